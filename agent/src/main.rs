@@ -1,0 +1,3 @@
+//! The binary `serin`.
+
+fn main() {}

@@ -1,0 +1,164 @@
+/*!
+Which version a request gets, and why.
+
+The order is fixed: a closed canary takes nobody; then a tester's override; then the first segment that matches;
+then the caller's point. Only the last, and a segment strictly between none and all, is random assignment: only
+that traffic may be compared.
+*/
+use std::fmt;
+
+use crate::identity::{Id, Identity, identify};
+use crate::point::Point;
+use crate::policy::Policy;
+use crate::request::{Asked, Request};
+use crate::weight::Weight;
+
+/// One of the two versions a policy chooses between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Arm {
+    /// The version everybody is on before and after a release.
+    Stable,
+    /// The version being released.
+    Canary,
+}
+
+impl Arm {
+    /// Both, in the order of a document's `versions`.
+    pub const ALL: [Self; 2] = [Self::Stable, Self::Canary];
+
+    /// This version's name among `names`.
+    pub fn name(self, names: &[String; 2]) -> &str {
+        let [stable, canary] = names;
+        match self {
+            Self::Stable => stable,
+            Self::Canary => canary,
+        }
+    }
+
+    /// The word for it in text and labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stable => "stable",
+            Self::Canary => "canary",
+        }
+    }
+}
+
+/// Callers whom the same step moves: those a step's weight reaches and no earlier one does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Cohort {
+    /// Index of the first step whose weight covers the caller's point, from 0.
+    Step(usize),
+    /// No step reaches the caller; the promotion does.
+    Rest,
+}
+
+/// Why a version was chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// The canary takes no traffic.
+    Closed,
+    /// A tester asked for the version.
+    Override,
+    /// The segment of this index pins its members to one version.
+    Segment(usize),
+    /// The caller's point against the weight of the segment of this index.
+    Split(usize),
+    /// The caller's point against the release's weight.
+    Bucket(Cohort),
+    /// The caller has no id and was given none: stable, unless everybody is on the canary.
+    NoIdentity,
+}
+
+impl Reason {
+    /// Whether chance chose: only such traffic may be compared between versions.
+    pub const fn is_random(self) -> bool {
+        matches!(self, Self::Split(_) | Self::Bucket(_))
+    }
+}
+
+impl fmt::Display for Reason {
+    /// Steps count from 1, as people count them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("closed: the canary takes no traffic"),
+            Self::Override => f.write_str("override: a tester's header asks for it"),
+            Self::Segment(i) => write!(f, "segment {}: its members are all on one version", i + 1),
+            Self::Split(i) => write!(f, "segment {}: point against the segment's weight", i + 1),
+            Self::Bucket(Cohort::Step(i)) => write!(f, "bucket: point against weight; moved by step {}", i + 1),
+            Self::Bucket(Cohort::Rest) => f.write_str("bucket: point against weight; moved by the promotion"),
+            Self::NoIdentity => f.write_str("no identity: nothing to be sticky by"),
+        }
+    }
+}
+
+/// The answer for one request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// The version the request gets.
+    pub arm: Arm,
+    /// Why.
+    pub reason: Reason,
+    /// Who asked, where that was looked for.
+    pub identity: Option<Identity>,
+    /// Where they stand, where that mattered.
+    pub point: Option<Point>,
+}
+
+/// What the rules before the draw say.
+enum Rule {
+    Fixed(Arm, Reason),
+    Draw(Weight, Draw),
+}
+
+enum Draw {
+    Release,
+    Segment(usize),
+}
+
+impl Policy {
+    /// Decides `request`. `mint` makes an id for a caller who has none and may be given one.
+    pub fn decide<R: Request>(&self, request: &R, mint: impl FnOnce() -> Id) -> Decision {
+        let asked = Asked::new(request);
+        let identify = || identify(&asked, &self.identity, self.cookie.as_ref(), mint);
+        match self.rule(&asked) {
+            Rule::Fixed(arm, reason) => {
+                // Services behind may still draw: their share of the identity is sent on.
+                let identity = self.baggage.as_ref().and_then(|_| identify());
+                Decision { arm, reason, identity, point: None }
+            }
+            Rule::Draw(weight, draw) => {
+                let identity = identify();
+                let point = identity.as_ref().map(|identity| Point::of(&self.salt, &identity.id));
+                let covered = point.map_or(weight == Weight::FULL, |point| point.is_covered_by(weight));
+                let reason = match (point, draw) {
+                    (None, _) => Reason::NoIdentity,
+                    (Some(_), Draw::Segment(i)) => Reason::Split(i),
+                    (Some(point), Draw::Release) => Reason::Bucket(self.cohort(point)),
+                };
+                Decision { arm: if covered { Arm::Canary } else { Arm::Stable }, reason, identity, point }
+            }
+        }
+    }
+
+    fn rule<R: Request>(&self, request: &Asked<'_, R>) -> Rule {
+        if self.closed {
+            return Rule::Fixed(Arm::Stable, Reason::Closed);
+        }
+        if let Some(arm) = self.overrides.iter().find_map(|one| one.asks_for(request, &self.names)) {
+            return Rule::Fixed(arm, Reason::Override);
+        }
+        match self.segments.iter().enumerate().find(|(_, segment)| segment.holds(request)) {
+            None => Rule::Draw(self.weight, Draw::Release),
+            Some((i, segment)) if segment.weight.is_split() => Rule::Draw(segment.weight, Draw::Segment(i)),
+            Some((i, segment)) => {
+                let arm = if segment.weight == Weight::FULL { Arm::Canary } else { Arm::Stable };
+                Rule::Fixed(arm, Reason::Segment(i))
+            }
+        }
+    }
+
+    fn cohort(&self, point: Point) -> Cohort {
+        self.steps.iter().position(|&weight| point.is_covered_by(weight)).map_or(Cohort::Rest, Cohort::Step)
+    }
+}

@@ -1,0 +1,206 @@
+/*!
+The policy document: what the agent writes and the filter reads, as JSON.
+
+A document holds one policy for each release attached to a proxy. A reader ignores fields it does not know, so
+that a newer agent can talk to an older filter, except those a policy lists as `critical`: ignoring these would
+send people to the wrong version, so the policy is refused instead. That, the document's `version` and the list of
+`versions` (today exactly two) are the seats for what comes later.
+*/
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::cookie::CookieSpec;
+use crate::identity::Source;
+use crate::matching::{OverrideSpec, SegmentSpec};
+use crate::refusal::{Kind, Refusal};
+use crate::weight::Weight;
+use crate::whole;
+
+/// The request header that carries the chosen version, unless a policy names another.
+pub const VERSION_HEADER: &str = "x-serin-version";
+
+/// Policies for all releases attached to a proxy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Document {
+    /// Version of the document's format.
+    #[serde(deserialize_with = "whole::u32")]
+    pub version: u32,
+    /// The policies, most important first: where two claim the same host and path, the earlier has it.
+    pub policies: Vec<PolicySpec>,
+}
+
+impl Document {
+    /// The format this build reads and writes.
+    pub const VERSION: u32 = 1;
+
+    /// A document of this build's format.
+    pub const fn new(policies: Vec<PolicySpec>) -> Self {
+        Self { version: Self::VERSION, policies }
+    }
+}
+
+/// One release's rules, as they travel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicySpec {
+    /// `namespace/release`.
+    pub name: String,
+    /// Rises with every change of this policy; each proxy reports the one it runs.
+    #[serde(deserialize_with = "whole::u64")]
+    pub revision: u64,
+    /// Fields of this policy that a reader must know or refuse the policy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub critical: Vec<String>,
+    /// Hosts this policy answers for: `shop.example.com`, `*.example.com`, `*`, with a port or without. An
+    /// in-mesh host (`shop.ns.svc.cluster.local`) stands for all its spellings.
+    pub hosts: Vec<String>,
+    /// Path prefix this policy answers for, matched by whole segments.
+    #[serde(default = "root", skip_serializing_if = "is_root")]
+    pub path_prefix: String,
+    /// The stable version, then the canary with its weight.
+    pub versions: Vec<VersionSpec>,
+    /// The canary takes no traffic at all: rolled back, or not ready.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub closed: bool,
+    /// What the points of this release are salted with.
+    pub salt: String,
+    /// The canary weights the release goes through, rising; they define the cohorts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Weight>,
+    /// Where to look for a caller's id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub identity: Vec<Source>,
+    /// The cookie for callers without an id; none is issued without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cookie: Option<CookieSpec>,
+    /// The baggage member in which the id travels on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baggage: Option<String>,
+    /// How testers choose a version.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overrides: Vec<OverrideSpec>,
+    /// Groups with weights of their own; the first that matches counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub segments: Vec<SegmentSpec>,
+    /// The request header that carries the chosen version to the route and the application.
+    #[serde(default = "version_header")]
+    pub request_header: String,
+    /// A response header that shows the chosen version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response_header: Option<String>,
+    /// What to count; nothing without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counts: Option<CountsSpec>,
+}
+
+/// One version of the service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VersionSpec {
+    /// The value of the version header.
+    pub name: String,
+    /// The share of users this version gets; none for the first, which gets the rest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<Weight>,
+}
+
+/// What the filter counts per version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CountsSpec {
+    /// Requests that take longer than this many milliseconds are counted as slow.
+    #[serde(deserialize_with = "whole::u32")]
+    pub objective_ms: u32,
+}
+
+fn root() -> String {
+    "/".to_owned()
+}
+
+fn is_root(prefix: &str) -> bool {
+    prefix == "/"
+}
+
+fn version_header() -> String {
+    VERSION_HEADER.to_owned()
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+const fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+/// A policy as it stands in a document: read, or refused but for its name.
+pub(crate) struct Entry {
+    pub(crate) name: Option<String>,
+    pub(crate) spec: Result<PolicySpec, Refusal>,
+}
+
+/// Reads a document policy by policy, so that one bad policy does not take the others with it.
+///
+/// # Errors
+/// When the document as a whole cannot be read.
+pub(crate) fn read(json: &[u8]) -> Result<Vec<Entry>, Refusal> {
+    #[derive(Deserialize)]
+    struct Raw<'d> {
+        #[serde(deserialize_with = "whole::u32")]
+        version: u32,
+        #[serde(borrow)]
+        policies: Vec<&'d RawValue>,
+    }
+    let raw: Raw = serde_json::from_slice(json).map_err(|error| {
+        let text = String::from_utf8_lossy(json);
+        Refusal::new(Kind::Malformed, "document", text, format!("{error}; want {{\"version\": 1, \"policies\": […]}}"))
+    })?;
+    if raw.version != Document::VERSION {
+        let mend = format!("this filter reads version {}: update the module or the agent", Document::VERSION);
+        return Err(Refusal::new(Kind::Unsupported, "version", raw.version, mend));
+    }
+    Ok(raw.policies.into_iter().map(read_policy).collect())
+}
+
+fn read_policy(raw: &RawValue) -> Entry {
+    #[derive(Deserialize)]
+    struct Head {
+        #[serde(default)]
+        name: Option<String>,
+        #[serde(default)]
+        critical: Vec<String>,
+    }
+    let malformed = |error: serde_json::Error| Refusal::new(Kind::Malformed, "", raw.get(), error.to_string());
+    let head = serde_json::from_str::<Head>(raw.get());
+    let name = head.as_ref().ok().and_then(|head| head.name.clone());
+    // A critical field of tomorrow may change the type of one of today: it is looked at first.
+    let spec = head.map_err(malformed).and_then(|head| {
+        match head.critical.iter().find(|field| !KNOWN_FIELDS.contains(&field.as_str())) {
+            Some(unknown) => {
+                let mend = "this filter does not know the field and must not ignore it: update the module";
+                Err(Refusal::new(Kind::Unsupported, "critical", format!("{unknown:?}"), mend))
+            }
+            None => serde_json::from_str(raw.get()).map_err(malformed),
+        }
+    });
+    Entry { name, spec }
+}
+
+/// The fields of [`PolicySpec`] as they are spelled in JSON.
+const KNOWN_FIELDS: [&str; 17] = [
+    "name",
+    "revision",
+    "critical",
+    "hosts",
+    "pathPrefix",
+    "versions",
+    "closed",
+    "salt",
+    "steps",
+    "identity",
+    "cookie",
+    "baggage",
+    "overrides",
+    "segments",
+    "requestHeader",
+    "responseHeader",
+    "counts",
+];

@@ -1,0 +1,111 @@
+/*!
+Hosts: the ways a client may spell one, and the keys a policy is found by.
+*/
+use std::borrow::Cow;
+
+use crate::refusal::{Kind, Refusal};
+
+/// Every key that a policy for `host` is found by, for a proxy in `namespace`.
+///
+/// `shop.ns.svc.cluster.local` is also `shop.ns.svc`, `shop.ns` and, to proxies in `ns` and nowhere else, `shop`.
+///
+/// # Errors
+/// When `host` is no host name, wildcard or `*`.
+pub(crate) fn keys(host: &str, namespace: Option<&str>) -> Result<Vec<String>, Refusal> {
+    let mend = "write a host (shop.example.com, with :port or without), a wildcard (*.example.com) or *";
+    let refusal = || Refusal::new(Kind::Invalid, "", format!("{host:?}"), mend);
+    let host = host.to_ascii_lowercase();
+    let (name, port) = split_port(&host);
+    let name = name.strip_suffix('.').unwrap_or(name);
+    if port.is_some_and(|port| port.parse::<u16>().is_err()) || !is_host(name) {
+        return Err(refusal());
+    }
+    let suffix = port.map(|port| format!(":{port}")).unwrap_or_default();
+    Ok(spellings(name, namespace).into_iter().map(|spelling| format!("{spelling}{suffix}")).collect())
+}
+
+fn spellings<'h>(name: &'h str, namespace: Option<&str>) -> Vec<&'h str> {
+    let mut all = vec![name];
+    let mut labels = name.splitn(4, '.');
+    if let (Some(service), Some(of), Some("svc"), rest) = (labels.next(), labels.next(), labels.next(), labels.next())
+    {
+        let upto = |length: usize| name.get(..length);
+        let short = service.len() + 1 + of.len();
+        all.extend(rest.and_then(|_| upto(short + ".svc".len())));
+        all.extend(upto(short));
+        all.extend(upto(service.len()).filter(|_| namespace == Some(of)));
+    }
+    all
+}
+
+fn is_host(name: &str) -> bool {
+    let literal = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+    if let Some(address) = literal {
+        return address.parse::<std::net::Ipv6Addr>().is_ok();
+    }
+    let name = name.strip_prefix("*.").unwrap_or(name);
+    let label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    name == "*" || (name.len() <= 253 && name.split('.').all(label))
+}
+
+/// The keys to look `authority` up by, the most telling first: as it came, without its port, then ever shorter
+/// wildcards, then `*`.
+pub(crate) fn candidates(authority: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    let (name, port) = split_port(authority);
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let with_port = port.map(|port| Cow::Owned(format!("{name}:{port}")));
+    // Host names have at most 127 labels; what has more is no host, and is not worth the walk.
+    let wildcards = name.match_indices('.').take(127).filter_map(move |(at, _)| name.get(at..));
+    with_port
+        .into_iter()
+        .chain([Cow::Borrowed(name)])
+        .chain(wildcards.map(|suffix| Cow::Owned(format!("*{suffix}"))))
+        .chain([Cow::Borrowed("*")])
+}
+
+/// Splits `host:port`, leaving the colons of an IPv6 literal alone.
+fn split_port(authority: &str) -> (&str, Option<&str>) {
+    match authority.rsplit_once(':') {
+        Some((name, port)) if !port.contains(']') && (!name.contains(':') || name.ends_with(']')) => {
+            (name, Some(port))
+        }
+        _ => (authority, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_in_mesh_host_stands_for_every_spelling() {
+        let all = |host, namespace| keys(host, namespace).unwrap().join(" ");
+        let fqdn = "shop.ns.svc.cluster.local";
+        assert_eq!(all(fqdn, None), "shop.ns.svc.cluster.local shop.ns.svc shop.ns");
+        assert_eq!(all(fqdn, Some("ns")), "shop.ns.svc.cluster.local shop.ns.svc shop.ns shop");
+        assert_eq!(all(fqdn, Some("other")), "shop.ns.svc.cluster.local shop.ns.svc shop.ns");
+        assert_eq!(all("Shop.ns.svc:80", None), "shop.ns.svc:80 shop.ns:80");
+        assert_eq!(all("shop.example.com.", Some("example")), "shop.example.com");
+        assert_eq!(all("[::1]:8080", None), "[::1]:8080");
+        assert_eq!(all("*.example.com", None), "*.example.com");
+    }
+
+    #[test]
+    fn what_is_no_host_is_refused_with_the_mend() {
+        for wrong in ["", "a..b", "a b", "http://a", "*.*", "a*", "a:99999", "a:x", "[::1", "a/b"] {
+            let refusal = keys(wrong, None).unwrap_err();
+            assert!(refusal.to_string().contains("shop.example.com"), "{wrong:?}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_looked_up_from_the_exact_to_the_wild() {
+        let all = |authority| candidates(authority).collect::<Vec<_>>().join(" ");
+        assert_eq!(all("a.b.c:80"), "a.b.c:80 a.b.c *.b.c *.c *");
+        assert_eq!(all("[::1]:80"), "[::1]:80 [::1] *");
+        assert_eq!(all("[::1]"), "[::1] *");
+        assert_eq!(all(""), " *");
+    }
+}

@@ -1,0 +1,224 @@
+/*!
+The names of the series that the filter counts in and the agent reads.
+
+A stock Istio proxy (and the bootstrap that `serin bootstrap` writes) turns the raw name
+`tag.shop/shop/canary/step-1;.serin_rq_5xx` into `serin_rq{tag="shop/shop/canary/step-1",
+response_code_class="5xx"}`. Both spellings are made and taken apart here, so they cannot drift.
+*/
+use std::fmt;
+
+use crate::decision::{Arm, Cohort, Reason};
+use crate::policy::Policy;
+use crate::refusal::Kind;
+
+/// A counter or histogram kept per version and reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Metric {
+    /// Requests, by the class of their status: 1 to 5.
+    Requests(u8),
+    /// Requests whose gRPC status was not OK.
+    GrpcErrors,
+    /// Requests that took longer than the policy's objective.
+    Slow,
+    /// Requests that needed more than one attempt: retries hide failures.
+    Retried,
+    /// Latency in milliseconds.
+    Time,
+}
+
+impl Metric {
+    /// Every metric there is.
+    pub const ALL: [Self; 9] = [
+        Self::Requests(1),
+        Self::Requests(2),
+        Self::Requests(3),
+        Self::Requests(4),
+        Self::Requests(5),
+        Self::GrpcErrors,
+        Self::Slow,
+        Self::Retried,
+        Self::Time,
+    ];
+
+    /// A number below `ALL.len()`, to keep counters in a list.
+    pub const fn index(self) -> usize {
+        match self {
+            Self::Requests(class @ 1..=5) => class as usize - 1,
+            Self::Requests(_) => 4,
+            Self::GrpcErrors => 5,
+            Self::Slow => 6,
+            Self::Retried => 7,
+            Self::Time => 8,
+        }
+    }
+
+    /// The name in Prometheus, without labels.
+    pub const fn prometheus_name(self) -> &'static str {
+        match self {
+            Self::Requests(_) => "serin_rq",
+            Self::GrpcErrors => "serin_grpc_errors",
+            Self::Slow => "serin_slow",
+            Self::Retried => "serin_retried",
+            Self::Time => "serin_rq_time",
+        }
+    }
+}
+
+impl fmt::Display for Metric {
+    /// The raw name: a status class is its suffix, which Envoy's own rule makes `response_code_class`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Requests(class) => write!(f, "serin_rq_{class}xx"),
+            other => f.write_str(other.prometheus_name()),
+        }
+    }
+}
+
+/// Raw name of `metric` for requests that `policy` gave `arm` for `reason`.
+pub fn raw_name(policy: &Policy, arm: Arm, reason: Reason, metric: Metric) -> String {
+    let tag = Tag { release: policy.name(), arm, group: Group::of(policy, reason) };
+    format!("tag.{tag};.{metric}")
+}
+
+/// Name in Prometheus of the gauge that says which revision of a policy a proxy runs; its tag is the policy's name.
+pub const REVISION: &str = "serin_revision";
+
+/// Name in Prometheus of the gauge that says how many policies of the present document a proxy refused.
+pub const REFUSED: &str = "serin_refused";
+
+/// Name in Prometheus of the counter of refusals; its tag is the [`Kind`].
+pub const REFUSALS: &str = "serin_refusals";
+
+/// Raw name of the [`REVISION`] gauge of `policy`.
+pub fn raw_revision(policy: &Policy) -> String {
+    format!("tag.{};.{REVISION}", policy.name())
+}
+
+/// Raw name of the [`REFUSALS`] counter of `kind`.
+pub fn raw_refusals(kind: Kind) -> String {
+    format!("tag.{kind};.{REFUSALS}")
+}
+
+/// Which requests a series counts, as the label `tag` says it: `namespace/release/version/group`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tag<'t> {
+    /// `namespace/release`.
+    pub release: &'t str,
+    /// The version.
+    pub arm: Arm,
+    /// The cohort, or the reason.
+    pub group: Group<'t>,
+}
+
+/// Requests that came to their version in the same way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Group<'t> {
+    /// Drawn by their point, of this cohort.
+    Cohort(Cohort),
+    /// Drawn by their point within the segment of this name.
+    Split(&'t str),
+    /// Members of the segment of this name, all on one version.
+    Segment(&'t str),
+    /// Testers.
+    Override,
+    /// Callers without an id.
+    NoIdentity,
+    /// Requests while the canary was closed.
+    Closed,
+}
+
+impl<'t> Group<'t> {
+    fn of(policy: &'t Policy, reason: Reason) -> Self {
+        match reason {
+            Reason::Closed => Self::Closed,
+            Reason::Override => Self::Override,
+            Reason::NoIdentity => Self::NoIdentity,
+            Reason::Bucket(cohort) => Self::Cohort(cohort),
+            Reason::Segment(i) => Self::Segment(policy.segment_name(i)),
+            Reason::Split(i) => Self::Split(policy.segment_name(i)),
+        }
+    }
+
+    /// Whether chance chose the version, so that the group may be compared with the same group on the other one.
+    pub const fn is_random(self) -> bool {
+        matches!(self, Self::Cohort(_) | Self::Split(_))
+    }
+
+    fn parse(text: &'t str) -> Option<Self> {
+        Some(match text {
+            "closed" => Self::Closed,
+            "override" => Self::Override,
+            "no-id" => Self::NoIdentity,
+            "rest" => Self::Cohort(Cohort::Rest),
+            _ => match text.split_once([':', '-'])? {
+                ("step", number) => Self::Cohort(Cohort::Step(number.parse::<usize>().ok()?.checked_sub(1)?)),
+                ("segment", name) => Self::Segment(name),
+                ("split", name) => Self::Split(name),
+                _ => return None,
+            },
+        })
+    }
+}
+
+impl fmt::Display for Group<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("closed"),
+            Self::Override => f.write_str("override"),
+            Self::NoIdentity => f.write_str("no-id"),
+            Self::Cohort(Cohort::Rest) => f.write_str("rest"),
+            Self::Cohort(Cohort::Step(i)) => write!(f, "step-{}", i + 1),
+            Self::Segment(name) => write!(f, "segment:{name}"),
+            Self::Split(name) => write!(f, "split:{name}"),
+        }
+    }
+}
+
+impl<'t> Tag<'t> {
+    /// Takes the label's value apart; `None` for what the filter did not write.
+    pub fn parse(tag: &'t str) -> Option<Self> {
+        let (rest, group) = tag.rsplit_once('/')?;
+        let (release, arm) = rest.rsplit_once('/')?;
+        let arm = Arm::ALL.into_iter().find(|known| known.as_str() == arm)?;
+        Some(Self { release, arm, group: Group::parse(group)? })
+    }
+}
+
+impl fmt::Display for Tag<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.release, self.arm.as_str(), self.group)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_comes_back_as_it_was_written() {
+        let groups = [
+            ("closed", Group::Closed),
+            ("override", Group::Override),
+            ("no-id", Group::NoIdentity),
+            ("rest", Group::Cohort(Cohort::Rest)),
+            ("step-1", Group::Cohort(Cohort::Step(0))),
+            ("segment:beta-2", Group::Segment("beta-2")),
+            ("split:us-west", Group::Split("us-west")),
+        ];
+        for (text, group) in groups {
+            let tag = Tag { release: "shop/shop", arm: Arm::Canary, group };
+            assert_eq!(tag.to_string(), format!("shop/shop/canary/{text}"));
+            assert_eq!(Tag::parse(&tag.to_string()), Some(tag));
+        }
+        for foreign in ["", "a/b", "shop/shop/v2/step-1", "shop/shop/canary/step-0", "shop/shop/canary/what"] {
+            assert_eq!(Tag::parse(foreign), None, "{foreign:?}");
+        }
+    }
+
+    #[test]
+    fn a_metrics_index_is_its_place_in_the_list() {
+        for (at, metric) in Metric::ALL.into_iter().enumerate() {
+            assert_eq!(metric.index(), at);
+        }
+    }
+}

@@ -1,0 +1,136 @@
+/*!
+All policies of a proxy, found by host and path.
+*/
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use xxhash_rust::xxh64::Xxh64Builder;
+
+use crate::document::{Entry, read};
+use crate::host;
+use crate::matching::without_query;
+use crate::policy::Policy;
+use crate::refusal::{Kind, Refusal};
+
+/// Policies by host and path prefix. One lookup costs a hash of the host, however many releases there are;
+/// wildcards add one per label.
+#[derive(Debug, Clone, Default)]
+pub struct Table {
+    rows: Vec<Row>,
+    by_host: HashMap<String, Vec<usize>, Xxh64Builder>,
+}
+
+#[derive(Debug, Clone)]
+struct Row {
+    hosts: Rc<[String]>,
+    prefix: Rc<str>,
+    policy: Rc<Policy>,
+}
+
+impl Table {
+    /// Reads the document `json` for a proxy in `namespace`.
+    ///
+    /// What cannot be read never takes away what worked: a refused policy stays in force as it was in
+    /// `last_good`, and so does everything when the document itself is refused.
+    pub fn read(json: &[u8], namespace: Option<&str>, last_good: &Self) -> (Self, Vec<Refusal>) {
+        let entries = match read(json) {
+            Ok(entries) => entries,
+            Err(refusal) => return (last_good.clone(), vec![refusal]),
+        };
+        let (mut table, mut refusals) = (Self::default(), Vec::new());
+        let mut kept = Vec::new();
+        for (i, Entry { name, spec }) in entries.into_iter().enumerate() {
+            let added = spec.and_then(|spec| {
+                let row = Row {
+                    hosts: spec.hosts.clone().into(),
+                    prefix: spec.path_prefix.as_str().into(),
+                    policy: Rc::new(Policy::compile(spec)?),
+                };
+                table.add(row, namespace)
+            });
+            if let Err(refusal) = added {
+                refusals.push(refusal.within(&format!("policies[{i}]"), name.as_deref()));
+                kept.extend(name.filter(|name| table.policy(name).is_none()));
+            }
+        }
+        for row in last_good.rows.iter().filter(|row| kept.iter().any(|name| name == row.policy.name())) {
+            // Another policy of the new document may have taken over its host; then there is nothing to keep.
+            let _ = table.add(row.clone(), namespace);
+        }
+        (table, refusals)
+    }
+
+    fn add(&mut self, row: Row, namespace: Option<&str>) -> Result<(), Refusal> {
+        let name = row.policy.name();
+        if self.policy(name).is_some() {
+            return Err(Refusal::new(Kind::Duplicate, "name", name, "name every policy once"));
+        }
+        if !row.prefix.starts_with('/') {
+            let value = format!("{:?}", row.prefix);
+            return Err(Refusal::new(Kind::Invalid, "pathPrefix", value, "start with /"));
+        }
+        if row.hosts.is_empty() {
+            return Err(Refusal::new(Kind::Invalid, "hosts", "[]", "give at least one host, * for all"));
+        }
+        let mut keys = Vec::new();
+        for (i, host) in row.hosts.iter().enumerate() {
+            let field = format!("hosts[{i}]");
+            for key in host::keys(host, namespace).map_err(|refusal| refusal.within(&field, None))? {
+                if let Some(earlier) = self.claims(&key).find(|earlier| earlier.prefix == row.prefix) {
+                    let value = format!("{key:?} with path {}", row.prefix);
+                    let mend = format!("already claimed by {}: give another host or path", earlier.policy.name());
+                    return Err(Refusal::new(Kind::Duplicate, field, value, mend));
+                }
+                keys.push(key);
+            }
+        }
+        let index = self.rows.len();
+        self.rows.push(row);
+        for key in keys {
+            let claims = self.by_host.entry(key).or_default();
+            // A host listed in two spellings that come to the same key is claimed once.
+            if !claims.contains(&index) {
+                claims.push(index);
+            }
+            // The longest prefix is looked at first.
+            claims.sort_by_key(|&at| std::cmp::Reverse(self.rows.get(at).map_or(0, |row| row.prefix.len())));
+        }
+        Ok(())
+    }
+
+    fn claims(&self, key: &str) -> impl Iterator<Item = &Row> {
+        self.by_host.get(key).into_iter().flatten().filter_map(|&at| self.rows.get(at))
+    }
+
+    /// The policy for a request to `authority`; `path` is asked for only when it matters.
+    pub fn find(&self, authority: &[u8], path: impl Fn() -> Option<Vec<u8>>) -> Option<&Rc<Policy>> {
+        let authority = std::str::from_utf8(authority).ok()?;
+        let authority = if authority.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            Cow::Owned(authority.to_ascii_lowercase())
+        } else {
+            Cow::Borrowed(authority)
+        };
+        let path = std::cell::LazyCell::new(|| path().unwrap_or_default());
+        host::candidates(&authority).find_map(|key| {
+            let row = self.claims(&key).find(|row| &*row.prefix == "/" || is_under(&path, row.prefix.as_bytes()))?;
+            Some(&row.policy)
+        })
+    }
+
+    /// The policy of this name.
+    pub fn policy(&self, name: &str) -> Option<&Rc<Policy>> {
+        self.policies().find(|policy| policy.name() == name)
+    }
+
+    /// All policies, in the document's order.
+    pub fn policies(&self) -> impl Iterator<Item = &Rc<Policy>> {
+        self.rows.iter().map(|row| &row.policy)
+    }
+}
+
+/// Whether `path` is `prefix` or lies under it by whole segments, as the Gateway API's `PathPrefix` has it.
+fn is_under(path: &[u8], prefix: &[u8]) -> bool {
+    let prefix = prefix.strip_suffix(b"/").unwrap_or(prefix);
+    without_query(path).strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+}
