@@ -15,14 +15,20 @@ pub fn find<T>(header: &[u8], key: &str, accept: impl Fn(&[u8]) -> Option<T>) ->
     })
 }
 
+/// `header` without the member `key`; `None` when it has no such member.
+pub fn without_member(header: &[u8], key: &str) -> Option<Vec<u8>> {
+    let members = || header.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+    members().any(|member| value_of(member, key).is_some()).then(|| {
+        let others = members().filter(|member| !member.is_empty() && value_of(member, key).is_none());
+        others.collect::<Vec<_>>().join(&b',')
+    })
+}
+
 /// `header` with the member `key` set to `value` and every other member as it was.
 pub fn with_member(header: &[u8], key: &str, value: &[u8]) -> Vec<u8> {
-    let mut result = Vec::with_capacity(header.len() + key.len() + value.len() + 2);
-    for member in header.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
-        if !member.is_empty() && value_of(member, key).is_none() {
-            result.extend_from_slice(member);
-            result.push(b',');
-        }
+    let mut result = without_member(header, key).unwrap_or_else(|| header.to_vec());
+    if !result.trim_ascii().is_empty() {
+        result.push(b',');
     }
     result.extend_from_slice(key.as_bytes());
     result.push(b'=');

@@ -117,18 +117,19 @@ enum Draw {
 }
 
 impl Policy {
-    /// Decides `request`. `mint` makes an id for a caller who has none and may be given one.
-    pub fn decide<R: Request>(&self, request: &R, mint: impl FnOnce() -> Id) -> Decision {
+    /// Decides `request`. `mint` makes an id for a caller who has none and may be
+    /// given one.
+    pub fn decide<R: Request>(&self, request: &R, mint: impl FnOnce() -> Option<Id>) -> Decision {
         let asked = Asked::new(request);
-        let identify = || identify(&asked, &self.identity, self.cookie.as_ref(), mint);
+        let who = || identify(&asked, &self.identity, self.cookie.as_ref(), mint);
         match self.rule(&asked) {
             Rule::Fixed(arm, reason) => {
                 // Services behind may still draw: their share of the identity is sent on.
-                let identity = self.baggage.as_ref().and_then(|_| identify());
+                let identity = self.baggage.as_ref().and_then(|_| who());
                 Decision { arm, reason, identity, point: None }
             }
             Rule::Draw(weight, draw) => {
-                let identity = identify();
+                let identity = who();
                 let point = identity.as_ref().map(|identity| Point::of(&self.salt, &identity.id));
                 let covered = point.map_or(weight == Weight::FULL, |point| point.is_covered_by(weight));
                 let reason = match (point, draw) {

@@ -124,7 +124,7 @@ pub(crate) fn identify<R: Request>(
     request: &Asked<'_, R>,
     sources: &[Source],
     cookie: Option<&CookieSpec>,
-    mint: impl FnOnce() -> Id,
+    mint: impl FnOnce() -> Option<Id>,
 ) -> Option<Identity> {
     let valid = |bytes: &[u8]| Id::try_from(bytes).ok();
     let sticky = sources.iter().find_map(|source| {
@@ -142,7 +142,7 @@ pub(crate) fn identify<R: Request>(
         return sticky;
     }
     if cookie.is_some() && request.may_start_identity() {
-        return Some(Identity { id: mint(), origin: Origin::Issued });
+        return mint().map(|id| Identity { id, origin: Origin::Issued });
     }
     if sources.contains(&Source::RequestId) {
         let id = valid(&request.header("x-request-id")?)?;

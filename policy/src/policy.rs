@@ -123,6 +123,11 @@ impl Policy {
         self.baggage.as_deref()
     }
 
+    /// Whether ids in inbound baggage are taken; where they are not, such a member came from a client.
+    pub fn trusts_baggage(&self) -> bool {
+        self.identity.iter().any(|source| matches!(source, Source::Baggage(_)))
+    }
+
     /// The header that carries the chosen version upstream.
     pub fn request_header(&self) -> &str {
         &self.request_header

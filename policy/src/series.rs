@@ -74,12 +74,6 @@ impl fmt::Display for Metric {
     }
 }
 
-/// Raw name of `metric` for requests that `policy` gave `arm` for `reason`.
-pub fn raw_name(policy: &Policy, arm: Arm, reason: Reason, metric: Metric) -> String {
-    let tag = Tag { release: policy.name(), arm, group: Group::of(policy, reason) };
-    format!("tag.{tag};.{metric}")
-}
-
 /// Name in Prometheus of the gauge that says which revision of a policy a proxy runs; its tag is the policy's name.
 pub const REVISION: &str = "serin_revision";
 
@@ -175,6 +169,16 @@ impl fmt::Display for Group<'_> {
 }
 
 impl<'t> Tag<'t> {
+    /// The tag of requests that `policy` gave `arm` for `reason`.
+    pub fn of(policy: &'t Policy, arm: Arm, reason: Reason) -> Self {
+        Self { release: policy.name(), arm, group: Group::of(policy, reason) }
+    }
+
+    /// The raw name of `metric` for these requests.
+    pub fn raw_name(&self, metric: Metric) -> String {
+        format!("tag.{self};.{metric}")
+    }
+
     /// Takes the label's value apart; `None` for what the filter did not write.
     pub fn parse(tag: &'t str) -> Option<Self> {
         let (rest, group) = tag.rsplit_once('/')?;

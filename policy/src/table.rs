@@ -77,7 +77,7 @@ impl Table {
         for (i, host) in row.hosts.iter().enumerate() {
             let field = format!("hosts[{i}]");
             for key in host::keys(host, namespace).map_err(|refusal| refusal.within(&field, None))? {
-                if let Some(earlier) = self.claims(&key).find(|earlier| earlier.prefix == row.prefix) {
+                if let Some((_, earlier)) = self.claims(&key).find(|(_, earlier)| earlier.prefix == row.prefix) {
                     let value = format!("{key:?} with path {}", row.prefix);
                     let mend = format!("already claimed by {}: give another host or path", earlier.policy.name());
                     return Err(Refusal::new(Kind::Duplicate, field, value, mend));
@@ -99,12 +99,13 @@ impl Table {
         Ok(())
     }
 
-    fn claims(&self, key: &str) -> impl Iterator<Item = &Row> {
-        self.by_host.get(key).into_iter().flatten().filter_map(|&at| self.rows.get(at))
+    fn claims(&self, key: &str) -> impl Iterator<Item = (usize, &Row)> {
+        self.by_host.get(key).into_iter().flatten().filter_map(|&at| Some((at, self.rows.get(at)?)))
     }
 
-    /// The policy for a request to `authority`; `path` is asked for only when it matters.
-    pub fn find(&self, authority: &[u8], path: impl Fn() -> Option<Vec<u8>>) -> Option<&Rc<Policy>> {
+    /// The policy for a request to `authority`, with its place among [`policies`](Self::policies). `path` is asked
+    /// for only when it matters.
+    pub fn find(&self, authority: &[u8], path: impl Fn() -> Option<Vec<u8>>) -> Option<(usize, &Rc<Policy>)> {
         let authority = std::str::from_utf8(authority).ok()?;
         let authority = if authority.bytes().any(|byte| byte.is_ascii_uppercase()) {
             Cow::Owned(authority.to_ascii_lowercase())
@@ -113,8 +114,9 @@ impl Table {
         };
         let path = std::cell::LazyCell::new(|| path().unwrap_or_default());
         host::candidates(&authority).find_map(|key| {
-            let row = self.claims(&key).find(|row| &*row.prefix == "/" || is_under(&path, row.prefix.as_bytes()))?;
-            Some(&row.policy)
+            self.claims(&key)
+                .find(|(_, row)| &*row.prefix == "/" || is_under(&path, row.prefix.as_bytes()))
+                .map(|(at, row)| (at, &row.policy))
         })
     }
 

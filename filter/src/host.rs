@@ -1,0 +1,53 @@
+/*!
+What the filter needs from the proxy it runs in.
+*/
+
+/// The proxy. Which questions may be asked when is the callbacks' business: request headers can be read and
+/// written while the request is on its way in, response headers on the way out, and everything read at the end.
+pub trait Host {
+    /// The first value of a request header.
+    fn request_header(&self, name: &str) -> Option<Vec<u8>>;
+    /// All values of a request header, joined by commas.
+    fn request_header_list(&self, name: &str) -> Option<Vec<u8>>;
+    /// Sets a request header, in place of every copy there is.
+    fn set_request_header(&self, name: &str, value: &[u8]);
+    /// The first value of a response header.
+    fn response_header(&self, name: &str) -> Option<Vec<u8>>;
+    /// All values of a response header, joined by commas.
+    fn response_header_list(&self, name: &str) -> Option<Vec<u8>>;
+    /// Sets a response header, in place of every copy there is.
+    fn set_response_header(&self, name: &str, value: &[u8]);
+    /// Adds a response header beside those there are.
+    fn add_response_header(&self, name: &str, value: &[u8]);
+    /// A response trailer.
+    fn response_trailer(&self, name: &str) -> Option<Vec<u8>>;
+    /// How often the proxy tried to get this answer, once it has it.
+    fn attempts(&self) -> Option<u64>;
+    /// The proxy's clock, in nanoseconds since 1970.
+    fn now_ns(&self) -> u64;
+    /// 32 random bytes, if there are any to be had.
+    fn entropy(&self) -> Option<[u8; 32]>;
+    /// Makes a metric, or finds the one of this name.
+    fn define(&self, kind: MetricKind, name: &str) -> MetricId;
+    /// Adds 1 to a counter.
+    fn increment(&self, metric: MetricId);
+    /// Sets a gauge, or adds a value to a histogram.
+    fn record(&self, metric: MetricId, value: u64);
+    /// Writes a line into the proxy's log.
+    fn warn(&self, line: &str);
+}
+
+/// A metric in the proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct MetricId(pub u32);
+
+/// What kind of metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricKind {
+    /// Only ever rises.
+    Counter,
+    /// Holds the last value.
+    Gauge,
+    /// Counts values by size.
+    Histogram,
+}

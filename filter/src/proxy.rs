@@ -1,0 +1,154 @@
+/*!
+The filter in a real proxy: the SDK's callbacks on one side, [`Host`] on the other.
+
+The SDK panics on much that a proxy may do, so only those of its calls are used that cannot: headers by name and
+as bytes (a name or value that is not UTF-8 panics in the others), properties by `hostcalls`, each in the phase in
+which the proxy answers it.
+*/
+use std::cell::RefCell;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use proxy_wasm::hostcalls;
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::{Action, BufferType, ContextType, LogLevel, MapType, MetricType};
+
+use crate::exchange::Exchange;
+use crate::host::{Host, MetricId, MetricKind};
+use crate::vm::Vm;
+
+proxy_wasm::main! {{
+    proxy_wasm::set_root_context(|_| Box::new(Root));
+}}
+
+thread_local! {
+    static VM: RefCell<Vm> = RefCell::default();
+}
+
+/// Runs `work` on the module's state. The proxy never calls in while it is being called, so the state is free.
+fn with_vm(work: impl FnOnce(&mut Vm)) {
+    VM.with(|vm| {
+        if let Ok(mut vm) = vm.try_borrow_mut() {
+            work(&mut vm);
+        }
+    });
+}
+
+struct Root;
+
+impl Context for Root {}
+
+impl RootContext for Root {
+    fn on_configure(&mut self, _size: usize) -> bool {
+        let json = hostcalls::get_buffer(BufferType::PluginConfiguration, 0, usize::MAX).ok().flatten();
+        let namespace = property(&["xds", "node", "metadata", "NAMESPACE"]);
+        let namespace = namespace.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok());
+        with_vm(|vm| vm.configure(&Proxy, json.as_deref().unwrap_or_default(), namespace));
+        true
+    }
+
+    fn create_http_context(&self, _id: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(Stream(Exchange::default())))
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}
+
+struct Stream(Exchange);
+
+impl Context for Stream {}
+
+impl HttpContext for Stream {
+    fn on_http_request_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
+        with_vm(|vm| self.0.on_request_headers(vm, &Proxy));
+        Action::Continue
+    }
+
+    fn on_http_response_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
+        self.0.on_response_headers(&Proxy);
+        Action::Continue
+    }
+
+    fn on_log(&mut self) {
+        with_vm(|vm| self.0.on_log(vm, &Proxy));
+    }
+}
+
+struct Proxy;
+
+impl Host for Proxy {
+    fn request_header(&self, name: &str) -> Option<Vec<u8>> {
+        hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, name).ok().flatten()
+    }
+
+    fn request_header_list(&self, name: &str) -> Option<Vec<u8>> {
+        property(&["request", "headers", name])
+    }
+
+    fn set_request_header(&self, name: &str, value: &[u8]) {
+        let _ = hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, name, Some(value));
+    }
+
+    fn response_header(&self, name: &str) -> Option<Vec<u8>> {
+        hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, name).ok().flatten()
+    }
+
+    fn response_header_list(&self, name: &str) -> Option<Vec<u8>> {
+        property(&["response", "headers", name])
+    }
+
+    fn set_response_header(&self, name: &str, value: &[u8]) {
+        let _ = hostcalls::set_map_value_bytes(MapType::HttpResponseHeaders, name, Some(value));
+    }
+
+    fn add_response_header(&self, name: &str, value: &[u8]) {
+        let _ = hostcalls::add_map_value_bytes(MapType::HttpResponseHeaders, name, value);
+    }
+
+    fn response_trailer(&self, name: &str) -> Option<Vec<u8>> {
+        hostcalls::get_map_value_bytes(MapType::HttpResponseTrailers, name).ok().flatten()
+    }
+
+    fn attempts(&self) -> Option<u64> {
+        let bytes = property(&["upstream", "request_attempt_count"])?;
+        Some(u64::from_le_bytes(bytes.try_into().ok()?))
+    }
+
+    fn now_ns(&self) -> u64 {
+        let now = hostcalls::get_current_time().unwrap_or(SystemTime::UNIX_EPOCH);
+        let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn entropy(&self) -> Option<[u8; 32]> {
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes).ok().map(|()| bytes)
+    }
+
+    fn define(&self, kind: MetricKind, name: &str) -> MetricId {
+        let kind = match kind {
+            MetricKind::Counter => MetricType::Counter,
+            MetricKind::Gauge => MetricType::Gauge,
+            MetricKind::Histogram => MetricType::Histogram,
+        };
+        MetricId(hostcalls::define_metric(kind, name).unwrap_or_default())
+    }
+
+    fn increment(&self, metric: MetricId) {
+        let _ = hostcalls::increment_metric(metric.0, 1);
+    }
+
+    fn record(&self, metric: MetricId, value: u64) {
+        let _ = hostcalls::record_metric(metric.0, value);
+    }
+
+    fn warn(&self, line: &str) {
+        let _ = hostcalls::log(LogLevel::Warn, line);
+    }
+}
+
+/// A property of the request or the proxy. An absent one is not an error to anybody here.
+fn property(path: &[&str]) -> Option<Vec<u8>> {
+    hostcalls::get_property(path.to_vec()).ok().flatten()
+}
