@@ -1,3 +1,7 @@
 //! The binary `serin`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    serin::cli::parse_and_run()
+}

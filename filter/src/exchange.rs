@@ -5,6 +5,7 @@ Every callback asks the proxy for as little as it can: a question whose answer i
 arithmetic of a decision.
 */
 use std::rc::Rc;
+use std::sync::Arc;
 
 use serin_policy::cookie::Keeping;
 use serin_policy::series::Metric;
@@ -21,7 +22,7 @@ pub struct Exchange(Option<Assigned>);
 struct Assigned {
     live: Rc<Live>,
     index: usize,
-    policy: Rc<Policy>,
+    policy: Arc<Policy>,
     arm: Arm,
     reason: Reason,
     /// The id to give to the caller, and whether they came by https.
@@ -47,9 +48,11 @@ impl Exchange {
     /// The request's headers are there: decide, and write the version where the route looks for it.
     pub fn on_request_headers(&mut self, vm: &mut Vm, host: &impl Host) {
         let live = vm.live();
-        let Some(authority) = host.request_header(":authority") else { return };
-        let Some((index, policy)) = live.table().find(&authority, || host.request_header(":path")) else { return };
-        let policy = Rc::clone(policy);
+        let authority = host.request_header(":authority").unwrap_or_default();
+        let Some((index, policy)) = live.table().find(&authority, || host.request_header(":path")) else {
+            return;
+        };
+        let policy = Arc::clone(policy);
         let began_ns = policy.counts().map(|_| host.now_ns());
         let Decision { arm, reason, identity, .. } = policy.decide(&Inbound(host), || vm.mint(host));
         host.set_request_header(policy.request_header(), policy.version_name(arm).as_bytes());
@@ -69,7 +72,9 @@ impl Exchange {
         if let Some(header) = assigned.policy.response_header() {
             host.set_response_header(header, assigned.policy.version_name(assigned.arm).as_bytes());
         }
-        let (Some((id, https)), Some(cookie)) = (assigned.issue.take(), assigned.policy.cookie()) else { return };
+        let (Some((id, https)), Some(cookie)) = (assigned.issue.take(), assigned.policy.cookie()) else {
+            return;
+        };
         let cache_control = host.response_header_list("cache-control");
         match Keeping::of(cache_control.as_deref(), host.response_header("expires").is_some()) {
             Keeping::Wanted => return,
@@ -88,8 +93,8 @@ impl Exchange {
 
         let status = host.response_header(":status").as_deref().and_then(status_code).unwrap_or(CLIENT_LEFT);
         count(Metric::Requests(u8::try_from(status / 100).unwrap_or(5)));
-        if grpc_status(host).is_some_and(|status| status != b"0") {
-            count(Metric::GrpcErrors);
+        if let Some(metric) = grpc_status(host).and_then(Metric::of_grpc_status) {
+            count(metric);
         }
         if host.attempts().is_some_and(|attempts| attempts > 1) {
             count(Metric::Retried);
@@ -127,12 +132,14 @@ fn send_on(host: &impl Host, policy: &Policy, key: &str, identity: Option<&Ident
     }
 }
 
-/// `grpc-status`, from the trailers or, where an answer has only headers, from these.
-fn grpc_status(host: &impl Host) -> Option<Vec<u8>> {
+/// `grpc-status`, from the trailers or, where an answer has only headers, from these. What is not a number is
+/// none of gRPC's own codes: UNKNOWN, as gRPC clients take it.
+fn grpc_status(host: &impl Host) -> Option<u32> {
+    const UNKNOWN: u32 = 2;
     let present = |value: &Vec<u8>| !value.is_empty();
-    host.response_trailer("grpc-status")
-        .filter(present)
-        .or_else(|| host.response_header("grpc-status").filter(present))
+    let value = host.response_trailer("grpc-status").filter(present);
+    let value = value.or_else(|| host.response_header("grpc-status").filter(present))?;
+    Some(std::str::from_utf8(&value).ok().and_then(|text| text.parse().ok()).unwrap_or(UNKNOWN))
 }
 
 fn status_code(value: &[u8]) -> Option<u16> {

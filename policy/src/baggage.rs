@@ -69,7 +69,8 @@ mod tests {
     use super::*;
 
     fn check(header: &str, expected: Option<&str>) {
-        let found = find(header.as_bytes(), "serin", |value| Some(String::from_utf8_lossy(value).into_owned()));
+        let found =
+            find(header.as_bytes(), "serin", |value| Some(String::from_utf8_lossy(value).into_owned()));
         assert_eq!(found.as_deref(), expected, "{header:?}");
     }
 

@@ -18,7 +18,8 @@ use crate::whole;
 pub fn find<T>(header: &[u8], name: &str, accept: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
     header.split(|&byte| byte == b';' || byte == b',').find_map(|pair| {
         let pair = pair.trim_ascii();
-        let value = pair.strip_prefix(name.as_bytes())?.trim_ascii_start().strip_prefix(b"=")?.trim_ascii_start();
+        let value =
+            pair.strip_prefix(name.as_bytes())?.trim_ascii_start().strip_prefix(b"=")?.trim_ascii_start();
         let unquoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value);
         accept(unquoted)
     })
@@ -86,21 +87,35 @@ impl CookieSpec {
     pub const MAX_AGE_SECONDS: u32 = 400 * 24 * 60 * 60;
 
     pub(crate) fn check(&self) -> Result<(), Refusal> {
-        let invalid = |field: &str, value: String, mend: &str| Err(Refusal::new(Kind::Invalid, field, value, mend));
+        let invalid =
+            |field: &str, value: String, mend: &str| Err(Refusal::new(Kind::Invalid, field, value, mend));
         if !crate::policy::is_token(&self.name) {
             return invalid("name", format!("{:?}", self.name), "use letters, digits, - and _");
         }
         if self.max_age_seconds == 0 || self.max_age_seconds > Self::MAX_AGE_SECONDS {
-            return invalid("maxAgeSeconds", self.max_age_seconds.to_string(), "give 1 to 34560000 (400 days)");
+            return invalid(
+                "maxAgeSeconds",
+                self.max_age_seconds.to_string(),
+                "give 1 to 34560000 (400 days)",
+            );
         }
         if !self.path.starts_with('/') || !is_attribute(&self.path) {
-            return invalid("path", format!("{:?}", self.path), "start with / and use no ; or control characters");
+            return invalid(
+                "path",
+                format!("{:?}", self.path),
+                "start with / and use no ; or control characters",
+            );
         }
-        if self.domain.as_deref().is_some_and(|domain| domain.is_empty() || !is_attribute(domain)) {
-            return invalid("domain", format!("{:?}", self.domain), "give a host name, or leave it out");
+        if let Some(domain) = self.domain.as_ref().filter(|domain| domain.is_empty() || !is_attribute(domain))
+        {
+            return invalid("domain", format!("{domain:?}"), "give a host name, or leave it out");
         }
         if self.same_site == SameSite::None && self.secure != Secure::Always {
-            return invalid("secure", "auto".to_owned(), "browsers drop SameSite=None without Secure: write always");
+            return invalid(
+                "secure",
+                "\"auto\"".to_owned(),
+                "browsers drop SameSite=None without Secure: write always",
+            );
         }
         Ok(())
     }
@@ -200,9 +215,15 @@ mod tests {
         let spec: CookieSpec = serde_json::from_str(r#"{"name":"serin","maxAgeSeconds":60}"#).unwrap();
         let id = Id::try_from(&b"abc"[..]).unwrap();
         assert_eq!(spec.set_cookie(&id, false), "serin=abc; Max-Age=60; Path=/; SameSite=Lax; HttpOnly");
-        assert_eq!(spec.set_cookie(&id, true), "serin=abc; Max-Age=60; Path=/; SameSite=Lax; Secure; HttpOnly");
+        assert_eq!(
+            spec.set_cookie(&id, true),
+            "serin=abc; Max-Age=60; Path=/; SameSite=Lax; Secure; HttpOnly"
+        );
         let spec = CookieSpec { domain: Some("example.com".into()), http_only: false, ..spec };
-        assert_eq!(spec.set_cookie(&id, false), "serin=abc; Max-Age=60; Path=/; Domain=example.com; SameSite=Lax");
+        assert_eq!(
+            spec.set_cookie(&id, false),
+            "serin=abc; Max-Age=60; Path=/; Domain=example.com; SameSite=Lax"
+        );
     }
 
     #[test]

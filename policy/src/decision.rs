@@ -85,7 +85,9 @@ impl fmt::Display for Reason {
             Self::Override => f.write_str("override: a tester's header asks for it"),
             Self::Segment(i) => write!(f, "segment {}: its members are all on one version", i + 1),
             Self::Split(i) => write!(f, "segment {}: point against the segment's weight", i + 1),
-            Self::Bucket(Cohort::Step(i)) => write!(f, "bucket: point against weight; moved by step {}", i + 1),
+            Self::Bucket(Cohort::Step(i)) => {
+                write!(f, "bucket: point against weight; moved by step {}", i + 1)
+            }
             Self::Bucket(Cohort::Rest) => f.write_str("bucket: point against weight; moved by the promotion"),
             Self::NoIdentity => f.write_str("no identity: nothing to be sticky by"),
         }

@@ -142,38 +142,50 @@ pub(crate) struct Entry {
 /// # Errors
 /// When the document as a whole cannot be read.
 pub(crate) fn read(json: &[u8]) -> Result<Vec<Entry>, Refusal> {
+    // The version by itself, for what else there is belongs to it.
     #[derive(Deserialize)]
-    struct Raw<'d> {
+    struct Head {
         #[serde(deserialize_with = "whole::u32")]
         version: u32,
+    }
+    #[derive(Deserialize)]
+    struct Body<'d> {
         #[serde(borrow)]
         policies: Vec<&'d RawValue>,
     }
-    let raw: Raw = serde_json::from_slice(json).map_err(|error| {
-        let text = String::from_utf8_lossy(json);
-        Refusal::new(Kind::Malformed, "document", text, format!("{error}; want {{\"version\": 1, \"policies\": […]}}"))
-    })?;
-    if raw.version != Document::VERSION {
+    let malformed = |error: serde_json::Error| {
+        let mend = format!("{error}; want {{\"version\": 1, \"policies\": […]}}");
+        Refusal::new(Kind::Malformed, "document", String::from_utf8_lossy(json), mend)
+    };
+    let head: Head = serde_json::from_slice(json).map_err(malformed)?;
+    if head.version != Document::VERSION {
         let mend = format!("this filter reads version {}: update the module or the agent", Document::VERSION);
-        return Err(Refusal::new(Kind::Unsupported, "version", raw.version, mend));
+        return Err(Refusal::new(Kind::Unsupported, "version", head.version, mend));
     }
-    Ok(raw.policies.into_iter().map(read_policy).collect())
+    let body: Body = serde_json::from_slice(json).map_err(malformed)?;
+    Ok(body.policies.into_iter().map(read_policy).collect())
 }
 
 fn read_policy(raw: &RawValue) -> Entry {
     #[derive(Deserialize)]
-    struct Head {
-        #[serde(default)]
-        name: Option<String>,
-        #[serde(default)]
-        critical: Vec<String>,
+    struct Head<'p> {
+        // A name is worth having even where nothing else can be read: by it the last good policy is kept.
+        #[serde(borrow, default)]
+        name: Option<&'p RawValue>,
+        #[serde(borrow, default)]
+        critical: Option<&'p RawValue>,
     }
-    let malformed = |error: serde_json::Error| Refusal::new(Kind::Malformed, "", raw.get(), error.to_string());
+    let malformed =
+        |error: serde_json::Error| Refusal::new(Kind::Malformed, "", raw.get(), error.to_string());
     let head = serde_json::from_str::<Head>(raw.get());
-    let name = head.as_ref().ok().and_then(|head| head.name.clone());
+    let name = head.as_ref().ok().and_then(|head| serde_json::from_str(head.name?.get()).ok());
     // A critical field of tomorrow may change the type of one of today: it is looked at first.
-    let spec = head.map_err(malformed).and_then(|head| {
-        match head.critical.iter().find(|field| !KNOWN_FIELDS.contains(&field.as_str())) {
+    let critical = head.and_then(|head| match head.critical {
+        Some(list) => serde_json::from_str::<Vec<String>>(list.get()),
+        None => Ok(vec![]),
+    });
+    let spec = critical.map_err(malformed).and_then(|critical| {
+        match critical.iter().find(|field| !KNOWN_FIELDS.contains(&field.as_str())) {
             Some(unknown) => {
                 let mend = "this filter does not know the field and must not ignore it: update the module";
                 Err(Refusal::new(Kind::Unsupported, "critical", format!("{unknown:?}"), mend))
@@ -204,3 +216,55 @@ const KNOWN_FIELDS: [&str; 17] = [
     "responseHeader",
     "counts",
 ];
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn the_known_fields_are_those_of_a_full_policy() {
+        let full = json!({
+            "name": "shop/shop",
+            "revision": 1,
+            "critical": ["salt"],
+            "hosts": ["shop"],
+            "pathPrefix": "/shop",
+            "versions": [{"name": "stable"}, {"name": "canary", "weight": 1}],
+            "closed": true,
+            "salt": "shop/shop/1",
+            "steps": [1],
+            "identity": [{"header": "x-user"}, {"cookie": "c"}, {"baggage": "b"}, "requestId"],
+            "cookie": {"name": "c", "maxAgeSeconds": 1, "path": "/", "domain": "a", "sameSite": "Lax",
+                "httpOnly": true, "secure": "always"},
+            "baggage": "b",
+            "overrides": [{"header": "x-canary", "tokenSha256": "0"}],
+            "segments": [{"name": "s", "matches": [{"headers": [{"name": "a", "type": "Exact", "value": "1"}],
+                "cookies": [{"name": "b", "type": "Present"}], "path": {"type": "Prefix", "value": "/"},
+                "method": "GET"}], "weight": 1}],
+            "requestHeader": "x-version",
+            "responseHeader": "x-served-by",
+            "counts": {"objectiveMs": 500},
+        });
+        let spec: PolicySpec = serde_json::from_value(full.clone()).unwrap();
+        // Whatever is lost on the way there and back is misspelled above or below.
+        let back = serde_json::to_value(&spec).unwrap();
+        assert_eq!(back, full);
+        let Value::Object(fields) = back else { panic!("{back}") };
+        let (mut written, mut known) = (fields.keys().collect::<Vec<_>>(), KNOWN_FIELDS.to_vec());
+        written.sort();
+        known.sort_unstable();
+        assert_eq!(written, known);
+    }
+
+    #[test]
+    fn what_this_build_writes_it_reads() {
+        let policies = json!([{"name": "shop/shop", "revision": 1, "hosts": ["shop"], "salt": "s",
+            "versions": [{"name": "stable"}, {"name": "canary", "weight": 1}]}]);
+        let document = Document::new(serde_json::from_value(policies).unwrap());
+        let entries = read(&serde_json::to_vec(&document).unwrap()).unwrap();
+        assert_eq!(entries.len(), 1);
+        assert_eq!(entries[0].spec.as_ref(), Ok(&document.policies[0]));
+    }
+}

@@ -17,23 +17,32 @@ pub(crate) fn keys(host: &str, namespace: Option<&str>) -> Result<Vec<String>, R
     let host = host.to_ascii_lowercase();
     let (name, port) = split_port(&host);
     let name = name.strip_suffix('.').unwrap_or(name);
-    if port.is_some_and(|port| port.parse::<u16>().is_err()) || !is_host(name) {
+    let suffix = match port {
+        None => String::new(),
+        // Numbers parse with a sign as well, but no client sends one.
+        Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
+            format!(":{}", port.parse::<u16>().map_err(|_| refusal())?)
+        }
+        Some(_) => return Err(refusal()),
+    };
+    if !is_host(name) {
         return Err(refusal());
     }
-    let suffix = port.map(|port| format!(":{port}")).unwrap_or_default();
     Ok(spellings(name, namespace).into_iter().map(|spelling| format!("{spelling}{suffix}")).collect())
 }
 
 fn spellings<'h>(name: &'h str, namespace: Option<&str>) -> Vec<&'h str> {
     let mut all = vec![name];
     let mut labels = name.splitn(4, '.');
-    if let (Some(service), Some(of), Some("svc"), rest) = (labels.next(), labels.next(), labels.next(), labels.next())
+    if let (Some(service), Some(of), Some("svc"), rest) =
+        (labels.next(), labels.next(), labels.next(), labels.next())
     {
         let upto = |length: usize| name.get(..length);
         let short = service.len() + 1 + of.len();
         all.extend(rest.and_then(|_| upto(short + ".svc".len())));
         all.extend(upto(short));
-        all.extend(upto(service.len()).filter(|_| namespace == Some(of)));
+        // The short form of a wildcard would be `*`: everybody's requests.
+        all.extend(upto(service.len()).filter(|&service| namespace == Some(of) && service != "*"));
     }
     all
 }
@@ -43,11 +52,15 @@ fn is_host(name: &str) -> bool {
     if let Some(address) = literal {
         return address.parse::<std::net::Ipv6Addr>().is_ok();
     }
+    if name == "*" {
+        return true;
+    }
     let name = name.strip_prefix("*.").unwrap_or(name);
     let label = |label: &str| {
-        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+        !label.is_empty()
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
     };
-    name == "*" || (name.len() <= 253 && name.split('.').all(label))
+    name.len() <= 253 && name.split('.').all(label)
 }
 
 /// The keys to look `authority` up by, the most telling first: as it came, without its port, then ever shorter
@@ -90,11 +103,15 @@ mod tests {
         assert_eq!(all("shop.example.com.", Some("example")), "shop.example.com");
         assert_eq!(all("[::1]:8080", None), "[::1]:8080");
         assert_eq!(all("*.example.com", None), "*.example.com");
+        assert_eq!(all("*.ns.svc.cluster.local", Some("ns")), "*.ns.svc.cluster.local *.ns.svc *.ns");
+        assert_eq!(all("shop:080", None), "shop:80");
     }
 
     #[test]
     fn what_is_no_host_is_refused_with_the_mend() {
-        for wrong in ["", "a..b", "a b", "http://a", "*.*", "a*", "a:99999", "a:x", "[::1", "a/b"] {
+        for wrong in
+            ["", "a..b", "a b", "http://a", "*.*", "a*", "a:99999", "a:x", "a:", "a:+80", "[::1", "a/b"]
+        {
             let refusal = keys(wrong, None).unwrap_err();
             assert!(refusal.to_string().contains("shop.example.com"), "{wrong:?}: {refusal}");
         }

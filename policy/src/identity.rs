@@ -30,7 +30,9 @@ impl Id {
 
 /// What a client sent is not an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("an id is 1 to 128 printable ASCII characters, without space, comma, semicolon, backslash and quotes")]
+#[error(
+    "an id is 1 to 128 printable ASCII characters, without space, comma, semicolon, backslash and quotes"
+)]
 pub struct NotAnId;
 
 impl TryFrom<&[u8]> for Id {

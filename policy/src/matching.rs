@@ -64,7 +64,8 @@ impl Override {
 
 fn from_hex(hex: &str) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
-    if hex.len() != 64 || !hex.is_ascii() {
+    // `from_str_radix` would take a sign for a digit.
+    if hex.len() != 64 || !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return None;
     }
     for (byte, pair) in bytes.iter_mut().zip(hex.as_bytes().chunks(2)) {
@@ -87,12 +88,21 @@ pub struct SegmentSpec {
 
 impl SegmentSpec {
     pub(crate) fn check(&self) -> Result<(), Refusal> {
-        let invalid = |field: String, value: &str, mend: &str| Err(Refusal::new(Kind::Invalid, field, value, mend));
+        let invalid =
+            |field: String, value: &str, mend: &str| Err(Refusal::new(Kind::Invalid, field, value, mend));
         if !is_name(&self.name) {
-            return invalid("name".into(), &format!("{:?}", self.name), "use lower-case letters, digits and -");
+            return invalid(
+                "name".into(),
+                &format!("{:?}", self.name),
+                "use lower-case letters, digits and -",
+            );
         }
         if self.matches.is_empty() {
-            return invalid("matches".into(), "[]", "give at least one match; a segment of all is the steps' business");
+            return invalid(
+                "matches".into(),
+                "[]",
+                "give at least one match; a segment of all is the steps' business",
+            );
         }
         for (i, one) in self.matches.iter().enumerate() {
             one.check().map_err(|refusal| refusal.within(&format!("matches[{i}]"), None))?;
@@ -199,13 +209,21 @@ impl Match {
             cookie.check(is_token).map_err(|refusal| refusal.within(&format!("cookies[{i}]"), None))?;
         }
         if let Some(path) = &self.path {
-            check_value(path.how, Some(&path.value)).map_err(|refusal| refusal.within("path", None))?;
+            if path.how == How::Present {
+                let mend = "use Exact, Prefix or Contains: every request has a path";
+                return Err(Refusal::new(Kind::Invalid, "path.type", "\"Present\"", mend));
+            }
+            if path.value.is_empty() {
+                return Err(Refusal::new(Kind::Invalid, "path.value", "\"\"", "give a path to compare with"));
+            }
         }
-        if self.method.as_deref().is_some_and(|method| !method.bytes().all(|b| b.is_ascii_uppercase())) {
-            let mend = "write the method in capitals, like GET";
-            return Err(Refusal::new(Kind::Invalid, "method", format!("{:?}", self.method), mend));
+        match &self.method {
+            Some(method) if method.is_empty() || !method.bytes().all(|byte| byte.is_ascii_uppercase()) => {
+                let mend = "write the method in capitals, like GET";
+                Err(Refusal::new(Kind::Invalid, "method", format!("{method:?}"), mend))
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn holds<R: Request>(&self, request: &Asked<'_, R>) -> bool {
@@ -215,9 +233,10 @@ impl Match {
             && self.cookies.iter().all(|cookie| {
                 request.cookie(&cookie.name, |actual| cookie.holds(actual).then_some(())).is_some()
             })
-            && self.path.as_ref().is_none_or(|path| {
-                path.how.holds(without_query(request.path()), path.value.as_bytes())
-            })
+            && self
+                .path
+                .as_ref()
+                .is_none_or(|path| path.how.holds(without_query(request.path()), path.value.as_bytes()))
             && self
                 .method
                 .as_ref()
@@ -233,14 +252,27 @@ pub(crate) fn without_query(path: &[u8]) -> &[u8] {
 fn check_value(how: How, value: Option<&str>) -> Result<(), Refusal> {
     match (how, value) {
         (How::Present, None) => Ok(()),
-        (How::Present, Some(value)) => {
-            Err(Refusal::new(Kind::Invalid, "value", format!("{value:?}"), "leave it out: Present compares nothing"))
-        }
+        (How::Present, Some(value)) => Err(Refusal::new(
+            Kind::Invalid,
+            "value",
+            format!("{value:?}"),
+            "leave it out: Present compares nothing",
+        )),
         (_, Some(value)) if !value.is_empty() => Ok(()),
-        _ => Err(Refusal::new(Kind::Invalid, "value", "empty", "give a value to compare with, or use type Present")),
+        _ => Err(Refusal::new(
+            Kind::Invalid,
+            "value",
+            "empty",
+            "give a value to compare with, or use type Present",
+        )),
     }
 }
 
 fn bad_header(field: &str, value: &str) -> Refusal {
-    Refusal::new(Kind::Invalid, field, format!("{value:?}"), "use letters, digits, - and _, headers in lower case")
+    Refusal::new(
+        Kind::Invalid,
+        field,
+        format!("{value:?}"),
+        "use letters, digits, - and _, headers in lower case",
+    )
 }

@@ -1,6 +1,8 @@
 /*!
 A policy that has been checked and is ready to decide.
 */
+use serde::Serialize;
+
 use crate::cookie::CookieSpec;
 use crate::decision::{Arm, Cohort, Reason};
 use crate::document::{CountsSpec, PolicySpec};
@@ -45,8 +47,9 @@ impl Policy {
         if let Some(cookie) = &spec.cookie {
             cookie.check().map_err(|refusal| refusal.within("cookie", None))?;
             if !spec.identity.contains(&Source::Cookie(cookie.name.clone())) {
-                let mend = format!("add {{\"cookie\": {:?}}}, or nobody is recognised by the cookie", cookie.name);
-                return Err(Refusal::new(Kind::Invalid, "identity", format!("{:?}", spec.identity), mend));
+                let mend =
+                    format!("add {{\"cookie\": {:?}}}, or nobody is recognised by the cookie", cookie.name);
+                return Err(Refusal::new(Kind::Invalid, "identity", as_json(&spec.identity), mend));
             }
         }
         if let Some(key) = spec.baggage.as_ref().filter(|key| !is_token(key)) {
@@ -65,7 +68,12 @@ impl Policy {
             segment.check().map_err(|refusal| refusal.within(&format!("segments[{i}]"), None))?;
             if spec.segments.iter().take(i).any(|earlier| earlier.name == segment.name) {
                 let mend = "give every segment a name of its own";
-                return Err(Refusal::new(Kind::Invalid, format!("segments[{i}].name"), &segment.name, mend));
+                return Err(Refusal::new(
+                    Kind::Invalid,
+                    format!("segments[{i}].name"),
+                    as_json(&segment.name),
+                    mend,
+                ));
             }
         }
         let (names, weight) = versions(&spec)?;
@@ -96,6 +104,11 @@ impl Policy {
     /// The revision every proxy reports.
     pub const fn revision(&self) -> u64 {
         self.revision
+    }
+
+    /// What the points are salted with.
+    pub fn salt(&self) -> &str {
+        &self.salt
     }
 
     /// The canary's share of the users that no segment takes.
@@ -178,7 +191,12 @@ impl Policy {
 fn versions(spec: &PolicySpec) -> Result<([String; 2], Weight), Refusal> {
     let [stable, canary] = spec.versions.as_slice() else {
         let mend = "this filter serves exactly two versions: stable first, then the canary";
-        return Err(Refusal::new(Kind::Unsupported, "versions", format!("{} of them", spec.versions.len()), mend));
+        return Err(Refusal::new(
+            Kind::Unsupported,
+            "versions",
+            format!("{} of them", spec.versions.len()),
+            mend,
+        ));
     };
     for (i, version) in [stable, canary].into_iter().enumerate() {
         if !is_name(&version.name) {
@@ -196,7 +214,12 @@ fn versions(spec: &PolicySpec) -> Result<([String; 2], Weight), Refusal> {
         return Err(Refusal::new(Kind::Invalid, "versions[0].weight", weight.ppm(), mend));
     }
     let Some(weight) = canary.weight else {
-        return Err(Refusal::new(Kind::Invalid, "versions[1].weight", "none", "give its share in ppm, 0 to 1000000"));
+        return Err(Refusal::new(
+            Kind::Invalid,
+            "versions[1].weight",
+            "none",
+            "give its share in ppm, 0 to 1000000",
+        ));
     };
     Ok(([stable.name.clone(), canary.name.clone()], weight))
 }
@@ -236,16 +259,28 @@ fn check_identity(sources: &[Source]) -> Result<(), Refusal> {
     match sources.iter().enumerate().find(|(_, source)| !source.has_valid_name()) {
         Some((i, source)) => {
             let mend = "use letters, digits, - and _, headers in lower case";
-            Err(Refusal::new(Kind::Invalid, format!("identity[{i}]"), format!("{source:?}"), mend))
+            Err(Refusal::new(Kind::Invalid, format!("identity[{i}]"), as_json(source), mend))
         }
         None => Ok(()),
     }
 }
 
+fn as_json(value: &(impl Serialize + ?Sized)) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
 /// Headers that carry the message itself: overwriting one would break the request, not mark it.
 const STRUCTURAL: [&str; 10] = [
-    "host", "cookie", "set-cookie", "connection", "content-length", "content-type", "transfer-encoding", "upgrade",
-    "te", "authorization",
+    "host",
+    "cookie",
+    "set-cookie",
+    "connection",
+    "content-length",
+    "content-type",
+    "transfer-encoding",
+    "upgrade",
+    "te",
+    "authorization",
 ];
 
 fn check_header(field: &str, name: &str) -> Result<(), Refusal> {
@@ -259,7 +294,11 @@ fn check_header(field: &str, name: &str) -> Result<(), Refusal> {
 /// A DNS label, so that it is safe in headers, metric labels and Kubernetes names alike.
 pub(crate) fn is_name(name: &str) -> bool {
     let inner = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
-    !name.is_empty() && name.len() <= 63 && name.bytes().all(inner) && !name.starts_with('-') && !name.ends_with('-')
+    !name.is_empty()
+        && name.len() <= 63
+        && name.bytes().all(inner)
+        && !name.starts_with('-')
+        && !name.ends_with('-')
 }
 
 /// A header name as HTTP/2 writes it.

@@ -54,13 +54,25 @@ impl fmt::Display for Kind {
 }
 
 impl Refusal {
-    pub(crate) fn new(kind: Kind, field: impl Into<String>, value: impl fmt::Display, mend: impl Into<String>) -> Self {
-        Self { policy: None, field: field.into(), value: shorten(&value.to_string()), kind, mend: mend.into() }
+    pub(crate) fn new(
+        kind: Kind,
+        field: impl Into<String>,
+        value: impl fmt::Display,
+        mend: impl Into<String>,
+    ) -> Self {
+        Self {
+            policy: None,
+            field: field.into(),
+            value: shorten(&value.to_string()),
+            kind,
+            mend: mend.into(),
+        }
     }
 
     /// Puts the field under `prefix` and names the policy it belongs to.
     pub(crate) fn within(mut self, prefix: &str, policy: Option<&str>) -> Self {
-        self.field = if self.field.is_empty() { prefix.to_owned() } else { format!("{prefix}.{}", self.field) };
+        self.field =
+            if self.field.is_empty() { prefix.to_owned() } else { format!("{prefix}.{}", self.field) };
         self.policy = policy.map(str::to_owned);
         self
     }

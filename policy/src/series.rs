@@ -16,8 +16,10 @@ use crate::refusal::Kind;
 pub enum Metric {
     /// Requests, by the class of their status: 1 to 5.
     Requests(u8),
-    /// Requests whose gRPC status was not OK.
-    GrpcErrors,
+    /// Requests whose gRPC status was not OK and blames the server, as 5xx does.
+    GrpcServerErrors,
+    /// Requests whose gRPC status was not OK and does not blame the server, as 4xx does not.
+    GrpcClientErrors,
     /// Requests that took longer than the policy's objective.
     Slow,
     /// Requests that needed more than one attempt: retries hide failures.
@@ -28,13 +30,14 @@ pub enum Metric {
 
 impl Metric {
     /// Every metric there is.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Requests(1),
         Self::Requests(2),
         Self::Requests(3),
         Self::Requests(4),
         Self::Requests(5),
-        Self::GrpcErrors,
+        Self::GrpcServerErrors,
+        Self::GrpcClientErrors,
         Self::Slow,
         Self::Retried,
         Self::Time,
@@ -45,10 +48,23 @@ impl Metric {
         match self {
             Self::Requests(class @ 1..=5) => class as usize - 1,
             Self::Requests(_) => 4,
-            Self::GrpcErrors => 5,
-            Self::Slow => 6,
-            Self::Retried => 7,
-            Self::Time => 8,
+            Self::GrpcServerErrors => 5,
+            Self::GrpcClientErrors => 6,
+            Self::Slow => 7,
+            Self::Retried => 8,
+            Self::Time => 9,
+        }
+    }
+
+    /// The metric that counts an answer of gRPC status `code`; none counts OK.
+    ///
+    /// Which codes blame the server is taken from OpenTelemetry's semantic conventions for RPC server spans.
+    pub const fn of_grpc_status(code: u32) -> Option<Self> {
+        match code {
+            0 => None,
+            // UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS
+            2 | 4 | 12..=15 => Some(Self::GrpcServerErrors),
+            _ => Some(Self::GrpcClientErrors),
         }
     }
 
@@ -56,7 +72,8 @@ impl Metric {
     pub const fn prometheus_name(self) -> &'static str {
         match self {
             Self::Requests(_) => "serin_rq",
-            Self::GrpcErrors => "serin_grpc_errors",
+            Self::GrpcServerErrors => "serin_grpc_server_errors",
+            Self::GrpcClientErrors => "serin_grpc_client_errors",
             Self::Slow => "serin_slow",
             Self::Retried => "serin_retried",
             Self::Time => "serin_rq_time",
@@ -214,7 +231,8 @@ mod tests {
             assert_eq!(tag.to_string(), format!("shop/shop/canary/{text}"));
             assert_eq!(Tag::parse(&tag.to_string()), Some(tag));
         }
-        for foreign in ["", "a/b", "shop/shop/v2/step-1", "shop/shop/canary/step-0", "shop/shop/canary/what"] {
+        for foreign in ["", "a/b", "shop/shop/v2/step-1", "shop/shop/canary/step-0", "shop/shop/canary/what"]
+        {
             assert_eq!(Tag::parse(foreign), None, "{foreign:?}");
         }
     }

@@ -3,7 +3,7 @@ All policies of a proxy, found by host and path.
 */
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use xxhash_rust::xxh64::Xxh64Builder;
 
@@ -23,9 +23,9 @@ pub struct Table {
 
 #[derive(Debug, Clone)]
 struct Row {
-    hosts: Rc<[String]>,
-    prefix: Rc<str>,
-    policy: Rc<Policy>,
+    hosts: Arc<[String]>,
+    prefix: Arc<str>,
+    policy: Arc<Policy>,
 }
 
 impl Table {
@@ -44,8 +44,13 @@ impl Table {
             let added = spec.and_then(|spec| {
                 let row = Row {
                     hosts: spec.hosts.clone().into(),
-                    prefix: spec.path_prefix.as_str().into(),
-                    policy: Rc::new(Policy::compile(spec)?),
+                    // `/shop/` and `/shop` are the same prefix, and must be seen to be.
+                    prefix: match spec.path_prefix.as_str() {
+                        "/" => "/",
+                        path => path.strip_suffix('/').unwrap_or(path),
+                    }
+                    .into(),
+                    policy: Arc::new(Policy::compile(spec)?),
                 };
                 table.add(row, namespace)
             });
@@ -64,7 +69,8 @@ impl Table {
     fn add(&mut self, row: Row, namespace: Option<&str>) -> Result<(), Refusal> {
         let name = row.policy.name();
         if self.policy(name).is_some() {
-            return Err(Refusal::new(Kind::Duplicate, "name", name, "name every policy once"));
+            let value = format!("{name:?}");
+            return Err(Refusal::new(Kind::Duplicate, "name", value, "name every policy once"));
         }
         if !row.prefix.starts_with('/') {
             let value = format!("{:?}", row.prefix);
@@ -77,9 +83,12 @@ impl Table {
         for (i, host) in row.hosts.iter().enumerate() {
             let field = format!("hosts[{i}]");
             for key in host::keys(host, namespace).map_err(|refusal| refusal.within(&field, None))? {
-                if let Some((_, earlier)) = self.claims(&key).find(|(_, earlier)| earlier.prefix == row.prefix) {
+                if let Some((_, earlier)) =
+                    self.claims(&key).find(|(_, earlier)| earlier.prefix == row.prefix)
+                {
                     let value = format!("{key:?} with path {}", row.prefix);
-                    let mend = format!("already claimed by {}: give another host or path", earlier.policy.name());
+                    let mend =
+                        format!("already claimed by {}: give another host or path", earlier.policy.name());
                     return Err(Refusal::new(Kind::Duplicate, field, value, mend));
                 }
                 keys.push(key);
@@ -105,8 +114,9 @@ impl Table {
 
     /// The policy for a request to `authority`, with its place among [`policies`](Self::policies). `path` is asked
     /// for only when it matters.
-    pub fn find(&self, authority: &[u8], path: impl Fn() -> Option<Vec<u8>>) -> Option<(usize, &Rc<Policy>)> {
-        let authority = std::str::from_utf8(authority).ok()?;
+    pub fn find(&self, authority: &[u8], path: impl Fn() -> Option<Vec<u8>>) -> Option<(usize, &Arc<Policy>)> {
+        // What is no text is no host, but `*` answers for every request.
+        let authority = std::str::from_utf8(authority).unwrap_or_default();
         let authority = if authority.bytes().any(|byte| byte.is_ascii_uppercase()) {
             Cow::Owned(authority.to_ascii_lowercase())
         } else {
@@ -121,12 +131,12 @@ impl Table {
     }
 
     /// The policy of this name.
-    pub fn policy(&self, name: &str) -> Option<&Rc<Policy>> {
+    pub fn policy(&self, name: &str) -> Option<&Arc<Policy>> {
         self.policies().find(|policy| policy.name() == name)
     }
 
     /// All policies, in the document's order.
-    pub fn policies(&self) -> impl Iterator<Item = &Rc<Policy>> {
+    pub fn policies(&self) -> impl Iterator<Item = &Arc<Policy>> {
         self.rows.iter().map(|row| &row.policy)
     }
 }

@@ -77,7 +77,9 @@ mod tests {
 
     #[test]
     fn a_weight_reads_as_percent() {
-        for (ppm, text) in [(0, "0%"), (1, "0.0001%"), (1_000, "0.1%"), (125_000, "12.5%"), (1_000_000, "100%")] {
+        for (ppm, text) in
+            [(0, "0%"), (1, "0.0001%"), (1_000, "0.1%"), (125_000, "12.5%"), (1_000_000, "100%")]
+        {
             assert_eq!(Weight::from_ppm(ppm).unwrap().to_string(), text);
         }
     }

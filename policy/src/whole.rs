@@ -35,7 +35,11 @@ impl Visitor<'_> for WholeVisitor {
         Ok(Whole(value))
     }
 
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be whole and in range")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked to be whole and in range"
+    )]
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<Whole, E> {
         if value.fract() == 0.0 && (0.0..=EXACT).contains(&value) {
             Ok(Whole(value as u64))
@@ -53,5 +57,6 @@ pub(crate) fn u64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::
 /// For `#[serde(deserialize_with)]` on `u32` fields.
 pub(crate) fn u32<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     let whole = Whole::deserialize(deserializer)?.0;
-    u32::try_from(whole).map_err(|_| de::Error::invalid_value(de::Unexpected::Unsigned(whole), &"at most 4294967295"))
+    u32::try_from(whole)
+        .map_err(|_| de::Error::invalid_value(de::Unexpected::Unsigned(whole), &"at most 4294967295"))
 }

@@ -1,4 +1,11 @@
 /*!
-What the tests share: real proxies as child processes, and a host that runs the filter's module by itself.
+What the tests share: real proxies and shops as children of the test, a client that tells all about an answer, and
+a host that runs the filter's module by itself.
 */
+pub mod agent;
+pub mod client;
+pub mod load;
 pub mod module_host;
+pub mod protocols;
+pub mod site;
+pub mod tools;

@@ -1,1 +1,299 @@
-//! Seat.
+/*!
+A proxy for the filter's module alone: the real WebAssembly in wasmtime, with everything it asks of its proxy
+answered as Envoy 1.40 answers it (`source/extensions/common/wasm/context.cc`).
+
+Time and randomness are the test's, so a run repeats exactly, down to the number of instructions. Whatever Envoy
+would refuse is a trap here: in a proxy the SDK would panic on it, or it would be lost without a word.
+*/
+mod imports;
+mod metrics;
+mod stream;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use wasmtime::{Config, Engine, Linker, Memory, Module, Result, Store, TypedFunc, bail};
+
+pub use metrics::Metrics;
+pub use stream::{Headers, Request, Response, values};
+
+use stream::{Phase, Stream};
+
+/// The module, compiled: what takes long, and need be done only once.
+pub struct Compiled {
+    module: Module,
+    linker: Linker<Proxy>,
+}
+
+impl Compiled {
+    pub fn new(module: &[u8]) -> Result<Self> {
+        let mut config = Config::new();
+        config.consume_fuel(true);
+        let engine = Engine::new(&config)?;
+        let module = Module::new(&engine, module)?;
+        let linker = imports::linker(&engine, &module)?;
+        Ok(Self { module, linker })
+    }
+
+    /// A proxy that runs this module and is not configured yet.
+    pub fn host(&self) -> Result<ModuleHost> {
+        ModuleHost::start(self)
+    }
+}
+
+/// A proxy with one worker. Every callback that the module traps in is an error, and the host of no more use.
+pub struct ModuleHost {
+    store: Store<Proxy>,
+    calls: Calls,
+    /// Root contexts still there, with their requests in flight; the last is the one in force.
+    roots: Vec<(u32, usize)>,
+    next_context: u32,
+}
+
+/// The module's exports that a proxy calls.
+struct Calls {
+    context_create: TypedFunc<(u32, u32), ()>,
+    configure: TypedFunc<(u32, u32), u32>,
+    request_headers: TypedFunc<(u32, u32, u32), u32>,
+    response_headers: TypedFunc<(u32, u32, u32), u32>,
+    log: TypedFunc<u32, ()>,
+    delete: TypedFunc<u32, ()>,
+}
+
+/// What the module's calls are answered from.
+pub struct Proxy {
+    guest: Option<(Memory, TypedFunc<u32, u32>)>,
+    phase: Phase,
+    active: u32,
+    streams: HashMap<u32, Stream>,
+    configuration: Vec<u8>,
+    namespace: Option<String>,
+    metrics: Metrics,
+    now_ns: u64,
+    random: StdRng,
+    log: Vec<String>,
+    /// What the module wrote to stderr: the words of a panic.
+    stderr: Vec<u8>,
+}
+
+/// Instructions that the module used for one request, by callback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Fuel {
+    pub request_headers: u64,
+    pub response_headers: u64,
+    pub log: u64,
+    /// Making and deleting the request's context.
+    pub context: u64,
+}
+
+/// A request that is over.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The request's headers as the router saw them.
+    pub routed: Headers,
+    /// The response's headers as the client saw them, if there was a response.
+    pub response: Option<Headers>,
+    pub fuel: Fuel,
+}
+
+impl ModuleHost {
+    /// Compiles and starts `module`; [`Compiled`] is for those who want more than one.
+    pub fn new(module: &[u8]) -> Result<Self> {
+        Compiled::new(module)?.host()
+    }
+
+    fn start(compiled: &Compiled) -> Result<Self> {
+        let proxy = Proxy {
+            guest: None,
+            phase: Phase::Idle,
+            active: 0,
+            streams: HashMap::new(),
+            configuration: Vec::new(),
+            namespace: None,
+            metrics: Metrics::default(),
+            now_ns: 1_800_000_000_000_000_000,
+            random: StdRng::seed_from_u64(1),
+            log: Vec::new(),
+            stderr: Vec::new(),
+        };
+        let mut store = Store::new(compiled.module.engine(), proxy);
+        store.set_fuel(u64::MAX)?;
+        let instance = compiled.linker.instantiate(&mut store, &compiled.module)?;
+        let Some(memory) = instance.get_memory(&mut store, "memory") else {
+            bail!("the module has no memory")
+        };
+        let allocate = instance.get_typed_func(&mut store, "proxy_on_memory_allocate")?;
+        store.data_mut().guest = Some((memory, allocate));
+        let calls = Calls {
+            context_create: instance.get_typed_func(&mut store, "proxy_on_context_create")?,
+            configure: instance.get_typed_func(&mut store, "proxy_on_configure")?,
+            request_headers: instance.get_typed_func(&mut store, "proxy_on_request_headers")?,
+            response_headers: instance.get_typed_func(&mut store, "proxy_on_response_headers")?,
+            log: instance.get_typed_func(&mut store, "proxy_on_log")?,
+            delete: instance.get_typed_func(&mut store, "proxy_on_delete")?,
+        };
+        let initialize = instance.get_typed_func::<(), ()>(&mut store, "_initialize")?;
+        initialize.call(&mut store, ())?;
+        Ok(Self { store, calls, roots: Vec::new(), next_context: 1 })
+    }
+
+    /// The namespace this proxy says it is in.
+    pub fn set_namespace(&mut self, namespace: &str) {
+        self.store.data_mut().namespace = Some(namespace.to_owned());
+    }
+
+    /// Lets `time` go by.
+    pub fn advance(&mut self, time: Duration) {
+        self.store.data_mut().now_ns += u64::try_from(time.as_nanos()).expect("tests do not take centuries");
+    }
+
+    /// Hands the module a plugin configuration, in a new root context as Envoy does on every push. The old root
+    /// goes when its last request does. The instructions used come back.
+    pub fn configure(&mut self, json: &[u8]) -> Result<u64> {
+        let root = self.new_context();
+        self.call(Phase::Idle, root, |calls, store| calls.context_create.call(store, (root, 0)))?;
+        self.store.data_mut().configuration = json.to_vec();
+        let size = u32::try_from(json.len())?;
+        let (taken, fuel) =
+            self.call(Phase::Configure, root, |calls, store| calls.configure.call(store, (root, size)))?;
+        if taken != 1 {
+            bail!("on_configure refused: were it the first one, Envoy would answer every request with 500");
+        }
+        self.roots.push((root, 0));
+        self.drop_idle_roots()?;
+        Ok(fuel)
+    }
+
+    /// A request from its first header to the log, after `response.took`.
+    pub fn request(&mut self, request: Request) -> Result<Outcome> {
+        let Request { headers, response } = request;
+        let mut fuel = Fuel::default();
+        let id = self.open(headers, &mut fuel)?;
+        fuel.request_headers = self.request_headers(id)?;
+        if let Some(response) = response {
+            self.advance(response.took);
+            fuel.response_headers = self.response_headers(id, response)?;
+        }
+        fuel.log = self.log(id)?;
+        let (routed, response) = self.close(id, &mut fuel)?;
+        Ok(Outcome { routed, response, fuel })
+    }
+
+    /// Makes the context of a request; what comes next is up to the test.
+    pub fn open(&mut self, headers: Headers, fuel: &mut Fuel) -> Result<u32> {
+        let id = self.new_context();
+        let Some((root, requests)) = self.roots.last_mut() else {
+            bail!("a request before any configuration")
+        };
+        *requests += 1;
+        let root = *root;
+        self.store.data_mut().streams.insert(id, Stream::new(root, headers));
+        let ((), used) =
+            self.call(Phase::Idle, id, |calls, store| calls.context_create.call(store, (id, root)))?;
+        fuel.context += used;
+        Ok(id)
+    }
+
+    /// The request's headers are there.
+    pub fn request_headers(&mut self, id: u32) -> Result<u64> {
+        let count = u32::try_from(self.stream(id)?.request.len())?;
+        let call =
+            |calls: &Calls, store: &mut Store<Proxy>| calls.request_headers.call(store, (id, count, 1));
+        let (action, fuel) = self.call(Phase::Request, id, call)?;
+        self.goes_on(action)?;
+        Ok(fuel)
+    }
+
+    /// The response's headers are there, its trailers on their way.
+    pub fn response_headers(&mut self, id: u32, response: Response) -> Result<u64> {
+        let stream = self.stream(id)?;
+        let count = u32::try_from(response.headers.len())?;
+        stream.response = Some(response.headers);
+        stream.trailers = response.trailers;
+        stream.attempts = response.attempts;
+        let call =
+            |calls: &Calls, store: &mut Store<Proxy>| calls.response_headers.call(store, (id, count, 1));
+        let (action, fuel) = self.call(Phase::Response, id, call)?;
+        self.goes_on(action)?;
+        Ok(fuel)
+    }
+
+    /// The request is over, however it ended.
+    pub fn log(&mut self, id: u32) -> Result<u64> {
+        self.call(Phase::Log, id, |calls, store| calls.log.call(store, id)).map(|((), fuel)| fuel)
+    }
+
+    /// Takes the request's context away.
+    pub fn close(&mut self, id: u32, fuel: &mut Fuel) -> Result<(Headers, Option<Headers>)> {
+        let ((), used) = self.call(Phase::Idle, id, |calls, store| calls.delete.call(store, id))?;
+        fuel.context += used;
+        let Some(stream) = self.store.data_mut().streams.remove(&id) else { bail!("no request {id}") };
+        if let Some((_, requests)) = self.roots.iter_mut().find(|(root, _)| *root == stream.root) {
+            *requests -= 1;
+        }
+        self.drop_idle_roots()?;
+        Ok((stream.request, stream.response))
+    }
+
+    /// How large the module's memory is. It never shrinks.
+    pub fn memory_bytes(&mut self) -> usize {
+        let (memory, _) = self.store.data().guest.clone().expect("set at the start");
+        memory.data_size(&self.store)
+    }
+
+    /// The counters, gauges and histograms this proxy has.
+    pub fn metrics(&self) -> &Metrics {
+        &self.store.data().metrics
+    }
+
+    /// Lines the module has logged since the last time.
+    pub fn take_log(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.store.data_mut().log)
+    }
+
+    fn stream(&mut self, id: u32) -> Result<&mut Stream> {
+        let stream = self.store.data_mut().streams.get_mut(&id);
+        stream.ok_or_else(|| wasmtime::format_err!("no request {id}"))
+    }
+
+    fn new_context(&mut self) -> u32 {
+        let id = self.next_context;
+        self.next_context += 1;
+        id
+    }
+
+    fn drop_idle_roots(&mut self) -> Result<()> {
+        while let [(root, 0), _, ..] = self.roots[..] {
+            self.call(Phase::Idle, root, |calls, store| calls.delete.call(store, root))?;
+            self.roots.remove(0);
+        }
+        Ok(())
+    }
+
+    fn goes_on(&self, action: u32) -> Result<()> {
+        if action != 0 {
+            bail!("the module paused request {}, and nothing would wake it up", self.store.data().active);
+        }
+        Ok(())
+    }
+
+    /// Runs one callback in `phase`; its result, and the instructions it took.
+    fn call<T>(
+        &mut self,
+        phase: Phase,
+        context: u32,
+        work: impl FnOnce(&Calls, &mut Store<Proxy>) -> Result<T>,
+    ) -> Result<(T, u64)> {
+        self.store.set_fuel(u64::MAX)?;
+        let proxy = self.store.data_mut();
+        (proxy.phase, proxy.active) = (phase, context);
+        let result = work(&self.calls, &mut self.store).map_err(|error| {
+            let said = String::from_utf8_lossy(&self.store.data().stderr).into_owned();
+            error.context(format!("in phase {phase:?} of context {context}; the module said {said:?}"))
+        })?;
+        self.store.data_mut().phase = Phase::Idle;
+        Ok((result, u64::MAX - self.store.get_fuel()?))
+    }
+}

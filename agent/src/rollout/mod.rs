@@ -1,1 +1,202 @@
-//! Seat.
+/*!
+The planner: a pure function from how things are to what should be next, and why.
+
+[`plan`] does no I/O, reads no clock and keeps nothing: the same Release, status, observation and time always give
+the same [`Outcome`]. Whoever calls it saves the status first and writes the push then, in this order: a crash
+between the two leaves a file that is behind, which the next tick makes good. The planner never takes the status
+for the truth about the weight; the file in front of the proxies is that.
+
+A tick goes through four rooms. `file` compares status and file and sets right what differs; `analysis` judges
+what was counted; `commands` obeys people; `steps` goes on when nothing holds it. Three invariants go through all
+of them:
+
+- The weight rises by one step or the promotion at a time, only from a weight that every proxy reports.
+- Once the canary is closed it stays closed until a person retries or another run begins.
+- Every tick says why things are as they are, in [`Reason`]s.
+*/
+mod analysis;
+mod commands;
+mod file;
+mod observation;
+#[cfg(test)]
+mod properties;
+mod reason;
+#[cfg(test)]
+mod scenarios;
+mod status;
+mod steps;
+#[cfg(test)]
+mod world;
+
+use jiff::Timestamp;
+use serin_policy::Weight;
+
+pub use analysis::{Evidence, Failure, Metric, Verdict};
+pub use observation::{ArmCounts, Command, CommandKind, Counts, InForce, Observation, Proxy, ProxyState};
+pub use reason::{Lag, Lagging, NotNow, Reason};
+pub use status::{Actor, Cause, Change, Paused, Phase, Progress, Stage, Status, StepState};
+
+use crate::release::Release;
+
+/// What should be next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// To be saved before anything else is done.
+    pub status: Status,
+    /// To be written in front of the proxies then.
+    pub push: Option<Push>,
+    /// Why things are as they are; never empty.
+    pub reasons: Vec<Reason>,
+}
+
+/// A policy to be written in front of the proxies: the arguments of
+/// [`Release::policy`](crate::release::Release::policy).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Push {
+    /// Its revision.
+    pub revision: u64,
+    /// The canary's share.
+    pub weight: Weight,
+    /// Whether the canary takes no traffic at all.
+    pub closed: bool,
+    /// Whether everybody goes to the canary for good.
+    pub promoted: bool,
+}
+
+/// Decides what should be next for `release`, given what the last tick left in `status`.
+pub fn plan(release: &Release, status: &Status, observation: &Observation, now: Timestamp) -> Outcome {
+    let mut tick = Tick {
+        release,
+        observation,
+        now,
+        status: status.clone(),
+        write: Write::Nothing,
+        decision: None,
+        reasons: Vec::new(),
+    };
+    tick.compare_with_file();
+    let failed = tick.judge();
+    for command in &observation.commands {
+        tick.obey(command, failed);
+    }
+    tick.go_on();
+    tick.settle(status)
+}
+
+/// A tick under way.
+struct Tick<'t> {
+    release: &'t Release,
+    observation: &'t Observation,
+    now: Timestamp,
+    status: Status,
+    write: Write,
+    /// Who last decided something in this tick, and why.
+    decision: Option<(Actor, Reason)>,
+    reasons: Vec<Reason>,
+}
+
+/// What is to be written in front of the proxies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Write {
+    /// Nothing: what is there is what is wanted.
+    Nothing,
+    /// What was decided earlier and did not get there.
+    Again,
+    /// Something new, or something that was lost: a higher revision.
+    Anew,
+}
+
+impl Tick<'_> {
+    /// Enters `phase`, which wants something else in front of the proxies than before.
+    fn turn(&mut self, by: Actor, phase: Phase, reason: Reason) {
+        self.status.phase = phase;
+        self.write = Write::Anew;
+        self.reasons.push(reason.clone());
+        self.decision = Some((by, reason));
+    }
+
+    /// Takes the canary off the air if the evidence is against it. Returns whether it was.
+    fn judge(&mut self) -> bool {
+        let (weight, evidence) = match &mut self.status.phase {
+            Phase::Progressing(StepState { weight, evidence, .. }) | Phase::Stranded { weight, evidence } => {
+                (*weight, evidence)
+            }
+            _ => return false,
+        };
+        let Verdict::Fail(failure) = evidence.judge(&self.observation.counts, &self.release.limits) else {
+            return false;
+        };
+        let cause = Cause::Failed { weight, failure };
+        self.turn(Actor::Planner, Phase::RolledBack { cause: cause.clone() }, Reason::RolledBack { cause });
+        true
+    }
+
+    /// Whether every proxy reports what is wanted, of which there must be one at least.
+    fn all_report(&self) -> bool {
+        self.write == Write::Nothing && !self.observation.proxies.is_empty() && self.lagging().is_empty()
+    }
+
+    /// The proxies that do not report what is wanted, by name.
+    fn lagging(&self) -> Vec<Lagging> {
+        let lag = |state: &ProxyState| match state {
+            ProxyState::Silent { error } => Some(Lag::Silent { error: error.clone() }),
+            ProxyState::Bypassed => Some(Lag::Bypassed),
+            // What counts is what it runs, whatever it has refused besides.
+            ProxyState::Runs { revision, .. } if *revision == self.status.revision => None,
+            ProxyState::Runs { refused: Some(why), .. } => Some(Lag::Refused { why: why.clone() }),
+            ProxyState::Runs { refused: None, .. } => Some(Lag::Behind),
+        };
+        let proxies = self.observation.proxies.iter();
+        let mut lagging: Vec<_> = proxies
+            .filter_map(|Proxy { name, state }| Some(Lagging { name: name.clone(), how: lag(state)? }))
+            .collect();
+        lagging.sort();
+        lagging
+    }
+
+    /// Ends the tick: gives what is to be written its revision and notes what changed since `before`.
+    fn settle(mut self, before: &Status) -> Outcome {
+        if self.write == Write::Anew {
+            self.status.revision = self.highest_revision().saturating_add(1);
+            self.status.fingerprint = self.release.fingerprint();
+        }
+        let status = &self.status;
+        let (weight, closed, revision) = (status.weight(), status.is_closed(), status.revision);
+        let weight_before = match (before.run.as_str(), &self.observation.in_force) {
+            // No status was kept: what changes, changes from what is there.
+            ("", InForce::Policy { run, weight, closed, .. }) => Some((run.as_str(), *weight, *closed)),
+            ("", _) => None,
+            (run, _) => Some((run, before.weight(), before.is_closed())),
+        };
+        if weight_before != Some((status.run.as_str(), weight, closed))
+            && let Some((by, reason)) = self.decision
+        {
+            self.status.last_change = Some(Change {
+                at: self.now,
+                by,
+                reason,
+                run: status.run.clone(),
+                weight_before: weight_before.map_or(Weight::ZERO, |(_, weight, _)| weight),
+                weight_after: weight,
+                closed,
+                revision,
+            });
+        }
+        let promoted = self.status.is_promoted();
+        let push = (self.write != Write::Nothing).then_some(Push { revision, weight, closed, promoted });
+        Outcome { status: self.status, push, reasons: self.reasons }
+    }
+
+    /// The highest revision anybody knows of: a new one above it cannot be taken for an old one.
+    fn highest_revision(&self) -> u64 {
+        let in_force = match self.observation.in_force {
+            InForce::Policy { revision, .. } => revision,
+            InForce::Nothing | InForce::Unreadable { .. } => 0,
+        };
+        let reported = self.observation.proxies.iter().map(|proxy| match proxy.state {
+            ProxyState::Runs { revision, .. } => revision,
+            ProxyState::Silent { .. } | ProxyState::Bypassed => 0,
+        });
+        reported.fold(self.status.revision.max(in_force), u64::max)
+    }
+}

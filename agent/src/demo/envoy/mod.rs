@@ -1,0 +1,8 @@
+/*!
+A real Envoy: where to get one, and how to run it.
+*/
+mod find;
+mod process;
+
+pub use find::find;
+pub use process::{Envoy, EnvoyOptions};

@@ -1,0 +1,62 @@
+/*!
+What simulated users write down.
+*/
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serin_policy::Arm;
+
+use crate::demo::shop::Version;
+
+/// One request of one user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record {
+    /// Who asked.
+    pub user: u32,
+    /// When they asked.
+    pub sent: Timestamp,
+    /// How long they waited.
+    pub took: Duration,
+    /// What they got.
+    pub outcome: Outcome,
+}
+
+impl Record {
+    /// When the answer was there.
+    pub fn ended(&self) -> Timestamp {
+        self.sent.checked_add(SignedDuration::try_from(self.took).unwrap_or_default()).unwrap_or(self.sent)
+    }
+}
+
+/// What a user got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// An answer of the shop, and the proxy's word for the version agreed with the shop's own.
+    Served(Served),
+    /// Anything else: none of it is the shop's doing.
+    Failed(Failure),
+}
+
+/// An answer of the shop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Served {
+    /// The deployment that answered.
+    pub arm: Arm,
+    /// The version deployed there.
+    pub version: Version,
+    /// Whether the shop answered with an error.
+    pub error: bool,
+}
+
+/// How a request can fail that the shop has not failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Failure {
+    /// No answer: the connection broke.
+    Broken,
+    /// No answer in time.
+    Late,
+    /// An answer of this status that the shop did not give.
+    Status(u16),
+    /// The proxy named another version than the one that answered, or none.
+    Mislabelled,
+}

@@ -1,0 +1,323 @@
+/*!
+A complete bootstrap for a plain Envoy that serves one release: what istiod and a stock Istio proxy are to a
+release in a mesh.
+
+Routes and clusters in it never change during a release. All that does is the filter's configuration, which Envoy
+takes from a file in the ECDS folder; that file must be there before Envoy starts, or Envoy gives up.
+*/
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde_json::{Value, json};
+use serin_policy::Arm;
+use serin_policy::document::VERSION_HEADER;
+use serin_policy::series::Metric;
+
+/// The filter's name, in the filter chain and in the ECDS file.
+pub const FILTER: &str = "serin";
+
+/// The listener's name, by which the admin interface tells its address.
+pub const LISTENER: &str = "serin";
+
+/// The file in the ECDS folder that holds the filter's configuration.
+pub const ECDS_FILE: &str = "serin.json";
+
+/// Upper ends of the latency histogram's buckets in milliseconds: those of a stock Istio proxy, up to 10 s.
+const BUCKETS_MS: [f64; 13] =
+    [0.5, 1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1_000.0, 2_500.0, 5_000.0, 10_000.0];
+
+/// What a bootstrap is made for.
+#[derive(Debug, Clone)]
+pub struct Bootstrap {
+    /// Where the admin interface listens. It can stop the proxy, so it is no place for strangers.
+    pub admin: SocketAddr,
+    /// Where clients are served.
+    pub listen: SocketAddr,
+    /// The proxy's own id.
+    pub node: String,
+    /// The release's hosts, `*` for any, `*.example.com` for all below.
+    pub hosts: Vec<String>,
+    /// Where the stable version runs.
+    pub stable: Upstream,
+    /// Where the canary runs.
+    pub canary: Upstream,
+    /// The folder in which the agent keeps [`ECDS_FILE`].
+    pub ecds_dir: PathBuf,
+}
+
+/// Where one version of the service runs.
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    /// Its addresses, all equal.
+    pub endpoints: Vec<Endpoint>,
+    /// What it speaks.
+    pub protocol: Protocol,
+}
+
+/// What an upstream speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2 in clear text, as gRPC wants it.
+    Http2,
+}
+
+/// A host, by name or address, and a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    host: String,
+    port: u16,
+}
+
+/// A text that is not `host:port`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no endpoint: write host:port, an IPv6 address in brackets")]
+pub struct NotAnEndpoint(String);
+
+impl FromStr for Endpoint {
+    type Err = NotAnEndpoint;
+
+    fn from_str(text: &str) -> Result<Self, NotAnEndpoint> {
+        let refusal = || NotAnEndpoint(text.to_owned());
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            return Ok(address.into());
+        }
+        let (host, port) = text.rsplit_once(':').ok_or_else(refusal)?;
+        let port = port.parse().map_err(|_| refusal())?;
+        if host.is_empty() || host.contains([':', '/', ' ']) || port == 0 {
+            return Err(refusal());
+        }
+        Ok(Self { host: host.to_owned(), port })
+    }
+}
+
+impl From<SocketAddr> for Endpoint {
+    fn from(address: SocketAddr) -> Self {
+        Self { host: address.ip().to_string(), port: address.port() }
+    }
+}
+
+impl Endpoint {
+    fn is_address(&self) -> bool {
+        self.host.parse::<IpAddr>().is_ok()
+    }
+}
+
+/// The bootstrap that `options` ask for.
+pub fn bootstrap(options: &Bootstrap) -> Value {
+    json!({
+        "node": {"id": options.node, "cluster": FILTER},
+        "admin": {"address": socket(options.admin)},
+        "stats_config": stats(),
+        "static_resources": {
+            "listeners": [listener(options)],
+            "clusters": [cluster(Arm::Stable, &options.stable), cluster(Arm::Canary, &options.canary)],
+        },
+    })
+}
+
+/// The rules of a stock Istio proxy for the names that the filter counts under, so that the agent, dashboards and
+/// alerts find the same labels everywhere. Envoy's default rules would call the status class by another name.
+fn stats() -> Value {
+    json!({
+        "use_all_default_tags": false,
+        "stats_tags": [
+            {"tag_name": "tag", "regex": r"(tag\.(.+?);\.)"},
+            {"tag_name": "response_code_class", "regex": r"_rq(_(\dxx))$"},
+            {"tag_name": "cluster_name", "regex": r"^cluster\.((.+?)\.)"},
+        ],
+        "histogram_bucket_settings": [
+            {"match": {"suffix": Metric::Time.prometheus_name()}, "buckets": BUCKETS_MS},
+        ],
+    })
+}
+
+fn listener(options: &Bootstrap) -> Value {
+    json!({
+        "name": LISTENER,
+        "address": socket(options.listen),
+        "filter_chains": [{"filters": [{
+            "name": "envoy.filters.network.http_connection_manager",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+                // Not the filter's name, which a scrape may ask for.
+                "stat_prefix": "ingress",
+                "codec_type": "AUTO",
+                "generate_request_id": true,
+                // At the edge a client's own x-request-id and x-envoy-* headers count for nothing.
+                "use_remote_address": true,
+                "upgrade_configs": [{"upgrade_type": "websocket"}],
+                "route_config": routes(&options.hosts),
+                "http_filters": [filter(options), router()],
+            },
+        }]}],
+    })
+}
+
+/// The filter's header chooses the cluster; without one, or with an unknown one, it is stable.
+fn routes(hosts: &[String]) -> Value {
+    let header = json!({"name": VERSION_HEADER, "string_match": {"exact": Arm::Canary.as_str()}});
+    json!({
+        "name": FILTER,
+        "ignore_port_in_host_matching": true,
+        "virtual_hosts": [{
+            "name": FILTER,
+            "domains": domains(hosts),
+            "routes": [
+                {"name": Arm::Canary.as_str(), "match": {"prefix": "/", "headers": [header]}, "route": route(Arm::Canary)},
+                {"name": Arm::Stable.as_str(), "match": {"prefix": "/"}, "route": route(Arm::Stable)},
+            ],
+        }],
+    })
+}
+
+/// No time limit, as in Istio: a download or a stream may take as long as it takes. No retries either.
+fn route(arm: Arm) -> Value {
+    json!({"cluster": arm.as_str(), "timeout": "0s"})
+}
+
+/// Envoy wants each domain once, and without a port when the request's port is left out of the comparison.
+fn domains(hosts: &[String]) -> Vec<String> {
+    let mut domains: Vec<String> = Vec::new();
+    for host in hosts {
+        let domain = match host.rsplit_once(':') {
+            Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+            _ => host,
+        };
+        let domain = domain.to_ascii_lowercase();
+        if !domains.contains(&domain) {
+            domains.push(domain);
+        }
+    }
+    domains
+}
+
+fn filter(options: &Bootstrap) -> Value {
+    json!({
+        "name": FILTER,
+        "config_discovery": {
+            "type_urls": ["type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm"],
+            "config_source": {
+                "resource_api_version": "V3",
+                "path_config_source": {"path": options.ecds_dir.join(ECDS_FILE).to_string_lossy()},
+            },
+        },
+    })
+}
+
+fn router() -> Value {
+    json!({
+        "name": "envoy.filters.http.router",
+        "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
+    })
+}
+
+fn cluster(arm: Arm, upstream: &Upstream) -> Value {
+    let fixed = upstream.endpoints.iter().all(Endpoint::is_address);
+    let endpoints: Vec<Value> = upstream
+        .endpoints
+        .iter()
+        .map(|Endpoint { host, port }| {
+            json!({"endpoint": {"address": {"socket_address": {"address": host, "port_value": port}}}})
+        })
+        .collect();
+    let protocol = match upstream.protocol {
+        Protocol::Http1 => json!({"http_protocol_options": {}}),
+        Protocol::Http2 => json!({"http2_protocol_options": {}}),
+    };
+    json!({
+        "name": arm.as_str(),
+        "type": if fixed { "STATIC" } else { "STRICT_DNS" },
+        // A name with addresses of both families is often served on one of them only, and that is mostly IPv4.
+        "dns_lookup_family": "V4_PREFERRED",
+        "load_assignment": {"cluster_name": arm.as_str(), "endpoints": [{"lb_endpoints": endpoints}]},
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                "explicit_http_config": protocol,
+            },
+        },
+    })
+}
+
+fn socket(address: SocketAddr) -> Value {
+    json!({"socket_address": {"address": address.ip().to_string(), "port_value": address.port()}})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(hosts: &[&str], endpoint: &str) -> Bootstrap {
+        let upstream = Upstream { endpoints: vec![endpoint.parse().unwrap()], protocol: Protocol::Http1 };
+        Bootstrap {
+            admin: "127.0.0.1:9901".parse().unwrap(),
+            listen: "[::]:8080".parse().unwrap(),
+            node: "edge-1".to_owned(),
+            hosts: hosts.iter().map(|&host| host.to_owned()).collect(),
+            stable: upstream.clone(),
+            canary: Upstream { protocol: Protocol::Http2, ..upstream },
+            ecds_dir: "/var/lib/serin".into(),
+        }
+    }
+
+    fn at<'v>(value: &'v Value, pointer: &str) -> &'v Value {
+        value.pointer(pointer).unwrap_or_else(|| panic!("nothing at {pointer} in {value:#}"))
+    }
+
+    const MANAGER: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
+
+    #[test]
+    fn only_the_filters_own_word_leads_to_the_canary() {
+        let bootstrap = bootstrap(&options(&["shop.example.com"], "127.0.0.1:1"));
+        let routes = at(&bootstrap, &format!("{MANAGER}/route_config/virtual_hosts/0/routes"));
+        assert_eq!(at(routes, "/0/match/headers/0/name"), "x-serin-version");
+        assert_eq!(at(routes, "/0/match/headers/0/string_match/exact"), "canary");
+        assert_eq!(at(routes, "/0/route/cluster"), "canary");
+        assert_eq!(*at(routes, "/1/match"), json!({"prefix": "/"}));
+        assert_eq!(at(routes, "/1/route/cluster"), "stable");
+    }
+
+    #[test]
+    fn the_filter_comes_from_the_ecds_folder_and_before_the_router() {
+        let bootstrap = bootstrap(&options(&["*"], "127.0.0.1:1"));
+        let filters = at(&bootstrap, &format!("{MANAGER}/http_filters"));
+        let path = at(filters, "/0/config_discovery/config_source/path_config_source/path");
+        assert_eq!(path, "/var/lib/serin/serin.json");
+        assert_eq!(at(filters, "/1/name"), "envoy.filters.http.router");
+    }
+
+    #[test]
+    fn a_host_is_listed_once_however_it_was_spelled() {
+        let hosts = ["shop.example.com", "Shop.example.com:8080", "*.example.com", "*", "[::1]:80"];
+        let bootstrap = bootstrap(&options(&hosts, "127.0.0.1:1"));
+        let domains = at(&bootstrap, &format!("{MANAGER}/route_config/virtual_hosts/0/domains"));
+        assert_eq!(*domains, json!(["shop.example.com", "*.example.com", "*", "[::1]"]));
+    }
+
+    #[test]
+    fn names_are_looked_up_and_addresses_are_not() {
+        for (endpoint, host, kind) in [
+            ("127.0.0.1:80", "127.0.0.1", "STATIC"),
+            ("[::1]:80", "::1", "STATIC"),
+            ("shop.internal:80", "shop.internal", "STRICT_DNS"),
+        ] {
+            let bootstrap = bootstrap(&options(&["*"], endpoint));
+            let cluster = at(&bootstrap, "/static_resources/clusters/0");
+            assert_eq!(at(cluster, "/type"), kind, "{endpoint}");
+            let address =
+                "/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address/address";
+            assert_eq!(at(cluster, address), host, "{endpoint}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_endpoint_is_refused_by_its_text() {
+        for wrong in ["shop", "shop:", ":80", "shop:http", "shop:0", "http://shop:80", "::1:80"] {
+            assert_eq!(wrong.parse::<Endpoint>(), Err(NotAnEndpoint(wrong.to_owned())), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,241 @@
+/*!
+One proxy's own statistics, as Prometheus text.
+
+Plain Envoy serves them at its admin port; so does a stock Istio proxy, with the same labels, so the same code
+reads both.
+*/
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use prometheus_parse::{Scrape, Value};
+use reqwest::Url;
+use serin_policy::series;
+
+/// A proxy that takes longer than this to say how it is has not said it: in milliseconds, on a loopback address or
+/// in the same cluster, the answer takes two or three.
+const DEADLINE: Duration = Duration::from_secs(2);
+
+/// What one look at a proxy found.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Sample {
+    /// Seconds since the proxy started.
+    pub uptime_s: u64,
+    /// The revision it runs of each policy, by `namespace/release`.
+    pub revisions: BTreeMap<String, u64>,
+    /// How many policies of its present document it refused.
+    pub refused: u64,
+    /// The kinds of refusals there have been since it started.
+    pub kinds_refused: Vec<String>,
+    /// The filter's counters: running totals by series, spelled `metric{class}/tag`.
+    pub totals: BTreeMap<SeriesKey, u64>,
+}
+
+/// One counter of the filter.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SeriesKey {
+    /// The label `tag`: release, version and group.
+    pub tag: String,
+    /// Name in Prometheus.
+    pub metric: String,
+    /// The label `response_code_class`, for the metric that has it.
+    pub class: String,
+}
+
+/// Why a proxy is silent.
+#[derive(Debug, thiserror::Error)]
+pub enum ScrapeError {
+    /// No answer, or none in time.
+    #[error("no answer from {url}: {}", reason(source))]
+    Unreachable {
+        /// What was asked.
+        url: Url,
+        /// What went wrong.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// An answer of another kind.
+    #[error("{url} answers {status}: is this Envoy's admin address?")]
+    Status {
+        /// What was asked.
+        url: Url,
+        /// The answer's status.
+        status: reqwest::StatusCode,
+    },
+    /// Not what Prometheus can read.
+    #[error("{url} does not answer in Prometheus' text format: is this Envoy's admin address?")]
+    Format {
+        /// What was asked.
+        url: Url,
+    },
+}
+
+/// The innermost cause says what is wrong; what stands around it repeats the address.
+fn reason(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
+
+/// Reads one proxy.
+#[derive(Debug)]
+pub struct Scraper {
+    client: reqwest::Client,
+    address: String,
+    stats: Url,
+    info: Url,
+    /// The proxy's own name, asked for once after each start of it.
+    node: Option<String>,
+    uptime_s: u64,
+}
+
+impl Scraper {
+    /// A reader of the proxy at this admin address.
+    ///
+    /// # Errors
+    /// When the address is not an http URL.
+    pub fn new(address: &str) -> anyhow::Result<Self> {
+        let base = Url::parse(address).ok().filter(|url| url.scheme() == "http" && url.has_host());
+        let Some(base) = base else {
+            anyhow::bail!("--envoy-admin: {address:?}: not an address: write it like http://127.0.0.1:9901");
+        };
+        let mut stats = base.join("/stats/prometheus")?;
+        stats.set_query(Some("usedonly&filter=serin_|%5Eserver.uptime%24"));
+        Ok(Self {
+            client: reqwest::Client::builder().timeout(DEADLINE).no_proxy().build()?,
+            address: address.to_owned(),
+            stats,
+            info: base.join("/server_info")?,
+            node: None,
+            uptime_s: 0,
+        })
+    }
+
+    /// The address as it was given.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// What people know the proxy by: its node id, as far as it has said it, and its address.
+    pub fn name(&self) -> String {
+        let place = self.stats.host_str().unwrap_or_default();
+        let place = self.stats.port().map_or_else(|| place.to_owned(), |port| format!("{place}:{port}"));
+        self.node.as_ref().map_or_else(|| place.clone(), |node| format!("{node} ({place})"))
+    }
+
+    /// Looks once.
+    ///
+    /// # Errors
+    /// When the proxy is silent or is no proxy.
+    pub async fn scrape(&mut self) -> Result<Sample, ScrapeError> {
+        let text = self.get(&self.stats).await?;
+        let sample = parse(&text).ok_or_else(|| ScrapeError::Format { url: self.stats.clone() })?;
+        if self.node.is_none() || sample.uptime_s < self.uptime_s {
+            self.node = self.get(&self.info).await.ok().as_deref().and_then(node_id);
+        }
+        self.uptime_s = sample.uptime_s;
+        Ok(sample)
+    }
+
+    async fn get(&self, url: &Url) -> Result<String, ScrapeError> {
+        let unreachable = |source: reqwest::Error| {
+            ScrapeError::Unreachable { url: url.clone(), source: source.without_url() }
+        };
+        let response = self.client.get(url.clone()).send().await.map_err(unreachable)?;
+        if !response.status().is_success() {
+            return Err(ScrapeError::Status { url: url.clone(), status: response.status() });
+        }
+        response.text().await.map_err(unreachable)
+    }
+}
+
+fn node_id(server_info: &str) -> Option<String> {
+    let info: serde_json::Value = serde_json::from_str(server_info).ok()?;
+    info.pointer("/node/id")?.as_str().filter(|id| !id.is_empty()).map(str::to_owned)
+}
+
+/// `None` when there is nothing in the text that every Envoy says.
+fn parse(text: &str) -> Option<Sample> {
+    let scrape = Scrape::parse(text.lines().map(|line| Ok(line.to_owned()))).ok()?;
+    let mut sample = Sample::default();
+    let mut is_envoy = false;
+    for one in scrape.samples {
+        let (Value::Counter(value) | Value::Gauge(value) | Value::Untyped(value)) = one.value else { continue };
+        let value = whole(value);
+        let tag = one.labels.get("tag").unwrap_or_default();
+        match one.metric.as_str() {
+            "envoy_server_uptime" => {
+                is_envoy = true;
+                sample.uptime_s = value;
+            }
+            series::REVISION => {
+                sample.revisions.insert(tag.to_owned(), value);
+            }
+            series::REFUSED => sample.refused = value,
+            series::REFUSALS if value > 0 => sample.kinds_refused.push(tag.to_owned()),
+            metric if !tag.is_empty() => {
+                let class = one.labels.get("response_code_class").unwrap_or_default().to_owned();
+                let key = SeriesKey { tag: tag.to_owned(), metric: metric.to_owned(), class };
+                sample.totals.insert(key, value);
+            }
+            _ => {}
+        }
+    }
+    is_envoy.then_some(sample)
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped; totals are whole")]
+fn whole(value: f64) -> u64 {
+    value.max(0.0) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"# TYPE serin_rq counter
+serin_rq{response_code_class="5xx",tag="shop/shop/canary/step-1"} 3
+# TYPE serin_refusals counter
+serin_refusals{tag="invalid"} 1
+# TYPE serin_refused gauge
+serin_refused{} 1
+# TYPE serin_revision gauge
+serin_revision{tag="shop/shop"} 17
+# TYPE serin_rq_time histogram
+serin_rq_time_bucket{tag="shop/shop/canary/step-1",le="5"} 2
+serin_rq_time_bucket{tag="shop/shop/canary/step-1",le="+Inf"} 3
+serin_rq_time_sum{tag="shop/shop/canary/step-1"} 30
+serin_rq_time_count{tag="shop/shop/canary/step-1"} 3
+# TYPE envoy_server_uptime gauge
+envoy_server_uptime{} 42
+"#;
+
+    #[test]
+    fn what_envoy_says_is_read() {
+        let sample = parse(TEXT).unwrap();
+        assert_eq!((sample.uptime_s, sample.refused), (42, 1));
+        assert_eq!(sample.revisions, BTreeMap::from([("shop/shop".to_owned(), 17)]));
+        assert_eq!(sample.kinds_refused, ["invalid"]);
+        let key = SeriesKey {
+            tag: "shop/shop/canary/step-1".to_owned(),
+            metric: "serin_rq".to_owned(),
+            class: "5xx".to_owned(),
+        };
+        assert_eq!(sample.totals.get(&key), Some(&3));
+    }
+
+    #[test]
+    fn what_is_no_envoy_is_not_taken_for_one() {
+        assert_eq!(parse("<html>"), None);
+        assert_eq!(parse(""), None);
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_refused_with_the_mend() {
+        for wrong in ["", "127.0.0.1:9901", "https://127.0.0.1:9901", "ftp://x"] {
+            let error = Scraper::new(wrong).unwrap_err().to_string();
+            assert!(error.contains(wrong) && error.contains("http://127.0.0.1:9901"), "{error}");
+        }
+    }
+}

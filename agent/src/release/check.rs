@@ -1,0 +1,303 @@
+/*!
+From the words of a Release to one that makes sense, or to the list of everything that does not.
+
+Each function here takes words, notes what is wrong with them and returns something to go on with; what it returns
+after a problem was noted never leaves the room.
+*/
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use serin_policy::cookie::CookieSpec;
+use serin_policy::matching::{OverrideSpec, SegmentSpec};
+use serin_policy::{Policy, Source, Weight};
+
+use super::problem::{Problems, ReleaseError};
+use super::resource::{self, Resource, Scalar};
+use super::{Limits, Pause, Percent, Release, Service, Step, accepted, duration};
+
+const API_VERSION: &str = "serin.dev/v1alpha1";
+const KIND: &str = "Release";
+
+pub(super) fn check(resource: Resource) -> Result<Release, ReleaseError> {
+    let mut problems = Problems::default();
+    let release = release(resource, &mut problems);
+    accepted::check(&release, &mut problems);
+    problems.unless_any(release)
+}
+
+fn release(resource: Resource, problems: &mut Problems) -> Release {
+    let Resource { api_version, kind, metadata, spec } = resource;
+    literal("apiVersion", api_version.as_deref(), API_VERSION, problems);
+    literal("kind", kind.as_deref(), KIND, problems);
+    let namespace =
+        label("metadata.namespace", metadata.namespace.or_else(|| Some("default".to_owned())), problems);
+    let name = label("metadata.name", metadata.name, problems);
+    let run = run(spec.canary.version, problems);
+    let service = service(spec.service, problems);
+    let hosts =
+        spec.routing.hosts.unwrap_or_else(|| vec![format!("{}.{namespace}.svc.cluster.local", service.name)]);
+    let sources = spec.session_affinity.sources;
+    if sources.is_empty() {
+        let mend = "give at least one place to look for a user's id, or leave it out for [{cookie: serin}]";
+        problems.add("spec.sessionAffinity.sources", "[]", mend);
+    }
+    Release {
+        name: format!("{namespace}/{name}"),
+        run,
+        stable_version: spec.stable.version.unwrap_or_else(|| "stable".to_owned()),
+        cookie: cookie(spec.session_affinity.cookie, &sources, problems),
+        service,
+        hosts,
+        path_prefix: spec.routing.path_prefix,
+        sources,
+        propagation: spec.session_affinity.propagation,
+        overrides: spec
+            .overrides
+            .into_iter()
+            .map(|resource::Override { header, token_sha256 }| OverrideSpec { header, token_sha256 })
+            .collect(),
+        segments: segments(spec.segments, problems),
+        response_header: spec.response_header,
+        steps: steps(spec.strategy.canary.steps, problems),
+        interval: interval(&spec.analysis.interval, problems),
+        limits: limits(spec.analysis, problems),
+    }
+}
+
+fn literal(path: &str, found: Option<&str>, wanted: &str, problems: &mut Problems) {
+    if found != Some(wanted) {
+        problems.add(path, quoted(found), format!("write {wanted}"));
+    }
+}
+
+/// A DNS label: safe in host names, headers and metric labels alike.
+fn label(path: &str, found: Option<String>, problems: &mut Problems) -> String {
+    let found = found.unwrap_or_default();
+    let inner = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
+    let sound = (1..=63).contains(&found.len())
+        && found.bytes().all(inner)
+        && !found.starts_with('-')
+        && !found.ends_with('-');
+    if sound {
+        return found;
+    }
+    let mend = "give a name of 1 to 63 lower-case letters, digits and -, with no - at its ends";
+    problems.add(path, quoted(Some(found.as_str()).filter(|found| !found.is_empty())), mend);
+    // Something sound to go on with, or the default host would be refused as well.
+    "unknown".to_owned()
+}
+
+fn run(found: Option<String>, problems: &mut Problems) -> String {
+    let found = found.unwrap_or_default();
+    let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    if !(1..=63).contains(&found.len()) || !found.bytes().all(inner) {
+        let mend = "name the new version in 1 to 63 letters, digits, ., _ and -, such as \"1.5.0\"";
+        problems.add(
+            "spec.canary.version",
+            quoted(Some(found.as_str()).filter(|found| !found.is_empty())),
+            mend,
+        );
+    }
+    found
+}
+
+fn service(resource: resource::Service, problems: &mut Problems) -> Service {
+    if resource.port == 0 {
+        problems.add("spec.service.port", 0, "give the service's port, 1 to 65535");
+    }
+    Service { name: label("spec.service.name", resource.name, problems), port: resource.port }
+}
+
+fn cookie(
+    resource: Option<resource::Cookie>,
+    sources: &[Source],
+    problems: &mut Problems,
+) -> Option<CookieSpec> {
+    let path = "spec.sessionAffinity.cookie";
+    let asked_for = resource.is_some();
+    let resource = resource.unwrap_or_default();
+    let first = sources.iter().find_map(|source| match source {
+        Source::Cookie(name) => Some(name.clone()),
+        _ => None,
+    });
+    let Some(name) = resource.name.or(first) else {
+        if asked_for {
+            let mend = "add {cookie: serin} to spec.sessionAffinity.sources, or leave the cookie out";
+            problems.add(path, "no cookie source is listed", mend);
+        }
+        return None;
+    };
+    if !sources.contains(&Source::Cookie(name.clone())) {
+        let mend = format!(
+            "add {{cookie: {name}}} to spec.sessionAffinity.sources, or nobody is recognised by the cookie"
+        );
+        problems.add(format!("{path}.name"), format!("{name:?}"), mend);
+    }
+    let bounds = Duration::from_secs(1)..=Duration::from_secs(CookieSpec::MAX_AGE_SECONDS.into());
+    let max_age = span(&format!("{path}.maxAge"), &resource.max_age, bounds, "give 1s to 400d", problems);
+    Some(CookieSpec {
+        name,
+        max_age_seconds: u32::try_from(max_age.as_secs()).unwrap_or(CookieSpec::MAX_AGE_SECONDS),
+        path: resource.path,
+        domain: resource.domain,
+        same_site: resource.same_site,
+        http_only: resource.http_only,
+        secure: resource.secure,
+    })
+}
+
+fn segments(resources: Vec<resource::Segment>, problems: &mut Problems) -> Vec<SegmentSpec> {
+    let segment = |(i, resource): (usize, resource::Segment)| {
+        let weight = percent(&format!("spec.segments[{i}].weight"), &resource.weight, problems).weight();
+        SegmentSpec { name: resource.name, matches: resource.matches, weight }
+    };
+    resources.into_iter().enumerate().map(segment).collect()
+}
+
+fn steps(resources: Vec<resource::Step>, problems: &mut Problems) -> Vec<Step> {
+    let path = "spec.strategy.canary.steps";
+    if resources.is_empty() {
+        problems.add(path, "[]", "give at least one step, or leave it out for 1%, 10%, 25% and 50%");
+    }
+    if resources.len() > Policy::MAX_STEPS {
+        let mend = format!("give at most {}", Policy::MAX_STEPS);
+        problems.add(path, format!("{} steps", resources.len()), mend);
+    }
+    let mut before = Weight::ZERO;
+    let step = |(i, resource): (usize, resource::Step)| {
+        let path = format!("{path}[{i}]");
+        let weight = step_weight(&format!("{path}.setWeight"), &resource.set_weight, before, problems);
+        before = weight.max(before);
+        Step { weight, pause: pause(&format!("{path}.pause.duration"), resource.pause, problems) }
+    };
+    resources.into_iter().enumerate().map(step).collect()
+}
+
+fn step_weight(path: &str, found: &Scalar, before: Weight, problems: &mut Problems) -> Weight {
+    match Percent::parse(&found.0).map(Percent::weight) {
+        Err(mend) => problems.add(path, quoted(Some(&found.0)), mend),
+        Ok(Weight::ZERO) => problems.add(path, Weight::ZERO, "give more than 0%: a step must reach somebody"),
+        Ok(weight) if weight <= before => {
+            problems.add(
+                path,
+                weight,
+                format!("not above the step before it ({before}): list weights in rising order"),
+            );
+        }
+        Ok(weight) => return weight,
+    }
+    before
+}
+
+fn pause(path: &str, found: Option<resource::Pause>, problems: &mut Problems) -> Pause {
+    match found.map(|pause| pause.duration) {
+        None => Pause::None,
+        Some(None) => Pause::UntilApproved,
+        Some(Some(duration)) => {
+            let mend = "give more than 0s, or leave the pause out to go on as soon as the analysis passes";
+            Pause::For(span(path, &duration, Duration::from_millis(1)..=Duration::MAX, mend, problems))
+        }
+    }
+}
+
+fn interval(found: &Scalar, problems: &mut Problems) -> Duration {
+    let bounds = Duration::from_millis(100)..=Duration::from_mins(5);
+    span("spec.analysis.interval", found, bounds, "give 100ms to 5m", problems)
+}
+
+fn limits(resource: resource::Analysis, problems: &mut Problems) -> Limits {
+    if resource.min_requests == 0 {
+        problems.add("spec.analysis.minRequests", 0, "give at least 1: no evidence is no good evidence");
+    }
+    let mut limits =
+        Limits { errors: None, slow: None, objective_ms: 500, min_requests: resource.min_requests };
+    let metrics = resource.metrics.unwrap_or_else(resource::Metric::defaults);
+    for (i, metric) in metrics.iter().enumerate() {
+        let path = format!("spec.analysis.metrics[{i}]");
+        if metrics.iter().take(i).any(|earlier| earlier.name == metric.name) {
+            problems.add(format!("{path}.name"), quoted(Some(&metric.name)), "list every metric once");
+        }
+        match metric.name.as_str() {
+            "request-success-rate" => limits.errors = Some(largest_error_share(&path, metric, problems)),
+            "request-duration" => {
+                limits.slow = Some(largest_slow_share(&path, metric, problems));
+                if let Some(objective) = &metric.objective {
+                    limits.objective_ms = milliseconds(&format!("{path}.objective"), objective, problems);
+                }
+            }
+            other => {
+                let mend = "write request-success-rate or request-duration";
+                problems.add(format!("{path}.name"), quoted(Some(other)), mend);
+            }
+        }
+    }
+    limits
+}
+
+fn largest_error_share(path: &str, metric: &resource::Metric, problems: &mut Problems) -> Percent {
+    let range = &metric.threshold_range;
+    if let Some(max) = &range.max {
+        let mend = "a success rate has a smallest value: write min, such as {min: 99}";
+        problems.add(format!("{path}.thresholdRange.max"), &max.0, mend);
+    }
+    if let Some(objective) = &metric.objective {
+        let mend = "leave it out: an objective belongs to request-duration";
+        problems.add(format!("{path}.objective"), &objective.0, mend);
+    }
+    let path = format!("{path}.thresholdRange.min");
+    let min = percent(&path, range.min.as_ref().unwrap_or(&Scalar::from("99")), problems);
+    if Percent::ZERO < min && min.ppm() <= ONE_PERCENT_PPM {
+        problems.add(path, min, "a success rate is in percent: write 99 for 99%, not 0.99");
+    }
+    min.rest()
+}
+
+/// A success rate up to here was meant as a fraction.
+const ONE_PERCENT_PPM: u32 = 10_000;
+
+fn largest_slow_share(path: &str, metric: &resource::Metric, problems: &mut Problems) -> Percent {
+    let range = &metric.threshold_range;
+    if let Some(min) = &range.min {
+        let mend = "the share of slow requests has a largest value: write max, such as {max: 5}";
+        problems.add(format!("{path}.thresholdRange.min"), &min.0, mend);
+    }
+    let max = range.max.as_ref();
+    percent(&format!("{path}.thresholdRange.max"), max.unwrap_or(&Scalar::from("5")), problems)
+}
+
+fn milliseconds(path: &str, found: &Scalar, problems: &mut Problems) -> u32 {
+    let bounds = Duration::from_millis(1)..=Duration::from_hours(24);
+    let objective = span(path, found, bounds, "give 1ms to 24h", problems);
+    if !objective.subsec_nanos().is_multiple_of(1_000_000) {
+        problems.add(path, &found.0, "give whole milliseconds");
+    }
+    u32::try_from(objective.as_millis()).unwrap_or(u32::MAX)
+}
+
+fn percent(path: &str, found: &Scalar, problems: &mut Problems) -> Percent {
+    Percent::parse(&found.0).unwrap_or_else(|mend| {
+        problems.add(path, quoted(Some(&found.0)), mend);
+        Percent::ZERO
+    })
+}
+
+/// Reads a duration; `mend` is for one out of `bounds`.
+fn span(
+    path: &str,
+    found: &Scalar,
+    bounds: RangeInclusive<Duration>,
+    mend: &str,
+    problems: &mut Problems,
+) -> Duration {
+    match duration::parse(&found.0) {
+        Ok(duration) if bounds.contains(&duration) => return duration,
+        Ok(_) => problems.add(path, &found.0, mend),
+        Err(mend) => problems.add(path, quoted(Some(&found.0)), mend),
+    }
+    *bounds.start()
+}
+
+/// A text in quotes, or the word for its absence.
+fn quoted(found: Option<&str>) -> String {
+    found.map_or_else(|| "missing".to_owned(), |found| format!("{found:?}"))
+}

@@ -1,0 +1,49 @@
+/*!
+From a Release to the policy the proxies get.
+*/
+use serin_policy::document::{CountsSpec, VERSION_HEADER, VersionSpec};
+use serin_policy::{Arm, PolicySpec, Weight};
+use sha2::{Digest, Sha256};
+
+use super::{Propagation, Release};
+
+/// The baggage member in which the id travels on.
+const BAGGAGE_MEMBER: &str = "serin";
+
+impl Release {
+    /// The policy that gives the canary `weight`, or takes all traffic off it when `closed`.
+    ///
+    /// A `promoted` canary is the only version anybody should get: segments are dropped then, or their members
+    /// would stay behind.
+    pub fn policy(&self, revision: u64, weight: Weight, closed: bool, promoted: bool) -> PolicySpec {
+        let version = |arm: Arm, weight| VersionSpec { name: arm.as_str().to_owned(), weight };
+        PolicySpec {
+            name: self.name.clone(),
+            revision,
+            critical: Vec::new(),
+            hosts: self.hosts.clone(),
+            path_prefix: self.path_prefix.clone(),
+            versions: vec![version(Arm::Stable, None), version(Arm::Canary, Some(weight))],
+            closed,
+            salt: format!("{}/{}", self.name, self.run),
+            steps: self.steps.iter().map(|step| step.weight).collect(),
+            identity: self.sources.clone(),
+            cookie: self.cookie.clone(),
+            baggage: (self.propagation == Propagation::Baggage).then(|| BAGGAGE_MEMBER.to_owned()),
+            overrides: self.overrides.clone(),
+            segments: if promoted { Vec::new() } else { self.segments.clone() },
+            request_header: VERSION_HEADER.to_owned(),
+            response_header: self.response_header.clone(),
+            counts: Some(CountsSpec { objective_ms: self.limits.objective_ms }),
+        }
+    }
+
+    /// Changes when anything in the policy does but its revision and weight: an edit of the Release that does
+    /// not start a new run must reach the proxies too.
+    pub fn fingerprint(&self) -> u64 {
+        let policy = self.policy(0, Weight::ZERO, false, false);
+        // A policy is plain data and always has a JSON form; were there none, no edit could be told from another.
+        let json = serde_json::to_vec(&policy).unwrap_or_default();
+        Sha256::digest(json).iter().take(8).fold(0, |sum, &byte| (sum << 8) | u64::from(byte))
+    }
+}

@@ -1,0 +1,125 @@
+/*!
+What people ask for, and the answer when it makes no sense.
+*/
+use super::Tick;
+use super::analysis::Verdict;
+use super::observation::{Command, CommandKind};
+use super::reason::{NotNow, Reason};
+use super::status::{Actor, Paused, Phase, Stage, StepState};
+use crate::release::Pause;
+
+impl Tick<'_> {
+    /// Obeys `command`, or says why not. After a canary has `failed` in this tick nothing is obeyed: whoever gave
+    /// the command did not know.
+    pub(super) fn obey(&mut self, command: &Command, failed: bool) {
+        let Command { kind, by } = command;
+        let obeyed = match kind {
+            _ if failed => Err(NotNow::JustFailed),
+            CommandKind::Pause => self.pause(by),
+            CommandKind::Resume => self.resume(by),
+            CommandKind::Promote => self.promote(by),
+            CommandKind::Abort => self.abort(by),
+            CommandKind::Retry => self.retry(by),
+        };
+        if let Err(why) = obeyed {
+            self.reasons.push(Reason::CommandRefused { command: *kind, by: by.clone(), why });
+        }
+    }
+
+    fn pause(&mut self, by: &str) -> Result<(), NotNow> {
+        match &mut self.status.phase {
+            Phase::Starting { paused } | Phase::Progressing(StepState { paused, .. }) => {
+                if paused.is_some() {
+                    return Err(NotNow::HeldAlready);
+                }
+                *paused = Some(Paused { by: by.to_owned(), since: self.now });
+                Ok(())
+            }
+            Phase::Stranded { .. } => Err(NotNow::HeldAlready),
+            _ => Err(NotNow::NothingInProgress),
+        }
+    }
+
+    fn resume(&mut self, by: &str) -> Result<(), NotNow> {
+        let now = self.now;
+        match &mut self.status.phase {
+            Phase::Starting { paused: paused @ Some(_) } => *paused = None,
+            Phase::Progressing(state) if state.paused.is_some() => {
+                if let (Some(paused), Stage::Observing { since, .. }) =
+                    (state.paused.take(), &mut state.stage)
+                {
+                    *since = since.checked_add(now.duration_since(paused.since)).unwrap_or(now);
+                }
+            }
+            Phase::Progressing(_) => return self.approve(by),
+            Phase::Stranded { weight, .. } => {
+                let weight = *weight;
+                if !self.all_report() {
+                    return Err(NotNow::ProxiesLag);
+                }
+                self.rise_above(weight, Actor::Operator(by.to_owned()));
+                return Ok(());
+            }
+            Phase::Starting { paused: None } | Phase::Promoting => return Err(NotNow::NothingToResume),
+            _ => return Err(NotNow::NothingInProgress),
+        }
+        self.reasons.push(Reason::Resumed { by: by.to_owned() });
+        Ok(())
+    }
+
+    /// Approves a step that has passed and waits for just that.
+    fn approve(&mut self, by: &str) -> Result<(), NotNow> {
+        let release = self.release;
+        if let Phase::Progressing(StepState { index, stage, evidence, .. }) = &mut self.status.phase
+            && let Stage::Observing { approved_by: approved_by @ None, .. } = stage
+            && release.steps.get(*index).is_some_and(|step| step.pause == Pause::UntilApproved)
+            && evidence.verdict(&release.limits) == Verdict::Pass
+        {
+            *approved_by = Some(by.to_owned());
+            self.reasons.push(Reason::Approved { step: *index + 1, by: by.to_owned() });
+            return Ok(());
+        }
+        Err(NotNow::NothingToResume)
+    }
+
+    fn promote(&mut self, by: &str) -> Result<(), NotNow> {
+        match self.status.phase {
+            Phase::Starting { .. } | Phase::Progressing(_) | Phase::Stranded { .. } if self.all_report() => {
+                let by = Actor::Operator(by.to_owned());
+                self.turn(by.clone(), Phase::Promoting, Reason::Promoting { by });
+                Ok(())
+            }
+            Phase::Starting { .. } | Phase::Progressing(_) | Phase::Stranded { .. } => {
+                Err(NotNow::ProxiesLag)
+            }
+            Phase::Promoting | Phase::Promoted => Err(NotNow::PromotedAlready),
+            Phase::Waiting | Phase::RolledBack { .. } | Phase::Aborted { .. } => {
+                Err(NotNow::NothingInProgress)
+            }
+        }
+    }
+
+    fn abort(&mut self, by: &str) -> Result<(), NotNow> {
+        match self.status.phase {
+            Phase::Starting { .. } | Phase::Progressing(_) | Phase::Stranded { .. } | Phase::Promoting => {
+                let by = by.to_owned();
+                let reason = Reason::Aborted { by: by.clone() };
+                self.turn(Actor::Operator(by.clone()), Phase::Aborted { by }, reason);
+                Ok(())
+            }
+            _ => Err(NotNow::NothingInProgress),
+        }
+    }
+
+    fn retry(&mut self, by: &str) -> Result<(), NotNow> {
+        match self.status.phase {
+            Phase::RolledBack { .. } | Phase::Aborted { .. } => {
+                let by = by.to_owned();
+                let reason = Reason::Retried { by: by.clone() };
+                self.turn(Actor::Operator(by), Phase::Starting { paused: None }, reason);
+                Ok(())
+            }
+            _ => Err(NotNow::NotTakenBack),
+        }
+    }
+}

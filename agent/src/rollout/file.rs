@@ -1,0 +1,114 @@
+/*!
+Status and file compared: crashes, lost states, edits by hand, and new runs.
+
+The weight in front of the proxies never jumps because of what is found here: it is either left as it is, or the
+weight that was wanted all along is written again, or everybody goes back to stable.
+*/
+use serin_policy::Weight;
+
+use super::analysis::Evidence;
+use super::reason::Reason;
+use super::status::{Actor, Cause, Paused, Phase, Stage, StepState};
+use super::{InForce, Tick, Write};
+
+impl Tick<'_> {
+    /// Sets right whatever differs between the Release, the status and the file.
+    pub(super) fn compare_with_file(&mut self) {
+        if self.status.run == self.release.run() {
+            self.compare();
+        } else {
+            self.take_up_or_begin();
+        }
+    }
+
+    /// The status is about another run than the Release, or about none.
+    fn take_up_or_begin(&mut self) {
+        let run = self.release.run().to_owned();
+        let previous = std::mem::replace(&mut self.status.run, run.clone());
+        if let InForce::Unreadable { why } = &self.observation.in_force {
+            self.reasons.push(Reason::FileUnreadable { why: why.clone() });
+        }
+        match &self.observation.in_force {
+            // The state was lost, not the run: users stay where they are.
+            InForce::Policy { run: found, weight, closed, .. } if *found == run => {
+                let phase = match (*closed, self.place(*weight, Evidence::default(), None)) {
+                    (true, _) => Phase::RolledBack { cause: Cause::FoundClosed },
+                    (false, Phase::Stranded { weight: Weight::FULL, .. }) => Phase::Promoted,
+                    (false, phase) => phase,
+                };
+                let reason = Reason::TakenUp { run, weight: *weight, closed: *closed };
+                self.turn(Actor::Planner, phase, reason);
+            }
+            _ => {
+                let reason = if previous.is_empty() {
+                    Reason::Started { run }
+                } else {
+                    Reason::NewRun { previous, run }
+                };
+                self.turn(Actor::Planner, Phase::Starting { paused: None }, reason);
+            }
+        }
+    }
+
+    /// The status is about the Release's run.
+    fn compare(&mut self) {
+        let (weight, closed) = (self.status.weight(), self.status.is_closed());
+        match &self.observation.in_force {
+            InForce::Policy { revision, .. } if *revision < self.status.revision => {
+                let reason = Reason::FileBehind { found: *revision, wanted: self.status.revision };
+                self.write_again(Write::Again, reason);
+            }
+            InForce::Policy { run, revision, weight: found, closed: found_closed }
+                if *revision > self.status.revision
+                    || (run.as_str(), *found, *found_closed)
+                        != (self.status.run.as_str(), weight, closed) =>
+            {
+                if *found_closed && !closed && *run == self.status.run {
+                    // Whoever closed the canary meant it; it is not for a planner to put users back on it.
+                    let cause = Cause::FoundClosed;
+                    let reason = Reason::RolledBack { cause: cause.clone() };
+                    self.turn(Actor::Planner, Phase::RolledBack { cause }, reason);
+                } else {
+                    let reason =
+                        Reason::FileEdited { run: run.clone(), weight: *found, closed: *found_closed };
+                    self.write_again(Write::Anew, reason);
+                }
+            }
+            InForce::Policy { .. } => {}
+            InForce::Nothing => self.write_again(Write::Anew, Reason::FileGone),
+            InForce::Unreadable { why } => {
+                self.write_again(Write::Anew, Reason::FileUnreadable { why: why.clone() });
+            }
+        }
+        if self.status.fingerprint != self.release.fingerprint() {
+            self.write_again(Write::Anew, Reason::ReleaseEdited);
+        }
+    }
+
+    /// Writes what is wanted once more. What was observed until now may have been something else, so the present
+    /// step's clock begins anew; evidence against the canary is kept until then.
+    fn write_again(&mut self, write: Write, reason: Reason) {
+        self.write = self.write.max(write);
+        self.reasons.push(reason);
+        self.status.phase = match std::mem::take(&mut self.status.phase) {
+            Phase::Progressing(StepState { weight, evidence, paused, .. }) => {
+                self.place(weight, evidence, paused)
+            }
+            Phase::Stranded { weight, evidence } => self.place(weight, evidence, None),
+            other => other,
+        };
+    }
+
+    /// Where a run at `weight` stands among the Release's steps, which may have been edited.
+    fn place(&self, weight: Weight, evidence: Evidence, paused: Option<Paused>) -> Phase {
+        if weight == Weight::ZERO {
+            return Phase::Starting { paused };
+        }
+        match self.release.steps.iter().position(|step| step.weight == weight) {
+            Some(index) => {
+                Phase::Progressing(StepState { index, weight, stage: Stage::RollingOut, evidence, paused })
+            }
+            None => Phase::Stranded { weight, evidence },
+        }
+    }
+}

@@ -1,0 +1,146 @@
+/*!
+What the planner is told: how things are, seen at one moment.
+*/
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serin_policy::Weight;
+
+/// Everything the planner looks at besides the Release and its own status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observation {
+    /// What the file in front of the proxies says.
+    pub in_force: InForce,
+    /// All proxies there are.
+    pub proxies: Vec<Proxy>,
+    /// What was counted since the last observation.
+    pub counts: Counts,
+    /// What people have asked for since the last observation, in order.
+    pub commands: Vec<Command>,
+}
+
+/// What the file in front of the proxies says: the truth about the weight.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InForce {
+    /// There is no file.
+    Nothing,
+    /// There is a file that makes no sense.
+    Unreadable {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A policy for this release.
+    Policy {
+        /// The run it was written for.
+        run: String,
+        /// Its revision.
+        revision: u64,
+        /// The canary's share.
+        weight: Weight,
+        /// Whether the canary takes no traffic at all.
+        closed: bool,
+    },
+}
+
+/// A proxy and what it says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proxy {
+    /// Name of the proxy, for people.
+    pub name: String,
+    /// What it says.
+    pub state: ProxyState,
+}
+
+/// What a proxy says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum ProxyState {
+    /// It does not answer.
+    Silent {
+        /// What was got instead of an answer.
+        error: String,
+    },
+    /// It answers but reports no revision: the filter does not run there.
+    Bypassed,
+    /// The filter runs there.
+    Runs {
+        /// The revision it goes by; 0 if it never took one.
+        revision: u64,
+        /// Why it refused the present document, if it did; it then goes on with what it has.
+        refused: Option<String>,
+    },
+}
+
+/// New counts of randomly assigned traffic, by version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Counts {
+    /// The stable version's.
+    pub stable: ArmCounts,
+    /// The canary's.
+    pub canary: ArmCounts,
+}
+
+impl Counts {
+    /// Adds `other` to these.
+    pub const fn add(&mut self, other: &Self) {
+        self.stable.add(other.stable);
+        self.canary.add(other.canary);
+    }
+}
+
+/// One version's counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ArmCounts {
+    /// Requests answered.
+    pub requests: u64,
+    /// Those that failed.
+    pub errors: u64,
+    /// Those that took longer than the objective.
+    pub slow: u64,
+}
+
+impl ArmCounts {
+    /// Adds `other` to these.
+    pub const fn add(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.errors += other.errors;
+        self.slow += other.slow;
+    }
+}
+
+/// Something a person asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Command {
+    /// What.
+    pub kind: CommandKind,
+    /// Who.
+    pub by: String,
+}
+
+/// What a person may ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CommandKind {
+    /// Hold the weight where it is. Evidence against the canary still counts.
+    Pause,
+    /// End a pause, or approve the step that waits for it.
+    Resume,
+    /// Skip what is left: everybody to the canary.
+    Promote,
+    /// Everybody back to stable, and stay there.
+    Abort,
+    /// Start over a run that was rolled back or aborted.
+    Retry,
+}
+
+impl fmt::Display for CommandKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Promote => "promote",
+            Self::Abort => "abort",
+            Self::Retry => "retry",
+        })
+    }
+}

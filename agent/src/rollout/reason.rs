@@ -1,0 +1,362 @@
+/*!
+Why the planner did what it did, or what it waits for: one typed reason for each, with a plain sentence.
+
+A reason that merely goes on is given again at every tick and is equal to the one before, so that whoever shows
+reasons can leave repetitions out. Numbers that change by the tick therefore have no place here but in
+[`Progress`](super::Progress).
+*/
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serin_policy::Weight;
+
+use super::observation::CommandKind;
+use super::status::{Actor, Cause};
+
+/// Why something was done or is waited for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "code", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum Reason {
+    /// The first run this planner sees begins.
+    Started {
+        /// The run.
+        run: String,
+    },
+    /// A new run takes the place of another.
+    NewRun {
+        /// The run that ends.
+        previous: String,
+        /// The run that begins.
+        run: String,
+    },
+    /// No status of this run was kept, but the file has it: the run goes on from there.
+    TakenUp {
+        /// The run.
+        run: String,
+        /// The weight found.
+        weight: Weight,
+        /// Whether the canary was found taking no traffic.
+        closed: bool,
+    },
+    /// A step begins.
+    StepBegun {
+        /// The step, from 1.
+        step: usize,
+        /// How many there are.
+        of: usize,
+        /// Its weight.
+        weight: Weight,
+        /// Who decided it.
+        by: Actor,
+    },
+    /// The promotion begins.
+    Promoting {
+        /// Who decided it.
+        by: Actor,
+    },
+    /// Everybody is on the canary.
+    Promoted {
+        /// The run.
+        run: String,
+    },
+    /// The canary is off the air.
+    RolledBack {
+        /// Why.
+        cause: Cause,
+    },
+    /// A person took the canary off the air.
+    Aborted {
+        /// Who.
+        by: String,
+    },
+    /// A person starts the run over.
+    Retried {
+        /// Who.
+        by: String,
+    },
+    /// A person ended the pause.
+    Resumed {
+        /// Who.
+        by: String,
+    },
+    /// A person approved the step.
+    Approved {
+        /// The step, from 1.
+        step: usize,
+        /// Who.
+        by: String,
+    },
+    /// A person's command makes no sense now and changed nothing.
+    CommandRefused {
+        /// The command.
+        command: CommandKind,
+        /// Who gave it.
+        by: String,
+        /// Why it makes no sense.
+        why: NotNow,
+    },
+    /// A person holds the run.
+    Paused {
+        /// Who.
+        by: String,
+    },
+    /// Proxies do not report what is wanted; until they do, nobody else is moved.
+    AwaitsProxies {
+        /// The revision they are to report.
+        revision: u64,
+        /// The proxies that do not; empty when there is no proxy at all.
+        proxies: Vec<Lagging>,
+    },
+    /// The step lasts at least for a time.
+    Observing {
+        /// The step, from 1.
+        step: usize,
+        /// How many there are.
+        of: usize,
+        /// Its weight.
+        weight: Weight,
+        /// How long it lasts at least.
+        duration: Duration,
+    },
+    /// Too few requests to the canary for a verdict.
+    AwaitsRequests {
+        /// At least as many were seen: rounded down to a tenth of what it takes, so that it seldom changes.
+        have: u64,
+        /// How many it takes.
+        need: u64,
+    },
+    /// A person must approve the step.
+    AwaitsApproval {
+        /// The step, from 1.
+        step: usize,
+        /// How many there are.
+        of: usize,
+        /// Its weight.
+        weight: Weight,
+    },
+    /// The weight is no step's: a person must say how to go on.
+    Stranded {
+        /// The weight.
+        weight: Weight,
+        /// The weight of the first step above it; none when the promotion is next.
+        next: Option<Weight>,
+    },
+    /// The file has an earlier revision than was decided: it is written again.
+    FileBehind {
+        /// The revision found.
+        found: u64,
+        /// The revision that was decided.
+        wanted: u64,
+    },
+    /// The file was changed by someone else: it is written again.
+    FileEdited {
+        /// The run found.
+        run: String,
+        /// The weight found.
+        weight: Weight,
+        /// Whether the canary was found taking no traffic.
+        closed: bool,
+    },
+    /// The file makes no sense: it is written again.
+    FileUnreadable {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The file is gone: it is written again.
+    FileGone,
+    /// The Release was edited without starting a new run: the policy is written again.
+    ReleaseEdited,
+}
+
+/// A proxy that does not report what is wanted.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Lagging {
+    /// Its name.
+    pub name: String,
+    /// What keeps it.
+    #[serde(flatten)]
+    pub how: Lag,
+}
+
+/// What keeps a proxy.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "lag", rename_all = "kebab-case")]
+pub enum Lag {
+    /// It does not answer.
+    Silent {
+        /// What was got instead of an answer.
+        error: String,
+    },
+    /// The filter does not run there.
+    Bypassed,
+    /// It refused the document.
+    Refused {
+        /// Why.
+        why: String,
+    },
+    /// It runs another revision.
+    Behind,
+}
+
+/// Why a command makes no sense now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NotNow {
+    /// The run is over.
+    NothingInProgress,
+    /// The run is held already.
+    HeldAlready,
+    /// The run is not held, nor does it wait for an approval.
+    NothingToResume,
+    /// Some proxy does not report the present weight, and no weight is raised before all do.
+    ProxiesLag,
+    /// The run is being promoted, or was.
+    PromotedAlready,
+    /// The run was neither rolled back nor aborted.
+    NotTakenBack,
+    /// The canary broke a limit at this very moment.
+    JustFailed,
+}
+
+impl Reason {
+    /// A word for it, in kebab-case, for labels and logs.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Started { .. } => "started",
+            Self::NewRun { .. } => "new-run",
+            Self::TakenUp { .. } => "taken-up",
+            Self::StepBegun { .. } => "step-begun",
+            Self::Promoting { .. } => "promoting",
+            Self::Promoted { .. } => "promoted",
+            Self::RolledBack { .. } => "rolled-back",
+            Self::Aborted { .. } => "aborted",
+            Self::Retried { .. } => "retried",
+            Self::Resumed { .. } => "resumed",
+            Self::Approved { .. } => "approved",
+            Self::CommandRefused { .. } => "command-refused",
+            Self::Paused { .. } => "paused",
+            Self::AwaitsProxies { .. } => "awaits-proxies",
+            Self::Observing { .. } => "observing",
+            Self::AwaitsRequests { .. } => "awaits-requests",
+            Self::AwaitsApproval { .. } => "awaits-approval",
+            Self::Stranded { .. } => "stranded",
+            Self::FileBehind { .. } => "file-behind",
+            Self::FileEdited { .. } => "file-edited",
+            Self::FileUnreadable { .. } => "file-unreadable",
+            Self::FileGone => "file-gone",
+            Self::ReleaseEdited => "release-edited",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Started { run } => write!(f, "run {run} begins: proxies are told of it, at 0%"),
+            Self::NewRun { previous, run } => {
+                write!(
+                    f,
+                    "run {run} takes the place of {previous}: everybody is on stable until proxies know it"
+                )
+            }
+            Self::TakenUp { run, weight, closed } => {
+                let closed = if *closed { ", closed" } else { "" };
+                write!(f, "run {run} is taken up as found in front of the proxies: {weight}{closed}")
+            }
+            Self::StepBegun { step, of, weight, by } => {
+                write!(f, "step {step} of {of}: {weight} to the canary, by {by}")
+            }
+            Self::Promoting { by } => write!(f, "promotion: everybody to the canary, by {by}"),
+            Self::Promoted { run } => write!(f, "run {run} is promoted: everybody is on it"),
+            Self::RolledBack { cause: Cause::Failed { weight, failure } } => {
+                write!(f, "rolled back at {weight}: {failure}")
+            }
+            Self::RolledBack { cause: Cause::FoundClosed } => f.write_str(
+                "the canary was found closed in front of the proxies and stays so: retry to start over",
+            ),
+            Self::Aborted { by } => write!(f, "aborted by {by}: everybody is on stable"),
+            Self::Retried { by } => write!(f, "started over by {by}"),
+            Self::Resumed { by } => write!(f, "resumed by {by}"),
+            Self::Approved { step, by } => write!(f, "step {step} approved by {by}"),
+            Self::CommandRefused { command, by, why } => {
+                write!(f, "{command} by {by} changes nothing: {why}")
+            }
+            Self::Paused { by } => write!(f, "paused by {by}: resume to go on"),
+            Self::AwaitsProxies { revision, proxies } if proxies.is_empty() => {
+                write!(f, "waits for a proxy to report revision {revision}: there is none")
+            }
+            Self::AwaitsProxies { revision, proxies } => {
+                write!(f, "waits for proxies to report revision {revision}: {}", Shortened(proxies))
+            }
+            Self::Observing { step, of, weight, duration } => {
+                let duration = jiff::fmt::friendly::SpanPrinter::new().unsigned_duration_to_string(duration);
+                write!(f, "step {step} of {of} at {weight} is observed for {duration}")
+            }
+            Self::AwaitsRequests { have, need } => {
+                write!(f, "waits for requests to the canary: at least {have} of {need} were seen")
+            }
+            Self::AwaitsApproval { step, of, weight } => {
+                write!(f, "step {step} of {of} at {weight} is good and waits for approval: resume to go on")
+            }
+            Self::Stranded { weight, next } => {
+                write!(f, "{weight} is no step's weight: resume to go on ")?;
+                match next {
+                    Some(next) => write!(f, "to {next}, promote or abort"),
+                    None => f.write_str("to the promotion, or abort"),
+                }
+            }
+            Self::FileBehind { found, wanted } => {
+                write!(f, "the file has revision {found}, not {wanted} yet: it is written again")
+            }
+            Self::FileEdited { run, weight, closed } => {
+                let closed = if *closed { ", closed" } else { "" };
+                write!(
+                    f,
+                    "someone else wrote run {run} at {weight}{closed} into the file: it is written again"
+                )
+            }
+            Self::FileUnreadable { why } => write!(f, "the file is unreadable ({why}): it is written again"),
+            Self::FileGone => f.write_str("the file is gone: it is written again"),
+            Self::ReleaseEdited => f.write_str("the Release was edited: the policy is written again"),
+        }
+    }
+}
+
+/// The first few of many proxies: a mesh may have hundreds.
+struct Shortened<'p>(&'p [Lagging]);
+
+impl fmt::Display for Shortened<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 5;
+        for (i, Lagging { name, how }) in self.0.iter().take(SHOWN).enumerate() {
+            f.write_str(if i == 0 { "" } else { "; " })?;
+            match how {
+                Lag::Silent { error } => write!(f, "{name} is silent ({error})")?,
+                Lag::Bypassed => write!(f, "{name} does not run the filter")?,
+                Lag::Refused { why } => write!(f, "{name} refuses the policy ({why})")?,
+                Lag::Behind => write!(f, "{name} has another revision")?,
+            }
+        }
+        match self.0.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => write!(f, "; and {more} more"),
+        }
+    }
+}
+
+impl fmt::Display for NotNow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NothingInProgress => "no run is in progress",
+            Self::HeldAlready => "the run is held already",
+            Self::NothingToResume => "the run is neither paused nor waiting for approval",
+            Self::ProxiesLag => {
+                "some proxy does not report the present weight, and none is raised before all do"
+            }
+            Self::PromotedAlready => "the run is promoted already",
+            Self::NotTakenBack => "only a run that was rolled back or aborted can start over",
+            Self::JustFailed => "the canary has just failed",
+        })
+    }
+}

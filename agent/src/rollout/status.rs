@@ -1,0 +1,280 @@
+/*!
+What the planner remembers from tick to tick. It is saved after each, so it holds no more than the next needs.
+*/
+use std::fmt;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serin_policy::Weight;
+
+use super::analysis::{Evidence, Failure};
+use super::reason::Reason;
+use crate::release::{Pause, Release};
+
+/// How far a release is. The default is that of a release never seen before.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// The run this is about; empty before the first tick.
+    pub run: String,
+    /// Where the run stands.
+    pub phase: Phase,
+    /// Revision of the policy that is wanted in front of the proxies. It never falls.
+    pub revision: u64,
+    /// The Release's fingerprint when that policy was made.
+    pub fingerprint: u64,
+    /// The last time the run, the weight or the closedness of what is wanted changed.
+    pub last_change: Option<Change>,
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum Phase {
+    /// Nothing was decided yet.
+    #[default]
+    Waiting,
+    /// Weight 0: every proxy is to know the run before anybody is moved.
+    Starting {
+        /// A person holds it.
+        paused: Option<Paused>,
+    },
+    /// At a step.
+    Progressing(StepState),
+    /// At a weight that is no step's, found in front of the proxies: a person must say how to go on.
+    Stranded {
+        /// That weight.
+        weight: Weight,
+        /// What was seen of the canary there.
+        evidence: Evidence,
+    },
+    /// Everybody is to go to the canary; not every proxy reports it.
+    Promoting,
+    /// Everybody is on the canary.
+    Promoted,
+    /// The canary is off the air, on evidence.
+    RolledBack {
+        /// Why.
+        cause: Cause,
+    },
+    /// The canary is off the air because a person said so.
+    Aborted {
+        /// Who.
+        by: String,
+    },
+}
+
+/// How far a step is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepState {
+    /// The step, from 0.
+    pub index: usize,
+    /// The step's weight.
+    pub weight: Weight,
+    /// What the step is about at the moment.
+    pub stage: Stage,
+    /// What was seen of the canary in this step.
+    pub evidence: Evidence,
+    /// A person holds it.
+    pub paused: Option<Paused>,
+}
+
+/// What a step is about at the moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum Stage {
+    /// Not every proxy reports the step's weight.
+    RollingOut,
+    /// Every proxy has reported it: the step's clock runs.
+    Observing {
+        /// When the clock began; time spent paused is left out by moving this on.
+        since: Timestamp,
+        /// Who has approved the step, where it takes a person.
+        approved_by: Option<String>,
+    },
+}
+
+/// A person holds the run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paused {
+    /// Who.
+    pub by: String,
+    /// Since when: the step's clock stands still.
+    pub since: Timestamp,
+}
+
+/// Why the canary was taken off the air.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum Cause {
+    /// It broke a limit.
+    Failed {
+        /// The weight it had.
+        weight: Weight,
+        /// Which limit.
+        failure: Failure,
+    },
+    /// It was found closed in front of the proxies, by whomever.
+    FoundClosed,
+}
+
+/// A change of what is wanted in front of the proxies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Change {
+    /// When.
+    pub at: Timestamp,
+    /// Who decided it.
+    pub by: Actor,
+    /// Why.
+    pub reason: Reason,
+    /// The run it belongs to.
+    pub run: String,
+    /// The canary's share until then.
+    pub weight_before: Weight,
+    /// The canary's share from then on.
+    pub weight_after: Weight,
+    /// Whether the canary takes no traffic at all from then on.
+    pub closed: bool,
+    /// Revision of the policy that carries it.
+    pub revision: u64,
+}
+
+/// Who decides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Actor {
+    /// The planner, on evidence.
+    Planner,
+    /// A person.
+    Operator(String),
+}
+
+/// How far the present step is, for people to look at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Progress {
+    /// The step, from 1; none before the first and after the last.
+    pub step: Option<usize>,
+    /// How many steps there are.
+    pub of: usize,
+    /// The canary's share that is wanted.
+    pub weight: Weight,
+    /// How long the step was observed, pauses left out.
+    pub elapsed: Duration,
+    /// How long it is observed at least; none when time does not matter.
+    pub duration: Option<Duration>,
+    /// Requests to the canary that the next verdict goes by.
+    pub have: u64,
+    /// Requests that a good verdict takes.
+    pub need: u64,
+}
+
+impl Status {
+    /// The canary's share that is wanted.
+    pub const fn weight(&self) -> Weight {
+        match &self.phase {
+            Phase::Waiting | Phase::Starting { .. } | Phase::RolledBack { .. } | Phase::Aborted { .. } => {
+                Weight::ZERO
+            }
+            Phase::Progressing(StepState { weight, .. }) | Phase::Stranded { weight, .. } => *weight,
+            Phase::Promoting | Phase::Promoted => Weight::FULL,
+        }
+    }
+
+    /// Whether the canary is to take no traffic at all.
+    pub const fn is_closed(&self) -> bool {
+        matches!(self.phase, Phase::RolledBack { .. } | Phase::Aborted { .. })
+    }
+
+    /// Whether segments are to be dropped, for everybody goes to the canary.
+    pub const fn is_promoted(&self) -> bool {
+        matches!(self.phase, Phase::Promoting | Phase::Promoted)
+    }
+
+    /// How far the present step is.
+    pub fn progress(&self, release: &Release, now: Timestamp) -> Progress {
+        let mut progress = Progress {
+            step: None,
+            of: release.steps.len(),
+            weight: self.weight(),
+            elapsed: Duration::ZERO,
+            duration: None,
+            have: 0,
+            need: release.limits.min_requests,
+        };
+        match &self.phase {
+            Phase::Progressing(state) => {
+                progress.step = Some(state.index + 1);
+                progress.elapsed = state.elapsed(now);
+                progress.duration = release.steps.get(state.index).and_then(|step| match step.pause {
+                    Pause::For(duration) => Some(duration),
+                    Pause::None | Pause::UntilApproved => None,
+                });
+                progress.have = state.evidence.requests();
+            }
+            Phase::Stranded { evidence, .. } => progress.have = evidence.requests(),
+            _ => {}
+        }
+        progress
+    }
+}
+
+impl StepState {
+    /// The step of this index, pushed just now.
+    pub(super) fn new(index: usize, weight: Weight) -> Self {
+        Self { index, weight, stage: Stage::RollingOut, evidence: Evidence::default(), paused: None }
+    }
+
+    /// How long the step was observed, pauses left out.
+    pub(super) fn elapsed(&self, now: Timestamp) -> Duration {
+        let until = self.paused.as_ref().map_or(now, |paused| paused.since);
+        match self.stage {
+            Stage::RollingOut => Duration::ZERO,
+            // A clock that was set back has measured nothing.
+            Stage::Observing { since, .. } => {
+                Duration::try_from(until.duration_since(since)).unwrap_or_default()
+            }
+        }
+    }
+}
+
+impl Phase {
+    /// A word for it, in kebab-case, for labels.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Starting { .. } => "starting",
+            Self::Progressing(_) => "progressing",
+            Self::Stranded { .. } => "stranded",
+            Self::Promoting => "promoting",
+            Self::Promoted => "promoted",
+            Self::RolledBack { .. } => "rolled-back",
+            Self::Aborted { .. } => "aborted",
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())?;
+        match self {
+            Self::Starting { paused: Some(_) } => f.write_str(", paused"),
+            Self::Progressing(state) => {
+                let paused = if state.paused.is_some() { ", paused" } else { "" };
+                write!(f, ", step {}{paused}", state.index + 1)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Planner => f.write_str("the planner"),
+            Self::Operator(name) => f.write_str(name),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+/*!
+Going on: from step to step and to the promotion, when nothing holds the run.
+*/
+use serin_policy::Weight;
+
+use super::analysis::{Evidence, Verdict};
+use super::reason::Reason;
+use super::status::{Actor, Paused, Phase, Stage, StepState};
+use super::{Tick, Write};
+use crate::release::{Pause, Step};
+
+impl Tick<'_> {
+    /// Goes on if nothing holds the run, and says what does otherwise.
+    pub(super) fn go_on(&mut self) {
+        if self.write != Write::Nothing {
+            // Something is being written in this tick; what proxies report is about the past.
+            return;
+        }
+        match self.status.phase.clone() {
+            Phase::Starting { paused: Some(paused) } => self.stay_paused(&paused),
+            Phase::Starting { paused: None } => {
+                if self.proxies_allow() {
+                    self.rise_above(Weight::ZERO, Actor::Planner);
+                }
+            }
+            Phase::Progressing(StepState { paused: Some(paused), .. }) => self.stay_paused(&paused),
+            Phase::Progressing(state) => self.go_on_at_step(state),
+            Phase::Stranded { weight, .. } => {
+                let next = self.first_step_above(weight).map(|(_, step)| step.weight);
+                self.reasons.push(Reason::Stranded { weight, next });
+            }
+            Phase::Promoting => {
+                if self.proxies_allow() {
+                    self.status.phase = Phase::Promoted;
+                    self.reasons.push(Reason::Promoted { run: self.status.run.clone() });
+                }
+            }
+            Phase::Promoted => self.reasons.push(Reason::Promoted { run: self.status.run.clone() }),
+            Phase::RolledBack { cause } => {
+                self.reasons.push(Reason::RolledBack { cause });
+                self.proxies_allow();
+            }
+            Phase::Aborted { by } => {
+                self.reasons.push(Reason::Aborted { by });
+                self.proxies_allow();
+            }
+            // Comparing with the file has left this phase.
+            Phase::Waiting => {}
+        }
+    }
+
+    /// Raises the weight to the first step above `weight`, or begins the promotion. The caller has made sure that
+    /// every proxy reports the present weight.
+    pub(super) fn rise_above(&mut self, weight: Weight, by: Actor) {
+        let of = self.release.steps.len();
+        match self.first_step_above(weight) {
+            Some((index, Step { weight, .. })) => {
+                let reason = Reason::StepBegun { step: index + 1, of, weight, by: by.clone() };
+                self.turn(by, Phase::Progressing(StepState::new(index, weight)), reason);
+            }
+            None => self.turn(by.clone(), Phase::Promoting, Reason::Promoting { by }),
+        }
+    }
+
+    fn first_step_above(&self, weight: Weight) -> Option<(usize, Step)> {
+        self.release.steps.iter().copied().enumerate().find(|(_, step)| step.weight > weight)
+    }
+
+    fn stay_paused(&mut self, paused: &Paused) {
+        self.reasons.push(Reason::Paused { by: paused.by.clone() });
+        self.proxies_allow();
+    }
+
+    /// Whether every proxy reports what is wanted; says which do not.
+    fn proxies_allow(&mut self) -> bool {
+        let allow = self.all_report();
+        if !allow {
+            self.reasons
+                .push(Reason::AwaitsProxies { revision: self.status.revision, proxies: self.lagging() });
+        }
+        allow
+    }
+
+    fn go_on_at_step(&mut self, mut state: StepState) {
+        let proxies_allow = self.proxies_allow();
+        if state.stage == Stage::RollingOut && proxies_allow {
+            // From here on the step counts, and only what is seen from here on speaks for the canary.
+            state.stage = Stage::Observing { since: self.now, approved_by: None };
+            state.evidence = Evidence::default();
+            self.status.phase = Phase::Progressing(state.clone());
+        }
+        let Stage::Observing { approved_by, .. } = &state.stage else { return };
+        match self.hold(&state, approved_by.is_some()) {
+            Some(reason) => self.reasons.push(reason),
+            None if proxies_allow => {
+                let by = approved_by.clone().map_or(Actor::Planner, Actor::Operator);
+                self.rise_above(state.weight, by);
+            }
+            None => {}
+        }
+    }
+
+    /// What holds a step that is being observed, besides proxies.
+    fn hold(&self, state: &StepState, approved: bool) -> Option<Reason> {
+        let of = self.release.steps.len();
+        let (step, weight) = (state.index + 1, state.weight);
+        let pause = self.release.steps.get(state.index).map_or(Pause::UntilApproved, |step| step.pause);
+        match (pause, state.evidence.verdict(&self.release.limits)) {
+            (Pause::For(duration), _) if state.elapsed(self.now) < duration => {
+                Some(Reason::Observing { step, of, weight, duration })
+            }
+            (_, Verdict::NotYet { have, need }) => {
+                let tenth = need.div_ceil(10);
+                Some(Reason::AwaitsRequests { have: have / tenth * tenth, need })
+            }
+            (Pause::UntilApproved, _) if !approved => Some(Reason::AwaitsApproval { step, of, weight }),
+            // Evidence against the canary has ended the step before it comes to this.
+            _ => None,
+        }
+    }
+}

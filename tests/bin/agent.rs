@@ -1,0 +1,7 @@
+//! The agent's binary, for tests that start, watch and kill it: cargo hands a test only the binaries of its own package.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    serin::cli::parse_and_run()
+}

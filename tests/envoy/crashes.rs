@@ -1,0 +1,91 @@
+//! Agents and Envoys that die: the weight never jumps and nothing begins again.
+
+use anyhow::{Context, Result, ensure};
+use serin::demo::envoy::Envoy;
+use serin_tests::agent::{Agent, audit_in};
+use serin_tests::load::Load;
+use serin_tests::site::{Plan, Site, release, run};
+
+use crate::agent::{QUICK, start};
+use crate::{AGENT, users};
+
+/// Weights in the order in which they were put in force, from the audit log.
+fn weights(site: &Site) -> Result<Vec<u64>> {
+    audit_in(site.folder.path())?.iter().map(|entry| entry["weightAfter"].as_u64().context("a weight")).collect()
+}
+
+/// An agent that is killed again and again, every so many decisions, gets to the same end by the same steps.
+#[test]
+fn an_agent_killed_in_every_phase_goes_on_where_it_was() -> Result<()> {
+    run(async {
+        let plan = Plan { release: release(QUICK), ..Plan::default() };
+        let (site, mut agent) = start(&plan).await?;
+        let load = Load::start(site.address(0), &users(100), |status| status == 200);
+        let mut killed_at = Vec::new();
+        for _ in 0..60 {
+            let view = agent.view().await?;
+            if view.status.phase.code() == "promoted" {
+                break;
+            }
+            let phase = format!("{}@{}", view.status.phase.code(), view.status.weight());
+            agent.kill().await?;
+            killed_at.push(phase);
+            agent = Agent::start(AGENT, &site, &plan.release, &site.admins()).await?;
+            let after = agent.view().await?.status.weight();
+            ensure!(after >= view.status.weight(), "from {} to {after}", view.status.weight());
+        }
+        agent.wait_until("the promotion", |view| view.status.phase.code() == "promoted").await?;
+        agent.kill().await?;
+        let agent = Agent::start(AGENT, &site, &plan.release, &site.admins()).await?;
+        ensure!(agent.view().await?.status.phase.code() == "promoted");
+        load.stop().await?;
+        eprintln!("killed in {killed_at:?}");
+        ensure!(weights(&site)? == [0, 100_000, 500_000, 1_000_000], "{:?}", weights(&site)?);
+        Ok(())
+    })
+}
+
+#[test]
+fn an_agent_killed_after_a_rollback_stays_there() -> Result<()> {
+    run(async {
+        let plan = Plan { release: release(QUICK), ..Plan::default() };
+        let (site, agent) = start(&plan).await?;
+        let build = site.canary.build();
+        site.canary.deploy(serin::demo::shop::Build { error_share: 0.5, ..build });
+        let load = Load::start(site.address(0), &users(100), |status| status == 200 || status == 500);
+        agent.wait_until("the rollback", |view| view.status.phase.code() == "rolled-back").await?;
+        agent.kill().await?;
+        site.canary.deploy(build);
+        let agent = Agent::start(AGENT, &site, &plan.release, &site.admins()).await?;
+        let answered = load.answered();
+        serin_tests::site::eventually("more requests", async || Ok(ensure!(load.answered() > answered + 500))).await?;
+        let view = agent.view().await?;
+        ensure!(view.status.phase.code() == "rolled-back" && view.status.weight().ppm() == 0, "{view:#?}");
+        load.stop().await?;
+        Ok(())
+    })
+}
+
+#[test]
+fn an_envoy_that_restarts_in_mid_step_comes_back_to_the_same_weight() -> Result<()> {
+    run(async {
+        let more = "strategy: {canary: {steps: [{setWeight: 50, pause: {}}]}}\nanalysis: {interval: 100ms, minRequests: 20}";
+        let plan = Plan { release: release(more), ..Plan::default() };
+        let (mut site, agent) = start(&plan).await?;
+        agent.wait_until("the step", |view| view.status.weight().ppm() == 500_000).await?;
+        let stopped = site.envoys.pop().context("there is one")?.stop().await?;
+        agent
+            .wait_until("the silence to be told", |view| view.standing.iter().any(|reason| reason.to_string().contains("127.0.0.1")))
+            .await?;
+        site.envoys.push(Envoy::start(stopped).await?);
+        let client = site.client(0);
+        for id in users(50) {
+            let expected = crate::expected("v2", &id, crate::percent(50));
+            ensure!(client.deployment_of(&id).await? == expected);
+        }
+        let view = agent.wait_until("the step to go on", |view| view.standing.iter().all(|reason| !reason.code().contains("silent"))).await?;
+        ensure!(view.status.weight().ppm() == 500_000);
+        ensure!(weights(&site)? == [0, 500_000]);
+        Ok(())
+    })
+}

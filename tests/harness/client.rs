@@ -1,0 +1,79 @@
+/*!
+A client that sends exactly the headers it is given and tells all about the answer.
+*/
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use serin::demo::shop::Answer as Shop;
+
+use crate::site::HOST;
+
+/// A client of one address, for [`HOST`] unless a request says otherwise.
+#[derive(Debug, Clone)]
+pub struct Client {
+    client: reqwest::Client,
+    base: String,
+}
+
+/// An answer of the shop by way of an Envoy.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: String,
+}
+
+impl Client {
+    /// A client of the server at `address`.
+    pub fn new(address: SocketAddr) -> Self {
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client without TLS can always be built");
+        Self { client, base: format!("http://{address}") }
+    }
+
+    /// Sends a GET for `path` with `headers`, each on a line of its own.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Result<Answer> {
+        let mut map = HeaderMap::new();
+        if !headers.iter().any(|(name, _)| *name == "host") {
+            map.insert("host", HeaderValue::from_static(HOST));
+        }
+        for (name, value) in headers {
+            map.append(HeaderName::from_bytes(name.as_bytes())?, HeaderValue::from_bytes(value.as_bytes())?);
+        }
+        let response = self.client.get(format!("{}{path}", self.base)).headers(map).send().await?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Ok(Answer { status, headers, body: response.text().await? })
+    }
+
+    /// Which deployment a caller with this cookie reaches.
+    ///
+    /// # Errors
+    /// When there is no answer, or none of the shop.
+    pub async fn deployment_of(&self, id: &str) -> Result<String> {
+        let answer = self.get("/", &[("cookie", &format!("serin={id}"))]).await?;
+        let shop = answer.shop()?;
+        anyhow::ensure!(answer.header("x-served-by") == Some(&shop.deployment), "{answer:?}");
+        Ok(shop.deployment)
+    }
+}
+
+impl Answer {
+    /// What the shop itself says.
+    ///
+    /// # Errors
+    /// When the answer is not the shop's.
+    pub fn shop(&self) -> Result<Shop> {
+        serde_json::from_str(&self.body).with_context(|| format!("{} {}", self.status, self.body))
+    }
+
+    /// The first value of a header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}

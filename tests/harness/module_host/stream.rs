@@ -1,0 +1,162 @@
+/*!
+Requests and responses on their way through the proxy, and which of their parts can be reached when.
+*/
+use std::time::Duration;
+
+use wasmtime::{Result, bail};
+
+/// Header lines, in order, names in lower case as the proxy's codec leaves them.
+pub type Headers = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// The values of every line of `headers` called `name`.
+pub fn values<'h>(headers: &'h Headers, name: &str) -> Vec<&'h [u8]> {
+    let lines = headers.iter().filter(|(given, _)| given == name.as_bytes());
+    lines.map(|(_, value)| value.as_slice()).collect()
+}
+
+/// A request and what becomes of it.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    pub headers: Headers,
+    /// `None`: the client left, or nobody answered.
+    pub response: Option<Response>,
+}
+
+/// A response.
+#[derive(Debug, Clone, Default)]
+pub struct Response {
+    pub headers: Headers,
+    pub trailers: Option<Headers>,
+    /// How often the proxy tried; `None` on answers of its own.
+    pub attempts: Option<u64>,
+    /// How long after the request.
+    pub took: Duration,
+}
+
+/// `:method GET`, … from pairs of text.
+pub(super) fn lines(pairs: &[(&str, &str)]) -> Headers {
+    pairs.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec())).collect()
+}
+
+impl Request {
+    /// `GET path` from `https://authority`, answered with 200 after 5 ms.
+    pub fn get(authority: &str, path: &str) -> Self {
+        let pseudo = [(":method", "GET"), (":scheme", "https"), (":authority", authority), (":path", path)];
+        Self { headers: lines(&pseudo), response: Some(Response::status(200)) }
+    }
+
+    /// With one more header line.
+    pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.headers.push((name.as_bytes().to_vec(), value.as_ref().to_vec()));
+        self
+    }
+
+    /// With this response, or none.
+    pub fn answered(mut self, response: Option<Response>) -> Self {
+        self.response = response;
+        self
+    }
+}
+
+impl Response {
+    /// A response of this status after 5 ms, at the first attempt.
+    pub fn status(status: u16) -> Self {
+        let headers = lines(&[(":status", &status.to_string())]);
+        Self { headers, trailers: None, attempts: Some(1), took: Duration::from_millis(5) }
+    }
+
+    /// With one more header line.
+    pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.headers.push((name.as_bytes().to_vec(), value.as_ref().to_vec()));
+        self
+    }
+}
+
+/// What the proxy is about while it calls the module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Idle,
+    Configure,
+    Request,
+    Response,
+    Log,
+}
+
+/// One request in flight.
+pub(super) struct Stream {
+    pub(super) root: u32,
+    pub(super) request: Headers,
+    pub(super) response: Option<Headers>,
+    pub(super) trailers: Option<Headers>,
+    pub(super) attempts: Option<u64>,
+}
+
+/// The ABI's numbers for header maps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Map {
+    Request,
+    RequestTrailers,
+    Response,
+    ResponseTrailers,
+}
+
+impl TryFrom<u32> for Map {
+    type Error = wasmtime::Error;
+
+    fn try_from(number: u32) -> Result<Self> {
+        match [Self::Request, Self::RequestTrailers, Self::Response, Self::ResponseTrailers]
+            .get(number as usize)
+        {
+            Some(&map) => Ok(map),
+            None => bail!("there is no header map {number}"),
+        }
+    }
+}
+
+impl Stream {
+    pub(super) fn new(root: u32, request: Headers) -> Self {
+        Self { root, request, response: None, trailers: None, attempts: None }
+    }
+
+    /// The headers of `map`, to read in `phase`; `None` for those that the log finds missing, which Envoy shows
+    /// as empty. At any other time a missing map is BadArgument, on which the SDK panics.
+    pub(super) fn readable(&self, map: Map, phase: Phase) -> Result<Option<&Headers>> {
+        match (phase, map) {
+            (Phase::Request | Phase::Log, Map::Request) => Ok(Some(&self.request)),
+            (Phase::Response, Map::Response) => Ok(self.response.as_ref()),
+            (Phase::Log, Map::Response) => Ok(self.response.as_ref()),
+            (Phase::Log, Map::ResponseTrailers) => Ok(self.trailers.as_ref()),
+            (Phase::Log, Map::RequestTrailers) => Ok(None),
+            _ => bail!("{map:?} cannot be read in phase {phase:?}"),
+        }
+    }
+
+    /// The headers of `map`, to write in `phase`.
+    pub(super) fn writable(&mut self, map: Map, phase: Phase) -> Result<&mut Headers> {
+        match (phase, map, &mut self.response) {
+            (Phase::Request, Map::Request, _) => Ok(&mut self.request),
+            (Phase::Response, Map::Response, Some(response)) => Ok(response),
+            _ => bail!("{map:?} cannot be written in phase {phase:?}"),
+        }
+    }
+
+    /// A property of the request, as `a.b.c` is written in Envoy's attributes.
+    pub(super) fn property(&self, path: &[&[u8]], phase: Phase) -> Option<Vec<u8>> {
+        let joined = |headers: &Headers, name: &[u8]| {
+            let all: Vec<_> =
+                headers.iter().filter(|(given, _)| given == name).map(|(_, value)| &value[..]).collect();
+            (!all.is_empty()).then(|| all.join(&b','))
+        };
+        match (path, phase) {
+            // Once the request is on its way, its headers are gone until the log.
+            ([b"request", b"headers", name], Phase::Request | Phase::Log) => joined(&self.request, name),
+            ([b"response", b"headers", name], Phase::Response | Phase::Log) => {
+                joined(self.response.as_ref()?, name)
+            }
+            ([b"upstream", b"request_attempt_count"], Phase::Response | Phase::Log) => {
+                self.attempts.map(|attempts| attempts.to_le_bytes().to_vec())
+            }
+            _ => None,
+        }
+    }
+}
