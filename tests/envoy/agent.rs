@@ -8,7 +8,6 @@ use anyhow::{Context, Result, ensure};
 use serin::demo::shop::{Build, Version};
 use serin::mesh::bootstrap::Protocol;
 use serin::rollout::CommandKind;
-use serin_policy::Weight;
 use serin_tests::agent::Agent;
 use serin_tests::load::Load;
 use serin_tests::site::{Plan, Site, eventually, release, replace, run};
@@ -16,11 +15,11 @@ use serin_tests::site::{Plan, Site, eventually, release, replace, run};
 use crate::{AGENT, users};
 
 /// Steps that go on as soon as there is enough evidence.
-pub const QUICK: &str = "strategy: {canary: {steps: [{setWeight: 10}, {setWeight: 50}]}}
+pub(crate) const QUICK: &str = "strategy: {canary: {steps: [{setWeight: 10}, {setWeight: 50}]}}
 analysis: {interval: 100ms, minRequests: 50}";
 
 /// Starts an agent for a site and the site's Envoys after it; the agent waits for them.
-pub async fn start(plan: &Plan) -> Result<(Site, Agent)> {
+pub(crate) async fn start(plan: &Plan) -> Result<(Site, Agent)> {
     let mut site = Site::unconfigured().await?;
     // Nobody listens there yet, nor ever will: it only makes the agent write the first policy.
     let first = Agent::start(AGENT, &site, &plan.release, &["http://127.0.0.1:1".to_owned()]).await?;

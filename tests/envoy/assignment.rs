@@ -15,7 +15,7 @@ const COUNT: usize = 2_000;
 
 /// The users whom `client` finds on the canary.
 async fn on_canary(client: &Client, users: &[String]) -> Result<BTreeSet<String>> {
-    let asked = users.iter().map(|id| async move { Ok((client.deployment_of(id).await?, id.clone())) });
+    let asked = users.iter().map(|id| async move { anyhow::Ok((client.deployment_of(id).await?, id.clone())) });
     let answers: Vec<(String, String)> = stream::iter(asked).buffer_unordered(16).try_collect().await?;
     Ok(answers.into_iter().filter(|(deployment, _)| deployment == "canary").map(|(_, id)| id).collect())
 }

@@ -28,6 +28,7 @@ pub struct Compiled {
 }
 
 impl Compiled {
+    /// Compiles `module`.
     pub fn new(module: &[u8]) -> Result<Self> {
         let mut config = Config::new();
         config.consume_fuel(true);
@@ -81,8 +82,11 @@ pub struct Proxy {
 /// Instructions that the module used for one request, by callback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Fuel {
+    /// `proxy_on_request_headers`.
     pub request_headers: u64,
+    /// `proxy_on_response_headers`.
     pub response_headers: u64,
+    /// `proxy_on_log`.
     pub log: u64,
     /// Making and deleting the request's context.
     pub context: u64,
@@ -95,11 +99,12 @@ pub struct Outcome {
     pub routed: Headers,
     /// The response's headers as the client saw them, if there was a response.
     pub response: Option<Headers>,
+    /// What the module did for it.
     pub fuel: Fuel,
 }
 
 impl ModuleHost {
-    /// Compiles and starts `module`; [`Compiled`] is for those who want more than one.
+    /// Compiles and starts `module`. [`Compiled`] is for those who want more than one.
     pub fn new(module: &[u8]) -> Result<Self> {
         Compiled::new(module)?.host()
     }
@@ -235,6 +240,11 @@ impl ModuleHost {
         }
         self.drop_idle_roots()?;
         Ok((stream.request, stream.response))
+    }
+
+    /// Requests whose contexts are still there.
+    pub fn in_flight(&self) -> usize {
+        self.store.data().streams.len()
     }
 
     /// How large the module's memory is. It never shrinks.

@@ -32,9 +32,7 @@ pub async fn grpc_server(name: &'static str, status: u32) -> Result<SocketAddr> 
                 trailers.insert("grpc-status", HeaderValue::from(status));
                 let frames = [Frame::data(Bytes::from_static(name.as_bytes())), Frame::trailers(trailers)];
                 let body = StreamBody::new(stream::iter(frames.map(Ok::<_, Infallible>)));
-                Ok::<_, hyper::Error>(
-                    Response::builder().header("content-type", "application/grpc").body(body).unwrap_or_default(),
-                )
+                Response::builder().header("content-type", "application/grpc").body(body)
             });
             let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
             tokio::spawn(server.serve_connection(TokioIo::new(connection), service));

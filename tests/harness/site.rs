@@ -24,7 +24,7 @@ use crate::client::Client;
 pub const HOST: &str = "shop.example.com";
 
 /// How long a condition may take to come true on a busy machine. No test measures time by it.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A site under test. All of it ends with this value.
 #[derive(Debug)]

@@ -157,7 +157,8 @@ fn node_id(server_info: &str) -> Option<String> {
 
 /// `None` when there is nothing in the text that every Envoy says.
 fn parse(text: &str) -> Option<Sample> {
-    let scrape = Scrape::parse(text.lines().map(|line| Ok(line.to_owned()))).ok()?;
+    // Envoy writes empty braces where there are no labels, and the parser passes over such lines.
+    let scrape = Scrape::parse(text.lines().map(|line| Ok(line.replacen("{} ", " ", 1)))).ok()?;
     let mut sample = Sample::default();
     let mut is_envoy = false;
     for one in scrape.samples {

@@ -66,9 +66,9 @@ impl Evidence {
 
     /// Takes in what is new and judges all there is.
     pub(super) fn judge(&mut self, new: &Counts, limits: &Limits) -> Verdict {
-        let least = limits.min_requests.div_ceil(Self::SPANS);
+        let grain = limits.min_requests.div_ceil(Self::SPANS);
         match self.spans.last_mut() {
-            Some(last) if last.requests < least => last.add(new.canary),
+            Some(last) if last.requests < grain => last.add(new.canary),
             _ => self.spans.push(new.canary),
         }
         let mut requests = self.requests();

@@ -54,9 +54,12 @@ impl Tick<'_> {
     fn compare(&mut self) {
         let (weight, closed) = (self.status.weight(), self.status.is_closed());
         match &self.observation.in_force {
-            InForce::Policy { revision, .. } if *revision < self.status.revision => {
-                let reason = Reason::FileBehind { found: *revision, wanted: self.status.revision };
-                self.write_again(Write::Again, reason);
+            InForce::Policy { revision: found, weight: present, .. } if *found < self.status.revision => {
+                // A rise that was decided and not written is a rise still: proxies may have gone silent since.
+                if weight <= *present || self.all_run(*found) {
+                    let reason = Reason::FileBehind { found: *found, wanted: self.status.revision };
+                    self.write_again(Write::Again, reason);
+                }
             }
             InForce::Policy { run, revision, weight: found, closed: found_closed }
                 if *revision > self.status.revision

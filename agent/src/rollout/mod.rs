@@ -17,6 +17,7 @@ of them:
 mod analysis;
 mod commands;
 mod file;
+mod lagging;
 mod observation;
 #[cfg(test)]
 mod properties;
@@ -32,8 +33,9 @@ use jiff::Timestamp;
 use serin_policy::Weight;
 
 pub use analysis::{Evidence, Failure, Metric, Verdict};
+pub use lagging::{Lag, Lagging};
 pub use observation::{ArmCounts, Command, CommandKind, Counts, InForce, Observation, Proxy, ProxyState};
-pub use reason::{Lag, Lagging, NotNow, Reason};
+pub use reason::{NotNow, Reason};
 pub use status::{Actor, Cause, Change, Paused, Phase, Progress, Stage, Status, StepState};
 
 use crate::release::Release;
@@ -131,60 +133,48 @@ impl Tick<'_> {
         true
     }
 
-    /// Whether every proxy reports what is wanted, of which there must be one at least.
-    fn all_report(&self) -> bool {
-        self.write == Write::Nothing && !self.observation.proxies.is_empty() && self.lagging().is_empty()
-    }
-
-    /// The proxies that do not report what is wanted, by name.
-    fn lagging(&self) -> Vec<Lagging> {
-        let lag = |state: &ProxyState| match state {
-            ProxyState::Silent { error } => Some(Lag::Silent { error: error.clone() }),
-            ProxyState::Bypassed => Some(Lag::Bypassed),
-            // What counts is what it runs, whatever it has refused besides.
-            ProxyState::Runs { revision, .. } if *revision == self.status.revision => None,
-            ProxyState::Runs { refused: Some(why), .. } => Some(Lag::Refused { why: why.clone() }),
-            ProxyState::Runs { refused: None, .. } => Some(Lag::Behind),
-        };
-        let proxies = self.observation.proxies.iter();
-        let mut lagging: Vec<_> = proxies
-            .filter_map(|Proxy { name, state }| Some(Lagging { name: name.clone(), how: lag(state)? }))
-            .collect();
-        lagging.sort();
-        lagging
-    }
-
-    /// Ends the tick: gives what is to be written its revision and notes what changed since `before`.
+    /// Ends the tick that began with `before`.
     fn settle(mut self, before: &Status) -> Outcome {
         if self.write == Write::Anew {
             self.status.revision = self.highest_revision().saturating_add(1);
             self.status.fingerprint = self.release.fingerprint();
         }
-        let status = &self.status;
-        let (weight, closed, revision) = (status.weight(), status.is_closed(), status.revision);
-        let weight_before = match (before.run.as_str(), &self.observation.in_force) {
+        self.note_change(before);
+        let Self { status, write, reasons, .. } = self;
+        let push = (write != Write::Nothing).then_some(Push {
+            revision: status.revision,
+            weight: status.weight(),
+            closed: status.is_closed(),
+            promoted: status.is_promoted(),
+        });
+        Outcome { status, push, reasons }
+    }
+
+    /// Notes in the status what this tick changed, if it changed what users get.
+    fn note_change(&mut self, before: &Status) {
+        let before = match (before.run.as_str(), &self.observation.in_force) {
             // No status was kept: what changes, changes from what is there.
             ("", InForce::Policy { run, weight, closed, .. }) => Some((run.as_str(), *weight, *closed)),
             ("", _) => None,
             (run, _) => Some((run, before.weight(), before.is_closed())),
         };
-        if weight_before != Some((status.run.as_str(), weight, closed))
-            && let Some((by, reason)) = self.decision
-        {
-            self.status.last_change = Some(Change {
-                at: self.now,
-                by,
-                reason,
-                run: status.run.clone(),
-                weight_before: weight_before.map_or(Weight::ZERO, |(_, weight, _)| weight),
-                weight_after: weight,
-                closed,
-                revision,
-            });
+        let status = &self.status;
+        let (weight_after, closed) = (status.weight(), status.is_closed());
+        if before == Some((status.run.as_str(), weight_after, closed)) {
+            return;
         }
-        let promoted = self.status.is_promoted();
-        let push = (self.write != Write::Nothing).then_some(Push { revision, weight, closed, promoted });
-        Outcome { status: self.status, push, reasons: self.reasons }
+        // What users get changes by decisions only.
+        let Some((by, reason)) = self.decision.take() else { return };
+        self.status.last_change = Some(Change {
+            at: self.now,
+            by,
+            reason,
+            run: self.status.run.clone(),
+            weight_before: before.map_or(Weight::ZERO, |(_, weight, _)| weight),
+            weight_after,
+            closed,
+            revision: self.status.revision,
+        });
     }
 
     /// The highest revision anybody knows of: a new one above it cannot be taken for an old one.

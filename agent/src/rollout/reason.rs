@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serin_policy::Weight;
 
+use super::lagging::{self, Lagging};
 use super::observation::CommandKind;
 use super::status::{Actor, Cause};
 
@@ -169,36 +170,6 @@ pub enum Reason {
     ReleaseEdited,
 }
 
-/// A proxy that does not report what is wanted.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Lagging {
-    /// Its name.
-    pub name: String,
-    /// What keeps it.
-    #[serde(flatten)]
-    pub how: Lag,
-}
-
-/// What keeps a proxy.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(tag = "lag", rename_all = "kebab-case")]
-pub enum Lag {
-    /// It does not answer.
-    Silent {
-        /// What was got instead of an answer.
-        error: String,
-    },
-    /// The filter does not run there.
-    Bypassed,
-    /// It refused the document.
-    Refused {
-        /// Why.
-        why: String,
-    },
-    /// It runs another revision.
-    Behind,
-}
-
 /// Why a command makes no sense now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -287,7 +258,7 @@ impl fmt::Display for Reason {
                 write!(f, "waits for a proxy to report revision {revision}: there is none")
             }
             Self::AwaitsProxies { revision, proxies } => {
-                write!(f, "waits for proxies to report revision {revision}: {}", Shortened(proxies))
+                write!(f, "waits for proxies to report revision {revision}: {}", lagging::Shortened(proxies))
             }
             Self::Observing { step, of, weight, duration } => {
                 let duration = jiff::fmt::friendly::SpanPrinter::new().unsigned_duration_to_string(duration);
@@ -319,28 +290,6 @@ impl fmt::Display for Reason {
             Self::FileUnreadable { why } => write!(f, "the file is unreadable ({why}): it is written again"),
             Self::FileGone => f.write_str("the file is gone: it is written again"),
             Self::ReleaseEdited => f.write_str("the Release was edited: the policy is written again"),
-        }
-    }
-}
-
-/// The first few of many proxies: a mesh may have hundreds.
-struct Shortened<'p>(&'p [Lagging]);
-
-impl fmt::Display for Shortened<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const SHOWN: usize = 5;
-        for (i, Lagging { name, how }) in self.0.iter().take(SHOWN).enumerate() {
-            f.write_str(if i == 0 { "" } else { "; " })?;
-            match how {
-                Lag::Silent { error } => write!(f, "{name} is silent ({error})")?,
-                Lag::Bypassed => write!(f, "{name} does not run the filter")?,
-                Lag::Refused { why } => write!(f, "{name} refuses the policy ({why})")?,
-                Lag::Behind => write!(f, "{name} has another revision")?,
-            }
-        }
-        match self.0.len().saturating_sub(SHOWN) {
-            0 => Ok(()),
-            more => write!(f, "; and {more} more"),
         }
     }
 }

@@ -5,7 +5,7 @@ use serin_policy::Weight;
 
 use super::analysis::{Evidence, Verdict};
 use super::reason::Reason;
-use super::status::{Actor, Paused, Phase, Stage, StepState};
+use super::status::{Actor, Phase, Stage, StepState};
 use super::{Tick, Write};
 use crate::release::{Pause, Step};
 
@@ -17,17 +17,21 @@ impl Tick<'_> {
             return;
         }
         match self.status.phase.clone() {
-            Phase::Starting { paused: Some(paused) } => self.stay_paused(&paused),
+            Phase::Starting { paused: Some(paused) }
+            | Phase::Progressing(StepState { paused: Some(paused), .. }) => {
+                self.reasons.push(Reason::Paused { by: paused.by });
+                self.proxies_allow();
+            }
             Phase::Starting { paused: None } => {
                 if self.proxies_allow() {
                     self.rise_above(Weight::ZERO, Actor::Planner);
                 }
             }
-            Phase::Progressing(StepState { paused: Some(paused), .. }) => self.stay_paused(&paused),
             Phase::Progressing(state) => self.go_on_at_step(state),
             Phase::Stranded { weight, .. } => {
                 let next = self.first_step_above(weight).map(|(_, step)| step.weight);
                 self.reasons.push(Reason::Stranded { weight, next });
+                self.proxies_allow();
             }
             Phase::Promoting => {
                 if self.proxies_allow() {
@@ -66,17 +70,12 @@ impl Tick<'_> {
         self.release.steps.iter().copied().enumerate().find(|(_, step)| step.weight > weight)
     }
 
-    fn stay_paused(&mut self, paused: &Paused) {
-        self.reasons.push(Reason::Paused { by: paused.by.clone() });
-        self.proxies_allow();
-    }
-
     /// Whether every proxy reports what is wanted; says which do not.
     fn proxies_allow(&mut self) -> bool {
         let allow = self.all_report();
         if !allow {
-            self.reasons
-                .push(Reason::AwaitsProxies { revision: self.status.revision, proxies: self.lagging() });
+            let revision = self.status.revision;
+            self.reasons.push(Reason::AwaitsProxies { revision, proxies: self.lagging_behind(revision) });
         }
         allow
     }

@@ -1,1 +1,137 @@
+/*!
+A world for the planner to be tested in: a file and proxies that follow pushes, unless told otherwise.
+*/
+use std::collections::BTreeMap;
 
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Command, Counts, InForce, Observation, Outcome, Proxy, ProxyState, Reason, Status, plan};
+use crate::release::Release;
+
+pub(super) struct World {
+    pub(super) release: Release,
+    pub(super) status: Status,
+    pub(super) file: InForce,
+    pub(super) proxies: BTreeMap<String, Model>,
+    pub(super) now: Timestamp,
+    /// The status before the last tick.
+    before: Status,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct Model {
+    pub(super) does: Does,
+    revision: u64,
+}
+
+/// What a proxy does with a new file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Does {
+    #[default]
+    Follow,
+    FallSilent,
+    Bypass,
+    Refuse,
+    Lag,
+}
+
+/// What becomes of an outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Crash {
+    #[default]
+    None,
+    /// The status is saved, the file is not written.
+    BeforeWrite,
+    /// Neither is.
+    BeforeSave,
+}
+
+impl World {
+    pub(super) fn new(release: Release) -> Self {
+        Self {
+            release,
+            status: Status::default(),
+            file: InForce::Nothing,
+            proxies: BTreeMap::new(),
+            now: Timestamp::UNIX_EPOCH,
+            before: Status::default(),
+        }
+    }
+
+    pub(super) fn tick(
+        &mut self,
+        after: SignedDuration,
+        counts: Counts,
+        commands: Vec<Command>,
+        crash: Crash,
+    ) -> Outcome {
+        self.now += after;
+        let observation = self.observe(counts, commands);
+        let outcome = plan(&self.release, &self.status, &observation, self.now);
+        self.check(&outcome);
+        if crash != Crash::BeforeSave {
+            self.before = std::mem::replace(&mut self.status, outcome.status.clone());
+        }
+        if let (Crash::None, Some(push)) = (crash, outcome.push) {
+            let (run, revision) = (self.release.run().to_owned(), push.revision);
+            self.file = InForce::Policy { run, revision, weight: push.weight, closed: push.closed };
+        }
+        outcome
+    }
+
+    pub(super) fn observe(&mut self, counts: Counts, commands: Vec<Command>) -> Observation {
+        let revision = match self.file {
+            InForce::Policy { revision, .. } => Some(revision),
+            InForce::Nothing | InForce::Unreadable { .. } => None,
+        };
+        let proxies = self
+            .proxies
+            .iter_mut()
+            .map(|(name, proxy)| Proxy { name: name.clone(), state: proxy.look(revision) });
+        Observation { in_force: self.file.clone(), proxies: proxies.collect(), counts, commands }
+    }
+
+    /// The last status to be saved is lost; the one before it is found instead.
+    pub(super) fn lose_last_status(&mut self) {
+        self.status = self.before.clone();
+    }
+
+    /// What holds for every outcome.
+    fn check(&self, outcome: &Outcome) {
+        assert!(!outcome.reasons.is_empty(), "{outcome:?}");
+        for reason in &outcome.reasons {
+            let json = serde_json::to_value(reason).unwrap();
+            assert_eq!(json["code"], reason.code());
+            assert_eq!(&serde_json::from_value::<Reason>(json).unwrap(), reason);
+        }
+        let json = serde_json::to_string(&outcome.status).unwrap();
+        assert_eq!(serde_json::from_str::<Status>(&json).unwrap(), outcome.status, "{json}");
+        if let Some(push) = outcome.push {
+            let status = &outcome.status;
+            assert_eq!((push.revision, push.weight), (status.revision, status.weight()));
+            assert_eq!((push.closed, push.promoted), (status.is_closed(), status.is_promoted()));
+        }
+        let what = |status: &Status| (status.run.clone(), status.weight(), status.is_closed());
+        if !self.status.run.is_empty() {
+            let changed = what(&self.status) != what(&outcome.status);
+            assert_eq!(changed, self.status.last_change != outcome.status.last_change, "{outcome:?}");
+        }
+    }
+}
+
+impl Model {
+    fn look(&mut self, file: Option<u64>) -> ProxyState {
+        if let (Does::Follow, Some(revision)) = (self.does, file) {
+            self.revision = revision;
+        }
+        let revision = self.revision;
+        match self.does {
+            Does::FallSilent => ProxyState::Silent { error: "connection refused".to_owned() },
+            Does::Bypass => ProxyState::Bypassed,
+            Does::Follow | Does::Lag => ProxyState::Runs { revision, refused: None },
+            Does::Refuse => {
+                ProxyState::Runs { revision, refused: Some("weight: many: give a number".to_owned()) }
+            }
+        }
+    }
+}

@@ -17,6 +17,7 @@ pub fn values<'h>(headers: &'h Headers, name: &str) -> Vec<&'h [u8]> {
 /// A request and what becomes of it.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
+    /// Pseudo-headers included.
     pub headers: Headers,
     /// `None`: the client left, or nobody answered.
     pub response: Option<Response>,
@@ -25,7 +26,9 @@ pub struct Request {
 /// A response.
 #[derive(Debug, Clone, Default)]
 pub struct Response {
+    /// `:status` included.
     pub headers: Headers,
+    /// Seen by the log only: the module asks for no callback of their own.
     pub trailers: Option<Headers>,
     /// How often the proxy tried; `None` on answers of its own.
     pub attempts: Option<u64>,
@@ -123,8 +126,7 @@ impl Stream {
     pub(super) fn readable(&self, map: Map, phase: Phase) -> Result<Option<&Headers>> {
         match (phase, map) {
             (Phase::Request | Phase::Log, Map::Request) => Ok(Some(&self.request)),
-            (Phase::Response, Map::Response) => Ok(self.response.as_ref()),
-            (Phase::Log, Map::Response) => Ok(self.response.as_ref()),
+            (Phase::Response | Phase::Log, Map::Response) => Ok(self.response.as_ref()),
             (Phase::Log, Map::ResponseTrailers) => Ok(self.trailers.as_ref()),
             (Phase::Log, Map::RequestTrailers) => Ok(None),
             _ => bail!("{map:?} cannot be read in phase {phase:?}"),
@@ -158,5 +160,41 @@ impl Stream {
             }
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_envoy_would_refuse_is_an_error() {
+        let mut stream = Stream::new(1, lines(&[("cookie", "a=b")]));
+        stream.response = Some(lines(&[(":status", "200")]));
+        for (phase, map, read, write) in [
+            (Phase::Request, Map::Request, true, true),
+            (Phase::Request, Map::Response, false, false),
+            (Phase::Response, Map::Request, false, false),
+            (Phase::Response, Map::Response, true, true),
+            (Phase::Response, Map::ResponseTrailers, false, false),
+            (Phase::Log, Map::Request, true, false),
+            (Phase::Log, Map::Response, true, false),
+            (Phase::Log, Map::ResponseTrailers, true, false),
+            (Phase::Idle, Map::Request, false, false),
+            (Phase::Configure, Map::Request, false, false),
+        ] {
+            assert_eq!(stream.readable(map, phase).is_ok(), read, "{map:?} read in {phase:?}");
+            assert_eq!(stream.writable(map, phase).is_ok(), write, "{map:?} written in {phase:?}");
+        }
+    }
+
+    #[test]
+    fn a_list_is_joined_while_its_headers_are_there() {
+        let stream = Stream::new(1, lines(&[("cookie", "a=b"), ("x", "y"), ("cookie", "c=d")]));
+        let cookies = [&b"request"[..], b"headers", b"cookie"];
+        assert_eq!(stream.property(&cookies, Phase::Request).unwrap(), b"a=b,c=d");
+        assert_eq!(stream.property(&cookies, Phase::Response), None);
+        assert!(stream.property(&cookies, Phase::Log).is_some());
+        assert_eq!(stream.property(&[b"request", b"headers", b"z"], Phase::Request), None);
     }
 }
