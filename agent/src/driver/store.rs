@@ -18,7 +18,7 @@ use crate::rollout::{Change, Status};
 
 /// The agent's own folder.
 #[derive(Debug)]
-pub struct Store {
+pub(super) struct Store {
     folder: PathBuf,
     saved: Vec<u8>,
     /// The revision of the last change in the audit log.
@@ -28,7 +28,7 @@ pub struct Store {
 
 /// What is remembered of a release.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct State {
+pub(super) struct State {
     /// `namespace/name`, so that one release's state is never taken for another's.
     pub release: String,
     /// The planner's.
@@ -52,7 +52,7 @@ impl Store {
     ///
     /// # Errors
     /// When the folder cannot be used, is another agent's, or belongs to another release.
-    pub fn open(folder: &Path, release: &str) -> anyhow::Result<(Self, State)> {
+    pub(super) fn open(folder: &Path, release: &str) -> anyhow::Result<(Self, State)> {
         fs::create_dir_all(folder).with_context(|| format!("--state: {}: cannot make the folder", folder.display()))?;
         let lock = File::create(folder.join(".lock"))
             .with_context(|| format!("--state: {}: cannot write there", folder.display()))?;
@@ -63,7 +63,7 @@ impl Store {
         );
         let mut store = Self { folder: folder.to_owned(), saved: Vec::new(), audited: 0, _lock: lock };
         let fresh = State { release: release.to_owned(), ..State::default() };
-        let state = store.recall()?.unwrap_or(fresh);
+        let mut state = store.recall()?.unwrap_or(fresh);
         anyhow::ensure!(
             state.release == release,
             "--state: {}: holds the state of {}, not of {release}: give another folder",
@@ -71,6 +71,9 @@ impl Store {
             state.release
         );
         store.audited = store.last_audited()?;
+        // Should state and file both be lost, revisions still go on rising: a change with a revision that the log
+        // has had would look written down already.
+        state.status.revision = state.status.revision.max(store.audited);
         // The agent may have died between saving a decision and writing it down.
         store.audit(&state)?;
         Ok((store, state))
@@ -81,7 +84,7 @@ impl Store {
     }
 
     /// The audit log, one JSON object a line.
-    pub fn audit_file(&self) -> PathBuf {
+    fn audit_file(&self) -> PathBuf {
         self.folder.join("audit.jsonl")
     }
 
@@ -111,7 +114,7 @@ impl Store {
     ///
     /// # Errors
     /// When a file cannot be written; the old state is still there then.
-    pub fn save(&mut self, state: &State) -> anyhow::Result<()> {
+    pub(super) fn save(&mut self, state: &State) -> anyhow::Result<()> {
         let bytes = serde_json::to_vec(state)?;
         if bytes != self.saved {
             let path = self.state_file();

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::observation::{Proxy, ProxyState};
+use super::reason::Reason;
 use super::{Tick, Write};
 
 /// A proxy that does not report what is wanted.
@@ -29,16 +30,20 @@ pub enum Lag {
     },
     /// The filter does not run there.
     Bypassed,
-    /// It refused the document.
-    Refused {
-        /// Why.
-        why: String,
-    },
     /// It runs another revision.
     Behind,
 }
 
 impl Tick<'_> {
+    /// Says which proxies refuse what is in front of them, whether or not that holds anything up.
+    pub(super) fn tell_refusals(&mut self) {
+        for Proxy { name, state } in &self.observation.proxies {
+            if let ProxyState::Runs { refused: Some(why), .. } = state {
+                self.reasons.push(Reason::ProxyRefuses { name: name.clone(), why: why.clone() });
+            }
+        }
+    }
+
     /// Whether every proxy reports what is wanted.
     pub(super) fn all_report(&self) -> bool {
         self.write == Write::Nothing && self.all_run(self.status.revision)
@@ -56,8 +61,7 @@ impl Tick<'_> {
             ProxyState::Bypassed => Some(Lag::Bypassed),
             // What counts is what it runs, whatever it has refused besides.
             ProxyState::Runs { revision, .. } if *revision == wanted => None,
-            ProxyState::Runs { refused: Some(why), .. } => Some(Lag::Refused { why: why.clone() }),
-            ProxyState::Runs { refused: None, .. } => Some(Lag::Behind),
+            ProxyState::Runs { .. } => Some(Lag::Behind),
         };
         let lagging = |proxy: &Proxy| Some(Lagging { name: proxy.name.clone(), how: lag(&proxy.state)? });
         let mut all: Vec<_> = self.observation.proxies.iter().filter_map(lagging).collect();
@@ -77,7 +81,6 @@ impl fmt::Display for Shortened<'_> {
             match how {
                 Lag::Silent { error } => write!(f, "{name} is silent ({error})")?,
                 Lag::Bypassed => write!(f, "{name} does not run the filter")?,
-                Lag::Refused { why } => write!(f, "{name} refuses the policy ({why})")?,
                 Lag::Behind => write!(f, "{name} has another revision")?,
             }
         }

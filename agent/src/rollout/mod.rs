@@ -76,6 +76,7 @@ pub fn plan(release: &Release, status: &Status, observation: &Observation, now: 
         decision: None,
         reasons: Vec::new(),
     };
+    tick.tell_refusals();
     tick.compare_with_file();
     let failed = tick.judge();
     for command in &observation.commands {

@@ -109,6 +109,13 @@ pub enum Reason {
         /// The proxies that do not; empty when there is no proxy at all.
         proxies: Vec<Lagging>,
     },
+    /// A proxy refuses what is in front of it and goes on with what it has.
+    ProxyRefuses {
+        /// Its name.
+        name: String,
+        /// Why it does.
+        why: String,
+    },
     /// The step lasts at least for a time.
     Observing {
         /// The step, from 1.
@@ -208,6 +215,7 @@ impl Reason {
             Self::CommandRefused { .. } => "command-refused",
             Self::Paused { .. } => "paused",
             Self::AwaitsProxies { .. } => "awaits-proxies",
+            Self::ProxyRefuses { .. } => "proxy-refuses",
             Self::Observing { .. } => "observing",
             Self::AwaitsRequests { .. } => "awaits-requests",
             Self::AwaitsApproval { .. } => "awaits-approval",
@@ -259,6 +267,9 @@ impl fmt::Display for Reason {
             }
             Self::AwaitsProxies { revision, proxies } => {
                 write!(f, "waits for proxies to report revision {revision}: {}", lagging::Shortened(proxies))
+            }
+            Self::ProxyRefuses { name, why } => {
+                write!(f, "{name} refuses the policy and goes on with the one it has: {why}")
             }
             Self::Observing { step, of, weight, duration } => {
                 let duration = jiff::fmt::friendly::SpanPrinter::new().unsigned_duration_to_string(duration);
