@@ -2,6 +2,8 @@
 
 use anyhow::{Context, Result, ensure};
 use serin::demo::envoy::Envoy;
+use serin::driver::View;
+use serin::rollout::CommandKind;
 use serin_tests::agent::{Agent, audit_in};
 use serin_tests::load::Load;
 use serin_tests::site::{Plan, Site, release, run};
@@ -14,9 +16,58 @@ fn weights(site: &Site) -> Result<Vec<u64>> {
     audit_in(site.folder.path())?.iter().map(|entry| entry["weightAfter"].as_u64().context("a weight")).collect()
 }
 
-/// An agent that is killed again and again, every so many decisions, gets to the same end by the same steps.
+/// Kills the agent, starts another, and sees that it is about the same thing at the same weight.
+async fn check_restart(agent: Agent, site: &Site, plan: &Plan) -> Result<Agent> {
+    let before = agent.view().await?.status;
+    agent.kill().await?;
+    let agent = Agent::start(AGENT, site, &plan.release, &site.admins()).await?;
+    let after = agent.view().await?.status;
+    let (phase, weight) = (before.phase.to_string(), before.weight());
+    ensure!(after.phase.to_string() == phase && after.weight() == weight, "{before:#?}\n{after:#?}");
+    ensure!(after.revision == before.revision, "revision {} became {}", before.revision, after.revision);
+    Ok(agent)
+}
+
 #[test]
-fn an_agent_killed_in_every_phase_goes_on_where_it_was() -> Result<()> {
+fn an_agent_killed_in_any_phase_is_about_the_same_thing_when_it_is_back() -> Result<()> {
+    run(async {
+        let more = "strategy: {canary: {steps: [{setWeight: 10, pause: {}}, {setWeight: 50, pause: {}}]}}
+analysis: {interval: 100ms, minRequests: 20}";
+        let plan = Plan { release: release(more), ..Plan::default() };
+        let (mut site, mut agent) = start(&plan).await?;
+        let load = Load::start(site.address(0), &users(100), |status| status == 200);
+        let approval = |view: &View| view.standing.iter().any(|reason| reason.code() == "awaits-approval");
+        let phase = |code: &'static str| move |view: &View| view.status.phase.code() == code;
+        let paused = |view: &View| view.standing.iter().any(|reason| reason.code() == "paused");
+
+        agent.wait_until("the first step to wait", approval).await?;
+        agent = check_restart(agent, &site, &plan).await?;
+        agent.command(CommandKind::Pause).await?;
+        agent.wait_until("the pause", paused).await?;
+        agent = check_restart(agent, &site, &plan).await?;
+        agent.command(CommandKind::Abort).await?;
+        agent.wait_until("the abort", phase("aborted")).await?;
+        agent = check_restart(agent, &site, &plan).await?;
+        load.stop().await?;
+
+        // With its only proxy gone, the run that is started over cannot get beyond its start.
+        let stopped = site.envoys.pop().context("there is one")?.stop().await?;
+        agent.command(CommandKind::Retry).await?;
+        agent.wait_until("the start", phase("starting")).await?;
+        agent.kill().await?;
+        site.envoys.push(Envoy::start(stopped).await?);
+        agent = Agent::start(AGENT, &site, &plan.release, &site.admins()).await?;
+        agent.wait_until("the first step again", |view| view.status.weight().ppm() == 100_000).await?;
+        agent.command(CommandKind::Promote).await?;
+        agent.wait_until("the promotion", phase("promoted")).await?;
+        check_restart(agent, &site, &plan).await?;
+        Ok(())
+    })
+}
+
+/// An agent that is killed again and again, as soon as it is up, gets to the same end by the same steps.
+#[test]
+fn an_agent_killed_over_and_over_gets_to_the_end_by_the_same_steps() -> Result<()> {
     run(async {
         let plan = Plan { release: release(QUICK), ..Plan::default() };
         let (site, mut agent) = start(&plan).await?;
