@@ -4,11 +4,11 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use anyhow::Context;
-use serin_policy::{Arm, Decision, Policy, Reason, Request, Weight};
+use anyhow::{anyhow, bail};
+use serin_policy::{Arm, Decision, Document, Policy, Reason, Request, Table, Weight};
 
 use super::read_release;
-use crate::mesh::ecds;
+use crate::mesh::ecds::{self, Contents};
 use crate::release::Percent;
 
 #[derive(Debug, clap::Args)]
@@ -19,6 +19,9 @@ pub(super) struct Args {
     /// A header of the request, like curl's; once for each.
     #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
     headers: Vec<Header>,
+    /// Host of the request, with its port or without [default: the release's first].
+    #[arg(long)]
+    host: Option<String>,
     /// Path of the request.
     #[arg(long, default_value = "/")]
     path: String,
@@ -69,20 +72,25 @@ impl Request for Typed<'_> {
 
 pub(super) fn explain(args: &Args) -> anyhow::Result<()> {
     let release = read_release(&args.release)?;
-    let policy = match (&args.weight, &args.ecds_dir) {
+    let table = match (&args.weight, &args.ecds_dir) {
         (Some(weight), _) => {
-            let weight = Percent::parse(weight).map(Percent::weight).map_err(|mend| anyhow::anyhow!("--weight: {weight}: {mend}"))?;
-            Policy::compile(release.policy(0, weight, false, false))?
+            let weight = Percent::parse(weight).map_err(|mend| anyhow!("--weight: {weight}: {mend}"))?;
+            let document = Document::new(vec![release.policy(0, weight.weight(), false, false)]);
+            Table::read(&serde_json::to_vec(&document)?, None, &Table::default()).0
         }
-        (None, Some(folder)) => {
-            let contents = ecds::read(folder)?;
-            let policy = contents.policy(release.name());
-            policy.cloned().with_context(|| format!("--ecds-dir: {}: no policy for {}", folder.display(), release.name()))?
-        }
-        (None, None) => anyhow::bail!("give --weight PERCENT, or --ecds-dir for what is in force"),
+        (None, Some(folder)) => match ecds::read(folder)? {
+            Contents::Policies { table, .. } => table,
+            Contents::Nothing => bail!("--ecds-dir: {}: no agent has written a policy there yet", folder.display()),
+            Contents::Unreadable(why) => bail!("--ecds-dir: {}: {why}", folder.display()),
+        },
+        (None, None) => bail!("give --weight PERCENT, or --ecds-dir DIR for what is in force there"),
     };
-    let decision = policy.decide(&Typed(args), || None);
-    print!("{}", render(&policy, &decision));
+    // A release has at least one host.
+    let host = args.host.as_ref().or(release.hosts.first()).map_or("", String::as_str);
+    match table.find(host.as_bytes(), || Some(args.path.clone().into_bytes())) {
+        None => println!("no policy answers for {host}{}: the request passes as it is, to stable", args.path),
+        Some((_, policy)) => print!("{}", render(policy, &policy.decide(&Typed(args), || None))),
+    }
     Ok(())
 }
 
@@ -100,7 +108,8 @@ fn render(policy: &Policy, decision: &Decision) -> String {
         format!("{} of {}, {weight} the weight", point.get(), Weight::FULL.ppm())
     });
     format!(
-        "version   {}\nreason    {reason}\nidentity  {identity}\npoint     {point}\nweight    {} ({} ppm){}\nsalt      {}\n",
+        "release   {}\nversion   {}\nreason    {reason}\nidentity  {identity}\npoint     {point}\nweight    {} ({} ppm){}\nsalt      {}\n",
+        policy.name(),
         policy.version_name(*arm),
         policy.weight(),
         policy.weight().ppm(),

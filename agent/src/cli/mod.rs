@@ -13,6 +13,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
+use crate::demo;
 use crate::release::Release;
 use crate::rollout::CommandKind;
 
@@ -38,6 +39,8 @@ enum LogFormat {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Show it all on this machine: a real Envoy, a good release, a bad one.
+    Demo(demo::Options),
     /// Walk a release through its steps, driving plain Envoys through a file.
     Run(run::Args),
     /// Write a complete Envoy bootstrap for a release.
@@ -80,6 +83,7 @@ pub fn parse_and_run() -> ExitCode {
 
 async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Demo(options) => return demo::run(options).await,
         Command::Run(args) => run::run(args).await?,
         Command::Bootstrap(args) => bootstrap::write(&args)?,
         Command::Explain(args) => explain::explain(&args)?,

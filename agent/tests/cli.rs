@@ -1,0 +1,79 @@
+//! The command line as a person meets it: what is printed, and how mistakes are answered.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+const RELEASE: &str = "apiVersion: serin.dev/v1alpha1
+kind: Release
+metadata: {name: shop, namespace: shop}
+spec:
+  service: {name: shop}
+  canary: {version: 1.5.0}
+  routing: {hosts: [shop.example.com], pathPrefix: /shop}
+  overrides: [{header: x-canary}]
+";
+
+/// Runs `serin` with `args` in a folder that holds `release` as release.yaml; returns all that it says.
+fn serin(release: &str, args: &[&str]) -> String {
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("release.yaml"), release).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_serin")).args(args).current_dir(&folder).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    let code = output.status.code().unwrap();
+    format!("{}[exit {code}]", String::from_utf8(said).unwrap())
+}
+
+/// Runs `serin` once for each of `lines` and compares all of it, as a terminal would show it, with the transcript of
+/// this name.
+fn check(transcript: &str, release: &str, lines: &[&str]) {
+    let shown = lines.iter().map(|line| {
+        let args: Vec<_> = line.split('|').map(str::trim).collect();
+        format!("$ serin {}\n{}\n", args.join(" "), serin(release, &args))
+    });
+    insta::assert_snapshot!(transcript, shown.collect::<Vec<_>>().join("\n"));
+}
+
+#[test]
+fn explain_says_version_point_and_reason() {
+    let explain = "explain | --release | release.yaml | --path | /shop/cart";
+    let lines = [
+        format!("{explain} | --weight | 60 | -H | Cookie: a=b; serin=abc"),
+        format!("{explain} | --weight | 0.1% | -H | x-canary: canary"),
+        format!("{explain} | --weight | 10"),
+        format!("{explain} | --weight | 10 | --host | other.example.com"),
+        "explain | --release | release.yaml | --weight | 10 | --path | /shopping".to_owned(),
+    ];
+    check("explain", RELEASE, &lines.each_ref().map(String::as_str));
+}
+
+#[test]
+fn a_mistake_is_answered_with_the_field_the_value_and_the_mend() {
+    let run = "run | --release | release.yaml | --ecds-dir | ecds | --listen | 127.0.0.1:0";
+    let lines = [
+        "explain | --release | missing.yaml | --weight | 1",
+        "explain | --release | release.yaml",
+        "explain | --release | release.yaml | --weight | 101",
+        "explain | --release | release.yaml | --ecds-dir | nowhere",
+        "explain | --release | release.yaml | --weight | 10 | -H | no colon",
+        "bootstrap | --release | release.yaml | --ecds-dir | ecds | --canary | b:80 | --stable | a",
+        "status | --state | nowhere",
+        "abort | --state | nowhere | --by | ann",
+    ];
+    check("mistakes", RELEASE, &lines);
+    let admins = [format!("{run} | --envoy-admin | localhost:9901")];
+    check("run-mistakes", RELEASE, &admins.each_ref().map(String::as_str));
+    let wrong = RELEASE.replace("1.5.0", "'a b'").replace("shop.example.com", "http://shop");
+    check("release-mistakes", &wrong, &["explain | --release | release.yaml | --weight | 1"]);
+}
+
+#[test]
+fn bootstrap_writes_a_whole_envoy_configuration() {
+    let args = ["bootstrap", "--release", "release.yaml", "--ecds-dir", "ecds", "--stable", "a:80", "--canary", "b:80"];
+    let said = serin(RELEASE, &args);
+    let json: serde_json::Value = serde_json::from_str(said.trim_end_matches("[exit 0]")).unwrap();
+    let file = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters/0/config_discovery/config_source/path_config_source/path";
+    let path = PathBuf::from(json.pointer(file).and_then(serde_json::Value::as_str).unwrap());
+    assert!(path.is_absolute() && path.ends_with("ecds/serin.json"), "{path:?}");
+}
