@@ -77,3 +77,16 @@ fn bootstrap_writes_a_whole_envoy_configuration() {
     let path = PathBuf::from(json.pointer(file).and_then(serde_json::Value::as_str).unwrap());
     assert!(path.is_absolute() && path.ends_with("ecds/serin.json"), "{path:?}");
 }
+
+#[test]
+fn the_examples_are_releases_and_the_minimal_one_has_eight_lines() {
+    let read = |name: &str| {
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../manifests/examples").join(name);
+        std::fs::read_to_string(path).unwrap()
+    };
+    assert_eq!(read("minimal.yaml").lines().count(), 8);
+    for name in ["minimal.yaml", "full.yaml"] {
+        let said = serin(&read(name), &["explain", "--release", "release.yaml", "--weight", "100", "-H", "cookie: serin=a"]);
+        assert!(said.contains("version   canary") && said.ends_with("[exit 0]"), "{name}: {said}");
+    }
+}
