@@ -26,7 +26,9 @@ const EXPORTS: [&str; 10] = [
 
 fn main() {
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("..");
-    for watched in ["Cargo.toml", "Cargo.lock", "policy/src", "policy/Cargo.toml", "filter/src", "filter/Cargo.toml"] {
+    for watched in
+        ["Cargo.toml", "Cargo.lock", "policy/src", "policy/Cargo.toml", "filter/src", "filter/Cargo.toml"]
+    {
         println!("cargo::rerun-if-changed={}", root.join(watched).display());
     }
     println!("cargo::rerun-if-changed=build.rs");
@@ -43,12 +45,19 @@ fn target_folder(out: &Path) -> PathBuf {
 fn build_filter(root: &Path, target: &Path) -> PathBuf {
     let mut cargo = Command::new(env::var_os("CARGO").expect("cargo sets it"));
     cargo.current_dir(root).args(["build", "--package", "serin-filter", "--lib"]);
-    cargo.args(["--profile", "wasm", "--target", "wasm32-wasip1", "--locked"]).arg("--target-dir").arg(target);
+    cargo
+        .args(["--profile", "wasm", "--target", "wasm32-wasip1", "--locked"])
+        .arg("--target-dir")
+        .arg(target);
     // What the outer cargo, clippy or a coverage run ask of their own compiler is not meant for the module.
     for (name, _) in env::vars_os() {
         let name = name.to_string_lossy().into_owned();
-        let inherited = ["RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CLIPPY_ARGS", "CARGO_MAKEFLAGS"];
-        if inherited.contains(&&*name) || name == "CARGO_ENCODED_RUSTFLAGS" || name.starts_with("CARGO_BUILD_") {
+        let inherited =
+            ["RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CLIPPY_ARGS", "CARGO_MAKEFLAGS"];
+        if inherited.contains(&&*name)
+            || name == "CARGO_ENCODED_RUSTFLAGS"
+            || name.starts_with("CARGO_BUILD_")
+        {
             cargo.env_remove(name);
         }
     }

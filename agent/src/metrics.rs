@@ -80,14 +80,34 @@ impl Metrics {
 
     fn register(&mut self) {
         let registry = &mut self.registry;
-        registry.register("build", "What this agent was built from", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
-        registry.register("release_weight_ppm", "Share of users set to get the canary, in ppm", self.weight.clone());
-        registry.register("release_revision", "Revision of the policy wanted in proxies", self.revision.clone());
+        registry.register(
+            "build",
+            "What this agent was built from",
+            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
+        );
+        registry.register(
+            "release_weight_ppm",
+            "Share of users set to get the canary, in ppm",
+            self.weight.clone(),
+        );
+        registry.register(
+            "release_revision",
+            "Revision of the policy wanted in proxies",
+            self.revision.clone(),
+        );
         registry.register("release_phase", "1 for the phase the release is in", self.phase.clone());
-        registry.register("release_proxies", "Proxies by what they said at the last look", self.proxies.clone());
+        registry.register(
+            "release_proxies",
+            "Proxies by what they said at the last look",
+            self.proxies.clone(),
+        );
         registry.register("release_decisions", "Decisions by their reason", self.decisions.clone());
         registry.register("release_pushes", "Policies handed to proxies", self.pushes.clone());
-        registry.register("release_requests", "Randomly assigned requests, by version", self.requests.clone());
+        registry.register(
+            "release_requests",
+            "Randomly assigned requests, by version",
+            self.requests.clone(),
+        );
         registry.register("release_errors", "Those that failed", self.errors.clone());
         registry.register("release_slow", "Those that took longer than the objective", self.slow.clone());
         let help = "When proxies were last looked at, in seconds since 1970";
@@ -96,7 +116,9 @@ impl Metrics {
 
     /// A decision was made that did not stand before.
     pub fn decided(&self, reason: &Reason) {
-        self.decisions.get_or_create(&DecisionLabels { release: self.release.clone(), reason: reason.code() }).inc();
+        self.decisions
+            .get_or_create(&DecisionLabels { release: self.release.clone(), reason: reason.code() })
+            .inc();
     }
 
     /// Proxies were looked at and a plan was carried out.
@@ -106,9 +128,12 @@ impl Metrics {
         self.revision.get_or_create(&release).set(i64::try_from(status.revision).unwrap_or(i64::MAX));
         self.pushes.get_or_create(&release).inc_by(pushed.into());
         self.phase.clear();
-        self.phase.get_or_create(&PhaseLabels { release: self.release.clone(), phase: status.phase.code() }).set(1);
+        self.phase
+            .get_or_create(&PhaseLabels { release: self.release.clone(), phase: status.phase.code() })
+            .set(1);
         for state in ["current", "behind", "bypassed", "silent"] {
-            let count = observation.proxies.iter().filter(|proxy| word(&proxy.state, status) == state).count();
+            let count =
+                observation.proxies.iter().filter(|proxy| word(&proxy.state, status) == state).count();
             let labels = ProxyLabels { release: self.release.clone(), state };
             self.proxies.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
         }

@@ -70,7 +70,17 @@ fn a_mistake_is_answered_with_the_field_the_value_and_the_mend() {
 
 #[test]
 fn bootstrap_writes_a_whole_envoy_configuration() {
-    let args = ["bootstrap", "--release", "release.yaml", "--ecds-dir", "ecds", "--stable", "a:80", "--canary", "b:80"];
+    let args = [
+        "bootstrap",
+        "--release",
+        "release.yaml",
+        "--ecds-dir",
+        "ecds",
+        "--stable",
+        "a:80",
+        "--canary",
+        "b:80",
+    ];
     let said = serin(RELEASE, &args);
     let json: serde_json::Value = serde_json::from_str(said.trim_end_matches("[exit 0]")).unwrap();
     let file = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters/0/config_discovery/config_source/path_config_source/path";
@@ -86,7 +96,10 @@ fn the_examples_are_releases_and_the_minimal_one_has_eight_lines() {
     };
     assert_eq!(read("minimal.yaml").lines().count(), 8);
     for name in ["minimal.yaml", "full.yaml"] {
-        let said = serin(&read(name), &["explain", "--release", "release.yaml", "--weight", "100", "-H", "cookie: serin=a"]);
+        let said = serin(
+            &read(name),
+            &["explain", "--release", "release.yaml", "--weight", "100", "-H", "cookie: serin=a"],
+        );
         assert!(said.contains("version   canary") && said.ends_with("[exit 0]"), "{name}: {said}");
     }
 }

@@ -48,7 +48,10 @@ impl Vm {
     pub fn configure(&mut self, host: &impl Host, json: &[u8], namespace: Option<&str>) {
         let (table, refusals) = Table::read(json, namespace, &self.live.table);
         for refusal in &refusals {
-            host.warn(&format!("serin: policy {}: {refusal}", refusal.policy.as_deref().unwrap_or("(unnamed)")));
+            host.warn(&format!(
+                "serin: policy {}: {refusal}",
+                refusal.policy.as_deref().unwrap_or("(unnamed)")
+            ));
             let counter = self.meters.single(host, MetricKind::Counter, series::raw_refusals(refusal.kind));
             host.increment(counter);
         }

@@ -114,7 +114,11 @@ impl Table {
 
     /// The policy for a request to `authority`, with its place among [`policies`](Self::policies). `path` is asked
     /// for only when it matters.
-    pub fn find(&self, authority: &[u8], path: impl Fn() -> Option<Vec<u8>>) -> Option<(usize, &Arc<Policy>)> {
+    pub fn find(
+        &self,
+        authority: &[u8],
+        path: impl Fn() -> Option<Vec<u8>>,
+    ) -> Option<(usize, &Arc<Policy>)> {
         // What is no text is no host, but `*` answers for every request.
         let authority = std::str::from_utf8(authority).unwrap_or_default();
         let authority = if authority.bytes().any(|byte| byte.is_ascii_uppercase()) {

@@ -51,7 +51,12 @@ fn a_good_release_goes_up_step_by_step_and_is_promoted() -> Result<()> {
 }
 
 /// Runs a release whose canary is bad and returns what the audit log says of the end.
-async fn check_rollback(plan: Plan, build: Option<Build>, accept: fn(u16) -> bool, expected: &str) -> Result<()> {
+async fn check_rollback(
+    plan: Plan,
+    build: Option<Build>,
+    accept: fn(u16) -> bool,
+    expected: &str,
+) -> Result<()> {
     let (site, agent) = start(&plan).await?;
     site.canary.deploy(build.unwrap_or(site.canary.build()));
     let load = Load::start(site.address(0), &users(100), accept);
@@ -79,7 +84,8 @@ fn a_canary_that_fails_is_taken_back() -> Result<()> {
 
 #[test]
 fn a_canary_that_is_slow_is_taken_back() -> Result<()> {
-    let slow = format!("{QUICK}\n").replace("minRequests: 50", "minRequests: 50, metrics: [{name: request-duration, objective: 20ms}]");
+    let slow = format!("{QUICK}\n")
+        .replace("minRequests: 50", "minRequests: 50, metrics: [{name: request-duration, objective: 20ms}]");
     let plan = Plan { release: release(&slow), ..Plan::default() };
     run(check_rollback(plan, Some(bad(0.0, 60)), |status| status == 200, "duration"))
 }
@@ -103,11 +109,16 @@ fn a_silent_proxy_holds_the_release_and_its_return_lets_it_go_on() -> Result<()>
         let (mut site, agent) = start(&plan).await?;
         let stopped = site.envoys.pop().context("there are two")?.stop().await?;
         let load = Load::start(site.address(0), &users(100), |status| status == 200);
-        let held = agent.wait_until("the hold", |view| view.standing.iter().any(|reason| reason.code().contains("prox")));
+        let held = agent
+            .wait_until("the hold", |view| view.standing.iter().any(|reason| reason.code().contains("prox")));
         let held = held.await?;
         let step = held.status.weight();
         let answered = load.answered();
-        eventually("far more requests than a step takes", async || Ok(ensure!(load.answered() > answered + 2_000))).await?;
+        eventually("far more requests than a step takes", async || {
+            ensure!(load.answered() > answered + 2_000);
+            Ok(())
+        })
+        .await?;
         ensure!(agent.view().await?.status.weight() == step, "the weight moved although a proxy was silent");
         site.envoys.push(serin::demo::envoy::Envoy::start(stopped).await?);
         agent.wait_until("the promotion", |view| view.status.phase.code() == "promoted").await?;
@@ -120,16 +131,17 @@ fn a_silent_proxy_holds_the_release_and_its_return_lets_it_go_on() -> Result<()>
 fn commands_are_obeyed_and_written_down() -> Result<()> {
     run(async {
         let plan = Plan {
-            release: release("strategy: {canary: {steps: [{setWeight: 10, pause: {}}, {setWeight: 50, pause: {}}]}}
-analysis: {interval: 100ms, minRequests: 1}"),
+            release: release(
+                "strategy: {canary: {steps: [{setWeight: 10, pause: {}}, {setWeight: 50, pause: {}}]}}
+analysis: {interval: 100ms, minRequests: 1}",
+            ),
             ..Plan::default()
         };
         let (site, agent) = start(&plan).await?;
         let load = Load::start(site.address(0), &users(100), |status| status == 200);
         let at = |ppm: u32| move |view: &serin::driver::View| view.status.weight().ppm() == ppm;
-        let approval = |view: &serin::driver::View| {
-            view.standing.iter().any(|reason| reason.code().contains("approv"))
-        };
+        let approval =
+            |view: &serin::driver::View| view.standing.iter().any(|reason| reason.code().contains("approv"));
         agent.wait_until("the first step to wait", |view| at(100_000)(view) && approval(view)).await?;
         agent.command(CommandKind::Resume).await?;
         agent.wait_until("the second step to wait", |view| at(500_000)(view) && approval(view)).await?;
@@ -150,7 +162,9 @@ analysis: {interval: 100ms, minRequests: 1}"),
 fn a_refusing_proxy_is_named_with_the_reason_and_the_agent_puts_things_right() -> Result<()> {
     run(async {
         let plan = Plan {
-            release: release("strategy: {canary: {steps: [{setWeight: 10, pause: {}}]}}\nanalysis: {interval: 100ms}"),
+            release: release(
+                "strategy: {canary: {steps: [{setWeight: 10, pause: {}}]}}\nanalysis: {interval: 100ms}",
+            ),
             ..Plan::default()
         };
         let (site, agent) = start(&plan).await?;
@@ -166,9 +180,14 @@ fn a_refusing_proxy_is_named_with_the_reason_and_the_agent_puts_things_right() -
         ensure!(view.decisions.iter().any(|one| one.reason.to_string().contains("edge-1")), "{view:#?}");
         agent
             .wait_until("the good policy to be back", |view| {
-                view.standing.iter().all(|reason| !reason.to_string().contains("salt")) && view.status.weight().ppm() == 100_000
+                view.standing.iter().all(|reason| !reason.to_string().contains("salt"))
+                    && view.status.weight().ppm() == 100_000
             })
             .await?;
-        eventually("the proxy to be content", async || Ok(ensure!(site.sample(0).await?.refused == 0))).await
+        eventually("the proxy to be content", async || {
+            ensure!(site.sample(0).await?.refused == 0);
+            Ok(())
+        })
+        .await
     })
 }

@@ -11,11 +11,12 @@ use serin_tests::site::{Plan, Site, eventually, run};
 
 use crate::{expected, percent, users};
 
-const COUNT: usize = 2_000;
+const COUNT: u16 = 2_000;
 
 /// The users whom `client` finds on the canary.
 async fn on_canary(client: &Client, users: &[String]) -> Result<BTreeSet<String>> {
-    let asked = users.iter().map(|id| async move { anyhow::Ok((client.deployment_of(id).await?, id.clone())) });
+    let asked =
+        users.iter().map(|id| async move { anyhow::Ok((client.deployment_of(id).await?, id.clone())) });
     let answers: Vec<(String, String)> = stream::iter(asked).buffer_unordered(16).try_collect().await?;
     Ok(answers.into_iter().filter(|(deployment, _)| deployment == "canary").map(|(_, id)| id).collect())
 }
@@ -26,7 +27,7 @@ fn every_step_exposes_exactly_its_share_on_every_envoy_and_moves_nobody_back() -
         let plan = Plan { envoys: 2, ..Plan::default() };
         let release = Release::from_yaml(&plan.release)?;
         let mut site = Site::at(Weight::ZERO, plan).await?;
-        let users = users(COUNT);
+        let users = users(COUNT.into());
         let mut before = BTreeSet::new();
         for weight in [percent(0), percent(1), percent(10), percent(25), percent(50), percent(100)] {
             site.push(&release, weight, false).await?;
@@ -44,7 +45,7 @@ fn every_step_exposes_exactly_its_share_on_every_envoy_and_moves_nobody_back() -
             ensure!(before.is_subset(&wanted), "at {weight} somebody went back");
             // Exact means: the share of users, to what chance allows in drawing this many.
             let (share, spread) = share_and_spread(weight);
-            let off = (wanted.len() as f64 - share).abs();
+            let off = (f64::from(u32::try_from(wanted.len())?) - share).abs();
             ensure!(off <= 4.0 * spread, "at {weight} {} of {COUNT} users are on the canary", wanted.len());
             before = wanted;
         }
@@ -55,7 +56,7 @@ fn every_step_exposes_exactly_its_share_on_every_envoy_and_moves_nobody_back() -
 /// Expected number of users on the canary, and its standard deviation.
 fn share_and_spread(weight: Weight) -> (f64, f64) {
     let share = f64::from(weight.ppm()) / 1e6;
-    let count = COUNT as f64;
+    let count = f64::from(COUNT);
     (count * share, (count * share * (1.0 - share)).sqrt())
 }
 
@@ -65,7 +66,7 @@ fn a_rollback_moves_everybody_at_once_although_they_hold_cookies() -> Result<()>
         let plan = Plan::default();
         let release = Release::from_yaml(&plan.release)?;
         let mut site = Site::at(percent(50), plan).await?;
-        let users = users(COUNT);
+        let users = users(COUNT.into());
         let exposed = on_canary(&site.client(0), &users).await?;
         ensure!(!exposed.is_empty());
         site.push(&release, Weight::ZERO, true).await?;

@@ -13,7 +13,10 @@ use crate::{AGENT, users};
 
 /// Weights in the order in which they were put in force, from the audit log.
 fn weights(site: &Site) -> Result<Vec<u64>> {
-    audit_in(site.folder.path())?.iter().map(|entry| entry["weightAfter"].as_u64().context("a weight")).collect()
+    audit_in(site.folder.path())?
+        .iter()
+        .map(|entry| entry["weightAfter"].as_u64().context("a weight"))
+        .collect()
 }
 
 /// Kills the agent, starts another, and sees that it is about the same thing at the same weight.
@@ -109,7 +112,11 @@ fn an_agent_killed_after_a_rollback_stays_there() -> Result<()> {
         site.canary.deploy(build);
         let agent = Agent::start(AGENT, &site, &plan.release, &site.admins()).await?;
         let answered = load.answered();
-        serin_tests::site::eventually("more requests", async || Ok(ensure!(load.answered() > answered + 500))).await?;
+        serin_tests::site::eventually("more requests", async || {
+            ensure!(load.answered() > answered + 500);
+            Ok(())
+        })
+        .await?;
         let view = agent.view().await?;
         ensure!(view.status.phase.code() == "rolled-back" && view.status.weight().ppm() == 0, "{view:#?}");
         load.stop().await?;
@@ -126,7 +133,9 @@ fn an_envoy_that_restarts_in_mid_step_comes_back_to_the_same_weight() -> Result<
         agent.wait_until("the step", |view| view.status.weight().ppm() == 500_000).await?;
         let stopped = site.envoys.pop().context("there is one")?.stop().await?;
         agent
-            .wait_until("the silence to be told", |view| view.standing.iter().any(|reason| reason.to_string().contains("127.0.0.1")))
+            .wait_until("the silence to be told", |view| {
+                view.standing.iter().any(|reason| reason.to_string().contains("127.0.0.1"))
+            })
             .await?;
         site.envoys.push(Envoy::start(stopped).await?);
         let client = site.client(0);
@@ -134,7 +143,11 @@ fn an_envoy_that_restarts_in_mid_step_comes_back_to_the_same_weight() -> Result<
             let expected = crate::expected("v2", &id, crate::percent(50));
             ensure!(client.deployment_of(&id).await? == expected);
         }
-        let view = agent.wait_until("the step to go on", |view| view.standing.iter().all(|reason| !reason.code().contains("silent"))).await?;
+        let view = agent
+            .wait_until("the step to go on", |view| {
+                view.standing.iter().all(|reason| !reason.code().contains("silent"))
+            })
+            .await?;
         ensure!(view.status.weight().ppm() == 500_000);
         ensure!(weights(&site)? == [0, 500_000]);
         Ok(())

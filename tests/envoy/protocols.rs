@@ -19,7 +19,10 @@ fn grpc_calls_go_to_the_callers_version_and_their_status_is_counted() -> Result<
         for id in users(40) {
             let expected = expected("v2", &id, percent(50));
             let reply = grpc_call(site.address(0), &id).await?;
-            ensure!((reply.message.as_str(), reply.served_by.as_deref()) == (expected, Some(expected)), "{reply:?}");
+            ensure!(
+                (reply.message.as_str(), reply.served_by.as_deref()) == (expected, Some(expected)),
+                "{reply:?}"
+            );
             let status = if expected == "stable" { "5" } else { "13" };
             ensure!(reply.status.as_deref() == Some(status), "{reply:?}");
             calls[usize::from(expected == "canary")] += 1;
@@ -30,7 +33,9 @@ fn grpc_calls_go_to_the_callers_version_and_their_status_is_counted() -> Result<
                 let of_version = format!("shop/shop/{version}/");
                 let series = sample.totals.iter();
                 series
-                    .filter(|(key, _)| key.metric == metric.prometheus_name() && key.tag.starts_with(&of_version))
+                    .filter(|(key, _)| {
+                        key.metric == metric.prometheus_name() && key.tag.starts_with(&of_version)
+                    })
                     .map(|(_, total)| total)
                     .sum()
             };

@@ -24,7 +24,8 @@ async fn check(client: &Client, path: &str, headers: &[(&str, &str)], expected: 
 #[test]
 fn a_tester_gets_the_version_they_name_if_they_may() -> Result<()> {
     run(async {
-        let more = format!("overrides: [{{header: x-open}}, {{header: x-secret, tokenSha256: {TOKEN_SHA256}}}]");
+        let more =
+            format!("overrides: [{{header: x-open}}, {{header: x-secret, tokenSha256: {TOKEN_SHA256}}}]");
         let site = Site::at(Weight::ZERO, Plan { release: release(&more), ..Plan::default() }).await?;
         let client = site.client(0);
         check(&client, "/", &[], "stable").await?;
@@ -142,7 +143,10 @@ fn requests_for_other_hosts_are_left_alone() -> Result<()> {
     run(async {
         let site = Site::at(Weight::FULL, Plan::default()).await?;
         let answer = site.client(0).get("/", &[("host", "shop.shop")]).await?;
-        ensure!(answer.shop()?.x_serin_version.is_none() && answer.header("x-served-by").is_none(), "{answer:?}");
+        ensure!(
+            answer.shop()?.x_serin_version.is_none() && answer.header("x-served-by").is_none(),
+            "{answer:?}"
+        );
         ensure!(answer.shop()?.deployment == "stable");
         Ok(())
     })

@@ -75,7 +75,11 @@ impl Agent {
     pub async fn wait_until(&self, what: &str, wanted: impl Fn(&View) -> bool) -> Result<View> {
         let seen = eventually(what, async || {
             let view = self.view().await?;
-            if wanted(&view) { Ok(view) } else { bail!("the view is {}", serde_json::to_string_pretty(&view)?) }
+            if wanted(&view) {
+                Ok(view)
+            } else {
+                bail!("the view is {}", serde_json::to_string_pretty(&view)?)
+            }
         });
         seen.await.with_context(|| log_of(&self.folder))
     }

@@ -2,6 +2,8 @@
 What the tests share: real proxies and shops as children of the test, a client that tells all about an answer, and
 a host that runs the filter's module by itself.
 */
+#![allow(clippy::missing_panics_doc, reason = "in a harness a panic is a failed test")]
+
 pub mod agent;
 pub mod client;
 pub mod load;

@@ -101,7 +101,8 @@ pub async fn websocket_server(name: &'static str) -> Result<SocketAddr> {
     Ok(address)
 }
 
-const SWITCHING: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+const SWITCHING: &[u8] =
+    b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
 
 /// Reads up to the empty line and returns what was read.
 async fn read_head(connection: &mut BufReader<TcpStream>) -> std::io::Result<String> {
@@ -123,12 +124,12 @@ pub async fn websocket_talk(proxy: SocketAddr, id: &str) -> Result<Vec<String>> 
     connection.write_all(request.as_bytes()).await?;
     let head = read_head(&mut connection).await?;
     ensure!(head.starts_with("HTTP/1.1 101"), "{head}");
-    let mut heard = Vec::new();
+    let mut lines = Vec::new();
     for word in ["hello", "again"] {
         connection.write_all(format!("{word}\n").as_bytes()).await?;
         let mut line = String::new();
         connection.read_line(&mut line).await?;
-        heard.push(line.trim_end().to_owned());
+        lines.push(line.trim_end().to_owned());
     }
-    Ok(heard)
+    Ok(lines)
 }

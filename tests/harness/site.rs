@@ -61,7 +61,7 @@ impl Default for Plan {
 
 /// A Release for [`HOST`] whose answers say which version they come from; `more` is added to its spec.
 pub fn release(more: &str) -> String {
-    let more: String = more.lines().map(|line| format!("  {line}\n")).collect();
+    let more = more.replace('\n', "\n  ");
     format!(
         "apiVersion: serin.dev/v1alpha1
 kind: Release
@@ -71,7 +71,8 @@ spec:
   canary: {{version: v2}}
   routing: {{hosts: [{HOST}]}}
   responseHeader: x-served-by
-{more}"
+  {more}
+"
     )
 }
 
@@ -131,7 +132,8 @@ impl Site {
                 ecds_dir: self.ecds_dir(),
             });
             if let Some(filter) = &plan.filter_before {
-                let path = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters";
+                let path =
+                    "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters";
                 let filters = bootstrap.pointer_mut(path).and_then(Value::as_array_mut);
                 filters.context("a bootstrap has HTTP filters")?.insert(0, filter.clone());
             }
@@ -228,7 +230,9 @@ pub async fn eventually<T>(what: &str, mut attempt: impl AsyncFnMut() -> Result<
     loop {
         match attempt().await {
             Ok(value) => return Ok(value),
-            Err(error) if Instant::now() > deadline => return Err(error.context(format!("waited in vain for {what}"))),
+            Err(error) if Instant::now() > deadline => {
+                return Err(error.context(format!("waited in vain for {what}")));
+            }
             Err(_) => sleep(Duration::from_millis(5)).await,
         }
     }

@@ -59,7 +59,9 @@ pub(super) fn write(args: &Args) -> anyhow::Result<()> {
     let text = format!("{json:#}\n");
     match &args.output {
         None => print!("{text}"),
-        Some(path) => fs::write(path, text).with_context(|| format!("--output: {}: cannot write it", path.display()))?,
+        Some(path) => {
+            fs::write(path, text).with_context(|| format!("--output: {}: cannot write it", path.display()))?
+        }
     }
     Ok(())
 }

@@ -78,16 +78,21 @@ fn render(view: &View) -> String {
     let mut counts = Table::new();
     counts.load_style(presets::ASCII_HORIZONTAL_ONLY).set_header(["version", "requests", "errors", "slow"]);
     for (name, arm) in [("stable", &view.counted.stable), ("canary", &view.counted.canary)] {
-        counts.add_row([name.to_owned(), arm.requests.to_string(), arm.errors.to_string(), arm.slow.to_string()]);
+        counts.add_row([
+            name.to_owned(),
+            arm.requests.to_string(),
+            arm.errors.to_string(),
+            arm.slow.to_string(),
+        ]);
     }
     let mut proxies = Table::new();
     proxies.load_style(presets::ASCII_HORIZONTAL_ONLY).set_header(["proxy", "state"]);
     for proxy in &view.proxies {
         proxies.add_row([proxy.name.clone(), describe(&proxy.state)]);
     }
-    let decisions: String =
-        view.decisions.iter().map(|one| format!("{:.0}  {}\n", one.at, one.reason)).collect();
-    format!("{facts}\n\n{counts}\n\n{proxies}\n\nDecisions\n{decisions}")
+    let decisions: Vec<_> =
+        view.decisions.iter().map(|one| format!("{:.0}  {}", one.at, one.reason)).collect();
+    format!("{facts}\n\n{counts}\n\n{proxies}\n\nDecisions\n{}\n", decisions.join("\n"))
 }
 
 fn describe(state: &ProxyState) -> String {
@@ -95,6 +100,8 @@ fn describe(state: &ProxyState) -> String {
         ProxyState::Silent { error } => format!("silent: {error}"),
         ProxyState::Bypassed => "the filter does not run there".to_owned(),
         ProxyState::Runs { revision, refused: None } => format!("runs revision {revision}"),
-        ProxyState::Runs { revision, refused: Some(why) } => format!("stays on revision {revision}; refused: {why}"),
+        ProxyState::Runs { revision, refused: Some(why) } => {
+            format!("stays on revision {revision}; refused: {why}")
+        }
     }
 }

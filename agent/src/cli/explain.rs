@@ -59,7 +59,12 @@ impl Request for Typed<'_> {
         match name {
             ":path" => Some(self.0.path.clone().into_bytes()),
             ":method" => Some(self.0.method.clone().into_bytes()),
-            _ => self.0.headers.iter().find(|header| header.name == name).map(|header| header.value.clone().into()),
+            _ => self
+                .0
+                .headers
+                .iter()
+                .find(|header| header.name == name)
+                .map(|header| header.value.clone().into()),
         }
     }
 
@@ -80,7 +85,9 @@ pub(super) fn explain(args: &Args) -> anyhow::Result<()> {
         }
         (None, Some(folder)) => match ecds::read(folder)? {
             Contents::Policies { table, .. } => table,
-            Contents::Nothing => bail!("--ecds-dir: {}: no agent has written a policy there yet", folder.display()),
+            Contents::Nothing => {
+                bail!("--ecds-dir: {}: no agent has written a policy there yet", folder.display())
+            }
             Contents::Unreadable(why) => bail!("--ecds-dir: {}: {why}", folder.display()),
         },
         (None, None) => bail!("give --weight PERCENT, or --ecds-dir DIR for what is in force there"),
@@ -103,10 +110,13 @@ fn render(policy: &Policy, decision: &Decision) -> String {
         }
         None => "none, or not looked for".to_owned(),
     };
-    let point = point.map_or_else(|| "none".to_owned(), |point| {
-        let weight = if *arm == Arm::Canary { "below" } else { "not below" };
-        format!("{} of {}, {weight} the weight", point.get(), Weight::FULL.ppm())
-    });
+    let point = point.map_or_else(
+        || "none".to_owned(),
+        |point| {
+            let weight = if *arm == Arm::Canary { "below" } else { "not below" };
+            format!("{} of {}, {weight} the weight", point.get(), Weight::FULL.ppm())
+        },
+    );
     format!(
         "release   {}\nversion   {}\nreason    {reason}\nidentity  {identity}\npoint     {point}\nweight    {} ({} ppm){}\nsalt      {}\n",
         policy.name(),

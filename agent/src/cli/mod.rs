@@ -24,7 +24,7 @@ use crate::rollout::CommandKind;
 struct Args {
     #[command(subcommand)]
     command: Command,
-    /// How log lines look; how many there are is RUST_LOG's business.
+    /// How log lines look; how many there are is `RUST_LOG`'s business.
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, env = "SERIN_LOG_FORMAT")]
     log_format: LogFormat,
 }
@@ -99,7 +99,8 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
 
 fn install_log(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let log =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     match format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().flatten_event(true).init(),
@@ -112,6 +113,7 @@ fn default_state_dir(ecds_dir: &Path) -> PathBuf {
 }
 
 fn read_release(path: &Path) -> anyhow::Result<Release> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("--release: {}: cannot read it", path.display()))?;
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("--release: {}: cannot read it", path.display()))?;
     Release::from_yaml(&text).with_context(|| path.display().to_string())
 }

@@ -23,7 +23,7 @@ pub(super) struct Args {
     /// The Release, a YAML file. It is read again whenever it changes.
     #[arg(long, value_name = "FILE")]
     release: PathBuf,
-    /// Admin address of an Envoy, such as http://127.0.0.1:9901; once for each.
+    /// Admin address of an Envoy, such as `http://127.0.0.1:9901`; once for each.
     #[arg(long = "envoy-admin", value_name = "URL", required = true)]
     envoy_admin: Vec<String>,
     /// The folder that the Envoys read their filter from.
@@ -42,7 +42,9 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     let release = read_release(&args.release)?;
     let state_dir = args.state.unwrap_or_else(|| default_state_dir(&args.ecds_dir));
     let (listen, interval) = (args.listen, release.interval);
-    let listener = TcpListener::bind(listen).await.with_context(|| format!("--listen: {listen}: cannot listen there"))?;
+    let listener = TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("--listen: {listen}: cannot listen there"))?;
     let config =
         Config { release, proxies: args.envoy_admin, ecds_dir: args.ecds_dir, state_dir: state_dir.clone() };
     let handle = driver::start(config).await?;
@@ -50,7 +52,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     let shown = Shown { view: handle.view.clone(), metrics: handle.metrics.clone(), interval };
     tracing::info!(address = %listener.local_addr()?, "serving /healthz /readyz /metrics /status");
     let http = tokio::spawn(axum::serve(listener, pages(shown.clone())).into_future());
-    let control = tokio::spawn(axum::serve(socket, control::commands(shown, handle.commands())).into_future());
+    let control =
+        tokio::spawn(axum::serve(socket, control::commands(shown, handle.commands())).into_future());
     tokio::select! {
         result = follow(&args.release, text, &handle) => result?,
         result = told_to_stop() => result?,
@@ -89,7 +92,9 @@ async fn follow(path: &Path, mut text: String, handle: &Handle) -> anyhow::Resul
             }
             Ok(release) => {
                 let name = release.name();
-                tracing::error!("metadata: {name}: an agent drives one release: give {name} an agent of its own");
+                tracing::error!(
+                    "metadata: {name}: an agent drives one release: give {name} an agent of its own"
+                );
             }
             Err(error) => tracing::error!("the Release file has changed and is not taken: {error}"),
         }

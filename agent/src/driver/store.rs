@@ -53,7 +53,8 @@ impl Store {
     /// # Errors
     /// When the folder cannot be used, is another agent's, or belongs to another release.
     pub(super) fn open(folder: &Path, release: &str) -> anyhow::Result<(Self, State)> {
-        fs::create_dir_all(folder).with_context(|| format!("--state: {}: cannot make the folder", folder.display()))?;
+        fs::create_dir_all(folder)
+            .with_context(|| format!("--state: {}: cannot make the folder", folder.display()))?;
         let lock = File::create(folder.join(".lock"))
             .with_context(|| format!("--state: {}: cannot write there", folder.display()))?;
         anyhow::ensure!(
@@ -101,7 +102,8 @@ impl Store {
                 Ok(Some(state))
             }
             Err(error) => {
-                let aside = self.folder.join(format!("state.unreadable-{}.json", Timestamp::now().as_second()));
+                let aside =
+                    self.folder.join(format!("state.unreadable-{}.json", Timestamp::now().as_second()));
                 fs::rename(&path, &aside)?;
                 tracing::warn!(%error, kept = %aside.display(), "the state file is unreadable; going by the ECDS file");
                 Ok(None)
@@ -128,7 +130,8 @@ impl Store {
     }
 
     fn audit(&mut self, state: &State) -> anyhow::Result<()> {
-        let Some(change) = state.status.last_change.as_ref().filter(|change| change.revision > self.audited) else {
+        let Some(change) = state.status.last_change.as_ref().filter(|change| change.revision > self.audited)
+        else {
             return Ok(());
         };
         let path = self.audit_file();

@@ -83,9 +83,8 @@ impl EcdsDir {
             return Err(EcdsError::Held(folder));
         }
         // The name holds the content, so a running Envoy never sees the module change under its path.
-        let digest = Sha256::digest(MODULE);
-        let hex: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        let module = folder.join(format!("serin-{hex}.wasm"));
+        let [a, b, c, d, ..] = <[u8; 32]>::from(Sha256::digest(MODULE));
+        let module = folder.join(format!("serin-{:08x}.wasm", u32::from_be_bytes([a, b, c, d])));
         if !module.exists() {
             replace(&module, MODULE).map_err(io("write the module", &module))?;
         }
@@ -117,8 +116,11 @@ impl EcdsDir {
             "version_info": revision.to_string(),
             "resources": [self.resource(document)],
         });
-        replace(&path, format!("{resource:#}\n").as_bytes())
-            .map_err(|source| EcdsError::Io { what: "write it", path, source })
+        replace(&path, format!("{resource:#}\n").as_bytes()).map_err(|source| EcdsError::Io {
+            what: "write it",
+            path,
+            source,
+        })
     }
 
     fn resource(&self, document: &Document) -> Value {

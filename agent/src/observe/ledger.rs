@@ -60,7 +60,13 @@ impl Ledger {
     ///
     /// A proxy that has started again counts from zero. One seen for the first time has its past left out, unless
     /// all of its life lies within ours.
-    pub fn book(&mut self, address: &str, release: &str, sample: &Sample, now: Timestamp) -> Vec<(Arm, ArmCounts)> {
+    pub fn book(
+        &mut self,
+        address: &str,
+        release: &str,
+        sample: &Sample,
+        now: Timestamp,
+    ) -> Vec<(Arm, ArmCounts)> {
         let past = match self.proxies.get(address) {
             Some(page) if page.uptime_s <= sample.uptime_s => Past::Known(&page.totals),
             Some(_) => Past::Born,
@@ -84,7 +90,9 @@ impl Ledger {
 
     fn is_younger_than_us(&self, sample: &Sample, now: Timestamp) -> bool {
         let watched = self.began.map(|began| now.duration_since(began).as_secs());
-        watched.and_then(|watched| u64::try_from(watched).ok()).is_some_and(|watched| sample.uptime_s < watched)
+        watched
+            .and_then(|watched| u64::try_from(watched).ok())
+            .is_some_and(|watched| sample.uptime_s < watched)
     }
 
     /// All proxies have been looked at, at `now`.
@@ -193,7 +201,8 @@ mod tests {
     fn only_randomly_assigned_traffic_of_this_release_is_booked() {
         let mut ledger = Ledger::default();
         ledger.looked(at(100));
-        let tags = ["shop/shop/canary/override", "shop/shop/stable/closed", "shop/other/canary/step-1", "foreign"];
+        let tags =
+            ["shop/shop/canary/override", "shop/shop/stable/closed", "shop/other/canary/step-1", "foreign"];
         let key = |tag: &str| SeriesKey { tag: tag.into(), metric: "serin_rq".into(), class: "5xx".into() };
         let totals = tags.iter().map(|tag| (key(tag), 9)).collect();
         let sample = Sample { uptime_s: 1, totals, ..Sample::default() };

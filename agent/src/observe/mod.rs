@@ -28,7 +28,10 @@ impl Observer {
     /// When an address is not a URL, or is given twice: its requests would count twice.
     pub fn new(addresses: &[String]) -> anyhow::Result<Self> {
         for (i, address) in addresses.iter().enumerate() {
-            anyhow::ensure!(!addresses[..i].contains(address), "--envoy-admin: {address}: given twice: give it once");
+            anyhow::ensure!(
+                !addresses[..i].contains(address),
+                "--envoy-admin: {address}: given twice: give it once"
+            );
         }
         Ok(Self { scrapers: addresses.iter().map(|one| Scraper::new(one)).collect::<Result<_, _>>()? })
     }
@@ -64,7 +67,10 @@ impl Observer {
 
 fn state(sample: &Sample, release: &str, complaint: Option<&str>) -> ProxyState {
     let refused = (sample.refused > 0).then(|| {
-        complaint.map_or_else(|| format!("{} ({})", sample.refused, sample.kinds_refused.join(", ")), str::to_owned)
+        complaint.map_or_else(
+            || format!("{} ({})", sample.refused, sample.kinds_refused.join(", ")),
+            str::to_owned,
+        )
     });
     match sample.revisions.get(release) {
         Some(&revision) => ProxyState::Runs { revision, refused },

@@ -139,8 +139,9 @@ impl Scraper {
     }
 
     async fn get(&self, url: &Url) -> Result<String, ScrapeError> {
-        let unreachable = |source: reqwest::Error| {
-            ScrapeError::Unreachable { url: url.clone(), source: source.without_url() }
+        let unreachable = |source: reqwest::Error| ScrapeError::Unreachable {
+            url: url.clone(),
+            source: source.without_url(),
         };
         let response = self.client.get(url.clone()).send().await.map_err(unreachable)?;
         if !response.status().is_success() {
@@ -162,7 +163,9 @@ fn parse(text: &str) -> Option<Sample> {
     let mut sample = Sample::default();
     let mut is_envoy = false;
     for one in scrape.samples {
-        let (Value::Counter(value) | Value::Gauge(value) | Value::Untyped(value)) = one.value else { continue };
+        let (Value::Counter(value) | Value::Gauge(value) | Value::Untyped(value)) = one.value else {
+            continue;
+        };
         let value = whole(value);
         let tag = one.labels.get("tag").unwrap_or_default();
         match one.metric.as_str() {

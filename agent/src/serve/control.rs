@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use axum::Router;
 use axum::extract::{Path as UrlPath, Query, State};
 use axum::http::StatusCode;
 use axum::routing::post;
-use axum::Router;
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixListener;
 
@@ -40,7 +40,8 @@ pub fn listen(state_dir: &Path) -> anyhow::Result<UnixListener> {
         }
         _ => {}
     }
-    let listener = UnixListener::bind(&path).with_context(|| format!("{}: cannot listen there", path.display()))?;
+    let listener =
+        UnixListener::bind(&path).with_context(|| format!("{}: cannot listen there", path.display()))?;
     std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
     Ok(listener)
 }
@@ -49,14 +50,19 @@ fn socket(state_dir: &Path) -> anyhow::Result<PathBuf> {
     let path = state_dir.join(SOCKET);
     let length = path.as_os_str().len();
     if length > MAX_PATH {
-        bail!("--state: {}: {length} bytes are too many for a socket's path: give a folder with a shorter path", path.display());
+        bail!(
+            "--state: {}: {length} bytes are too many for a socket's path: give a folder with a shorter path",
+            path.display()
+        );
     }
     Ok(path)
 }
 
 /// The pages, and the commands.
 pub fn commands(shown: Shown, commands: Commands) -> Router {
-    let command = async |State(commands): State<Commands>, UrlPath(kind): UrlPath<CommandKind>, Query(By { by }): Query<By>| {
+    let command = async |State(commands): State<Commands>,
+                         UrlPath(kind): UrlPath<CommandKind>,
+                         Query(By { by }): Query<By>| {
         commands.send(kind, &by).await;
         StatusCode::ACCEPTED
     };
@@ -77,7 +83,8 @@ impl Client {
     /// When the folder's path is too long for a socket.
     pub fn new(state_dir: &Path) -> anyhow::Result<Self> {
         let socket = socket(state_dir)?;
-        let client = reqwest::Client::builder().unix_socket(socket.clone()).timeout(Duration::from_secs(5)).build()?;
+        let client =
+            reqwest::Client::builder().unix_socket(socket.clone()).timeout(Duration::from_secs(5)).build()?;
         Ok(Self { client, socket })
     }
 

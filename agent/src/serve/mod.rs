@@ -44,10 +44,13 @@ pub fn pages(shown: Shown) -> Router {
 /// Alive: the loop has come round not long ago.
 async fn health(State(shown): State<Shown>) -> Response {
     let looked_at = shown.view.borrow().looked_at;
-    let age = looked_at.and_then(|at| Duration::try_from(Timestamp::now().duration_since(at)).ok()).unwrap_or_default();
+    let age = looked_at
+        .and_then(|at| Duration::try_from(Timestamp::now().duration_since(at)).ok())
+        .unwrap_or_default();
     // A look waits up to two seconds for each silent proxy, all at once.
     if age > shown.interval * 10 + Duration::from_secs(10) {
-        return (StatusCode::SERVICE_UNAVAILABLE, format!("the loop stands still for {} s\n", age.as_secs())).into_response();
+        return (StatusCode::SERVICE_UNAVAILABLE, format!("the loop stands still for {} s\n", age.as_secs()))
+            .into_response();
     }
     "ok\n".into_response()
 }
@@ -65,7 +68,8 @@ async fn ready(State(shown): State<Shown>) -> Response {
 async fn metrics(State(shown): State<Shown>) -> Response {
     match shown.metrics.encode() {
         Ok(text) => {
-            ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
+            ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
+                .into_response()
         }
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
