@@ -63,19 +63,24 @@ fn is_host(name: &str) -> bool {
     name.len() <= 253 && name.split('.').all(label)
 }
 
-/// The keys to look `authority` up by, the most telling first: as it came, without its port, then ever shorter
-/// wildcards, then `*`.
-pub(crate) fn candidates(authority: &str) -> impl Iterator<Item = Cow<'_, str>> {
+/// The keys that policies for just this host are found by: with its port, if it has one, then without.
+pub(crate) fn exact(authority: &str) -> [Option<Cow<'_, str>>; 2] {
     let (name, port) = split_port(authority);
+    let (with_port, name) = match (port, name.strip_suffix('.')) {
+        (None, short) => (None, short.unwrap_or(name)),
+        (Some(_), None) => (Some(Cow::Borrowed(authority)), name),
+        (Some(port), Some(short)) => (Some(Cow::Owned(format!("{short}:{port}"))), short),
+    };
+    [with_port, Some(Cow::Borrowed(name))]
+}
+
+/// The keys that policies for many hosts are found by: ever shorter wildcards, then `*`.
+pub(crate) fn wildcards(authority: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    let (name, _) = split_port(authority);
     let name = name.strip_suffix('.').unwrap_or(name);
-    let with_port = port.map(|port| Cow::Owned(format!("{name}:{port}")));
     // Host names have at most 127 labels; what has more is no host, and is not worth the walk.
-    let wildcards = name.match_indices('.').take(127).filter_map(move |(at, _)| name.get(at..));
-    with_port
-        .into_iter()
-        .chain([Cow::Borrowed(name)])
-        .chain(wildcards.map(|suffix| Cow::Owned(format!("*{suffix}"))))
-        .chain([Cow::Borrowed("*")])
+    let suffixes = name.match_indices('.').take(127).filter_map(move |(at, _)| name.get(at..));
+    suffixes.map(|suffix| Cow::Owned(format!("*{suffix}"))).chain([Cow::Borrowed("*")])
 }
 
 /// Splits `host:port`, leaving the colons of an IPv6 literal alone.
@@ -119,8 +124,13 @@ mod tests {
 
     #[test]
     fn a_host_is_looked_up_from_the_exact_to_the_wild() {
-        let all = |authority| candidates(authority).collect::<Vec<_>>().join(" ");
+        let all = |authority| {
+            let exact = exact(authority).into_iter().flatten();
+            exact.chain(wildcards(authority)).collect::<Vec<_>>().join(" ")
+        };
         assert_eq!(all("a.b.c:80"), "a.b.c:80 a.b.c *.b.c *.c *");
+        assert_eq!(all("a.b.:80"), "a.b:80 a.b *.b *");
+        assert_eq!(all("a.b."), "a.b *.b *");
         assert_eq!(all("[::1]:80"), "[::1]:80 [::1] *");
         assert_eq!(all("[::1]"), "[::1] *");
         assert_eq!(all(""), " *");

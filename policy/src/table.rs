@@ -13,12 +13,14 @@ use crate::matching::without_query;
 use crate::policy::Policy;
 use crate::refusal::{Kind, Refusal};
 
-/// Policies by host and path prefix. One lookup costs a hash of the host, however many releases there are;
-/// wildcards add one per label.
+/// Policies by host and path prefix. One lookup costs a hash of the host, however many releases there are; only
+/// where there are wildcards do they add one per label.
 #[derive(Debug, Clone, Default)]
 pub struct Table {
     rows: Vec<Row>,
+    by_name: HashMap<String, usize, Xxh64Builder>,
     by_host: HashMap<String, Vec<usize>, Xxh64Builder>,
+    has_wildcards: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -95,6 +97,8 @@ impl Table {
             }
         }
         let index = self.rows.len();
+        self.by_name.insert(name.to_owned(), index);
+        self.has_wildcards |= keys.iter().any(|key| key.starts_with('*'));
         self.rows.push(row);
         for key in keys {
             let claims = self.by_host.entry(key).or_default();
@@ -127,16 +131,19 @@ impl Table {
             Cow::Borrowed(authority)
         };
         let path = std::cell::LazyCell::new(|| path().unwrap_or_default());
-        host::candidates(&authority).find_map(|key| {
-            self.claims(&key)
-                .find(|(_, row)| &*row.prefix == "/" || is_under(&path, row.prefix.as_bytes()))
-                .map(|(at, row)| (at, &row.policy))
+        let claim = |key: &str| {
+            let answers = |row: &Row| &*row.prefix == "/" || is_under(&path, row.prefix.as_bytes());
+            self.claims(key).find(|(_, row)| answers(row)).map(|(at, row)| (at, &row.policy))
+        };
+        host::exact(&authority).into_iter().flatten().find_map(|key| claim(&key)).or_else(|| {
+            let mut wildcards = self.has_wildcards.then(|| host::wildcards(&authority)).into_iter().flatten();
+            wildcards.find_map(|key| claim(&key))
         })
     }
 
     /// The policy of this name.
     pub fn policy(&self, name: &str) -> Option<&Arc<Policy>> {
-        self.policies().find(|policy| policy.name() == name)
+        self.rows.get(*self.by_name.get(name)?).map(|row| &row.policy)
     }
 
     /// All policies, in the document's order.
