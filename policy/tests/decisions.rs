@@ -24,7 +24,7 @@ fn by_user() -> Value {
     json!({"identity": [{"header": "x-user-id"}]})
 }
 
-fn with(mut changes: Value, more: Value) -> Value {
+fn with(mut changes: Value, more: &Value) -> Value {
     changes.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     changes
 }
@@ -34,12 +34,12 @@ fn closed_beats_override_beats_segment_beats_bucket() {
     let everything = "x-canary: canary\nx-user-type: beta\nx-user-id: bob";
     let rules = with(
         by_user(),
-        json!({
+        &json!({
             "overrides": [{"header": "x-canary"}],
             "segments": [{"name": "beta", "weight": 1_000_000, "matches": [{"headers": [{"name": "x-user-type", "value": "beta"}]}]}],
         }),
     );
-    check(&with(rules.clone(), json!({"closed": true})), &[(everything, "stable: closed")]);
+    check(&with(rules.clone(), &json!({"closed": true})), &[(everything, "stable: closed")]);
     check(
         &rules,
         &[
@@ -181,7 +181,7 @@ fn the_first_segment_that_matches_sets_the_weight() {
     let segment = |name: &str, weight: u32| json!({"name": name, "weight": weight, "matches": [{"headers": [{"name": format!("x-{name}"), "type": "Present"}]}]});
     let segments = json!({"segments": [segment("none", 0), segment("all", 1_000_000), segment("some", 956_897), segment("more", 956_898)]});
     check(
-        &with(by_user(), segments),
+        &with(by_user(), &segments),
         &[
             ("x-none: 1\nx-all: 1\nx-user-id: user@example.com", "stable: segment 1"),
             ("x-all: 1\nx-some: 1\nx-user-id: bob", "canary: segment 2"),
@@ -214,12 +214,13 @@ fn identity_is_looked_for_in_the_configured_order() {
 
 #[test]
 fn what_is_no_id_is_passed_over_for_the_next() {
+    type Case<'c> = (&'c [(&'c str, &'c [u8])], &'c str);
     let policy = policy(
         &json!({"identity": [{"header": "x-user-id"}, {"cookie": "serin"}, {"cookie": "other"}, {"baggage": "serin"}]}),
     );
     let long = [b'x'; 129];
     let long_cookie = [b"serin=", &long[..], b"; serin=bob"].concat();
-    let cases: &[(&[(&str, &[u8])], &str)] = &[
+    let cases: &[Case] = &[
         (&[("x-user-id", b""), ("cookie", b"serin=bob")], "cookie"),
         (&[("x-user-id", b"two words"), ("cookie", b"serin=bob")], "cookie"),
         (&[("x-user-id", b"caf\xc3\xa9"), ("cookie", b"serin=bob")], "cookie"),
@@ -269,14 +270,14 @@ fn an_id_is_issued_to_navigations_and_to_clients_that_are_no_browsers() {
             ("sec-fetch-mode: cors\ncookie: serin=bob", "stable: bucket the promotion; cookie bob"),
         ],
     );
-    check(&with(issuing, json!({"cookie": null})), &[("x-request-id: user@example.com", traced)]);
+    check(&with(issuing, &json!({"cookie": null})), &[("x-request-id: user@example.com", traced)]);
 }
 
 #[test]
 fn callers_without_an_id_are_stable_until_everybody_is_on_the_canary() {
     for (ppm, expected) in [(0, "stable"), (999_999, "stable"), (1_000_000, "canary")] {
         let versions = json!({"versions": [{"name": "stable"}, {"name": "canary", "weight": ppm}]});
-        check(&with(by_user(), versions), &[("", &format!("{expected}: no identity"))]);
+        check(&with(by_user(), &versions), &[("", &format!("{expected}: no identity"))]);
     }
 }
 
@@ -289,7 +290,7 @@ fn who_needs_no_draw_is_identified_only_to_be_sent_on() {
     });
     check(&fixed, &[("cookie: serin=bob", "stable: closed"), ("", "stable: closed")]);
     check(
-        &with(fixed, json!({"baggage": "serin"})),
+        &with(fixed, &json!({"baggage": "serin"})),
         &[("cookie: serin=bob", "stable: closed; cookie bob"), ("", "stable: closed; new minted")],
     );
 }

@@ -48,6 +48,7 @@ impl Compiled {
 pub struct ModuleHost {
     store: Store<Proxy>,
     calls: Calls,
+    memory: Memory,
     /// Root contexts still there, with their requests in flight; the last is the one in force.
     roots: Vec<(u32, usize)>,
     next_context: u32,
@@ -72,7 +73,8 @@ pub struct Proxy {
     configuration: Vec<u8>,
     namespace: Option<String>,
     metrics: Metrics,
-    now_ns: u64,
+    /// Since 1970.
+    now: Duration,
     random: StdRng,
     log: Vec<String>,
     /// What the module wrote to stderr: the words of a panic.
@@ -118,7 +120,7 @@ impl ModuleHost {
             configuration: Vec::new(),
             namespace: None,
             metrics: Metrics::default(),
-            now_ns: 1_800_000_000_000_000_000,
+            now: Duration::from_hours(500_000),
             random: StdRng::seed_from_u64(1),
             log: Vec::new(),
             stderr: Vec::new(),
@@ -141,7 +143,7 @@ impl ModuleHost {
         };
         let initialize = instance.get_typed_func::<(), ()>(&mut store, "_initialize")?;
         initialize.call(&mut store, ())?;
-        Ok(Self { store, calls, roots: Vec::new(), next_context: 1 })
+        Ok(Self { store, calls, memory, roots: Vec::new(), next_context: 1 })
     }
 
     /// The namespace this proxy says it is in.
@@ -151,7 +153,7 @@ impl ModuleHost {
 
     /// Lets `time` go by.
     pub fn advance(&mut self, time: Duration) {
-        self.store.data_mut().now_ns += u64::try_from(time.as_nanos()).expect("tests do not take centuries");
+        self.store.data_mut().now += time;
     }
 
     /// Hands the module a plugin configuration, in a new root context as Envoy does on every push. The old root
@@ -248,9 +250,8 @@ impl ModuleHost {
     }
 
     /// How large the module's memory is. It never shrinks.
-    pub fn memory_bytes(&mut self) -> usize {
-        let (memory, _) = self.store.data().guest.clone().expect("set at the start");
-        memory.data_size(&self.store)
+    pub fn memory_bytes(&self) -> usize {
+        self.memory.data_size(&self.store)
     }
 
     /// The counters, gauges and histograms this proxy has.

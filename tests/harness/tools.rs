@@ -1,1 +1,105 @@
-//! Seat.
+/*!
+Tools that tests need and that no dependency brings along: built once, and kept in Serin's cache.
+*/
+use std::env;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+
+/// A cargo beside the one that runs the tests, without what that one was told about its own compiler.
+///
+/// It must be given a target folder of its own: in the outer one's, both would wait for the same lock.
+pub fn cargo() -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let compiler = ["RUSTFLAGS", "RUSTDOCFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CLIPPY_ARGS"];
+    let coverage = ["LLVM_PROFILE_FILE"];
+    let outer = ["CARGO_ENCODED_", "CARGO_BUILD_", "CARGO_MAKEFLAGS", "CARGO_TARGET_", "CARGO_PROFILE_"];
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        if compiler.contains(&&*text)
+            || coverage.contains(&&*text)
+            || outer.iter().any(|prefix| text.starts_with(prefix))
+        {
+            cargo.env_remove(&name);
+        }
+    }
+    cargo
+}
+
+/// The runner for tests in `wasm32-unknown-unknown` on Node. It must be of the very version of wasm-bindgen that
+/// the tests link, so it is built from the registry when it is not in the cache yet.
+pub fn wasm_bindgen_test_runner() -> Result<PathBuf> {
+    runs("node", "install Node.js 18 or later")?;
+    let version = locked_version("wasm-bindgen").context("wasm-bindgen is not in Cargo.lock")?;
+    let cache =
+        cache_dir().context("no place to keep wasm-bindgen's test runner: set SERIN_CACHE to a folder")?;
+    let kept = cache.join(format!("wasm-bindgen-{version}"));
+    let runner = kept.join("bin/wasm-bindgen-test-runner");
+    if runner.is_file() {
+        return Ok(runner);
+    }
+    let cannot_write = || format!("cannot write to {}", cache.display());
+    fs::create_dir_all(&cache).with_context(cannot_write)?;
+    let lock = File::create(cache.join(format!("wasm-bindgen-{version}.lock"))).with_context(cannot_write)?;
+    lock.lock().with_context(cannot_write)?;
+    // Another process may have built it while this one waited for the lock.
+    if runner.is_file() {
+        return Ok(runner);
+    }
+    let partial = cache.join(format!("wasm-bindgen-{version}.partial"));
+    for leftover in [&partial, &kept] {
+        remove(leftover).with_context(cannot_write)?;
+    }
+    // Straight to stderr, because this takes minutes and the test harness keeps what tests print to itself.
+    writeln!(
+        io::stderr(),
+        "building wasm-bindgen-cli {version} (once, some minutes) into {}",
+        cache.display()
+    )?;
+    install("wasm-bindgen-cli", version, &partial)?;
+    fs::rename(&partial, &kept).with_context(cannot_write)?;
+    Ok(runner)
+}
+
+fn install(package: &str, version: &str, root: &Path) -> Result<()> {
+    let target = root.join("target");
+    let mut install = cargo();
+    // Not `--locked`: the lock file that wasm-bindgen-cli is published with does not build with this toolchain.
+    install.args(["install", package, "--version", version, "--root"]).arg(root);
+    install.arg("--target-dir").arg(&target).stdin(Stdio::null()).stdout(Stdio::from(io::stderr()));
+    let status = install.status().context("cannot run cargo")?;
+    ensure!(status.success(), "cargo could not install {package} {version} (see above)");
+    remove(&target).with_context(|| format!("cannot remove {}", target.display()))
+}
+
+/// Whether `tool` is there.
+fn runs(tool: &str, mend: &str) -> Result<()> {
+    let output = Command::new(tool).arg("--version").stdin(Stdio::null()).output();
+    ensure!(output.is_ok_and(|output| output.status.success()), "{tool} is missing: {mend}");
+    Ok(())
+}
+
+/// The version of `package` that the workspace is locked to.
+fn locked_version(package: &str) -> Option<&'static str> {
+    let lock = include_str!("../../Cargo.lock");
+    let (_, entry) = lock.split_once(&format!("name = \"{package}\"\nversion = \""))?;
+    entry.split('"').next()
+}
+
+/// Where Serin keeps what it fetched: the agent's own `demo::envoy` has the same idea.
+fn cache_dir() -> Option<PathBuf> {
+    let variable = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let shared = || variable("XDG_CACHE_HOME").map(|shared| shared.join("serin"));
+    let home = || variable("HOME").map(|home| home.join(".cache/serin"));
+    variable("SERIN_CACHE").or_else(shared).or_else(home)
+}
+
+fn remove(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

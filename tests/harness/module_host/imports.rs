@@ -146,7 +146,7 @@ fn surroundings(linker: &mut Linker<Proxy>) -> Result<()> {
         "proxy_get_current_time_nanoseconds",
         |mut caller: Caller<'_, Proxy>, at: u32| {
             let (memory, proxy) = guest(&mut caller)?;
-            put(memory, at, &proxy.now_ns.to_le_bytes())
+            put(memory, at, &u64::try_from(proxy.now.as_nanos())?.to_le_bytes())
         },
     )?;
     linker.func_wrap(

@@ -122,7 +122,7 @@ impl Stream {
     }
 
     /// The headers of `map`, to read in `phase`; `None` for those that the log finds missing, which Envoy shows
-    /// as empty. At any other time a missing map is BadArgument, on which the SDK panics.
+    /// as empty. At any other time a missing map is `BadArgument`, on which the SDK panics.
     pub(super) fn readable(&self, map: Map, phase: Phase) -> Result<Option<&Headers>> {
         match (phase, map) {
             (Phase::Request | Phase::Log, Map::Request) => Ok(Some(&self.request)),

@@ -1,0 +1,179 @@
+/*!
+What the filter does to one request and its response.
+*/
+mod support;
+
+use serde_json::json;
+
+use support::{begin, end, lines, module, visit};
+
+/// Stable and on the canary, by policy/tests/points.tsv.
+const BOB: &str = "cookie: serin=bob";
+const USER: &str = "cookie: serin=user@example.com";
+
+#[test]
+fn the_version_is_written_in_place_of_whatever_a_client_sent() {
+    for (request, expected) in [
+        (BOB, "stable"),
+        (USER, "canary"),
+        ("cookie: serin=bob\nx-serin-version: canary", "stable"),
+        ("x-serin-version: v9\ncookie: serin=user@example.com\nx-serin-version: stable", "canary"),
+    ] {
+        assert_eq!(visit(&json!({}), request, "").sent_on("x-serin-version"), [expected], "{request}");
+    }
+    let elsewhere = json!({"requestHeader": "x-version"});
+    assert_eq!(visit(&elsewhere, USER, "").sent_on("x-version"), ["canary"]);
+}
+
+#[test]
+fn the_response_shows_the_version_if_it_is_to() {
+    let shown = json!({"responseHeader": "x-served-by"});
+    assert_eq!(visit(&shown, USER, ":status: 200").answered("x-served-by"), ["canary"]);
+    assert_eq!(visit(&shown, BOB, ":status: 200\nx-served-by: app").answered("x-served-by"), ["stable"]);
+    assert_eq!(visit(&json!({}), USER, ":status: 200\nx-served-by: app").answered("x-served-by"), ["app"]);
+}
+
+#[test]
+fn a_host_without_a_policy_is_left_alone() {
+    let (mut vm, proxy) =
+        module(&json!({"responseHeader": "x-served-by", "counts": {"objectiveMs": 0}, "baggage": "k"}));
+    let before = proxy.metrics.borrow().clone();
+    let request =
+        lines(":authority: elsewhere.example\n:path: /\nx-serin-version: canary\nbaggage: k=made-up");
+    let response = lines(":status: 200\nx-served-by: app");
+    *proxy.request.borrow_mut() = request.clone();
+    let mut exchange = serin_filter::Exchange::default();
+    exchange.on_request_headers(&mut vm, &proxy);
+    *proxy.response.borrow_mut() = response.clone();
+    exchange.on_response_headers(&proxy);
+    exchange.on_log(&mut vm, &proxy);
+    assert_eq!(*proxy.request.borrow(), request);
+    assert_eq!(*proxy.response.borrow(), response);
+    assert_eq!(*proxy.metrics.borrow(), before);
+}
+
+#[test]
+fn the_star_answers_even_for_requests_without_a_host() {
+    let (mut vm, proxy) = module(&json!({"hosts": ["*"]}));
+    for request in ["x-serin-version: canary", ":authority:\nx-serin-version: canary"] {
+        *proxy.request.borrow_mut() = lines(&format!("{request}\ncookie: serin=bob"));
+        serin_filter::Exchange::default().on_request_headers(&mut vm, &proxy);
+        assert_eq!(proxy.sent_on("x-serin-version"), ["stable"], "{request}");
+    }
+}
+
+#[test]
+fn a_new_caller_gets_a_cookie_that_no_shared_cache_may_keep() {
+    // The application's cache-control, and what is added to it; `None` where no cookie is set at all.
+    for (response, expected) in [
+        ("", Some(&["private"][..])),
+        ("cache-control: no-cache", Some(&["no-cache", "private"])),
+        ("cache-control: private, max-age=60", Some(&["private, max-age=60"])),
+        ("cache-control: no-store", Some(&["no-store"])),
+        ("cache-control: max-age=0\nexpires: 0", Some(&["max-age=0", "private"])),
+        ("cache-control: no-cache\ncache-control: no-store", Some(&["no-cache", "no-store"])),
+        ("cache-control: public", None),
+        ("cache-control: no-cache\ncache-control: s-maxage=60", None),
+        ("cache-control: max-age=60", None),
+        ("expires: Thu, 01 Dec 2033 16:00:00 GMT", None),
+    ] {
+        let proxy = visit(&json!({}), "", &format!(":status: 200\nset-cookie: session=1\n{response}"));
+        let cookies = proxy.answered("set-cookie");
+        assert_eq!(cookies[0], "session=1", "the application's own comes first and stays: {response}");
+        match expected {
+            None => assert_eq!(cookies.len(), 1, "{response}"),
+            Some(cache_control) => {
+                assert_eq!(proxy.answered("cache-control"), cache_control, "{response}");
+                assert_eq!(cookies.len(), 2, "{response}");
+                let (id, attributes) = cookies[1].strip_prefix("serin=").unwrap().split_once("; ").unwrap();
+                assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
+                assert_eq!(attributes, "Max-Age=60; Path=/; SameSite=Lax; Secure; HttpOnly");
+            }
+        }
+    }
+}
+
+#[test]
+fn whoever_came_with_an_id_or_may_not_have_one_gets_no_cookie() {
+    for request in [BOB, "sec-fetch-mode: no-cors", "sec-fetch-mode: cors\ncookie: serin=\"no id\""] {
+        let proxy = visit(&json!({}), request, ":status: 200");
+        assert_eq!(proxy.answered("set-cookie"), [""; 0], "{request}");
+        assert_eq!(proxy.answered("cache-control"), [""; 0], "{request}");
+    }
+    let issues_none = json!({"cookie": null});
+    assert_eq!(visit(&issues_none, "", ":status: 200").answered("set-cookie"), [""; 0]);
+}
+
+#[test]
+fn a_caller_is_a_new_one_only_once() {
+    let (mut vm, proxy) = module(&json!({}));
+    let mut set_cookie = || {
+        let exchange = begin(&mut vm, &proxy, "");
+        let version = proxy.sent_on("x-serin-version");
+        end(&mut vm, &proxy, exchange, ":status: 200");
+        let cookie = proxy.answered("set-cookie").remove(0);
+        let pair = cookie.split(';').next().unwrap().to_owned();
+        let exchange = begin(&mut vm, &proxy, &format!("cookie: {pair}"));
+        assert_eq!(proxy.sent_on("x-serin-version"), version, "the version they met first: {pair}");
+        end(&mut vm, &proxy, exchange, ":status: 200");
+        assert_eq!(proxy.answered("set-cookie"), [""; 0]);
+        pair
+    };
+    let all: std::collections::BTreeSet<_> = (0..100).map(|_| set_cookie()).collect();
+    assert_eq!(all.len(), 100, "and everybody gets an id of their own");
+}
+
+#[test]
+fn the_cookie_is_secure_exactly_on_https() {
+    for (scheme, secure) in [(":scheme: https", true), (":scheme: http", false)] {
+        let (mut vm, proxy) = module(&json!({}));
+        *proxy.request.borrow_mut() = lines(&format!(":authority: shop.example.com\n{scheme}"));
+        let mut exchange = serin_filter::Exchange::default();
+        exchange.on_request_headers(&mut vm, &proxy);
+        end(&mut vm, &proxy, exchange, ":status: 200");
+        assert_eq!(proxy.answered("set-cookie")[0].contains("; Secure"), secure, "{scheme}");
+    }
+}
+
+#[test]
+fn without_randomness_there_is_no_cookie_and_no_panic() {
+    let (mut vm, proxy) = module(&json!({}));
+    proxy.dry.set(true);
+    let exchange = begin(&mut vm, &proxy, "");
+    end(&mut vm, &proxy, exchange, ":status: 200");
+    assert_eq!(proxy.sent_on("x-serin-version"), ["stable"]);
+    assert_eq!(proxy.answered("set-cookie"), [""; 0]);
+}
+
+#[test]
+fn the_id_travels_on_in_baggage() {
+    let edge = json!({"baggage": "k"});
+    let mesh = json!({"baggage": "k", "identity": [{"baggage": "k"}], "cookie": null});
+    for (changes, request, expected) in [
+        (&edge, "cookie: serin=bob", &["k=bob"][..]),
+        (&edge, "cookie: serin=50%", &["k=50%25"]),
+        (&edge, "cookie: serin=bob\nbaggage: a=b;p=q, c=d", &["a=b;p=q, c=d,k=bob"]),
+        (&edge, "cookie: serin=bob\nbaggage: a=b\nbaggage: c=d", &["a=b,c=d,k=bob"]),
+        // What a client made up is written over, and taken out where there is nothing to write.
+        (&edge, "cookie: serin=bob\nbaggage: k=mallory,a=b,k=eve", &["a=b,k=bob"]),
+        (&edge, "sec-fetch-mode: cors\nbaggage: k=mallory , a=b", &["a=b"]),
+        (&edge, "sec-fetch-mode: cors\nbaggage: k=mallory", &[""]),
+        (&edge, "sec-fetch-mode: cors\nbaggage: a=b ; p", &["a=b ; p"]),
+        (&edge, "sec-fetch-mode: cors", &[]),
+        // In the mesh it came from a proxy, and goes on as it came.
+        (&mesh, "baggage: a=b , k=bob;p=q", &["a=b , k=bob;p=q"]),
+        (&mesh, "baggage: a=b", &["a=b"]),
+        // And who sends nothing on leaves baggage alone.
+        (&json!({}), "cookie: serin=bob\nbaggage: k=mallory", &["k=mallory"]),
+    ] {
+        assert_eq!(visit(changes, request, "").sent_on("baggage"), expected, "{request:?} by {changes}");
+    }
+}
+
+#[test]
+fn an_id_issued_at_the_edge_is_the_one_that_travels_on() {
+    let proxy = visit(&json!({"baggage": "k"}), "", ":status: 200");
+    let [cookie, member] = [proxy.answered("set-cookie").remove(0), proxy.sent_on("baggage").remove(0)];
+    let id = member.strip_prefix("k=").unwrap();
+    assert!(cookie.starts_with(&format!("serin={id};")), "{cookie} and {member}");
+}

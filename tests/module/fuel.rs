@@ -1,0 +1,169 @@
+/*!
+What a request costs in instructions of the module. The count repeats exactly, so it is a budget: more than 2 %
+above it fails. `SERIN_BLESS=1 cargo test -p serin-tests --test module fuel` takes the present figures for new ones.
+
+Instructions are the smaller part of a request's cost: a call to the proxy that returns bytes costs as much as
+thousands of them. Those calls are counted by `policy/tests/decisions.rs`.
+*/
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+use serin_tests::module_host::{Fuel, ModuleHost, Request};
+
+const BUDGET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/module/fuel.tsv");
+
+/// Above the budget by more than this many parts in a hundred is too much.
+const SLACK: u64 = 2;
+
+const HEAD: &str = "\
+# Instructions of the module for one request of each kind, once all its metrics are defined; see fuel.rs.
+# kind\trequest headers\tresponse headers\tlog\tcontext
+";
+
+fn policy(changes: &Value) -> Value {
+    let mut policy = json!({
+        "name": "shop/shop",
+        "revision": 1,
+        "hosts": ["shop.example.com", "shop.shop.svc.cluster.local"],
+        "versions": [{"name": "stable"}, {"name": "canary", "weight": 250_000}],
+        "salt": "shop/shop/1",
+        "steps": [10_000, 50_000, 250_000, 500_000],
+        "identity": [{"cookie": "serin"}],
+        "cookie": {"name": "serin", "maxAgeSeconds": 604_800},
+        "responseHeader": "x-served-by",
+        "counts": {"objectiveMs": 500},
+    });
+    policy.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+    policy
+}
+
+fn configured(policies: &[Value]) -> (ModuleHost, u64) {
+    let mut host = super::host();
+    let fuel = host.configure(json!({"version": 1, "policies": policies}).to_string().as_bytes()).unwrap();
+    assert_eq!(host.take_log(), [""; 0], "nothing was refused");
+    (host, fuel)
+}
+
+/// The cost of `request` under one policy with `changes`, once a few of its kind have been there.
+fn cost(changes: &Value, request: &Request) -> Fuel {
+    let (mut host, _) = configured(&[policy(changes)]);
+    warm_cost(&mut host, request)
+}
+
+fn warm_cost(host: &mut ModuleHost, request: &Request) -> Fuel {
+    // New users are drawn into cohorts, the smallest of 1 %: after so many, all of them have their metrics.
+    for _ in 0..1_000 {
+        host.request(request.clone()).unwrap();
+    }
+    host.request(request.clone()).unwrap().fuel
+}
+
+fn measured() -> BTreeMap<&'static str, Fuel> {
+    let plain = json!({});
+    let id = "0123456789abcdef0123456789abcdef";
+    let get = Request::get("shop.example.com", "/cart?item=7");
+    let returning = get.clone().header("cookie", format!("theme=dark; serin={id}; lang=en"));
+    let segment = |name: &str| json!({"name": name, "weight": 1_000_000, "matches": [{"headers": [{"name": "x-user-type", "value": name}]}]});
+    let segments = json!({"segments": [segment("staff"), segment("beta"), segment("trial")]});
+    // `sha256sum` of `open sesame`
+    let sesame = "41ef4bb0b23661e66301aac36066912dac037827b4ae63a7b1165a5aa93ed4eb";
+    let guarded = json!({"overrides": [{"header": "x-canary", "tokenSha256": sesame}]});
+    let sent_on = json!({"baggage": "serin"});
+    let sidecar = json!({"identity": [{"baggage": "serin"}], "cookie": null, "baggage": "serin"});
+
+    let many: Vec<_> = (0..1_000)
+        .map(|i| policy(&json!({"name": format!("shop/p{i}"), "hosts": [format!("p{i}.example.com")]})))
+        .chain([policy(&plain)])
+        .collect();
+    let (mut crowded, reading_many) = configured(&many);
+    let (_, reading_one) = configured(&[policy(&plain)]);
+    let reading = |fuel| Fuel { context: fuel, ..Fuel::default() };
+
+    BTreeMap::from([
+        ("returning user", cost(&plain, &returning)),
+        ("returning user, nothing counted", cost(&json!({"counts": null}), &returning)),
+        ("returning user, one policy of 1001", warm_cost(&mut crowded, &returning)),
+        (
+            "returning user, id sent on in baggage",
+            cost(&sent_on, &returning.clone().header("baggage", "a=b,c=d")),
+        ),
+        (
+            "returning user, second cookie line",
+            cost(&plain, &get.clone().header("cookie", "a=b").header("cookie", format!("serin={id}"))),
+        ),
+        ("new user", cost(&plain, &get)),
+        ("new user, nothing counted", cost(&json!({"counts": null}), &get)),
+        ("sub-resource of a new user", cost(&plain, &get.clone().header("sec-fetch-mode", "no-cors"))),
+        (
+            "in the mesh, id from baggage",
+            cost(&sidecar, &get.clone().header("baggage", format!("a=b,serin={id}"))),
+        ),
+        (
+            "override",
+            cost(&json!({"overrides": [{"header": "x-canary"}]}), &get.clone().header("x-canary", "canary")),
+        ),
+        ("override with token", cost(&guarded, &get.clone().header("x-canary", "canary:open sesame"))),
+        ("segment, third of three", cost(&segments, &get.clone().header("x-user-type", "trial"))),
+        ("closed", cost(&json!({"closed": true}), &returning)),
+        ("no answer: the client left", cost(&plain, &returning.clone().answered(None))),
+        ("no policy for the host", cost(&plain, &Request::get("elsewhere.example.com", "/"))),
+        // Whole documents, in the last column.
+        ("reading 1 policy", reading(reading_one)),
+        ("reading 1001 policies", reading(reading_many)),
+    ])
+}
+
+fn columns(fuel: Fuel) -> [(&'static str, u64); 4] {
+    let Fuel { request_headers, response_headers, log, context } = fuel;
+    [
+        ("request headers", request_headers),
+        ("response headers", response_headers),
+        ("log", log),
+        ("context", context),
+    ]
+}
+
+#[test]
+fn no_kind_of_request_costs_more_than_its_budget() {
+    let measured = measured();
+    if std::env::var_os("SERIN_BLESS").is_some() {
+        let mut text = HEAD.to_owned();
+        for (kind, fuel) in &measured {
+            let figures = columns(*fuel).map(|(_, figure)| figure.to_string());
+            writeln!(text, "{kind}\t{}", figures.join("\t")).unwrap();
+        }
+        std::fs::write(BUDGET, text).unwrap();
+    }
+    let budget = std::fs::read_to_string(BUDGET).unwrap();
+    let mut rows: BTreeMap<_, _> = budget
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split_once('\t'))
+        .collect();
+    let mut over = String::new();
+    for (kind, fuel) in measured {
+        let Some(row) = rows.remove(kind) else {
+            writeln!(over, "{kind}: no budget").unwrap();
+            continue;
+        };
+        let allowed: Vec<u64> = row.split('\t').map(|figure| figure.parse().expect("a number")).collect();
+        assert_eq!(allowed.len(), 4, "{kind}: {row:?}");
+        for ((column, used), allowed) in columns(fuel).into_iter().zip(allowed) {
+            if used * 100 > allowed * (100 + SLACK) {
+                writeln!(over, "{kind}, {column}: {used}, allowed {allowed}").unwrap();
+            }
+        }
+    }
+    for kind in rows.keys() {
+        writeln!(over, "{kind}: a budget, but no such kind").unwrap();
+    }
+    let bless = "SERIN_BLESS=1 cargo test -p serin-tests --test module fuel";
+    assert!(over.is_empty(), "{over}If this is meant: {bless}");
+}
+
+#[test]
+fn the_same_requests_cost_the_same_again() {
+    let get = Request::get("shop.example.com", "/");
+    assert_eq!(cost(&json!({}), &get), cost(&json!({}), &get));
+}

@@ -1,0 +1,148 @@
+/*!
+A million requests that nobody sane would send, with documents good and bad pushed in between.
+
+Every answer is checked against the same policies decided natively: a request whose host a policy answers for
+carries the routing header exactly once, with the version that policy gives it, and everything that is not the
+filter's business stays as it was, to the byte.
+*/
+mod documents;
+mod expectation;
+mod requests;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serin_policy::Table;
+use serin_policy::series::REFUSED;
+use serin_tests::module_host::{Fuel, ModuleHost};
+
+use documents::Documents;
+use expectation::{Expectation, Seen};
+use requests::Junk;
+
+/// All requests, over both threads.
+const MANY: u32 = 1_000_000;
+
+/// As many requests wait for an answer at once, through however many new documents.
+const IN_FLIGHT: usize = 50;
+
+/// One proxy and what is known about it from outside.
+struct World {
+    host: ModuleHost,
+    random: StdRng,
+    junk: Junk,
+    documents: Documents,
+    /// The policies that should be in force.
+    table: Table,
+    waiting: VecDeque<(u32, Expectation)>,
+    /// Requests that should have been counted.
+    counted: u64,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut random = StdRng::seed_from_u64(seed);
+        let mut host = super::host();
+        host.set_namespace(documents::NAMESPACE);
+        let junk = Junk::new(&mut random);
+        let (documents, table) = (Documents::new(), Table::default());
+        Self { host, random, junk, documents, table, waiting: VecDeque::new(), counted: 0 }
+    }
+
+    fn run(&mut self, requests: u32) {
+        for _ in 0..requests {
+            if self.random.random_ratio(1, 2_000) {
+                self.configure();
+            }
+            self.begin();
+            while self.waiting.len() > IN_FLIGHT {
+                let any = self.random.random_range(0..self.waiting.len());
+                let (id, expectation) = self.waiting.swap_remove_back(any).unwrap();
+                self.finish(id, expectation);
+            }
+        }
+    }
+
+    /// Pushes the next document, whatever it is.
+    fn configure(&mut self) {
+        let json = self.documents.any(&mut self.random, &self.junk);
+        self.host.configure(&json).unwrap();
+        let (table, refusals) = Table::read(&json, Some(documents::NAMESPACE), &self.table);
+        self.table = table;
+        assert_eq!(self.host.metrics().get(REFUSED), refusals.len() as u64);
+        assert_eq!(self.host.take_log().len(), refusals.len());
+    }
+
+    /// Lets a request in, as far as it gets.
+    fn begin(&mut self) {
+        let headers = requests::request(&mut self.random, &self.junk);
+        let seen = Seen(&headers);
+        let authority = seen.first(":authority").unwrap_or_default();
+        let found = self.table.find(&authority, || seen.first(":path"));
+        let policy = found.map(|(_, policy)| Arc::clone(policy));
+        let mut expectation = Expectation::new(policy, headers.clone());
+
+        let id = self.host.open(headers, &mut Fuel::default()).unwrap();
+        // Some requests never get to the filter: an earlier one answered them, or the client left.
+        if self.random.random_ratio(19, 20) {
+            self.host.request_headers(id).unwrap();
+        } else {
+            expectation.never_asked();
+        }
+        self.waiting.push_back((id, expectation));
+    }
+
+    /// Ends a request in one of the ways in which requests end.
+    fn finish(&mut self, id: u32, mut expectation: Expectation) {
+        self.host.advance(requests::pause(&mut self.random));
+        if self.random.random_ratio(9, 10) {
+            let response = requests::response(&mut self.random, &self.junk);
+            expectation.answered(&response);
+            self.host.response_headers(id, response).unwrap();
+        }
+        if self.random.random_ratio(99, 100) {
+            self.host.log(id).unwrap();
+            self.counted += u64::from(expectation.is_counted());
+        }
+        let (routed, response) = self.host.close(id, &mut Fuel::default()).unwrap();
+        expectation.check(&routed, response.as_ref());
+    }
+
+    fn end(&mut self) {
+        while let Some((id, expectation)) = self.waiting.pop_front() {
+            self.finish(id, expectation);
+        }
+        assert_eq!(self.host.in_flight(), 0);
+        let metrics = self.host.metrics();
+        let classes = metrics.names().filter(|name| name.contains(";.serin_rq_") && name.ends_with("xx"));
+        assert_eq!(
+            classes.map(|name| metrics.get(name)).sum::<u64>(),
+            self.counted,
+            "every request is counted once"
+        );
+        assert_eq!(metrics.definitions(), metrics.names().count(), "every metric is defined once");
+    }
+}
+
+#[test]
+fn no_request_and_no_document_brings_the_module_down() {
+    let seed = std::env::var("SERIN_SEED").map_or(20_261_121, |seed| seed.parse().expect("a number"));
+    println!("SERIN_SEED={seed}");
+    let half = |thread: u64| {
+        let mut world = World::new(seed + thread);
+        world.configure();
+        world.run(MANY / 20);
+        let early = world.host.memory_bytes();
+        world.run(MANY / 2 - MANY / 20);
+        world.end();
+        let late = world.host.memory_bytes();
+        // The SDK keeps 95 bytes of every request that is not deleted: 40 MB by now.
+        assert!(late <= early + 1_000_000, "memory grew from {early} to {late} bytes");
+    };
+    std::thread::scope(|threads| {
+        threads.spawn(|| half(0));
+        threads.spawn(|| half(1));
+    });
+}

@@ -1,0 +1,145 @@
+/*!
+What must have become of a request, worked out natively by the same rules.
+*/
+use std::sync::Arc;
+
+use serin_policy::cookie::Keeping;
+use serin_policy::{Arm, Decision, Id, Origin, Policy, Request, baggage, cookie};
+use serin_tests::module_host::{Headers, Response, values};
+
+/// Headers as the filter gets to see them.
+pub(super) struct Seen<'h>(pub(super) &'h Headers);
+
+impl Seen<'_> {
+    pub(super) fn first(&self, name: &str) -> Option<Vec<u8>> {
+        values(self.0, name).first().map(|value| value.to_vec())
+    }
+}
+
+impl Request for Seen<'_> {
+    fn header(&self, name: &str) -> Option<Vec<u8>> {
+        self.first(name)
+    }
+
+    fn header_list(&self, name: &str) -> Option<Vec<u8>> {
+        let all = values(self.0, name);
+        (!all.is_empty()).then(|| all.join(&b','))
+    }
+}
+
+/// A request in flight, and what is known of how it must end.
+pub(super) struct Expectation {
+    policy: Option<Arc<Policy>>,
+    request: Headers,
+    response: Option<Headers>,
+}
+
+impl Expectation {
+    pub(super) fn new(policy: Option<Arc<Policy>>, request: Headers) -> Self {
+        Self { policy, request, response: None }
+    }
+
+    /// The filter was not asked about this request, and has nothing to do with it.
+    pub(super) fn never_asked(&mut self) {
+        self.policy = None;
+    }
+
+    pub(super) fn answered(&mut self, response: &Response) {
+        self.response = Some(response.headers.clone());
+    }
+
+    pub(super) fn is_counted(&self) -> bool {
+        self.policy.as_ref().is_some_and(|policy| policy.counts().is_some())
+    }
+
+    /// Checks the request as it was sent on, and the response as the client got it.
+    pub(super) fn check(&self, routed: &Headers, response: Option<&Headers>) {
+        let Some(policy) = &self.policy else {
+            assert_eq!(*routed, self.request, "no policy, and yet touched");
+            assert_eq!(response, self.response.as_ref(), "no policy, and yet touched");
+            return;
+        };
+        let (issued, may_issue) = match response {
+            Some(response) => self.check_response(policy, routed, response),
+            None => (None, false),
+        };
+        let new = self.check_request(policy, routed, issued.as_ref());
+        assert_eq!(issued.is_some(), new && may_issue, "who is new gets a cookie, and nobody else");
+    }
+
+    /// Whether the caller is a new one.
+    fn check_request(&self, policy: &Policy, routed: &Headers, issued: Option<&Id>) -> bool {
+        let [version] = values(routed, policy.request_header())[..] else {
+            panic!("not exactly one version in {routed:?}");
+        };
+        let arm = Arm::ALL.into_iter().find(|&arm| policy.version_name(arm).as_bytes() == version);
+        let arm = arm.unwrap_or_else(|| panic!("no version of {}: {version:?}", policy.name()));
+
+        // An id that the module made up is learnt from where it went: the cookie, or baggage.
+        let sent_on = policy.baggage().and_then(|key| {
+            baggage::find(&Seen(routed).header_list("baggage")?, key, |value| Id::try_from(value).ok())
+        });
+        let minted = issued.cloned().or_else(|| sent_on.clone());
+        let unknown = minted.is_none();
+        let placeholder = || Id::try_from(&b"unknown"[..]).ok();
+        let decision = policy.decide(&Seen(&self.request), || minted.or_else(placeholder));
+        let new = decision.identity.as_ref().is_some_and(|identity| identity.origin == Origin::Issued);
+        if !(new && unknown) {
+            assert_eq!(arm, decision.arm, "{decision:?} by {} for {:?}", policy.name(), self.request);
+        }
+        check_baggage(policy, &decision, sent_on.as_ref(), &Seen(&self.request), &Seen(routed));
+
+        let touched = |name: &[u8]| {
+            name == policy.request_header().as_bytes() || (policy.baggage().is_some() && name == b"baggage")
+        };
+        assert_eq!(others(routed, touched), others(&self.request, touched), "others' headers");
+        new
+    }
+
+    /// The id in the cookie that was issued, if one was, and whether one may be.
+    fn check_response(&self, policy: &Policy, routed: &Headers, got: &Headers) -> (Option<Id>, bool) {
+        let sent = self.response.as_ref().expect("an answer was given");
+        if let Some(header) = policy.response_header() {
+            assert_eq!(values(got, header), values(routed, policy.request_header()), "the version is shown");
+        }
+        let touched = |name: &[u8]| policy.response_header().is_some_and(|header| name == header.as_bytes());
+        let (before, mut after) = (others(sent, touched), others(got, touched));
+        let added = after.split_off(before.len());
+        assert_eq!(after, before, "the application's own headers");
+
+        let cache_control = Seen(sent).header_list("cache-control");
+        let keeping = Keeping::of(cache_control.as_deref(), Seen(sent).first("expires").is_some());
+        let set_cookie = match (added[..].as_ref(), keeping) {
+            ([], _) => return (None, keeping != Keeping::Wanted),
+            ([(b"set-cookie", set_cookie)], Keeping::Never)
+            | ([(b"cache-control", b"private"), (b"set-cookie", set_cookie)], Keeping::Unsaid) => set_cookie,
+            (added, keeping) => panic!("{added:?} on a response that caches: {keeping:?}"),
+        };
+        let spec = policy.cookie().expect("a policy that issues cookies");
+        let id = cookie::find(set_cookie, &spec.name, |value| Id::try_from(value).ok());
+        let id = id.unwrap_or_else(|| panic!("no id in {set_cookie:?}"));
+        assert_eq!(id.as_bytes().len(), 32, "{id}");
+        (Some(id), true)
+    }
+}
+
+/// The caller's id travels on; one that a client made up does not.
+fn check_baggage(policy: &Policy, decision: &Decision, sent_on: Option<&Id>, before: &Seen, after: &Seen) {
+    let Some(key) = policy.baggage() else { return };
+    match &decision.identity {
+        Some(identity) => assert_eq!(sent_on, Some(&identity.id), "the id travels on"),
+        None if policy.trusts_baggage() => {
+            assert_eq!(after.header_list("baggage"), before.header_list("baggage"));
+        }
+        None => {
+            let left = after.header_list("baggage").unwrap_or_default();
+            assert_eq!(baggage::without_member(&left, key), None, "made up by a client");
+        }
+    }
+}
+
+type Line<'h> = (&'h [u8], &'h [u8]);
+
+fn others(headers: &Headers, touched: impl Fn(&[u8]) -> bool) -> Vec<Line<'_>> {
+    headers.iter().filter(|(name, _)| !touched(name)).map(|(name, value)| (&name[..], &value[..])).collect()
+}
