@@ -1,7 +1,80 @@
-//! Seat.
+/*!
+`serin demo`: all of Serin on one machine, in a minute, with nothing to set up.
+
+A small shop in two deployments, a real Envoy in front of it, the agent, and two thousand users who watch: a good
+version goes out to everybody, a bad one is off the air before most of them have met it. Nothing here is staged.
+The agent, the filter and Envoy are those of production, and the numbers are what the users saw.
+
+[`envoy`], [`shop`] and [`child`] are of use to tests as well.
+*/
 pub mod child;
 pub mod envoy;
-pub mod record;
+mod line;
+mod play;
+mod progress;
+mod record;
+mod screen;
+mod script;
 pub mod shop;
-pub mod users;
+mod stage;
+mod story;
+mod summary;
+mod tally;
+mod users;
+mod view;
 mod visit;
+mod words;
+
+use std::hash::{BuildHasher, RandomState};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use tokio::signal::unix::{SignalKind, signal};
+
+use play::Play;
+use screen::Screen;
+
+/// What was asked for on the command line.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// Print what it came to as one JSON object; everything else goes to standard error.
+    #[arg(long)]
+    json: bool,
+    /// Leave everything running at the end, with another release to play with, until Ctrl-C.
+    #[arg(long)]
+    keep: bool,
+    /// What the shop's errors and the users' comings are drawn from [default: another one each time].
+    #[arg(long, value_name = "NUMBER")]
+    seed: Option<u64>,
+}
+
+/// Plays the demo. It fails when a promise was broken.
+pub async fn run(options: Options) -> Result<ExitCode> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    // Whatever is left when a signal comes is taken down by being dropped.
+    tokio::select! {
+        ended = play(&options) => ended,
+        _ = interrupt.recv() => Ok(ExitCode::from(130)),
+        _ = terminate.recv() => Ok(ExitCode::from(143)),
+    }
+}
+
+async fn play(options: &Options) -> Result<ExitCode> {
+    let seed = options.seed.unwrap_or_else(any_seed);
+    let mut play = Play::begin(seed, Screen::new(options.json)).await?;
+    let summary = play.to_the_end().await?;
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&summary)?);
+    } else {
+        play.say(&format!("\n{summary}"))?;
+    }
+    if options.keep {
+        play.keep().await?;
+    }
+    Ok(if summary.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Another number each time, short enough to be typed again.
+fn any_seed() -> u64 {
+    RandomState::new().hash_one(()) % 1_000_000
+}

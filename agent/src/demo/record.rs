@@ -1,6 +1,7 @@
 /*!
 What simulated users write down.
 */
+use std::fmt;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -10,27 +11,27 @@ use crate::demo::shop::Version;
 
 /// One request of one user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Record {
+pub(super) struct Record {
     /// Who asked.
-    pub user: u32,
+    pub(super) user: u32,
     /// When they asked.
-    pub sent: Timestamp,
+    pub(super) sent: Timestamp,
     /// How long they waited.
-    pub took: Duration,
+    pub(super) took: Duration,
     /// What they got.
-    pub outcome: Outcome,
+    pub(super) outcome: Outcome,
 }
 
 impl Record {
     /// When the answer was there.
-    pub fn ended(&self) -> Timestamp {
+    pub(super) fn ended(&self) -> Timestamp {
         self.sent.checked_add(SignedDuration::try_from(self.took).unwrap_or_default()).unwrap_or(self.sent)
     }
 }
 
 /// What a user got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub(super) enum Outcome {
     /// An answer of the shop, and the proxy's word for the version agreed with the shop's own.
     Served(Served),
     /// Anything else: none of it is the shop's doing.
@@ -39,18 +40,18 @@ pub enum Outcome {
 
 /// An answer of the shop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Served {
+pub(super) struct Served {
     /// The deployment that answered.
-    pub arm: Arm,
+    pub(super) arm: Arm,
     /// The version deployed there.
-    pub version: Version,
+    pub(super) version: Version,
     /// Whether the shop answered with an error.
-    pub error: bool,
+    pub(super) error: bool,
 }
 
 /// How a request can fail that the shop has not failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Failure {
+pub(super) enum Failure {
     /// No answer: the connection broke.
     Broken,
     /// No answer in time.
@@ -59,4 +60,15 @@ pub enum Failure {
     Status(u16),
     /// The proxy named another version than the one that answered, or none.
     Mislabelled,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Broken => f.write_str("the connection broke"),
+            Self::Late => f.write_str("no answer in time"),
+            Self::Status(status) => write!(f, "status {status}, not from the shop"),
+            Self::Mislabelled => f.write_str("labelled with another version than the one that answered"),
+        }
+    }
 }

@@ -11,11 +11,12 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use axum::Router;
 use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::serve::ListenerExt;
-use axum::{Json, Router};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
@@ -158,7 +159,10 @@ async fn answer(State(inside): State<Arc<Inside>>, headers: HeaderMap) -> Respon
     let asked_for =
         headers.get(VERSION_HEADER).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let deployment = inside.deployment.as_str().to_owned();
-    let answer = Json(Answer { deployment, version, x_serin_version: asked_for });
+    let answer = Answer { deployment, version, x_serin_version: asked_for };
+    // The line's end is for those who look at it with curl.
+    let line = format!("{}\n", serde_json::to_string(&answer).unwrap_or_default());
+    let answer = ([(CONTENT_TYPE, "application/json")], line);
     if fails {
         let mark = [(ERROR_HEADER, HeaderValue::from_static("drawn"))];
         (StatusCode::INTERNAL_SERVER_ERROR, mark, answer).into_response()

@@ -188,6 +188,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_was_fetched_once_is_found_without_a_word() {
+        let cache = tempfile::tempdir().unwrap();
+        let binary = cache.path().join("envoy-1.40.0/envoy/_bin/envoy");
+        fs::create_dir_all(binary.parent().unwrap()).unwrap();
+        fs::write(&binary, "").unwrap();
+        let found = from_wheel(cache.path(), |line| panic!("said {line:?}")).await.unwrap();
+        assert_eq!(found, binary);
+    }
+
+    #[tokio::test]
     async fn a_lock_is_waited_for() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");

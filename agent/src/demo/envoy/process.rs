@@ -3,9 +3,10 @@ An Envoy process: started from a bootstrap, ready when it serves, gone when it i
 */
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -80,6 +81,11 @@ impl Envoy {
         self.options.dir.join(LOG)
     }
 
+    /// Waits for Envoy to end, which it does not by itself.
+    pub async fn wait(&mut self) -> io::Result<ExitStatus> {
+        self.child.wait().await
+    }
+
     /// Stops Envoy. Started again from the options that come back, it has the same ports.
     pub async fn stop(mut self) -> Result<EnvoyOptions> {
         pin_ports(&mut self.options.bootstrap, self.admin, &self.listeners);
@@ -94,7 +100,7 @@ const ADMIN: &str = "admin-address";
 
 fn launch(options: &EnvoyOptions) -> Result<Child> {
     let EnvoyOptions { binary, bootstrap, concurrency, dir } = options;
-    let write = || -> std::io::Result<_> {
+    let write = || -> io::Result<_> {
         fs::create_dir_all(dir)?;
         let _ = fs::remove_file(dir.join(ADMIN));
         fs::write(dir.join(BOOTSTRAP), format!("{bootstrap:#}"))?;
@@ -189,4 +195,42 @@ fn tail(dir: &Path) -> String {
     let lines: Vec<&str> = log.lines().collect();
     let from = lines.len().saturating_sub(LINES);
     lines.get(from..).unwrap_or_default().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_envoy_that_does_not_come_up_is_quoted() {
+        let dir = tempfile::tempdir().unwrap();
+        let binary = dir.path().join("envoy");
+        fs::write(&binary, "#!/bin/sh\necho no such filter >&2\nexit 3\n").unwrap();
+        fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).unwrap();
+        let options =
+            EnvoyOptions { binary, bootstrap: json!({}), concurrency: 1, dir: dir.path().join("own") };
+        let error = format!("{:#}", Envoy::start(options).await.unwrap_err());
+        assert!(error.contains("no such filter") && error.contains("exit status: 3"), "{error}");
+    }
+
+    #[test]
+    fn the_ports_that_the_kernel_gave_are_written_down() {
+        let address =
+            |port: u16| json!({"address": {"socket_address": {"address": "::1", "port_value": port}}});
+        let listener = |name: &str, port: u16| {
+            let mut listener = address(port);
+            listener["name"] = json!(name);
+            listener
+        };
+        let bootstrap = |admin, ours| {
+            let listeners = [listener("ours", ours), listener("other", 5)];
+            json!({"admin": address(admin), "static_resources": {"listeners": listeners}})
+        };
+        let mut pinned = bootstrap(0, 0);
+        let listeners = BTreeMap::from([("ours".to_owned(), "[::1]:7".parse().unwrap())]);
+        pin_ports(&mut pinned, "[::1]:6".parse().unwrap(), &listeners);
+        assert_eq!(pinned, bootstrap(6, 7));
+    }
 }
