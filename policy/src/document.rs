@@ -167,6 +167,20 @@ pub(crate) fn read(json: &[u8]) -> Result<Vec<Entry>, Refusal> {
 }
 
 fn read_policy(raw: &RawValue) -> Entry {
+    match serde_json::from_str::<PolicySpec>(raw.get()) {
+        Ok(spec) if unknown_critical(&spec.critical).is_none() => {
+            Entry { name: Some(spec.name.clone()), spec: Ok(spec) }
+        }
+        other => refuse(raw, other.err()),
+    }
+}
+
+fn unknown_critical(critical: &[String]) -> Option<&String> {
+    critical.iter().find(|field| !KNOWN_FIELDS.contains(&field.as_str()))
+}
+
+/// Says what is wrong with a policy that gave `error`, or has a critical field that is unknown here.
+fn refuse(raw: &RawValue, error: Option<serde_json::Error>) -> Entry {
     #[derive(Deserialize)]
     struct Head<'p> {
         // A name is worth having even where nothing else can be read: by it the last good policy is kept.
@@ -175,25 +189,23 @@ fn read_policy(raw: &RawValue) -> Entry {
         #[serde(borrow, default)]
         critical: Option<&'p RawValue>,
     }
-    let malformed =
-        |error: serde_json::Error| Refusal::new(Kind::Malformed, "", raw.get(), error.to_string());
-    let head = serde_json::from_str::<Head>(raw.get());
-    let name = head.as_ref().ok().and_then(|head| serde_json::from_str(head.name?.get()).ok());
-    // A critical field of tomorrow may change the type of one of today: it is looked at first.
-    let critical = head.and_then(|head| match head.critical {
-        Some(list) => serde_json::from_str::<Vec<String>>(list.get()),
-        None => Ok(vec![]),
-    });
-    let spec = critical.map_err(malformed).and_then(|critical| {
-        match critical.iter().find(|field| !KNOWN_FIELDS.contains(&field.as_str())) {
-            Some(unknown) => {
-                let mend = "this filter does not know the field and must not ignore it: update the module";
-                Err(Refusal::new(Kind::Unsupported, "critical", format!("{unknown:?}"), mend))
-            }
-            None => serde_json::from_str(raw.get()).map_err(malformed),
+    let head = serde_json::from_str::<Head>(raw.get()).ok();
+    let name = head.as_ref().and_then(|head| serde_json::from_str(head.name?.get()).ok());
+    let critical = head.and_then(|head| serde_json::from_str::<Vec<String>>(head.critical?.get()).ok());
+    // A critical field of tomorrow may change the type of one of today: it is the better explanation.
+    let refusal = match (unknown_critical(&critical.unwrap_or_default()), error) {
+        (None, Some(error)) => Refusal::new(Kind::Malformed, "", raw.get(), error.to_string()),
+        (unknown, _) => {
+            let mend = "this filter does not know the field and must not ignore it: update the module";
+            Refusal::new(
+                Kind::Unsupported,
+                "critical",
+                format!("{:?}", unknown.map_or("", String::as_str)),
+                mend,
+            )
         }
-    });
-    Entry { name, spec }
+    };
+    Entry { name, spec: Err(refusal) }
 }
 
 /// The fields of [`PolicySpec`] as they are spelled in JSON.
