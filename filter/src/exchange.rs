@@ -75,6 +75,14 @@ impl Exchange {
         let (Some((id, https)), Some(cookie)) = (assigned.issue.take(), assigned.policy.cookie()) else {
             return;
         };
+        // A CDN goes by its own header where there is one (RFC 9213), and by this one's forerunner.
+        let kept_by_cdn = |name| {
+            let field = host.response_header(name);
+            field.is_some_and(|field| Keeping::of(Some(&field), false) != Keeping::Never)
+        };
+        if kept_by_cdn("cdn-cache-control") || kept_by_cdn("surrogate-control") {
+            return;
+        }
         let cache_control = host.response_header_list("cache-control");
         match Keeping::of(cache_control.as_deref(), host.response_header("expires").is_some()) {
             Keeping::Wanted => return,

@@ -76,6 +76,9 @@ fn a_new_caller_gets_a_cookie_that_no_shared_cache_may_keep() {
         ("cache-control: no-cache\ncache-control: s-maxage=60", None),
         ("cache-control: max-age=60", None),
         ("expires: Thu, 01 Dec 2033 16:00:00 GMT", None),
+        ("cache-control: private\ncdn-cache-control: max-age=60", None),
+        ("cache-control: private\nsurrogate-control: max-age=60", None),
+        ("cache-control: private\ncdn-cache-control: no-store", Some(&["private"])),
     ] {
         let proxy = visit(&json!({}), "", &format!(":status: 200\nset-cookie: session=1\n{response}"));
         let cookies = proxy.answered("set-cookie");

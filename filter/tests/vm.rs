@@ -169,13 +169,19 @@ fn a_request_in_flight_keeps_the_policy_it_began_with() {
         module(&json!({"responseHeader": "x-served-by", "counts": {"objectiveMs": 500}, "steps": [1, 2]}));
     let exchange = begin(&mut vm, &proxy, "");
     let version = proxy.sent_on("x-serin-version");
-    let other = json!({"name": "shop/other", "responseHeader": "x-other", "cookie": null, "revision": 8});
+    let other = json!({"name": "shop/other", "responseHeader": "x-other", "counts": {"objectiveMs": 500}, "revision": 8});
     vm.configure(&proxy, &document(&[policy(&other)]), None);
     end(&mut vm, &proxy, exchange, ":status: 200");
     assert_eq!(proxy.answered("x-served-by"), version);
     assert_eq!(proxy.answered("x-other"), [""; 0]);
     assert_eq!(proxy.answered("set-cookie").len(), 1);
     assert_eq!(proxy.metric(&format!("tag.shop/shop/{}/rest;.serin_rq_2xx", version[0])), 1);
+    // Nor does it leave its counters behind for those who come after.
+    for (request, arm) in [(BOB, "stable"), ("cookie: serin=user@example.com", "canary")] {
+        let exchange = begin(&mut vm, &proxy, request);
+        end(&mut vm, &proxy, exchange, ":status: 200");
+        assert_eq!(proxy.metric(&format!("tag.shop/other/{arm}/rest;.serin_rq_2xx")), 1);
+    }
 }
 
 #[test]

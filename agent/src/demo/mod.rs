@@ -62,7 +62,7 @@ pub async fn run(options: Options) -> Result<ExitCode> {
 async fn play(options: &Options) -> Result<ExitCode> {
     let seed = options.seed.unwrap_or_else(any_seed);
     let mut play = Play::begin(seed, Screen::new(options.json)).await?;
-    let summary = play.to_the_end().await?;
+    let summary = play.play_out().await?;
     if options.json {
         println!("{}", serde_json::to_string_pretty(&summary)?);
     } else {

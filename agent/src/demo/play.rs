@@ -25,7 +25,7 @@ use crate::rollout::{CommandKind, Phase};
 const FRAME: Duration = Duration::from_millis(250);
 
 /// How long the whole may take on a slow machine.
-const LIMIT: Duration = Duration::from_secs(180);
+const LIMIT: Duration = Duration::from_mins(3);
 
 /// How many requests are seen of something that is to go on for a while.
 const A_WHILE: usize = 4_000;
@@ -60,7 +60,7 @@ impl Play {
     }
 
     /// Releases the good version and the bad one, and tells what came of it.
-    pub(super) async fn to_the_end(&mut self) -> Result<Summary> {
+    pub(super) async fn play_out(&mut self) -> Result<Summary> {
         self.until(|play| is_over(&play.view)).await?;
         if let Some(cause) = self.rolled_back() {
             bail!("the good version did not get through, perhaps because this machine is too busy: {cause}");

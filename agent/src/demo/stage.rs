@@ -5,14 +5,16 @@ drives it, and the users. All of it is gone when this is dropped.
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serin_policy::{Arm, Document};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::demo::envoy::{Envoy, EnvoyOptions};
 use crate::demo::script;
@@ -24,6 +26,9 @@ use crate::mesh::ecds::EcdsDir;
 use crate::release::Release;
 use crate::rollout::ProxyState;
 use crate::serve::{Shown, control, pages};
+
+/// How long Envoy may take to report the first policy.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The running parts, in the order in which they are taken down.
 pub(super) struct Stage {
@@ -64,8 +69,8 @@ impl Stage {
         servers.spawn(async { axum::serve(listener, read_only).await.unwrap_or_default() });
         servers.spawn(async { axum::serve(socket, commands).await.unwrap_or_default() });
 
-        agent.view.wait_for(is_known_to_proxies).await?;
-        let users = Users::start(UsersOptions {
+        wait_for_proxies(&mut agent).await?;
+        let users = Users::start(&UsersOptions {
             address: front,
             host: script::HOST.to_owned(),
             cookie: cookie.context("the demo's release has a cookie")?.name,
@@ -124,6 +129,15 @@ pub(super) fn is_known_to_proxies(view: &View) -> bool {
     let knows =
         |state: &ProxyState| matches!(state, ProxyState::Runs { revision: runs, .. } if *runs == revision);
     !view.proxies.is_empty() && view.proxies.iter().all(|proxy| knows(&proxy.state))
+}
+
+async fn wait_for_proxies(agent: &mut Handle) -> Result<()> {
+    if let Ok(known) = timeout(PATIENCE, agent.view.wait_for(is_known_to_proxies)).await {
+        known.context("the agent has ended")?;
+        return Ok(());
+    }
+    let reasons: Vec<_> = agent.view.borrow().standing.iter().map(ToString::to_string).collect();
+    bail!("Envoy does not take the agent's policy: {}", reasons.join("; "))
 }
 
 /// Starts Envoy before the agent, which wants to know its admin port, while Envoy wants to find a configuration of

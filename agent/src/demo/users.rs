@@ -56,11 +56,11 @@ pub(super) struct Users {
 
 impl Users {
     /// Lets the users loose.
-    pub(super) fn start(options: UsersOptions) -> Result<Self> {
+    pub(super) fn start(options: &UsersOptions) -> Result<Self> {
         let log = Arc::new(Mutex::new(Vec::new()));
         let (rate, rates) = watch::channel(options.rate);
         let (count, turned_away) = watch::channel(0);
-        let crowd = Crowd::new(&options, Arc::clone(&log))?;
+        let crowd = Crowd::new(options, Arc::clone(&log))?;
         let crowd = JoinSet::from_iter([crowd.come(rates, count)]);
         Ok(Self { log, rate, turned_away, _crowd: crowd })
     }
@@ -195,7 +195,7 @@ mod tests {
     #[tokio::test]
     async fn every_user_sends_back_the_cookie_of_their_last_answer() {
         let (address, seen) = numbering().await;
-        let users = Users::start(options(address, 5, 2_000)).unwrap();
+        let users = Users::start(&options(address, 5, 2_000)).unwrap();
         collect(&users, 200).await;
         let seen = seen.lock().unwrap();
         assert_eq!(seen.iter().filter(|cookie| cookie.is_none()).count(), 5, "each of 5 users is new once");
@@ -220,7 +220,7 @@ mod tests {
     #[tokio::test]
     async fn a_service_that_is_not_there_fails_its_users_and_not_the_demo() {
         let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let users = Users::start(options(address, 10, 500)).unwrap();
+        let users = Users::start(&options(address, 10, 500)).unwrap();
         let records = collect(&users, 10).await;
         assert!(records.iter().all(|record| record.outcome == Outcome::Failed(Failure::Broken)));
     }

@@ -35,7 +35,7 @@ pub async fn find(progress: impl Fn(&str)) -> Result<PathBuf> {
         match version_of(&installed).await {
             Ok(version) if version >= OLDEST => return Ok(installed),
             Ok(version) => {
-                progress(&format!("passing over the installed Envoy {version}: want {OLDEST} or later"))
+                progress(&format!("passing over the installed Envoy {version}: want {OLDEST} or later"));
             }
             Err(error) => progress(&format!("passing over the installed Envoy: {error:#}")),
         }
@@ -59,7 +59,8 @@ async fn version_of(binary: &Path) -> Result<Version> {
     let output = Command::new(binary).arg("--version").kill_on_drop(true).output().await;
     let output = output.with_context(|| format!("cannot run {}", binary.display()))?;
     let text = String::from_utf8_lossy(&output.stdout);
-    parse_version(&text).with_context(|| format!("{} --version says {:?}", binary.display(), text.trim()))
+    let first_line = text.lines().find(|line| !line.is_empty()).unwrap_or_default();
+    parse_version(first_line).with_context(|| format!("{} --version says {first_line:?}", binary.display()))
 }
 
 /// Envoy says `envoy  version: <commit>/1.40.0/Clean/RELEASE/BoringSSL`.

@@ -18,7 +18,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use crate::demo::child::{self, Child};
 
 /// How long Envoy may take until it serves; compiling the filter on a busy machine is most of it.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 /// How often to look whether Envoy serves: it has no way to tell.
 const LOOK: Duration = Duration::from_millis(10);
