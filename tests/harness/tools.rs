@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
+use serin::demo::envoy::cache_dir;
 
 /// A cargo beside the one that runs the tests, without what that one was told about its own compiler.
 ///
@@ -87,14 +88,6 @@ fn locked_version(package: &str) -> Option<&'static str> {
     let lock = include_str!("../../Cargo.lock");
     let (_, entry) = lock.split_once(&format!("name = \"{package}\"\nversion = \""))?;
     entry.split('"').next()
-}
-
-/// Where Serin keeps what it fetched: the agent's own `demo::envoy` has the same idea.
-fn cache_dir() -> Option<PathBuf> {
-    let variable = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let shared = || variable("XDG_CACHE_HOME").map(|shared| shared.join("serin"));
-    let home = || variable("HOME").map(|home| home.join(".cache/serin"));
-    variable("SERIN_CACHE").or_else(shared).or_else(home)
 }
 
 fn remove(folder: &Path) -> io::Result<()> {

