@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 
 use crate::client::Client;
 use crate::figures::Figures;
-use crate::machine::Bystander;
+use crate::machine::{self, Bystander};
 use crate::proxy::{Ground, Proxy};
 use crate::report::Table;
 use crate::requests::Requests;
@@ -34,8 +34,8 @@ pub(crate) struct Effort {
 #[derive(Debug)]
 pub(crate) struct Costs {
     pub(crate) table: Table,
-    /// The share of the machine that was busy with something else.
-    pub(crate) others: f64,
+    /// How many rounds were thrown away, because others were busy meanwhile.
+    pub(crate) spoilt: usize,
 }
 
 /// A variant in its Envoy.
@@ -67,17 +67,25 @@ pub(crate) fn measure(
     let mut order: Vec<_> = (0..contestants.len()).collect();
     let mut rng = StdRng::seed_from_u64(effort.seed);
     let envoys: Vec<_> = contestants.iter().map(|contestant| contestant.proxy.pid()).collect();
-    let bystander = Bystander::start(&envoys)?;
-    for round in 1..=effort.rounds {
+    let (mut rounds, mut spoilt) = (0, 0);
+    while rounds < effort.rounds {
+        machine::wait_for_quiet(runtime, &envoys)?;
+        let bystander = Bystander::start(&envoys)?;
         order.shuffle(&mut rng);
         for &i in &order {
             contestants[i].take_turn(effort.requests)?;
         }
-        if round % 10 == 0 {
-            eprintln!("round {round} of {}", effort.rounds);
+        if bystander.was_disturbed()? {
+            spoilt += 1;
+            contestants.iter_mut().for_each(|contestant| drop(contestant.costs.pop()));
+        } else {
+            rounds += 1;
+        }
+        if (rounds + spoilt) % 10 == 0 {
+            eprintln!("{rounds} rounds of {}, {spoilt} more were disturbed", effort.rounds);
         }
     }
-    Ok(Costs { table: table(&contestants), others: bystander.share(&envoys)? })
+    Ok(Costs { table: table(&contestants), spoilt })
 }
 
 impl<'v> Contestant<'v> {

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use rustix::thread::{CpuSet, Pid, sched_setaffinity};
+use tokio::runtime::Runtime;
+use tokio::time::sleep;
 
 /// Where the Envoys run, alone.
 const ENVOY_CORE: usize = 0;
@@ -52,26 +54,58 @@ fn threads(pid: u32) -> Result<Vec<i32>> {
     Ok(ids.collect())
 }
 
-/// What went on besides, while something was measured.
+/// How much of the machine others may use before figures are spoilt.
+const TOLERABLE: f64 = 0.05;
+
+/// How long to look whether the machine is quiet, and how long to wait until it is.
+const LOOK: Duration = Duration::from_millis(300);
+const PATIENCE: Duration = Duration::from_secs(60 * 60);
+
+/// What goes on besides, while something is measured.
 #[derive(Debug)]
-pub(crate) struct Bystander {
+pub(crate) struct Bystander<'e> {
+    /// Ours, as this process is.
+    envoys: &'e [u32],
     since: Instant,
     /// CPU time of the whole machine that was not ours, up to then.
     others: Duration,
 }
 
-impl Bystander {
-    /// Begins to look; `envoys` are ours, and so is this process.
-    pub(crate) fn start(envoys: &[u32]) -> Result<Self> {
-        Ok(Self { since: Instant::now(), others: others(envoys)? })
+impl<'e> Bystander<'e> {
+    /// Begins to look.
+    pub(crate) fn start(envoys: &'e [u32]) -> Result<Self> {
+        Ok(Self { envoys, since: Instant::now(), others: others(envoys)? })
     }
 
-    /// The share of the machine that others have used since the start.
-    pub(crate) fn share(&self, envoys: &[u32]) -> Result<f64> {
-        let used = others(envoys)?.saturating_sub(self.others);
+    /// The share of the machine that others have used since.
+    pub(crate) fn share(&self) -> Result<f64> {
+        let used = others(self.envoys)?.saturating_sub(self.others);
         let machine = self.since.elapsed() * u32::try_from(cores()?)?;
         Ok(used.as_secs_f64() / machine.as_secs_f64())
     }
+
+    /// Whether others have used so much since that figures are spoilt.
+    pub(crate) fn was_disturbed(&self) -> Result<bool> {
+        Ok(self.share()? > TOLERABLE)
+    }
+}
+
+/// Waits for a moment in which nobody else uses the machine.
+pub(crate) fn wait_for_quiet(runtime: &Runtime, envoys: &[u32]) -> Result<()> {
+    let since = Instant::now();
+    loop {
+        let bystander = Bystander::start(envoys)?;
+        wait(runtime, LOOK);
+        if !bystander.was_disturbed()? {
+            return Ok(());
+        }
+        ensure!(since.elapsed() < PATIENCE, "others have been busy on this machine for an hour");
+    }
+}
+
+/// Lets time pass.
+pub(crate) fn wait(runtime: &Runtime, time: Duration) {
+    runtime.block_on(async { sleep(time).await });
 }
 
 /// The CPU time that others have used since the machine was started, the hypervisor included.

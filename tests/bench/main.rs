@@ -65,11 +65,12 @@ fn main() -> Result<()> {
     if options.rounds > 0 {
         let variants = variants::all(other_modules(&options.module)?)?;
         let effort = Effort { rounds: options.rounds, requests: options.requests, seed: options.seed };
-        let Costs { table, others } = cost::measure(&runtime, &ground, &variants, effort)?;
-        let share = others * 100.0;
-        let quiet =
-            format!("Other work took {share:.0} % of the machine meanwhile; figures are good below 5 %.");
-        add(&mut page, &format!("\n## CPU per request\n\n{COST_NOTES}\n\n{quiet}\n\n{table}"));
+        let Costs { table, spoilt } = cost::measure(&runtime, &ground, &variants, effort)?;
+        let made = format!(
+            "{} rounds of {} requests to each variant; {spoilt} more were thrown away because others used the machine.",
+            options.rounds, options.requests
+        );
+        add(&mut page, &format!("\n## CPU per request\n\n{COST_NOTES}\n\n{made}\n\n{table}"));
     }
     if options.pushes > 0 {
         let table = pushes::measure(&runtime, &ground, options.pushes, options.seed)?;

@@ -15,10 +15,10 @@ use rand::{RngExt, SeedableRng};
 use serin::mesh::ecds::EcdsDir;
 use serin_policy::{Arm, Document, PolicySpec, Weight};
 use tokio::runtime::Runtime;
-use tokio::time::sleep;
 
 use crate::client::{Answer, Client};
 use crate::figures::Figures;
+use crate::machine::{self, Bystander, wait};
 use crate::proxy::{Ground, Proxy};
 use crate::report::Table;
 use crate::requests::{Caller, Request, Requests};
@@ -66,11 +66,6 @@ pub(crate) fn measure(runtime: &Runtime, ground: &Ground, pushes: usize, seed: u
         ]);
     }
     Ok(table)
-}
-
-/// Lets time pass. That is what is measured here, so there is no condition to wait for.
-fn wait(runtime: &Runtime, time: Duration) {
-    runtime.block_on(async { sleep(time).await });
 }
 
 fn milliseconds(seconds: f64) -> String {
