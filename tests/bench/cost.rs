@@ -77,7 +77,9 @@ pub(crate) fn measure(
         }
         if bystander.was_disturbed()? {
             spoilt += 1;
-            contestants.iter_mut().for_each(|contestant| drop(contestant.costs.pop()));
+            for contestant in &mut contestants {
+                contestant.costs.truncate(rounds);
+            }
         } else {
             rounds += 1;
         }

@@ -59,7 +59,7 @@ const TOLERABLE: f64 = 0.05;
 
 /// How long to look whether the machine is quiet, and how long to wait until it is.
 const LOOK: Duration = Duration::from_millis(300);
-const PATIENCE: Duration = Duration::from_secs(60 * 60);
+const PATIENCE: Duration = Duration::from_hours(1);
 
 /// What goes on besides, while something is measured.
 #[derive(Debug)]

@@ -92,7 +92,8 @@ const PUSH_NOTES: &str = "\
 One Envoy with one worker under steady load, the canary's weight going to and fro between 0 and 100 %. The effect is the
 first answer from the other version after the ECDS file was renamed into place. The longest answer is the median, over
 all pushes, of the longest that any request took in a spell with a push and in one of the same length without. CPU of an
-update is the median of the Envoy process without load, its main thread included, above what it uses when idle.";
+update is the median of the Envoy process without load, its main thread included, above what it uses when idle. Other
+work is the share of the machine that others used meanwhile: figures are too high where it is more than a few percent.";
 
 fn preface(binary: &Path, options: &Options) -> Result<String> {
     Ok(format!(

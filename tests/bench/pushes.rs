@@ -46,10 +46,14 @@ pub(crate) fn measure(runtime: &Runtime, ground: &Ground, pushes: usize, seed: u
         "CPU of an update",
         "requests",
         "failed",
+        "other work",
     ]);
     for size in SIZES {
         let name = format!("pushes-{size}");
         let mut site = Site::start(runtime, ground, &name, size).with_context(|| name.clone())?;
+        let envoys = [site.proxy.pid()];
+        machine::wait_for_quiet(runtime, &envoys)?;
+        let bystander = Bystander::start(&envoys)?;
         let felt = site.push_under_load(runtime, pushes, seed)?;
         let cpu = site.weigh(runtime)?;
         table.add([
@@ -63,6 +67,7 @@ pub(crate) fn measure(runtime: &Runtime, ground: &Ground, pushes: usize, seed: u
             felt.answered.to_string(),
             // The first failure would have ended the run.
             "0".to_owned(),
+            format!("{:.0} %", bystander.share()? * 100.0),
         ]);
     }
     Ok(table)

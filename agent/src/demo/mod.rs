@@ -26,6 +26,7 @@ mod visit;
 mod words;
 
 use std::hash::{BuildHasher, RandomState};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -64,8 +65,10 @@ async fn play(options: &Options) -> Result<ExitCode> {
     let mut play = Play::begin(seed, Screen::new(options.json)).await?;
     let summary = play.play_out().await?;
     if options.json {
-        println!("{}", serde_json::to_string_pretty(&summary)?);
-    } else {
+        writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&summary)?)?;
+    }
+    // A broken promise is explained even to a program.
+    if !options.json || !summary.is_good() {
         play.say(&format!("\n{summary}"))?;
     }
     if options.keep {

@@ -27,6 +27,9 @@ const FRAME: Duration = Duration::from_millis(250);
 /// How long the whole may take on a slow machine.
 const LIMIT: Duration = Duration::from_mins(3);
 
+/// How many requests tell that something has ceased.
+const MANY: usize = 300;
+
 /// How many requests are seen of something that is to go on for a while.
 const A_WHILE: usize = 4_000;
 
@@ -108,10 +111,23 @@ impl Play {
         agent.replace(release).await;
         agent.command(CommandKind::Pause, "operator").await;
         self.until(|play| play.view.status.run == run && is_known_to_proxies(&play.view)).await?;
+        self.until_nobody_is_on_canary().await?;
         self.stage.canary.deploy(build);
         self.story.operator_did(&format!("{run} is deployed and nobody is on it: go on"));
         self.stage.agent.command(CommandKind::Resume, "operator").await;
         Ok(())
+    }
+
+    /// Waits until none of many requests in a row reached the canary. A proxy reports a policy as soon as the first
+    /// of its workers has it, and requests of the time before may still be on their way.
+    async fn until_nobody_is_on_canary(&mut self) -> Result<()> {
+        loop {
+            let since = Window::since(Timestamp::now());
+            self.until(|play| play.tally.sent(since) >= MANY).await?;
+            if self.tally.division(since).served_canary == 0 {
+                return Ok(());
+            }
+        }
     }
 
     /// Why the present run was rolled back, if it was.
@@ -178,7 +194,7 @@ impl Play {
             ],
             requests: self.tally.requests(),
             failed: self.tally.failures().values().sum(),
-            moved_back: self.tally.moved_back(&self.story.rollbacks),
+            moved_back: self.tally.moved_back(&self.story.rollbacks).len(),
         };
         Ok(self.screen.show(&scene)?)
     }

@@ -5,13 +5,14 @@ use std::fmt;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use serin_policy::Weight;
 
 use crate::demo::record::Failure;
 use crate::demo::script;
 use crate::demo::story::Story;
-use crate::demo::tally::{Division, Tally};
+use crate::demo::tally::{Division, Move, Tally};
 use crate::demo::words::{count, share, thousands};
 
 /// What the demo came to.
@@ -62,7 +63,12 @@ struct Details {
     requests: usize,
     moved: usize,
     failures: Vec<(Failure, usize)>,
+    moved_back: Vec<String>,
     turned_away: u64,
+}
+
+fn describe(Move { user, from, to, at }: &Move, began: Timestamp) -> String {
+    format!("user {user} went from {from} to {to} after {:.3} s", at.duration_since(began).as_secs_f64())
 }
 
 fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
@@ -86,23 +92,25 @@ impl Summary {
             Some(Step { weight: chapter.weight, division: tally.division(chapter.window()?) })
         });
         let bad = tally.bad_answers(script::BAD.version).context("the bad version met nobody")?;
+        let moved_back = tally.moved_back(&story.rollbacks);
         let failures: Vec<_> = tally.failures().into_iter().collect();
         Ok(Self {
             seed,
             steps: steps.collect(),
             failed_by_serin: failures.iter().map(|(_, count)| count).sum(),
-            moved_back_users: tally.moved_back(&story.rollbacks),
+            moved_back_users: moved_back.len(),
             rollback: Rollback {
                 bad_for: bad.last.duration_since(bad.first).unsigned_abs(),
                 errors_met: bad.count,
                 users_met: bad.users,
                 reason,
             },
-            took: jiff::Timestamp::now().duration_since(story.began).unsigned_abs(),
+            took: Timestamp::now().duration_since(story.began).unsigned_abs(),
             details: Details {
                 requests: tally.requests(),
                 moved: tally.users_of(good),
                 failures,
+                moved_back: moved_back.iter().map(|one| describe(one, story.began)).collect(),
                 turned_away,
             },
         })
@@ -149,6 +157,9 @@ impl fmt::Display for Summary {
             "Of {}, Serin moved {back} to an older version, the rollback aside.",
             count(users, "user")
         )?;
+        for one in details.moved_back.iter().take(5) {
+            writeln!(f, "    {one}")?;
+        }
         if details.turned_away > 0 {
             let never = count(usize::try_from(details.turned_away).unwrap_or(usize::MAX), "request");
             writeln!(f, "This machine was too slow for the users: {never} never made.")?;
@@ -181,6 +192,7 @@ mod tests {
                 requests: 50_000,
                 moved: 2_000,
                 failures: vec![(Failure::Status(503), 2)],
+                moved_back: Vec::new(),
                 turned_away: 0,
             },
         }

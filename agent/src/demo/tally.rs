@@ -84,6 +84,19 @@ pub(super) struct Performance {
     pub(super) p95: Duration,
 }
 
+/// A user who went from one version to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Move {
+    /// Who.
+    pub(super) user: u32,
+    /// The version before.
+    pub(super) from: Version,
+    /// The version after.
+    pub(super) to: Version,
+    /// When the first answer of the version after was there.
+    pub(super) at: Timestamp,
+}
+
 /// Answers of a version that were errors or slow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct BadAnswers {
@@ -181,18 +194,20 @@ impl Tally {
         self.records.iter().filter(|record| window.holds(record)).count()
     }
 
-    /// How many users went from a version to an earlier one, outside the `rollbacks`.
-    pub(super) fn moved_back(&self, rollbacks: &[Window]) -> usize {
+    /// Users who went from a version to an earlier one outside the `rollbacks`, each with the first time they did.
+    pub(super) fn moved_back(&self, rollbacks: &[Window]) -> Vec<Move> {
         let mut latest: Vec<Option<Version>> = Vec::new();
-        let mut moved = Group::default();
-        for (record, served) in self.served() {
-            let before = slot(&mut latest, record.user).replace(served.version);
-            let fell = before.is_some_and(|before| served.version < before);
-            if fell && !rollbacks.iter().any(|window| window.touches(record)) {
-                moved.add(record.user);
+        let mut moves: Vec<Move> = Vec::new();
+        for (record, Served { version: to, .. }) in self.served() {
+            let before = slot(&mut latest, record.user).replace(to);
+            if let Some(from) = before.filter(|&before| to < before)
+                && !rollbacks.iter().any(|window| window.touches(record))
+                && !moves.iter().any(|earlier| earlier.user == record.user)
+            {
+                moves.push(Move { user: record.user, from, to, at: record.ended() });
             }
         }
-        moved.size()
+        moves
     }
 
     /// How many users were served by `version` at least once.
@@ -313,10 +328,11 @@ mod tests {
             (2, 50, 5, STABLE, 2, false),
             (2, 60, 5, CANARY, 3, false),
         ]);
-        assert_eq!(tally.moved_back(&[]), 1);
-        assert_eq!(tally.moved_back(&[window(10, 11)]), 1);
-        assert_eq!(tally.moved_back(&[window(15, 31)]), 0, "an answer after the rollback may be one");
-        assert_eq!(tally.moved_back(&[window(16, 31)]), 1);
+        let first = Move { user: 1, from: Version(2), to: Version(1), at: at(15) };
+        assert_eq!(tally.moved_back(&[]), [first]);
+        assert_eq!(tally.moved_back(&[window(10, 11)]), [Move { at: at(35), ..first }]);
+        assert_eq!(tally.moved_back(&[window(15, 31)]), [], "an answer after the rollback may be one");
+        assert_eq!(tally.moved_back(&[window(16, 31)]), [first]);
         assert_eq!(tally.users_of(Version(2)), 2);
     }
 
