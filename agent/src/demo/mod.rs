@@ -51,12 +51,15 @@ pub struct Options {
 
 /// Plays the demo. It fails when a promise was broken.
 pub async fn run(options: Options) -> Result<ExitCode> {
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
     // Whatever is left when a signal comes is taken down by being dropped.
     tokio::select! {
         ended = play(&options) => ended,
         _ = interrupt.recv() => Ok(ExitCode::from(130)),
         _ = terminate.recv() => Ok(ExitCode::from(143)),
+        _ = hang_up.recv() => Ok(ExitCode::from(129)),
     }
 }
 
