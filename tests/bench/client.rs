@@ -9,9 +9,6 @@ use anyhow::{Context, Result, ensure};
 
 use crate::requests::Request;
 
-/// How many requests are under way at a time.
-const CONNECTIONS: usize = 4;
-
 /// After this long, an answer will not come any more.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -35,15 +32,15 @@ pub(crate) struct Answer<'c> {
 }
 
 impl Client {
-    /// Connects to the proxy at `address`.
-    pub(crate) fn connect(address: SocketAddr) -> Result<Self> {
+    /// Connects to the proxy at `address`, as often as there are to be requests under way at a time.
+    pub(crate) fn connect(address: SocketAddr, connections: usize) -> Result<Self> {
         let connect = |_| {
             let stream = TcpStream::connect(address)?;
             stream.set_nodelay(true)?;
             stream.set_read_timeout(Some(PATIENCE))?;
             Ok(Connection { stream, received: Vec::new() })
         };
-        (0..CONNECTIONS).map(connect).collect::<Result<_>>().map(Self)
+        (0..connections).map(connect).collect::<Result<_>>().map(Self)
     }
 
     /// Sends `requests`, one on each connection at a time, and shows every answer to `take`.
@@ -53,9 +50,9 @@ impl Client {
         mut take: impl FnMut(&'r Request, &Answer<'_>) -> Result<()>,
     ) -> Result<()> {
         let mut requests = requests.into_iter();
-        let mut under_way = [const { None }; CONNECTIONS];
-        for (connection, slot) in self.0.iter_mut().zip(&mut under_way) {
-            *slot = connection.send(requests.next())?;
+        let mut under_way = Vec::new();
+        for connection in &mut self.0 {
+            under_way.push(connection.send(requests.next())?);
         }
         while under_way.iter().any(Option::is_some) {
             for (connection, slot) in self.0.iter_mut().zip(&mut under_way) {

@@ -34,7 +34,7 @@ struct Options {
     #[arg(long, default_value_t = 60)]
     rounds: usize,
     /// Requests to each variant in a round.
-    #[arg(long, default_value_t = 3_000)]
+    #[arg(long, default_value_t = 1_500)]
     requests: usize,
     /// Pushes of each size of document; none leaves this part out.
     #[arg(long, default_value_t = 200)]
@@ -83,10 +83,10 @@ fn main() -> Result<()> {
 }
 
 const COST_NOTES: &str = "\
-CPU time of the whole Envoy process per request, as a ratio to native weighted clusters in the same round. Each variant
-has an Envoy of its own with one worker; all of them are pinned to one core and measured in turn, in another order each
-round, while load and backends run on another core. Every answer is checked. The second row is the first one once more:
-what it differs from 1 is the error of the method.";
+CPU time of the whole Envoy process per request, as a ratio to the mean of two turns of native weighted clusters, one
+just before and one just after. Each variant has an Envoy of its own with one worker, replaced by a new one several
+times; all of them are pinned to one core and measured in short turns, in another order each round, while load and
+backends run on another core. Every answer is checked. What the first two rows differ from 1 is the error of the method.";
 
 const PUSH_NOTES: &str = "\
 One Envoy with one worker under steady load, the canary's weight going to and fro between 0 and 100 %. The effect is the

@@ -31,6 +31,9 @@ const SIZES: [usize; 3] = [1, 100, 1_000];
 const WEIGHED: usize = 30;
 const WINDOW: Duration = Duration::from_millis(250);
 
+/// Few, so that an answer that takes long does not do so because others wait with it.
+const CONNECTIONS: usize = 4;
+
 /// After this long, a push is lost.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -141,7 +144,7 @@ impl Site {
 
     /// Seconds of CPU that an update takes, above what the proxy does in the same time without one.
     fn weigh(&mut self, runtime: &Runtime) -> Result<Figures> {
-        let mut client = Client::connect(self.proxy.address)?;
+        let mut client = Client::connect(self.proxy.address, CONNECTIONS)?;
         let mut costs = Vec::new();
         for _ in 0..WEIGHED {
             let start = self.cpu_seconds()?;
@@ -218,7 +221,7 @@ struct Shared {
 
 impl Load {
     fn start(proxy: &Proxy, requests: Vec<Request>) -> Result<Self> {
-        let mut client = Client::connect(proxy.address)?;
+        let mut client = Client::connect(proxy.address, CONNECTIONS)?;
         let shared = Arc::new(Shared::default());
         let (tell, changes) = mpsc::channel();
         let seen = Arc::clone(&shared);
