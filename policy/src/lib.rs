@@ -18,6 +18,7 @@ pub mod baggage;
 pub mod cookie;
 pub mod decision;
 pub mod document;
+pub mod evidence;
 pub mod host;
 pub mod identity;
 pub mod matching;
