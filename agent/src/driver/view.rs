@@ -88,7 +88,7 @@ impl Driver {
             view.status = status.clone();
             view.progress = status.progress(&self.release, now);
             view.proxies.clone_from(&observation.proxies);
-            view.counted.add(&observation.counts);
+            view.counted.add(&Counts::of(&observation.counted));
             view.looked_at = Some(now);
             view.trouble = None;
         });

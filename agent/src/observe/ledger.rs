@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serin_policy::Arm;
-use serin_policy::series::{Metric, Tag};
+use serin_policy::series::{Group, Metric, Tag};
 
-use crate::rollout::ArmCounts;
+use crate::rollout::{ArmCounts, Drawn};
 
 use super::scrape::{Sample, SeriesKey};
 
@@ -21,6 +21,15 @@ pub struct Ledger {
     /// When the proxies were first looked at.
     began: Option<Timestamp>,
     proxies: BTreeMap<String, Page>,
+}
+
+/// What is new of one series.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    /// Requests whose version was drawn.
+    Drawn(Arm, Drawn, ArmCounts),
+    /// Requests whose caller has no id and can be given none.
+    Unassignable(u64),
 }
 
 /// One proxy's totals.
@@ -55,18 +64,11 @@ impl Past<'_> {
 }
 
 impl Ledger {
-    /// Books `sample` of the proxy at `address` and returns what is new, randomly assigned traffic of `release`
-    /// only.
+    /// Books `sample` of the proxy at `address` and returns what is new of `release`.
     ///
     /// A proxy that has started again counts from zero. One seen for the first time has its past left out, unless
     /// all of its life lies within ours.
-    pub fn book(
-        &mut self,
-        address: &str,
-        release: &str,
-        sample: &Sample,
-        now: Timestamp,
-    ) -> Vec<(Arm, ArmCounts)> {
+    pub fn book(&mut self, address: &str, release: &str, sample: &Sample, now: Timestamp) -> Vec<News> {
         let past = match self.proxies.get(address) {
             Some(page) if page.uptime_s <= sample.uptime_s => Past::Known(&page.totals),
             Some(_) => Past::Born,
@@ -76,11 +78,11 @@ impl Ledger {
         let mut page = Page { uptime_s: sample.uptime_s, totals: BTreeMap::new() };
         let mut news = Vec::new();
         for (key, &total) in &sample.totals {
-            let Some((arm, field)) = of_interest(key, release) else { continue };
+            let Some(series) = of_interest(key, release) else { continue };
             let spelled = key.to_string();
             let new = past.new_of(&spelled, total);
             if new > 0 {
-                news.push((arm, field.of(new)));
+                news.push(series.of(new));
             }
             page.totals.insert(spelled, total);
         }
@@ -107,6 +109,12 @@ impl std::fmt::Display for SeriesKey {
     }
 }
 
+/// A series that the planner wants to know of.
+enum Series {
+    Drawn(Arm, Drawn, Field),
+    Unassignable,
+}
+
 /// Which of the planner's numbers a series adds to.
 #[derive(Debug, Clone, Copy)]
 enum Field {
@@ -114,31 +122,48 @@ enum Field {
     Errors,
     RequestsAndErrors,
     Slow,
+    Issued,
+}
+
+impl Series {
+    fn of(self, new: u64) -> News {
+        match self {
+            Self::Unassignable => News::Unassignable(new),
+            Self::Drawn(arm, drawn, field) => News::Drawn(arm, drawn, field.of(new)),
+        }
+    }
 }
 
 impl Field {
     fn of(self, new: u64) -> ArmCounts {
-        let (requests, errors, slow) = match self {
-            Self::Requests => (new, 0, 0),
-            Self::Errors => (0, new, 0),
-            Self::RequestsAndErrors => (new, new, 0),
-            Self::Slow => (0, 0, new),
-        };
-        ArmCounts { requests, errors, slow }
+        let none = ArmCounts::default();
+        match self {
+            Self::Requests => ArmCounts { requests: new, ..none },
+            Self::Errors => ArmCounts { errors: new, ..none },
+            Self::RequestsAndErrors => ArmCounts { requests: new, errors: new, ..none },
+            Self::Slow => ArmCounts { slow: new, ..none },
+            Self::Issued => ArmCounts { issued: new, ..none },
+        }
     }
 }
 
-fn of_interest(key: &SeriesKey, release: &str) -> Option<(Arm, Field)> {
-    let tag = Tag::parse(&key.tag).filter(|tag| tag.release == release && tag.group.is_random())?;
+fn of_interest(key: &SeriesKey, release: &str) -> Option<Series> {
+    let tag = Tag::parse(&key.tag).filter(|tag| tag.release == release)?;
     let name = |metric: Metric| metric.prometheus_name();
     let field = match key.metric.as_str() {
         metric if metric == name(Metric::Requests(5)) && key.class == "5xx" => Field::RequestsAndErrors,
         metric if metric == name(Metric::Requests(5)) => Field::Requests,
         metric if metric == name(Metric::GrpcServerErrors) => Field::Errors,
         metric if metric == name(Metric::Slow) => Field::Slow,
+        metric if metric == name(Metric::Issued) => Field::Issued,
         _ => return None,
     };
-    Some((tag.arm, field))
+    match (tag.group, field) {
+        (Group::Cohort(cohort), field) => Some(Series::Drawn(tag.arm, Drawn::Cohort(cohort), field)),
+        (Group::Split(name), field) => Some(Series::Drawn(tag.arm, Drawn::Split(name.to_owned()), field)),
+        (Group::NoIdentity, Field::Requests | Field::RequestsAndErrors) => Some(Series::Unassignable),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -169,7 +194,10 @@ mod tests {
         for (second, (sample, &expected)) in (100..).zip(samples.iter().zip(expected)) {
             let news = ledger.book("a", RELEASE, sample, at(second));
             ledger.looked(at(second));
-            let sum = news.iter().fold((0, 0), |sum, (_, new)| (sum.0 + new.requests, sum.1 + new.errors));
+            let sum = news.iter().fold((0, 0), |sum, news| match news {
+                News::Drawn(_, _, new) => (sum.0 + new.requests, sum.1 + new.errors),
+                News::Unassignable(_) => sum,
+            });
             assert_eq!(sum, expected, "at {second}");
         }
     }
@@ -207,5 +235,18 @@ mod tests {
         let totals = tags.iter().map(|tag| (key(tag), 9)).collect();
         let sample = Sample { uptime_s: 1, totals, ..Sample::default() };
         assert_eq!(ledger.book("a", RELEASE, &sample, at(110)), []);
+    }
+
+    #[test]
+    fn requests_that_could_not_be_assigned_are_told_apart() {
+        let mut ledger = Ledger::default();
+        ledger.looked(at(100));
+        let key = SeriesKey {
+            tag: "shop/shop/stable/no-id".into(),
+            metric: "serin_rq".into(),
+            class: "2xx".into(),
+        };
+        let sample = Sample { uptime_s: 1, totals: [(key, 7)].into(), ..Sample::default() };
+        assert_eq!(ledger.book("a", RELEASE, &sample, at(110)), [News::Unassignable(7)]);
     }
 }

@@ -9,11 +9,41 @@ pub mod scrape;
 
 use futures::future::join_all;
 use jiff::Timestamp;
-use serin_policy::Arm;
 
-use crate::rollout::{ArmCounts, Counts, Proxy, ProxyState};
-use ledger::Ledger;
+use crate::rollout::{Cell, Proxy, ProxyState};
+use ledger::{Ledger, News};
 use scrape::{Sample, Scraper};
+
+/// What one look at all proxies found.
+#[derive(Debug, Default)]
+pub struct Look {
+    /// The proxies, as they say they are.
+    pub proxies: Vec<Proxy>,
+    /// What is new of randomly assigned requests.
+    pub counted: Vec<Cell>,
+    /// New requests whose caller has no id and can be given none.
+    pub unassignable: u64,
+}
+
+impl Look {
+    fn add(&mut self, place: &str, news: News) {
+        let (arm, drawn, counts) = match news {
+            News::Drawn(arm, drawn, counts) => (arm, drawn, counts),
+            News::Unassignable(requests) => {
+                self.unassignable += requests;
+                return;
+            }
+        };
+        let known = self
+            .counted
+            .iter_mut()
+            .find(|cell| (cell.place.as_str(), cell.arm, &cell.drawn) == (place, arm, &drawn));
+        match known {
+            Some(cell) => cell.counts.add(counts),
+            None => self.counted.push(Cell { place: place.to_owned(), drawn, arm, counts }),
+        }
+    }
+}
 
 /// Looks at a set of proxies.
 #[derive(Debug)]
@@ -44,24 +74,23 @@ impl Observer {
         ledger: &mut Ledger,
         complaint: Option<&str>,
         now: Timestamp,
-    ) -> (Vec<Proxy>, Counts) {
+    ) -> Look {
         let samples = join_all(self.scrapers.iter_mut().map(Scraper::scrape)).await;
-        let mut counts = Counts::default();
-        let mut proxies = Vec::new();
+        let mut look = Look::default();
         for (scraper, sample) in self.scrapers.iter().zip(samples) {
             let state = match sample {
                 Err(error) => ProxyState::Silent { error: error.to_string() },
                 Ok(sample) => {
-                    for (arm, new) in ledger.book(scraper.address(), release, &sample, now) {
-                        add(&mut counts, arm, new);
+                    for news in ledger.book(scraper.address(), release, &sample, now) {
+                        look.add(scraper.address(), news);
                     }
                     state(&sample, release, complaint)
                 }
             };
-            proxies.push(Proxy { name: scraper.name(), state });
+            look.proxies.push(Proxy { name: scraper.name(), state });
         }
         ledger.looked(now);
-        (proxies, counts)
+        look
     }
 }
 
@@ -78,14 +107,4 @@ fn state(sample: &Sample, release: &str, complaint: Option<&str>) -> ProxyState 
         None if refused.is_some() => ProxyState::Runs { revision: 0, refused },
         None => ProxyState::Bypassed,
     }
-}
-
-fn add(counts: &mut Counts, arm: Arm, new: ArmCounts) {
-    let sum = match arm {
-        Arm::Stable => &mut counts.stable,
-        Arm::Canary => &mut counts.canary,
-    };
-    sum.requests += new.requests;
-    sum.errors += new.errors;
-    sum.slow += new.slow;
 }

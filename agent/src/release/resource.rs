@@ -13,6 +13,7 @@ use serin_policy::Source;
 use serin_policy::cookie::{SameSite, Secure};
 use serin_policy::matching::Match;
 
+use super::OnNoData;
 use super::problem::ReleaseError;
 
 /// Reads the words; `check` makes sense of them.
@@ -212,14 +213,42 @@ pub(super) struct Pause {
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub(super) struct Analysis {
     pub(super) interval: Scalar,
+    pub(super) baseline: Scalar,
+    pub(super) warm_up: Scalar,
     /// None: both of them. An empty list judges nothing, which must be written to be meant.
     pub(super) metrics: Option<Vec<Metric>>,
     pub(super) min_requests: u64,
+    pub(super) confidence: Confidence,
+    pub(super) dispersion: Scalar,
+    pub(super) on_no_data: OnNoData,
+    pub(super) no_data_after: Scalar,
 }
 
 impl Default for Analysis {
     fn default() -> Self {
-        Self { interval: Scalar::from("1s"), metrics: None, min_requests: 1000 }
+        Self {
+            interval: Scalar::from("1s"),
+            baseline: Scalar::from("30s"),
+            warm_up: Scalar::from("2s"),
+            metrics: None,
+            min_requests: 1000,
+            confidence: Confidence::default(),
+            dispersion: Scalar::from("1"),
+            on_no_data: OnNoData::default(),
+            no_data_after: Scalar::from("10m"),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub(super) struct Confidence {
+    pub(super) false_rollback: Scalar,
+}
+
+impl Default for Confidence {
+    fn default() -> Self {
+        Self { false_rollback: Scalar::from("1%") }
     }
 }
 
@@ -229,7 +258,17 @@ pub(super) struct Metric {
     pub(super) name: String,
     #[serde(default)]
     pub(super) threshold_range: ThresholdRange,
+    #[serde(default)]
+    pub(super) compare: Compare,
     pub(super) objective: Option<Scalar>,
+}
+
+/// How much worse than stable the canary may be.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Compare {
+    pub(super) max_ratio: Option<Scalar>,
+    pub(super) slack: Option<Scalar>,
 }
 
 impl Metric {
@@ -238,6 +277,7 @@ impl Metric {
         let metric = |name: &str| Self {
             name: name.to_owned(),
             threshold_range: ThresholdRange::default(),
+            compare: Compare::default(),
             objective: None,
         };
         ["request-success-rate", "request-duration"].map(metric).into()

@@ -107,9 +107,9 @@ fn a_step_says_what_ends_it() {
 #[test]
 fn an_aspect_without_a_metric_is_not_judged_but_slow_requests_are_still_counted() {
     let release = Release::from_yaml(&with("analysis: {metrics: [{name: request-success-rate}]}")).unwrap();
-    assert_eq!((release.limits.slow, release.limits.objective_ms), (None, 500));
+    assert_eq!((release.analysis.slow, release.analysis.objective_ms), (None, 500));
     let release = Release::from_yaml(&with("analysis: {metrics: []}")).unwrap();
-    assert_eq!((release.limits.errors, release.limits.slow), (None, None));
+    assert_eq!((release.analysis.errors, release.analysis.slow), (None, None));
 }
 
 #[test]
@@ -326,5 +326,5 @@ fn a_key_with_nothing_behind_it_never_takes_the_riskier_way() {
     assert_eq!(release.steps[0].pause, Pause::UntilApproved);
     check_unreadable(&with("overrides: [{header: x-beta, tokenSha256: }]"), &["null", "line 8"]);
     let release = Release::from_yaml(&with("analysis: {metrics: }")).unwrap();
-    assert!(release.limits.errors.is_some() && release.limits.slow.is_some());
+    assert!(release.analysis.errors.is_some() && release.analysis.slow.is_some());
 }

@@ -71,14 +71,13 @@ impl Comparison {
         Self { claim, stakes: Mixture::default() }
     }
 
+    /// No evidence yet, for a claim that may become true at any time, at the price of a factor of 2.
+    pub fn watchful(claim: Claim) -> Self {
+        Self { claim, stakes: Mixture::watchful() }
+    }
+
     /// Takes in one interval. Without requests to both versions it says nothing.
-    pub fn take_in(
-        &mut self,
-        canary: Tally,
-        stable: Tally,
-        allowance: Allowance,
-        dispersion: Dispersion,
-    ) {
+    pub fn take_in(&mut self, canary: Tally, stable: Tally, allowance: Allowance, dispersion: Dispersion) {
         if canary.requests == 0 || stable.requests == 0 {
             return;
         }
@@ -115,7 +114,9 @@ mod tests {
     #[test]
     fn a_single_bet_wins_what_the_formula_says() {
         let (canary, stable) = (Tally { requests: 100, bad: 5 }, Tally { requests: 900, bad: 10 });
-        for (ratio, slack, expected) in [(1.0, 0.0, 7.660_545_579_813_223), (1.5, 0.001, 4.005_886_937_005_709)] {
+        for (ratio, slack, expected) in
+            [(1.0, 0.0, 7.660_545_579_813_223), (1.5, 0.001, 4.005_886_937_005_709)]
+        {
             let e = gain(2.0, canary, stable, Allowance::new(ratio, slack)).exp();
             assert!((e - expected).abs() < 1e-12 * expected, "{e} at {ratio}, {slack}");
         }
