@@ -53,12 +53,14 @@ pub enum Claim {
 /// a  = q/ρ                          b = (1−q)/(1−ρ)
 /// L += (y_c·ln a + y_s·ln b − n_c·δ·(a−1)) / φ
 /// ```
-/// Under the null, p_c ≤ k·p_s + δ in every interval, the expectation of exp(L) never grows: it rises with p_c, so let
-/// p_c = k·p_s + δ; by 1 + x ≤ eˣ the factor is at most
-/// exp(p_s·\[k·n_c·(a−1) + n_s·(b−1)\] + δ·n_c·(a−1) − δ·n_c·(a−1)), and the bracket is
-/// (k·n_c + n_s)·\[ρ·(a−1) + (1−ρ)·(b−1)\] = 0. Stable's own share may change as it likes. For [`Claim::NoWorse`] all
-/// r become 1/r. Where callers of several kinds have each a ratio of their own, the same proof holds with the
-/// mean of their ratios, weighted by their requests to the canary in this interval.
+/// Under the null, `p_c ≤ k·p_s + δ` in every interval, the expectation of exp(L) never grows. It rises with `p_c`, so
+/// let the two sides be equal; by 1 + x ≤ eˣ it is at most
+/// ```text
+/// exp(p_s·[k·n_c·(a−1) + n_s·(b−1)] + δ·n_c·(a−1) − δ·n_c·(a−1))
+/// ```
+/// and the bracket is `(k·n_c + n_s)·[ρ·(a−1) + (1−ρ)·(b−1)] = 0`, whatever stable's own share does. For
+/// [`Claim::NoWorse`] all r become 1/r. Where callers of several kinds have each a ratio of their own, the same proof
+/// holds with the mean of their ratios, weighted by their requests to the canary in this interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     claim: Claim,

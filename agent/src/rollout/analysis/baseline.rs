@@ -58,7 +58,7 @@ impl Baseline {
     /// How many times as bad as those who are still on stable in `era` the `cohort` was, while both were there: the
     /// factor by which the canary's allowance grows, at least 1 in use.
     ///
-    /// ((y_c+1)/(n_c+1)) / ((y_s+1)/(n_s+1)), over the eras in which the cohort was on stable. Few requests make it
+    /// `((y_c+1)/(n_c+1)) / ((y_s+1)/(n_s+1))`, over the eras in which the cohort was on stable. Few requests make it
     /// large: of a cohort nobody knows, nothing can be said.
     pub(super) fn ratio(&self, metric: Metric, cohort: Cohort, era: usize) -> f64 {
         let (cohort, others) = self.tallies(metric, self.index(cohort), era);
