@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn waiting_is_no_news() {
-        let waits = Reason::AwaitsRequests { have: 10, need: 100 };
+        let waits = Reason::AwaitsRequests { need: 100 };
         assert_eq!(story(&[(1, step_begun(1)), (2, waits)]).journal.len(), 1);
     }
 }

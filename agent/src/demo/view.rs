@@ -162,7 +162,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::driver::Decision;
-    use crate::rollout::{Counts, Evidence, Progress, Reason, Stage, Status, StepState};
+    use crate::rollout::{Counts, Evidence, Progress, Reason, Stage, Status, StepState, Verdict};
 
     pub(in crate::demo) fn view(status: Status) -> View {
         let weight = status.weight();
@@ -178,6 +178,7 @@ pub(super) mod tests {
                 duration: Some(Duration::from_secs(6)),
                 have: 312,
                 need: 100,
+                verdict: Verdict::Pass,
                 findings: Vec::new(),
                 cohorts: Vec::new(),
                 assignable: None,
@@ -185,8 +186,10 @@ pub(super) mod tests {
             },
             proxies: Vec::new(),
             counted: Counts::default(),
+            stable_latency: None,
+            canary_latency: None,
             decisions: VecDeque::<Decision>::new(),
-            standing: vec![Reason::AwaitsRequests { have: 90, need: 100 }],
+            standing: vec![Reason::AwaitsRequests { need: 100 }],
             looked_at: None,
             trouble: None,
         }

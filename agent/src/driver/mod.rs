@@ -167,6 +167,9 @@ impl Driver {
         let in_force = in_force(&contents, &name);
         let observation = Observation { in_force, proxies, counted, unassignable, commands };
         let Outcome { status, push, reasons } = plan(&self.release, &self.state.status, &observation, now);
+        if status.run != self.state.status.run {
+            self.observer.clear_latency();
+        }
         self.state.status = status;
         self.store.save(&self.state)?;
         if let Some(push) = &push {

@@ -4,6 +4,7 @@ From what proxies say of themselves to what the planner looks at.
 [`scrape`] reads one proxy's own statistics, [`ledger`] turns its running totals into what is new since the last
 look, and [`Observer`] does so for all of them at once, so that one observation has one time.
 */
+pub mod latency;
 pub mod ledger;
 pub mod scrape;
 
@@ -11,6 +12,7 @@ use futures::future::join_all;
 use jiff::Timestamp;
 
 use crate::rollout::{Cell, Proxy, ProxyState};
+use latency::Latency;
 use ledger::{Ledger, News};
 use scrape::{Sample, Scraper};
 
@@ -49,6 +51,7 @@ impl Look {
 #[derive(Debug)]
 pub struct Observer {
     scrapers: Vec<Scraper>,
+    latency: Latency,
 }
 
 impl Observer {
@@ -63,7 +66,8 @@ impl Observer {
                 "--envoy-admin: {address}: given twice: give it once"
             );
         }
-        Ok(Self { scrapers: addresses.iter().map(|one| Scraper::new(one)).collect::<Result<_, _>>()? })
+        let scrapers = addresses.iter().map(|one| Scraper::new(one)).collect::<Result<_, _>>()?;
+        Ok(Self { scrapers, latency: Latency::default() })
     }
 
     /// Asks every proxy at once and books what is new for `release` in `ledger`. `complaint` is what is wrong with
@@ -81,6 +85,7 @@ impl Observer {
             let state = match sample {
                 Err(error) => ProxyState::Silent { error: error.to_string() },
                 Ok(sample) => {
+                    self.latency.take_in(scraper.address(), release, &sample);
                     for news in ledger.book(scraper.address(), release, &sample, now) {
                         look.add(scraper.address(), news);
                     }
@@ -91,6 +96,16 @@ impl Observer {
         }
         ledger.looked(now);
         look
+    }
+
+    /// How long requests took since [`clear_latency`](Self::clear_latency).
+    pub const fn latency(&self) -> &Latency {
+        &self.latency
+    }
+
+    /// Another run begins.
+    pub fn clear_latency(&mut self) {
+        self.latency.clear();
     }
 }
 

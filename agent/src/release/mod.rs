@@ -12,7 +12,7 @@ the proxies get.
 mod accepted;
 mod analysis;
 mod check;
-mod duration;
+pub mod duration;
 mod percent;
 mod policy;
 mod problem;

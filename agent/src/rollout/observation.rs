@@ -53,6 +53,16 @@ pub struct Proxy {
     pub state: ProxyState,
 }
 
+impl Proxy {
+    /// What kept it from answering, if something did.
+    pub fn silence(&self) -> Option<&str> {
+        match &self.state {
+            ProxyState::Silent { error } => Some(error),
+            ProxyState::Bypassed | ProxyState::Runs { .. } => None,
+        }
+    }
+}
+
 /// What a proxy says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]

@@ -135,8 +135,6 @@ pub enum Reason {
     },
     /// Too few requests to the canary for a verdict.
     AwaitsRequests {
-        /// At least as many were seen: rounded down to a tenth of what it takes, so that it seldom changes.
-        have: u64,
         /// How many it takes.
         need: u64,
     },
@@ -308,8 +306,8 @@ impl fmt::Display for Reason {
                 let duration = friendly(duration);
                 write!(f, "step {step} of {of} at {weight} is observed for {duration}")
             }
-            Self::AwaitsRequests { have, need } => {
-                write!(f, "waits for requests to the canary: at least {have} of {need} were seen")
+            Self::AwaitsRequests { need } => {
+                write!(f, "waits until the canary has had {need} requests in this step")
             }
             Self::Doubtful { metric } => {
                 write!(

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serin_policy::Weight;
 
-use super::analysis::{CohortRatio, Evidence, Failure, Finding};
+use super::analysis::{CohortRatio, Evidence, Failure, Finding, Verdict};
 use super::reason::Reason;
 use crate::release::{Metric, Pause, Release};
 
@@ -180,6 +180,8 @@ pub struct Progress {
     pub have: u64,
     /// Requests that a good verdict takes.
     pub need: u64,
+    /// What the judge makes of the run.
+    pub verdict: Verdict,
     /// How each metric stands.
     pub findings: Vec<Finding>,
     /// Those whom each step moves, compared with the rest while both were on stable: their errors.
@@ -233,6 +235,7 @@ impl Status {
             duration: None,
             have: self.evidence.requests(),
             need: release.analysis.min_requests,
+            verdict: self.evidence.verdict(&release.analysis, now),
             findings: self.evidence.findings(release, self.weight(), now),
             cohorts: self.evidence.baseline().ratios(Metric::RequestSuccessRate),
             assignable: self.evidence.assignable(),

@@ -134,10 +134,7 @@ impl Tick<'_> {
                     OnNoData::Rollback if elapsed >= after => {
                         return Hold::ForGood(Cause::NoData { weight, have, need, after });
                     }
-                    _ => {
-                        let tenth = need.div_ceil(10);
-                        return Hold::By(Reason::AwaitsRequests { have: have / tenth * tenth, need });
-                    }
+                    _ => return Hold::By(Reason::AwaitsRequests { need }),
                 }
             }
             Verdict::NotYet(Wait::Doubt { metric }) => return Hold::By(Reason::Doubtful { metric }),

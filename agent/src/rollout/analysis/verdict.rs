@@ -10,7 +10,8 @@ use crate::release::{Metric, Percent};
 use crate::rollout::observation::ArmCounts;
 
 /// What the judge makes of the evidence.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "kebab-case")]
 pub enum Verdict {
     /// Enough was seen and it is good.
     Pass,
@@ -21,7 +22,8 @@ pub enum Verdict {
 }
 
 /// What a verdict waits for.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "for", rename_all = "kebab-case")]
 pub enum Wait {
     /// Too few requests to the canary in this step.
     Requests {
