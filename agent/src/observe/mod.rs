@@ -2,9 +2,11 @@
 From what proxies say of themselves to what the planner looks at.
 
 [`scrape`] reads one proxy's own statistics, [`ledger`] turns its running totals into what is new since the last
-look, and [`Observer`] does so for all of them at once, so that one observation has one time.
+look, and [`Observer`] does so for all of them at once, so that one observation has one time. [`prometheus`] asks
+a Prometheus instead.
 */
 pub mod ledger;
+pub mod prometheus;
 pub mod scrape;
 
 use futures::future::join_all;
@@ -52,8 +54,8 @@ impl Observer {
             let state = match sample {
                 Err(error) => ProxyState::Silent { error: error.to_string() },
                 Ok(sample) => {
-                    for (arm, new) in ledger.book(scraper.address(), release, &sample, now) {
-                        add(&mut counts, arm, new);
+                    for (tag, new) in ledger.book_proxy(scraper.address(), release, &sample, now) {
+                        add(&mut counts, tag.arm, new);
                     }
                     state(&sample, release, complaint)
                 }
