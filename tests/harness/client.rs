@@ -30,8 +30,7 @@ pub struct Answer {
 impl Client {
     /// A client of the server at `address`.
     pub fn new(address: SocketAddr) -> Self {
-        let client =
-            reqwest::Client::builder().no_proxy().build().expect("a client without TLS can always be built");
+        let client = serin::http::plain().build().expect("a client without TLS can always be built");
         Self { client, base: format!("http://{address}") }
     }
 

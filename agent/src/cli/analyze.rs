@@ -130,11 +130,15 @@ impl Looker {
 
     async fn look(&mut self) -> anyhow::Result<()> {
         let now = Timestamp::now();
-        let Look { proxies, counted, .. } =
-            self.observer.look(self.release.name(), &mut self.ledger, None, now).await;
+        let Look { proxies, counted, readings, outage, .. } =
+            self.observer.look(&self.release, &mut self.ledger, None, now).await;
         if let Some(error) = proxies.iter().find_map(Proxy::silence) {
             anyhow::bail!("--envoy-admin: {error}");
         }
+        if let Some(why) = outage {
+            anyhow::bail!("{why}");
+        }
+        self.evidence.take_in_readings(&readings, &self.release);
         self.counted.add(&Counts::of(&counted));
         let (era, settled) = self.place(&counted);
         self.weight = settled.unwrap_or(self.weight);
@@ -173,6 +177,7 @@ impl Looker {
             stable_latency: latency(Arm::Stable),
             canary_latency: latency(Arm::Canary),
             findings: self.evidence.findings(release, self.weight, now),
+            readings: self.evidence.readings(&release.analysis),
             cohorts: self.evidence.baseline().ratios(Metric::RequestSuccessRate),
             assignable: self.evidence.assignable(),
             draw: self.evidence.draw(),

@@ -99,7 +99,7 @@ const WRONG_USAGE: u8 = 64;
 
 async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Demo(options) => return demo::run(options).await,
+        Command::Demo(options) => return Box::pin(demo::run(options)).await,
         Command::Analyze(args) => return Ok(analyze::analyze(args).await),
         Command::Run(args) => run::run(args).await?,
         Command::Bootstrap(args) => bootstrap::write(&args)?,

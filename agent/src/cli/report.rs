@@ -10,7 +10,10 @@ use serin_policy::evidence::Tally;
 use crate::driver::View;
 use crate::observe::latency::Percentiles;
 use crate::release::Metric;
-use crate::rollout::{ArmCounts, CohortRatio, Counts, Draw, Finding, Grouped, Odds, Share, Verdict, Wait};
+use crate::rollout::{
+    ArmCounts, CohortRatio, Counts, Draw, Finding, Grouped, MetricValue, Odds, ReadingFinding, Share,
+    Verdict, Wait,
+};
 
 /// How a canary stands.
 #[derive(Debug, Serialize)]
@@ -24,6 +27,7 @@ pub(super) struct Report {
     pub(super) stable_latency: Option<Percentiles>,
     pub(super) canary_latency: Option<Percentiles>,
     pub(super) findings: Vec<Finding>,
+    pub(super) readings: Vec<ReadingFinding>,
     pub(super) cohorts: Vec<CohortRatio>,
     pub(super) assignable: Option<f64>,
     pub(super) draw: Draw,
@@ -40,6 +44,7 @@ impl From<&View> for Report {
             stable_latency: view.stable_latency,
             canary_latency: view.canary_latency,
             findings: progress.findings,
+            readings: progress.readings,
             cohorts: progress.cohorts,
             assignable: progress.assignable,
             draw: progress.draw,
@@ -54,6 +59,9 @@ pub(super) fn because(verdict: &Verdict) -> String {
         Verdict::Fail(failure) => format!("unhealthy: {failure}"),
         Verdict::NotYet(Wait::Requests { have, need }) => {
             format!("not enough data yet: {} of {} requests to the canary", Grouped(*have), Grouped(*need))
+        }
+        Verdict::NotYet(Wait::Reading { metric, why }) => {
+            format!("not enough data yet: {metric}: {why}")
         }
         Verdict::NotYet(Wait::Doubt { metric }) => {
             format!("not enough data yet: the evidence leans against the canary by {metric}")
@@ -70,6 +78,9 @@ impl Report {
         let mut parts = vec![self.versions().to_string()];
         if !self.findings.is_empty() {
             parts.push(self.evidence().to_string());
+        }
+        if !self.readings.is_empty() {
+            parts.push(self.own_metrics().to_string());
         }
         let notes = self.notes();
         if !notes.is_empty() {
@@ -108,6 +119,23 @@ impl Report {
             let odds = [finding.over, finding.worse, finding.no_worse, finding.needed];
             let odds = odds.map(|ln_e| Odds(ln_e).to_string());
             table.add_row(std::iter::once(finding.metric.to_string()).chain(odds));
+        }
+        right_from_second(table)
+    }
+
+    fn own_metrics(&self) -> Table {
+        let mut table = table(&["metric", "canary", "stable", "out of range", "evidence against", "needed"]);
+        for reading in &self.readings {
+            let ReadingFinding { name, canary, stable, seen, evidence, needed, dry_run } = reading;
+            let needed = if *dry_run { "only shown".to_owned() } else { Odds(*needed).to_string() };
+            table.add_row([
+                name.clone(),
+                value(canary),
+                stable.as_ref().map_or_else(String::new, value),
+                format!("{} of {}", Grouped(seen.bad), Grouped(seen.requests)),
+                Odds(*evidence).to_string(),
+                needed,
+            ]);
         }
         right_from_second(table)
     }
@@ -173,6 +201,15 @@ fn right_from_second(mut table: Table) -> Table {
 fn bad(metric: Metric, counts: ArmCounts) -> String {
     let tally = metric.tally(counts);
     format!("{} ({})", Share(tally), Grouped(tally.bad))
+}
+
+fn value(value: &MetricValue) -> String {
+    match value {
+        MetricValue::Number(number) => format!("{number}"),
+        MetricValue::NotANumber => "NaN".to_owned(),
+        MetricValue::Empty => "no series".to_owned(),
+        MetricValue::Failed(why) => why.clone(),
+    }
 }
 
 fn milliseconds(ms: f64) -> String {

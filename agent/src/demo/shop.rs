@@ -180,7 +180,7 @@ mod tests {
     }
 
     async fn visit(shop: &Shop) -> (u16, bool, Answer) {
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let client = crate::http::plain().build().unwrap();
         let request = client.get(format!("http://{}/", shop.address())).header(VERSION_HEADER, "canary");
         let response = request.send().await.unwrap();
         let (status, marked) = (response.status().as_u16(), response.headers().contains_key(ERROR_HEADER));

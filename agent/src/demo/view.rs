@@ -180,6 +180,7 @@ pub(super) mod tests {
                 need: 100,
                 verdict: Verdict::Pass,
                 findings: Vec::new(),
+                readings: Vec::new(),
                 cohorts: Vec::new(),
                 assignable: None,
                 draw: Evidence::default().draw(),

@@ -162,10 +162,11 @@ impl Driver {
         let name = self.release.name().to_owned();
         let contents = self.ecds.read()?;
         let complaint = contents.complaint();
-        let Look { proxies, counted, unassignable } =
-            self.observer.look(&name, &mut self.state.ledger, complaint.as_deref(), now).await;
+        let Look { proxies, counted, unassignable, readings, outage } =
+            self.observer.look(&self.release, &mut self.state.ledger, complaint.as_deref(), now).await;
         let in_force = in_force(&contents, &name);
-        let observation = Observation { in_force, proxies, counted, unassignable, commands };
+        let observation =
+            Observation { in_force, proxies, counted, unassignable, readings, outage, commands };
         let Outcome { status, push, reasons } = plan(&self.release, &self.state.status, &observation, now);
         if status.run != self.state.status.run {
             self.observer.clear_latency();

@@ -1,168 +1,249 @@
 /*!
 Running totals → what is new.
 
-Each series of each proxy is differenced by itself: rates and sums over series that come and go would lose the
-first errors of a canary, whose series is born with them.
+Each series of each place is differenced by itself: rates and sums over series that come and go would lose the first
+errors of a canary, whose series is born with them. A *place* is where totals are kept: a proxy, or a pod that
+Prometheus scrapes.
 */
 use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serin_policy::Arm;
 use serin_policy::series::{Group, Metric, Tag};
 
-use crate::rollout::{ArmCounts, Drawn};
+use crate::rollout::ArmCounts;
 
 use super::scrape::{Sample, SeriesKey};
 
 /// The totals as they were at the last look, kept with the agent's state so that a restart loses nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
-    /// When the proxies were first looked at.
+    /// When the places were first looked at.
     began: Option<Timestamp>,
-    proxies: BTreeMap<String, Page>,
+    /// When they were last looked at.
+    #[serde(default)]
+    latest: Option<Timestamp>,
+    #[serde(rename = "proxies")]
+    places: BTreeMap<String, Page>,
 }
 
-/// What is new of one series.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum News {
-    /// Requests whose version was drawn.
-    Drawn(Arm, Drawn, ArmCounts),
-    /// Requests whose caller has no id and can be given none.
-    Unassignable(u64),
-}
-
-/// One proxy's totals.
+/// One place's totals. A series that is missing from a look keeps its total here, so that it counts from there
+/// when it is back.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Page {
-    uptime_s: u64,
+    uptime_s: Option<u64>,
     totals: BTreeMap<String, u64>,
 }
 
-/// What is known of a proxy before this look.
-enum Past<'p> {
+/// What is known of a place before this look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Past {
     /// It was looked at, and has not started again since.
-    Known(&'p BTreeMap<String, u64>),
+    Known,
     /// It began within our time: all it has counted is new.
     Born,
     /// It was there before us: what it has counted may be anybody's.
     Unknown,
 }
 
-impl Past<'_> {
-    fn new_of(&self, series: &str, total: u64) -> u64 {
-        match self {
-            Self::Unknown => 0,
-            Self::Born => total,
-            // Without a restart a total never falls; should one, it began again from zero.
-            Self::Known(totals) => {
-                let before = totals.get(series).copied().unwrap_or_default();
-                total.checked_sub(before).unwrap_or(total)
-            }
+/// One series' running total.
+#[derive(Debug, Clone, Copy)]
+pub struct Total<'t, S> {
+    /// Whose requests it counts.
+    pub tag: Tag<'t>,
+    /// Which of the numbers it adds to.
+    pub adds_to: Number,
+    /// What tells the series from all others of its place, as it is displayed.
+    pub series: S,
+    /// The total.
+    pub value: u64,
+}
+
+/// Which of a version's numbers a series adds to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Number {
+    /// Requests that did not fail, or of which another series says that they failed.
+    Requests,
+    /// Failures among requests that another series counts.
+    Errors,
+    /// Requests that failed.
+    RequestsAndErrors,
+    /// Requests that took longer than the objective.
+    Slow,
+    /// Requests whose caller was given an id just then.
+    Issued,
+    /// All requests whose time was taken: those that are not [`Number::InTime`] were slow.
+    Timed,
+    /// Requests that did not take longer than the objective.
+    InTime,
+}
+
+impl Number {
+    /// What a series of the filter's own adds to, if it matters here.
+    pub fn of_the_filter(metric: &str, class: &str) -> Option<Self> {
+        let is = |known: Metric| metric == known.prometheus_name();
+        match class {
+            "5xx" if is(Metric::Requests(5)) => Some(Self::RequestsAndErrors),
+            _ if is(Metric::Requests(5)) => Some(Self::Requests),
+            _ if is(Metric::GrpcServerErrors) => Some(Self::Errors),
+            _ if is(Metric::Slow) => Some(Self::Slow),
+            _ if is(Metric::Issued) => Some(Self::Issued),
+            _ => None,
         }
+    }
+}
+
+/// The clock was set back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the clock went from {latest} back to {now}: nothing is counted until it is past {latest} again")]
+pub struct ClockWentBack {
+    latest: Timestamp,
+    now: Timestamp,
+}
+
+/// What is new of one tag.
+struct News<'t> {
+    tag: Tag<'t>,
+    counts: ArmCounts,
+    timed: u64,
+    in_time: u64,
+}
+
+impl<'t> News<'t> {
+    fn of(tag: Tag<'t>) -> Self {
+        Self { tag, counts: ArmCounts::default(), timed: 0, in_time: 0 }
+    }
+
+    const fn add(&mut self, adds_to: Number, new: u64) {
+        match adds_to {
+            Number::Requests => self.counts.requests += new,
+            Number::Errors => self.counts.errors += new,
+            Number::RequestsAndErrors => {
+                self.counts.requests += new;
+                self.counts.errors += new;
+            }
+            Number::Slow => self.counts.slow += new,
+            Number::Issued => self.counts.issued += new,
+            Number::Timed => self.timed += new,
+            Number::InTime => self.in_time += new,
+        }
+    }
+
+    fn sum(self) -> Option<(Tag<'t>, ArmCounts)> {
+        let mut counts = self.counts;
+        counts.slow += self.timed.saturating_sub(self.in_time);
+        (counts != ArmCounts::default()).then_some((self.tag, counts))
+    }
+}
+
+impl Page {
+    fn has_started_again(&self, uptime_s: Option<u64>) -> bool {
+        uptime_s.zip(self.uptime_s).is_some_and(|(now, before)| now < before)
+    }
+
+    /// Takes down the total of a series and says how much of it is new.
+    fn take(&mut self, series: &str, total: u64, past: Past) -> u64 {
+        if let Some(before) = self.totals.get_mut(series) {
+            // Without a restart a total never falls. If it did, it began again from zero.
+            let new = total.checked_sub(*before).unwrap_or(total);
+            *before = total;
+            return new;
+        }
+        self.totals.insert(series.to_owned(), total);
+        if past == Past::Unknown { 0 } else { total }
     }
 }
 
 impl Ledger {
-    /// Books `sample` of the proxy at `address` and returns what is new of `release`.
+    /// Books `totals` of `place` and returns what is new. No series may be among them twice.
     ///
-    /// A proxy that has started again counts from zero. One seen for the first time has its past left out, unless
-    /// all of its life lies within ours.
-    pub fn book(&mut self, address: &str, release: &str, sample: &Sample, now: Timestamp) -> Vec<News> {
-        let past = match self.proxies.get(address) {
-            Some(page) if page.uptime_s <= sample.uptime_s => Past::Known(&page.totals),
-            Some(_) => Past::Born,
-            None if self.is_younger_than_us(sample, now) => Past::Born,
+    /// A place that has started again counts from zero. One seen for the first time has its past left out, unless
+    /// all of its life lies within ours; where nobody knows its uptime, its life begins when it is first seen.
+    pub fn book<'t, S: fmt::Display>(
+        &mut self,
+        place: &str,
+        uptime_s: Option<u64>,
+        totals: impl IntoIterator<Item = Total<'t, S>>,
+        now: Timestamp,
+    ) -> Vec<(Tag<'t>, ArmCounts)> {
+        let past = match self.places.get(place) {
+            Some(page) if page.has_started_again(uptime_s) => Past::Born,
+            Some(_) => Past::Known,
+            None if self.is_younger_than_us(uptime_s, now) => Past::Born,
             None => Past::Unknown,
         };
-        let mut page = Page { uptime_s: sample.uptime_s, totals: BTreeMap::new() };
-        let mut news = Vec::new();
-        for (key, &total) in &sample.totals {
-            let Some(series) = of_interest(key, release) else { continue };
-            let spelled = key.to_string();
-            let new = past.new_of(&spelled, total);
-            if new > 0 {
-                news.push(series.of(new));
-            }
-            page.totals.insert(spelled, total);
+        let page = self.places.entry(place.to_owned()).or_default();
+        if past == Past::Born {
+            page.totals.clear();
         }
-        self.proxies.insert(address.to_owned(), page);
-        news
+        page.uptime_s = uptime_s.or(page.uptime_s);
+        let mut news: Vec<News<'t>> = Vec::new();
+        let mut spelled = String::new();
+        for total in totals {
+            spelled.clear();
+            // Writing to a string cannot fail.
+            let _ = write!(spelled, "{}", total.series);
+            let new = page.take(&spelled, total.value, past);
+            let of_tag = match news.iter_mut().position(|known| known.tag == total.tag) {
+                Some(known) => &mut news[known],
+                None => news.push_mut(News::of(total.tag)),
+            };
+            of_tag.add(total.adds_to, new);
+        }
+        news.into_iter().filter_map(News::sum).collect()
     }
 
-    fn is_younger_than_us(&self, sample: &Sample, now: Timestamp) -> bool {
+    /// Books what the proxy at `address` says of `release`: requests whose version was drawn, and those that could
+    /// not be assigned.
+    pub fn book_proxy<'s>(
+        &mut self,
+        address: &str,
+        release: &str,
+        sample: &'s Sample,
+        now: Timestamp,
+    ) -> Vec<(Tag<'s>, ArmCounts)> {
+        let of_interest = sample.totals.iter().filter_map(|(series, &value)| {
+            let tag = Tag::parse(&series.tag).filter(|tag| tag.release == release && matters(tag.group))?;
+            let adds_to = Number::of_the_filter(&series.metric, &series.class)?;
+            Some(Total { tag, adds_to, series, value })
+        });
+        self.book(address, Some(sample.uptime_s), of_interest, now)
+    }
+
+    fn is_younger_than_us(&self, uptime_s: Option<u64>, now: Timestamp) -> bool {
         let watched = self.began.map(|began| now.duration_since(began).as_secs());
         watched
             .and_then(|watched| u64::try_from(watched).ok())
-            .is_some_and(|watched| sample.uptime_s < watched)
+            .is_some_and(|watched| uptime_s.is_none_or(|uptime_s| uptime_s < watched))
     }
 
-    /// All proxies have been looked at, at `now`.
+    /// All places have been looked at, at `now`.
     pub fn looked(&mut self, now: Timestamp) {
         self.began.get_or_insert(now);
+        self.latest = self.latest.max(Some(now));
+    }
+
+    /// Whether totals as they were at `now` can be booked: totals of an earlier time would count twice.
+    ///
+    /// # Errors
+    /// When the last look was later.
+    pub fn accepts(&self, now: Timestamp) -> Result<(), ClockWentBack> {
+        match self.latest {
+            Some(latest) if latest > now => Err(ClockWentBack { latest, now }),
+            _ => Ok(()),
+        }
     }
 }
 
-impl std::fmt::Display for SeriesKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+/// Whether requests of this group are for the planner to know of.
+pub(super) fn matters(group: Group<'_>) -> bool {
+    group.is_random() || group == Group::NoIdentity
+}
+
+impl fmt::Display for SeriesKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{{{}}}/{}", self.metric, self.class, self.tag)
-    }
-}
-
-/// A series that the planner wants to know of.
-enum Series {
-    Drawn(Arm, Drawn, Field),
-    Unassignable,
-}
-
-/// Which of the planner's numbers a series adds to.
-#[derive(Debug, Clone, Copy)]
-enum Field {
-    Requests,
-    Errors,
-    RequestsAndErrors,
-    Slow,
-    Issued,
-}
-
-impl Series {
-    fn of(self, new: u64) -> News {
-        match self {
-            Self::Unassignable => News::Unassignable(new),
-            Self::Drawn(arm, drawn, field) => News::Drawn(arm, drawn, field.of(new)),
-        }
-    }
-}
-
-impl Field {
-    fn of(self, new: u64) -> ArmCounts {
-        let none = ArmCounts::default();
-        match self {
-            Self::Requests => ArmCounts { requests: new, ..none },
-            Self::Errors => ArmCounts { errors: new, ..none },
-            Self::RequestsAndErrors => ArmCounts { requests: new, errors: new, ..none },
-            Self::Slow => ArmCounts { slow: new, ..none },
-            Self::Issued => ArmCounts { issued: new, ..none },
-        }
-    }
-}
-
-fn of_interest(key: &SeriesKey, release: &str) -> Option<Series> {
-    let tag = Tag::parse(&key.tag).filter(|tag| tag.release == release)?;
-    let name = |metric: Metric| metric.prometheus_name();
-    let field = match key.metric.as_str() {
-        metric if metric == name(Metric::Requests(5)) && key.class == "5xx" => Field::RequestsAndErrors,
-        metric if metric == name(Metric::Requests(5)) => Field::Requests,
-        metric if metric == name(Metric::GrpcServerErrors) => Field::Errors,
-        metric if metric == name(Metric::Slow) => Field::Slow,
-        metric if metric == name(Metric::Issued) => Field::Issued,
-        _ => return None,
-    };
-    match (tag.group, field) {
-        (Group::Cohort(cohort), field) => Some(Series::Drawn(tag.arm, Drawn::Cohort(cohort), field)),
-        (Group::Split(name), field) => Some(Series::Drawn(tag.arm, Drawn::Split(name.to_owned()), field)),
-        (Group::NoIdentity, Field::Requests | Field::RequestsAndErrors) => Some(Series::Unassignable),
-        _ => None,
     }
 }
 
@@ -192,12 +273,9 @@ mod tests {
     fn check(samples: &[Sample], expected: &[(u64, u64)]) {
         let mut ledger = Ledger::default();
         for (second, (sample, &expected)) in (100..).zip(samples.iter().zip(expected)) {
-            let news = ledger.book("a", RELEASE, sample, at(second));
+            let news = ledger.book_proxy("a", RELEASE, sample, at(second));
             ledger.looked(at(second));
-            let sum = news.iter().fold((0, 0), |sum, news| match news {
-                News::Drawn(_, _, new) => (sum.0 + new.requests, sum.1 + new.errors),
-                News::Unassignable(_) => sum,
-            });
+            let sum = news.iter().fold((0, 0), |sum, (_, new)| (sum.0 + new.requests, sum.1 + new.errors));
             assert_eq!(sum, expected, "at {second}");
         }
     }
@@ -221,8 +299,8 @@ mod tests {
     fn a_proxy_that_came_up_while_we_watched_counts_from_zero() {
         let mut ledger = Ledger::default();
         ledger.looked(at(100));
-        assert_eq!(ledger.book("new", RELEASE, &sample(3, 5, 0), at(110)).len(), 1);
-        assert_eq!(ledger.book("old", RELEASE, &sample(300, 5, 0), at(110)).len(), 0);
+        assert_eq!(ledger.book_proxy("new", RELEASE, &sample(3, 5, 0), at(110)).len(), 1);
+        assert_eq!(ledger.book_proxy("old", RELEASE, &sample(300, 5, 0), at(110)).len(), 0);
     }
 
     #[test]
@@ -234,19 +312,63 @@ mod tests {
         let key = |tag: &str| SeriesKey { tag: tag.into(), metric: "serin_rq".into(), class: "5xx".into() };
         let totals = tags.iter().map(|tag| (key(tag), 9)).collect();
         let sample = Sample { uptime_s: 1, totals, ..Sample::default() };
-        assert_eq!(ledger.book("a", RELEASE, &sample, at(110)), []);
+        assert_eq!(ledger.book_proxy("a", RELEASE, &sample, at(110)), []);
+    }
+
+    /// What is left in the ledger of a place whose uptime nobody knows, look by look: totals of one series, as far
+    /// as they are there.
+    fn check_series(looks: &[Option<u64>], expected: &[u64]) {
+        let mut ledger = Ledger::default();
+        let tag = Tag::parse("shop/shop/canary/rest").unwrap();
+        ledger.looked(at(99));
+        for (second, (&look, &expected)) in (100..).zip(looks.iter().zip(expected)) {
+            let totals =
+                look.map(|value| Total { tag, adds_to: Number::RequestsAndErrors, series: "5xx", value });
+            let news = ledger.book("pod", None, totals, at(second));
+            ledger.looked(at(second));
+            let sum: u64 = news.iter().map(|(_, new)| new.errors).sum();
+            assert_eq!(sum, expected, "at {second}");
+        }
     }
 
     #[test]
-    fn requests_that_could_not_be_assigned_are_told_apart() {
+    fn a_series_that_was_missing_for_a_look_does_not_count_twice() {
+        check_series(&[Some(5), None, Some(7), None, None, Some(7)], &[5, 0, 2, 0, 0, 0]);
+    }
+
+    #[test]
+    fn a_total_that_fell_counts_from_zero() {
+        check_series(&[Some(5), Some(2), Some(3)], &[5, 2, 1]);
+    }
+
+    #[test]
+    fn a_total_that_fell_while_it_was_missing_counts_from_zero() {
+        check_series(&[Some(5), None, Some(2)], &[5, 0, 2]);
+    }
+
+    #[test]
+    fn requests_that_were_not_in_time_were_slow() {
+        let mut ledger = Ledger::default();
+        let tag = Tag::parse("shop/shop/canary/rest").unwrap();
+        ledger.looked(at(100));
+        let look = |timed, in_time| {
+            [("+Inf", Number::Timed, timed), ("500", Number::InTime, in_time)]
+                .map(|(series, adds_to, value)| Total { tag, adds_to, series, value })
+        };
+        let slow = |news: Vec<(Tag<'_>, ArmCounts)>| news.first().map_or(0, |(_, new)| new.slow);
+        assert_eq!(slow(ledger.book("pod", None, look(10, 7), at(101))), 3);
+        assert_eq!(slow(ledger.book("pod", None, look(15, 11), at(102))), 1);
+        assert_eq!(slow(ledger.book("pod", None, look(16, 12), at(103))), 0);
+    }
+
+    #[test]
+    fn while_the_clock_is_behind_the_last_look_nothing_can_be_booked() {
         let mut ledger = Ledger::default();
         ledger.looked(at(100));
-        let key = SeriesKey {
-            tag: "shop/shop/stable/no-id".into(),
-            metric: "serin_rq".into(),
-            class: "2xx".into(),
-        };
-        let sample = Sample { uptime_s: 1, totals: [(key, 7)].into(), ..Sample::default() };
-        assert_eq!(ledger.book("a", RELEASE, &sample, at(110)), [News::Unassignable(7)]);
+        let error = ledger.accepts(at(40)).unwrap_err().to_string();
+        assert!(error.contains("1970-01-01T00:01:40Z back to 1970-01-01T00:00:40Z"), "{error}");
+        ledger.looked(at(40));
+        assert!(ledger.accepts(at(99)).is_err());
+        assert_eq!(ledger.accepts(at(100)), Ok(()));
     }
 }

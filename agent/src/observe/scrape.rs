@@ -13,6 +13,8 @@ use serin_policy::series::{self, Metric};
 
 use super::latency::{Bucket, Buckets};
 
+use crate::http;
+
 /// A proxy that takes longer than this to say how it is has not said it: in milliseconds, on a loopback address or
 /// in the same cluster, the answer takes two or three.
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -107,7 +109,7 @@ impl Scraper {
         let mut stats = base.join("/stats/prometheus")?;
         stats.set_query(Some("usedonly&filter=serin_|%5Eserver.uptime%24"));
         Ok(Self {
-            client: reqwest::Client::builder().timeout(DEADLINE).no_proxy().build()?,
+            client: http::plain().timeout(DEADLINE).build()?,
             address: address.to_owned(),
             stats,
             info: base.join("/server_info")?,
@@ -201,7 +203,7 @@ fn parse(text: &str) -> Option<Sample> {
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped; totals are whole")]
-fn whole(value: f64) -> u64 {
+pub(super) fn whole(value: f64) -> u64 {
     value.max(0.0) as u64
 }
 

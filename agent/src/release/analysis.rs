@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use serin_policy::evidence::{Allowance, Dispersion};
 
 use super::Percent;
+use crate::observe::prometheus::custom::Template;
+use crate::observe::prometheus::{Access, Istio};
 
 /// What a canary is judged by, and how carefully.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,8 +32,62 @@ pub struct Analysis {
     pub slow: Option<Criterion>,
     /// A request that takes longer is counted as slow, judged or not. Whole milliseconds, from 1.
     pub objective_ms: u32,
+    /// People's own metrics.
+    pub custom: Vec<CustomMetric>,
     /// What to do when a step gets too few requests for a verdict.
     pub no_data: NoData,
+    /// Where requests are counted.
+    pub source: CountSource,
+    /// The Prometheus that is asked for counts, unless the proxies are, and for people's own metrics.
+    pub prometheus: Option<Access>,
+}
+
+/// Where requests are counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CountSource {
+    /// By the proxies, which are asked themselves.
+    Proxies,
+    /// By the proxies, whose counts a Prometheus has.
+    Prometheus,
+    /// By Istio's standard metrics, which a Prometheus has.
+    Istio(Istio),
+}
+
+/// A metric of people's own.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CustomMetric {
+    /// What it is called.
+    pub name: String,
+    /// What is asked.
+    pub query: Template,
+    /// The time between two readings. Readings of overlapping times would be the same evidence twice.
+    pub interval: Duration,
+    /// The canary's smallest and largest good value.
+    pub range: (Option<f64>, Option<f64>),
+    /// How much larger than stable's the canary's value may be, where the two are compared.
+    pub compare: Option<Excess>,
+    /// Whether it is only shown.
+    pub dry_run: bool,
+}
+
+/// How much larger than stable's value the canary's may be: `ratio` × that + `slack`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Excess {
+    /// The factor, from 1.
+    pub ratio: f64,
+    /// What is allowed on top, in the metric's own unit.
+    pub slack: f64,
+}
+
+impl CustomMetric {
+    /// Of how many readings of a good canary one may be out of range, or larger than is allowed: one in ten.
+    pub const TOLERANCE: f64 = 0.1;
+
+    /// Tests that the metric takes part in.
+    fn tests(&self) -> u32 {
+        let tests = u32::from(self.range != (None, None)) + u32::from(self.compare.is_some());
+        if self.dry_run { 0 } else { tests }
+    }
 }
 
 /// Where "bad" begins, for one metric.
@@ -101,7 +157,7 @@ impl Analysis {
     pub fn tests(&self) -> u32 {
         let metrics = [self.errors, self.slow].into_iter().flatten();
         // Each metric has a limit of its own and a comparison.
-        metrics.fold(0, |sum, _| sum + 2)
+        metrics.fold(self.custom.iter().map(CustomMetric::tests).sum(), |sum, _| sum + 2)
     }
 
     /// The evidence, as ln E, at which a test takes the canary back: ln(m/α).

@@ -26,7 +26,7 @@ use serin_policy::cookie::CookieSpec;
 use serin_policy::matching::{OverrideSpec, SegmentSpec};
 use serin_policy::{Source, Weight};
 
-pub use analysis::{Analysis, Criterion, Metric, NoData, OnNoData};
+pub use analysis::{Analysis, CountSource, Criterion, CustomMetric, Excess, Metric, NoData, OnNoData};
 pub use percent::Percent;
 pub use problem::{Problem, ReleaseError};
 pub use resource::Propagation;

@@ -15,6 +15,7 @@ use serin_policy::matching::Match;
 
 use super::OnNoData;
 use super::problem::ReleaseError;
+use crate::observe::prometheus::{Reporter, Settings};
 
 /// Reads the words; `check` makes sense of them.
 pub(super) fn read(yaml: &str) -> Result<Resource, ReleaseError> {
@@ -222,6 +223,29 @@ pub(super) struct Analysis {
     pub(super) dispersion: Scalar,
     pub(super) on_no_data: OnNoData,
     pub(super) no_data_after: Scalar,
+    pub(super) source: AnalysisSource,
+    pub(super) prometheus: Option<Settings>,
+    pub(super) istio: Istio,
+}
+
+/// Where requests are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+pub(super) enum AnalysisSource {
+    #[default]
+    Proxies,
+    Prometheus,
+    Istio,
+}
+
+/// Where Istio's standard metrics have the service.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub(super) struct Istio {
+    pub(super) reporter: Reporter,
+    pub(super) version_label: Option<String>,
+    /// None: the versions' names.
+    pub(super) stable: Option<String>,
+    pub(super) canary: Option<String>,
 }
 
 impl Default for Analysis {
@@ -236,6 +260,9 @@ impl Default for Analysis {
             dispersion: Scalar::from("1"),
             on_no_data: OnNoData::default(),
             no_data_after: Scalar::from("10m"),
+            source: AnalysisSource::default(),
+            prometheus: None,
+            istio: Istio::default(),
         }
     }
 }
@@ -258,9 +285,13 @@ pub(super) struct Metric {
     pub(super) name: String,
     #[serde(default)]
     pub(super) threshold_range: ThresholdRange,
-    #[serde(default)]
-    pub(super) compare: Compare,
+    pub(super) compare: Option<Compare>,
     pub(super) objective: Option<Scalar>,
+    /// What makes it a metric of people's own.
+    pub(super) query: Option<String>,
+    pub(super) interval: Option<Scalar>,
+    #[serde(default)]
+    pub(super) dry_run: bool,
 }
 
 /// How much worse than stable the canary may be.
@@ -277,8 +308,11 @@ impl Metric {
         let metric = |name: &str| Self {
             name: name.to_owned(),
             threshold_range: ThresholdRange::default(),
-            compare: Compare::default(),
+            compare: None,
             objective: None,
+            query: None,
+            interval: None,
+            dry_run: false,
         };
         ["request-success-rate", "request-duration"].map(metric).into()
     }

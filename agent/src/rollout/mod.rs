@@ -33,12 +33,13 @@ use jiff::Timestamp;
 use serin_policy::Weight;
 
 pub use analysis::{
-    CohortRatio, Evidence, Failure, Finding, Grouped, Moment, Odds, Promise, Share, Test, Traffic, Verdict,
-    Wait, seconds_to_catch,
+    CohortRatio, Evidence, Failure, Finding, Grouped, Judged, Moment, Odds, Promise, ReadingFinding, Share,
+    Test, Traffic, Verdict, Wait, seconds_to_catch,
 };
 pub use lagging::{Lag, Lagging};
 pub use observation::{
-    ArmCounts, Cell, Command, CommandKind, Counts, Drawn, InForce, Observation, Proxy, ProxyState,
+    ArmCounts, Cell, Command, CommandKind, Counts, Drawn, InForce, MetricReading, MetricValue, Observation,
+    Proxy, ProxyState,
 };
 pub use reason::{NotNow, Reason};
 pub use status::{Actor, Cause, Change, Draw, Paused, Phase, Progress, Stage, Status, StepState};
@@ -141,6 +142,8 @@ impl Tick<'_> {
         self.status.evidence.take_in(&self.observation.counted, moment, self.release);
         if era == 0 {
             self.status.evidence.take_in_unassignable(self.observation.unassignable);
+        } else {
+            self.status.evidence.take_in_readings(&self.observation.readings, self.release);
         }
         let Verdict::Fail(failure) = self.status.evidence.verdict(&self.release.analysis, self.now) else {
             return false;

@@ -17,6 +17,10 @@ pub struct Observation {
     pub counted: Vec<Cell>,
     /// Requests since then whose caller has no id and can be given none.
     pub unassignable: u64,
+    /// What people's own metrics say, of those that were due.
+    pub readings: Vec<MetricReading>,
+    /// Why nothing could be counted, if nothing could: what was asked, and what came back.
+    pub outage: Option<String>,
     /// What people have asked for since the last observation, in order.
     pub commands: Vec<Command>,
 }
@@ -81,6 +85,31 @@ pub enum ProxyState {
         /// Why it refused the present document, if it did; it then goes on with what it has.
         refused: Option<String>,
     },
+}
+
+/// What one of people's own metrics says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MetricReading {
+    /// The metric's name.
+    pub name: String,
+    /// Of the canary.
+    pub canary: MetricValue,
+    /// Of stable, where the two are compared.
+    pub stable: Option<MetricValue>,
+}
+
+/// What one query came to. That there is nothing, no number, or no answer are three different things.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MetricValue {
+    /// A number; infinite where it was divided by zero.
+    Number(f64),
+    /// NaN, as zero divided by zero gives: there was nothing to measure.
+    NotANumber,
+    /// No series matched the query.
+    Empty,
+    /// The query failed.
+    Failed(String),
 }
 
 /// Requests that came to their version in the same way, at the same place.

@@ -11,10 +11,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serin_policy::Weight;
 
+use super::analysis::Judged;
 use super::lagging::{self, Lagging};
 use super::observation::CommandKind;
 use super::status::{Actor, Cause};
-use crate::release::Metric;
 
 /// Why something was done or is waited for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -138,10 +138,22 @@ pub enum Reason {
         /// How many it takes.
         need: u64,
     },
+    /// Nothing can be counted: nobody else is moved until it can.
+    AwaitsData {
+        /// What was asked, and what came back.
+        why: String,
+    },
+    /// One of people's own metrics says nothing.
+    AwaitsReading {
+        /// Which.
+        metric: String,
+        /// What came back.
+        why: String,
+    },
     /// The evidence leans against the canary without being conclusive.
     Doubtful {
         /// What it leans by.
-        metric: Metric,
+        metric: Judged,
     },
     /// New callers do not get the canary in the share that was asked for.
     SampleRatio {
@@ -233,6 +245,8 @@ impl Reason {
             Self::Baseline { .. } => "baseline",
             Self::Observing { .. } => "observing",
             Self::AwaitsRequests { .. } => "awaits-requests",
+            Self::AwaitsData { .. } => "awaits-data",
+            Self::AwaitsReading { .. } => "awaits-reading",
             Self::Doubtful { .. } => "doubtful",
             Self::SampleRatio { .. } => "sample-ratio",
             Self::AwaitsApproval { .. } => "awaits-approval",
@@ -309,6 +323,8 @@ impl fmt::Display for Reason {
             Self::AwaitsRequests { need } => {
                 write!(f, "waits until the canary has had {need} requests in this step")
             }
+            Self::AwaitsData { why } => write!(f, "nothing can be counted, so nobody else is moved: {why}"),
+            Self::AwaitsReading { metric, why } => write!(f, "waits for a reading of {metric}: {why}"),
             Self::Doubtful { metric } => {
                 write!(
                     f,

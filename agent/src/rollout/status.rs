@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serin_policy::Weight;
 
-use super::analysis::{CohortRatio, Evidence, Failure, Finding, Verdict};
+use super::analysis::{CohortRatio, Evidence, Failure, Finding, ReadingFinding, Verdict};
 use super::reason::Reason;
 use crate::release::{Metric, Pause, Release};
 
@@ -184,6 +184,8 @@ pub struct Progress {
     pub verdict: Verdict,
     /// How each metric stands.
     pub findings: Vec<Finding>,
+    /// How people's own metrics stand.
+    pub readings: Vec<ReadingFinding>,
     /// Those whom each step moves, compared with the rest while both were on stable: their errors.
     pub cohorts: Vec<CohortRatio>,
     /// The share of requests at weight 0 whose caller has an id or can be given one; none before there were any.
@@ -237,6 +239,7 @@ impl Status {
             need: release.analysis.min_requests,
             verdict: self.evidence.verdict(&release.analysis, now),
             findings: self.evidence.findings(release, self.weight(), now),
+            readings: self.evidence.readings(&release.analysis),
             cohorts: self.evidence.baseline().ratios(Metric::RequestSuccessRate),
             assignable: self.evidence.assignable(),
             draw: self.evidence.draw(),

@@ -17,6 +17,13 @@ impl Tick<'_> {
             // Something is being written in this tick; what proxies report is about the past.
             return;
         }
+        if let (Some(why), Phase::Starting { .. } | Phase::Progressing(_)) =
+            (&self.observation.outage, &self.status.phase)
+        {
+            self.reasons.push(Reason::AwaitsData { why: why.clone() });
+            self.proxies_allow();
+            return;
+        }
         match self.status.phase.clone() {
             Phase::Starting { paused: Some(paused), .. }
             | Phase::Progressing(StepState { paused: Some(paused), .. }) => {
@@ -136,6 +143,9 @@ impl Tick<'_> {
                     }
                     _ => return Hold::By(Reason::AwaitsRequests { need }),
                 }
+            }
+            Verdict::NotYet(Wait::Reading { metric, why }) => {
+                return Hold::By(Reason::AwaitsReading { metric, why });
             }
             Verdict::NotYet(Wait::Doubt { metric }) => return Hold::By(Reason::Doubtful { metric }),
             Verdict::NotYet(Wait::SampleRatio) => return Hold::By(Reason::SampleRatio { weight }),

@@ -7,8 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 use serin_policy::{Arm, Cohort};
 
 use super::{
-    ArmCounts, Cell, Command, Counts, Drawn, InForce, Observation, Outcome, Proxy, ProxyState, Reason,
-    Status, plan,
+    ArmCounts, Cell, Command, Counts, Drawn, InForce, MetricReading, Observation, Outcome, Proxy, ProxyState,
+    Reason, Status, plan,
 };
 use crate::release::Release;
 
@@ -18,6 +18,10 @@ pub(super) struct World {
     pub(super) file: InForce,
     pub(super) proxies: BTreeMap<String, Model>,
     pub(super) now: Timestamp,
+    /// Why nothing can be counted.
+    pub(super) outage: Option<String>,
+    /// What people's own metrics say.
+    pub(super) readings: Vec<MetricReading>,
     /// The status before the last tick.
     before: Status,
 }
@@ -58,6 +62,8 @@ impl World {
             file: InForce::Nothing,
             proxies: BTreeMap::new(),
             now: Timestamp::UNIX_EPOCH,
+            outage: None,
+            readings: Vec::new(),
             before: Status::default(),
         }
     }
@@ -98,6 +104,8 @@ impl World {
             proxies: proxies.collect(),
             counted,
             unassignable: 0,
+            readings: self.readings.clone(),
+            outage: self.outage.clone(),
             commands,
         }
     }

@@ -14,6 +14,7 @@ use tokio::net::UnixListener;
 
 use super::{Shown, pages};
 use crate::driver::{Commands, View};
+use crate::http;
 use crate::rollout::CommandKind;
 
 /// Name of the socket in the agent's folder.
@@ -83,8 +84,7 @@ impl Client {
     /// When the folder's path is too long for a socket.
     pub fn new(state_dir: &Path) -> anyhow::Result<Self> {
         let socket = socket(state_dir)?;
-        let client =
-            reqwest::Client::builder().unix_socket(socket.clone()).timeout(Duration::from_secs(5)).build()?;
+        let client = http::plain().unix_socket(socket.clone()).timeout(Duration::from_secs(5)).build()?;
         Ok(Self { client, socket })
     }
 

@@ -16,6 +16,7 @@ use tokio::process::Command;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::demo::child::{self, Child};
+use crate::http;
 
 /// How long Envoy may take until it serves; compiling the filter on a busy machine is most of it.
 const START: Duration = Duration::from_mins(1);
@@ -122,7 +123,7 @@ type Addresses = (SocketAddr, BTreeMap<String, SocketAddr>);
 
 /// Waits until Envoy is live and its listeners are there.
 async fn ready(dir: &Path) -> Result<Addresses> {
-    let client = reqwest::Client::builder().no_proxy().build()?;
+    let client = http::plain().build()?;
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

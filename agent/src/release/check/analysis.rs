@@ -1,18 +1,22 @@
 /*!
 The part of a Release that says what the canary is judged by.
 */
+mod custom;
+
 use std::time::Duration;
 
 use serin_policy::evidence::{Allowance, Dispersion};
 
 use super::{percent, quoted, span};
+use crate::observe::prometheus::{Access, AccessError, DEFAULT_VERSION_LABEL, Istio, Settings};
 use crate::release::problem::Problems;
-use crate::release::resource::{self, Scalar};
-use crate::release::{Analysis, Criterion, NoData, Percent};
+use crate::release::resource::{self, AnalysisSource, Scalar};
+use crate::release::{Analysis, CountSource, Criterion, NoData, Percent};
 
 const PATH: &str = "spec.analysis";
 
-pub(super) fn check(resource: resource::Analysis, problems: &mut Problems) -> Analysis {
+pub(super) fn check(resource: resource::Analysis, whose: &Whose<'_>, problems: &mut Problems) -> Analysis {
+    let has_prometheus = resource.prometheus.is_some();
     if resource.min_requests == 0 {
         problems.add(format!("{PATH}.minRequests"), 0, "give at least 1: no evidence is no good evidence");
     }
@@ -27,6 +31,9 @@ pub(super) fn check(resource: resource::Analysis, problems: &mut Problems) -> An
         errors: None,
         slow: None,
         objective_ms: 500,
+        custom: Vec::new(),
+        source: CountSource::Proxies,
+        prometheus: None,
         no_data: NoData {
             then: resource.on_no_data,
             after: up_to_a_day("noDataAfter", &resource.no_data_after, problems),
@@ -38,13 +45,13 @@ pub(super) fn check(resource: resource::Analysis, problems: &mut Problems) -> An
         if metrics.iter().take(i).any(|earlier| earlier.name == metric.name) {
             problems.add(format!("{path}.name"), quoted(Some(&metric.name)), "list every metric once");
         }
-        match metric.name.as_str() {
-            "request-success-rate" => {
+        match (metric.name.as_str(), &metric.query) {
+            ("request-success-rate", None) => {
                 let limit = largest_error_share(&path, metric, problems);
                 let compare = compare(&path, metric, "0.1%", problems);
                 analysis.errors = Some(Criterion { limit, compare });
             }
-            "request-duration" => {
+            ("request-duration", None) => {
                 let limit = largest_slow_share(&path, metric, problems);
                 let compare = compare(&path, metric, "1%", problems);
                 analysis.slow = Some(Criterion { limit, compare });
@@ -52,13 +59,54 @@ pub(super) fn check(resource: resource::Analysis, problems: &mut Problems) -> An
                     analysis.objective_ms = milliseconds(&format!("{path}.objective"), objective, problems);
                 }
             }
-            other => {
-                let mend = "write request-success-rate or request-duration";
+            (_, Some(query)) => analysis.custom.push(custom::check(&path, metric, query, problems)),
+            (other, None) => {
+                let mend = "write request-success-rate or request-duration, or give the metric a query";
                 problems.add(format!("{path}.name"), quoted(Some(other)), mend);
             }
         }
     }
+    analysis.prometheus = resource.prometheus.and_then(|settings| access(settings, problems));
+    analysis.source = match resource.source {
+        AnalysisSource::Proxies => CountSource::Proxies,
+        AnalysisSource::Prometheus => CountSource::Prometheus,
+        AnalysisSource::Istio => CountSource::Istio(istio(resource.istio, whose, analysis.objective_ms)),
+    };
+    let needs_prometheus = analysis.source != CountSource::Proxies || !analysis.custom.is_empty();
+    if needs_prometheus && !has_prometheus {
+        let mend = "write where it is, such as {address: \"http://prometheus:9090\"}: the source or a metric needs it";
+        problems.add(format!("{PATH}.prometheus"), "missing", mend);
+    }
     analysis
+}
+
+fn access(settings: Settings, problems: &mut Problems) -> Option<Access> {
+    Access::try_from(settings)
+        .map_err(|AccessError { field, value, mend }| {
+            problems.add(format!("{PATH}.prometheus.{field}"), value, mend);
+        })
+        .ok()
+}
+
+/// Whose requests are looked for among Istio's.
+pub(super) struct Whose<'w> {
+    pub(super) namespace: &'w str,
+    pub(super) service: &'w str,
+    pub(super) stable: &'w str,
+    pub(super) canary: &'w str,
+}
+
+fn istio(resource: resource::Istio, whose: &Whose<'_>, objective_ms: u32) -> Istio {
+    let resource::Istio { reporter, version_label, stable, canary } = resource;
+    Istio {
+        reporter,
+        namespace: whose.namespace.to_owned(),
+        service: whose.service.to_owned(),
+        version_label: version_label.unwrap_or_else(|| DEFAULT_VERSION_LABEL.to_owned()),
+        stable: stable.unwrap_or_else(|| whose.stable.to_owned()),
+        canary: canary.unwrap_or_else(|| whose.canary.to_owned()),
+        objective_ms,
+    }
 }
 
 fn up_to_a_day(field: &str, found: &Scalar, problems: &mut Problems) -> Duration {
@@ -86,20 +134,25 @@ fn dispersion(found: &Scalar, problems: &mut Problems) -> Dispersion {
     }
 }
 
+/// How much worse than stable the canary may be; `slack` is the default of that.
 fn compare(path: &str, metric: &resource::Metric, slack: &str, problems: &mut Problems) -> Allowance {
-    let path = format!("{path}.compare");
-    let ratio = metric.compare.max_ratio.as_ref().map_or("1.5", |ratio| &ratio.0);
-    let ratio = match ratio.parse() {
+    let slack_given = metric.compare.as_ref().and_then(|compare| compare.slack.as_ref());
+    let slack = slack_given.map_or(slack, |slack| &slack.0);
+    let slack = percent(&format!("{path}.compare.slack"), &Scalar::from(slack), problems);
+    Allowance::new(max_ratio(path, metric, problems), slack.share())
+}
+
+fn max_ratio(path: &str, metric: &resource::Metric, problems: &mut Problems) -> f64 {
+    let ratio = metric.compare.as_ref().and_then(|compare| compare.max_ratio.as_ref());
+    let ratio = ratio.map_or("1.5", |ratio| &ratio.0);
+    match ratio.parse() {
         Ok(number) if (1.0..=1000.0).contains(&number) => number,
         _ => {
-            let mend = "give 1 to 1000: how many times stable's share of bad requests the canary's may be";
-            problems.add(format!("{path}.maxRatio"), quoted(Some(ratio)), mend);
+            let mend = "give 1 to 1000: how many times stable's value the canary's may be";
+            problems.add(format!("{path}.compare.maxRatio"), quoted(Some(ratio)), mend);
             1.0
         }
-    };
-    let slack = metric.compare.slack.as_ref().map_or(slack, |slack| &slack.0);
-    let slack = percent(&format!("{path}.slack"), &Scalar::from(slack), problems);
-    Allowance::new(ratio, slack.share())
+    }
 }
 
 fn largest_error_share(path: &str, metric: &resource::Metric, problems: &mut Problems) -> Percent {

@@ -43,10 +43,19 @@ fn release(resource: Resource, problems: &mut Problems) -> Release {
         let mend = "give at least one place to look for a user's id, or leave it out for [{cookie: serin}]";
         problems.add("spec.sessionAffinity.sources", "[]", mend);
     }
+    let stable_version = spec.stable.version.unwrap_or_else(|| "stable".to_owned());
+    let whose = analysis::Whose {
+        namespace: &namespace,
+        service: &service.name,
+        stable: &stable_version,
+        canary: &run,
+    };
+    let steps = steps(spec.strategy.canary.steps, problems);
+    let analysis = analysis::check(spec.analysis, &whose, problems);
     Release {
         name: format!("{namespace}/{name}"),
         run,
-        stable_version: spec.stable.version.unwrap_or_else(|| "stable".to_owned()),
+        stable_version,
         cookie: cookie(spec.session_affinity.cookie, &sources, problems),
         service,
         hosts,
@@ -60,8 +69,8 @@ fn release(resource: Resource, problems: &mut Problems) -> Release {
             .collect(),
         segments: segments(spec.segments, problems),
         response_header: spec.response_header,
-        steps: steps(spec.strategy.canary.steps, problems),
-        analysis: analysis::check(spec.analysis, problems),
+        steps,
+        analysis,
     }
 }
 

@@ -2,6 +2,7 @@
 Everything a run has shown so far, and the verdict on it.
 */
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,10 +11,11 @@ use serin_policy::evidence::{Allowance, Ceiling, Claim, Comparison, Split, Sprea
 use serin_policy::{Arm, Weight};
 
 use super::baseline::Baseline;
+use super::custom::Readings;
 use super::forecast::{Traffic, seconds_to_catch};
-use super::verdict::{Failure, Promise, Test, Verdict, Wait};
-use crate::release::{Analysis, Criterion, Metric, Release};
-use crate::rollout::observation::{ArmCounts, Cell, Counts, Drawn};
+use super::verdict::{Failure, Judged, Promise, Test, Verdict, Wait};
+use crate::release::{Analysis, Criterion, CustomMetric, Metric, Release};
+use crate::rollout::observation::{ArmCounts, Cell, Counts, Drawn, MetricReading, MetricValue};
 use crate::rollout::status::Draw;
 
 /// What a run has shown so far. It is kept from step to step; another run begins with none.
@@ -28,6 +30,8 @@ pub struct Evidence {
     errors: Tests,
     slow: Tests,
     split: Split,
+    /// People's own metrics, by name.
+    custom: BTreeMap<String, Readings>,
     /// Requests at weight 0 whose caller could not be assigned.
     unassignable: u64,
     /// What this step has shown since every proxy reports it.
@@ -113,6 +117,26 @@ pub struct Finding {
     pub catches_threefold_after: Option<Duration>,
 }
 
+/// How one of people's own metrics stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReadingFinding {
+    /// Its name.
+    pub name: String,
+    /// The latest reading of the canary.
+    pub canary: MetricValue,
+    /// The latest reading of stable, where the two are compared.
+    pub stable: Option<MetricValue>,
+    /// Readings that were numbers, and those of them that were out of range.
+    pub seen: Tally,
+    /// Evidence (ln E) against the canary.
+    pub evidence: f64,
+    /// The evidence at which the canary is taken back.
+    pub needed: f64,
+    /// Whether it is only shown.
+    pub dry_run: bool,
+}
+
 /// Traffic that may be compared with one another, in one interval.
 #[derive(Debug, Default)]
 struct Stratum {
@@ -159,6 +183,15 @@ impl Evidence {
         }
         for metric in Metric::ALL {
             self.test(metric, &cells, &sum, moment, &release.analysis);
+        }
+    }
+
+    /// Takes in what people's own metrics say while the canary has users.
+    pub fn take_in_readings(&mut self, readings: &[MetricReading], release: &Release) {
+        for reading in readings {
+            if let Some(metric) = release.analysis.custom.iter().find(|metric| metric.name == reading.name) {
+                self.custom.entry(reading.name.clone()).or_default().take_in(metric, reading);
+            }
         }
     }
 
@@ -210,6 +243,14 @@ impl Evidence {
         let failures = judged().filter_map(|(metric, criterion)| {
             self.tests(metric).failure(metric, criterion, analysis, &self.step, now)
         });
+        let failures = failures.chain(self.custom(analysis).filter_map(|(metric, readings)| {
+            let (evidence, test) = readings.strongest();
+            let (canary, needed) = (readings.seen, analysis.needed());
+            let metric = Judged::Readings(metric.name.clone());
+            let stable = Tally::default();
+            let failure = Failure { metric, test, canary, stable, evidence, needed, after_s: 0.0 };
+            (evidence >= needed).then_some(failure)
+        }));
         // Of several failures the one with the most evidence is told.
         if let Some(failure) = failures.max_by(|one, other| one.evidence.total_cmp(&other.evidence)) {
             return Verdict::Fail(failure);
@@ -219,12 +260,47 @@ impl Evidence {
             return Verdict::NotYet(Wait::Requests { have, need });
         }
         if let Some((metric, _)) = judged().find(|(metric, _)| self.tests(*metric).lean_against()) {
-            return Verdict::NotYet(Wait::Doubt { metric });
+            return Verdict::NotYet(Wait::Doubt { metric: Judged::Requests(metric) });
+        }
+        for (metric, readings) in self.custom(analysis) {
+            if let Some(why) = readings.gap() {
+                return Verdict::NotYet(Wait::Reading { metric: metric.name.clone(), why });
+            }
+            if readings.lean_against() {
+                return Verdict::NotYet(Wait::Doubt { metric: Judged::Readings(metric.name.clone()) });
+            }
         }
         if self.split.ln_e() >= analysis.needed_alone() {
             return Verdict::NotYet(Wait::SampleRatio);
         }
         Verdict::Pass
+    }
+
+    /// People's own metrics that are judged, with what they have shown.
+    fn custom<'e>(
+        &'e self,
+        analysis: &'e Analysis,
+    ) -> impl Iterator<Item = (&'e CustomMetric, &'e Readings)> {
+        static NONE: LazyLock<Readings> = LazyLock::new(Readings::default);
+        let judged = analysis.custom.iter().filter(|metric| !metric.dry_run);
+        judged.map(|metric| (metric, self.custom.get(&metric.name).unwrap_or(&NONE)))
+    }
+
+    /// What people's own metrics have shown: the latest readings, and the evidence (ln E) against the canary.
+    pub fn readings(&self, analysis: &Analysis) -> Vec<ReadingFinding> {
+        let finding = |metric: &CustomMetric| {
+            let readings = self.custom.get(&metric.name)?;
+            Some(ReadingFinding {
+                name: metric.name.clone(),
+                canary: readings.canary.clone(),
+                stable: readings.stable.clone(),
+                seen: readings.seen,
+                evidence: readings.strongest().0,
+                needed: analysis.needed(),
+                dry_run: metric.dry_run,
+            })
+        };
+        analysis.custom.iter().filter_map(finding).collect()
     }
 
     /// Requests to the canary that the present step's verdict goes by.
@@ -334,6 +410,7 @@ impl Tests {
         } else {
             (self.canary, self.stable)
         };
+        let metric = Judged::Requests(metric);
         (evidence >= needed).then_some(Failure { metric, test, canary, stable, evidence, needed, after_s })
     }
 

@@ -11,11 +11,12 @@ while both are still on stable, for users differ and the hash draws users, not r
 stable's own past. `forecast` says how long a fault would take to be caught.
 */
 mod baseline;
+mod custom;
 mod evidence;
 mod forecast;
 mod verdict;
 
 pub use baseline::CohortRatio;
-pub use evidence::{Evidence, Finding, Moment};
+pub use evidence::{Evidence, Finding, Moment, ReadingFinding};
 pub use forecast::{Traffic, seconds_to_catch};
-pub use verdict::{Failure, Grouped, Odds, Promise, Share, Test, Verdict, Wait};
+pub use verdict::{Failure, Grouped, Judged, Odds, Promise, Share, Test, Verdict, Wait};

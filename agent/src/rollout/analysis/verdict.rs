@@ -35,7 +35,14 @@ pub enum Wait {
     /// The evidence leans against the canary without being conclusive.
     Doubt {
         /// What it leans by.
-        metric: Metric,
+        metric: Judged,
+    },
+    /// One of people's own metrics says nothing.
+    Reading {
+        /// Which.
+        metric: String,
+        /// Why.
+        why: String,
     },
     /// New callers do not get the canary in the share that was asked for: some path loses or repeats them.
     SampleRatio,
@@ -46,7 +53,7 @@ pub enum Wait {
 #[serde(rename_all = "camelCase")]
 pub struct Failure {
     /// What was judged.
-    pub metric: Metric,
+    pub metric: Judged,
     /// The test.
     pub test: Test,
     /// The canary's requests in this step.
@@ -70,6 +77,10 @@ pub enum Test {
         /// The largest share that may be bad.
         allowed: Percent,
     },
+    /// Readings of people's own metric, against its range.
+    Range,
+    /// Readings of people's own metric, against stable's.
+    Excess,
     /// Against stable.
     Comparison {
         /// How much worse the canary may be, what its users had before included.
@@ -77,6 +88,25 @@ pub enum Test {
         /// What the outcome is worth.
         promise: Promise,
     },
+}
+
+/// What is judged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Judged {
+    /// Requests.
+    Requests(Metric),
+    /// Readings of people's own metric of this name.
+    Readings(String),
+}
+
+impl fmt::Display for Judged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Requests(metric) => metric.fmt(f),
+            Self::Readings(name) => f.write_str(name),
+        }
+    }
 }
 
 /// What a comparison is worth.
@@ -114,15 +144,16 @@ impl fmt::Display for Failure {
     /// One plain sentence with the numbers it rests on.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { metric, test, canary, stable, evidence, needed, after_s } = self;
-        let verb = metric.verb();
-        write!(
-            f,
-            "canary {verb} {} ({} of {})",
-            Share(*canary),
-            Grouped(canary.bad),
-            Grouped(canary.requests)
-        )?;
+        let (bad, of) = (Grouped(canary.bad), Grouped(canary.requests));
+        match metric {
+            Judged::Requests(metric) => {
+                write!(f, "canary {} {} ({bad} of {of})", metric.verb(), Share(*canary))?;
+            }
+            Judged::Readings(name) => write!(f, "{name} is out of range in {bad} of {of} readings")?,
+        }
         match test {
+            Test::Range => {}
+            Test::Excess => f.write_str(" and larger than stable's by more than is allowed")?,
             Test::Limit { allowed } => write!(f, ", allowed {allowed}")?,
             Test::Comparison { promise: Promise::AgainstPast, .. } => {
                 write!(f, ", stable {} until lately", Share(*stable))?;
@@ -208,7 +239,7 @@ mod tests {
     #[test]
     fn a_failure_is_one_plain_sentence() {
         let failure = Failure {
-            metric: Metric::RequestSuccessRate,
+            metric: Judged::Requests(Metric::RequestSuccessRate),
             test: Test::Comparison { allowance: Allowance::new(1.5, 0.001), promise: Promise::Guaranteed },
             canary: Tally { requests: 1_190, bad: 57 },
             stable: Tally { requests: 10_700, bad: 32 },
@@ -222,7 +253,10 @@ mod tests {
         let test = Test::Limit { allowed: Percent::parse("1").unwrap() };
         let sentence = "canary is too slow in 4.8% (57 of 1,190), allowed 1%; evidence 1:4,000, needed 1:100; \
                         8.0 s after the first sign";
-        assert_eq!(Failure { metric: Metric::RequestDuration, test, ..failure }.to_string(), sentence);
+        assert_eq!(
+            Failure { metric: Judged::Requests(Metric::RequestDuration), test, ..failure }.to_string(),
+            sentence
+        );
     }
 
     #[test]

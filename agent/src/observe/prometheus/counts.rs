@@ -1,0 +1,345 @@
+/*!
+The counters of all releases of one tick, in one query and so at one timestamp.
+
+Raw counters are fetched, never `rate()` or `increase()`: those extrapolate, and miss what a series was born with.
+They are booked in each release's [`Ledger`], place by place. A place is a pod, or an `instance` where Prometheus
+knows no pods. How long a place has been up is asked along, so that one which Prometheus only now begins to scrape
+does not bring its past with it.
+*/
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+
+use jiff::Timestamp;
+use serin_policy::Arm;
+use serin_policy::series::{Metric, REVISION, Tag};
+
+use super::answer::{self, Parsed};
+use super::client::{Client, MOST_SERIES};
+use super::error::QueryError;
+use super::istio::{self, DURATION, Istio, REQUESTS, Reporter};
+use super::{promql, sorting};
+use crate::observe::ledger::{ClockWentBack, Ledger, Number, Total};
+use crate::rollout::ArmCounts;
+
+/// How many series are taken when there are many releases, for each of them.
+const SERIES_A_RELEASE: usize = 200;
+
+/// Up to so many releases are named in the query. More make a pattern that is slower to match than what it saves.
+const MOST_NAMED: usize = 50;
+
+/// What an Envoy says of its uptime, in seconds.
+pub(super) const UPTIME: &str = "envoy_server_uptime";
+
+/// A release that is looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    /// `namespace/name`.
+    pub release: String,
+    /// Which counters are its own.
+    pub counters: Counters,
+}
+
+/// Which counters are a release's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Counters {
+    /// Those of the filter.
+    Filter,
+    /// Istio's standard metrics.
+    Istio(Istio),
+}
+
+/// What was seen of one release.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Look {
+    release: String,
+    places: BTreeMap<String, Place>,
+    complaint: Option<Complaint>,
+}
+
+/// What was seen at one place.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Place {
+    uptime_s: Option<u64>,
+    totals: BTreeMap<String, Seen>,
+}
+
+/// A series' total and what is to be made of it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Seen {
+    pub(super) of: Of,
+    pub(super) adds_to: Number,
+    pub(super) value: u64,
+}
+
+/// Whose requests a series counts.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Of {
+    /// The filter's label `tag`.
+    Tag(String),
+    /// Istio's version.
+    Arm(Arm),
+}
+
+/// What is new at one place, of requests that came to their version in the same way.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Count<'l> {
+    /// The pod or the instance.
+    pub place: &'l str,
+    /// Version and group. Istio's metrics know one group only, the cohort `rest`.
+    pub tag: Tag<'l>,
+    /// What is new.
+    pub counts: ArmCounts,
+}
+
+/// Why a release's counters are not all there.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Complaint {
+    /// Slow requests cannot be counted.
+    #[error(
+        "no edge of {DURATION} lies at the objective of {objective_ms} ms, so slow requests are not counted: \
+         set the objective to an edge ({}), or give the proxies one there",
+        Edges(nearest)
+    )]
+    NoEdge {
+        /// The objective.
+        objective_ms: u32,
+        /// The nearest edges below and above it.
+        nearest: Vec<f64>,
+    },
+}
+
+struct Edges<'e>(&'e [f64]);
+
+impl fmt::Display for Edges<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            [] => f.write_str("it has none"),
+            [only] => write!(f, "the nearest is {only} ms"),
+            [first, rest @ ..] => {
+                write!(f, "the nearest are {first}")?;
+                rest.iter().try_for_each(|edge| write!(f, " and {edge}"))?;
+                f.write_str(" ms")
+            }
+        }
+    }
+}
+
+impl Place {
+    /// Of a series that is there twice, the greater total counts: two jobs looked at one counter.
+    pub(super) fn see(&mut self, series: String, seen: Seen) {
+        match self.totals.entry(series) {
+            Entry::Occupied(mut known) => known.get_mut().value = seen.value.max(known.get().value),
+            Entry::Vacant(free) => {
+                free.insert(seen);
+            }
+        }
+    }
+
+    /// Whether times were taken, but no edge tells which of them were in time.
+    fn lacks_the_edge(&self) -> bool {
+        let has = |number| self.totals.values().any(|seen| seen.adds_to == number);
+        has(Number::Timed) && !has(Number::InTime)
+    }
+}
+
+impl Look {
+    pub(super) fn of(release: &str) -> Self {
+        Self { release: release.to_owned(), places: BTreeMap::new(), complaint: None }
+    }
+
+    pub(super) fn place(&mut self, name: &str) -> &mut Place {
+        if !self.places.contains_key(name) {
+            self.places.insert(name.to_owned(), Place::default());
+        }
+        self.places.entry(name.to_owned()).or_default()
+    }
+
+    pub(super) fn are_up(&mut self, uptimes: &HashMap<String, u64>) {
+        for (name, place) in &mut self.places {
+            place.uptime_s = uptimes.get(name).copied();
+        }
+    }
+
+    /// Leaves out the times that cannot be told slow from fast, and says whether there were any: without the edge all
+    /// would be slow.
+    fn leave_out_untold(&mut self) -> bool {
+        let mut found = false;
+        for place in self.places.values_mut().filter(|place| place.lacks_the_edge()) {
+            place.totals.retain(|_, seen| seen.adds_to != Number::Timed);
+            found = true;
+        }
+        found
+    }
+
+    /// The release, `namespace/name`.
+    pub fn release(&self) -> &str {
+        &self.release
+    }
+
+    /// What is wrong with its counters.
+    pub const fn complaint(&self) -> Option<&Complaint> {
+        self.complaint.as_ref()
+    }
+
+    /// Books what was seen in the release's own `ledger`, and returns what is new.
+    ///
+    /// # Errors
+    /// When the ledger knows totals of a later time.
+    pub fn book(&self, ledger: &mut Ledger, at: Timestamp) -> Result<Vec<Count<'_>>, ClockWentBack> {
+        ledger.accepts(at)?;
+        let mut counted = Vec::new();
+        for (name, place) in &self.places {
+            let totals = place.totals.iter().filter_map(|(series, seen)| {
+                let tag = match &seen.of {
+                    Of::Tag(tag) => Tag::parse(tag)?,
+                    Of::Arm(arm) => istio::tag(&self.release, *arm),
+                };
+                Some(Total { tag, adds_to: seen.adds_to, series, value: seen.value })
+            });
+            let news = ledger.book(name, place.uptime_s, totals, at);
+            counted.extend(news.into_iter().map(|(tag, counts)| Count { place: name, tag, counts }));
+        }
+        // A Prometheus that knows nothing of the release yet has not begun to watch it.
+        if !self.places.is_empty() {
+            ledger.looked(at);
+        }
+        Ok(counted)
+    }
+}
+
+/// Looks at releases.
+#[derive(Debug)]
+pub struct Counting {
+    client: Client,
+    /// The edges of histograms that lack the wanted one, by namespace and service.
+    edges: HashMap<(String, String), Vec<f64>>,
+}
+
+impl Counting {
+    /// Looks by way of `client`.
+    pub fn new(client: Client) -> Self {
+        Self { client, edges: HashMap::new() }
+    }
+
+    /// Looks at all of `subjects` as they were at `at`: one look for each, in their order.
+    ///
+    /// It takes one query, and another one when a histogram is first found to lack the edge at its objective.
+    ///
+    /// # Errors
+    /// When there is no answer. Nothing is lost then: the next look counts from the last.
+    pub async fn look(&mut self, subjects: &[Subject], at: Timestamp) -> Result<Vec<Look>, QueryError> {
+        let Some(query) = query(subjects) else { return Ok(Vec::new()) };
+        let most = MOST_SERIES.max(subjects.len().saturating_mul(SERIES_A_RELEASE));
+        let body = self.client.ask(&query, at, most).await?;
+        let mut looks = sorting::sort(subjects, &body.read()?.into_vector());
+        let mut lacking = Vec::new();
+        for (subject, look) in subjects.iter().zip(&mut looks) {
+            if let Counters::Istio(istio) = &subject.counters
+                && look.leave_out_untold()
+            {
+                lacking.push((istio, look));
+            }
+        }
+        self.learn_edges(lacking.iter().map(|(istio, _)| *istio), at).await?;
+        for (istio, look) in lacking {
+            look.complaint = Some(self.complain(istio));
+        }
+        Ok(looks)
+    }
+
+    async fn learn_edges(
+        &mut self,
+        lacking: impl Iterator<Item = &Istio>,
+        at: Timestamp,
+    ) -> Result<(), QueryError> {
+        let key = |istio: &Istio| (istio.namespace.clone(), istio.service.clone());
+        let unknown: Vec<&Istio> = lacking.filter(|istio| !self.edges.contains_key(&key(istio))).collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let of_groups = alike(unknown.iter().copied()).into_values().map(|group| {
+            let by = "destination_service_namespace,destination_service_name,le";
+            format!("group by ({by}) ({})", istio::selector(DURATION, &group, ""))
+        });
+        let query = of_groups.collect::<Vec<_>>().join(" or ");
+        let body = self.client.ask(&query, at, MOST_SERIES).await?;
+        for istio in unknown {
+            self.edges.insert(key(istio), Vec::new());
+        }
+        for read in body.read()?.into_vector() {
+            let label = |name| read.labels.get(name).to_owned();
+            let service = (label("destination_service_namespace"), label("destination_service_name"));
+            let edge = read.labels.get("le").parse().ok().filter(|edge: &f64| edge.is_finite());
+            self.edges.entry(service).or_default().extend(edge);
+        }
+        Ok(())
+    }
+
+    fn complain(&self, istio: &Istio) -> Complaint {
+        let edges = self.edges.get(&(istio.namespace.clone(), istio.service.clone()));
+        let edges = || edges.into_iter().flatten().copied();
+        let objective = f64::from(istio.objective_ms);
+        let below = edges().filter(|&edge| edge < objective).max_by(f64::total_cmp);
+        let above = edges().filter(|&edge| edge > objective).min_by(f64::total_cmp);
+        let nearest = below.into_iter().chain(above).collect();
+        Complaint::NoEdge { objective_ms: istio.objective_ms, nearest }
+    }
+}
+
+/// What `answer`, the text of an answer to the one query, says of each of `subjects`: the part of [`Counting::look`]
+/// that takes no network. `None` if it is no vector.
+pub fn looks(subjects: &[Subject], answer: &[u8]) -> Option<Vec<Look>> {
+    match answer::parse(answer, usize::MAX) {
+        Parsed::Vector(series) => Some(sorting::sort(subjects, &series)),
+        _ => None,
+    }
+}
+
+/// The one query for all of `subjects`.
+fn query(subjects: &[Subject]) -> Option<String> {
+    // The same proxy has the same labels in all of its metrics.
+    let uptime_of = |series: &str| format!("({UPTIME} and on (namespace, pod, instance) {series})");
+    let mut parts = Vec::new();
+    let filter: Vec<&str> = subjects
+        .iter()
+        .filter(|subject| subject.counters == Counters::Filter)
+        .map(|subject| subject.release.as_str())
+        .collect();
+    if !filter.is_empty() {
+        let releases = match filter.len() {
+            ..=MOST_NAMED => filter.into_iter().map(promql::literal).collect::<Vec<_>>().join("|"),
+            _ => ".+".to_owned(),
+        };
+        let tags = format!("(?:{releases})/(?:stable|canary)/(?:rest|step-[0-9]+|split:.+|no-id)");
+        let metrics = [Metric::Requests(5), Metric::GrpcServerErrors, Metric::Slow, Metric::Issued];
+        let metrics = promql::any_of(metrics.map(Metric::prometheus_name));
+        let revision = format!("{REVISION}{{tag=~{}}}", promql::quoted(&releases));
+        parts.push(format!("{{__name__=~{metrics},tag=~{}}}", promql::quoted(&tags)));
+        parts.push(uptime_of(&revision));
+        parts.push(revision);
+    }
+    let istio = subjects.iter().filter_map(|subject| match &subject.counters {
+        Counters::Istio(istio) => Some(istio),
+        Counters::Filter => None,
+    });
+    for group in alike(istio).into_values() {
+        let requests = istio::selector(REQUESTS, &group, "");
+        parts.push(uptime_of(&requests));
+        parts.push(requests);
+        parts.push(istio::selector(DURATION, &group, &istio::edges_of(&group)));
+    }
+    (!parts.is_empty()).then(|| parts.join(" or "))
+}
+
+/// Those that one selector can select.
+fn alike<'i>(all: impl Iterator<Item = &'i Istio>) -> BTreeMap<(Reporter, &'i str), Vec<&'i Istio>> {
+    let mut groups: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for istio in all {
+        groups.entry((istio.reporter, istio.version_label.as_str())).or_default().push(istio);
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+/*!
+Istio's standard metrics of one service, for meshes where the filter's own counts are not scraped.
+
+They know no cohorts, so what they count is taken as [`Cohort::Rest`]: it can be compared between the versions, but
+no cohort with its own past. Nor do they know who was put on a version by hand: testers count as everybody does.
+*/
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use serin_policy::series::{Group, Metric, Tag};
+use serin_policy::{Arm, Cohort};
+
+use super::answer::Labels;
+use super::promql;
+use crate::observe::ledger::Number;
+
+/// The label that tells versions apart, unless another one is named.
+pub const DEFAULT_VERSION_LABEL: &str = "destination_version";
+
+/// Counter of requests.
+pub(super) const REQUESTS: &str = "istio_requests_total";
+/// Histogram of their duration.
+pub(super) const DURATION: &str = "istio_request_duration_milliseconds_bucket";
+
+/// Whose report is counted. Both see each request, so it is one of the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reporter {
+    /// The callers' proxies: they also see what never reached the service, and gateways always are there.
+    #[default]
+    Source,
+    /// The service's own sidecars.
+    Destination,
+}
+
+impl Reporter {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Destination => "destination",
+        }
+    }
+}
+
+/// Where a release's requests are found among Istio's metrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Istio {
+    /// Whose report is counted.
+    pub reporter: Reporter,
+    /// The service's namespace: `destination_service_namespace`.
+    pub namespace: String,
+    /// The service's name: `destination_service_name`.
+    pub service: String,
+    /// The label that tells its versions apart.
+    pub version_label: String,
+    /// What that label says of stable.
+    pub stable: String,
+    /// What that label says of the canary.
+    pub canary: String,
+    /// Requests that take longer are slow.
+    pub objective_ms: u32,
+}
+
+impl Istio {
+    /// Whose requests these are, and which number they add to; `None` for another service, another version, or
+    /// another edge of the histogram.
+    pub(super) fn sort(&self, labels: &Labels<'_>) -> Option<(Arm, Number)> {
+        let is_of_the_service = labels.get("reporter") == self.reporter.as_str()
+            && labels.get("destination_service_namespace") == self.namespace
+            && labels.get("destination_service_name") == self.service;
+        let version = labels.get(&self.version_label);
+        let arm = match version {
+            _ if !is_of_the_service => return None,
+            _ if version == self.canary => Arm::Canary,
+            _ if version == self.stable => Arm::Stable,
+            _ => return None,
+        };
+        let number = match labels.get("__name__") {
+            REQUESTS if has_failed(labels) => Number::RequestsAndErrors,
+            REQUESTS => Number::Requests,
+            DURATION if labels.get("le") == "+Inf" => Number::Timed,
+            DURATION if is_edge(labels.get("le"), self.objective_ms) => Number::InTime,
+            _ => return None,
+        };
+        Some((arm, number))
+    }
+}
+
+/// Selects what there is of a metric for any of some releases, which have the same kind of reporter and versions.
+pub(super) fn selector(metric: &str, releases: &[&Istio], le: &str) -> String {
+    let Some(first) = releases.first() else { return String::new() };
+    let any = |value: fn(&Istio) -> Vec<&str>| promql::any_of(releases.iter().flat_map(|one| value(one)));
+    format!(
+        "{metric}{{reporter={},destination_service_namespace=~{},destination_service_name=~{},{}=~{}{le}}}",
+        promql::quoted(first.reporter.as_str()),
+        any(|one| vec![&one.namespace]),
+        any(|one| vec![&one.service]),
+        first.version_label,
+        any(|one| vec![&one.stable, &one.canary]),
+    )
+}
+
+/// Selects the two edges that tell how many requests were slow, for the objectives of `releases`.
+pub(super) fn edges_of(releases: &[&Istio]) -> String {
+    let objectives: BTreeSet<u32> = releases.iter().map(|one| one.objective_ms).collect();
+    let edges = objectives.into_iter().map(edge_pattern).collect::<Vec<_>>().join("|");
+    format!(",le=~{}", promql::quoted(&format!(r"{edges}|\+Inf")))
+}
+
+/// The tag of what Istio counts for `release`.
+pub(super) const fn tag(release: &str, arm: Arm) -> Tag<'_> {
+    Tag { release, arm, group: Group::Cohort(Cohort::Rest) }
+}
+
+fn has_failed(labels: &Labels<'_>) -> bool {
+    let grpc = labels.get("grpc_response_status").parse().ok().and_then(Metric::of_grpc_status);
+    labels.get("response_code").starts_with('5') || grpc == Some(Metric::GrpcServerErrors)
+}
+
+fn is_edge(le: &str, objective_ms: u32) -> bool {
+    le.parse().is_ok_and(|edge: f64| edge.total_cmp(&f64::from(objective_ms)).is_eq())
+}
+
+/// All that Prometheus may have made of a histogram's edge at `objective_ms`, as a pattern. Up to version 2 it kept
+/// what the proxy wrote, from 3 on it writes edges as Go does.
+fn edge_pattern(objective_ms: u32) -> String {
+    let mut pattern = format!(r"{objective_ms}|{objective_ms}\.0");
+    if let Some((digits, exponent)) = format!("{objective_ms:e}").split_once('e')
+        && objective_ms >= 1_000_000
+    {
+        pattern = format!(r"{pattern}|{}e\+{exponent:0>2}", digits.replace('.', r"\."));
+    }
+    pattern
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edge_is_found_however_it_is_written() {
+        assert_eq!(edge_pattern(500), r"500|500\.0");
+        assert_eq!(edge_pattern(1_500_000), r"1500000|1500000\.0|1\.5e\+06");
+        assert!(is_edge("500", 500) && is_edge("500.0", 500) && is_edge("1.5e+06", 1_500_000));
+        assert!(!is_edge("501", 500) && !is_edge("+Inf", 500) && !is_edge("", 500));
+    }
+}

@@ -1,0 +1,116 @@
+/*!
+Which of an answer's series are whose: pure, and cheap enough for a thousand releases.
+*/
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+use serin_policy::series::{REVISION, Tag};
+use xxhash_rust::xxh64::xxh64;
+
+use super::answer::{Labels, Read};
+use super::counts::{Counters, Look, Of, Seen, Subject, UPTIME};
+use super::istio::{DURATION, REQUESTS};
+use crate::observe::ledger::{Number, matters};
+use crate::observe::scrape::whole;
+
+/// Labels that say how a series was scraped, not what it counts: two jobs may scrape the same proxy, and two
+/// Prometheus may write into one store.
+const OF_THE_SCRAPE: [&str; 7] =
+    ["container", "endpoint", "instance", "job", "prometheus", "prometheus_replica", "service"];
+
+/// What was seen of each of `subjects`, in their order.
+pub(super) fn sort(subjects: &[Subject], series: &[Read<'_>]) -> Vec<Look> {
+    let mut looks: Vec<Look> = subjects.iter().map(|subject| Look::of(&subject.release)).collect();
+    let index = Index::of(subjects);
+    let mut uptimes: HashMap<String, u64> = HashMap::new();
+    let mut place = String::new();
+    for Read { labels, value } in series {
+        if value.is_nan() {
+            continue;
+        }
+        let value = whole(*value);
+        write_place(&mut place, labels);
+        match labels.get("__name__") {
+            UPTIME => {
+                let uptime = uptimes.entry(place.clone()).or_default();
+                *uptime = value.max(*uptime);
+            }
+            REVISION => {
+                if let Some(&at) = index.by_release.get(labels.get("tag")) {
+                    looks[at].place(&place);
+                }
+            }
+            REQUESTS | DURATION => {
+                let service =
+                    (labels.get("destination_service_namespace"), labels.get("destination_service_name"));
+                for &at in index.by_service.get(&service).into_iter().flatten() {
+                    if let Counters::Istio(istio) = &subjects[at].counters
+                        && let Some((arm, adds_to)) = istio.sort(labels)
+                    {
+                        let seen = Seen { of: Of::Arm(arm), adds_to, value };
+                        looks[at].place(&place).see(istio_series(labels), seen);
+                    }
+                }
+            }
+            metric => {
+                let tag = labels.get("tag");
+                let class = labels.get("response_code_class");
+                if let Some(parsed) = Tag::parse(tag).filter(|tag| matters(tag.group))
+                    && let Some(&at) = index.by_release.get(parsed.release)
+                    && let Some(adds_to) = Number::of_the_filter(metric, class)
+                {
+                    let seen = Seen { of: Of::Tag(tag.to_owned()), adds_to, value };
+                    looks[at].place(&place).see(format!("{metric}{{{class}}}/{tag}"), seen);
+                }
+            }
+        }
+    }
+    for look in &mut looks {
+        look.are_up(&uptimes);
+    }
+    looks
+}
+
+struct Index<'s> {
+    by_release: HashMap<&'s str, usize>,
+    by_service: HashMap<(&'s str, &'s str), Vec<usize>>,
+}
+
+impl<'s> Index<'s> {
+    fn of(subjects: &'s [Subject]) -> Self {
+        let mut index = Self { by_release: HashMap::new(), by_service: HashMap::new() };
+        for (at, subject) in subjects.iter().enumerate() {
+            match &subject.counters {
+                Counters::Filter => {
+                    index.by_release.insert(&subject.release, at);
+                }
+                Counters::Istio(istio) => {
+                    index.by_service.entry((&istio.namespace, &istio.service)).or_default().push(at);
+                }
+            }
+        }
+        index
+    }
+}
+
+/// The pod, or the instance where Prometheus knows no pods.
+fn write_place(place: &mut String, labels: &Labels<'_>) {
+    place.clear();
+    match labels.get("pod") {
+        "" => place.push_str(labels.get("instance")),
+        pod => {
+            // Writing to a string cannot fail.
+            let _ = write!(place, "{}/{pod}", labels.get("namespace"));
+        }
+    }
+}
+
+/// What tells a series of Istio's from all others of its place. It has two dozen labels, so only their hash is kept:
+/// the sum of each label's own, for their order says nothing.
+fn istio_series(labels: &Labels<'_>) -> String {
+    let hash =
+        labels.iter().filter(|(name, _)| !OF_THE_SCRAPE.contains(name)).fold(0, |sum: u64, (name, value)| {
+            sum.wrapping_add(xxh64(value.as_bytes(), xxh64(name.as_bytes(), 0)))
+        });
+    format!("{hash:016x}")
+}
