@@ -15,7 +15,7 @@ use super::read_release;
 use super::report::{Report, because};
 use crate::observe::ledger::Ledger;
 use crate::observe::{Look, Observer};
-use crate::release::{Metric, Release, duration};
+use crate::release::{CountSource, Metric, Release, duration};
 use crate::rollout::{Cell, Counts, Drawn, Evidence, Moment, Proxy, Verdict};
 use crate::serve::control::Client;
 
@@ -28,9 +28,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR", conflicts_with_all = ["release", "envoy_admin"])]
     state: Option<PathBuf>,
     /// The Release to judge by, a YAML file, where no agent drives it.
-    #[arg(long, value_name = "FILE", requires = "envoy_admin", required_unless_present = "state")]
+    #[arg(long, value_name = "FILE", required_unless_present = "state")]
     release: Option<PathBuf>,
-    /// Admin address of an Envoy, such as `http://127.0.0.1:9901`; once for each.
+    /// Admin address of an Envoy, such as `http://127.0.0.1:9901`; once for each. Not needed where the Release has its
+    /// counts from a Prometheus.
     #[arg(long = "envoy-admin", value_name = "URL", requires = "release")]
     envoy_admin: Vec<String>,
     /// How long to look before the verdict.
@@ -79,7 +80,12 @@ async fn of_agent(state: &std::path::Path, args: &Args) -> anyhow::Result<Verdic
 /// Judges what the proxies count from now on.
 async fn of_proxies(args: &Args) -> anyhow::Result<Verdict> {
     let path = args.release.as_deref().context("--release: missing: give the Release to judge by")?;
-    let mut looker = Looker::new(read_release(path)?, &args.envoy_admin)?;
+    let release = read_release(path)?;
+    anyhow::ensure!(
+        !args.envoy_admin.is_empty() || release.analysis.source != CountSource::Proxies,
+        "--envoy-admin: missing: give the proxies' admin addresses, or let spec.analysis.source be Prometheus or Istio"
+    );
+    let mut looker = Looker::new(release, &args.envoy_admin)?;
     let end = Instant::now() + args.look;
     let mut ticks = interval(looker.release.analysis.interval);
     loop {

@@ -13,10 +13,14 @@ stable's own past. `forecast` says how long a fault would take to be caught.
 mod baseline;
 mod custom;
 mod evidence;
+mod findings;
 mod forecast;
+mod requests;
+mod stratum;
 mod verdict;
 
 pub use baseline::CohortRatio;
-pub use evidence::{Evidence, Finding, Moment, ReadingFinding};
+pub use evidence::{Evidence, Moment};
+pub use findings::{Finding, ReadingFinding};
 pub use forecast::{Traffic, seconds_to_catch};
 pub use verdict::{Failure, Grouped, Judged, Odds, Promise, Share, Test, Verdict, Wait};

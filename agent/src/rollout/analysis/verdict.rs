@@ -64,8 +64,8 @@ pub struct Failure {
     pub evidence: f64,
     /// The evidence it takes.
     pub needed: f64,
-    /// Seconds since the evidence began to lean against the canary.
-    pub after_s: f64,
+    /// Seconds since the evidence began to lean against the canary, where that is known.
+    pub after_s: Option<f64>,
 }
 
 /// A test of the canary.
@@ -161,7 +161,7 @@ impl fmt::Display for Failure {
             Test::Comparison { .. } => write!(f, ", stable {}", Share(*stable))?,
         }
         write!(f, "; evidence {}, needed {}", Odds(*evidence), Odds(*needed))?;
-        write!(f, "; {after_s:.1} s after the first sign")
+        after_s.map_or(Ok(()), |after_s| write!(f, "; {after_s:.1} s after the first sign"))
     }
 }
 
@@ -245,7 +245,7 @@ mod tests {
             stable: Tally { requests: 10_700, bad: 32 },
             evidence: 4_000_f64.ln(),
             needed: 100_f64.ln(),
-            after_s: 8.0,
+            after_s: Some(8.0),
         };
         let sentence = "canary fails 4.8% (57 of 1,190), stable 0.3%; evidence 1:4,000, needed 1:100; 8.0 s after \
                         the first sign";
