@@ -6,8 +6,10 @@ a host that runs the filter's module by itself.
 
 pub mod agent;
 pub mod client;
+pub mod exporter;
 pub mod load;
 pub mod module_host;
+pub mod prometheus;
 pub mod protocols;
 pub mod site;
 pub mod tools;

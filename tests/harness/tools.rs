@@ -33,36 +33,79 @@ pub fn cargo() -> Command {
 /// The runner for tests in `wasm32-unknown-unknown` on Node. It must be of the very version of wasm-bindgen that
 /// the tests link, so it is built from the registry when it is not in the cache yet.
 pub fn wasm_bindgen_test_runner() -> Result<PathBuf> {
-    runs("node", "install Node.js 18 or later")?;
+    runs("node", "--version", "install Node.js 18 or later")?;
     let version = locked_version("wasm-bindgen").context("wasm-bindgen is not in Cargo.lock")?;
+    kept("wasm-bindgen", version, "bin/wasm-bindgen-test-runner", |folder| {
+        install("wasm-bindgen-cli", version, folder)
+    })
+}
+
+/// The version of Prometheus that is built, as a Go module numbers it: 3.15.
+const PROMETHEUS: &str = "0.315.0";
+
+/// The path to a Prometheus: what `SERIN_PROMETHEUS` names, or else `prometheus` on `PATH`, or else one that is built
+/// from its Go module.
+pub fn prometheus() -> Result<PathBuf> {
+    const MEND: &str = "install Go 1.26 or later, or set SERIN_PROMETHEUS to a Prometheus";
+    if let Some(asked_for) = env::var_os("SERIN_PROMETHEUS").map(PathBuf::from) {
+        ensure!(asked_for.is_file(), "SERIN_PROMETHEUS names no file: {}", asked_for.display());
+        return Ok(asked_for);
+    }
+    let path = env::var_os("PATH").unwrap_or_default();
+    let installed =
+        env::split_paths(&path).map(|folder| folder.join("prometheus")).find(|file| file.is_file());
+    if let Some(installed) = installed {
+        return Ok(installed);
+    }
+    kept("prometheus", PROMETHEUS, "prometheus", |folder| {
+        runs("go", "version", MEND)?;
+        go_build("github.com/prometheus/prometheus", PROMETHEUS, "cmd/prometheus", folder)
+    })
+}
+
+/// Builds a program of a Go module into `folder`, from a module of its own: so versions are the program's, and its
+/// sources are not touched.
+fn go_build(module: &str, version: &str, program: &str, folder: &Path) -> Result<()> {
+    fs::write(
+        folder.join("go.mod"),
+        format!("module serin.invalid/tools\n\ngo 1.26\n\nrequire {module} v{version}\n"),
+    )?;
+    let mut build = Command::new("nice");
+    build.args(["go", "build", "-mod=mod", "-o"]).arg(folder).arg(format!("{module}/{program}"));
+    build.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::from(io::stderr()));
+    let status = build.status().context("cannot run go")?;
+    ensure!(status.success(), "go could not build {module}/{program} v{version} (see above)");
+    Ok(())
+}
+
+/// The path to `file` of `tool` in the cache. If it is not there, `make` makes it in the folder it is given, and the
+/// folder is kept.
+fn kept(tool: &str, version: &str, file: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     let cache =
-        cache_dir().context("no place to keep wasm-bindgen's test runner: set SERIN_CACHE to a folder")?;
-    let kept = cache.join(format!("wasm-bindgen-{version}"));
-    let runner = kept.join("bin/wasm-bindgen-test-runner");
-    if runner.is_file() {
-        return Ok(runner);
+        cache_dir().with_context(|| format!("no place to keep {tool}: set SERIN_CACHE to a folder"))?;
+    let kept = cache.join(format!("{tool}-{version}"));
+    let wanted = kept.join(file);
+    if wanted.is_file() {
+        return Ok(wanted);
     }
     let cannot_write = || format!("cannot write to {}", cache.display());
     fs::create_dir_all(&cache).with_context(cannot_write)?;
-    let lock = File::create(cache.join(format!("wasm-bindgen-{version}.lock"))).with_context(cannot_write)?;
+    let lock = File::create(cache.join(format!("{tool}-{version}.lock"))).with_context(cannot_write)?;
     lock.lock().with_context(cannot_write)?;
     // Another process may have built it while this one waited for the lock.
-    if runner.is_file() {
-        return Ok(runner);
+    if wanted.is_file() {
+        return Ok(wanted);
     }
-    let partial = cache.join(format!("wasm-bindgen-{version}.partial"));
+    let partial = cache.join(format!("{tool}-{version}.partial"));
     for leftover in [&partial, &kept] {
         remove(leftover).with_context(cannot_write)?;
     }
+    fs::create_dir_all(&partial).with_context(cannot_write)?;
     // Straight to stderr, because this takes minutes and the test harness keeps what tests print to itself.
-    writeln!(
-        io::stderr(),
-        "building wasm-bindgen-cli {version} (once, some minutes) into {}",
-        cache.display()
-    )?;
-    install("wasm-bindgen-cli", version, &partial)?;
+    writeln!(io::stderr(), "building {tool} {version} (once, some minutes) into {}", cache.display())?;
+    make(&partial)?;
     fs::rename(&partial, &kept).with_context(cannot_write)?;
-    Ok(runner)
+    Ok(wanted)
 }
 
 fn install(package: &str, version: &str, root: &Path) -> Result<()> {
@@ -76,9 +119,9 @@ fn install(package: &str, version: &str, root: &Path) -> Result<()> {
     remove(&target).with_context(|| format!("cannot remove {}", target.display()))
 }
 
-/// Whether `tool` is there.
-fn runs(tool: &str, mend: &str) -> Result<()> {
-    let output = Command::new(tool).arg("--version").stdin(Stdio::null()).output();
+/// Whether `tool` is there: it can say which version it is.
+fn runs(tool: &str, version: &str, mend: &str) -> Result<()> {
+    let output = Command::new(tool).arg(version).stdin(Stdio::null()).output();
     ensure!(output.is_ok_and(|output| output.status.success()), "{tool} is missing: {mend}");
     Ok(())
 }

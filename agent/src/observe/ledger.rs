@@ -16,6 +16,10 @@ use crate::rollout::ArmCounts;
 
 use super::scrape::{Sample, SeriesKey};
 
+/// How old the totals may be that a look finds: Prometheus shows none older than five minutes, and Envoy brings its
+/// uptime up to date every five seconds.
+const OLDEST_S: u64 = 305;
+
 /// The totals as they were at the last look, kept with the agent's state so that a restart loses nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
@@ -33,14 +37,19 @@ pub struct Ledger {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Page {
     uptime_s: Option<u64>,
+    /// When it was last looked at.
+    #[serde(default)]
+    latest: Option<Timestamp>,
     totals: BTreeMap<String, u64>,
 }
 
 /// What is known of a place before this look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Past {
-    /// It was looked at, and has not started again since.
+    /// It was looked at, and has not started again since: no total can have fallen.
     Known,
+    /// It was looked at. Whether it has started again, only its totals can tell.
+    Seen,
     /// It began within our time: all it has counted is new.
     Born,
     /// It was there before us: what it has counted may be anybody's.
@@ -138,15 +147,27 @@ impl<'t> News<'t> {
 }
 
 impl Page {
-    fn has_started_again(&self, uptime_s: Option<u64>) -> bool {
-        uptime_s.zip(self.uptime_s).is_some_and(|(now, before)| now < before)
+    /// What is known of the place, which now says that it has been up for `uptime_s`.
+    ///
+    /// An uptime that fell tells a restart, but not always: a Prometheus may show what is some minutes old, and
+    /// another one than a moment ago may answer. A place that was up long before the last look has not restarted.
+    fn past(&self, uptime_s: Option<u64>, now: Timestamp) -> Past {
+        let (Some(uptime), Some(before)) = (uptime_s, self.uptime_s) else { return Past::Seen };
+        let since = self.latest.map_or(0, |latest| now.duration_since(latest).as_secs());
+        let since = u64::try_from(since).unwrap_or_default();
+        if uptime < before && uptime <= since.saturating_add(OLDEST_S) { Past::Born } else { Past::Known }
     }
 
     /// Takes down the total of a series and says how much of it is new.
     fn take(&mut self, series: &str, total: u64, past: Past) -> u64 {
         if let Some(before) = self.totals.get_mut(series) {
-            // Without a restart a total never falls. If it did, it began again from zero.
-            let new = total.checked_sub(*before).unwrap_or(total);
+            let new = match total.checked_sub(*before) {
+                Some(new) => new,
+                // This look is older than the last one.
+                None if past == Past::Known => return 0,
+                // It began again from zero.
+                None => total,
+            };
             *before = total;
             return new;
         }
@@ -168,16 +189,16 @@ impl Ledger {
         now: Timestamp,
     ) -> Vec<(Tag<'t>, ArmCounts)> {
         let past = match self.places.get(place) {
-            Some(page) if page.has_started_again(uptime_s) => Past::Born,
-            Some(_) => Past::Known,
+            Some(page) => page.past(uptime_s, now),
             None if self.is_younger_than_us(uptime_s, now) => Past::Born,
             None => Past::Unknown,
         };
         let page = self.places.entry(place.to_owned()).or_default();
         if past == Past::Born {
-            page.totals.clear();
+            *page = Page::default();
         }
-        page.uptime_s = uptime_s.or(page.uptime_s);
+        page.uptime_s = page.uptime_s.max(uptime_s);
+        page.latest = Some(now);
         let mut news: Vec<News<'t>> = Vec::new();
         let mut spelled = String::new();
         for total in totals {
@@ -313,6 +334,11 @@ mod tests {
         let totals = tags.iter().map(|tag| (key(tag), 9)).collect();
         let sample = Sample { uptime_s: 1, totals, ..Sample::default() };
         assert_eq!(ledger.book_proxy("a", RELEASE, &sample, at(110)), []);
+    }
+
+    #[test]
+    fn a_look_that_is_older_than_the_last_one_is_no_restart() {
+        check(&[sample(9000, 10, 1), sample(8950, 8, 0), sample(9001, 12, 1)], &[(0, 0), (0, 0), (2, 0)]);
     }
 
     /// What is left in the ledger of a place whose uptime nobody knows, look by look: totals of one series, as far

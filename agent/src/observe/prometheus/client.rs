@@ -10,7 +10,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Certificate, RequestBuilder, Response, StatusCode, Url};
 
 use super::access::{Access, AccessError, Identity, Trust};
-use super::answer::{self, Answer, Parsed, Read};
+use super::answer::{self, Answer, Labels, Parsed, Sample};
 use super::error::QueryError;
 use crate::http;
 
@@ -55,10 +55,9 @@ impl Client {
     /// When there is no answer, or one of more than [`MOST_SERIES`] series.
     pub async fn query(&self, query: &str, at: Timestamp) -> Result<Answer, QueryError> {
         let body = self.ask(query, at, MOST_SERIES).await?;
-        Ok(match body.read()? {
-            Numbers::Scalar(value) => Answer::Scalar(value),
-            Numbers::Vector(series) => Answer::Vector(series.iter().map(Read::to_sample).collect()),
-        })
+        let mut series = Vec::new();
+        let scalar = body.read(|labels, value| series.push(Sample { labels: labels.into(), value }))?;
+        Ok(scalar.map_or(Answer::Vector(series), Answer::Scalar))
     }
 
     /// The answer's text, as far as `most` series can take up.
@@ -127,32 +126,16 @@ pub(super) struct Body<'q> {
     text: Vec<u8>,
 }
 
-/// What a query gives, in the text it came in.
-#[derive(Debug)]
-pub(super) enum Numbers<'b> {
-    Scalar(f64),
-    Vector(Vec<Read<'b>>),
-}
-
-impl<'b> Numbers<'b> {
-    /// Series; a number by itself is none.
-    pub(super) fn into_vector(self) -> Vec<Read<'b>> {
-        match self {
-            Self::Vector(series) => series,
-            Self::Scalar(_) => Vec::new(),
-        }
-    }
-}
-
 impl Body<'_> {
-    pub(super) fn read(&self) -> Result<Numbers<'_>, QueryError> {
+    /// Hands the series on to `each`, or returns the number that there is instead.
+    pub(super) fn read<'b>(&'b self, each: impl FnMut(&Labels<'b>, f64)) -> Result<Option<f64>, QueryError> {
         let query = || self.query.to_owned();
         if matches!(self.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
             return Err(QueryError::Forbidden { url: self.url.clone(), status: self.status });
         }
-        match answer::parse(&self.text, self.most) {
-            Parsed::Scalar(value) => Ok(Numbers::Scalar(value)),
-            Parsed::Vector(series) => Ok(Numbers::Vector(series)),
+        match answer::parse(&self.text, self.most, each) {
+            Parsed::Scalar(value) => Ok(Some(value)),
+            Parsed::Vector => Ok(None),
             Parsed::Other(kind) => Err(QueryError::Kind { query: query(), kind }),
             Parsed::TooMany => Err(QueryError::TooMany { query: query(), most: self.most }),
             Parsed::Failed { kind, message } if kind == "bad_data" => {

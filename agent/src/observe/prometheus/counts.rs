@@ -18,7 +18,8 @@ use super::answer::{self, Parsed};
 use super::client::{Client, MOST_SERIES};
 use super::error::QueryError;
 use super::istio::{self, DURATION, Istio, REQUESTS, Reporter};
-use super::{promql, sorting};
+use super::promql;
+use super::sorting::Sorting;
 use crate::observe::ledger::{ClockWentBack, Ledger, Number, Total};
 use crate::rollout::ArmCounts;
 
@@ -53,13 +54,15 @@ pub enum Counters {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Look {
     release: String,
-    places: BTreeMap<String, Place>,
+    places: Vec<Place>,
+    by_name: HashMap<String, usize>,
     complaint: Option<Complaint>,
 }
 
 /// What was seen at one place.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Place {
+    name: String,
     uptime_s: Option<u64>,
     totals: BTreeMap<String, Seen>,
 }
@@ -75,8 +78,11 @@ pub(super) struct Seen {
 /// Whose requests a series counts.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Of {
-    /// The filter's label `tag`.
-    Tag(String),
+    /// The filter's label `tag`, which the series' name ends in.
+    Tag {
+        /// Where it begins there.
+        from: usize,
+    },
     /// Istio's version.
     Arm(Arm),
 }
@@ -145,19 +151,24 @@ impl Place {
 
 impl Look {
     pub(super) fn of(release: &str) -> Self {
-        Self { release: release.to_owned(), places: BTreeMap::new(), complaint: None }
+        Self { release: release.to_owned(), places: Vec::new(), by_name: HashMap::new(), complaint: None }
     }
 
     pub(super) fn place(&mut self, name: &str) -> &mut Place {
-        if !self.places.contains_key(name) {
-            self.places.insert(name.to_owned(), Place::default());
+        let next = self.places.len();
+        let at = match self.by_name.get(name) {
+            Some(&known) => known,
+            None => *self.by_name.entry(name.to_owned()).or_insert(next),
+        };
+        if at == next {
+            self.places.push(Place { name: name.to_owned(), ..Place::default() });
         }
-        self.places.entry(name.to_owned()).or_default()
+        &mut self.places[at]
     }
 
     pub(super) fn are_up(&mut self, uptimes: &HashMap<String, u64>) {
-        for (name, place) in &mut self.places {
-            place.uptime_s = uptimes.get(name).copied();
+        for place in &mut self.places {
+            place.uptime_s = uptimes.get(&place.name).copied();
         }
     }
 
@@ -165,7 +176,7 @@ impl Look {
     /// would be slow.
     fn leave_out_untold(&mut self) -> bool {
         let mut found = false;
-        for place in self.places.values_mut().filter(|place| place.lacks_the_edge()) {
+        for place in self.places.iter_mut().filter(|place| place.lacks_the_edge()) {
             place.totals.retain(|_, seen| seen.adds_to != Number::Timed);
             found = true;
         }
@@ -189,16 +200,16 @@ impl Look {
     pub fn book(&self, ledger: &mut Ledger, at: Timestamp) -> Result<Vec<Count<'_>>, ClockWentBack> {
         ledger.accepts(at)?;
         let mut counted = Vec::new();
-        for (name, place) in &self.places {
+        for place in &self.places {
             let totals = place.totals.iter().filter_map(|(series, seen)| {
                 let tag = match &seen.of {
-                    Of::Tag(tag) => Tag::parse(tag)?,
+                    Of::Tag { from } => Tag::parse(series.get(*from..)?)?,
                     Of::Arm(arm) => istio::tag(&self.release, *arm),
                 };
                 Some(Total { tag, adds_to: seen.adds_to, series, value: seen.value })
             });
-            let news = ledger.book(name, place.uptime_s, totals, at);
-            counted.extend(news.into_iter().map(|(tag, counts)| Count { place: name, tag, counts }));
+            let news = ledger.book(&place.name, place.uptime_s, totals, at);
+            counted.extend(news.into_iter().map(|(tag, counts)| Count { place: &place.name, tag, counts }));
         }
         // A Prometheus that knows nothing of the release yet has not begun to watch it.
         if !self.places.is_empty() {
@@ -232,7 +243,9 @@ impl Counting {
         let Some(query) = query(subjects) else { return Ok(Vec::new()) };
         let most = MOST_SERIES.max(subjects.len().saturating_mul(SERIES_A_RELEASE));
         let body = self.client.ask(&query, at, most).await?;
-        let mut looks = sorting::sort(subjects, &body.read()?.into_vector());
+        let mut sorting = Sorting::of(subjects);
+        body.read(|labels, value| sorting.take(labels, value))?;
+        let mut looks = sorting.into_looks();
         let mut lacking = Vec::new();
         for (subject, look) in subjects.iter().zip(&mut looks) {
             if let Counters::Istio(istio) = &subject.counters
@@ -267,12 +280,12 @@ impl Counting {
         for istio in unknown {
             self.edges.insert(key(istio), Vec::new());
         }
-        for read in body.read()?.into_vector() {
-            let label = |name| read.labels.get(name).to_owned();
+        body.read(|labels, _| {
+            let label = |name| labels.get(name).to_owned();
             let service = (label("destination_service_namespace"), label("destination_service_name"));
-            let edge = read.labels.get("le").parse().ok().filter(|edge: &f64| edge.is_finite());
+            let edge = labels.get("le").parse().ok().filter(|edge: &f64| edge.is_finite());
             self.edges.entry(service).or_default().extend(edge);
-        }
+        })?;
         Ok(())
     }
 
@@ -290,10 +303,9 @@ impl Counting {
 /// What `answer`, the text of an answer to the one query, says of each of `subjects`: the part of [`Counting::look`]
 /// that takes no network. `None` if it is no vector.
 pub fn looks(subjects: &[Subject], answer: &[u8]) -> Option<Vec<Look>> {
-    match answer::parse(answer, usize::MAX) {
-        Parsed::Vector(series) => Some(sorting::sort(subjects, &series)),
-        _ => None,
-    }
+    let mut sorting = Sorting::of(subjects);
+    let parsed = answer::parse(answer, usize::MAX, |labels, value| sorting.take(labels, value));
+    (parsed == Parsed::Vector).then(|| sorting.into_looks())
 }
 
 /// The one query for all of `subjects`.

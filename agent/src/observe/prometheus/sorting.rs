@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use serin_policy::series::{REVISION, Tag};
 use xxhash_rust::xxh64::xxh64;
 
-use super::answer::{Labels, Read};
+use super::answer::Labels;
 use super::counts::{Counters, Look, Of, Seen, Subject, UPTIME};
 use super::istio::{DURATION, REQUESTS};
 use crate::observe::ledger::{Number, matters};
@@ -18,57 +18,82 @@ use crate::observe::scrape::whole;
 const OF_THE_SCRAPE: [&str; 7] =
     ["container", "endpoint", "instance", "job", "prometheus", "prometheus_replica", "service"];
 
-/// What was seen of each of `subjects`, in their order.
-pub(super) fn sort(subjects: &[Subject], series: &[Read<'_>]) -> Vec<Look> {
-    let mut looks: Vec<Look> = subjects.iter().map(|subject| Look::of(&subject.release)).collect();
-    let index = Index::of(subjects);
-    let mut uptimes: HashMap<String, u64> = HashMap::new();
-    let mut place = String::new();
-    for Read { labels, value } in series {
-        if value.is_nan() {
-            continue;
+/// Sorts series into looks, as they come.
+pub(super) struct Sorting<'s> {
+    subjects: &'s [Subject],
+    looks: Vec<Look>,
+    index: Index<'s>,
+    uptimes: HashMap<String, u64>,
+    /// The place of the series in hand.
+    place: String,
+}
+
+impl<'s> Sorting<'s> {
+    /// Nothing is seen yet.
+    pub(super) fn of(subjects: &'s [Subject]) -> Self {
+        Self {
+            subjects,
+            looks: subjects.iter().map(|subject| Look::of(&subject.release)).collect(),
+            index: Index::of(subjects),
+            uptimes: HashMap::new(),
+            place: String::new(),
         }
-        let value = whole(*value);
-        write_place(&mut place, labels);
+    }
+
+    /// Takes one series.
+    pub(super) fn take(&mut self, labels: &Labels<'_>, value: f64) {
+        if value.is_nan() {
+            return;
+        }
+        let value = whole(value);
+        write_place(&mut self.place, labels);
         match labels.get("__name__") {
             UPTIME => {
-                let uptime = uptimes.entry(place.clone()).or_default();
+                let uptime = self.uptimes.entry(self.place.clone()).or_default();
                 *uptime = value.max(*uptime);
             }
             REVISION => {
-                if let Some(&at) = index.by_release.get(labels.get("tag")) {
-                    looks[at].place(&place);
+                if let Some(&at) = self.index.by_release.get(labels.get("tag")) {
+                    self.looks[at].place(&self.place);
                 }
             }
-            REQUESTS | DURATION => {
-                let service =
-                    (labels.get("destination_service_namespace"), labels.get("destination_service_name"));
-                for &at in index.by_service.get(&service).into_iter().flatten() {
-                    if let Counters::Istio(istio) = &subjects[at].counters
-                        && let Some((arm, adds_to)) = istio.sort(labels)
-                    {
-                        let seen = Seen { of: Of::Arm(arm), adds_to, value };
-                        looks[at].place(&place).see(istio_series(labels), seen);
-                    }
-                }
-            }
-            metric => {
-                let tag = labels.get("tag");
-                let class = labels.get("response_code_class");
-                if let Some(parsed) = Tag::parse(tag).filter(|tag| matters(tag.group))
-                    && let Some(&at) = index.by_release.get(parsed.release)
-                    && let Some(adds_to) = Number::of_the_filter(metric, class)
-                {
-                    let seen = Seen { of: Of::Tag(tag.to_owned()), adds_to, value };
-                    looks[at].place(&place).see(format!("{metric}{{{class}}}/{tag}"), seen);
-                }
+            REQUESTS | DURATION => self.take_istios(labels, value),
+            metric => self.take_the_filters(metric, labels, value),
+        }
+    }
+
+    fn take_istios(&mut self, labels: &Labels<'_>, value: u64) {
+        let service = (labels.get("destination_service_namespace"), labels.get("destination_service_name"));
+        for &at in self.index.by_service.get(&service).into_iter().flatten() {
+            if let Counters::Istio(istio) = &self.subjects[at].counters
+                && let Some((arm, adds_to)) = istio.sort(labels)
+            {
+                let seen = Seen { of: Of::Arm(arm), adds_to, value };
+                self.looks[at].place(&self.place).see(istio_series(labels), seen);
             }
         }
     }
-    for look in &mut looks {
-        look.are_up(&uptimes);
+
+    fn take_the_filters(&mut self, metric: &str, labels: &Labels<'_>, value: u64) {
+        let tag = labels.get("tag");
+        let class = labels.get("response_code_class");
+        if let Some(parsed) = Tag::parse(tag).filter(|tag| matters(tag.group))
+            && let Some(&at) = self.index.by_release.get(parsed.release)
+            && let Some(adds_to) = Number::of_the_filter(metric, class)
+        {
+            let before_tag = [metric, "{", class, "}/"].concat();
+            let seen = Seen { of: Of::Tag { from: before_tag.len() }, adds_to, value };
+            self.looks[at].place(&self.place).see(before_tag + tag, seen);
+        }
     }
-    looks
+
+    /// What was seen of each of the subjects, in their order.
+    pub(super) fn into_looks(mut self) -> Vec<Look> {
+        for look in &mut self.looks {
+            look.are_up(&self.uptimes);
+        }
+        self.looks
+    }
 }
 
 struct Index<'s> {
