@@ -1,6 +1,8 @@
 /*!
 The agent's own metrics, for whoever watches the watcher.
 */
+use std::sync::atomic::AtomicU64;
+
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -9,7 +11,9 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use serin_policy::Arm;
 
-use crate::rollout::{ArmCounts, Counts, Observation, ProxyState, Reason, Status};
+use crate::rollout::{
+    ArmCounts, Counts, Finding, Observation, Progress, ProxyState, ReadingFinding, Reason, Status,
+};
 
 /// One release's metrics, ready to be encoded.
 #[derive(Debug)]
@@ -25,6 +29,7 @@ pub struct Metrics {
     requests: Family<VersionLabels, Counter>,
     errors: Family<VersionLabels, Counter>,
     slow: Family<VersionLabels, Counter>,
+    evidence: Family<EvidenceLabels, Gauge<f64, AtomicU64>>,
     last_look: Gauge,
 }
 
@@ -57,6 +62,13 @@ struct VersionLabels {
     version: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EvidenceLabels {
+    release: String,
+    metric: String,
+    claim: &'static str,
+}
+
 impl Metrics {
     /// Metrics of `release`, all at zero.
     pub fn new(release: &str) -> Self {
@@ -72,6 +84,7 @@ impl Metrics {
             requests: Family::default(),
             errors: Family::default(),
             slow: Family::default(),
+            evidence: Family::default(),
             last_look: Gauge::default(),
         };
         metrics.register();
@@ -110,6 +123,11 @@ impl Metrics {
         );
         registry.register("release_errors", "Those that failed", self.errors.clone());
         registry.register("release_slow", "Those that took longer than the objective", self.slow.clone());
+        registry.register(
+            "release_evidence",
+            "Evidence for a claim about the canary, as natural logarithm of the odds; `needed` takes it back",
+            self.evidence.clone(),
+        );
         let help = "When proxies were last looked at, in seconds since 1970";
         registry.register_with_unit("last_look_timestamp", help, Unit::Seconds, self.last_look.clone());
     }
@@ -122,7 +140,14 @@ impl Metrics {
     }
 
     /// Proxies were looked at and a plan was carried out.
-    pub fn looked(&self, status: &Status, observation: &Observation, pushed: bool, second: i64) {
+    pub fn looked(
+        &self,
+        status: &Status,
+        progress: &Progress,
+        observation: &Observation,
+        pushed: bool,
+        second: i64,
+    ) {
         let release = ReleaseLabel { release: self.release.clone() };
         self.weight.get_or_create(&release).set(status.weight().ppm().into());
         self.revision.get_or_create(&release).set(i64::try_from(status.revision).unwrap_or(i64::MAX));
@@ -140,7 +165,23 @@ impl Metrics {
         let counts = Counts::of(&observation.counted);
         self.count(Arm::Stable, counts.stable);
         self.count(Arm::Canary, counts.canary);
+        self.evidence.clear();
+        for Finding { metric, over, worse, no_worse, needed, .. } in &progress.findings {
+            let claims = [("over-limit", over), ("worse", worse), ("no-worse", no_worse), ("needed", needed)];
+            for (claim, ln_e) in claims {
+                self.tell(metric.to_string(), claim, *ln_e);
+            }
+        }
+        for ReadingFinding { name, evidence, needed, .. } in &progress.readings {
+            self.tell(name.clone(), "out-of-range", *evidence);
+            self.tell(name.clone(), "needed", *needed);
+        }
         self.last_look.set(second);
+    }
+
+    fn tell(&self, metric: String, claim: &'static str, ln_e: f64) {
+        let labels = EvidenceLabels { release: self.release.clone(), metric, claim };
+        self.evidence.get_or_create(&labels).set(ln_e);
     }
 
     fn count(&self, arm: Arm, new: ArmCounts) {

@@ -104,6 +104,7 @@ impl Driver {
             view.looked_at = Some(now);
             view.trouble = None;
         });
-        self.metrics.looked(status, observation, pushed, now.as_second());
+        let progress = self.view.borrow().progress.clone();
+        self.metrics.looked(status, &progress, observation, pushed, now.as_second());
     }
 }
