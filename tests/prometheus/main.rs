@@ -5,6 +5,7 @@ mod access;
 mod answers;
 mod filter;
 mod istio;
+mod many;
 
 use anyhow::Result;
 use jiff::Timestamp;

@@ -146,12 +146,17 @@ impl Page {
     /// What is known of the place, which now says that it has been up for `uptime_s`.
     ///
     /// An uptime that fell tells a restart, but not always: a Prometheus may show what is some minutes old, and
-    /// another one than a moment ago may answer. A place that was up long before the last look has not restarted.
+    /// another one than a moment ago may answer. A place that was up well before the last look has not restarted. Of
+    /// any other it is not certain, though its uptime rose: Envoy's stands still for seconds.
     fn past(&self, uptime_s: Option<u64>, now: Timestamp) -> Past {
         let (Some(uptime), Some(before)) = (uptime_s, self.uptime_s) else { return Past::Seen };
         let since = self.latest.map_or(0, |latest| now.duration_since(latest).as_secs());
         let since = u64::try_from(since).unwrap_or_default();
-        if uptime < before && uptime <= since.saturating_add(OLDEST_S) { Past::Born } else { Past::Known }
+        match uptime {
+            _ if uptime > since.saturating_add(OLDEST_S) => Past::Known,
+            _ if uptime < before => Past::Born,
+            _ => Past::Seen,
+        }
     }
 
     /// Takes down the total of a series and says how much of it is new.
@@ -305,6 +310,8 @@ mod tests {
     #[test]
     fn a_proxy_that_started_again_counts_from_zero() {
         check(&[sample(500, 10, 1), sample(1, 12, 2), sample(2, 13, 2)], &[(0, 0), (14, 2), (1, 0)]);
+        // Its uptime stood still all the while.
+        check(&[sample(0, 10, 1), sample(0, 7, 0), sample(0, 8, 0)], &[(0, 0), (7, 0), (1, 0)]);
     }
 
     #[test]
