@@ -9,7 +9,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use serin_policy::Arm;
 
-use crate::rollout::{ArmCounts, Observation, ProxyState, Reason, Status};
+use crate::rollout::{ArmCounts, Counts, Observation, ProxyState, Reason, Status};
 
 /// One release's metrics, ready to be encoded.
 #[derive(Debug)]
@@ -137,8 +137,9 @@ impl Metrics {
             let labels = ProxyLabels { release: self.release.clone(), state };
             self.proxies.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
-        self.count(Arm::Stable, observation.counts.stable);
-        self.count(Arm::Canary, observation.counts.canary);
+        let counts = Counts::of(&observation.counted);
+        self.count(Arm::Stable, counts.stable);
+        self.count(Arm::Canary, counts.canary);
         self.last_look.set(second);
     }
 

@@ -27,6 +27,8 @@ struct Assigned {
     reason: Reason,
     /// The id to give to the caller, and whether they came by https.
     issue: Option<(Id, bool)>,
+    /// Whether the caller's id was made just now.
+    is_new: bool,
     /// When the request came, if its time is to be taken.
     began_ns: Option<u64>,
 }
@@ -63,7 +65,8 @@ impl Exchange {
             let https = host.request_header(":scheme").is_some_and(|scheme| scheme == b"https");
             (identity.id, https)
         });
-        self.0 = Some(Assigned { live, index, policy, arm, reason, issue, began_ns });
+        let is_new = issue.is_some();
+        self.0 = Some(Assigned { live, index, policy, arm, reason, issue, is_new, began_ns });
     }
 
     /// The response's headers are there: show the version to whoever is to see it, give new callers their id.
@@ -96,7 +99,9 @@ impl Exchange {
 
     /// All is over: count it.
     pub fn on_log(&mut self, vm: &mut Vm, host: &impl Host) {
-        let Some(Assigned { live, index, policy, arm, reason, began_ns, .. }) = self.0.take() else { return };
+        let Some(Assigned { live, index, policy, arm, reason, is_new, began_ns, .. }) = self.0.take() else {
+            return;
+        };
         let (Some(counts), Some(began_ns)) = (policy.counts(), began_ns) else { return };
         let Some(series) = vm.series(host, &live, (index, &policy), (arm, reason)) else { return };
         let count = |metric| host.increment(series.of(metric));
@@ -108,6 +113,9 @@ impl Exchange {
         }
         if host.attempts().is_some_and(|attempts| attempts > 1) {
             count(Metric::Retried);
+        }
+        if is_new {
+            count(Metric::Issued);
         }
         // A connection that became something else lasts as long as its user likes: that is no latency.
         if status != SWITCHING_PROTOCOLS {

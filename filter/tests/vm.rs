@@ -52,6 +52,16 @@ fn an_answer_that_needed_a_retry_says_so() {
 }
 
 #[test]
+fn callers_whose_id_was_made_just_now_are_counted_apart() {
+    for (request, expected) in [("", 1), (BOB, 0)] {
+        let policy = json!({"counts": {"objectiveMs": 500}});
+        let proxy = visit(&policy, request, ":status: 200");
+        let issued = proxy.counted().iter().filter(|line| line.ends_with(";.serin_issued=1")).count();
+        assert_eq!(issued, expected, "{request:?}: {:?}", proxy.counted());
+    }
+}
+
+#[test]
 fn grpc_errors_are_told_apart_by_whom_they_blame() {
     let [server, client] = ["grpc_server_errors=1", "grpc_client_errors=1"];
     for (status, blamed) in [

@@ -24,13 +24,15 @@ pub enum Metric {
     Slow,
     /// Requests that needed more than one attempt: retries hide failures.
     Retried,
+    /// Requests whose caller was given an id just then: of these, the share of each version is known beforehand.
+    Issued,
     /// Latency in milliseconds.
     Time,
 }
 
 impl Metric {
     /// Every metric there is.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Requests(1),
         Self::Requests(2),
         Self::Requests(3),
@@ -40,6 +42,7 @@ impl Metric {
         Self::GrpcClientErrors,
         Self::Slow,
         Self::Retried,
+        Self::Issued,
         Self::Time,
     ];
 
@@ -52,7 +55,8 @@ impl Metric {
             Self::GrpcClientErrors => 6,
             Self::Slow => 7,
             Self::Retried => 8,
-            Self::Time => 9,
+            Self::Issued => 9,
+            Self::Time => 10,
         }
     }
 
@@ -76,6 +80,7 @@ impl Metric {
             Self::GrpcClientErrors => "serin_grpc_client_errors",
             Self::Slow => "serin_slow",
             Self::Retried => "serin_retried",
+            Self::Issued => "serin_issued",
             Self::Time => "serin_rq_time",
         }
     }

@@ -69,6 +69,28 @@ fn errors_in_clusters_are_one_piece_of_evidence_each() {
     check_near(clustered.ln_e(), single.ln_e(), 1e-9);
 }
 
+/// Looks until the evidence reaches ln(100) in a canary that is good for `good` looks and then fails 30 %.
+fn looks_until_caught(mut comparison: Comparison, good: u32) -> Option<u32> {
+    let mut look = |bad| {
+        let allowance = Allowance::new(1.5, 0.001);
+        comparison.take_in(tally(10, bad), tally(90, 0), allowance, Dispersion::NONE);
+        comparison.ln_e() >= 100_f64.ln()
+    };
+    assert!((0..good).all(|_| !look(0)), "caught while it was good");
+    (1..10_000).find(|_| look(3))
+}
+
+#[test]
+fn a_canary_that_turns_bad_after_an_hour_is_caught_soon_all_the_same() {
+    let looks = [
+        looks_until_caught(Comparison::new(Claim::Worse), 0),
+        looks_until_caught(Comparison::new(Claim::Worse), 3600),
+        looks_until_caught(Comparison::watchful(Claim::Worse), 0),
+        looks_until_caught(Comparison::watchful(Claim::Worse), 3600),
+    ];
+    assert_eq!(looks, [Some(1), Some(21), Some(2), Some(4)]);
+}
+
 #[test]
 fn splits_agree_with_savvi() {
     for (canary, stable, share, expected) in [
@@ -130,7 +152,11 @@ fn a_spread_finds_the_size_of_clusters() {
 }
 
 /// How many of `runs` reach the evidence that α asks for within 240 looks; `look` takes one interval in.
-fn alarms(runs: u32, alpha: f64, mut look: impl FnMut(&mut StdRng) -> Box<dyn FnMut(&mut StdRng) -> f64>) -> u32 {
+fn alarms(
+    runs: u32,
+    alpha: f64,
+    mut look: impl FnMut(&mut StdRng) -> Box<dyn FnMut(&mut StdRng) -> f64>,
+) -> u32 {
     let mut rng = StdRng::seed_from_u64(20_261_121);
     let mut alarms = 0;
     for _ in 0..runs {
@@ -147,7 +173,7 @@ fn draw(rng: &mut StdRng, requests: u64, share: f64) -> Tally {
 #[test]
 fn looking_all_the_time_gives_no_more_false_alarms_than_promised() {
     let comparison = |_: &mut StdRng| -> Box<dyn FnMut(&mut StdRng) -> f64> {
-        let mut comparison = Comparison::new(Claim::Worse);
+        let mut comparison = Comparison::watchful(Claim::Worse);
         Box::new(move |rng| {
             let (canary, stable) = (draw(rng, 50, 0.02), draw(rng, 150, 0.02));
             comparison.take_in(canary, stable, Allowance::new(1.0, 0.0), Dispersion::NONE);

@@ -6,11 +6,15 @@ mod answers;
 mod filter;
 mod istio;
 mod many;
+mod releases;
 
 use anyhow::Result;
 use jiff::Timestamp;
 use serin::observe::prometheus::{Access, Client, Settings};
 use serin_policy::{Id, Weight};
+
+/// The agent's binary.
+const AGENT: &str = env!("CARGO_BIN_EXE_serin-agent");
 
 /// Settings for the Prometheus at `address`, and nothing else.
 fn settings(address: &str) -> Settings {

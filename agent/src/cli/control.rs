@@ -7,6 +7,7 @@ use std::time::Duration;
 use comfy_table::{Table, presets};
 use tokio::time::{Instant, sleep};
 
+use super::report::{Report, table};
 use crate::driver::View;
 use crate::rollout::{CommandKind, ProxyState};
 use crate::serve::control::Client;
@@ -75,24 +76,16 @@ fn render(view: &View) -> String {
     if let Some(trouble) = &view.trouble {
         facts.add_row(["trouble", trouble]);
     }
-    let mut counts = Table::new();
-    counts.load_style(presets::ASCII_HORIZONTAL_ONLY).set_header(["version", "requests", "errors", "slow"]);
-    for (name, arm) in [("stable", &view.counted.stable), ("canary", &view.counted.canary)] {
-        counts.add_row([
-            name.to_owned(),
-            arm.requests.to_string(),
-            arm.errors.to_string(),
-            arm.slow.to_string(),
-        ]);
-    }
-    let mut proxies = Table::new();
-    proxies.load_style(presets::ASCII_HORIZONTAL_ONLY).set_header(["proxy", "state"]);
+    let report = Report::from(view);
+    let mut proxies = table(&["proxy", "state"]);
     for proxy in &view.proxies {
         proxies.add_row([proxy.name.clone(), describe(&proxy.state)]);
     }
     let decisions: Vec<_> =
         view.decisions.iter().map(|one| format!("{:.0}  {}", one.at, one.reason)).collect();
-    format!("{facts}\n\n{counts}\n\n{proxies}\n\nDecisions\n{}\n", decisions.join("\n"))
+    facts.add_row(["verdict", &report.because]);
+    let tables = report.tables();
+    format!("{facts}\n\n{tables}\n\n{proxies}\n\nDecisions\n{}\n", decisions.join("\n"))
 }
 
 fn describe(state: &ProxyState) -> String {

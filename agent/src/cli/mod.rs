@@ -1,9 +1,11 @@
 /*!
 The command line: what was typed becomes resolved configuration, and nothing further in knows of it.
 */
+mod analyze;
 mod bootstrap;
 mod control;
 mod explain;
+mod report;
 mod run;
 
 use std::path::{Path, PathBuf};
@@ -47,6 +49,8 @@ enum Command {
     Bootstrap(bootstrap::Args),
     /// Say which version a request would get, its point, and why.
     Explain(explain::Args),
+    /// Judge the canary: what each version got, the evidence, the verdict.
+    Analyze(analyze::Args),
     /// Show how a running release is.
     Status(control::StatusArgs),
     /// Hold a running release where it is. A failing analysis still takes it back.
@@ -63,7 +67,14 @@ enum Command {
 
 /// Parses the command line and does what it says.
 pub fn parse_and_run() -> ExitCode {
-    let args = Args::parse();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // Nobody is left to be told that this could not be printed.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { WRONG_USAGE } else { 0 });
+        }
+    };
     // The demo tells its own story.
     let level = if matches!(args.command, Command::Demo(_)) { "warn" } else { "info" };
     install_log(args.log_format, level);
@@ -83,9 +94,13 @@ pub fn parse_and_run() -> ExitCode {
     }
 }
 
+/// `EX_USAGE` of BSD's sysexits: to `serin analyze`, clap's own 2 means something else.
+const WRONG_USAGE: u8 = 64;
+
 async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Demo(options) => return demo::run(options).await,
+        Command::Demo(options) => return Box::pin(demo::run(options)).await,
+        Command::Analyze(args) => return Ok(analyze::analyze(args).await),
         Command::Run(args) => run::run(args).await?,
         Command::Bootstrap(args) => bootstrap::write(&args)?,
         Command::Explain(args) => explain::explain(&args)?,

@@ -41,7 +41,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     let text = read_text(&args.release)?;
     let release = read_release(&args.release)?;
     let state_dir = args.state.unwrap_or_else(|| default_state_dir(&args.ecds_dir));
-    let (listen, interval) = (args.listen, release.interval);
+    let (listen, interval) = (args.listen, release.analysis.interval);
     let listener = TcpListener::bind(listen)
         .await
         .with_context(|| format!("--listen: {listen}: cannot listen there"))?;

@@ -50,7 +50,7 @@ impl Play {
         let binary = envoy::find(|line| screen.note(line)).await?;
         let began = Timestamp::now();
         let release = script::release(script::FIRST.version, script::GOOD.version, script::WALK)?;
-        let objective = Duration::from_millis(release.limits.objective_ms.into());
+        let objective = Duration::from_millis(release.analysis.objective_ms.into());
         let stage = Stage::set(binary, release, seed).await?;
         let view = stage.agent.view.borrow().clone();
         let (tally, story) = (Tally::new(objective), Story::new(began));

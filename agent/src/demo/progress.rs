@@ -21,8 +21,12 @@ pub(super) fn progress(view: &View, width: usize) -> Vec<String> {
 /// How a step looks from where the release is.
 fn mark(phase: &Phase, step: Weight) -> (Style, char) {
     let at = match phase {
-        Phase::RolledBack { cause: Cause::Failed { weight, .. } } if *weight == step => return (bad(), '✗'),
-        Phase::RolledBack { cause: Cause::Failed { weight, .. } } => *weight,
+        Phase::RolledBack { cause: Cause::Failed { weight, .. } | Cause::NoData { weight, .. } }
+            if *weight == step =>
+        {
+            return (bad(), '✗');
+        }
+        Phase::RolledBack { cause: Cause::Failed { weight, .. } | Cause::NoData { weight, .. } } => *weight,
         Phase::Progressing(state) => state.weight,
         Phase::Promoting => Weight::FULL,
         Phase::Promoted => return (good(), '✓'),
@@ -105,6 +109,8 @@ fn standing(view: &View, width: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -115,9 +121,7 @@ mod tests {
     #[test]
     fn a_failed_step_is_crossed_out_and_those_before_it_are_done() {
         let weight = |percent: u32| Weight::from_ppm(percent * 10_000).unwrap();
-        let failure =
-            serde_json::json!({"metric": "request-success-rate", "bad": 2, "of": 10, "allowed": 10_000});
-        let cause = Cause::Failed { weight: weight(10), failure: serde_json::from_value(failure).unwrap() };
+        let cause = Cause::NoData { weight: weight(10), have: 0, need: 10, after: Duration::from_mins(1) };
         let phase = Phase::RolledBack { cause };
         assert_eq!([1, 10, 25].map(|percent| mark(&phase, weight(percent)).1), ['✓', '✗', '○']);
         assert_eq!(mark(&Phase::Promoted, Weight::FULL).1, '✓');

@@ -66,6 +66,7 @@ spec:
       steps: {steps}
   analysis:
     interval: 500ms
+    baseline: 5s
     metrics:
     - {{name: request-success-rate, thresholdRange: {{min: 99}}}}
     - {{name: request-duration, objective: 300ms, thresholdRange: {{max: 5}}}}
@@ -83,7 +84,7 @@ mod tests {
         for steps in [WALK, HELD] {
             let release = release(Version(1), Version(2), steps).unwrap();
             assert_eq!((release.name(), release.run()), ("demo/shop", "v2"));
-            assert_eq!(release.limits.objective_ms, 300);
+            assert_eq!(release.analysis.objective_ms, 300);
         }
     }
 }

@@ -57,7 +57,7 @@ impl Stage {
         let envoy = start_envoy(binary, dir.path(), &ecds_dir, &release, [&stable, &canary]).await?;
         let front = envoy.listener(LISTENER).context("Envoy has no listener of ours")?;
 
-        let (cookie, interval) = (release.cookie.clone(), release.interval);
+        let (cookie, interval) = (release.cookie.clone(), release.analysis.interval);
         let proxies = vec![format!("http://{}", envoy.admin())];
         let mut agent =
             driver::start(Config { release, proxies, ecds_dir, state_dir: state_dir.clone() }).await?;

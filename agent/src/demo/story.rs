@@ -204,13 +204,8 @@ mod tests {
             view.decisions.push_back(Decision { at: at(*second), reason: reason.clone() });
             if let Reason::StepBegun { weight, .. } = reason {
                 let stage = Stage::Observing { since: at(second + 1), approved_by: None };
-                view.status.phase = Phase::Progressing(StepState {
-                    index: 0,
-                    weight: *weight,
-                    stage,
-                    evidence: serde_json::from_str("[]").unwrap(),
-                    paused: None,
-                });
+                view.status.phase =
+                    Phase::Progressing(StepState { index: 0, weight: *weight, stage, paused: None });
             }
             story.take_in(&view);
         }
@@ -252,7 +247,7 @@ mod tests {
 
     #[test]
     fn waiting_is_no_news() {
-        let waits = Reason::AwaitsRequests { have: 10, need: 100 };
+        let waits = Reason::AwaitsRequests { need: 100 };
         assert_eq!(story(&[(1, step_begun(1)), (2, waits)]).journal.len(), 1);
     }
 }

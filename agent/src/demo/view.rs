@@ -162,7 +162,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::driver::Decision;
-    use crate::rollout::{Counts, Progress, Reason, Stage, Status, StepState};
+    use crate::rollout::{Counts, Evidence, Progress, Reason, Stage, Status, StepState, Verdict};
 
     pub(in crate::demo) fn view(status: Status) -> View {
         let weight = status.weight();
@@ -178,11 +178,19 @@ pub(super) mod tests {
                 duration: Some(Duration::from_secs(6)),
                 have: 312,
                 need: 100,
+                verdict: Verdict::Pass,
+                findings: Vec::new(),
+                readings: Vec::new(),
+                cohorts: Vec::new(),
+                assignable: None,
+                draw: Evidence::default().draw(),
             },
             proxies: Vec::new(),
             counted: Counts::default(),
+            stable_latency: None,
+            canary_latency: None,
             decisions: VecDeque::<Decision>::new(),
-            standing: vec![Reason::AwaitsRequests { have: 90, need: 100 }],
+            standing: vec![Reason::AwaitsRequests { need: 100 }],
             looked_at: None,
             trouble: None,
         }
@@ -196,8 +204,7 @@ pub(super) mod tests {
         console::set_colors_enabled(false);
         let weight = Weight::from_ppm(250_000).unwrap();
         let stage = Stage::Observing { since: at(14), approved_by: None };
-        let evidence = serde_json::from_str("[]").unwrap();
-        let phase = Phase::Progressing(StepState { index: 2, weight, stage, evidence, paused: None });
+        let phase = Phase::Progressing(StepState { index: 2, weight, stage, paused: None });
         let view = view(Status { phase, ..Status::default() });
         let mut story = Story::new(at(0));
         story.journal = (0..12)

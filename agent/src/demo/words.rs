@@ -5,17 +5,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::rollout::Grouped;
+
 /// `12,345`.
 pub(super) fn thousands(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    Grouped(number as u64).to_string()
 }
 
 /// The share that `part` has in `whole`, as `24.9%`; nothing of nothing is a dash.

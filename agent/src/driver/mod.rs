@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::mesh::ecds::{Contents, EcdsDir};
 use crate::metrics::Metrics;
-use crate::observe::Observer;
+use crate::observe::{Look, Observer};
 use crate::release::Release;
 use crate::rollout::{Command, CommandKind, InForce, Observation, Outcome, plan};
 use store::{State, Store};
@@ -154,7 +154,7 @@ impl Driver {
     }
 
     fn interval(&self) -> Duration {
-        self.release.interval
+        self.release.analysis.interval
     }
 
     async fn tick(&mut self, commands: Vec<Command>) -> anyhow::Result<()> {
@@ -162,10 +162,15 @@ impl Driver {
         let name = self.release.name().to_owned();
         let contents = self.ecds.read()?;
         let complaint = contents.complaint();
-        let (proxies, counts) =
-            self.observer.look(&name, &mut self.state.ledger, complaint.as_deref(), now).await;
-        let observation = Observation { in_force: in_force(&contents, &name), proxies, counts, commands };
+        let Look { proxies, counted, unassignable, readings, outage } =
+            self.observer.look(&self.release, &mut self.state.ledger, complaint.as_deref(), now).await;
+        let in_force = in_force(&contents, &name);
+        let observation =
+            Observation { in_force, proxies, counted, unassignable, readings, outage, commands };
         let Outcome { status, push, reasons } = plan(&self.release, &self.state.status, &observation, now);
+        if status.run != self.state.status.run {
+            self.observer.clear_latency();
+        }
         self.state.status = status;
         self.store.save(&self.state)?;
         if let Some(push) = &push {

@@ -5,9 +5,10 @@ use std::collections::VecDeque;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serin_policy::Weight;
+use serin_policy::{Arm, Weight};
 
 use super::Driver;
+use crate::observe::latency::Percentiles;
 use crate::release::Release;
 use crate::rollout::{Counts, Observation, Progress, Proxy, Reason, Status};
 
@@ -27,8 +28,12 @@ pub struct View {
     pub progress: Progress,
     /// The proxies, as they were at the last look.
     pub proxies: Vec<Proxy>,
-    /// What has been counted in this life of the agent: randomly assigned requests only.
+    /// What has been counted in this run and this life of the agent: randomly assigned requests only.
     pub counted: Counts,
+    /// How long stable's requests took in this run.
+    pub stable_latency: Option<Percentiles>,
+    /// How long the canary's did.
+    pub canary_latency: Option<Percentiles>,
     /// The latest decisions, oldest first; a decision that is merely repeated stands here once.
     pub decisions: VecDeque<Decision>,
     /// What holds at this moment: the reasons of the last tick.
@@ -57,6 +62,8 @@ impl View {
             progress: status.progress(release, Timestamp::now()),
             proxies: Vec::new(),
             counted: Counts::default(),
+            stable_latency: None,
+            canary_latency: None,
             decisions: VecDeque::new(),
             standing: Vec::new(),
             looked_at: None,
@@ -85,10 +92,15 @@ impl Driver {
             view.standing = reasons;
             self.release.name().clone_into(&mut view.release);
             view.steps = self.release.steps.iter().map(|step| step.weight).collect();
+            if view.status.run != status.run {
+                view.counted = Counts::default();
+            }
             view.status = status.clone();
             view.progress = status.progress(&self.release, now);
             view.proxies.clone_from(&observation.proxies);
-            view.counted.add(&observation.counts);
+            view.counted.add(&Counts::of(&observation.counted));
+            view.stable_latency = self.observer.latency().percentiles(Arm::Stable);
+            view.canary_latency = self.observer.latency().percentiles(Arm::Canary);
             view.looked_at = Some(now);
             view.trouble = None;
         });

@@ -10,7 +10,7 @@ use std::fmt::{self, Write as _};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serin_policy::series::{Metric, Tag};
+use serin_policy::series::{Group, Metric, Tag};
 
 use crate::rollout::ArmCounts;
 
@@ -80,6 +80,8 @@ pub enum Number {
     RequestsAndErrors,
     /// Requests that took longer than the objective.
     Slow,
+    /// Requests whose caller was given an id just then.
+    Issued,
     /// All requests whose time was taken: those that are not [`Number::InTime`] were slow.
     Timed,
     /// Requests that did not take longer than the objective.
@@ -95,6 +97,7 @@ impl Number {
             _ if is(Metric::Requests(5)) => Some(Self::Requests),
             _ if is(Metric::GrpcServerErrors) => Some(Self::Errors),
             _ if is(Metric::Slow) => Some(Self::Slow),
+            _ if is(Metric::Issued) => Some(Self::Issued),
             _ => None,
         }
     }
@@ -130,6 +133,7 @@ impl<'t> News<'t> {
                 self.counts.errors += new;
             }
             Number::Slow => self.counts.slow += new,
+            Number::Issued => self.counts.issued += new,
             Number::Timed => self.timed += new,
             Number::InTime => self.in_time += new,
         }
@@ -216,7 +220,8 @@ impl Ledger {
         news.into_iter().filter_map(News::sum).collect()
     }
 
-    /// Books what the proxy at `address` says of `release`: randomly assigned traffic only.
+    /// Books what the proxy at `address` says of `release`: requests whose version was drawn, and those that could
+    /// not be assigned.
     pub fn book_proxy<'s>(
         &mut self,
         address: &str,
@@ -225,8 +230,7 @@ impl Ledger {
         now: Timestamp,
     ) -> Vec<(Tag<'s>, ArmCounts)> {
         let of_interest = sample.totals.iter().filter_map(|(series, &value)| {
-            let tag =
-                Tag::parse(&series.tag).filter(|tag| tag.release == release && tag.group.is_random())?;
+            let tag = Tag::parse(&series.tag).filter(|tag| tag.release == release && matters(tag.group))?;
             let adds_to = Number::of_the_filter(&series.metric, &series.class)?;
             Some(Total { tag, adds_to, series, value })
         });
@@ -256,6 +260,11 @@ impl Ledger {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether requests of this group are for the planner to know of.
+pub(super) fn matters(group: Group<'_>) -> bool {
+    group.is_random() || group == Group::NoIdentity
 }
 
 impl fmt::Display for SeriesKey {

@@ -5,22 +5,64 @@ From what proxies say of themselves to what the planner looks at.
 look, and [`Observer`] does so for all of them at once, so that one observation has one time. [`prometheus`] asks
 a Prometheus instead.
 */
+mod custom;
+pub mod latency;
 pub mod ledger;
 pub mod prometheus;
 pub mod scrape;
 
 use futures::future::join_all;
 use jiff::Timestamp;
-use serin_policy::Arm;
+use serin_policy::series::{Group, Tag};
 
-use crate::rollout::{ArmCounts, Counts, Proxy, ProxyState};
-use ledger::Ledger;
+use crate::release::{Analysis, CountSource, Release};
+use crate::rollout::{ArmCounts, Cell, Drawn, MetricReading, Proxy, ProxyState};
+use custom::CustomMetrics;
+use latency::Latency;
+use ledger::{ClockWentBack, Ledger};
+use prometheus::counts::{Complaint, Count, Counters, Counting, Subject};
+use prometheus::{AccessError, Client, QueryError};
 use scrape::{Sample, Scraper};
 
-/// Looks at a set of proxies.
+/// What one look at all proxies found.
+#[derive(Debug, Default)]
+pub struct Look {
+    /// The proxies, as they say they are.
+    pub proxies: Vec<Proxy>,
+    /// What is new of randomly assigned requests.
+    pub counted: Vec<Cell>,
+    /// New requests whose caller has no id and can be given none.
+    pub unassignable: u64,
+    /// What people's own metrics say, of those that were due.
+    pub readings: Vec<MetricReading>,
+    /// Why the counts are not there, if they are not.
+    pub outage: Option<String>,
+}
+
+impl Look {
+    fn add(&mut self, place: &str, tag: Tag<'_>, counts: ArmCounts) {
+        let drawn = match tag.group {
+            Group::Cohort(cohort) => Drawn::Cohort(cohort),
+            Group::Split(name) => Drawn::Split(name.to_owned()),
+            Group::NoIdentity => {
+                self.unassignable += counts.requests;
+                return;
+            }
+            Group::Segment(_) | Group::Override | Group::Closed => return,
+        };
+        self.counted.push(Cell { place: place.to_owned(), drawn, arm: tag.arm, counts });
+    }
+}
+
+/// Looks at a set of proxies, and at the Prometheus that a release names.
 #[derive(Debug)]
 pub struct Observer {
     scrapers: Vec<Scraper>,
+    latency: Latency,
+    source: Source,
+    custom: CustomMetrics,
+    /// What `source` and `custom` were made for.
+    made_for: Option<Analysis>,
 }
 
 impl Observer {
@@ -35,36 +77,132 @@ impl Observer {
                 "--envoy-admin: {address}: given twice: give it once"
             );
         }
-        Ok(Self { scrapers: addresses.iter().map(|one| Scraper::new(one)).collect::<Result<_, _>>()? })
+        let scrapers = addresses.iter().map(|one| Scraper::new(one)).collect::<Result<_, _>>()?;
+        Ok(Self {
+            scrapers,
+            latency: Latency::default(),
+            source: Source::Proxies,
+            custom: CustomMetrics::default(),
+            made_for: None,
+        })
     }
 
-    /// Asks every proxy at once and books what is new for `release` in `ledger`. `complaint` is what is wrong with
-    /// the present document, for proxies that refuse it.
+    /// Asks every proxy at once, and Prometheus if it is to be asked, and books what is new for `release` in
+    /// `ledger`. `complaint` is what is wrong with the present document, for proxies that refuse it.
     pub async fn look(
         &mut self,
-        release: &str,
+        release: &Release,
         ledger: &mut Ledger,
         complaint: Option<&str>,
         now: Timestamp,
-    ) -> (Vec<Proxy>, Counts) {
+    ) -> Look {
+        let mut look = Look::default();
+        if let Err(error) = self.prepare(release) {
+            look.outage = Some(error.to_string());
+        }
         let samples = join_all(self.scrapers.iter_mut().map(Scraper::scrape)).await;
-        let mut counts = Counts::default();
-        let mut proxies = Vec::new();
         for (scraper, sample) in self.scrapers.iter().zip(samples) {
             let state = match sample {
                 Err(error) => ProxyState::Silent { error: error.to_string() },
                 Ok(sample) => {
-                    for (tag, new) in ledger.book_proxy(scraper.address(), release, &sample, now) {
-                        add(&mut counts, tag.arm, new);
+                    self.latency.take_in(scraper.address(), release.name(), &sample);
+                    if matches!(self.source, Source::Proxies) {
+                        let place = scraper.address();
+                        for (tag, new) in ledger.book_proxy(place, release.name(), &sample, now) {
+                            look.add(place, tag, new);
+                        }
                     }
-                    state(&sample, release, complaint)
+                    state(&sample, release.name(), complaint)
                 }
             };
-            proxies.push(Proxy { name: scraper.name(), state });
+            look.proxies.push(Proxy { name: scraper.name(), state });
         }
-        ledger.looked(now);
-        (proxies, counts)
+        match &mut self.source {
+            Source::Proxies => ledger.looked(now),
+            Source::Prometheus(counting, subject) => {
+                let judges_time = release.analysis.slow.is_some();
+                if let Err(error) = count(counting, subject, ledger, now, judges_time, &mut look).await {
+                    look.outage = Some(error.to_string());
+                }
+            }
+        }
+        look.readings = self.custom.read(release, now).await;
+        look
     }
+
+    /// Makes what the release's analysis needs, when it is another than before.
+    fn prepare(&mut self, release: &Release) -> Result<(), AccessError> {
+        if self.made_for.as_ref() != Some(&release.analysis) {
+            self.source = Source::of(release)?;
+            self.custom.use_client(release)?;
+            self.made_for = Some(release.analysis.clone());
+        }
+        Ok(())
+    }
+
+    /// How long requests took since [`clear_latency`](Self::clear_latency).
+    pub const fn latency(&self) -> &Latency {
+        &self.latency
+    }
+
+    /// Another run begins.
+    pub fn clear_latency(&mut self) {
+        self.latency.clear();
+    }
+}
+
+/// Where counts come from.
+#[derive(Debug)]
+enum Source {
+    /// The proxies themselves.
+    Proxies,
+    /// A Prometheus.
+    Prometheus(Box<Counting>, Subject),
+}
+
+impl Source {
+    fn of(release: &Release) -> Result<Self, AccessError> {
+        let counters = match &release.analysis.source {
+            CountSource::Proxies => return Ok(Self::Proxies),
+            CountSource::Prometheus => Counters::Filter,
+            CountSource::Istio(istio) => Counters::Istio(istio.clone()),
+        };
+        let Some(access) = release.analysis.prometheus.clone() else { return Ok(Self::Proxies) };
+        let subject = Subject { release: release.name().to_owned(), counters };
+        Ok(Self::Prometheus(Box::new(Counting::new(Client::new(access)?)), subject))
+    }
+}
+
+/// Why Prometheus' counts are not there.
+#[derive(Debug, thiserror::Error)]
+enum Uncounted {
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    #[error(transparent)]
+    Clock(#[from] ClockWentBack),
+    #[error(transparent)]
+    Incomplete(#[from] Complaint),
+}
+
+async fn count(
+    counting: &mut Counting,
+    subject: &Subject,
+    ledger: &mut Ledger,
+    now: Timestamp,
+    judges_time: bool,
+    look: &mut Look,
+) -> Result<(), Uncounted> {
+    let looks = counting.look(std::slice::from_ref(subject), now).await?;
+    for seen in &looks {
+        for Count { place, tag, counts } in seen.book(ledger, now)? {
+            look.add(place, tag, counts);
+        }
+        // All that can be missing are slow requests.
+        if let Some(complaint) = seen.complaint().filter(|_| judges_time) {
+            return Err(complaint.clone().into());
+        }
+    }
+    Ok(())
 }
 
 fn state(sample: &Sample, release: &str, complaint: Option<&str>) -> ProxyState {
@@ -80,14 +218,4 @@ fn state(sample: &Sample, release: &str, complaint: Option<&str>) -> ProxyState 
         None if refused.is_some() => ProxyState::Runs { revision: 0, refused },
         None => ProxyState::Bypassed,
     }
-}
-
-fn add(counts: &mut Counts, arm: Arm, new: ArmCounts) {
-    let sum = match arm {
-        Arm::Stable => &mut counts.stable,
-        Arm::Canary => &mut counts.canary,
-    };
-    sum.requests += new.requests;
-    sum.errors += new.errors;
-    sum.slow += new.slow;
 }

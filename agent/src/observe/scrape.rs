@@ -7,9 +7,11 @@ reads both.
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use prometheus_parse::{Scrape, Value};
+use prometheus_parse::{HistogramCount, Scrape, Value};
 use reqwest::Url;
-use serin_policy::series;
+use serin_policy::series::{self, Metric};
+
+use super::latency::{Bucket, Buckets};
 
 use crate::http;
 
@@ -30,6 +32,8 @@ pub struct Sample {
     pub kinds_refused: Vec<String>,
     /// The filter's counters: running totals by series, spelled `metric{class}/tag`.
     pub totals: BTreeMap<SeriesKey, u64>,
+    /// The filter's latency histograms, by the label `tag`.
+    pub times: Vec<(String, Buckets)>,
 }
 
 /// One counter of the filter.
@@ -165,11 +169,18 @@ fn parse(text: &str) -> Option<Sample> {
     let mut sample = Sample::default();
     let mut is_envoy = false;
     for one in scrape.samples {
+        let tag = one.labels.get("tag").unwrap_or_default();
+        if let Value::Histogram(buckets) = &one.value {
+            if one.metric == Metric::Time.prometheus_name() {
+                let bucket = |it: &HistogramCount| Bucket { up_to_ms: it.less_than, count: it.count };
+                sample.times.push((tag.to_owned(), Buckets::new(buckets.iter().map(bucket).collect())));
+            }
+            continue;
+        }
         let (Value::Counter(value) | Value::Gauge(value) | Value::Untyped(value)) = one.value else {
             continue;
         };
         let value = whole(value);
-        let tag = one.labels.get("tag").unwrap_or_default();
         match one.metric.as_str() {
             "envoy_server_uptime" => {
                 is_envoy = true;
@@ -229,6 +240,9 @@ envoy_server_uptime{} 42
             class: "5xx".to_owned(),
         };
         assert_eq!(sample.totals.get(&key), Some(&3));
+        let bucket = |up_to_ms, count| Bucket { up_to_ms, count };
+        let buckets = Buckets::new(vec![bucket(5.0, 2.0), bucket(f64::INFINITY, 3.0)]);
+        assert_eq!(sample.times, [("shop/shop/canary/step-1".to_owned(), buckets)]);
     }
 
     #[test]

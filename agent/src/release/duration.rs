@@ -10,7 +10,7 @@ use jiff::fmt::friendly::SpanParser;
 ///
 /// # Errors
 /// What to write instead.
-pub(super) fn parse(text: &str) -> Result<Duration, String> {
+pub fn parse(text: &str) -> Result<Duration, String> {
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
         return Err(format!("a number needs a unit: write {text}s for seconds, or ms, m, h or d"));
     }

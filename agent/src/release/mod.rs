@@ -10,8 +10,9 @@ The way through the room: `resource` has the words people write, with their defa
 the proxies get.
 */
 mod accepted;
+mod analysis;
 mod check;
-mod duration;
+pub mod duration;
 mod percent;
 mod policy;
 mod problem;
@@ -25,12 +26,13 @@ use serin_policy::cookie::CookieSpec;
 use serin_policy::matching::{OverrideSpec, SegmentSpec};
 use serin_policy::{Source, Weight};
 
+pub use analysis::{Analysis, CountSource, Criterion, CustomMetric, Excess, Metric, NoData, OnNoData};
 pub use percent::Percent;
 pub use problem::{Problem, ReleaseError};
 pub use resource::Propagation;
 
 /// A release that makes sense, with every default filled in.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Release {
     name: String,
     run: String,
@@ -56,10 +58,8 @@ pub struct Release {
     pub response_header: Option<String>,
     /// The steps before the promotion: 1 to 100, their weights rising.
     pub steps: Vec<Step>,
-    /// How often the proxies are read: 100 ms to 5 min.
-    pub interval: Duration,
-    /// Where "bad" begins.
-    pub limits: Limits,
+    /// What the canary is judged by.
+    pub analysis: Analysis,
 }
 
 /// The service whose users are assigned to versions.
@@ -89,19 +89,6 @@ pub enum Pause {
     For(Duration),
     /// A person approves.
     UntilApproved,
-}
-
-/// Where "bad" begins.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
-    /// The largest share of requests that may fail; not judged without one.
-    pub errors: Option<Percent>,
-    /// The largest share of requests that may take longer than the objective; not judged without one.
-    pub slow: Option<Percent>,
-    /// A request that takes longer is counted as slow, judged or not. Whole milliseconds, from 1.
-    pub objective_ms: u32,
-    /// How many requests to the canary a good verdict takes, from 1.
-    pub min_requests: u64,
 }
 
 impl Release {

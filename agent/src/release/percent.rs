@@ -45,6 +45,11 @@ impl Percent {
         self.0
     }
 
+    /// The percentage as a share, 0 to 1.
+    pub fn share(self) -> f64 {
+        f64::from(self.ppm()) / f64::from(Weight::FULL.ppm())
+    }
+
     /// What is missing to 100 %.
     pub(super) fn rest(self) -> Self {
         Self(Weight::from_ppm(Weight::FULL.ppm() - self.ppm()).unwrap_or_default())

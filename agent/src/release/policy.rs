@@ -34,7 +34,7 @@ impl Release {
             segments: if promoted { Vec::new() } else { self.segments.clone() },
             request_header: VERSION_HEADER.to_owned(),
             response_header: self.response_header.clone(),
-            counts: Some(CountsSpec { objective_ms: self.limits.objective_ms }),
+            counts: Some(CountsSpec { objective_ms: self.analysis.objective_ms }),
         }
     }
 

@@ -13,7 +13,9 @@ use serin_policy::Source;
 use serin_policy::cookie::{SameSite, Secure};
 use serin_policy::matching::Match;
 
+use super::OnNoData;
 use super::problem::ReleaseError;
+use crate::observe::prometheus::{Reporter, Settings};
 
 /// Reads the words; `check` makes sense of them.
 pub(super) fn read(yaml: &str) -> Result<Resource, ReleaseError> {
@@ -212,14 +214,68 @@ pub(super) struct Pause {
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub(super) struct Analysis {
     pub(super) interval: Scalar,
+    pub(super) baseline: Scalar,
+    pub(super) warm_up: Scalar,
     /// None: both of them. An empty list judges nothing, which must be written to be meant.
     pub(super) metrics: Option<Vec<Metric>>,
     pub(super) min_requests: u64,
+    pub(super) confidence: Confidence,
+    pub(super) dispersion: Scalar,
+    pub(super) on_no_data: OnNoData,
+    pub(super) no_data_after: Scalar,
+    pub(super) source: AnalysisSource,
+    pub(super) prometheus: Option<Settings>,
+    pub(super) istio: Istio,
+}
+
+/// Where requests are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+pub(super) enum AnalysisSource {
+    #[default]
+    Proxies,
+    Prometheus,
+    Istio,
+}
+
+/// Where Istio's standard metrics have the service.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub(super) struct Istio {
+    pub(super) reporter: Reporter,
+    pub(super) version_label: Option<String>,
+    /// None: the versions' names.
+    pub(super) stable: Option<String>,
+    pub(super) canary: Option<String>,
 }
 
 impl Default for Analysis {
     fn default() -> Self {
-        Self { interval: Scalar::from("1s"), metrics: None, min_requests: 1000 }
+        Self {
+            interval: Scalar::from("1s"),
+            baseline: Scalar::from("30s"),
+            warm_up: Scalar::from("2s"),
+            metrics: None,
+            min_requests: 1000,
+            confidence: Confidence::default(),
+            dispersion: Scalar::from("1"),
+            on_no_data: OnNoData::default(),
+            no_data_after: Scalar::from("10m"),
+            source: AnalysisSource::default(),
+            prometheus: None,
+            istio: Istio::default(),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub(super) struct Confidence {
+    pub(super) false_rollback: Scalar,
+}
+
+impl Default for Confidence {
+    fn default() -> Self {
+        Self { false_rollback: Scalar::from("1%") }
     }
 }
 
@@ -229,7 +285,21 @@ pub(super) struct Metric {
     pub(super) name: String,
     #[serde(default)]
     pub(super) threshold_range: ThresholdRange,
+    pub(super) compare: Option<Compare>,
     pub(super) objective: Option<Scalar>,
+    /// What makes it a metric of people's own.
+    pub(super) query: Option<String>,
+    pub(super) interval: Option<Scalar>,
+    #[serde(default)]
+    pub(super) dry_run: bool,
+}
+
+/// How much worse than stable the canary may be.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Compare {
+    pub(super) max_ratio: Option<Scalar>,
+    pub(super) slack: Option<Scalar>,
 }
 
 impl Metric {
@@ -238,7 +308,11 @@ impl Metric {
         let metric = |name: &str| Self {
             name: name.to_owned(),
             threshold_range: ThresholdRange::default(),
+            compare: None,
             objective: None,
+            query: None,
+            interval: None,
+            dry_run: false,
         };
         ["request-success-rate", "request-duration"].map(metric).into()
     }

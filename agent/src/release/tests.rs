@@ -107,9 +107,9 @@ fn a_step_says_what_ends_it() {
 #[test]
 fn an_aspect_without_a_metric_is_not_judged_but_slow_requests_are_still_counted() {
     let release = Release::from_yaml(&with("analysis: {metrics: [{name: request-success-rate}]}")).unwrap();
-    assert_eq!((release.limits.slow, release.limits.objective_ms), (None, 500));
+    assert_eq!((release.analysis.slow, release.analysis.objective_ms), (None, 500));
     let release = Release::from_yaml(&with("analysis: {metrics: []}")).unwrap();
-    assert_eq!((release.limits.errors, release.limits.slow), (None, None));
+    assert_eq!((release.analysis.errors, release.analysis.slow), (None, None));
 }
 
 #[test]
@@ -235,9 +235,73 @@ fn metrics_have_the_bound_that_makes_sense() {
             "spec.analysis.metrics[2].thresholdRange.min: 1: the share of slow requests has a largest value: write \
              max, such as {max: 5}",
             "spec.analysis.metrics[2].objective: 1.5ms: give whole milliseconds",
-            "spec.analysis.metrics[3].name: \"latency\": write request-success-rate or request-duration",
+            "spec.analysis.metrics[3].name: \"latency\": write request-success-rate or request-duration, or give the \
+             metric a query",
         ],
     );
+}
+
+#[test]
+fn what_is_asked_of_the_judge_must_make_sense() {
+    check(
+        &with(
+            "analysis:
+  baseline: 2d
+  confidence: {falseRollback: 0}
+  dispersion: 0.5
+  noDataAfter: soon
+  metrics:
+  - {name: request-success-rate, compare: {maxRatio: 0.5, slack: lots}}
+  - {name: depth, query: 'x{{ target }}'}
+  - {name: depth, query: x, interval: 1ms, thresholdRange: {min: 3, max: 2}, objective: 1s}
+  - {name: request-duration, query: x, thresholdRange: {max: high}}
+  source: Istio",
+        ),
+        &[
+            "spec.analysis.baseline: 2d: give 0s to 24h",
+            "spec.analysis.confidence.falseRollback: 0%: give more than 0% and at most 50%, such as 1%",
+            "spec.analysis.dispersion: \"0.5\": give 1 to 1000: how many bad requests come at a time at least",
+            "spec.analysis.noDataAfter: \"soon\": write a duration such as 500ms, 2m, 1h30m or 7d",
+            "spec.analysis.metrics[0].compare.slack: \"lots\": write a percentage such as 25, 0.1 or \"0.1%\"",
+            "spec.analysis.metrics[0].compare.maxRatio: \"0.5\": give 1 to 1000: how many times stable's value the \
+             canary's may be",
+            "spec.analysis.metrics[1].query: \"x{{ target }}\": {{ target }} is not known: take one of namespace, name, \
+             service, arm, version, interval",
+            "spec.analysis.metrics[1].thresholdRange: missing: say what is good: thresholdRange: {min, max}, or \
+             compare: {maxRatio: 1.5}",
+            "spec.analysis.metrics[2].name: \"depth\": list every metric once",
+            "spec.analysis.metrics[2].objective: 1s: leave it out: an objective belongs to request-duration",
+            "spec.analysis.metrics[2].interval: 1ms: give 1s to 1h",
+            "spec.analysis.metrics[2].thresholdRange: 3 to 2: min (3) is above max (2): no value is good",
+            "spec.analysis.metrics[3].name: \"request-duration\": give a metric with a query a name of its own",
+            "spec.analysis.metrics[3].thresholdRange.max: \"high\": give a number",
+            "spec.analysis.metrics[3].thresholdRange: missing: say what is good: thresholdRange: {min, max}, or \
+             compare: {maxRatio: 1.5}",
+            "spec.analysis.prometheus: missing: write where it is, such as {address: \"http://prometheus:9090\"}: the \
+             source or a metric needs it",
+        ],
+    );
+    check(
+        &with("analysis: {prometheus: {address: prometheus}, source: Prometheus}"),
+        &["spec.analysis.prometheus.address: \"prometheus\": write an address like \
+            http://prometheus.monitoring:9090"],
+    );
+}
+
+#[test]
+fn alpha_is_shared_by_all_tests_that_can_take_the_canary_back() {
+    for (metrics, tests) in [
+        ("[]", 0),
+        ("[{name: request-duration}]", 2),
+        ("[{name: request-success-rate}, {name: x, query: x, thresholdRange: {max: 1}, compare: {}}]", 4),
+        ("[{name: x, query: x, thresholdRange: {max: 1}, dryRun: true}]", 0),
+    ] {
+        let analysis = format!("analysis: {{prometheus: {{address: \"http://p\"}}, metrics: {metrics}}}");
+        let release = Release::from_yaml(&with(&analysis)).unwrap();
+        assert_eq!(release.analysis.tests(), tests, "{metrics}");
+        let needed = (100.0 * f64::from(tests.max(1))).ln();
+        assert!((release.analysis.needed() - needed).abs() < 1e-9, "{metrics}");
+    }
 }
 
 #[test]
@@ -326,5 +390,5 @@ fn a_key_with_nothing_behind_it_never_takes_the_riskier_way() {
     assert_eq!(release.steps[0].pause, Pause::UntilApproved);
     check_unreadable(&with("overrides: [{header: x-beta, tokenSha256: }]"), &["null", "line 8"]);
     let release = Release::from_yaml(&with("analysis: {metrics: }")).unwrap();
-    assert!(release.limits.errors.is_some() && release.limits.slow.is_some());
+    assert!(release.analysis.errors.is_some() && release.analysis.slow.is_some());
 }

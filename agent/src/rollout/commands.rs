@@ -1,8 +1,10 @@
 /*!
 What people ask for, and the answer when it makes no sense.
 */
+use jiff::Timestamp;
+
 use super::Tick;
-use super::analysis::Verdict;
+use super::analysis::{Evidence, Verdict};
 use super::observation::{Command, CommandKind};
 use super::reason::{NotNow, Reason};
 use super::status::{Actor, Paused, Phase, Stage, StepState};
@@ -28,7 +30,7 @@ impl Tick<'_> {
 
     fn pause(&mut self, by: &str) -> Result<(), NotNow> {
         match &mut self.status.phase {
-            Phase::Starting { paused } | Phase::Progressing(StepState { paused, .. }) => {
+            Phase::Starting { paused, .. } | Phase::Progressing(StepState { paused, .. }) => {
                 if paused.is_some() {
                     return Err(NotNow::HeldAlready);
                 }
@@ -43,16 +45,16 @@ impl Tick<'_> {
     fn resume(&mut self, by: &str) -> Result<(), NotNow> {
         let now = self.now;
         match &mut self.status.phase {
-            Phase::Starting { paused: paused @ Some(_) } => *paused = None,
-            Phase::Progressing(state) if state.paused.is_some() => {
-                if let (Some(paused), Stage::Observing { since, .. }) =
-                    (state.paused.take(), &mut state.stage)
-                {
-                    *since = since.checked_add(now.duration_since(paused.since)).unwrap_or(now);
-                }
+            Phase::Starting { since, paused: paused @ Some(_) } => go_on(paused, since.as_mut(), now),
+            Phase::Progressing(StepState { stage, paused: paused @ Some(_), .. }) => {
+                let since = match stage {
+                    Stage::RollingOut => None,
+                    Stage::Observing { since, .. } => Some(since),
+                };
+                go_on(paused, since, now);
             }
             Phase::Progressing(_) => return self.approve(by),
-            Phase::Stranded { weight, .. } => {
+            Phase::Stranded { weight } => {
                 let weight = *weight;
                 if !self.all_report() {
                     return Err(NotNow::ProxiesLag);
@@ -60,7 +62,7 @@ impl Tick<'_> {
                 self.rise_above(weight, Actor::Operator(by.to_owned()));
                 return Ok(());
             }
-            Phase::Starting { paused: None } | Phase::Promoting => return Err(NotNow::NothingToResume),
+            Phase::Starting { paused: None, .. } | Phase::Promoting => return Err(NotNow::NothingToResume),
             _ => return Err(NotNow::NothingInProgress),
         }
         self.reasons.push(Reason::Resumed { by: by.to_owned() });
@@ -70,10 +72,11 @@ impl Tick<'_> {
     /// Approves a step that has passed and waits for just that.
     fn approve(&mut self, by: &str) -> Result<(), NotNow> {
         let release = self.release;
-        if let Phase::Progressing(StepState { index, stage, evidence, .. }) = &mut self.status.phase
+        let verdict = self.status.evidence.verdict(&release.analysis, self.now);
+        if let Phase::Progressing(StepState { index, stage, .. }) = &mut self.status.phase
             && let Stage::Observing { approved_by: approved_by @ None, .. } = stage
             && release.steps.get(*index).is_some_and(|step| step.pause == Pause::UntilApproved)
-            && evidence.verdict(&release.limits) == Verdict::Pass
+            && verdict == Verdict::Pass
         {
             *approved_by = Some(by.to_owned());
             self.reasons.push(Reason::Approved { step: *index + 1, by: by.to_owned() });
@@ -116,10 +119,18 @@ impl Tick<'_> {
             Phase::RolledBack { .. } | Phase::Aborted { .. } => {
                 let by = by.to_owned();
                 let reason = Reason::Retried { by: by.clone() };
-                self.turn(Actor::Operator(by), Phase::Starting { paused: None }, reason);
+                self.status.evidence = Evidence::default();
+                self.turn(Actor::Operator(by), Phase::Starting { since: None, paused: None }, reason);
                 Ok(())
             }
             _ => Err(NotNow::NotTakenBack),
         }
+    }
+}
+
+/// Ends a pause: the clock goes on where it stood.
+fn go_on(paused: &mut Option<Paused>, since: Option<&mut Timestamp>, now: Timestamp) {
+    if let (Some(paused), Some(since)) = (paused.take(), since) {
+        *since = since.checked_add(now.duration_since(paused.since)).unwrap_or(now);
     }
 }

@@ -25,15 +25,16 @@ impl Tick<'_> {
     fn take_up_or_begin(&mut self) {
         let run = self.release.run().to_owned();
         let previous = std::mem::replace(&mut self.status.run, run.clone());
+        self.status.evidence = Evidence::default();
         if let InForce::Unreadable { why } = &self.observation.in_force {
             self.reasons.push(Reason::FileUnreadable { why: why.clone() });
         }
         match &self.observation.in_force {
             // The state was lost, not the run: users stay where they are.
             InForce::Policy { run: found, weight, closed, .. } if *found == run => {
-                let phase = match (*closed, self.place(*weight, Evidence::default(), None)) {
+                let phase = match (*closed, self.place(*weight, None)) {
                     (true, _) => Phase::RolledBack { cause: Cause::FoundClosed },
-                    (false, Phase::Stranded { weight: Weight::FULL, .. }) => Phase::Promoted,
+                    (false, Phase::Stranded { weight: Weight::FULL }) => Phase::Promoted,
                     (false, phase) => phase,
                 };
                 let reason = Reason::TakenUp { run, weight: *weight, closed: *closed };
@@ -45,7 +46,7 @@ impl Tick<'_> {
                 } else {
                     Reason::NewRun { previous, run }
                 };
-                self.turn(Actor::Planner, Phase::Starting { paused: None }, reason);
+                self.turn(Actor::Planner, Phase::Starting { since: None, paused: None }, reason);
             }
         }
     }
@@ -89,29 +90,25 @@ impl Tick<'_> {
     }
 
     /// Writes what is wanted once more. What was observed until now may have been something else, so the present
-    /// step's clock begins anew; evidence against the canary is kept until then.
+    /// step's clock begins anew; evidence against the canary is kept.
     fn write_again(&mut self, write: Write, reason: Reason) {
         self.write = self.write.max(write);
         self.reasons.push(reason);
         self.status.phase = match std::mem::take(&mut self.status.phase) {
-            Phase::Progressing(StepState { weight, evidence, paused, .. }) => {
-                self.place(weight, evidence, paused)
-            }
-            Phase::Stranded { weight, evidence } => self.place(weight, evidence, None),
+            Phase::Progressing(StepState { weight, paused, .. }) => self.place(weight, paused),
+            Phase::Stranded { weight } => self.place(weight, None),
             other => other,
         };
     }
 
     /// Where a run at `weight` stands among the Release's steps, which may have been edited.
-    fn place(&self, weight: Weight, evidence: Evidence, paused: Option<Paused>) -> Phase {
+    fn place(&self, weight: Weight, paused: Option<Paused>) -> Phase {
         if weight == Weight::ZERO {
-            return Phase::Starting { paused };
+            return Phase::Starting { since: None, paused };
         }
         match self.release.steps.iter().position(|step| step.weight == weight) {
-            Some(index) => {
-                Phase::Progressing(StepState { index, weight, stage: Stage::RollingOut, evidence, paused })
-            }
-            None => Phase::Stranded { weight, evidence },
+            Some(index) => Phase::Progressing(StepState { index, weight, stage: Stage::RollingOut, paused }),
+            None => Phase::Stranded { weight },
         }
     }
 }

@@ -32,16 +32,22 @@ mod world;
 use jiff::Timestamp;
 use serin_policy::Weight;
 
-pub use analysis::{Evidence, Failure, Metric, Verdict};
+pub use analysis::{
+    CohortRatio, Evidence, Failure, Finding, Grouped, Judged, Moment, Odds, Promise, ReadingFinding, Share,
+    Test, Traffic, Verdict, Wait, seconds_to_catch,
+};
 pub use lagging::{Lag, Lagging};
-pub use observation::{ArmCounts, Command, CommandKind, Counts, InForce, Observation, Proxy, ProxyState};
+pub use observation::{
+    ArmCounts, Cell, Command, CommandKind, Counts, Drawn, InForce, MetricReading, MetricValue, Observation,
+    Proxy, ProxyState,
+};
 pub use reason::{NotNow, Reason};
-pub use status::{Actor, Cause, Change, Paused, Phase, Progress, Stage, Status, StepState};
+pub use status::{Actor, Cause, Change, Draw, Paused, Phase, Progress, Stage, Status, StepState};
 
 use crate::release::Release;
 
 /// What should be next.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
     /// To be saved before anything else is done.
     pub status: Status,
@@ -118,15 +124,28 @@ impl Tick<'_> {
         self.decision = Some((by, reason));
     }
 
-    /// Takes the canary off the air if the evidence is against it. Returns whether it was.
+    /// Takes in what was counted, and takes the canary off the air if the evidence is against it. Returns whether it
+    /// was.
     fn judge(&mut self) -> bool {
-        let (weight, evidence) = match &mut self.status.phase {
-            Phase::Progressing(StepState { weight, evidence, .. }) | Phase::Stranded { weight, evidence } => {
-                (*weight, evidence)
+        let steps_up_to = |weight| self.release.steps.iter().take_while(|step| step.weight <= weight).count();
+        let (weight, era, settled) = match &self.status.phase {
+            Phase::Starting { .. } => (Weight::ZERO, 0, None),
+            Phase::Progressing(StepState { weight, index, stage, .. }) => {
+                let settled = matches!(stage, Stage::Observing { .. }).then_some(*weight);
+                (*weight, index + 1, settled)
             }
+            // Between two steps the next one's cohort is on both versions: it is none to compare with.
+            Phase::Stranded { weight } => (*weight, steps_up_to(*weight) + 1, None),
             _ => return false,
         };
-        let Verdict::Fail(failure) = evidence.judge(&self.observation.counts, &self.release.limits) else {
+        let moment = Moment { era, settled, now: self.now };
+        self.status.evidence.take_in(&self.observation.counted, moment, self.release);
+        if era == 0 {
+            self.status.evidence.take_in_unassignable(self.observation.unassignable);
+        } else {
+            self.status.evidence.take_in_readings(&self.observation.readings, self.release);
+        }
+        let Verdict::Fail(failure) = self.status.evidence.verdict(&self.release.analysis, self.now) else {
             return false;
         };
         let cause = Cause::Failed { weight, failure };

@@ -4,17 +4,23 @@ What the planner is told: how things are, seen at one moment.
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serin_policy::Weight;
+use serin_policy::{Arm, Cohort, Weight};
 
 /// Everything the planner looks at besides the Release and its own status.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Observation {
     /// What the file in front of the proxies says.
     pub in_force: InForce,
     /// All proxies there are.
     pub proxies: Vec<Proxy>,
-    /// What was counted since the last observation.
-    pub counts: Counts,
+    /// What was counted since the last observation: randomly assigned requests, by all that tells them apart.
+    pub counted: Vec<Cell>,
+    /// Requests since then whose caller has no id and can be given none.
+    pub unassignable: u64,
+    /// What people's own metrics say, of those that were due.
+    pub readings: Vec<MetricReading>,
+    /// Why nothing could be counted, if nothing could: what was asked, and what came back.
+    pub outage: Option<String>,
     /// What people have asked for since the last observation, in order.
     pub commands: Vec<Command>,
 }
@@ -51,6 +57,16 @@ pub struct Proxy {
     pub state: ProxyState,
 }
 
+impl Proxy {
+    /// What kept it from answering, if something did.
+    pub fn silence(&self) -> Option<&str> {
+        match &self.state {
+            ProxyState::Silent { error } => Some(error),
+            ProxyState::Bypassed | ProxyState::Runs { .. } => None,
+        }
+    }
+}
+
 /// What a proxy says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
@@ -71,7 +87,61 @@ pub enum ProxyState {
     },
 }
 
-/// New counts of randomly assigned traffic, by version.
+/// What one of people's own metrics says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MetricReading {
+    /// The metric's name.
+    pub name: String,
+    /// Of the canary.
+    pub canary: MetricValue,
+    /// Of stable, where the two are compared.
+    pub stable: Option<MetricValue>,
+}
+
+/// What one query came to. That there is nothing, no number, or no answer are three different things.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MetricValue {
+    /// A number; infinite where it was divided by zero.
+    Number(f64),
+    /// NaN, as zero divided by zero gives: there was nothing to measure.
+    NotANumber,
+    /// No series matched the query.
+    Empty,
+    /// The query failed.
+    Failed(String),
+}
+
+/// Requests that came to their version in the same way, at the same place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cell {
+    /// Where they were assigned: an attach point of the filter.
+    pub place: String,
+    /// Who was drawn.
+    pub drawn: Drawn,
+    /// The version they got.
+    pub arm: Arm,
+    /// What became of them.
+    pub counts: ArmCounts,
+}
+
+impl Cell {
+    /// Whether these are requests that the release's own weight gave to `arm`.
+    pub fn is_of(&self, arm: Arm) -> bool {
+        self.arm == arm && matches!(self.drawn, Drawn::Cohort(_))
+    }
+}
+
+/// Who was drawn by their point.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Drawn {
+    /// Callers of this cohort, against the release's weight.
+    Cohort(Cohort),
+    /// Members of the segment of this name, against the segment's own weight.
+    Split(String),
+}
+
+/// Counts of randomly assigned traffic, by version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Counts {
     /// The stable version's.
@@ -81,6 +151,17 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// All of `cells`.
+    pub fn of(cells: &[Cell]) -> Self {
+        cells.iter().fold(Self::default(), |mut sum, cell| {
+            match cell.arm {
+                Arm::Stable => sum.stable.add(cell.counts),
+                Arm::Canary => sum.canary.add(cell.counts),
+            }
+            sum
+        })
+    }
+
     /// Adds `other` to these.
     pub const fn add(&mut self, other: &Self) {
         self.stable.add(other.stable);
@@ -97,6 +178,8 @@ pub struct ArmCounts {
     pub errors: u64,
     /// Those that took longer than the objective.
     pub slow: u64,
+    /// Those whose caller was given an id just then.
+    pub issued: u64,
 }
 
 impl ArmCounts {
@@ -105,6 +188,7 @@ impl ArmCounts {
         self.requests += other.requests;
         self.errors += other.errors;
         self.slow += other.slow;
+        self.issued += other.issued;
     }
 }
 

@@ -18,7 +18,7 @@ spec:
   service: {name: shop}
   canary: {version: "RUN"}
   strategy: {canary: {steps: [{setWeight: 1}, {setWeight: 10, pause: {duration: 3s}}, {setWeight: 50, pause: {}}]}}
-  analysis: {minRequests: 20}
+  analysis: {minRequests: 20, baseline: 0s, warmUp: 0s}
 "#;
 
 const PROXIES: [&str; 3] = ["a", "b", "c"];
@@ -60,9 +60,9 @@ fn events() -> impl Strategy<Value = Vec<(Event, ArmCounts)>> {
         1 => Just(Event::NewRun),
     ];
     let traffic = prop_oneof![
-        8 => Just(ArmCounts { requests: 20, errors: 0, slow: 0 }),
-        2 => Just(ArmCounts { requests: 3, errors: 0, slow: 0 }),
-        1 => Just(ArmCounts { requests: 20, errors: 5, slow: 0 }),
+        8 => Just(requests(20, 0)),
+        2 => Just(requests(3, 0)),
+        1 => Just(requests(20, 5)),
         1 => Just(ArmCounts::default()),
     ];
     prop::collection::vec((event, traffic), 1..80)
@@ -93,6 +93,10 @@ fn seed() -> u64 {
         std::env::var("SERIN_SEED").map_or(20_261_121, |seed| seed.parse().expect("SERIN_SEED is a number"));
     println!("SERIN_SEED={seed}");
     seed
+}
+
+const fn requests(requests: u64, errors: u64) -> ArmCounts {
+    ArmCounts { requests, errors, slow: 0, issued: 0 }
 }
 
 fn new_world() -> World {
@@ -213,7 +217,7 @@ fn gets_promoted_in_the_end(world: &mut World) {
             Phase::RolledBack { .. } | Phase::Aborted { .. } => CommandKind::Retry,
             _ => CommandKind::Resume,
         };
-        tick(world, &[command], ArmCounts { requests: 20, errors: 0, slow: 0 }, Crash::None);
+        tick(world, &[command], requests(20, 0), Crash::None);
     }
     assert_eq!(world.status.phase, Phase::Promoted, "{:?}", world.status);
 }

@@ -11,12 +11,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serin_policy::Weight;
 
+use super::analysis::Judged;
 use super::lagging::{self, Lagging};
 use super::observation::CommandKind;
 use super::status::{Actor, Cause};
 
 /// Why something was done or is waited for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "code", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Reason {
     /// The first run this planner sees begins.
@@ -116,6 +117,11 @@ pub enum Reason {
         /// Why it does.
         why: String,
     },
+    /// Everybody is on stable for a time, so that those whom the steps will move can be compared with the rest.
+    Baseline {
+        /// For how long.
+        duration: Duration,
+    },
     /// The step lasts at least for a time.
     Observing {
         /// The step, from 1.
@@ -129,10 +135,30 @@ pub enum Reason {
     },
     /// Too few requests to the canary for a verdict.
     AwaitsRequests {
-        /// At least as many were seen: rounded down to a tenth of what it takes, so that it seldom changes.
-        have: u64,
         /// How many it takes.
         need: u64,
+    },
+    /// Nothing can be counted: nobody else is moved until it can.
+    AwaitsData {
+        /// What was asked, and what came back.
+        why: String,
+    },
+    /// One of people's own metrics says nothing.
+    AwaitsReading {
+        /// Which.
+        metric: String,
+        /// What came back.
+        why: String,
+    },
+    /// The evidence leans against the canary without being conclusive.
+    Doubtful {
+        /// What it leans by.
+        metric: Judged,
+    },
+    /// New callers do not get the canary in the share that was asked for.
+    SampleRatio {
+        /// That share.
+        weight: Weight,
     },
     /// A person must approve the step.
     AwaitsApproval {
@@ -216,8 +242,13 @@ impl Reason {
             Self::Paused { .. } => "paused",
             Self::AwaitsProxies { .. } => "awaits-proxies",
             Self::ProxyRefuses { .. } => "proxy-refuses",
+            Self::Baseline { .. } => "baseline",
             Self::Observing { .. } => "observing",
             Self::AwaitsRequests { .. } => "awaits-requests",
+            Self::AwaitsData { .. } => "awaits-data",
+            Self::AwaitsReading { .. } => "awaits-reading",
+            Self::Doubtful { .. } => "doubtful",
+            Self::SampleRatio { .. } => "sample-ratio",
             Self::AwaitsApproval { .. } => "awaits-approval",
             Self::Stranded { .. } => "stranded",
             Self::FileBehind { .. } => "file-behind",
@@ -251,6 +282,13 @@ impl fmt::Display for Reason {
             Self::RolledBack { cause: Cause::Failed { weight, failure } } => {
                 write!(f, "rolled back at {weight}: {failure}")
             }
+            Self::RolledBack { cause: Cause::NoData { weight, have, need, after } } => {
+                let after = friendly(after);
+                write!(
+                    f,
+                    "rolled back at {weight}: after {after} the canary got {have} requests, and a verdict takes {need}"
+                )
+            }
             Self::RolledBack { cause: Cause::FoundClosed } => f.write_str(
                 "the canary was found closed in front of the proxies and stays so: retry to start over",
             ),
@@ -271,13 +309,33 @@ impl fmt::Display for Reason {
             Self::ProxyRefuses { name, why } => {
                 write!(f, "{name} refuses the policy and goes on with the one it has: {why}")
             }
+            Self::Baseline { duration } => {
+                let duration = friendly(duration);
+                write!(
+                    f,
+                    "for {duration} everybody is on stable: those whom the steps will move are compared with the rest"
+                )
+            }
             Self::Observing { step, of, weight, duration } => {
-                let duration = jiff::fmt::friendly::SpanPrinter::new().unsigned_duration_to_string(duration);
+                let duration = friendly(duration);
                 write!(f, "step {step} of {of} at {weight} is observed for {duration}")
             }
-            Self::AwaitsRequests { have, need } => {
-                write!(f, "waits for requests to the canary: at least {have} of {need} were seen")
+            Self::AwaitsRequests { need } => {
+                write!(f, "waits until the canary has had {need} requests in this step")
             }
+            Self::AwaitsData { why } => write!(f, "nothing can be counted, so nobody else is moved: {why}"),
+            Self::AwaitsReading { metric, why } => write!(f, "waits for a reading of {metric}: {why}"),
+            Self::Doubtful { metric } => {
+                write!(
+                    f,
+                    "the evidence leans against the canary by {metric}: nobody else is moved until it is clear"
+                )
+            }
+            Self::SampleRatio { weight } => write!(
+                f,
+                "new callers do not get the canary in the share asked for, {weight}: a path loses or repeats some of \
+                 them"
+            ),
             Self::AwaitsApproval { step, of, weight } => {
                 write!(f, "step {step} of {of} at {weight} is good and waits for approval: resume to go on")
             }
@@ -303,6 +361,10 @@ impl fmt::Display for Reason {
             Self::ReleaseEdited => f.write_str("the Release was edited: the policy is written again"),
         }
     }
+}
+
+fn friendly(duration: &Duration) -> String {
+    jiff::fmt::friendly::SpanPrinter::new().unsigned_duration_to_string(duration)
 }
 
 impl fmt::Display for NotNow {

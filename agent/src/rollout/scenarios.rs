@@ -9,6 +9,8 @@ A script is a Release, `---`, and lines of:
 - `tick 1s [x20] [canary=requests/errors/slow] [stable=…]`: time goes by, then the planner looks; `x20`: so often
 - `cmd pause by ann`: given at the next tick
 - `edit old => new`: the Release's text is edited
+- `outage connection refused`, `outage over`: nothing can be counted, until it can
+- `metric depth 3`, `metric depth nan`, `metric depth empty`: what one of people's own metrics says from then on
 - `crash before-write`, `crash before-save`: the next tick ends there
 - `lose state`, `lose status`: all of it, or the last one saved
 - `file gone`, `file unreadable`, `file edited [run=1.4.0] [revision=9] [weight=50%] [closed|open]`
@@ -19,7 +21,10 @@ use std::path::Path;
 use jiff::{SignedDuration, Timestamp};
 
 use super::world::{Crash, Does, World};
-use super::{ArmCounts, Change, Command, CommandKind, Counts, InForce, Outcome, Push, Reason, Status};
+use super::{
+    ArmCounts, Change, Command, CommandKind, Counts, InForce, MetricReading, MetricValue, Outcome, Push,
+    Reason, Status,
+};
 use crate::release::{Percent, Release};
 
 #[test]
@@ -84,6 +89,9 @@ impl Play {
                 self.yaml = self.yaml.replace(old, new);
                 self.world.release = Release::from_yaml(&self.yaml).unwrap();
             }
+            ["outage", "over"] => self.world.outage = None,
+            ["outage", ..] => self.world.outage = Some(line["outage ".len()..].to_owned()),
+            ["metric", name, value] => self.metric(name, value),
             ["crash", "before-write"] => self.crash = Crash::BeforeWrite,
             ["crash", "before-save"] => self.crash = Crash::BeforeSave,
             ["lose", "state"] => self.world.status = Status::default(),
@@ -106,6 +114,15 @@ impl Play {
         for name in names {
             self.world.proxies.entry((*name).to_owned()).or_default().does = does;
         }
+    }
+
+    fn metric(&mut self, name: &str, value: &str) {
+        let canary = match value {
+            "nan" => MetricValue::NotANumber,
+            "empty" => MetricValue::Empty,
+            number => MetricValue::Number(number.parse().unwrap()),
+        };
+        self.world.readings = vec![MetricReading { name: name.to_owned(), canary, stable: None }];
     }
 
     fn edit_file(&mut self, change: &str) {
@@ -172,5 +189,5 @@ impl Play {
 fn arm(text: &str) -> ArmCounts {
     let numbers: Vec<u64> = text.split('/').map(|number| number.parse().unwrap()).collect();
     let [requests, errors, slow] = numbers[..] else { panic!("{text}: write requests/errors/slow") };
-    ArmCounts { requests, errors, slow }
+    ArmCounts { requests, errors, slow, issued: 0 }
 }

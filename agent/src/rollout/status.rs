@@ -8,18 +8,20 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serin_policy::Weight;
 
-use super::analysis::{Evidence, Failure};
+use super::analysis::{CohortRatio, Evidence, Failure, Finding, ReadingFinding, Verdict};
 use super::reason::Reason;
-use crate::release::{Pause, Release};
+use crate::release::{Metric, Pause, Release};
 
 /// How far a release is. The default is that of a release never seen before.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
     /// The run this is about; empty before the first tick.
     pub run: String,
     /// Where the run stands.
     pub phase: Phase,
+    /// What the run has shown so far.
+    pub evidence: Evidence,
     /// Revision of the policy that is wanted in front of the proxies. It never falls.
     pub revision: u64,
     /// The Release's fingerprint when that policy was made.
@@ -29,7 +31,7 @@ pub struct Status {
 }
 
 /// Where a run stands.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Phase {
     /// Nothing was decided yet.
@@ -37,6 +39,8 @@ pub enum Phase {
     Waiting,
     /// Weight 0: every proxy is to know the run before anybody is moved.
     Starting {
+        /// When every proxy knew the run; time spent paused is left out by moving this on.
+        since: Option<Timestamp>,
         /// A person holds it.
         paused: Option<Paused>,
     },
@@ -46,8 +50,6 @@ pub enum Phase {
     Stranded {
         /// That weight.
         weight: Weight,
-        /// What was seen of the canary there.
-        evidence: Evidence,
     },
     /// Everybody is to go to the canary; not every proxy reports it.
     Promoting,
@@ -66,7 +68,7 @@ pub enum Phase {
 }
 
 /// How far a step is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepState {
     /// The step, from 0.
     pub index: usize,
@@ -74,8 +76,6 @@ pub struct StepState {
     pub weight: Weight,
     /// What the step is about at the moment.
     pub stage: Stage,
-    /// What was seen of the canary in this step.
-    pub evidence: Evidence,
     /// A person holds it.
     pub paused: Option<Paused>,
 }
@@ -105,22 +105,33 @@ pub struct Paused {
 }
 
 /// Why the canary was taken off the air.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Cause {
-    /// It broke a limit.
+    /// It is worse than allowed.
     Failed {
         /// The weight it had.
         weight: Weight,
-        /// Which limit.
+        /// By which test.
         failure: Failure,
+    },
+    /// It got too few requests to be judged.
+    NoData {
+        /// The weight it had.
+        weight: Weight,
+        /// Requests to it in the step.
+        have: u64,
+        /// Requests that a verdict takes.
+        need: u64,
+        /// How long the step was observed.
+        after: Duration,
     },
     /// It was found closed in front of the proxies, by whomever.
     FoundClosed,
 }
 
 /// A change of what is wanted in front of the proxies.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Change {
     /// When.
@@ -152,7 +163,7 @@ pub enum Actor {
 }
 
 /// How far the present step is, for people to look at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Progress {
     /// The step, from 1; none before the first and after the last.
@@ -169,6 +180,29 @@ pub struct Progress {
     pub have: u64,
     /// Requests that a good verdict takes.
     pub need: u64,
+    /// What the judge makes of the run.
+    pub verdict: Verdict,
+    /// How each metric stands.
+    pub findings: Vec<Finding>,
+    /// How people's own metrics stand.
+    pub readings: Vec<ReadingFinding>,
+    /// Those whom each step moves, compared with the rest while both were on stable: their errors.
+    pub cohorts: Vec<CohortRatio>,
+    /// The share of requests at weight 0 whose caller has an id or can be given one; none before there were any.
+    pub assignable: Option<f64>,
+    /// How new callers were drawn.
+    pub draw: Draw,
+}
+
+/// How new callers were drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Draw {
+    /// Evidence (ln E) that the canary's share of them is another than was asked for.
+    pub evidence: f64,
+    /// New callers at the present weight.
+    pub seen: u64,
+    /// Those of them who got the canary.
+    pub canary: u64,
 }
 
 impl Status {
@@ -201,8 +235,14 @@ impl Status {
             weight: self.weight(),
             elapsed: Duration::ZERO,
             duration: None,
-            have: 0,
-            need: release.limits.min_requests,
+            have: self.evidence.requests(),
+            need: release.analysis.min_requests,
+            verdict: self.evidence.verdict(&release.analysis, now),
+            findings: self.evidence.findings(release, self.weight(), now),
+            readings: self.evidence.readings(&release.analysis),
+            cohorts: self.evidence.baseline().ratios(Metric::RequestSuccessRate),
+            assignable: self.evidence.assignable(),
+            draw: self.evidence.draw(),
         };
         match &self.phase {
             Phase::Progressing(state) => {
@@ -212,9 +252,11 @@ impl Status {
                     Pause::For(duration) => Some(duration),
                     Pause::None | Pause::UntilApproved => None,
                 });
-                progress.have = state.evidence.requests();
             }
-            Phase::Stranded { evidence, .. } => progress.have = evidence.requests(),
+            Phase::Starting { since, paused } => {
+                progress.elapsed = elapsed(*since, paused.as_ref(), now);
+                progress.duration = Some(release.analysis.baseline);
+            }
             _ => {}
         }
         progress
@@ -224,20 +266,23 @@ impl Status {
 impl StepState {
     /// The step of this index, pushed just now.
     pub(super) fn new(index: usize, weight: Weight) -> Self {
-        Self { index, weight, stage: Stage::RollingOut, evidence: Evidence::default(), paused: None }
+        Self { index, weight, stage: Stage::RollingOut, paused: None }
     }
 
     /// How long the step was observed, pauses left out.
     pub(super) fn elapsed(&self, now: Timestamp) -> Duration {
-        let until = self.paused.as_ref().map_or(now, |paused| paused.since);
-        match self.stage {
-            Stage::RollingOut => Duration::ZERO,
-            // A clock that was set back has measured nothing.
-            Stage::Observing { since, .. } => {
-                Duration::try_from(until.duration_since(since)).unwrap_or_default()
-            }
-        }
+        let since = match self.stage {
+            Stage::RollingOut => None,
+            Stage::Observing { since, .. } => Some(since),
+        };
+        elapsed(since, self.paused.as_ref(), now)
     }
+}
+
+/// Time since a clock began, pauses left out. One that was set back has measured nothing.
+pub(super) fn elapsed(since: Option<Timestamp>, paused: Option<&Paused>, now: Timestamp) -> Duration {
+    let until = paused.map_or(now, |paused| paused.since);
+    since.map_or(Duration::ZERO, |since| Duration::try_from(until.duration_since(since)).unwrap_or_default())
 }
 
 impl Phase {
@@ -260,7 +305,7 @@ impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.code())?;
         match self {
-            Self::Starting { paused: Some(_) } => f.write_str(", paused"),
+            Self::Starting { paused: Some(_), .. } => f.write_str(", paused"),
             Self::Progressing(state) => {
                 let paused = if state.paused.is_some() { ", paused" } else { "" };
                 write!(f, ", step {}{paused}", state.index + 1)

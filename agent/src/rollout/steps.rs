@@ -1,13 +1,14 @@
 /*!
 Going on: from step to step and to the promotion, when nothing holds the run.
 */
+use jiff::Timestamp;
 use serin_policy::Weight;
 
-use super::analysis::{Evidence, Verdict};
+use super::analysis::{Verdict, Wait};
 use super::reason::Reason;
-use super::status::{Actor, Phase, Stage, StepState};
+use super::status::{Actor, Cause, Phase, Stage, StepState, elapsed};
 use super::{Tick, Write};
-use crate::release::{Pause, Step};
+use crate::release::{NoData, OnNoData, Pause, Step};
 
 impl Tick<'_> {
     /// Goes on if nothing holds the run, and says what does otherwise.
@@ -16,19 +17,26 @@ impl Tick<'_> {
             // Something is being written in this tick; what proxies report is about the past.
             return;
         }
+        if let (Some(why), Phase::Starting { .. } | Phase::Progressing(_)) =
+            (&self.observation.outage, &self.status.phase)
+        {
+            self.reasons.push(Reason::AwaitsData { why: why.clone() });
+            self.proxies_allow();
+            return;
+        }
         match self.status.phase.clone() {
-            Phase::Starting { paused: Some(paused) }
+            Phase::Starting { paused: Some(paused), .. }
             | Phase::Progressing(StepState { paused: Some(paused), .. }) => {
                 self.reasons.push(Reason::Paused { by: paused.by });
                 self.proxies_allow();
             }
-            Phase::Starting { paused: None } => {
+            Phase::Starting { since, paused: None } => {
                 if self.proxies_allow() {
-                    self.rise_above(Weight::ZERO, Actor::Planner);
+                    self.go_on_at_rest(since.unwrap_or(self.now));
                 }
             }
             Phase::Progressing(state) => self.go_on_at_step(state),
-            Phase::Stranded { weight, .. } => {
+            Phase::Stranded { weight } => {
                 let next = self.first_step_above(weight).map(|(_, step)| step.weight);
                 self.reasons.push(Reason::Stranded { weight, next });
                 self.proxies_allow();
@@ -85,36 +93,76 @@ impl Tick<'_> {
         if state.stage == Stage::RollingOut && proxies_allow {
             // From here on the step counts, and only what is seen from here on speaks for the canary.
             state.stage = Stage::Observing { since: self.now, approved_by: None };
-            state.evidence = Evidence::default();
+            self.status.evidence.begin_step();
             self.status.phase = Phase::Progressing(state.clone());
         }
         let Stage::Observing { approved_by, .. } = &state.stage else { return };
         match self.hold(&state, approved_by.is_some()) {
-            Some(reason) => self.reasons.push(reason),
-            None if proxies_allow => {
+            Hold::By(reason) => self.reasons.push(reason),
+            Hold::ForGood(cause) => {
+                let reason = Reason::RolledBack { cause: cause.clone() };
+                self.turn(Actor::Planner, Phase::RolledBack { cause }, reason);
+            }
+            Hold::No if proxies_allow => {
                 let by = approved_by.clone().map_or(Actor::Planner, Actor::Operator);
                 self.rise_above(state.weight, by);
             }
-            None => {}
+            Hold::No => {}
+        }
+    }
+
+    /// At weight 0, with every proxy reporting it: those whom the steps will move are compared with the rest.
+    fn go_on_at_rest(&mut self, since: Timestamp) {
+        self.status.phase = Phase::Starting { since: Some(since), paused: None };
+        let duration = self.release.analysis.baseline;
+        if elapsed(Some(since), None, self.now) < duration {
+            self.reasons.push(Reason::Baseline { duration });
+        } else {
+            self.rise_above(Weight::ZERO, Actor::Planner);
         }
     }
 
     /// What holds a step that is being observed, besides proxies.
-    fn hold(&self, state: &StepState, approved: bool) -> Option<Reason> {
+    fn hold(&self, state: &StepState, approved: bool) -> Hold {
         let of = self.release.steps.len();
         let (step, weight) = (state.index + 1, state.weight);
         let pause = self.release.steps.get(state.index).map_or(Pause::UntilApproved, |step| step.pause);
-        match (pause, state.evidence.verdict(&self.release.limits)) {
-            (Pause::For(duration), _) if state.elapsed(self.now) < duration => {
-                Some(Reason::Observing { step, of, weight, duration })
-            }
-            (_, Verdict::NotYet { have, need }) => {
-                let tenth = need.div_ceil(10);
-                Some(Reason::AwaitsRequests { have: have / tenth * tenth, need })
-            }
-            (Pause::UntilApproved, _) if !approved => Some(Reason::AwaitsApproval { step, of, weight }),
-            // Evidence against the canary has ended the step before it comes to this.
-            _ => None,
+        let elapsed = state.elapsed(self.now);
+        if let Pause::For(duration) = pause
+            && elapsed < duration
+        {
+            return Hold::By(Reason::Observing { step, of, weight, duration });
         }
+        match self.status.evidence.verdict(&self.release.analysis, self.now) {
+            Verdict::NotYet(Wait::Requests { have, need }) => {
+                let NoData { then, after } = self.release.analysis.no_data;
+                match then {
+                    OnNoData::Promote if elapsed >= after => {}
+                    OnNoData::Rollback if elapsed >= after => {
+                        return Hold::ForGood(Cause::NoData { weight, have, need, after });
+                    }
+                    _ => return Hold::By(Reason::AwaitsRequests { need }),
+                }
+            }
+            Verdict::NotYet(Wait::Reading { metric, why }) => {
+                return Hold::By(Reason::AwaitsReading { metric, why });
+            }
+            Verdict::NotYet(Wait::Doubt { metric }) => return Hold::By(Reason::Doubtful { metric }),
+            Verdict::NotYet(Wait::SampleRatio) => return Hold::By(Reason::SampleRatio { weight }),
+            // Evidence against the canary has ended the step before it comes to this.
+            Verdict::Fail(_) | Verdict::Pass => {}
+        }
+        if pause == Pause::UntilApproved && !approved {
+            return Hold::By(Reason::AwaitsApproval { step, of, weight });
+        }
+        Hold::No
     }
+}
+
+/// What holds a step.
+enum Hold {
+    No,
+    By(Reason),
+    /// The step ends here.
+    ForGood(Cause),
 }

@@ -4,8 +4,12 @@ A world for the planner to be tested in: a file and proxies that follow pushes, 
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
+use serin_policy::{Arm, Cohort};
 
-use super::{Command, Counts, InForce, Observation, Outcome, Proxy, ProxyState, Reason, Status, plan};
+use super::{
+    ArmCounts, Cell, Command, Counts, Drawn, InForce, MetricReading, Observation, Outcome, Proxy, ProxyState,
+    Reason, Status, plan,
+};
 use crate::release::Release;
 
 pub(super) struct World {
@@ -14,6 +18,10 @@ pub(super) struct World {
     pub(super) file: InForce,
     pub(super) proxies: BTreeMap<String, Model>,
     pub(super) now: Timestamp,
+    /// Why nothing can be counted.
+    pub(super) outage: Option<String>,
+    /// What people's own metrics say.
+    pub(super) readings: Vec<MetricReading>,
     /// The status before the last tick.
     before: Status,
 }
@@ -54,6 +62,8 @@ impl World {
             file: InForce::Nothing,
             proxies: BTreeMap::new(),
             now: Timestamp::UNIX_EPOCH,
+            outage: None,
+            readings: Vec::new(),
             before: Status::default(),
         }
     }
@@ -88,7 +98,16 @@ impl World {
             .proxies
             .iter_mut()
             .map(|(name, proxy)| Proxy { name: name.clone(), state: proxy.look(revision) });
-        Observation { in_force: self.file.clone(), proxies: proxies.collect(), counts, commands }
+        let counted = cells(&counts);
+        Observation {
+            in_force: self.file.clone(),
+            proxies: proxies.collect(),
+            counted,
+            unassignable: 0,
+            readings: self.readings.clone(),
+            outage: self.outage.clone(),
+            commands,
+        }
     }
 
     /// The last status to be saved is lost; the one before it is found instead.
@@ -117,6 +136,14 @@ impl World {
             assert_eq!(changed, self.status.last_change != outcome.status.last_change, "{outcome:?}");
         }
     }
+}
+
+/// Counts whose callers are all of the last cohort.
+fn cells(counts: &Counts) -> Vec<Cell> {
+    let cell =
+        |arm, counts| Cell { place: "gateway".to_owned(), drawn: Drawn::Cohort(Cohort::Rest), arm, counts };
+    let cells = [cell(Arm::Stable, counts.stable), cell(Arm::Canary, counts.canary)];
+    cells.into_iter().filter(|cell| cell.counts != ArmCounts::default()).collect()
 }
 
 impl Model {

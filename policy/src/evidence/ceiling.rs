@@ -15,6 +15,11 @@ use super::{Dispersion, Mixture, Tally, as_f64};
 pub struct Ceiling(Mixture);
 
 impl Ceiling {
+    /// No evidence yet, of an excess that may begin at any time, at the price of a factor of 2.
+    pub fn watchful() -> Self {
+        Self(Mixture::watchful())
+    }
+
     /// Takes in one interval. `allowed` is the highest share of bad requests that is all right, 0 to 1.
     pub fn take_in(&mut self, tally: Tally, allowed: f64, dispersion: Dispersion) {
         let (requests, bad) = (as_f64(tally.requests), as_f64(tally.bad.min(tally.requests)));

@@ -53,12 +53,14 @@ pub enum Claim {
 /// a  = q/ρ                          b = (1−q)/(1−ρ)
 /// L += (y_c·ln a + y_s·ln b − n_c·δ·(a−1)) / φ
 /// ```
-/// Under the null, p_c ≤ k·p_s + δ in every interval, the expectation of exp(L) never grows: it rises with p_c, so let
-/// p_c = k·p_s + δ; by 1 + x ≤ eˣ the factor is at most
-/// exp(p_s·\[k·n_c·(a−1) + n_s·(b−1)\] + δ·n_c·(a−1) − δ·n_c·(a−1)), and the bracket is
-/// (k·n_c + n_s)·\[ρ·(a−1) + (1−ρ)·(b−1)\] = 0. Stable's own share may change as it likes. For [`Claim::NoWorse`] all
-/// r become 1/r. Where callers of several kinds have each a ratio of their own, the same proof holds with the
-/// mean of their ratios, weighted by their requests to the canary in this interval.
+/// Under the null, `p_c ≤ k·p_s + δ` in every interval, the expectation of exp(L) never grows. It rises with `p_c`, so
+/// let the two sides be equal; by 1 + x ≤ eˣ it is at most
+/// ```text
+/// exp(p_s·[k·n_c·(a−1) + n_s·(b−1)] + δ·n_c·(a−1) − δ·n_c·(a−1))
+/// ```
+/// and the bracket is `(k·n_c + n_s)·[ρ·(a−1) + (1−ρ)·(b−1)] = 0`, whatever stable's own share does. For
+/// [`Claim::NoWorse`] all r become 1/r. Where callers of several kinds have each a ratio of their own, the same proof
+/// holds with the mean of their ratios, weighted by their requests to the canary in this interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     claim: Claim,
@@ -71,14 +73,13 @@ impl Comparison {
         Self { claim, stakes: Mixture::default() }
     }
 
+    /// No evidence yet, for a claim that may become true at any time, at the price of a factor of 2.
+    pub fn watchful(claim: Claim) -> Self {
+        Self { claim, stakes: Mixture::watchful() }
+    }
+
     /// Takes in one interval. Without requests to both versions it says nothing.
-    pub fn take_in(
-        &mut self,
-        canary: Tally,
-        stable: Tally,
-        allowance: Allowance,
-        dispersion: Dispersion,
-    ) {
+    pub fn take_in(&mut self, canary: Tally, stable: Tally, allowance: Allowance, dispersion: Dispersion) {
         if canary.requests == 0 || stable.requests == 0 {
             return;
         }
@@ -115,7 +116,9 @@ mod tests {
     #[test]
     fn a_single_bet_wins_what_the_formula_says() {
         let (canary, stable) = (Tally { requests: 100, bad: 5 }, Tally { requests: 900, bad: 10 });
-        for (ratio, slack, expected) in [(1.0, 0.0, 7.660_545_579_813_223), (1.5, 0.001, 4.005_886_937_005_709)] {
+        for (ratio, slack, expected) in
+            [(1.0, 0.0, 7.660_545_579_813_223), (1.5, 0.001, 4.005_886_937_005_709)]
+        {
             let e = gain(2.0, canary, stable, Allowance::new(ratio, slack)).exp();
             assert!((e - expected).abs() < 1e-12 * expected, "{e} at {ratio}, {slack}");
         }

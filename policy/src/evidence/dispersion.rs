@@ -27,7 +27,7 @@ impl Dispersion {
 }
 
 /// The dispersion of a version's bad requests, estimated from its own past intervals: Pearson's χ² over its degrees
-/// of freedom (McCullagh and Nelder, "Generalized Linear Models", 1989, section 4.5), with the variance of a Poisson
+/// of freedom (Nelder and Wedderburn's quasi-likelihood; Agresti, "Categorical Data Analysis", 2013, 4.7), with the variance of a Poisson
 /// count.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Spread {

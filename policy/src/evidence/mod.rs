@@ -58,14 +58,34 @@ fn factors() -> impl Iterator<Item = f64> {
 }
 
 /// The stakes of a mixture: one logarithm for each of [`factors`], all with the same weight.
+///
+/// A bet that is lost for an hour takes hours to win back. Where what is bet on may become true at any time (a canary
+/// that leaks memory), the mixture is [`watchful`](Self::watchful): it keeps half of its capital and stakes the s-th
+/// share of that, 1/(s·(s+1)), at the s-th look. That is a mixture over the moments at which the bets begin, so all
+/// that holds for e-processes holds for it, for the price of a factor of 2.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-#[serde(transparent)]
-struct Mixture([f64; ALTERNATIVES]);
+struct Mixture {
+    stakes: [f64; ALTERNATIVES],
+    /// The looks so far, where capital is kept back.
+    looks: Option<u32>,
+}
 
 impl Mixture {
+    fn watchful() -> Self {
+        Self { stakes: [HALF.ln(); ALTERNATIVES], looks: Some(0) }
+    }
+
     /// Adds to each stake what `gain` makes of its factor. What is no number is no evidence.
     fn add(&mut self, gain: impl Fn(f64) -> f64) {
-        for (stake, factor) in self.0.iter_mut().zip(factors()) {
+        let more = self.looks.as_mut().map(|looks| {
+            *looks = looks.saturating_add(1);
+            let s = f64::from(*looks);
+            (HALF / (s * (s + 1.0))).ln()
+        });
+        for (stake, factor) in self.stakes.iter_mut().zip(factors()) {
+            if let Some(more) = more {
+                *stake = ln_sum([*stake, more].into_iter());
+            }
             let gain = gain(factor);
             if gain.is_finite() {
                 *stake += gain;
@@ -73,12 +93,21 @@ impl Mixture {
         }
     }
 
-    /// ln of the mean of the stakes.
+    /// ln of the mean of the stakes and what is kept back.
     fn ln_e(&self) -> f64 {
-        let largest = self.0.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let sum: f64 = self.0.iter().map(|stake| (stake - largest).exp()).sum();
-        largest + sum.ln() - as_f64(ALTERNATIVES as u64).ln()
+        let staked = ln_sum(self.stakes.iter().copied()) - as_f64(ALTERNATIVES as u64).ln();
+        // After s looks, the shares from s + 1 on are left: 1/(s+1) in all.
+        let kept = self.looks.map(|looks| (HALF / (f64::from(looks) + 1.0)).ln());
+        kept.map_or(staked, |kept| ln_sum([staked, kept].into_iter()))
     }
+}
+
+const HALF: f64 = 0.5;
+
+/// ln of the sum of what `logs` are the logarithms of.
+fn ln_sum(logs: impl Iterator<Item = f64> + Clone) -> f64 {
+    let largest = logs.clone().fold(f64::NEG_INFINITY, f64::max);
+    largest + logs.map(|log| (log - largest).exp()).sum::<f64>().ln()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "beyond 2^53 requests a share does not change by one of them")]

@@ -318,8 +318,8 @@ fn query(subjects: &[Subject]) -> Option<String> {
             ..=MOST_NAMED => filter.into_iter().map(promql::literal).collect::<Vec<_>>().join("|"),
             _ => ".+".to_owned(),
         };
-        let tags = format!("(?:{releases})/(?:stable|canary)/(?:rest|step-[0-9]+|split:.+)");
-        let metrics = [Metric::Requests(5), Metric::GrpcServerErrors, Metric::Slow];
+        let tags = format!("(?:{releases})/(?:stable|canary)/(?:rest|step-[0-9]+|split:.+|no-id)");
+        let metrics = [Metric::Requests(5), Metric::GrpcServerErrors, Metric::Slow, Metric::Issued];
         let metrics = promql::any_of(metrics.map(Metric::prometheus_name));
         let revision = format!("{REVISION}{{tag=~{}}}", promql::quoted(&releases));
         parts.push(format!("{{__name__=~{metrics},tag=~{}}}", promql::quoted(&tags)));

@@ -4,7 +4,7 @@ Metrics that people write themselves, as PromQL with variables in braces.
 use std::fmt;
 use std::time::Duration;
 
-use futures::stream::{self, StreamExt};
+use futures::{FutureExt as _, StreamExt as _, stream};
 use jiff::Timestamp;
 use serin_policy::Arm;
 
@@ -44,7 +44,7 @@ impl Variable {
 }
 
 /// PromQL with variables: `rate(jobs_failed_total{version="{{ version }}"}[{{ interval }}])`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Template {
     pieces: Vec<Piece>,
 }
@@ -173,8 +173,13 @@ impl Reading {
 
 /// Makes all of `queries` as of `at`, some at a time, and returns their readings in the same order.
 pub async fn read(client: &Client, queries: &[String], at: Timestamp) -> Vec<Reading> {
-    let readings = queries.iter().map(async |query| Reading::of(query, client.query(query, at).await));
+    let read = |query: &String| read_one(client, query.clone(), at).boxed();
+    let readings: Vec<_> = queries.iter().map(read).collect();
     stream::iter(readings).buffered(AT_ONCE).collect().await
+}
+
+async fn read_one(client: &Client, query: String, at: Timestamp) -> Reading {
+    Reading::of(&query, client.query(&query, at).await)
 }
 
 #[cfg(test)]

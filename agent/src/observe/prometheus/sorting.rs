@@ -10,7 +10,7 @@ use xxhash_rust::xxh64::xxh64;
 use super::answer::Labels;
 use super::counts::{Counters, Look, Of, Seen, Subject, UPTIME};
 use super::istio::{DURATION, REQUESTS};
-use crate::observe::ledger::Number;
+use crate::observe::ledger::{Number, matters};
 use crate::observe::scrape::whole;
 
 /// Labels that say how a series was scraped, not what it counts: two jobs may scrape the same proxy, and two
@@ -77,7 +77,7 @@ impl<'s> Sorting<'s> {
     fn take_the_filters(&mut self, metric: &str, labels: &Labels<'_>, value: u64) {
         let tag = labels.get("tag");
         let class = labels.get("response_code_class");
-        if let Some(parsed) = Tag::parse(tag).filter(|tag| tag.group.is_random())
+        if let Some(parsed) = Tag::parse(tag).filter(|tag| matters(tag.group))
             && let Some(&at) = self.index.by_release.get(parsed.release)
             && let Some(adds_to) = Number::of_the_filter(metric, class)
         {

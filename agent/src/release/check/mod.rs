@@ -4,6 +4,8 @@ From the words of a Release to one that makes sense, or to the list of everythin
 Each function here takes words, notes what is wrong with them and returns something to go on with; what it returns
 after a problem was noted never leaves the room.
 */
+mod analysis;
+
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -13,7 +15,7 @@ use serin_policy::{Policy, Source, Weight};
 
 use super::problem::{Problems, ReleaseError};
 use super::resource::{self, Resource, Scalar};
-use super::{Limits, Pause, Percent, Release, Service, Step, accepted, duration};
+use super::{Pause, Percent, Release, Service, Step, accepted, duration};
 
 const API_VERSION: &str = "serin.dev/v1alpha1";
 const KIND: &str = "Release";
@@ -41,10 +43,19 @@ fn release(resource: Resource, problems: &mut Problems) -> Release {
         let mend = "give at least one place to look for a user's id, or leave it out for [{cookie: serin}]";
         problems.add("spec.sessionAffinity.sources", "[]", mend);
     }
+    let stable_version = spec.stable.version.unwrap_or_else(|| "stable".to_owned());
+    let whose = analysis::Whose {
+        namespace: &namespace,
+        service: &service.name,
+        stable: &stable_version,
+        canary: &run,
+    };
+    let steps = steps(spec.strategy.canary.steps, problems);
+    let analysis = analysis::check(spec.analysis, &whose, problems);
     Release {
         name: format!("{namespace}/{name}"),
         run,
-        stable_version: spec.stable.version.unwrap_or_else(|| "stable".to_owned()),
+        stable_version,
         cookie: cookie(spec.session_affinity.cookie, &sources, problems),
         service,
         hosts,
@@ -58,9 +69,8 @@ fn release(resource: Resource, problems: &mut Problems) -> Release {
             .collect(),
         segments: segments(spec.segments, problems),
         response_header: spec.response_header,
-        steps: steps(spec.strategy.canary.steps, problems),
-        interval: interval(&spec.analysis.interval, problems),
-        limits: limits(spec.analysis, problems),
+        steps,
+        analysis,
     }
 }
 
@@ -198,80 +208,6 @@ fn pause(path: &str, found: Option<resource::Pause>, problems: &mut Problems) ->
             Pause::For(span(path, &duration, Duration::from_millis(1)..=Duration::MAX, mend, problems))
         }
     }
-}
-
-fn interval(found: &Scalar, problems: &mut Problems) -> Duration {
-    let bounds = Duration::from_millis(100)..=Duration::from_mins(5);
-    span("spec.analysis.interval", found, bounds, "give 100ms to 5m", problems)
-}
-
-fn limits(resource: resource::Analysis, problems: &mut Problems) -> Limits {
-    if resource.min_requests == 0 {
-        problems.add("spec.analysis.minRequests", 0, "give at least 1: no evidence is no good evidence");
-    }
-    let mut limits =
-        Limits { errors: None, slow: None, objective_ms: 500, min_requests: resource.min_requests };
-    let metrics = resource.metrics.unwrap_or_else(resource::Metric::defaults);
-    for (i, metric) in metrics.iter().enumerate() {
-        let path = format!("spec.analysis.metrics[{i}]");
-        if metrics.iter().take(i).any(|earlier| earlier.name == metric.name) {
-            problems.add(format!("{path}.name"), quoted(Some(&metric.name)), "list every metric once");
-        }
-        match metric.name.as_str() {
-            "request-success-rate" => limits.errors = Some(largest_error_share(&path, metric, problems)),
-            "request-duration" => {
-                limits.slow = Some(largest_slow_share(&path, metric, problems));
-                if let Some(objective) = &metric.objective {
-                    limits.objective_ms = milliseconds(&format!("{path}.objective"), objective, problems);
-                }
-            }
-            other => {
-                let mend = "write request-success-rate or request-duration";
-                problems.add(format!("{path}.name"), quoted(Some(other)), mend);
-            }
-        }
-    }
-    limits
-}
-
-fn largest_error_share(path: &str, metric: &resource::Metric, problems: &mut Problems) -> Percent {
-    let range = &metric.threshold_range;
-    if let Some(max) = &range.max {
-        let mend = "a success rate has a smallest value: write min, such as {min: 99}";
-        problems.add(format!("{path}.thresholdRange.max"), &max.0, mend);
-    }
-    if let Some(objective) = &metric.objective {
-        let mend = "leave it out: an objective belongs to request-duration";
-        problems.add(format!("{path}.objective"), &objective.0, mend);
-    }
-    let path = format!("{path}.thresholdRange.min");
-    let min = percent(&path, range.min.as_ref().unwrap_or(&Scalar::from("99")), problems);
-    if Percent::ZERO < min && min.ppm() <= ONE_PERCENT_PPM {
-        problems.add(path, min, "a success rate is in percent: write 99 for 99%, not 0.99");
-    }
-    min.rest()
-}
-
-/// A success rate up to here was meant as a fraction.
-const ONE_PERCENT_PPM: u32 = 10_000;
-
-fn largest_slow_share(path: &str, metric: &resource::Metric, problems: &mut Problems) -> Percent {
-    let range = &metric.threshold_range;
-    if let Some(min) = &range.min {
-        let mend = "the share of slow requests has a largest value: write max, such as {max: 5}";
-        problems.add(format!("{path}.thresholdRange.min"), &min.0, mend);
-    }
-    let max = range.max.as_ref();
-    percent(&format!("{path}.thresholdRange.max"), max.unwrap_or(&Scalar::from("5")), problems)
-}
-
-fn milliseconds(path: &str, found: &Scalar, problems: &mut Problems) -> u32 {
-    let bounds = Duration::from_millis(1)..=Duration::from_hours(24);
-    let objective = span(path, found, bounds, "give 1ms to 24h", problems);
-    if !objective.subsec_nanos().is_multiple_of(1_000_000) {
-        problems.add(path, &found.0, "give whole milliseconds");
-    }
-    u32::try_from(objective.as_millis()).unwrap_or(u32::MAX)
 }
 
 fn percent(path: &str, found: &Scalar, problems: &mut Problems) -> Percent {

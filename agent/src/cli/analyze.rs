@@ -1,0 +1,192 @@
+/*!
+`serin analyze`: is the canary good? One look, or one after another, at a release that an agent drives or at proxies
+that somebody else does.
+*/
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use jiff::Timestamp;
+use serin_policy::{Arm, Cohort, Weight};
+use tokio::time::{Instant, interval, sleep_until};
+
+use super::read_release;
+use super::report::{Report, because};
+use crate::observe::ledger::Ledger;
+use crate::observe::{Look, Observer};
+use crate::release::{CountSource, Metric, Release, duration};
+use crate::rollout::{Cell, Counts, Drawn, Evidence, Moment, Proxy, Verdict};
+use crate::serve::control::Client;
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exit status: 0 healthy, 1 unhealthy, 2 not enough data yet, 3 it could not look, 64 wrong usage."
+)]
+pub(super) struct Args {
+    /// A running agent's own folder: what it knows is shown.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["release", "envoy_admin"])]
+    state: Option<PathBuf>,
+    /// The Release to judge by, a YAML file, where no agent drives it.
+    #[arg(long, value_name = "FILE", required_unless_present = "state")]
+    release: Option<PathBuf>,
+    /// Admin address of an Envoy, such as `http://127.0.0.1:9901`; once for each. Not needed where the Release has its
+    /// counts from a Prometheus.
+    #[arg(long = "envoy-admin", value_name = "URL", requires = "release")]
+    envoy_admin: Vec<String>,
+    /// How long to look before the verdict.
+    #[arg(long = "for", value_name = "DURATION", default_value = "10s", value_parser = duration::parse)]
+    look: Duration,
+    /// Go on looking, and show every look, until told to stop.
+    #[arg(long)]
+    watch: bool,
+    /// Print JSON, one object for each look.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A script must be able to tell a bad canary from a look that failed.
+const COULD_NOT_LOOK: u8 = 3;
+
+pub(super) async fn analyze(args: Args) -> ExitCode {
+    let verdict = match &args.state {
+        Some(state) => of_agent(state, &args).await,
+        None => of_proxies(&args).await,
+    };
+    match verdict {
+        Ok(Verdict::Pass) => ExitCode::SUCCESS,
+        Ok(Verdict::Fail(_)) => ExitCode::from(1),
+        Ok(Verdict::NotYet(_)) => ExitCode::from(2),
+        Err(error) => {
+            eprintln!("serin: {error:#}");
+            ExitCode::from(COULD_NOT_LOOK)
+        }
+    }
+}
+
+async fn of_agent(state: &std::path::Path, args: &Args) -> anyhow::Result<Verdict> {
+    let client = Client::new(state)?;
+    loop {
+        let view = client.view().await?;
+        let report = Report::from(&view);
+        print(&report, args.json)?;
+        if !args.watch {
+            return Ok(report.verdict);
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// Judges what the proxies count from now on.
+async fn of_proxies(args: &Args) -> anyhow::Result<Verdict> {
+    let path = args.release.as_deref().context("--release: missing: give the Release to judge by")?;
+    let release = read_release(path)?;
+    anyhow::ensure!(
+        !args.envoy_admin.is_empty() || release.analysis.source != CountSource::Proxies,
+        "--envoy-admin: missing: give the proxies' admin addresses, or let spec.analysis.source be Prometheus or Istio"
+    );
+    let mut looker = Looker::new(release, &args.envoy_admin)?;
+    let end = Instant::now() + args.look;
+    let mut ticks = interval(looker.release.analysis.interval);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => looker.look().await?,
+            () = sleep_until(end), if !args.watch => break,
+        }
+        if args.watch {
+            print(&looker.report(), args.json)?;
+        }
+    }
+    looker.look().await?;
+    let report = looker.report();
+    print(&report, args.json)?;
+    Ok(report.verdict)
+}
+
+fn print(report: &Report, json: bool) -> anyhow::Result<()> {
+    if json {
+        println!("{}", serde_json::to_string(report)?);
+    } else {
+        println!("{}\n\n{}\n", report.tables(), report.because);
+    }
+    Ok(())
+}
+
+/// Looks at proxies that nobody here drives.
+struct Looker {
+    release: Release,
+    observer: Observer,
+    ledger: Ledger,
+    evidence: Evidence,
+    counted: Counts,
+    weight: Weight,
+}
+
+impl Looker {
+    fn new(release: Release, addresses: &[String]) -> anyhow::Result<Self> {
+        Ok(Self {
+            observer: Observer::new(addresses)?,
+            release,
+            ledger: Ledger::default(),
+            evidence: Evidence::default(),
+            counted: Counts::default(),
+            weight: Weight::ZERO,
+        })
+    }
+
+    async fn look(&mut self) -> anyhow::Result<()> {
+        let now = Timestamp::now();
+        let Look { proxies, counted, readings, outage, .. } =
+            self.observer.look(&self.release, &mut self.ledger, None, now).await;
+        if let Some(error) = proxies.iter().find_map(Proxy::silence) {
+            anyhow::bail!("--envoy-admin: {error}");
+        }
+        if let Some(why) = outage {
+            anyhow::bail!("{why}");
+        }
+        self.evidence.take_in_readings(&readings, &self.release);
+        self.counted.add(&Counts::of(&counted));
+        let (era, settled) = self.place(&counted);
+        self.weight = settled.unwrap_or(self.weight);
+        self.evidence.take_in(&counted, Moment { era, settled, now }, &self.release);
+        Ok(())
+    }
+
+    /// Where the release stands, by who is on the canary: its era, and its weight where all proxies agree on it.
+    fn place(&self, cells: &[Cell]) -> (usize, Option<Weight>) {
+        let on = |arm| {
+            cells.iter().filter(move |cell| cell.is_of(arm)).filter_map(|cell| match cell.drawn {
+                Drawn::Cohort(cohort) => Some(cohort),
+                Drawn::Split(_) => None,
+            })
+        };
+        let steps = &self.release.steps;
+        match on(Arm::Canary).max() {
+            None => (0, None),
+            Some(Cohort::Rest) => (steps.len() + 1, on(Arm::Stable).next().is_none().then_some(Weight::FULL)),
+            Some(Cohort::Step(i)) => {
+                let agree = on(Arm::Stable).all(|cohort| cohort > Cohort::Step(i));
+                (i + 1, steps.get(i).map(|step| step.weight).filter(|_| agree))
+            }
+        }
+    }
+
+    fn report(&self) -> Report {
+        let (release, now) = (&self.release, Timestamp::now());
+        let verdict = self.evidence.verdict(&release.analysis, now);
+        let latency = |arm| self.observer.latency().percentiles(arm);
+        Report {
+            release: release.name().to_owned(),
+            because: because(&verdict),
+            verdict,
+            counted: self.counted,
+            stable_latency: latency(Arm::Stable),
+            canary_latency: latency(Arm::Canary),
+            findings: self.evidence.findings(release, self.weight, now),
+            readings: self.evidence.readings(&release.analysis),
+            cohorts: self.evidence.baseline().ratios(Metric::RequestSuccessRate),
+            assignable: self.evidence.assignable(),
+            draw: self.evidence.draw(),
+        }
+    }
+}

@@ -1,0 +1,125 @@
+/*!
+The tests of one metric of requests.
+*/
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serin_policy::Weight;
+use serin_policy::evidence::{Allowance, Ceiling, Claim, Comparison, Dispersion, Spread, Tally};
+
+use super::baseline::Baseline;
+use super::evidence::Moment;
+use super::stratum::strata;
+use super::verdict::{Failure, Judged, Promise, Test};
+use crate::release::{Analysis, Criterion, Metric};
+use crate::rollout::observation::{Cell, Counts};
+
+/// The tests of one metric.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Tests {
+    /// The canary against its limit.
+    pub(super) over: Ceiling,
+    /// The canary against stable: worse?
+    pub(super) worse: Comparison,
+    /// The canary against stable: shown to be no worse?
+    pub(super) no_worse: Comparison,
+    /// The canary against stable's past, where nobody is on stable.
+    pub(super) worse_than_past: Ceiling,
+    pub(super) spread: Spread,
+    /// What was judged.
+    pub(super) canary: Tally,
+    pub(super) stable: Tally,
+    /// The allowance of the latest comparison.
+    pub(super) allowance: Option<Allowance>,
+    /// Since when the evidence leans against the canary.
+    suspect_since: Option<Timestamp>,
+}
+
+impl Default for Tests {
+    fn default() -> Self {
+        Self {
+            over: Ceiling::watchful(),
+            worse: Comparison::watchful(Claim::Worse),
+            no_worse: Comparison::new(Claim::NoWorse),
+            worse_than_past: Ceiling::watchful(),
+            spread: Spread::default(),
+            canary: Tally::default(),
+            stable: Tally::default(),
+            allowance: None,
+            suspect_since: None,
+        }
+    }
+}
+
+/// What requests are held against.
+pub(super) struct Against<'a> {
+    pub(super) metric: Metric,
+    pub(super) criterion: Criterion,
+    pub(super) baseline: &'a Baseline,
+    pub(super) least_dispersion: Dispersion,
+}
+
+impl Tests {
+    /// Takes in what was counted in one interval.
+    pub(super) fn take_in(&mut self, cells: &[Cell], moment: Moment, against: &Against<'_>) {
+        let Against { metric, criterion, baseline, least_dispersion } = *against;
+        let sum = Counts::of(cells);
+        let (canary, stable) = (metric.tally(sum.canary), metric.tally(sum.stable));
+        // What is known of stable before this interval; the interval itself must not choose its own odds.
+        let dispersion = self.spread.dispersion(least_dispersion);
+        self.spread.take_in(stable);
+        self.over.take_in(canary, criterion.limit.share(), dispersion);
+        self.canary.add(canary);
+        self.stable.add(stable);
+        let past = baseline.past(metric);
+        for stratum in strata(cells).values() {
+            let (canary, allowance) = stratum.canary(metric, baseline, moment.era, criterion);
+            let stable = stratum.stable(metric);
+            if canary.requests == 0 {
+                continue;
+            }
+            self.allowance = Some(allowance);
+            self.worse.take_in(canary, stable, allowance, dispersion);
+            self.no_worse.take_in(canary, stable, allowance, dispersion);
+            if stable.requests == 0 && past.requests > 0 && moment.settled == Some(Weight::FULL) {
+                let allowed = allowance.ratio() * past.cautious_share() + allowance.slack();
+                self.worse_than_past.take_in(canary, allowed, dispersion);
+            }
+        }
+        self.suspect_since = self.lean_against().then(|| self.suspect_since.unwrap_or(moment.now));
+    }
+
+    /// The test that the canary fails by the most evidence, if it fails any.
+    pub(super) fn failure(
+        &self,
+        metric: Metric,
+        criterion: Criterion,
+        analysis: &Analysis,
+        step: &Counts,
+        now: Timestamp,
+    ) -> Option<Failure> {
+        let needed = analysis.needed();
+        let allowance = self.allowance.unwrap_or(criterion.compare);
+        let comparison = |promise| Test::Comparison { allowance, promise };
+        let tests = [
+            (self.over.ln_e(), Test::Limit { allowed: criterion.limit }),
+            (self.worse.ln_e(), comparison(Promise::Guaranteed)),
+            (self.worse_than_past.ln_e(), comparison(Promise::AgainstPast)),
+        ];
+        let (evidence, test) = tests.into_iter().max_by(|one, other| one.0.total_cmp(&other.0))?;
+        let after_s = self.suspect_since.map(|since| now.duration_since(since).as_secs_f64());
+        // What the step has shown says more than what led up to it.
+        let (canary, stable) = if step.canary.requests > 0 {
+            (metric.tally(step.canary), metric.tally(step.stable))
+        } else {
+            (self.canary, self.stable)
+        };
+        let metric = Judged::Requests(metric);
+        (evidence >= needed).then_some(Failure { metric, test, canary, stable, evidence, needed, after_s })
+    }
+
+    /// Whether there is more evidence against the canary than for it.
+    pub(super) fn lean_against(&self) -> bool {
+        self.over.ln_e().max(self.worse.ln_e()).max(self.worse_than_past.ln_e()) > 0.0
+    }
+}
