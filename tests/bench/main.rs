@@ -14,6 +14,7 @@ mod proxy;
 mod pushes;
 mod report;
 mod requests;
+mod ticks;
 mod variants;
 
 use std::fs;
@@ -39,6 +40,9 @@ struct Options {
     /// Pushes of each size of document; none leaves this part out.
     #[arg(long, default_value_t = 200)]
     pushes: usize,
+    /// Ticks of an agent with many releases; none leaves this part out.
+    #[arg(long, default_value_t = 200)]
+    ticks: usize,
     /// Seed of all that is drawn.
     #[arg(long, default_value_t = 20_261_121)]
     seed: u64,
@@ -76,6 +80,10 @@ fn main() -> Result<()> {
         let table = pushes::measure(&runtime, &ground, options.pushes, options.seed)?;
         add(&mut page, &format!("\n## From a push to its effect\n\n{PUSH_NOTES}\n\n{table}"));
     }
+    if options.ticks > 0 {
+        let table = ticks::measure(&[1, 100, 1_000], options.ticks)?;
+        add(&mut page, &format!("\n## A tick of the agent\n\n{TICK_NOTES}\n\n{table}"));
+    }
     if options.save {
         report::save(&page)?;
     }
@@ -87,6 +95,11 @@ CPU time of the whole Envoy process per request, as a ratio to the mean of two t
 just before and one just after. Each variant has an Envoy of its own with one worker, replaced by a new one several
 times; all of them are pinned to one core and measured in short turns, in another order each round, while load and
 backends run on another core. Every answer is checked. What the first two rows differ from 1 is the error of the method.";
+
+const TICK_NOTES: &str = "\
+One tick of an agent whose releases have their counts from one query to Prometheus, on one core and without the
+network: reading the answer, booking what is new of each series, judging and planning each release. Two proxies, four
+cohorts, four series of each.";
 
 const PUSH_NOTES: &str = "\
 One Envoy with one worker under steady load, the canary's weight going to and fro between 0 and 100 %. The effect is the
