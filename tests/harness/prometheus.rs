@@ -131,6 +131,8 @@ fn launch(binary: &Path, options: &Options) -> Result<Child> {
     command.arg("--storage.tsdb.path").arg(folder.join("data"));
     command.arg("--web.config.file").arg(folder.join("web.yml"));
     command.args(["--web.listen-address", "127.0.0.1:0"]);
+    // Unless told so, it waits five seconds before it scrapes anything.
+    command.args(["--scrape.discovery-reload-interval", "50ms"]);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
     child::spawn(command).with_context(|| format!("cannot run {}", binary.display()))
 }

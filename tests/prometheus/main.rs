@@ -5,6 +5,7 @@ mod access;
 mod answers;
 mod filter;
 mod istio;
+mod many;
 mod releases;
 
 use anyhow::Result;

@@ -183,11 +183,6 @@ impl Look {
         found
     }
 
-    /// The release, `namespace/name`.
-    pub fn release(&self) -> &str {
-        &self.release
-    }
-
     /// What is wrong with its counters.
     pub const fn complaint(&self) -> Option<&Complaint> {
         self.complaint.as_ref()
