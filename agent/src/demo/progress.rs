@@ -1,21 +1,21 @@
 /*!
-How far the release is, in three lines.
+How far the release is, in four lines.
 */
 use console::Style;
 use serin_policy::Weight;
 
 use crate::demo::line::{Line, bad, dim, good, plain};
 use crate::driver::View;
-use crate::rollout::{Cause, Phase};
+use crate::rollout::{Cause, Finding, Odds, Phase};
 
-/// How far the release is: its steps, the present one, and what it waits for.
+/// How far the release is: its steps, the present one, what it waits for, and the evidence.
 pub(super) fn progress(view: &View, width: usize) -> Vec<String> {
     let mut track = Line::new(width);
     for &weight in view.steps.iter().chain([&Weight::FULL]) {
         let (style, mark) = mark(&view.status.phase, weight);
         track = track.add(&style, &format!("{mark} {weight}   "));
     }
-    vec![track.text, bar(view, width), standing(view, width)]
+    vec![track.text, bar(view, width), standing(view, width), evidence(view, width)]
 }
 
 /// How a step looks from where the release is.
@@ -89,6 +89,24 @@ const fn to_f64(count: u64) -> f64 {
 )]
 fn portion(length: usize, share: f64) -> usize {
     ((length as f64 * share.clamp(0.0, 1.0)) as usize).min(length)
+}
+
+/// The strongest evidence against the new version, and the weakest for it.
+fn evidence(view: &View, width: usize) -> String {
+    let findings = &view.progress.findings;
+    let against = findings.iter().map(|finding| finding.over.max(finding.worse)).reduce(f64::max);
+    let in_favour = findings.iter().map(|finding| finding.no_worse).reduce(f64::min);
+    let line = Line::new(width);
+    match (&view.status.phase, against, in_favour, findings.first()) {
+        (Phase::Progressing(_), Some(against), Some(in_favour), Some(Finding { needed, .. })) => {
+            line.add(&plain(), "evidence that it is bad ")
+                .add(&Style::new().bold(), &Odds(against).to_string())
+                .add(&dim(), &format!(" ({} takes it back), that it is no worse ", Odds(*needed)))
+                .add(&Style::new().bold(), &Odds(in_favour).to_string())
+                .text
+        }
+        _ => line.text,
+    }
 }
 
 /// What the agent waits for, or what troubles it.

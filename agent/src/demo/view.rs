@@ -160,9 +160,14 @@ pub(super) mod tests {
     use std::collections::VecDeque;
     use std::time::Duration;
 
+    use serin_policy::evidence::{Allowance, Tally};
+
     use super::*;
     use crate::driver::Decision;
-    use crate::rollout::{Counts, Evidence, Progress, Reason, Stage, Status, StepState, Verdict};
+    use crate::release::Metric;
+    use crate::rollout::{
+        Counts, Evidence, Finding, Progress, Promise, Reason, Stage, Status, StepState, Verdict,
+    };
 
     pub(in crate::demo) fn view(status: Status) -> View {
         let weight = status.weight();
@@ -179,7 +184,7 @@ pub(super) mod tests {
                 have: 312,
                 need: 100,
                 verdict: Verdict::Pass,
-                findings: Vec::new(),
+                findings: vec![finding()],
                 readings: Vec::new(),
                 cohorts: Vec::new(),
                 assignable: None,
@@ -193,6 +198,23 @@ pub(super) mod tests {
             standing: vec![Reason::AwaitsRequests { need: 100 }],
             looked_at: None,
             trouble: None,
+        }
+    }
+
+    fn finding() -> Finding {
+        let tally = Tally { requests: 312, bad: 1 };
+        Finding {
+            metric: Metric::RequestSuccessRate,
+            canary: tally,
+            stable: tally,
+            over: -1.2,
+            worse: 0.7,
+            no_worse: 2.5,
+            needed: 400_f64.ln(),
+            allowance: Allowance::new(1.5, 0.001),
+            dispersion: 1.0,
+            promise: Promise::Guaranteed,
+            catches_threefold_after: None,
         }
     }
 
