@@ -265,7 +265,7 @@ pub(super) mod tests {
     #[test]
     fn a_frame_fits_its_terminal() {
         insta::assert_snapshot!(check(80, 24));
-        for (width, height) in [(120, 40), (60, 20), (40, 15), (20, 5), (200, 100)] {
+        for (width, height) in [(120, 40), (60, 20), (40, 16), (20, 5), (200, 100)] {
             check(width, height);
         }
     }
