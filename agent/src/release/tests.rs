@@ -255,6 +255,7 @@ fn what_is_asked_of_the_judge_must_make_sense() {
   - {name: depth, query: 'x{{ target }}'}
   - {name: depth, query: x, interval: 1ms, thresholdRange: {min: 3, max: 2}, objective: 1s}
   - {name: request-duration, query: x, thresholdRange: {max: high}}
+  istio: {versionLabel: 'v\"} or up{x'}
   source: Istio",
         ),
         &[
@@ -277,6 +278,8 @@ fn what_is_asked_of_the_judge_must_make_sense() {
             "spec.analysis.metrics[3].thresholdRange.max: \"high\": give a number",
             "spec.analysis.metrics[3].thresholdRange: missing: say what is good: thresholdRange: {min, max}, or \
              compare: {maxRatio: 1.5}",
+            "spec.analysis.istio.versionLabel: \"v\\\"} or up{x\": name a label of istio_requests_total, such as \
+             destination_version",
             "spec.analysis.prometheus: missing: write where it is, such as {address: \"http://prometheus:9090\"}: the \
              source or a metric needs it",
         ],

@@ -70,7 +70,9 @@ pub(super) fn check(resource: resource::Analysis, whose: &Whose<'_>, problems: &
     analysis.source = match resource.source {
         AnalysisSource::Proxies => CountSource::Proxies,
         AnalysisSource::Prometheus => CountSource::Prometheus,
-        AnalysisSource::Istio => CountSource::Istio(istio(resource.istio, whose, analysis.objective_ms)),
+        AnalysisSource::Istio => {
+            CountSource::Istio(istio(resource.istio, whose, analysis.objective_ms, problems))
+        }
     };
     let needs_prometheus = analysis.source != CountSource::Proxies || !analysis.custom.is_empty();
     if needs_prometheus && !has_prometheus {
@@ -96,8 +98,13 @@ pub(super) struct Whose<'w> {
     pub(super) canary: &'w str,
 }
 
-fn istio(resource: resource::Istio, whose: &Whose<'_>, objective_ms: u32) -> Istio {
+fn istio(resource: resource::Istio, whose: &Whose<'_>, objective_ms: u32, problems: &mut Problems) -> Istio {
     let resource::Istio { reporter, version_label, stable, canary } = resource;
+    // It stands in PromQL as it is.
+    if let Some(label) = version_label.as_ref().filter(|label| !is_label_name(label)) {
+        let mend = format!("name a label of istio_requests_total, such as {DEFAULT_VERSION_LABEL}");
+        problems.add(format!("{PATH}.istio.versionLabel"), quoted(Some(label)), mend);
+    }
     Istio {
         reporter,
         namespace: whose.namespace.to_owned(),
@@ -107,6 +114,12 @@ fn istio(resource: resource::Istio, whose: &Whose<'_>, objective_ms: u32) -> Ist
         canary: canary.unwrap_or_else(|| whose.canary.to_owned()),
         objective_ms,
     }
+}
+
+/// Prometheus' own rule for names of labels.
+fn is_label_name(text: &str) -> bool {
+    let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    text.bytes().all(word) && text.bytes().next().is_some_and(|first| !first.is_ascii_digit())
 }
 
 fn up_to_a_day(field: &str, found: &Scalar, problems: &mut Problems) -> Duration {
