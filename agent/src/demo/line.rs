@@ -53,6 +53,9 @@ pub(super) fn bad() -> Style {
     Style::new().red()
 }
 
+/// The widest lines: longer ones are hard to read.
+pub(super) const WIDEST: usize = 110;
+
 /// Breaks `text` between words so that no line is longer than `width`, as far as its words allow.
 pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();

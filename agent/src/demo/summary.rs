@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use serin_policy::Weight;
 
+use crate::demo::line::{WIDEST, wrap};
 use crate::demo::record::Failure;
 use crate::demo::script;
 use crate::demo::story::Story;
@@ -138,7 +139,9 @@ impl fmt::Display for Summary {
         writeln!(f)?;
         let bad_for = rollback.bad_for.as_secs_f64();
         writeln!(f, "{bad} was bad: it was off the air {bad_for:.1} s after its first bad answer.")?;
-        writeln!(f, "    {}", rollback.reason)?;
+        for line in wrap(&rollback.reason, WIDEST - 4) {
+            writeln!(f, "    {line}")?;
+        }
         let (met, answers) = (count(rollback.users_met, "user"), count(rollback.errors_met, "bad answer"));
         writeln!(f, "    {met} of {} met {answers}", thousands(users))?;
         writeln!(f)?;

@@ -5,7 +5,7 @@ use console::Style;
 use jiff::Timestamp;
 use serin_policy::{Arm, Weight};
 
-use crate::demo::line::{Line, bad, dim, good, plain, wrap};
+use crate::demo::line::{Line, WIDEST, bad, dim, good, plain, wrap};
 use crate::demo::progress::progress;
 use crate::demo::script;
 use crate::demo::shop::Version;
@@ -30,9 +30,6 @@ pub(super) struct Scene<'s> {
     pub(super) failed: usize,
     pub(super) moved_back: usize,
 }
-
-/// The widest frame: longer lines are hard to read.
-const WIDEST: usize = 110;
 
 /// The frame for a terminal of this size, without an end to its last line.
 pub(super) fn frame(scene: &Scene<'_>, width: usize, height: usize) -> String {

@@ -161,7 +161,11 @@ impl fmt::Display for Failure {
             Test::Comparison { .. } => write!(f, ", stable {}", Share(*stable))?,
         }
         write!(f, "; evidence {}, needed {}", Odds(*evidence), Odds(*needed))?;
-        after_s.map_or(Ok(()), |after_s| write!(f, "; {after_s:.1} s after the first sign"))
+        match after_s {
+            None => Ok(()),
+            Some(..0.05) => f.write_str("; at the first sign"),
+            Some(after_s) => write!(f, "; {after_s:.1} s after the first sign"),
+        }
     }
 }
 
