@@ -69,6 +69,23 @@ fn a_mistake_is_answered_with_the_field_the_value_and_the_mend() {
 }
 
 #[test]
+fn a_simulation_of_what_cannot_be_names_the_flag_the_value_and_the_mend() {
+    let lines = [
+        "simulate | --rps | 0",
+        "simulate | --users | many",
+        "simulate | --activity | 9",
+        "simulate | --error-rate | 101%",
+        "simulate | --fault | 10",
+        "simulate | --fault | x0.5",
+        "simulate | --spread | clusters:1",
+        "simulate | --runs | 0",
+        "simulate | --interval | 15",
+        "simulate | --interval | 1h",
+    ];
+    check("simulate-mistakes", RELEASE, &lines);
+}
+
+#[test]
 fn bootstrap_writes_a_whole_envoy_configuration() {
     let args = [
         "bootstrap",

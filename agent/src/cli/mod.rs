@@ -7,6 +7,7 @@ mod control;
 mod explain;
 mod report;
 mod run;
+mod simulate;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -47,6 +48,8 @@ enum Command {
     Run(run::Args),
     /// Write a complete Envoy bootstrap for a release.
     Bootstrap(bootstrap::Args),
+    /// Say how soon a bad canary would be caught, and how often a good one thrown away, by rules side by side.
+    Simulate(simulate::Args),
     /// Say which version a request would get, its point, and why.
     Explain(explain::Args),
     /// Judge the canary: what each version got, the evidence, the verdict.
@@ -104,6 +107,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Run(args) => run::run(args).await?,
         Command::Bootstrap(args) => bootstrap::write(&args)?,
         Command::Explain(args) => explain::explain(&args)?,
+        Command::Simulate(args) => simulate::simulate(&args)?,
         Command::Status(args) => control::status(&args).await?,
         Command::Pause(args) => control::command(&args, CommandKind::Pause).await?,
         Command::Resume(args) => control::command(&args, CommandKind::Resume).await?,

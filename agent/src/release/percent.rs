@@ -50,6 +50,18 @@ impl Percent {
         f64::from(self.ppm()) / f64::from(Weight::FULL.ppm())
     }
 
+    /// The smallest percentage with two decimals that is no less than `share`; none if that is no share.
+    pub(crate) fn at_least(share: f64) -> Option<Self> {
+        const HUNDREDTHS: f64 = 10_000.0;
+        let hundredths = (share * HUNDREDTHS).ceil();
+        if !(0.0..=HUNDREDTHS).contains(&hundredths) {
+            return None;
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 10,000")]
+        let ppm = hundredths as u32 * 100;
+        Weight::from_ppm(ppm).ok().map(Self)
+    }
+
     /// What is missing to 100 %.
     pub(super) fn rest(self) -> Self {
         Self(Weight::from_ppm(Weight::FULL.ppm() - self.ppm()).unwrap_or_default())
@@ -94,6 +106,20 @@ mod tests {
         check("0.00001", Err("4 decimals"));
         check("100.0001", Err("at most 100%"));
         check("99999999999999999999", Err("at most 100%"));
+    }
+
+    #[test]
+    fn a_share_is_rounded_up() {
+        for (share, expected) in
+            [(0.0, Some("0")), (0.013_500_1, Some("1.36")), (1.0, Some("100")), (1.1, None)]
+        {
+            assert_eq!(
+                Percent::at_least(share),
+                expected.map(|text| Percent::parse(text).unwrap()),
+                "{share}"
+            );
+        }
+        assert_eq!([f64::NAN, -0.1].map(Percent::at_least), [None, None]);
     }
 
     #[test]

@@ -65,6 +65,11 @@ impl Baseline {
         cohort.cautious_share() / others.cautious_share()
     }
 
+    /// What `cohort` got on stable.
+    pub(super) fn own(&self, metric: Metric, cohort: Cohort) -> Tally {
+        self.tallies(metric, self.index(cohort), 0).0
+    }
+
     fn tallies(&self, metric: Metric, cohort: usize, era: usize) -> (Tally, Tally) {
         let (mut own, mut others) = (Tally::default(), Tally::default());
         for cohorts in self.eras.iter().take(cohort + 1) {

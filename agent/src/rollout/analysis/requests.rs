@@ -3,15 +3,15 @@ The tests of one metric of requests.
 */
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serin_policy::Weight;
 use serin_policy::evidence::{Allowance, Ceiling, Claim, Comparison, Dispersion, Spread, Tally};
+use serin_policy::{Arm, Weight};
 
 use super::baseline::Baseline;
-use super::evidence::Moment;
+use super::evidence::{Moment, as_f64};
 use super::stratum::strata;
 use super::verdict::{Failure, Judged, Promise, Test};
-use crate::release::{Analysis, Criterion, Metric};
-use crate::rollout::observation::{Cell, Counts};
+use crate::release::{Analysis, Criterion, Metric, Percent};
+use crate::rollout::observation::{Cell, Counts, Drawn};
 
 /// The tests of one metric.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -29,6 +29,8 @@ pub(super) struct Tests {
     /// What was judged.
     pub(super) canary: Tally,
     pub(super) stable: Tally,
+    /// The limit of the latest interval.
+    limit: Option<Percent>,
     /// The allowance of the latest comparison.
     pub(super) allowance: Option<Allowance>,
     /// Since when the evidence leans against the canary.
@@ -45,6 +47,7 @@ impl Default for Tests {
             spread: Spread::default(),
             canary: Tally::default(),
             stable: Tally::default(),
+            limit: None,
             allowance: None,
             suspect_since: None,
         }
@@ -59,6 +62,30 @@ pub(super) struct Against<'a> {
     pub(super) least_dispersion: Dispersion,
 }
 
+impl Against<'_> {
+    /// The largest share of the canary's requests in `cells` that may be bad: the limit, or what its users had on
+    /// stable and as much on top as the comparison allows, whichever is more. One user whose requests often fail, and
+    /// who is drawn, must not make a good canary break the limit. The test's proof allows for the mean of several
+    /// limits, weighted by requests, since the logarithm is concave.
+    fn limit(&self, cells: &[Cell]) -> f64 {
+        let Self { metric, criterion, baseline, .. } = self;
+        let fixed = criterion.limit.share();
+        let (mut requests, mut weighted) = (0.0, 0.0);
+        for cell in cells.iter().filter(|cell| cell.arm == Arm::Canary) {
+            let before = match cell.drawn {
+                Drawn::Cohort(cohort) => baseline.own(*metric, cohort).share(),
+                // Members of a segment are split from the beginning: they were never all on stable.
+                Drawn::Split(_) => None,
+            };
+            let raised = before.map(|share| criterion.compare.ratio() * share + criterion.compare.slack());
+            let count = as_f64(cell.counts.requests);
+            requests += count;
+            weighted += count * raised.unwrap_or(0.0).clamp(fixed, 1.0);
+        }
+        if requests > 0.0 { weighted / requests } else { fixed }
+    }
+}
+
 impl Tests {
     /// Takes in what was counted in one interval.
     pub(super) fn take_in(&mut self, cells: &[Cell], moment: Moment, against: &Against<'_>) {
@@ -68,7 +95,9 @@ impl Tests {
         // What is known of stable before this interval; the interval itself must not choose its own odds.
         let dispersion = self.spread.dispersion(least_dispersion);
         self.spread.take_in(stable);
-        self.over.take_in(canary, criterion.limit.share(), dispersion);
+        let limit = against.limit(cells);
+        self.limit = Percent::at_least(limit);
+        self.over.take_in(canary, limit, dispersion);
         self.canary.add(canary);
         self.stable.add(stable);
         let past = baseline.past(metric);
@@ -102,7 +131,7 @@ impl Tests {
         let allowance = self.allowance.unwrap_or(criterion.compare);
         let comparison = |promise| Test::Comparison { allowance, promise };
         let tests = [
-            (self.over.ln_e(), Test::Limit { allowed: criterion.limit }),
+            (self.over.ln_e(), Test::Limit { allowed: self.limit.unwrap_or(criterion.limit) }),
             (self.worse.ln_e(), comparison(Promise::Guaranteed)),
             (self.worse_than_past.ln_e(), comparison(Promise::AgainstPast)),
         ];
