@@ -17,6 +17,8 @@ mod findings;
 mod forecast;
 mod requests;
 mod stratum;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 pub use baseline::CohortRatio;
