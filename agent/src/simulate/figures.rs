@@ -49,6 +49,7 @@ pub struct Share {
 
 /// Where the middle and most of some numbers are.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Range {
     /// A quarter is at most this.
     pub lower_quartile: f64,
