@@ -93,7 +93,8 @@ impl CustomMetric {
 /// Where "bad" begins, for one metric.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Criterion {
-    /// The largest share of the canary's requests that may be bad, whatever stable does.
+    /// The largest share of the canary's requests that may be bad, unless more of them were bad while their users were
+    /// on stable: then as much worse than that as `compare` allows.
     pub limit: Percent,
     /// How much worse than stable the canary may be.
     pub compare: Allowance,

@@ -252,10 +252,10 @@ impl Default for Analysis {
     fn default() -> Self {
         Self {
             interval: Scalar::from("1s"),
-            baseline: Scalar::from("30s"),
+            baseline: Scalar::from("5m"),
             warm_up: Scalar::from("2s"),
             metrics: None,
-            min_requests: 1000,
+            min_requests: 200,
             confidence: Confidence::default(),
             dispersion: Scalar::from("1"),
             on_no_data: OnNoData::default(),

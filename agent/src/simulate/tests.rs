@@ -1,10 +1,12 @@
 //! What must hold of the judge under thousands of looks, in short. `serin simulate --runs 5000` with the same figures
 //! is the long version.
 
+use rand::RngExt;
+
 use super::rules::Stand;
 use super::*;
 use crate::release::Percent;
-use crate::rollout::{Cell, Drawn};
+use crate::rollout::{Cell, Drawn, MetricReading, MetricValue};
 
 const SEED: u64 = 20_261_121;
 
@@ -13,7 +15,11 @@ const STEPS: &str = "{setWeight: 5, pause: {duration: 15m}}, {setWeight: 10, pau
     {setWeight: 25, pause: {duration: 15m}}, {setWeight: 50, pause: {duration: 15m}}";
 
 fn release(steps: &str, limit: &str) -> Release {
-    Release::from_yaml(&format!(
+    Release::from_yaml(&yaml(steps, limit)).unwrap()
+}
+
+fn yaml(steps: &str, limit: &str) -> String {
+    format!(
         "apiVersion: serin.dev/v1alpha1
 kind: Release
 metadata: {{name: shop}}
@@ -28,8 +34,7 @@ spec:
     - {{name: request-success-rate, thresholdRange: {{min: {limit}}}}}
     - {{name: request-duration}}
 "
-    ))
-    .unwrap()
+    )
 }
 
 fn scenario(release: Release, users: u32, spread: Spread, runs: u32) -> Scenario {
@@ -99,6 +104,54 @@ fn a_good_canary_stays_where_few_users_have_most_of_the_failures() {
 #[test]
 fn a_good_canary_stays_where_five_failures_come_at_a_time() {
     check_good(2_000, Spread::Clusters(5), 200);
+}
+
+/// Serin with two of people's own metrics, each of whose readings is out of range with a chance of one in twenty.
+struct WithOwnMetrics(Serin, StdRng);
+
+impl Rule for WithOwnMetrics {
+    fn stand(&self) -> Stand {
+        self.0.stand()
+    }
+
+    fn look(&mut self, counted: &[Cell], now: Duration) {
+        let mut reading = |name: &str| {
+            let canary = MetricValue::Number(if self.1.random_bool(0.05) { 2.0 } else { 0.0 });
+            MetricReading { name: name.to_owned(), canary, stable: None }
+        };
+        self.0.readings = ["depth", "age"].map(&mut reading).into();
+        self.0.look(counted, now);
+    }
+}
+
+#[test]
+fn a_good_canary_stays_with_two_metrics_of_peoples_own_on_top() {
+    let own = |name: &str| format!("    - {{name: {name}, query: x, thresholdRange: {{max: 1}}}}\n");
+    let metrics = format!("    - {{name: request-duration}}\n{}{}", own("depth"), own("age"));
+    let yaml = yaml(STEPS, "99").replace("    - {name: request-duration}\n", &metrics);
+    let yaml = format!("{yaml}    prometheus: {{address: 'http://prometheus'}}\n");
+    let scenario = scenario(Release::from_yaml(&yaml).unwrap(), 2_000, Spread::Sticky, 200);
+    let interval = scenario.interval(Kind::Serin);
+    let rule = || WithOwnMetrics(Serin::new(&scenario.release), StdRng::seed_from_u64(SEED));
+    let good = Good::of(&scenario.plays_under(Fault::NONE, interval, rule));
+    println!("{} of 200 thrown away", good.thrown_away.count);
+    assert!(good.thrown_away.count <= most(&scenario), "{good:?}");
+}
+
+#[test]
+fn a_good_canary_stays_with_nothing_but_the_defaults() {
+    let minimal = "apiVersion: serin.dev/v1alpha1
+kind: Release
+metadata: {name: shop}
+spec:
+  service: {name: shop}
+  canary: {version: '2'}
+";
+    let mut scenario = scenario(Release::from_yaml(minimal).unwrap(), 2_000, Spread::Sticky, 300);
+    scenario.interval = Some(Duration::from_secs(15));
+    let good = Good::of(&scenario.plays(Kind::Serin, Fault::NONE));
+    println!("{} of 300 thrown away", good.thrown_away.count);
+    assert!(good.thrown_away.count <= most(&scenario), "{good:?}");
 }
 
 /// Serin without knowing who will be moved.

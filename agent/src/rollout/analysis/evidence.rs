@@ -24,7 +24,9 @@ use crate::rollout::status::Draw;
 pub struct Evidence {
     /// When the first requests of the run were counted.
     pub(super) began: Option<Timestamp>,
-    /// When the canary's first request was.
+    /// When the last interval ended.
+    looked: Option<Timestamp>,
+    /// When the interval of the canary's first request began.
     pub(super) exposed: Option<Timestamp>,
     pub(super) baseline: Baseline,
     errors: Tests,
@@ -61,6 +63,7 @@ impl Evidence {
     /// Takes in what was counted in the interval that ends at `moment`.
     pub fn take_in(&mut self, cells: &[Cell], moment: Moment, release: &Release) {
         let mixed = moment.settled.is_some() && std::mem::take(&mut self.mixed);
+        let since = self.looked.replace(moment.now).unwrap_or(moment.now);
         if cells.is_empty() {
             return;
         }
@@ -76,7 +79,7 @@ impl Evidence {
             cells.iter().filter(|cell| moment.era > 0 || !cell.is_of(Arm::Canary)).cloned().collect();
         let sum = Counts::of(&cells);
         if sum.canary.requests > 0 {
-            self.exposed.get_or_insert(moment.now);
+            self.exposed.get_or_insert(since);
         }
         if mixed || self.is_warming_up(moment.now, release.analysis.warm_up) {
             return;

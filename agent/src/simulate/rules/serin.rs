@@ -8,12 +8,14 @@ use serin_policy::Weight;
 
 use super::{Rule, Stand};
 use crate::release::{Pause, Release};
-use crate::rollout::{Cell, InForce, Observation, Phase, Proxy, ProxyState, Status, plan};
+use crate::rollout::{Cell, InForce, MetricReading, Observation, Phase, Proxy, ProxyState, Status, plan};
 
 pub(in crate::simulate) struct Serin {
     release: Release,
     status: Status,
     in_force: InForce,
+    /// What people's own metrics say at the next look.
+    pub(in crate::simulate) readings: Vec<MetricReading>,
 }
 
 impl Serin {
@@ -26,7 +28,8 @@ impl Serin {
                 step.pause = Pause::None;
             }
         }
-        let mut serin = Self { release, status: Status::default(), in_force: InForce::Nothing };
+        let (status, in_force) = (Status::default(), InForce::Nothing);
+        let mut serin = Self { release, status, in_force, readings: Vec::new() };
         serin.look(&[], Duration::ZERO);
         serin
     }
@@ -57,7 +60,7 @@ impl Rule for Serin {
             in_force: self.in_force.clone(),
             counted: counted.to_vec(),
             unassignable: 0,
-            readings: Vec::new(),
+            readings: std::mem::take(&mut self.readings),
             outage: None,
             commands: Vec::new(),
         };
