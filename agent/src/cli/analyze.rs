@@ -7,16 +7,17 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use jiff::Timestamp;
-use serin_policy::{Arm, Cohort, Weight};
+use jiff::{SignedDuration, Timestamp};
+use serin_policy::{Arm, Weight};
 use tokio::time::{Instant, interval, sleep_until};
 
 use super::read_release;
 use super::report::{Report, because};
+use crate::driver::View;
 use crate::observe::ledger::Ledger;
 use crate::observe::{Look, Observer};
 use crate::release::{CountSource, Metric, Release, duration};
-use crate::rollout::{Cell, Counts, Drawn, Evidence, Moment, Proxy, Verdict};
+use crate::rollout::{Cell, Counts, Evidence, Moment, Proxy, Reason, Verdict};
 use crate::serve::control::Client;
 
 #[derive(Debug, clap::Args)]
@@ -71,10 +72,31 @@ async fn of_agent(state: &std::path::Path, args: &Args) -> anyhow::Result<Verdic
         let report = Report::from(&view);
         print(&report, args.json)?;
         if !args.watch {
+            still_looks(&view)?;
             return Ok(report.verdict);
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
+}
+
+/// An old verdict is none: the agent must be looking, and must see something.
+fn still_looks(view: &View) -> anyhow::Result<()> {
+    /// A look takes a few seconds at most, and the longest time between two is 5 min.
+    const LONGEST: SignedDuration = SignedDuration::from_mins(6);
+    if let Some(trouble) = &view.trouble {
+        anyhow::bail!("the agent is in trouble: {trouble}");
+    }
+    let looked = view.looked_at.context("the agent has not looked yet")?;
+    anyhow::ensure!(
+        Timestamp::now().duration_since(looked) < LONGEST,
+        "the agent last looked at {looked:.0}"
+    );
+    let blind = view.standing.iter().find(|reason| matches!(reason, Reason::AwaitsData { .. }));
+    anyhow::ensure!(blind.is_none(), "{}", blind.map(ToString::to_string).unwrap_or_default());
+    if let Some(error) = view.proxies.iter().find_map(Proxy::silence) {
+        anyhow::bail!("a proxy is silent: {error}");
+    }
+    Ok(())
 }
 
 /// Judges what the proxies count from now on.
@@ -119,7 +141,9 @@ struct Looker {
     ledger: Ledger,
     evidence: Evidence,
     counted: Counts,
-    weight: Weight,
+    /// Whether anybody was seen on the canary, or on stable.
+    is_exposed: bool,
+    has_stable: bool,
 }
 
 impl Looker {
@@ -130,7 +154,8 @@ impl Looker {
             ledger: Ledger::default(),
             evidence: Evidence::default(),
             counted: Counts::default(),
-            weight: Weight::ZERO,
+            is_exposed: false,
+            has_stable: false,
         })
     }
 
@@ -147,32 +172,26 @@ impl Looker {
         self.evidence.take_in_readings(&readings, &self.release);
         self.counted.add(&Counts::of(&counted));
         let (era, settled) = self.place(&counted);
-        self.weight = settled.unwrap_or(self.weight);
         self.evidence.take_in(&counted, Moment { era, settled, now }, &self.release);
         Ok(())
     }
 
-    /// Where the release stands, by who is on the canary: its era, and its weight where all proxies agree on it.
-    fn place(&self, cells: &[Cell]) -> (usize, Option<Weight>) {
-        let on = |arm| {
-            cells.iter().filter(move |cell| cell.is_of(arm)).filter_map(|cell| match cell.drawn {
-                Drawn::Cohort(cohort) => Some(cohort),
-                Drawn::Split(_) => None,
-            })
-        };
-        let steps = &self.release.steps;
-        match on(Arm::Canary).max() {
-            None => (0, None),
-            Some(Cohort::Rest) => (steps.len() + 1, on(Arm::Stable).next().is_none().then_some(Weight::FULL)),
-            Some(Cohort::Step(i)) => {
-                let agree = on(Arm::Stable).all(|cohort| cohort > Cohort::Step(i));
-                (i + 1, steps.get(i).map(|step| step.weight).filter(|_| agree))
-            }
+    /// Where the release stands. Which step it is at, low traffic does not tell: once anybody is on the canary there is
+    /// no baseline any more, and nothing is said of how new callers were drawn.
+    fn place(&mut self, cells: &[Cell]) -> (usize, Option<Weight>) {
+        let has = |arm| cells.iter().any(|cell| cell.is_of(arm));
+        if !self.is_exposed && has(Arm::Canary) {
+            self.is_exposed = true;
+            self.evidence = Evidence::default();
         }
+        self.has_stable |= has(Arm::Stable);
+        let weight = if self.has_stable { Weight::ZERO } else { Weight::FULL };
+        if self.is_exposed { (self.release.steps.len() + 1, Some(weight)) } else { (0, None) }
     }
 
     fn report(&self) -> Report {
         let (release, now) = (&self.release, Timestamp::now());
+        let weight = if self.has_stable { Weight::ZERO } else { Weight::FULL };
         let verdict = self.evidence.verdict(&release.analysis, now);
         let latency = |arm| self.observer.latency().percentiles(arm);
         Report {
@@ -182,7 +201,7 @@ impl Looker {
             counted: self.counted,
             stable_latency: latency(Arm::Stable),
             canary_latency: latency(Arm::Canary),
-            findings: self.evidence.findings(release, self.weight, now),
+            findings: self.evidence.findings(release, weight, now),
             readings: self.evidence.readings(&release.analysis),
             cohorts: self.evidence.baseline().ratios(Metric::RequestSuccessRate),
             assignable: self.evidence.assignable(),

@@ -142,10 +142,13 @@ impl Report {
 
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
-        for Finding { metric, allowance, dispersion, promise, catches_threefold_after, .. } in &self.findings
+        for Finding { metric, limit, allowance, dispersion, promise, catches_threefold_after, .. } in
+            &self.findings
         {
             let (ratio, slack) = (allowance.ratio(), allowance.slack() * 100.0);
-            notes.push(format!("{metric}: {ratio:.2} × stable + {slack:.1}% is allowed; {promise}"));
+            notes.push(format!(
+                "{metric}: at most {limit}, and {ratio:.2} × stable + {slack:.1}%, are allowed; {promise}"
+            ));
             if *dispersion > 1.05 {
                 notes.push(format!(
                     "{metric}: bad requests come {dispersion:.1} at a time; evidence is divided by that"

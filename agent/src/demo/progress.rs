@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn a_failed_step_is_crossed_out_and_those_before_it_are_done() {
         let weight = |percent: u32| Weight::from_ppm(percent * 10_000).unwrap();
-        let cause = Cause::NoData { weight: weight(10), have: 0, need: 10, after: Duration::from_mins(1) };
+        let cause = Cause::NoData { weight: weight(10), after: Duration::from_mins(1), why: String::new() };
         let phase = Phase::RolledBack { cause };
         assert_eq!([1, 10, 25].map(|percent| mark(&phase, weight(percent)).1), ['✓', '✗', '○']);
         assert_eq!(mark(&Phase::Promoted, Weight::FULL).1, '✓');

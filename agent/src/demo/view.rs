@@ -161,7 +161,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::driver::Decision;
-    use crate::release::Metric;
+    use crate::release::{Metric, Percent};
     use crate::rollout::{
         Counts, Evidence, Finding, Progress, Promise, Reason, Stage, Status, StepState, Verdict,
     };
@@ -208,6 +208,7 @@ pub(super) mod tests {
             worse: 0.7,
             no_worse: 2.5,
             needed: 400_f64.ln(),
+            limit: Percent::parse("1").unwrap(),
             allowance: Allowance::new(1.5, 0.001),
             dispersion: 1.0,
             promise: Promise::Guaranteed,

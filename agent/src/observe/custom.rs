@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serin_policy::Arm;
+use tokio::task::JoinHandle;
 
 use super::prometheus::custom::{self, Reading, Values};
 use super::prometheus::{AccessError, Client};
@@ -17,6 +18,8 @@ pub(super) struct CustomMetrics {
     client: Option<Client>,
     /// When each was last asked for.
     asked: BTreeMap<String, Timestamp>,
+    /// What is being asked.
+    under_way: Option<JoinHandle<Vec<MetricReading>>>,
 }
 
 impl CustomMetrics {
@@ -27,35 +30,55 @@ impl CustomMetrics {
         Ok(())
     }
 
-    /// Reads the metrics that are due, all at once.
+    /// Asks for the metrics that are due, and returns what was asked for before as soon as it has been answered: a
+    /// slow Prometheus must not keep anybody from being taken back.
     pub(super) async fn read(&mut self, release: &Release, now: Timestamp) -> Vec<MetricReading> {
         let Some(client) = &self.client else { return Vec::new() };
-        let is_due = |metric: &&CustomMetric| {
-            self.asked
-                .get(&metric.name)
-                .is_none_or(|asked| now.duration_since(*asked).unsigned_abs() >= metric.interval)
-        };
-        let due: Vec<_> = release.analysis.custom.iter().filter(is_due).collect();
-        // Stable is only asked about where it is compared with.
-        let questions: Vec<_> = due
-            .iter()
-            .flat_map(|metric| {
-                let stable = metric.compare.is_some().then_some((*metric, Arm::Stable));
-                std::iter::once((*metric, Arm::Canary)).chain(stable)
-            })
-            .collect();
-        let queries: Vec<_> = questions.iter().map(|(metric, arm)| query(release, metric, *arm)).collect();
-        let mut answers = custom::read(client, &queries, now).await.into_iter().map(value);
-        for metric in &due {
-            self.asked.insert(metric.name.clone(), now);
+        let mut readings = Vec::new();
+        if let Some(task) = self.under_way.take_if(|task| task.is_finished()) {
+            readings = task.await.unwrap_or_default();
         }
-        let reading = |metric: &CustomMetric| {
-            let canary = answers.next()?;
-            let stable = if metric.compare.is_some() { Some(answers.next()?) } else { None };
-            Some(MetricReading { name: metric.name.clone(), canary, stable })
-        };
-        due.into_iter().filter_map(reading).collect()
+        if self.under_way.is_none() {
+            let is_due = |metric: &&CustomMetric| {
+                let asked = self.asked.get(&metric.name);
+                asked.is_none_or(|asked| now.duration_since(*asked).unsigned_abs() >= metric.interval)
+            };
+            let due: Vec<_> = release.analysis.custom.iter().filter(is_due).cloned().collect();
+            for metric in &due {
+                self.asked.insert(metric.name.clone(), now);
+            }
+            if !due.is_empty() {
+                self.under_way = Some(tokio::spawn(ask(client.clone(), release.clone(), due, now)));
+            }
+        }
+        readings
     }
+}
+
+/// Reads `metrics`, all at once.
+async fn ask(
+    client: Client,
+    release: Release,
+    metrics: Vec<CustomMetric>,
+    now: Timestamp,
+) -> Vec<MetricReading> {
+    // Stable is only asked about where it is compared with.
+    let arms = |metric: &CustomMetric| match metric.compare {
+        Some(_) => vec![Arm::Canary, Arm::Stable],
+        None => vec![Arm::Canary],
+    };
+    let mut queries = Vec::new();
+    for metric in &metrics {
+        queries.extend(arms(metric).into_iter().map(|arm| query(&release, metric, arm)));
+    }
+    let mut answers = custom::read(&client, &queries, now).await.into_iter().map(value);
+    let mut readings = Vec::new();
+    for metric in metrics {
+        let Some(canary) = answers.next() else { break };
+        let stable = metric.compare.and_then(|_| answers.next());
+        readings.push(MetricReading { name: metric.name, canary, stable });
+    }
+    readings
 }
 
 fn query(release: &Release, metric: &CustomMetric, arm: Arm) -> String {
@@ -70,9 +93,23 @@ fn query(release: &Release, metric: &CustomMetric, arm: Arm) -> String {
 
 fn value(reading: Reading) -> MetricValue {
     match reading {
-        Reading::Value(value) => MetricValue::Number(value),
+        // JSON, in which all of this is kept, has no infinity.
+        Reading::Value(value) => MetricValue::Number(value.clamp(f64::MIN, f64::MAX)),
         Reading::NotANumber => MetricValue::NotANumber,
         Reading::Empty => MetricValue::Empty,
         Reading::Failed(error) => MetricValue::Failed(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_infinite_reading_can_be_kept() {
+        for (found, expected) in [(f64::INFINITY, f64::MAX), (f64::NEG_INFINITY, f64::MIN), (0.5, 0.5)] {
+            let kept = serde_json::to_string(&value(Reading::Value(found))).unwrap();
+            assert_eq!(serde_json::from_str::<MetricValue>(&kept).unwrap(), MetricValue::Number(expected));
+        }
     }
 }

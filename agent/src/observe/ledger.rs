@@ -8,7 +8,7 @@ Prometheus scrapes.
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serin_policy::series::{Group, Metric, Tag};
 
@@ -20,9 +20,15 @@ use super::scrape::{Sample, SeriesKey};
 /// uptime up to date every five seconds.
 const OLDEST_S: u64 = 305;
 
+/// A place that was not seen for so long will not be seen again.
+const FORGOTTEN_AFTER: SignedDuration = SignedDuration::from_hours(24);
+
 /// The totals as they were at the last look, kept with the agent's state so that a restart loses nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
+    /// Who counts.
+    #[serde(default)]
+    source: String,
     /// When the places were first looked at.
     began: Option<Timestamp>,
     /// When they were last looked at.
@@ -182,6 +188,14 @@ impl Page {
 }
 
 impl Ledger {
+    /// Counts come from `source` from now on. Another one's places have other names: what it knows of them would count
+    /// for new.
+    pub fn count_from(&mut self, source: &str) {
+        if self.source != source {
+            *self = Self { source: source.to_owned(), ..Self::default() };
+        }
+    }
+
     /// Books `totals` of `place` and returns what is new. No series may be among them twice.
     ///
     /// A place that has started again counts from zero. One seen for the first time has its past left out, unless
@@ -248,6 +262,8 @@ impl Ledger {
     pub fn looked(&mut self, now: Timestamp) {
         self.began.get_or_insert(now);
         self.latest = self.latest.max(Some(now));
+        let is_gone = |latest: Timestamp| now.duration_since(latest) > FORGOTTEN_AFTER;
+        self.places.retain(|_, page| !page.latest.is_some_and(is_gone));
     }
 
     /// Whether totals as they were at `now` can be booked: totals of an earlier time would count twice.

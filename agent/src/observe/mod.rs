@@ -81,7 +81,7 @@ impl Observer {
         Ok(Self {
             scrapers,
             latency: Latency::default(),
-            source: Source::Proxies,
+            source: Source::Nowhere,
             custom: CustomMetrics::default(),
             made_for: None,
         })
@@ -97,8 +97,9 @@ impl Observer {
         now: Timestamp,
     ) -> Look {
         let mut look = Look::default();
-        if let Err(error) = self.prepare(release) {
-            look.outage = Some(error.to_string());
+        match self.prepare(release) {
+            Ok(()) => ledger.count_from(self.source.name()),
+            Err(error) => look.outage = Some(error.to_string()),
         }
         let samples = join_all(self.scrapers.iter_mut().map(Scraper::scrape)).await;
         for (scraper, sample) in self.scrapers.iter().zip(samples) {
@@ -118,6 +119,7 @@ impl Observer {
             look.proxies.push(Proxy { name: scraper.name(), state });
         }
         match &mut self.source {
+            Source::Nowhere => {}
             Source::Proxies => ledger.looked(now),
             Source::Prometheus(counting, subject) => {
                 let judges_time = release.analysis.slow.is_some();
@@ -133,6 +135,7 @@ impl Observer {
     /// Makes what the release's analysis needs, when it is another than before.
     fn prepare(&mut self, release: &Release) -> Result<(), AccessError> {
         if self.made_for.as_ref() != Some(&release.analysis) {
+            self.source = Source::Nowhere;
             self.source = Source::of(release)?;
             self.custom.use_client(release)?;
             self.made_for = Some(release.analysis.clone());
@@ -154,6 +157,8 @@ impl Observer {
 /// Where counts come from.
 #[derive(Debug)]
 enum Source {
+    /// Nowhere: it is not known yet.
+    Nowhere,
     /// The proxies themselves.
     Proxies,
     /// A Prometheus.
@@ -167,9 +172,21 @@ impl Source {
             CountSource::Prometheus => Counters::Filter,
             CountSource::Istio(istio) => Counters::Istio(istio.clone()),
         };
-        let Some(access) = release.analysis.prometheus.clone() else { return Ok(Self::Proxies) };
+        let Some(access) = release.analysis.prometheus.clone() else { return Ok(Self::Nowhere) };
         let subject = Subject { release: release.name().to_owned(), counters };
         Ok(Self::Prometheus(Box::new(Counting::new(Client::new(access)?)), subject))
+    }
+}
+
+impl Source {
+    /// A word for it: places are called otherwise in each.
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Nowhere => "nowhere",
+            Self::Proxies => "proxies",
+            Self::Prometheus(_, Subject { counters: Counters::Filter, .. }) => "prometheus",
+            Self::Prometheus(_, Subject { counters: Counters::Istio(_), .. }) => "istio",
+        }
     }
 }
 
@@ -182,6 +199,10 @@ enum Uncounted {
     Clock(#[from] ClockWentBack),
     #[error(transparent)]
     Incomplete(#[from] Complaint),
+    #[error(
+        "Prometheus answers, and knows no series of {0}: does it scrape the proxies, and do the clocks agree?"
+    )]
+    Nothing(String),
 }
 
 async fn count(
@@ -194,6 +215,9 @@ async fn count(
 ) -> Result<(), Uncounted> {
     let looks = counting.look(std::slice::from_ref(subject), now).await?;
     for seen in &looks {
+        if seen.is_empty() {
+            return Err(Uncounted::Nothing(subject.release.clone()));
+        }
         for Count { place, tag, counts } in seen.book(ledger, now)? {
             look.add(place, tag, counts);
         }

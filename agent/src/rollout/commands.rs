@@ -4,11 +4,10 @@ What people ask for, and the answer when it makes no sense.
 use jiff::Timestamp;
 
 use super::Tick;
-use super::analysis::{Evidence, Verdict};
+use super::analysis::Evidence;
 use super::observation::{Command, CommandKind};
 use super::reason::{NotNow, Reason};
 use super::status::{Actor, Paused, Phase, Stage, StepState};
-use crate::release::Pause;
 
 impl Tick<'_> {
     /// Obeys `command`, or says why not. After a canary has `failed` in this tick nothing is obeyed: whoever gave
@@ -71,12 +70,10 @@ impl Tick<'_> {
 
     /// Approves a step that has passed and waits for just that.
     fn approve(&mut self, by: &str) -> Result<(), NotNow> {
-        let release = self.release;
-        let verdict = self.status.evidence.verdict(&release.analysis, self.now);
+        let awaited = matches!(&self.status.phase, Phase::Progressing(state) if self.awaits_approval(state));
         if let Phase::Progressing(StepState { index, stage, .. }) = &mut self.status.phase
             && let Stage::Observing { approved_by: approved_by @ None, .. } = stage
-            && release.steps.get(*index).is_some_and(|step| step.pause == Pause::UntilApproved)
-            && verdict == Verdict::Pass
+            && awaited
         {
             *approved_by = Some(by.to_owned());
             self.reasons.push(Reason::Approved { step: *index + 1, by: by.to_owned() });

@@ -129,13 +129,14 @@ impl Tick<'_> {
     fn judge(&mut self) -> bool {
         let steps_up_to = |weight| self.release.steps.iter().take_while(|step| step.weight <= weight).count();
         let (weight, era, settled) = match &self.status.phase {
-            Phase::Starting { .. } => (Weight::ZERO, 0, None),
+            Phase::Starting { since: Some(_), .. } => (Weight::ZERO, 0, Some(Weight::ZERO)),
             Phase::Progressing(StepState { weight, index, stage, .. }) => {
                 let settled = matches!(stage, Stage::Observing { .. }).then_some(*weight);
                 (*weight, index + 1, settled)
             }
             // Between two steps the next one's cohort is on both versions: it is none to compare with.
             Phase::Stranded { weight } => (*weight, steps_up_to(*weight) + 1, None),
+            // Until every proxy knows the run, what is counted may be another run's; and what is over is not judged.
             _ => return false,
         };
         let moment = Moment { era, settled, now: self.now };

@@ -102,7 +102,7 @@ pub struct MetricReading {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MetricValue {
-    /// A number; infinite where it was divided by zero.
+    /// A finite number; the largest there is where it was divided by zero.
     Number(f64),
     /// NaN, as zero divided by zero gives: there was nothing to measure.
     NotANumber,

@@ -282,12 +282,9 @@ impl fmt::Display for Reason {
             Self::RolledBack { cause: Cause::Failed { weight, failure } } => {
                 write!(f, "rolled back at {weight}: {failure}")
             }
-            Self::RolledBack { cause: Cause::NoData { weight, have, need, after } } => {
+            Self::RolledBack { cause: Cause::NoData { weight, after, why } } => {
                 let after = friendly(after);
-                write!(
-                    f,
-                    "rolled back at {weight}: after {after} the canary got {have} requests, and a verdict takes {need}"
-                )
+                write!(f, "rolled back at {weight}: nothing to judge by after {after}: {why}")
             }
             Self::RolledBack { cause: Cause::FoundClosed } => f.write_str(
                 "the canary was found closed in front of the proxies and stays so: retry to start over",
@@ -337,7 +334,10 @@ impl fmt::Display for Reason {
                  them"
             ),
             Self::AwaitsApproval { step, of, weight } => {
-                write!(f, "step {step} of {of} at {weight} is good and waits for approval: resume to go on")
+                write!(
+                    f,
+                    "nothing speaks against step {step} of {of} at {weight}, which waits for approval: resume to go on"
+                )
             }
             Self::Stranded { weight, next } => {
                 write!(f, "{weight} is no step's weight: resume to go on ")?;

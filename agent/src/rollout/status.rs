@@ -115,16 +115,14 @@ pub enum Cause {
         /// By which test.
         failure: Failure,
     },
-    /// It got too few requests to be judged.
+    /// There was nothing to judge it by.
     NoData {
         /// The weight it had.
         weight: Weight,
-        /// Requests to it in the step.
-        have: u64,
-        /// Requests that a verdict takes.
-        need: u64,
         /// How long the step was observed.
         after: Duration,
+        /// What was missing.
+        why: String,
     },
     /// It was found closed in front of the proxies, by whomever.
     FoundClosed,

@@ -113,6 +113,9 @@ impl Tick<'_> {
 
     /// At weight 0, with every proxy reporting it: those whom the steps will move are compared with the rest.
     fn go_on_at_rest(&mut self, since: Timestamp) {
+        if since == self.now {
+            self.status.evidence.begin_step();
+        }
         self.status.phase = Phase::Starting { since: Some(since), paused: None };
         let duration = self.release.analysis.baseline;
         if elapsed(Some(since), None, self.now) < duration {
@@ -120,6 +123,11 @@ impl Tick<'_> {
         } else {
             self.rise_above(Weight::ZERO, Actor::Planner);
         }
+    }
+
+    /// Whether a step is held by nothing but an approval.
+    pub(super) fn awaits_approval(&self, state: &StepState) -> bool {
+        matches!(self.hold(state, false), Hold::By(Reason::AwaitsApproval { .. }))
     }
 
     /// What holds a step that is being observed, besides proxies.
@@ -133,24 +141,23 @@ impl Tick<'_> {
         {
             return Hold::By(Reason::Observing { step, of, weight, duration });
         }
-        match self.status.evidence.verdict(&self.release.analysis, self.now) {
-            Verdict::NotYet(Wait::Requests { have, need }) => {
-                let NoData { then, after } = self.release.analysis.no_data;
-                match then {
-                    OnNoData::Promote if elapsed >= after => {}
-                    OnNoData::Rollback if elapsed >= after => {
-                        return Hold::ForGood(Cause::NoData { weight, have, need, after });
-                    }
-                    _ => return Hold::By(Reason::AwaitsRequests { need }),
-                }
-            }
-            Verdict::NotYet(Wait::Reading { metric, why }) => {
-                return Hold::By(Reason::AwaitsReading { metric, why });
-            }
+        let missing = match self.status.evidence.verdict(&self.release.analysis, self.now) {
+            Verdict::NotYet(Wait::Requests { need, .. }) => Some(Reason::AwaitsRequests { need }),
+            Verdict::NotYet(Wait::Reading { metric, why }) => Some(Reason::AwaitsReading { metric, why }),
             Verdict::NotYet(Wait::Doubt { metric }) => return Hold::By(Reason::Doubtful { metric }),
             Verdict::NotYet(Wait::SampleRatio) => return Hold::By(Reason::SampleRatio { weight }),
             // Evidence against the canary has ended the step before it comes to this.
-            Verdict::Fail(_) | Verdict::Pass => {}
+            Verdict::Fail(_) | Verdict::Pass => None,
+        };
+        if let Some(missing) = missing {
+            let NoData { then, after } = self.release.analysis.no_data;
+            match then {
+                OnNoData::Promote if elapsed >= after => {}
+                OnNoData::Rollback if elapsed >= after => {
+                    return Hold::ForGood(Cause::NoData { weight, after, why: missing.to_string() });
+                }
+                _ => return Hold::By(missing),
+            }
         }
         if pause == Pause::UntilApproved && !approved {
             return Hold::By(Reason::AwaitsApproval { step, of, weight });

@@ -129,3 +129,26 @@ fn while_the_clock_is_behind_the_last_look_nothing_can_be_booked() {
     assert!(ledger.accepts(at(99)).is_err());
     assert_eq!(ledger.accepts(at(100)), Ok(()));
 }
+
+#[test]
+fn another_source_begins_anew() {
+    let mut ledger = Ledger::default();
+    ledger.count_from("proxies");
+    ledger.looked(at(100));
+    ledger.book_proxy("a", RELEASE, &sample(1, 5, 0), at(100));
+    // The same proxy under another name, younger than the ledger was: what it has counted is known already.
+    ledger.count_from("prometheus");
+    assert_eq!(ledger.book_proxy("pod/a", RELEASE, &sample(2, 5, 0), at(101)).len(), 0);
+    ledger.count_from("prometheus");
+    assert_eq!(ledger.book_proxy("pod/a", RELEASE, &sample(3, 6, 0), at(102)).len(), 1);
+}
+
+#[test]
+fn a_place_that_is_gone_for_a_day_is_forgotten() {
+    let mut ledger = Ledger::default();
+    ledger.book_proxy("gone", RELEASE, &sample(1, 5, 0), at(100));
+    ledger.looked(at(100));
+    ledger.book_proxy("here", RELEASE, &sample(1, 5, 0), at(90_000));
+    ledger.looked(at(90_000));
+    assert_eq!(ledger.places.keys().collect::<Vec<_>>(), ["here"]);
+}

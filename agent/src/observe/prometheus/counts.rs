@@ -183,6 +183,11 @@ impl Look {
         found
     }
 
+    /// Whether nothing of it was seen.
+    pub const fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
     /// What is wrong with its counters.
     pub const fn complaint(&self) -> Option<&Complaint> {
         self.complaint.as_ref()

@@ -62,28 +62,22 @@ impl Evidence {
 
     /// Takes in what was counted in the interval that ends at `moment`.
     pub fn take_in(&mut self, cells: &[Cell], moment: Moment, release: &Release) {
-        let mixed = moment.settled.is_some() && std::mem::take(&mut self.mixed);
         let since = self.looked.replace(moment.now).unwrap_or(moment.now);
         if cells.is_empty() {
             return;
         }
+        let mixed = moment.settled.is_some() && std::mem::take(&mut self.mixed);
         self.began.get_or_insert(moment.now);
-        let steps: Vec<_> = release.steps.iter().map(|step| step.weight).collect();
-        for cell in cells {
-            if let (Arm::Stable, Drawn::Cohort(cohort)) = (cell.arm, &cell.drawn) {
-                self.baseline.take_in(&steps, moment.era, *cohort, cell.counts);
-            }
-        }
         // What the canary gets by the release's weight at weight 0 are late answers of another run.
         let cells: Vec<_> =
             cells.iter().filter(|cell| moment.era > 0 || !cell.is_of(Arm::Canary)).cloned().collect();
-        let sum = Counts::of(&cells);
-        if sum.canary.requests > 0 {
+        if cells.iter().any(|cell| cell.is_of(Arm::Canary)) {
             self.exposed.get_or_insert(since);
         }
         if mixed || self.is_warming_up(moment.now, release.analysis.warm_up) {
             return;
         }
+        let sum = Counts::of(&cells);
         if let Some(weight) = moment.settled {
             self.step.add(&sum);
             let issued =
@@ -92,6 +86,13 @@ impl Evidence {
         }
         for metric in Metric::ALL {
             self.test(metric, &cells, moment, &release.analysis);
+        }
+        // Only now: an interval must not choose its own odds.
+        let steps: Vec<_> = release.steps.iter().map(|step| step.weight).collect();
+        for cell in &cells {
+            if let (Arm::Stable, Drawn::Cohort(cohort)) = (cell.arm, &cell.drawn) {
+                self.baseline.take_in(&steps, moment.era, *cohort, cell.counts);
+            }
         }
     }
 

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serin_policy::Weight;
 use serin_policy::evidence::{Allowance, Tally};
+use serin_policy::{Cohort, Weight};
 
 use super::evidence::{Evidence, as_f64, share};
 use super::forecast::{Traffic, seconds_to_catch};
 use super::verdict::Promise;
-use crate::release::{Analysis, CustomMetric, Metric, Release};
+use crate::release::{Analysis, CustomMetric, Metric, Percent, Release};
 use crate::rollout::observation::MetricValue;
 
 /// How one metric stands, for people.
@@ -32,6 +32,8 @@ pub struct Finding {
     pub no_worse: f64,
     /// The evidence at which either of the first two takes the canary back.
     pub needed: f64,
+    /// The largest share of the canary's requests that may be bad at present, what its users had before included.
+    pub limit: Percent,
     /// How much worse than stable the canary may be at present, what its users had before included.
     pub allowance: Allowance,
     /// How many bad requests come at a time.
@@ -70,7 +72,9 @@ impl Evidence {
             let criterion = analysis.criterion(metric)?;
             let tests = self.tests(metric);
             let dispersion = tests.spread.dispersion(analysis.dispersion);
-            let allowance = tests.allowance.unwrap_or(criterion.compare);
+            // Before the first step: as it will be there.
+            let first = self.baseline.ratio(metric, Cohort::Step(0), 1);
+            let allowance = tests.allowance.unwrap_or(criterion.compare.relaxed_by(first));
             let needed = analysis.needed();
             let threefold = self.traffic(metric, release, now).and_then(|traffic| {
                 seconds_to_catch(traffic, 3.0, &criterion, allowance, dispersion, needed)
@@ -83,6 +87,7 @@ impl Evidence {
                 worse: tests.worse.ln_e().max(tests.worse_than_past.ln_e()),
                 no_worse: tests.no_worse.ln_e(),
                 needed,
+                limit: tests.limit.unwrap_or(criterion.limit),
                 allowance,
                 dispersion: dispersion.get(),
                 promise: self.promise(metric, weight),
@@ -105,7 +110,8 @@ impl Evidence {
 
     fn promise(&self, metric: Metric, weight: Weight) -> Promise {
         if weight < Weight::FULL {
-            Promise::Guaranteed
+            let known = self.baseline.at_rest().0.requests > 0;
+            if known { Promise::Guaranteed } else { Promise::WithoutBaseline }
         } else if self.baseline.past(metric).requests > 0 {
             Promise::AgainstPast
         } else {

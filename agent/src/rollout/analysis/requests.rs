@@ -30,7 +30,7 @@ pub(super) struct Tests {
     pub(super) canary: Tally,
     pub(super) stable: Tally,
     /// The limit of the latest interval.
-    limit: Option<Percent>,
+    pub(super) limit: Option<Percent>,
     /// The allowance of the latest comparison.
     pub(super) allowance: Option<Allowance>,
     /// Since when the evidence leans against the canary.

@@ -115,6 +115,9 @@ impl fmt::Display for Judged {
 pub enum Promise {
     /// Stable was there in the same moments: the chance of a false rollback is what was asked for.
     Guaranteed,
+    /// Stable was there in the same moments, but nobody has compared those who were moved with the rest beforehand: the
+    /// chance is what was asked for where requests fail by themselves, and not where a few users have most failures.
+    WithoutBaseline,
     /// Nobody is left on stable: compared with its recent past, which may have been another time of day.
     AgainstPast,
     /// There is nothing to compare with: only the limits count.
@@ -230,6 +233,7 @@ impl fmt::Display for Promise {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Guaranteed => "compared with stable in the same moments",
+            Self::WithoutBaseline => "compared with stable in the same moments, but without a baseline",
             Self::AgainstPast => "compared with stable's recent past: no guarantee",
             Self::NoControl => "nothing to compare with: only limits",
         })
