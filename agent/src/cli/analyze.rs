@@ -116,10 +116,16 @@ async fn of_proxies(args: &Args) -> anyhow::Result<Verdict> {
             () = sleep_until(end), if !args.watch => break,
         }
         if args.watch {
-            print(&looker.report(), args.json)?;
+            match &looker.outage {
+                Some(why) => eprintln!("serin: {why}"),
+                None => print(&looker.report(), args.json)?,
+            }
         }
     }
     looker.look().await?;
+    if let Some(why) = &looker.outage {
+        anyhow::bail!("{why}");
+    }
     let report = looker.report();
     print(&report, args.json)?;
     Ok(report.verdict)
@@ -141,6 +147,8 @@ struct Looker {
     ledger: Ledger,
     evidence: Evidence,
     counted: Counts,
+    /// Why nothing could be counted at the last look, if nothing could: a Prometheus may need a moment.
+    outage: Option<String>,
     /// Whether anybody was seen on the canary, or on stable.
     is_exposed: bool,
     has_stable: bool,
@@ -154,6 +162,7 @@ impl Looker {
             ledger: Ledger::default(),
             evidence: Evidence::default(),
             counted: Counts::default(),
+            outage: None,
             is_exposed: false,
             has_stable: false,
         })
@@ -166,9 +175,7 @@ impl Looker {
         if let Some(error) = proxies.iter().find_map(Proxy::silence) {
             anyhow::bail!("--envoy-admin: {error}");
         }
-        if let Some(why) = outage {
-            anyhow::bail!("{why}");
-        }
+        self.outage = outage;
         self.evidence.take_in_readings(&readings, &self.release);
         self.counted.add(&Counts::of(&counted));
         let (era, settled) = self.place(&counted);
