@@ -29,6 +29,11 @@ impl Weight {
         if ppm > Self::FULL.0 { Err(OutOfRange(ppm as u64)) } else { Ok(Self(ppm)) }
     }
 
+    /// The weight as a share, 0 to 1.
+    pub fn share(self) -> f64 {
+        f64::from(self.0) / f64::from(Self::FULL.0)
+    }
+
     /// The weight in parts per million.
     pub const fn ppm(self) -> u32 {
         self.0

@@ -89,11 +89,11 @@ async fn ask(address: std::net::SocketAddr, user: String) -> Result<(String, boo
     Ok((user, answer.status >= 500 || sent.elapsed() > Duration::from_millis(500)))
 }
 
-#[test]
-fn a_bad_version_is_off_the_air_ten_seconds_after_its_first_bad_answer() -> Result<()> {
+/// Lets the demo's bad version loose on a tenth of the users, with counts from `source`.
+fn check_bad_version(source: &str) -> Result<()> {
     run(async {
         let (site, _prometheus, release) = site("baseline: 10s").await?;
-        // The demo's bad version.
+        let release = release.replace("source: Prometheus", &format!("source: {source}"));
         let delay = Duration::from_millis(600);
         site.canary.deploy(Build { version: Version(3), error_share: 0.05, delay });
         let agent = Agent::start(AGENT, &site, &release, &site.admins()).await?;
@@ -115,6 +115,16 @@ fn a_bad_version_is_off_the_air_ten_seconds_after_its_first_bad_answer() -> Resu
         ensure!(took < Duration::from_secs(10), "{took:?}: {decision}");
         Ok(())
     })
+}
+
+#[test]
+fn a_bad_version_is_off_the_air_ten_seconds_after_its_first_bad_answer() -> Result<()> {
+    check_bad_version("Prometheus")
+}
+
+#[test]
+fn so_it_is_where_the_proxies_are_asked_themselves() -> Result<()> {
+    check_bad_version("Proxies")
 }
 
 #[test]

@@ -3,6 +3,7 @@ How far the release is, in four lines.
 */
 use console::Style;
 use serin_policy::Weight;
+use serin_policy::evidence::as_f64;
 
 use crate::demo::line::{Line, bad, dim, good, plain};
 use crate::driver::View;
@@ -62,7 +63,7 @@ fn bar(view: &View, width: usize) -> String {
     };
     // A verdict goes by the latest requests: what is more than it takes is of no interest.
     let have = progress.have.min(progress.need);
-    let share_of_requests = to_f64(have) / to_f64(progress.need.max(1));
+    let share_of_requests = as_f64(have) / as_f64(progress.need.max(1));
     let before = format!("step {step} of {}  ", progress.of);
     let after = format!("  {time}, {have} of {} requests", progress.need);
     let length = width.saturating_sub(before.chars().count() + after.chars().count()).min(60);
@@ -73,11 +74,6 @@ fn bar(view: &View, width: usize) -> String {
         .add(&dim(), &"░".repeat(length - done))
         .add(&plain(), &after)
         .text
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts of requests in a demo are far below 2^52")]
-const fn to_f64(count: u64) -> f64 {
-    count as f64
 }
 
 /// `share` of `length`, rounded down: a bar is full when all is done, and not before.

@@ -47,7 +47,7 @@ impl Percent {
 
     /// The percentage as a share, 0 to 1.
     pub fn share(self) -> f64 {
-        f64::from(self.ppm()) / f64::from(Weight::FULL.ppm())
+        self.0.share()
     }
 
     /// The smallest percentage with two decimals that is no less than `share`; none if that is no share.

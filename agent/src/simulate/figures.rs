@@ -3,6 +3,7 @@ What many plays come to, each figure with how far chance may have moved it.
 */
 
 use serde::Serialize;
+use serin_policy::evidence::as_f64;
 
 use super::play::{End, Play};
 
@@ -125,9 +126,4 @@ impl Range {
 fn mean(numbers: impl ExactSizeIterator<Item = f64>) -> f64 {
     let count = as_f64(numbers.len() as u64);
     numbers.sum::<f64>() / count
-}
-
-#[expect(clippy::cast_precision_loss, reason = "figures for people")]
-fn as_f64(count: u64) -> f64 {
-    count as f64
 }

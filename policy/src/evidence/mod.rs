@@ -110,7 +110,8 @@ fn ln_sum(logs: impl Iterator<Item = f64> + Clone) -> f64 {
     largest + logs.map(|log| (log - largest).exp()).sum::<f64>().ln()
 }
 
+/// A count as a number to reckon with.
 #[expect(clippy::cast_precision_loss, reason = "beyond 2^53 requests a share does not change by one of them")]
-const fn as_f64(count: u64) -> f64 {
+pub const fn as_f64(count: u64) -> f64 {
     count as f64
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serin_policy::evidence::{Split, Tally};
+use serin_policy::evidence::{Split, Tally, as_f64};
 use serin_policy::{Arm, Weight};
 
 use super::baseline::Baseline;
@@ -74,15 +74,17 @@ impl Evidence {
         if cells.iter().any(|cell| cell.is_of(Arm::Canary)) {
             self.exposed.get_or_insert(since);
         }
+        let sum = Counts::of(&cells);
+        self.errors.met += sum.canary.errors;
+        self.slow.met += sum.canary.slow;
         if mixed || self.is_warming_up(moment.now, release.analysis.warm_up) {
             return;
         }
-        let sum = Counts::of(&cells);
         if let Some(weight) = moment.settled {
             self.step.add(&sum);
             let issued =
                 |arm| cells.iter().filter(|cell| cell.is_of(arm)).map(|cell| cell.counts.issued).sum();
-            self.split.take_in(issued(Arm::Canary), issued(Arm::Stable), share(weight));
+            self.split.take_in(issued(Arm::Canary), issued(Arm::Stable), weight.share());
         }
         for metric in Metric::ALL {
             self.test(metric, &cells, moment, &release.analysis);
@@ -116,13 +118,12 @@ impl Evidence {
 
     fn test(&mut self, metric: Metric, cells: &[Cell], moment: Moment, analysis: &Analysis) {
         let Some(criterion) = analysis.criterion(metric) else { return };
-        let tests = match metric {
-            Metric::RequestSuccessRate => &mut self.errors,
-            Metric::RequestDuration => &mut self.slow,
+        let least_dispersion = analysis.dispersion;
+        let (baseline, tests) = match metric {
+            Metric::RequestSuccessRate => (&self.baseline, &mut self.errors),
+            Metric::RequestDuration => (&self.baseline, &mut self.slow),
         };
-        let against =
-            Against { metric, criterion, baseline: &self.baseline, least_dispersion: analysis.dispersion };
-        tests.take_in(cells, moment, &against);
+        tests.take_in(cells, moment, &Against { metric, criterion, baseline, least_dispersion });
     }
 
     /// The verdict on everything that was taken in.
@@ -137,7 +138,7 @@ impl Evidence {
             let (canary, needed) = (readings.seen, analysis.needed());
             let metric = Judged::Readings(metric.name.clone());
             let stable = Tally::default();
-            let failure = Failure { metric, test, canary, stable, evidence, needed, after_s: None };
+            let failure = Failure { metric, test, canary, stable, met: 0, evidence, needed, after_s: None };
             (evidence >= needed).then_some(failure)
         }));
         // Of several failures the one with the most evidence is told.
@@ -204,13 +205,4 @@ impl Evidence {
             Metric::RequestDuration => &self.slow,
         }
     }
-}
-
-pub(super) fn share(weight: Weight) -> f64 {
-    f64::from(weight.ppm()) / f64::from(Weight::FULL.ppm())
-}
-
-#[expect(clippy::cast_precision_loss, reason = "beyond 2^53 requests a share does not change by one of them")]
-pub(super) const fn as_f64(count: u64) -> f64 {
-    count as f64
 }

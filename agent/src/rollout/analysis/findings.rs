@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serin_policy::evidence::{Allowance, Tally};
+use serin_policy::evidence::{Allowance, Tally, as_f64};
 use serin_policy::{Cohort, Weight};
 
-use super::evidence::{Evidence, as_f64, share};
+use super::evidence::Evidence;
 use super::forecast::{Traffic, seconds_to_catch};
 use super::verdict::Promise;
 use crate::release::{Analysis, CustomMetric, Metric, Percent, Release};
@@ -102,7 +102,7 @@ impl Evidence {
         let until = self.exposed.unwrap_or(now);
         let seconds = until.duration_since(self.began?).as_secs_f64();
         let (_, all) = self.baseline.at_rest();
-        let first = share(release.steps.first()?.weight);
+        let first = release.steps.first()?.weight.share();
         let rps = (seconds > 0.0).then(|| as_f64(all.requests) / seconds)?;
         let base = metric.tally(all).cautious_share();
         Some(Traffic { canary_rps: rps * first, stable_rps: rps * (1.0 - first), base })

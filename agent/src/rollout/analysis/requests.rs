@@ -3,11 +3,11 @@ The tests of one metric of requests.
 */
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serin_policy::evidence::{Allowance, Ceiling, Claim, Comparison, Dispersion, Spread, Tally};
+use serin_policy::evidence::{Allowance, Ceiling, Claim, Comparison, Dispersion, Spread, Tally, as_f64};
 use serin_policy::{Arm, Weight};
 
 use super::baseline::Baseline;
-use super::evidence::{Moment, as_f64};
+use super::evidence::Moment;
 use super::stratum::strata;
 use super::verdict::{Failure, Judged, Promise, Test};
 use crate::release::{Analysis, Criterion, Metric, Percent};
@@ -26,6 +26,8 @@ pub(super) struct Tests {
     /// The canary against stable's past, where nobody is on stable.
     pub(super) worse_than_past: Ceiling,
     pub(super) spread: Spread,
+    /// The canary's bad answers, judged or not.
+    pub(super) met: u64,
     /// What was judged.
     pub(super) canary: Tally,
     pub(super) stable: Tally,
@@ -45,6 +47,7 @@ impl Default for Tests {
             no_worse: Comparison::new(Claim::NoWorse),
             worse_than_past: Ceiling::watchful(),
             spread: Spread::default(),
+            met: 0,
             canary: Tally::default(),
             stable: Tally::default(),
             limit: None,
@@ -143,8 +146,17 @@ impl Tests {
         } else {
             (self.canary, self.stable)
         };
-        let metric = Judged::Requests(metric);
-        (evidence >= needed).then_some(Failure { metric, test, canary, stable, evidence, needed, after_s })
+        let (metric, met) = (Judged::Requests(metric), self.met);
+        (evidence >= needed).then_some(Failure {
+            metric,
+            test,
+            canary,
+            stable,
+            met,
+            evidence,
+            needed,
+            after_s,
+        })
     }
 
     /// Whether there is more evidence against the canary than for it.

@@ -4,10 +4,9 @@ Traffic that may be compared with one another: what is alike but for the version
 use std::collections::BTreeMap;
 
 use serin_policy::Arm;
-use serin_policy::evidence::{Allowance, Tally};
+use serin_policy::evidence::{Allowance, Tally, as_f64};
 
 use super::baseline::Baseline;
-use super::evidence::as_f64;
 use crate::release::{Criterion, Metric};
 use crate::rollout::observation::{ArmCounts, Cell, Drawn};
 

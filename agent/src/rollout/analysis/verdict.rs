@@ -60,6 +60,8 @@ pub struct Failure {
     pub canary: Tally,
     /// Stable's, in the same moments.
     pub stable: Tally,
+    /// The canary's bad answers since anybody has been on it, judged or not, and so the most users who can have met one.
+    pub met: u64,
     /// The evidence: ln E.
     pub evidence: f64,
     /// The evidence it takes.
@@ -146,7 +148,7 @@ impl Metric {
 impl fmt::Display for Failure {
     /// One plain sentence with the numbers it rests on.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { metric, test, canary, stable, evidence, needed, after_s } = self;
+        let Self { metric, test, canary, stable, met, evidence, needed, after_s } = self;
         let (bad, of) = (Grouped(canary.bad), Grouped(canary.requests));
         match metric {
             Judged::Requests(metric) => {
@@ -165,10 +167,11 @@ impl fmt::Display for Failure {
         }
         write!(f, "; evidence {}, needed {}", Odds(*evidence), Odds(*needed))?;
         match after_s {
-            None => Ok(()),
-            Some(..0.05) => f.write_str("; at the first sign"),
-            Some(after_s) => write!(f, "; {after_s:.1} s after the first sign"),
+            None => return Ok(()),
+            Some(..0.05) => f.write_str("; at the first sign")?,
+            Some(after_s) => write!(f, "; {after_s:.1} s after the first sign")?,
         }
+        write!(f, "; at most {} met it", Users(*met))
     }
 }
 
@@ -187,6 +190,14 @@ impl fmt::Display for Share {
             3
         };
         write!(f, "{percent:.decimals$}%")
+    }
+}
+
+struct Users(u64);
+
+impl fmt::Display for Users {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} user{}", Grouped(self.0), if self.0 == 1 { "" } else { "s" })
     }
 }
 
@@ -251,16 +262,17 @@ mod tests {
             test: Test::Comparison { allowance: Allowance::new(1.5, 0.001), promise: Promise::Guaranteed },
             canary: Tally { requests: 1_190, bad: 57 },
             stable: Tally { requests: 10_700, bad: 32 },
+            met: 61,
             evidence: 4_000_f64.ln(),
             needed: 100_f64.ln(),
             after_s: Some(8.0),
         };
         let sentence = "canary fails 4.8% (57 of 1,190), stable 0.3%; evidence 1:4,000, needed 1:100; 8.0 s after \
-                        the first sign";
+                        the first sign; at most 61 users met it";
         assert_eq!(failure.to_string(), sentence);
         let test = Test::Limit { allowed: Percent::parse("1").unwrap() };
         let sentence = "canary is too slow in 4.8% (57 of 1,190), allowed 1%; evidence 1:4,000, needed 1:100; \
-                        8.0 s after the first sign";
+                        8.0 s after the first sign; at most 61 users met it";
         assert_eq!(
             Failure { metric: Judged::Requests(Metric::RequestDuration), test, ..failure }.to_string(),
             sentence
