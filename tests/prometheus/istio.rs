@@ -2,12 +2,15 @@
 
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
+use serin::driver::View;
 use serin::observe::ledger::Ledger;
 use serin::observe::prometheus::counts::{Counters, Counting, Subject};
 use serin::observe::prometheus::{DEFAULT_VERSION_LABEL, Istio, Reporter};
+use serin_policy::Weight;
+use serin_tests::agent::Agent;
 use serin_tests::exporter::Exporter;
 use serin_tests::prometheus::{Options, Prometheus};
-use serin_tests::site::{eventually, run};
+use serin_tests::site::{Plan, Site, eventually, release, run};
 
 use crate::{check, client, said};
 
@@ -154,6 +157,50 @@ fn a_proxy_that_starts_again_counts_from_zero() -> Result<()> {
         let second = [http("v2", "200", [2, 0, 0, 0, 0, 1])];
         let (news, _) = between(shop(500), &first, &second).await?;
         assert_eq!(news, ["shop/shop/canary/rest: 3 requests, 0 errors, 1 slow"]);
+        Ok(())
+    })
+}
+
+/// Istio's metrics of stable and of a canary that fails a third of its requests, after so many looks.
+fn istios(look: u64) -> Vec<Traffic> {
+    let fast = |count: u64| [count, 0, 0, 0, 0, 0];
+    vec![
+        http("v1", "200", fast(90 * look)),
+        http("v2", "200", fast(10 * look)),
+        http("v2", "503", fast(5 * look)),
+        // Another service's v2, which is much worse.
+        Traffic { service: "cart", ..http("v2", "503", fast(1000 * look)) },
+    ]
+}
+
+#[test]
+fn a_bad_canary_is_taken_back_by_istios_own_metrics() -> Result<()> {
+    run(async {
+        let exporter = Exporter::start().await?;
+        let options = Options::new()?.scraping("istio", "/stats/prometheus", &[exporter.address()]);
+        let prometheus = Prometheus::start(options).await?;
+        let release = release(&format!(
+            "stable: {{version: v1}}
+strategy: {{canary: {{steps: [{{setWeight: 10, pause: {{duration: 1h}}}}]}}}}
+analysis: {{source: Istio, baseline: 0s, prometheus: {{address: \"{}\"}}}}",
+            prometheus.url()
+        ));
+        let site = Site::at(Weight::ZERO, Plan { release: release.clone(), ..Plan::default() }).await?;
+        let agent = Agent::start(crate::AGENT, &site, &release, &site.admins()).await?;
+        // Before Istio has counted anything, nothing can be said, and that is.
+        let awaits = |view: &View| view.standing.iter().any(|one| one.code() == "awaits-data");
+        agent.wait_until("the agent to say that there is nothing", awaits).await?;
+        let mut look = 0;
+        let end = eventually("the rollback", async || {
+            look += 1;
+            exporter.say(istios(look).iter().flat_map(Traffic::series));
+            let view = agent.view().await?;
+            ensure!(view.status.phase.code() == "rolled-back", "{:?}", view.standing);
+            Ok(view)
+        });
+        let view = end.await?;
+        let why = view.standing.first().map(ToString::to_string).unwrap_or_default();
+        check(&why, &["rolled back at 10%: canary fails 33%"]);
         Ok(())
     })
 }
