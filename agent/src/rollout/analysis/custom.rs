@@ -21,8 +21,8 @@ pub(super) struct Readings {
     pub(super) seen: Tally,
     /// Whether the latest number was out of range, or larger than is allowed.
     bad_now: bool,
-    /// The latest reading.
-    pub(super) canary: MetricValue,
+    /// The latest reading; none before the first.
+    pub(super) canary: Option<MetricValue>,
     /// The latest reading of stable, where the two are compared.
     pub(super) stable: Option<MetricValue>,
 }
@@ -34,7 +34,7 @@ impl Default for Readings {
             too_large: Ceiling::watchful(),
             seen: Tally::default(),
             bad_now: false,
-            canary: MetricValue::Empty,
+            canary: None,
             stable: None,
         }
     }
@@ -43,7 +43,7 @@ impl Default for Readings {
 impl Readings {
     /// Takes in a reading. Only numbers are evidence.
     pub(super) fn take_in(&mut self, metric: &CustomMetric, reading: &MetricReading) {
-        self.canary.clone_from(&reading.canary);
+        self.canary = Some(reading.canary.clone());
         self.stable.clone_from(&reading.stable);
         let MetricValue::Number(canary) = reading.canary else { return };
         let one = |bad| Tally { requests: 1, bad: u64::from(bad) };
@@ -74,7 +74,8 @@ impl Readings {
 
     /// Why there is nothing to go by, if there is not.
     pub(super) fn gap(&self) -> Option<String> {
-        [Some(&self.canary), self.stable.as_ref()].into_iter().flatten().find_map(|value| match value {
+        let Some(canary) = &self.canary else { return Some("it was not read yet".to_owned()) };
+        [Some(canary), self.stable.as_ref()].into_iter().flatten().find_map(|value| match value {
             MetricValue::Number(_) => None,
             MetricValue::NotANumber => Some("the query gives NaN: there was nothing to measure".to_owned()),
             MetricValue::Empty => Some("no series matches the query".to_owned()),

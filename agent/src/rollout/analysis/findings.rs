@@ -125,7 +125,7 @@ impl Evidence {
             let readings = self.custom.get(&metric.name)?;
             Some(ReadingFinding {
                 name: metric.name.clone(),
-                canary: readings.canary.clone(),
+                canary: readings.canary.clone()?,
                 stable: readings.stable.clone(),
                 seen: readings.seen,
                 evidence: readings.strongest().0,
