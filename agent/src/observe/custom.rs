@@ -16,6 +16,8 @@ use crate::rollout::{MetricReading, MetricValue};
 #[derive(Debug, Default)]
 pub(super) struct CustomMetrics {
     client: Option<Client>,
+    /// The run that is asked about.
+    run: String,
     /// When each was last asked for.
     asked: BTreeMap<String, Timestamp>,
     /// What is being asked.
@@ -34,6 +36,11 @@ impl CustomMetrics {
     /// slow Prometheus must not keep anybody from being taken back.
     pub(super) async fn read(&mut self, release: &Release, now: Timestamp) -> Vec<MetricReading> {
         let Some(client) = &self.client else { return Vec::new() };
+        if self.run != release.run() {
+            // What is still under way is about another version.
+            release.run().clone_into(&mut self.run);
+            (self.asked, self.under_way) = Default::default();
+        }
         let mut readings = Vec::new();
         if let Some(task) = self.under_way.take_if(|task| task.is_finished()) {
             readings = task.await.unwrap_or_default();
