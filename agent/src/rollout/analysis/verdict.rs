@@ -171,7 +171,7 @@ impl fmt::Display for Failure {
             Some(..0.05) => f.write_str("; at the first sign")?,
             Some(after_s) => write!(f, "; {after_s:.1} s after the first sign")?,
         }
-        write!(f, "; at most {} met it", Users(*met))
+        write!(f, "; at most {} had met it by then", Users(*met))
     }
 }
 
@@ -268,11 +268,11 @@ mod tests {
             after_s: Some(8.0),
         };
         let sentence = "canary fails 4.8% (57 of 1,190), stable 0.3%; evidence 1:4,000, needed 1:100; 8.0 s after \
-                        the first sign; at most 61 users met it";
+                        the first sign; at most 61 users had met it by then";
         assert_eq!(failure.to_string(), sentence);
         let test = Test::Limit { allowed: Percent::parse("1").unwrap() };
         let sentence = "canary is too slow in 4.8% (57 of 1,190), allowed 1%; evidence 1:4,000, needed 1:100; \
-                        8.0 s after the first sign; at most 61 users met it";
+                        8.0 s after the first sign; at most 61 users had met it by then";
         assert_eq!(
             Failure { metric: Judged::Requests(Metric::RequestDuration), test, ..failure }.to_string(),
             sentence
