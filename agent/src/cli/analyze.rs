@@ -192,13 +192,16 @@ impl Looker {
             self.evidence = Evidence::default();
         }
         self.has_stable |= has(Arm::Stable);
-        let weight = if self.has_stable { Weight::ZERO } else { Weight::FULL };
-        if self.is_exposed { (self.release.steps.len() + 1, Some(weight)) } else { (0, None) }
+        if self.is_exposed { (self.release.steps.len() + 1, Some(self.weight())) } else { (0, None) }
+    }
+
+    /// All that can be told of the canary's share: whether anybody else is left.
+    const fn weight(&self) -> Weight {
+        if self.has_stable { Weight::ZERO } else { Weight::FULL }
     }
 
     fn report(&self) -> Report {
         let (release, now) = (&self.release, Timestamp::now());
-        let weight = if self.has_stable { Weight::ZERO } else { Weight::FULL };
         let verdict = self.evidence.verdict(&release.analysis, now);
         let latency = |arm| self.observer.latency().percentiles(arm);
         Report {
@@ -208,7 +211,7 @@ impl Looker {
             counted: self.counted,
             stable_latency: latency(Arm::Stable),
             canary_latency: latency(Arm::Canary),
-            findings: self.evidence.findings(release, weight, now),
+            findings: self.evidence.findings(release, self.weight(), now),
             readings: self.evidence.readings(&release.analysis),
             cohorts: self.evidence.baseline().ratios(Metric::RequestSuccessRate),
             assignable: self.evidence.assignable(),

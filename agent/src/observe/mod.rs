@@ -176,9 +176,7 @@ impl Source {
         let subject = Subject { release: release.name().to_owned(), counters };
         Ok(Self::Prometheus(Box::new(Counting::new(Client::new(access)?)), subject))
     }
-}
 
-impl Source {
     /// A word for it: places are called otherwise in each.
     const fn name(&self) -> &'static str {
         match self {

@@ -34,7 +34,7 @@ use serin_policy::Weight;
 
 pub use analysis::{
     CohortRatio, Evidence, Failure, Finding, Grouped, Judged, Moment, Odds, Promise, ReadingFinding, Share,
-    Test, Traffic, Verdict, Wait, seconds_to_catch,
+    Test, Verdict, Wait,
 };
 pub use lagging::{Lag, Lagging};
 pub use observation::{

@@ -57,9 +57,4 @@ impl Spread {
         let chi_squared = self.squares * requests / bad - bad;
         Dispersion::new((chi_squared / as_f64(self.intervals - 1)).max(least.get()))
     }
-
-    /// Everything that was taken in.
-    pub const fn total(&self) -> Tally {
-        self.total
-    }
 }

@@ -9,20 +9,21 @@ use crate::release::Criterion;
 
 /// The traffic that a fault is looked for in.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Traffic {
+pub(super) struct Traffic {
     /// Requests a second to the canary.
-    pub canary_rps: f64,
+    pub(super) canary_rps: f64,
     /// Requests a second to stable.
-    pub stable_rps: f64,
+    pub(super) stable_rps: f64,
     /// Stable's share of bad requests.
-    pub base: f64,
+    pub(super) base: f64,
 }
 
 /// About how long it takes until a canary whose share of bad requests is `factor` × stable's is caught; none when that
 /// is still allowed, or takes longer than a week.
 ///
-/// The evidence is followed along its expectation, in looks that grow, until either test has what it needs.
-pub fn seconds_to_catch(
+/// The evidence is followed along its expectation until either test has what it needs. Along it each stake's logarithm
+/// is a straight line, so the evidence is convex in time: once it is enough it stays so, and the moment can be bisected.
+pub(super) fn seconds_to_catch(
     traffic: Traffic,
     factor: f64,
     criterion: &Criterion,
@@ -30,23 +31,32 @@ pub fn seconds_to_catch(
     dispersion: Dispersion,
     needed: f64,
 ) -> Option<Duration> {
-    const LONGEST: f64 = 7.0 * 24.0 * 3600.0;
     let bad = (traffic.base * factor).min(1.0);
-    let mut seconds = 1.0;
-    while seconds < LONGEST {
+    let is_enough = |seconds: f64| {
         let tally = |rps: f64, share: f64| expected(rps * seconds, share);
         let (canary, stable) = (tally(traffic.canary_rps, bad), tally(traffic.stable_rps, traffic.base));
         let mut worse = Comparison::watchful(Claim::Worse);
         worse.take_in(canary, stable, allowance, dispersion);
         let mut over = Ceiling::watchful();
         over.take_in(canary, criterion.limit.share(), dispersion);
-        if worse.ln_e().max(over.ln_e()) >= needed {
-            return Some(Duration::from_secs_f64(seconds));
+        worse.ln_e().max(over.ln_e()) >= needed
+    };
+    // Moments that grow by a tenth, from a second to a week.
+    let moment = |n: i32| 1.1_f64.powi(n);
+    let (mut low, mut high) = (0, MOMENTS);
+    while low < high {
+        let middle = i32::midpoint(low, high);
+        if is_enough(moment(middle)) {
+            high = middle;
+        } else {
+            low = middle + 1;
         }
-        seconds *= 1.1;
     }
-    None
+    (low < MOMENTS).then(|| Duration::from_secs_f64(moment(low)))
 }
+
+/// 1.1 to this power is the first beyond a week of seconds.
+const MOMENTS: i32 = 140;
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts of a week at most")]
 fn expected(requests: f64, share: f64) -> Tally {

@@ -24,5 +24,4 @@ mod verdict;
 pub use baseline::CohortRatio;
 pub use evidence::{Evidence, Moment};
 pub use findings::{Finding, ReadingFinding};
-pub use forecast::{Traffic, seconds_to_catch};
 pub use verdict::{Failure, Grouped, Judged, Odds, Promise, Share, Test, Verdict, Wait};

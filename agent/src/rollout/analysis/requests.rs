@@ -103,7 +103,6 @@ impl Tests {
         self.over.take_in(canary, limit, dispersion);
         self.canary.add(canary);
         self.stable.add(stable);
-        let past = baseline.past(metric);
         for stratum in strata(cells).values() {
             let (canary, allowance) = stratum.canary(metric, baseline, moment.era, criterion);
             let stable = stratum.stable(metric);
@@ -113,7 +112,11 @@ impl Tests {
             self.allowance = Some(allowance);
             self.worse.take_in(canary, stable, allowance, dispersion);
             self.no_worse.take_in(canary, stable, allowance, dispersion);
-            if stable.requests == 0 && past.requests > 0 && moment.settled == Some(Weight::FULL) {
+            if stable.requests == 0
+                && moment.settled == Some(Weight::FULL)
+                && let past = baseline.past(metric)
+                && past.requests > 0
+            {
                 let allowed = allowance.ratio() * past.cautious_share() + allowance.slack();
                 self.worse_than_past.take_in(canary, allowed, dispersion);
             }
