@@ -8,6 +8,7 @@ The agent: walks a Release through its steps, watches what real users got, and g
 pub mod cli;
 pub mod demo;
 pub mod driver;
+mod folder_lock;
 pub mod http;
 pub mod mesh;
 pub mod metrics;

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use jiff::Timestamp;
-use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
+use crate::folder_lock::FolderLock;
 use crate::observe::ledger::Ledger;
 use crate::rollout::{Change, Status};
 
@@ -23,7 +23,7 @@ pub(super) struct Store {
     saved: Vec<u8>,
     /// The revision of the last change in the audit log.
     audited: u64,
-    _lock: File,
+    _lock: FolderLock,
 }
 
 /// What is remembered of a release.
@@ -55,13 +55,12 @@ impl Store {
     pub(super) fn open(folder: &Path, release: &str) -> anyhow::Result<(Self, State)> {
         fs::create_dir_all(folder)
             .with_context(|| format!("--state: {}: cannot make the folder", folder.display()))?;
-        let lock = File::create(folder.join(".lock"))
+        let lock = FolderLock::take(&folder.join(".lock"))
             .with_context(|| format!("--state: {}: cannot write there", folder.display()))?;
-        anyhow::ensure!(
-            flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok(),
-            "--state: {}: another agent holds this folder: stop it, or give another one",
-            folder.display()
-        );
+        let lock = lock.with_context(|| {
+            let folder = folder.display();
+            format!("--state: {folder}: another agent holds this folder: stop it, or give another one")
+        })?;
         let mut store = Self { folder: folder.to_owned(), saved: Vec::new(), audited: 0, _lock: lock };
         let fresh = State { release: release.to_owned(), ..State::default() };
         let mut state = store.recall()?.unwrap_or(fresh);

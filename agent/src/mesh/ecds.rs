@@ -5,11 +5,10 @@ from a path, which is what istiod does over gRPC.
 Envoy picks the file up when another is renamed over it, and never when it is written in place. What the file says
 is the truth about the weight: whatever the agent remembers, this is what proxies run.
 */
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use serin_policy::{Document, Policy, Refusal, Table};
@@ -17,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::bootstrap::{ECDS_FILE, FILTER};
 use crate::MODULE;
+use crate::folder_lock::FolderLock;
 
 const WASM_TYPE: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
 
@@ -25,8 +25,7 @@ const WASM_TYPE: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.
 pub struct EcdsDir {
     folder: PathBuf,
     module: PathBuf,
-    /// Held as long as this lives.
-    _lock: File,
+    _lock: FolderLock,
 }
 
 /// Why the folder cannot be used.
@@ -78,10 +77,8 @@ impl EcdsDir {
         // Envoy resolves a relative path from its own working directory, not from ours.
         let folder = fs::canonicalize(folder).map_err(io("resolve the folder", folder))?;
         let lock_path = folder.join(".serin.lock");
-        let lock = File::create(&lock_path).map_err(io("make the lock", &lock_path))?;
-        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
-            return Err(EcdsError::Held(folder));
-        }
+        let lock = FolderLock::take(&lock_path).map_err(io("make the lock", &lock_path))?;
+        let Some(lock) = lock else { return Err(EcdsError::Held(folder)) };
         // The name holds the content, so a running Envoy never sees the module change under its path.
         let [a, b, c, d, ..] = <[u8; 32]>::from(Sha256::digest(MODULE));
         let module = folder.join(format!("serin-{:08x}.wasm", u32::from_be_bytes([a, b, c, d])));
