@@ -61,6 +61,7 @@ const fn yes() -> bool {
 
 /// The `SameSite` attribute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum SameSite {
     /// Not sent on any cross-site request.
     Strict,
@@ -73,6 +74,7 @@ pub enum SameSite {
 
 /// When the cookie carries `Secure`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum Secure {
     /// When the request came by https.

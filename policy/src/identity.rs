@@ -59,6 +59,7 @@ impl fmt::Display for Id {
 
 /// A place to look for an id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum Source {
     /// A request header that something trustworthy in front has set: a user id, a claim of a verified JWT.

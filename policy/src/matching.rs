@@ -117,6 +117,7 @@ impl SegmentSpec {
 
 /// Conditions on a request, all of which must hold. The words are the Gateway API's.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Match {
     /// Conditions on headers.
@@ -135,6 +136,7 @@ pub struct Match {
 
 /// A condition on the header or cookie of a name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Named {
     /// Name of the header or cookie.
@@ -149,6 +151,7 @@ pub struct Named {
 
 /// A condition on one value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Condition {
     /// How to compare.
@@ -160,6 +163,7 @@ pub struct Condition {
 
 /// How a value is compared. There are no regular expressions: their engine would quadruple the module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum How {
     /// The value is this.
     #[default]

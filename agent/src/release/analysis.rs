@@ -4,6 +4,7 @@ What a canary is judged by.
 use std::fmt;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serin_policy::evidence::{Allowance, Dispersion};
 
@@ -110,7 +111,7 @@ pub struct NoData {
 }
 
 /// What to do without data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum OnNoData {
     /// Stay at the step until there is data.
     #[default]

@@ -12,11 +12,13 @@ the proxies get.
 mod accepted;
 mod analysis;
 mod check;
+pub mod delivery;
 pub mod duration;
 mod percent;
 mod policy;
 mod problem;
 mod resource;
+pub mod status;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +32,7 @@ pub use analysis::{Analysis, CountSource, Criterion, CustomMetric, Excess, Metri
 pub use percent::Percent;
 pub use problem::{Problem, ReleaseError};
 pub use resource::Propagation;
+pub(crate) use resource::ReleaseObject;
 
 /// A release that makes sense, with every default filled in.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,6 +63,8 @@ pub struct Release {
     pub steps: Vec<Step>,
     /// What the canary is judged by.
     pub analysis: Analysis,
+    /// How the two versions stand in a cluster; none outside of one.
+    pub delivery: Option<delivery::Delivery>,
 }
 
 /// The service whose users are assigned to versions.
@@ -99,6 +104,14 @@ impl Release {
     /// [`ReleaseError::Invalid`] with everything that is wrong.
     pub fn from_yaml(yaml: &str) -> Result<Self, ReleaseError> {
         check::check(resource::read(yaml)?)
+    }
+
+    /// Makes sense of a Release in a cluster. Its pod template names the `run` there.
+    ///
+    /// # Errors
+    /// [`ReleaseError::Invalid`] with everything that is wrong.
+    pub(crate) fn from_object(object: &ReleaseObject, run: &str) -> Result<Self, ReleaseError> {
+        check::check_in_cluster(object, run)
     }
 
     /// `namespace/name`: what this release is called in documents, metrics and logs.

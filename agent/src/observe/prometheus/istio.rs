@@ -6,6 +6,7 @@ no cohort with its own past. Nor do they know who was put on a version by hand: 
 */
 use std::collections::BTreeSet;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serin_policy::series::{Group, Metric, Tag};
 use serin_policy::{Arm, Cohort};
@@ -23,7 +24,7 @@ pub(super) const REQUESTS: &str = "istio_requests_total";
 pub(super) const DURATION: &str = "istio_request_duration_milliseconds_bucket";
 
 /// Whose report is counted. Both see each request, so it is one of the two.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Reporter {
     /// The callers' proxies: they also see what never reached the service, and gateways always are there.

@@ -5,6 +5,7 @@ Each function here takes words, notes what is wrong with them and returns someth
 after a problem was noted never leaves the room.
 */
 mod analysis;
+mod delivery;
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use serin_policy::matching::{OverrideSpec, SegmentSpec};
 use serin_policy::{Policy, Source, Weight};
 
 use super::problem::{Problems, ReleaseError};
-use super::resource::{self, Resource, Scalar};
+use super::resource::{self, Metadata, ReleaseObject, Resource, Scalar, Spec};
 use super::{Pause, Percent, Release, Service, Step, accepted, duration};
 
 const API_VERSION: &str = "serin.dev/v1alpha1";
@@ -22,22 +23,48 @@ const KIND: &str = "Release";
 
 pub(super) fn check(resource: Resource) -> Result<Release, ReleaseError> {
     let mut problems = Problems::default();
-    let release = release(resource, &mut problems);
+    let Resource { api_version, kind, metadata, spec } = resource;
+    literal("apiVersion", api_version.as_deref(), API_VERSION, &mut problems);
+    literal("kind", kind.as_deref(), KIND, &mut problems);
+    let release = release(metadata, spec, &mut problems);
     accepted::check(&release, &mut problems);
     problems.unless_any(release)
 }
 
-fn release(resource: Resource, problems: &mut Problems) -> Release {
-    let Resource { api_version, kind, metadata, spec } = resource;
-    literal("apiVersion", api_version.as_deref(), API_VERSION, problems);
-    literal("kind", kind.as_deref(), KIND, problems);
+/// The same for an object of the cluster, which has its API server's word for what it is.
+pub(super) fn check_in_cluster(object: &ReleaseObject, run: &str) -> Result<Release, ReleaseError> {
+    let mut problems = Problems::default();
+    let mut spec = object.spec.clone();
+    spec.canary.version = Some(run.to_owned());
+    let metadata =
+        Metadata { name: object.metadata.name.clone(), namespace: object.metadata.namespace.clone() };
+    let parts = delivery::Parts {
+        namespace: object.metadata.namespace.as_deref().unwrap_or("default"),
+        stable: &object.spec.stable,
+        canary: &object.spec.canary,
+        routing: &object.spec.routing,
+        promotion: object.spec.strategy.canary.promotion.mode,
+        scale_down_delay: &object.spec.strategy.canary.scale_down_delay,
+        suspended: object.spec.suspend,
+    };
+    let delivery = delivery::check(&parts, &mut problems);
+    let release = Release { delivery: Some(delivery), ..release(metadata, spec, &mut problems) };
+    accepted::check(&release, &mut problems);
+    problems.unless_any(release)
+}
+
+fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
     let namespace =
         label("metadata.namespace", metadata.namespace.or_else(|| Some("default".to_owned())), problems);
     let name = label("metadata.name", metadata.name, problems);
     let run = run(spec.canary.version, problems);
     let service = service(spec.service, problems);
-    let hosts =
-        spec.routing.hosts.unwrap_or_else(|| vec![format!("{}.{namespace}.svc.cluster.local", service.name)]);
+    let own_name = format!("{}.{namespace}.svc.cluster.local", service.name);
+    let mut hosts = spec.routing.hosts.unwrap_or_else(|| vec![own_name.clone()]);
+    // Callers inside the mesh use the service's own name, whatever the world calls it.
+    if spec.routing.gateways.iter().any(|gateway| gateway == delivery::MESH) && !hosts.contains(&own_name) {
+        hosts.push(own_name);
+    }
     let sources = spec.session_affinity.sources;
     if sources.is_empty() {
         let mend = "give at least one place to look for a user's id, or leave it out for [{cookie: serin}]";
@@ -71,6 +98,7 @@ fn release(resource: Resource, problems: &mut Problems) -> Release {
         response_header: spec.response_header,
         steps,
         analysis,
+        delivery: None,
     }
 }
 

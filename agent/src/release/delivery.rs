@@ -1,0 +1,85 @@
+/*!
+What a release needs to know in a cluster besides: the Deployments behind the two versions, where requests come in,
+and what becomes of the Deployments in the end.
+*/
+use std::fmt;
+use std::time::Duration;
+
+use serde_json::Value;
+
+pub use super::resource::{Mode, PromotionMode};
+
+/// How the two versions stand in a cluster.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delivery {
+    /// The Deployment of the stable version.
+    pub stable: Target,
+    /// The Deployment of the new version; another one.
+    pub canary: Target,
+    /// What becomes of the two in the end.
+    pub promotion: PromotionMode,
+    /// How long the canary's pods are kept after every proxy has stopped sending to them.
+    pub scale_down_delay: Duration,
+    /// Whether a person holds everything.
+    pub suspended: bool,
+    /// How requests get to the two.
+    pub routing: Routing,
+}
+
+/// A Deployment and what belongs to it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Target {
+    /// The Deployment's name, in the Release's namespace.
+    pub deployment: String,
+    /// The name of its `HorizontalPodAutoscaler`, if it has one.
+    pub autoscaler: Option<String>,
+    /// Istio's `trafficPolicy` for its subset.
+    pub traffic_policy: Option<Value>,
+}
+
+/// How requests get to the two versions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Routing {
+    /// Who writes the routes.
+    pub mode: Mode,
+    /// Where requests come in and callers are assigned; at least one place, none twice.
+    pub attach_points: Vec<AttachPoint>,
+    /// The VirtualService's `timeout`.
+    pub timeout: Option<String>,
+    /// The VirtualService's `retries`.
+    pub retries: Option<Value>,
+    /// The VirtualService's `fault`.
+    pub fault: Option<Value>,
+    /// The VirtualService's `corsPolicy`.
+    pub cors_policy: Option<Value>,
+    /// The VirtualService's `headers`.
+    pub headers: Option<Value>,
+    /// The DestinationRule's `trafficPolicy`.
+    pub traffic_policy: Option<Value>,
+}
+
+/// A place where requests come in: there the filter runs.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AttachPoint {
+    /// The proxies behind an Istio Gateway.
+    Gateway {
+        /// The Gateway's namespace.
+        namespace: String,
+        /// The Gateway's name.
+        name: String,
+    },
+    /// The sidecars of one namespace.
+    Sidecars {
+        /// The namespace.
+        namespace: String,
+    },
+}
+
+impl fmt::Display for AttachPoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gateway { namespace, name } => write!(f, "{namespace}/{name}"),
+            Self::Sidecars { namespace } => write!(f, "mesh in {namespace}"),
+        }
+    }
+}
