@@ -48,6 +48,16 @@ pub(super) fn check_in_cluster(object: &ReleaseObject, run: &str) -> Result<Rele
         suspended: object.spec.suspend,
     };
     let delivery = delivery::check(&parts, &mut problems);
+    // Callers inside the mesh use the service's own name, whatever the world calls it.
+    if spec.routing.gateways.iter().any(|gateway| gateway == delivery::MESH)
+        && let (Some(hosts), Some(service)) = (&mut spec.routing.hosts, &spec.service.name)
+        && !hosts.is_empty()
+    {
+        let own_name = own_name(service, parts.namespace);
+        if !hosts.contains(&own_name) {
+            hosts.push(own_name);
+        }
+    }
     let release = Release { delivery: Some(delivery), ..release(metadata, spec, &mut problems) };
     accepted::check(&release, &mut problems);
     problems.unless_any(release)
@@ -59,12 +69,7 @@ fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
     let name = label("metadata.name", metadata.name, problems);
     let run = run(spec.canary.version, problems);
     let service = service(spec.service, problems);
-    let own_name = format!("{}.{namespace}.svc.cluster.local", service.name);
-    let mut hosts = spec.routing.hosts.unwrap_or_else(|| vec![own_name.clone()]);
-    // Callers inside the mesh use the service's own name, whatever the world calls it.
-    if spec.routing.gateways.iter().any(|gateway| gateway == delivery::MESH) && !hosts.contains(&own_name) {
-        hosts.push(own_name);
-    }
+    let hosts = spec.routing.hosts.unwrap_or_else(|| vec![own_name(&service.name, &namespace)]);
     let sources = spec.session_affinity.sources;
     if sources.is_empty() {
         let mend = "give at least one place to look for a user's id, or leave it out for [{cookie: serin}]";
@@ -100,6 +105,11 @@ fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
         analysis,
         delivery: None,
     }
+}
+
+/// What a service is called throughout its cluster.
+fn own_name(service: &str, namespace: &str) -> String {
+    format!("{service}.{namespace}.svc.cluster.local")
 }
 
 fn literal(path: &str, found: Option<&str>, wanted: &str, problems: &mut Problems) {
