@@ -165,9 +165,19 @@ impl Driver {
         let Look { proxies, counted, unassignable, readings, outage } =
             self.observer.look(&self.release, &mut self.state.ledger, complaint.as_deref(), now).await;
         let in_force = in_force(&contents, &name);
-        let observation =
-            Observation { in_force, proxies, counted, unassignable, readings, outage, commands };
-        let Outcome { status, push, reasons } = plan(&self.release, &self.state.status, &observation, now);
+        let observation = Observation {
+            in_force,
+            proxies,
+            counted,
+            unassignable,
+            readings,
+            outage,
+            commands,
+            workloads: None,
+            obstacles: Vec::new(),
+        };
+        let Outcome { status, push, reasons, .. } =
+            plan(&self.release, &self.state.status, &observation, now);
         if status.run != self.state.status.run {
             self.observer.clear_latency();
         }

@@ -2,6 +2,7 @@
 What people ask for, and the answer when it makes no sense.
 */
 use jiff::Timestamp;
+use serin_policy::Weight;
 
 use super::Tick;
 use super::analysis::Evidence;
@@ -84,15 +85,20 @@ impl Tick<'_> {
 
     fn promote(&mut self, by: &str) -> Result<(), NotNow> {
         match self.status.phase {
-            Phase::Starting { .. } | Phase::Progressing(_) | Phase::Stranded { .. } if self.all_report() => {
+            Phase::Preparing | Phase::Starting { .. } | Phase::Progressing(_) | Phase::Stranded { .. } => {
+                if !self.all_report() {
+                    return Err(NotNow::ProxiesLag);
+                }
+                if !self.capacity_allows(Weight::FULL) {
+                    return Err(NotNow::LacksCapacity);
+                }
                 let by = Actor::Operator(by.to_owned());
                 self.turn(by.clone(), Phase::Promoting, Reason::Promoting { by });
                 Ok(())
             }
-            Phase::Starting { .. } | Phase::Progressing(_) | Phase::Stranded { .. } => {
-                Err(NotNow::ProxiesLag)
+            Phase::Promoting | Phase::Promoted | Phase::HandingOver | Phase::Returning | Phase::Settled => {
+                Err(NotNow::PromotedAlready)
             }
-            Phase::Promoting | Phase::Promoted => Err(NotNow::PromotedAlready),
             Phase::Waiting | Phase::RolledBack { .. } | Phase::Aborted { .. } => {
                 Err(NotNow::NothingInProgress)
             }
@@ -101,7 +107,14 @@ impl Tick<'_> {
 
     fn abort(&mut self, by: &str) -> Result<(), NotNow> {
         match self.status.phase {
-            Phase::Starting { .. } | Phase::Progressing(_) | Phase::Stranded { .. } | Phase::Promoting => {
+            Phase::Preparing
+            | Phase::Starting { .. }
+            | Phase::Progressing(_)
+            | Phase::Stranded { .. }
+            | Phase::Promoting => {
+                if !self.stable_can_take_all() {
+                    return Err(NotNow::StableDown);
+                }
                 let by = by.to_owned();
                 let reason = Reason::Aborted { by: by.clone() };
                 self.turn(Actor::Operator(by.clone()), Phase::Aborted { by }, reason);
@@ -117,7 +130,8 @@ impl Tick<'_> {
                 let by = by.to_owned();
                 let reason = Reason::Retried { by: by.clone() };
                 self.status.evidence = Evidence::default();
-                self.turn(Actor::Operator(by), Phase::Starting { since: None, paused: None }, reason);
+                self.note_floor();
+                self.turn(Actor::Operator(by), self.beginning(), reason);
                 Ok(())
             }
             _ => Err(NotNow::NotTakenBack),

@@ -26,6 +26,7 @@ impl Tick<'_> {
         let run = self.release.run().to_owned();
         let previous = std::mem::replace(&mut self.status.run, run.clone());
         self.status.evidence = Evidence::default();
+        self.note_floor();
         if let InForce::Unreadable { why } = &self.observation.in_force {
             self.reasons.push(Reason::FileUnreadable { why: why.clone() });
         }
@@ -33,12 +34,16 @@ impl Tick<'_> {
             // The state was lost, not the run: users stay where they are.
             InForce::Policy { run: found, weight, closed, .. } if *found == run => {
                 let phase = match (*closed, self.place(*weight, None)) {
+                    (true, _) if self.nothing_to_release() => Phase::Settled,
                     (true, _) => Phase::RolledBack { cause: Cause::FoundClosed },
-                    (false, Phase::Stranded { weight: Weight::FULL }) => Phase::Promoted,
+                    (false, Phase::Stranded { weight: Weight::FULL }) => self.at_full(),
                     (false, phase) => phase,
                 };
                 let reason = Reason::TakenUp { run, weight: *weight, closed: *closed };
                 self.turn(Actor::Planner, phase, reason);
+            }
+            _ if self.nothing_to_release() => {
+                self.turn(Actor::Planner, Phase::Settled, Reason::NothingToRelease);
             }
             _ => {
                 let reason = if previous.is_empty() {
@@ -46,9 +51,22 @@ impl Tick<'_> {
                 } else {
                     Reason::NewRun { previous, run }
                 };
-                self.turn(Actor::Planner, Phase::Starting { since: None, paused: None }, reason);
+                self.turn(Actor::Planner, self.beginning(), reason);
             }
         }
+    }
+
+    /// Where a run begins.
+    pub(super) fn beginning(&self) -> Phase {
+        match self.workloads() {
+            Some(_) => Phase::Preparing,
+            None => Phase::Starting { since: None, paused: None },
+        }
+    }
+
+    /// Where a run stands that is found at 100 %.
+    fn at_full(&self) -> Phase {
+        if self.workloads().is_some() { Phase::HandingOver } else { Phase::Promoted }
     }
 
     /// The status is about the Release's run.

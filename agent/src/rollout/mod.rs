@@ -26,6 +26,7 @@ mod reason;
 mod scenarios;
 mod status;
 mod steps;
+mod workloads;
 #[cfg(test)]
 mod world;
 
@@ -43,6 +44,7 @@ pub use observation::{
 };
 pub use reason::{NotNow, Reason};
 pub use status::{Actor, Cause, Change, Draw, Paused, Phase, Progress, Stage, Status, StepState};
+pub use workloads::{Handover, Lack, Replicas, Wanted, Workload, Workloads};
 
 use crate::release::Release;
 
@@ -53,6 +55,8 @@ pub struct Outcome {
     pub status: Status,
     /// To be written in front of the proxies then.
     pub push: Option<Push>,
+    /// How the Deployments behind the two versions are wanted, in a cluster.
+    pub wanted: Wanted,
     /// Why things are as they are; never empty.
     pub reasons: Vec<Reason>,
 }
@@ -84,7 +88,7 @@ pub fn plan(release: &Release, status: &Status, observation: &Observation, now: 
     };
     tick.tell_refusals();
     tick.compare_with_file();
-    let failed = tick.judge();
+    let failed = tick.judge() || tick.leave_what_is_gone();
     for command in &observation.commands {
         tick.obey(command, failed);
     }
@@ -149,6 +153,9 @@ impl Tick<'_> {
         let Verdict::Fail(failure) = self.status.evidence.verdict(&self.release.analysis, self.now) else {
             return false;
         };
+        if !self.stable_can_take_all() {
+            return false;
+        }
         let cause = Cause::Failed { weight, failure };
         self.turn(Actor::Planner, Phase::RolledBack { cause: cause.clone() }, Reason::RolledBack { cause });
         true
@@ -161,6 +168,7 @@ impl Tick<'_> {
             self.status.fingerprint = self.release.fingerprint();
         }
         self.note_change(before);
+        let wanted = self.wanted();
         let Self { status, write, reasons, .. } = self;
         let push = (write != Write::Nothing).then_some(Push {
             revision: status.revision,
@@ -168,7 +176,7 @@ impl Tick<'_> {
             closed: status.is_closed(),
             promoted: status.is_promoted(),
         });
-        Outcome { status, push, reasons }
+        Outcome { status, push, wanted, reasons }
     }
 
     /// Notes in the status what this tick changed, if it changed what users get.

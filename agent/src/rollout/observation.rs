@@ -6,6 +6,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serin_policy::{Arm, Cohort, Weight};
 
+use super::workloads::Workloads;
+
 /// Everything the planner looks at besides the Release and its own status.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observation {
@@ -23,6 +25,10 @@ pub struct Observation {
     pub outage: Option<String>,
     /// What people have asked for since the last observation, in order.
     pub commands: Vec<Command>,
+    /// The Deployments behind the two versions, in a cluster.
+    pub workloads: Option<Workloads>,
+    /// What stands in the way of moving anybody, besides all that: routes that do not lead where they should, say.
+    pub obstacles: Vec<String>,
 }
 
 /// What the file in front of the proxies says: the truth about the weight.

@@ -15,6 +15,8 @@ use super::analysis::Judged;
 use super::lagging::{self, Lagging};
 use super::observation::CommandKind;
 use super::status::{Actor, Cause};
+use super::workloads::Lack;
+use crate::release::delivery::PromotionMode;
 
 /// Why something was done or is waited for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,6 +59,13 @@ pub enum Reason {
         /// Who decided it.
         by: Actor,
     },
+    /// The canary has the pods for its first step.
+    Prepared {
+        /// The run.
+        run: String,
+    },
+    /// Stable and canary have one version.
+    NothingToRelease,
     /// Everybody is on the canary.
     Promoted {
         /// The run.
@@ -138,6 +147,38 @@ pub enum Reason {
         /// How many it takes.
         need: u64,
     },
+    /// The canary lacks the pods for the share it is to get next.
+    AwaitsCapacity {
+        /// That share.
+        weight: Weight,
+        /// What it lacks.
+        lack: Lack,
+    },
+    /// No pod of stable is ready: there is nobody to go back to.
+    StableDown,
+    /// The Release says that nothing is to move.
+    Suspended,
+    /// Something stands in the way.
+    Blocked {
+        /// What.
+        why: String,
+    },
+    /// The canary's version becomes stable.
+    HandingOver {
+        /// How.
+        mode: PromotionMode,
+        /// What stable's pods complain of.
+        trouble: Option<String>,
+    },
+    /// Stable has the new version: everybody goes to it.
+    HandedOver,
+    /// Requests may still be under way on the canary.
+    Draining {
+        /// How long they are given.
+        delay: Duration,
+    },
+    /// The release is over, and everybody is on stable, which has the new version.
+    Settled,
     /// Nothing can be counted: nobody else is moved until it can.
     AwaitsData {
         /// What was asked, and what came back.
@@ -221,6 +262,10 @@ pub enum NotNow {
     NotTakenBack,
     /// The canary broke a limit at this very moment.
     JustFailed,
+    /// The canary lacks the pods for everybody. They are being added.
+    LacksCapacity,
+    /// No pod of stable is ready: there is nobody to go back to.
+    StableDown,
 }
 
 impl Reason {
@@ -232,6 +277,8 @@ impl Reason {
             Self::TakenUp { .. } => "taken-up",
             Self::StepBegun { .. } => "step-begun",
             Self::Promoting { .. } => "promoting",
+            Self::Prepared { .. } => "prepared",
+            Self::NothingToRelease => "nothing-to-release",
             Self::Promoted { .. } => "promoted",
             Self::RolledBack { .. } => "rolled-back",
             Self::Aborted { .. } => "aborted",
@@ -245,6 +292,14 @@ impl Reason {
             Self::Baseline { .. } => "baseline",
             Self::Observing { .. } => "observing",
             Self::AwaitsRequests { .. } => "awaits-requests",
+            Self::AwaitsCapacity { .. } => "awaits-capacity",
+            Self::StableDown => "stable-down",
+            Self::Suspended => "suspended",
+            Self::Blocked { .. } => "blocked",
+            Self::HandingOver { .. } => "handing-over",
+            Self::HandedOver => "handed-over",
+            Self::Draining { .. } => "draining",
+            Self::Settled => "settled",
             Self::AwaitsData { .. } => "awaits-data",
             Self::AwaitsReading { .. } => "awaits-reading",
             Self::Doubtful { .. } => "doubtful",
@@ -278,6 +333,12 @@ impl fmt::Display for Reason {
                 write!(f, "step {step} of {of}: {weight} to the canary, by {by}")
             }
             Self::Promoting { by } => write!(f, "promotion: everybody to the canary, by {by}"),
+            Self::Prepared { run } => {
+                write!(f, "run {run} has the pods for its first step: testers may try it")
+            }
+            Self::NothingToRelease => {
+                f.write_str("stable and canary have one version: there is nothing to release")
+            }
             Self::Promoted { run } => write!(f, "run {run} is promoted: everybody is on it"),
             Self::RolledBack { cause: Cause::Failed { weight, failure } } => {
                 write!(f, "rolled back at {weight}: {failure}")
@@ -285,6 +346,9 @@ impl fmt::Display for Reason {
             Self::RolledBack { cause: Cause::NoData { weight, after, why } } => {
                 let after = friendly(after);
                 write!(f, "rolled back at {weight}: nothing to judge by after {after}: {why}")
+            }
+            Self::RolledBack { cause: Cause::Down { weight, why } } => {
+                write!(f, "rolled back at {weight}: the canary cannot serve: {why}")
             }
             Self::RolledBack { cause: Cause::FoundClosed } => f.write_str(
                 "the canary was found closed in front of the proxies and stays so: retry to start over",
@@ -320,6 +384,33 @@ impl fmt::Display for Reason {
             Self::AwaitsRequests { need } => {
                 write!(f, "waits until the canary has had {need} requests in this step")
             }
+            Self::AwaitsCapacity { weight, lack } => {
+                write!(f, "waits for the canary's pods for {weight}: {lack}")
+            }
+            Self::StableDown => {
+                f.write_str("no pod of stable is ready, so nobody is sent back to it: scale it up again")
+            }
+            Self::Suspended => f.write_str("suspended: set spec.suspend to false to go on"),
+            Self::Blocked { why } => write!(f, "nobody is moved: {why}"),
+            Self::HandingOver { mode, trouble } => {
+                f.write_str(match mode {
+                    PromotionMode::Copy => {
+                        "everybody is on the canary; stable's Deployment takes its pod template"
+                    }
+                    PromotionMode::Swap => {
+                        "everybody is on the canary; its Deployment becomes the stable one"
+                    }
+                    PromotionMode::Wait => {
+                        "everybody is on the canary; waits until stable's Deployment has its pod template"
+                    }
+                })?;
+                trouble.as_ref().map_or(Ok(()), |trouble| write!(f, " ({trouble})"))
+            }
+            Self::HandedOver => f.write_str("stable has the new version: everybody goes to it"),
+            Self::Draining { delay } => {
+                write!(f, "the canary keeps its pods for {} more, for requests under way", friendly(delay))
+            }
+            Self::Settled => f.write_str("everybody is on stable, and there is nothing to release"),
             Self::AwaitsData { why } => write!(f, "nothing can be counted, so nobody else is moved: {why}"),
             Self::AwaitsReading { metric, why } => write!(f, "waits for a reading of {metric}: {why}"),
             Self::Doubtful { metric } => {
@@ -379,6 +470,8 @@ impl fmt::Display for NotNow {
             Self::PromotedAlready => "the run is promoted already",
             Self::NotTakenBack => "only a run that was rolled back or aborted can start over",
             Self::JustFailed => "the canary has just failed",
+            Self::LacksCapacity => "the canary lacks the pods for everybody; they are being added: try again",
+            Self::StableDown => "no pod of stable is ready: scale it up first",
         })
     }
 }

@@ -26,6 +26,18 @@ pub struct Status {
     pub revision: u64,
     /// The Release's fingerprint when that policy was made.
     pub fingerprint: u64,
+    /// How many pods stable had when the run began: as many it keeps until the run is over.
+    #[serde(default)]
+    pub floor: u32,
+    /// The weight for which the canary is being given pods, if that is a higher one than the present.
+    #[serde(default)]
+    pub preparing: Option<Weight>,
+    /// Since when every proxy has been sending everybody to stable, after the end of a run.
+    #[serde(default)]
+    pub quiet_since: Option<Timestamp>,
+    /// Whether the canary's pods were taken away after the end of a run.
+    #[serde(default)]
+    pub canary_is_down: bool,
     /// The last time the run, the weight or the closedness of what is wanted changed.
     pub last_change: Option<Change>,
 }
@@ -37,6 +49,8 @@ pub enum Phase {
     /// Nothing was decided yet.
     #[default]
     Waiting,
+    /// In a cluster: nobody gets the canary, testers included, until it has the pods for the first step.
+    Preparing,
     /// Weight 0: every proxy is to know the run before anybody is moved.
     Starting {
         /// When every proxy knew the run; time spent paused is left out by moving this on.
@@ -55,6 +69,12 @@ pub enum Phase {
     Promoting,
     /// Everybody is on the canary.
     Promoted,
+    /// In a cluster: everybody is on the canary, and its version becomes stable.
+    HandingOver,
+    /// In a cluster: stable has the new version, and everybody goes to it.
+    Returning,
+    /// In a cluster: there is nothing to release. Stable and canary have one version, and everybody is on stable.
+    Settled,
     /// The canary is off the air, on evidence.
     RolledBack {
         /// Why.
@@ -122,6 +142,13 @@ pub enum Cause {
         /// How long the step was observed.
         after: Duration,
         /// What was missing.
+        why: String,
+    },
+    /// It cannot serve: its Deployment is gone, or no pod of it is ready.
+    Down {
+        /// The weight it had.
+        weight: Weight,
+        /// What is wrong with it.
         why: String,
     },
     /// It was found closed in front of the proxies, by whomever.
@@ -207,22 +234,33 @@ impl Status {
     /// The canary's share that is wanted.
     pub const fn weight(&self) -> Weight {
         match &self.phase {
-            Phase::Waiting | Phase::Starting { .. } | Phase::RolledBack { .. } | Phase::Aborted { .. } => {
-                Weight::ZERO
-            }
+            Phase::Waiting
+            | Phase::Preparing
+            | Phase::Starting { .. }
+            | Phase::Returning
+            | Phase::Settled
+            | Phase::RolledBack { .. }
+            | Phase::Aborted { .. } => Weight::ZERO,
             Phase::Progressing(StepState { weight, .. }) | Phase::Stranded { weight, .. } => *weight,
-            Phase::Promoting | Phase::Promoted => Weight::FULL,
+            Phase::Promoting | Phase::Promoted | Phase::HandingOver => Weight::FULL,
         }
     }
 
     /// Whether the canary is to take no traffic at all.
     pub const fn is_closed(&self) -> bool {
-        matches!(self.phase, Phase::RolledBack { .. } | Phase::Aborted { .. })
+        matches!(
+            self.phase,
+            Phase::Preparing
+                | Phase::Returning
+                | Phase::Settled
+                | Phase::RolledBack { .. }
+                | Phase::Aborted { .. }
+        )
     }
 
     /// Whether segments are to be dropped, for everybody goes to the canary.
     pub const fn is_promoted(&self) -> bool {
-        matches!(self.phase, Phase::Promoting | Phase::Promoted)
+        matches!(self.phase, Phase::Promoting | Phase::Promoted | Phase::HandingOver)
     }
 
     /// How far the present step is.
@@ -288,11 +326,15 @@ impl Phase {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
+            Self::Preparing => "preparing",
             Self::Starting { .. } => "starting",
             Self::Progressing(_) => "progressing",
             Self::Stranded { .. } => "stranded",
             Self::Promoting => "promoting",
             Self::Promoted => "promoted",
+            Self::HandingOver => "handing-over",
+            Self::Returning => "returning",
+            Self::Settled => "settled",
             Self::RolledBack { .. } => "rolled-back",
             Self::Aborted { .. } => "aborted",
         }

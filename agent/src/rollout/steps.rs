@@ -24,7 +24,21 @@ impl Tick<'_> {
             self.proxies_allow();
             return;
         }
+        let in_progress =
+            matches!(self.status.phase, Phase::Preparing | Phase::Starting { .. } | Phase::Progressing(_));
+        if in_progress && self.is_held() {
+            self.proxies_allow();
+            return;
+        }
         match self.status.phase.clone() {
+            Phase::Preparing => {
+                let first = self.next_weight(Weight::ZERO);
+                if self.proxies_allow() & self.capacity_allows(first) {
+                    let run = self.status.run.clone();
+                    let phase = Phase::Starting { since: None, paused: None };
+                    self.turn(Actor::Planner, phase, Reason::Prepared { run });
+                }
+            }
             Phase::Starting { paused: Some(paused), .. }
             | Phase::Progressing(StepState { paused: Some(paused), .. }) => {
                 self.reasons.push(Reason::Paused { by: paused.by });
@@ -43,22 +57,51 @@ impl Tick<'_> {
             }
             Phase::Promoting => {
                 if self.proxies_allow() {
-                    self.status.phase = Phase::Promoted;
+                    let in_cluster = self.workloads().is_some();
+                    self.status.phase = if in_cluster { Phase::HandingOver } else { Phase::Promoted };
                     self.reasons.push(Reason::Promoted { run: self.status.run.clone() });
                 }
+            }
+            Phase::HandingOver => {
+                if self.proxies_allow() {
+                    self.hand_over();
+                }
+            }
+            Phase::Returning => {
+                if self.proxies_allow() & self.canary_is_down() {
+                    self.status.phase = Phase::Settled;
+                    self.reasons.push(Reason::Settled);
+                }
+            }
+            Phase::Settled => {
+                self.reasons.push(Reason::Settled);
+                self.proxies_allow();
             }
             Phase::Promoted => self.reasons.push(Reason::Promoted { run: self.status.run.clone() }),
             Phase::RolledBack { cause } => {
                 self.reasons.push(Reason::RolledBack { cause });
                 self.proxies_allow();
+                self.canary_is_down();
             }
             Phase::Aborted { by } => {
                 self.reasons.push(Reason::Aborted { by });
                 self.proxies_allow();
+                self.canary_is_down();
             }
             // Comparing with the file has left this phase.
             Phase::Waiting => {}
         }
+    }
+
+    /// Whether something outside of the run holds it; says what does.
+    fn is_held(&mut self) -> bool {
+        let suspended = self.release.delivery.as_ref().is_some_and(|delivery| delivery.suspended);
+        if suspended {
+            self.reasons.push(Reason::Suspended);
+        }
+        let obstacles = self.observation.obstacles.iter().cloned();
+        self.reasons.extend(obstacles.map(|why| Reason::Blocked { why }));
+        suspended || !self.observation.obstacles.is_empty()
     }
 
     /// Raises the weight to the first step above `weight`, or begins the promotion. The caller has made sure that
@@ -103,7 +146,7 @@ impl Tick<'_> {
                 let reason = Reason::RolledBack { cause: cause.clone() };
                 self.turn(Actor::Planner, Phase::RolledBack { cause }, reason);
             }
-            Hold::No if proxies_allow => {
+            Hold::No if proxies_allow && self.capacity_allows(self.next_weight(state.weight)) => {
                 let by = approved_by.clone().map_or(Actor::Planner, Actor::Operator);
                 self.rise_above(state.weight, by);
             }
@@ -120,7 +163,7 @@ impl Tick<'_> {
         let duration = self.release.analysis.baseline;
         if elapsed(Some(since), None, self.now) < duration {
             self.reasons.push(Reason::Baseline { duration });
-        } else {
+        } else if self.capacity_allows(self.next_weight(Weight::ZERO)) {
             self.rise_above(Weight::ZERO, Actor::Planner);
         }
     }

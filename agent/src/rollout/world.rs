@@ -107,6 +107,8 @@ impl World {
             readings: self.readings.clone(),
             outage: self.outage.clone(),
             commands,
+            workloads: None,
+            obstacles: Vec::new(),
         }
     }
 

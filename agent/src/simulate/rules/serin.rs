@@ -63,6 +63,8 @@ impl Rule for Serin {
             readings: std::mem::take(&mut self.readings),
             outage: None,
             commands: Vec::new(),
+            workloads: None,
+            obstacles: Vec::new(),
         };
         let since = SignedDuration::try_from(now).unwrap_or(SignedDuration::MAX);
         let now = Timestamp::UNIX_EPOCH.saturating_add(since).unwrap_or(Timestamp::MAX);

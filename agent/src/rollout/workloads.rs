@@ -1,0 +1,250 @@
+/*!
+The Deployments behind the two versions: whether they can bear what is asked of them, and what becomes of them.
+
+Outside a cluster there are none, and nothing here holds anything. In one, no share of the callers is given to a
+canary that lacks the pods for it, stable keeps what it takes to go back, and pods are only taken away from a version
+when every proxy has long stopped sending to it.
+*/
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serin_policy::Weight;
+
+use super::reason::Reason;
+use super::status::{Actor, Cause, Phase, elapsed};
+use super::{Tick, Write};
+use crate::release::delivery::{Delivery, PromotionMode};
+
+/// The two versions' Deployments, as they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workloads {
+    /// Stable's.
+    pub stable: Workload,
+    /// The canary's.
+    pub canary: Workload,
+    /// Whether both have the same pod template, labels aside: then there is nothing to release.
+    pub same_version: bool,
+    /// Whether the routes of stable lead to the canary's Deployment already.
+    pub swapped: bool,
+}
+
+/// One Deployment, as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Workload {
+    /// How many pods it is to have.
+    pub desired: u32,
+    /// How many can take requests, of whatever template.
+    pub ready: u32,
+    /// Whether all its pods are of the present template and none of another is left.
+    pub rolled_out: bool,
+    /// Why it will not get ready, if its own deadline has passed or it is gone.
+    pub stuck: Option<String>,
+    /// What its pods complain of, if they do.
+    pub trouble: Option<String>,
+}
+
+/// How the Deployments are wanted. Whoever carries it out changes only what differs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// How many pods stable is to have at least; none when that is its own business again.
+    pub stable_at_least: Option<u32>,
+    /// How many pods the canary is to have.
+    pub canary: Option<Replicas>,
+    /// What is to be done for the promotion.
+    pub handover: Option<Handover>,
+}
+
+/// How many pods a Deployment is to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replicas {
+    /// This many, or more if its autoscaler says so.
+    AtLeast(u32),
+    /// None.
+    Zero,
+}
+
+/// What is to be done for the promotion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handover {
+    /// Stable's Deployment takes the canary's pod template.
+    CopyTemplate,
+    /// The routes of stable lead to the canary's Deployment from now on.
+    SwapRoutes,
+}
+
+/// What the canary lacks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Lack {
+    /// Pods that can take requests.
+    pub ready: u32,
+    /// Pods that it takes.
+    pub need: u32,
+    /// What its pods complain of.
+    pub trouble: Option<String>,
+}
+
+impl fmt::Display for Lack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} pods are ready", self.ready, self.need)?;
+        self.trouble.as_ref().map_or(Ok(()), |trouble| write!(f, " ({trouble})"))
+    }
+}
+
+impl<'t> Tick<'t> {
+    /// The Deployments, in a cluster.
+    pub(super) fn workloads(&self) -> Option<(&'t Delivery, &'t Workloads)> {
+        self.release.delivery.as_ref().zip(self.observation.workloads.as_ref())
+    }
+
+    /// Whether there is a run at all: two Deployments of one version have nothing to release.
+    pub(super) fn nothing_to_release(&self) -> bool {
+        self.workloads().is_some_and(|(_, workloads)| workloads.same_version)
+    }
+
+    /// How many pods the canary needs for `weight`: its share of stable's, rounded up.
+    fn need(&self, weight: Weight) -> u32 {
+        let pods = u64::from(self.status.floor.max(1)) * u64::from(weight.ppm());
+        u32::try_from(pods.div_ceil(u64::from(Weight::FULL.ppm()))).unwrap_or(u32::MAX).max(1)
+    }
+
+    /// What the canary lacks for `weight`, if it lacks anything.
+    pub(super) fn lack(&self, weight: Weight) -> Option<Lack> {
+        let (_, Workloads { canary, .. }) = self.workloads()?;
+        let need = self.need(weight);
+        // Pods of an older template are ready as well, and are no canary.
+        let ready = if canary.rolled_out { canary.ready } else { 0 };
+        (ready < need).then(|| Lack { ready, need, trouble: canary.trouble.clone() })
+    }
+
+    /// Takes the canary off the air when it cannot serve at all, whatever the evidence. Returns whether it did.
+    pub(super) fn leave_what_is_gone(&mut self) -> bool {
+        let Some((_, workloads)) = self.workloads() else { return false };
+        let at_risk = match &self.status.phase {
+            Phase::Preparing | Phase::Starting { .. } => workloads.canary.stuck.is_some(),
+            Phase::Progressing(_) | Phase::Stranded { .. } => {
+                workloads.canary.stuck.is_some() || workloads.canary.ready == 0
+            }
+            // What was good enough to be promoted may lose its Deployment only after the handover.
+            Phase::Promoting => workloads.canary.ready == 0 && workloads.stable.ready > 0,
+            _ => false,
+        };
+        if !at_risk || !self.stable_can_take_all() {
+            return false;
+        }
+        let Workload { stuck, trouble, .. } = workloads.canary.clone();
+        let why = stuck.or(trouble).unwrap_or_else(|| "no pod of it is ready".to_owned());
+        let cause = Cause::Down { weight: self.status.weight(), why };
+        self.turn(Actor::Planner, Phase::RolledBack { cause: cause.clone() }, Reason::RolledBack { cause });
+        true
+    }
+
+    /// Whether going back leads to anybody. A canary that fails some requests is better than a stable that fails all.
+    pub(super) fn stable_can_take_all(&mut self) -> bool {
+        let can = self.workloads().is_none_or(|(_, workloads)| workloads.stable.ready > 0);
+        if !can {
+            self.reasons.push(Reason::StableDown);
+        }
+        can
+    }
+
+    /// Notes how many pods stable has when a run begins: as many it keeps, so that going back works.
+    pub(super) fn note_floor(&mut self) {
+        if let Some((_, workloads)) = self.workloads() {
+            self.status.floor = workloads.stable.desired.max(1);
+        }
+        self.status.quiet_since = None;
+        self.status.canary_is_down = false;
+    }
+
+    /// Every proxy sends everybody to the canary, for good: its version becomes stable.
+    pub(super) fn hand_over(&mut self) {
+        let Some((delivery, workloads)) = self.workloads() else { return };
+        let done = match delivery.promotion {
+            PromotionMode::Copy | PromotionMode::Wait => {
+                workloads.same_version
+                    && workloads.stable.rolled_out
+                    && workloads.stable.ready >= workloads.stable.desired.max(1)
+            }
+            PromotionMode::Swap => workloads.swapped,
+        };
+        if done {
+            let reason = Reason::HandedOver;
+            self.turn(Actor::Planner, Phase::Returning, reason);
+        } else {
+            let trouble = workloads.stable.stuck.clone().or_else(|| workloads.stable.trouble.clone());
+            self.reasons.push(Reason::HandingOver { mode: delivery.promotion, trouble });
+        }
+    }
+
+    /// Waits until nobody can be on the canary any more, and until it has no pods. Returns whether that is so.
+    pub(super) fn canary_is_down(&mut self) -> bool {
+        let Some((delivery, workloads)) = self.workloads() else { return true };
+        if self.status.canary_is_down {
+            return true;
+        }
+        let (delay, desired) = (delivery.scale_down_delay, workloads.canary.desired);
+        if self.write != Write::Nothing || !self.all_report() {
+            return false;
+        }
+        let since = *self.status.quiet_since.get_or_insert(self.now);
+        if elapsed(Some(since), None, self.now) < delay {
+            self.reasons.push(Reason::Draining { delay });
+            return false;
+        }
+        self.status.canary_is_down = desired == 0;
+        self.status.canary_is_down
+    }
+
+    /// How the Deployments are wanted, at the end of the tick.
+    pub(super) fn wanted(&self) -> Wanted {
+        let Some((delivery, _)) = self.workloads() else { return Wanted::default() };
+        let drained = |since: Option<Timestamp>| {
+            since.is_some() && elapsed(since, None, self.now) >= delivery.scale_down_delay
+        };
+        let over = || {
+            let down = !self.status.canary_is_down && drained(self.status.quiet_since);
+            Wanted { canary: down.then_some(Replicas::Zero), ..Wanted::default() }
+        };
+        let running = |weight| Wanted {
+            stable_at_least: Some(self.status.floor),
+            canary: Some(Replicas::AtLeast(self.need(weight))),
+            handover: None,
+        };
+        match &self.status.phase {
+            Phase::Waiting | Phase::Promoted | Phase::Settled => Wanted::default(),
+            Phase::Preparing | Phase::Starting { .. } => running(self.next_weight(Weight::ZERO)),
+            Phase::Progressing(_) | Phase::Stranded { .. } => {
+                running(self.status.weight().max(self.status.preparing.unwrap_or_default()))
+            }
+            Phase::Promoting => running(Weight::FULL),
+            Phase::HandingOver => Wanted {
+                handover: match delivery.promotion {
+                    PromotionMode::Copy => Some(Handover::CopyTemplate),
+                    PromotionMode::Swap => Some(Handover::SwapRoutes),
+                    PromotionMode::Wait => None,
+                },
+                ..running(Weight::FULL)
+            },
+            // Stable is kept at its size until everybody is back on it.
+            Phase::Returning => Wanted { stable_at_least: Some(self.status.floor), ..over() },
+            Phase::RolledBack { .. } | Phase::Aborted { .. } => over(),
+        }
+    }
+
+    /// Whether the canary can bear `weight`. If not, says what it lacks, and has it prepared.
+    pub(super) fn capacity_allows(&mut self, weight: Weight) -> bool {
+        let lack = self.lack(weight);
+        self.status.preparing = lack.is_some().then_some(weight);
+        if let Some(lack) = &lack {
+            self.reasons.push(Reason::AwaitsCapacity { weight, lack: lack.clone() });
+        }
+        lack.is_none()
+    }
+
+    /// The weight that comes after `weight`.
+    pub(super) fn next_weight(&self, weight: Weight) -> Weight {
+        self.release.steps.iter().map(|step| step.weight).find(|next| *next > weight).unwrap_or(Weight::FULL)
+    }
+}
