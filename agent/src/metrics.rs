@@ -1,7 +1,9 @@
 /*!
 The agent's own metrics, for whoever watches the watcher.
 */
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -15,11 +17,10 @@ use crate::rollout::{
     ArmCounts, Counts, Finding, Observation, Progress, ProxyState, ReadingFinding, Reason, Status,
 };
 
-/// One release's metrics, ready to be encoded.
+/// All releases' metrics, ready to be encoded.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    release: String,
     weight: Family<ReleaseLabel, Gauge>,
     revision: Family<ReleaseLabel, Gauge>,
     phase: Family<PhaseLabels, Gauge>,
@@ -31,7 +32,17 @@ pub struct Metrics {
     slow: Family<VersionLabels, Counter>,
     evidence: Family<EvidenceLabels, Gauge<f64, AtomicU64>>,
     last_look: Gauge,
+    told: Mutex<BTreeMap<String, Told>>,
 }
+
+/// What was last said of a release, to be taken back when it no longer holds.
+#[derive(Debug, Default)]
+struct Told {
+    phase: Option<PhaseLabels>,
+    evidence: Vec<EvidenceLabels>,
+}
+
+const PROXY_STATES: [&str; 4] = ["current", "behind", "bypassed", "silent"];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReleaseLabel {
@@ -70,11 +81,11 @@ struct EvidenceLabels {
 }
 
 impl Metrics {
-    /// Metrics of `release`, all at zero.
-    pub fn new(release: &str) -> Self {
+    /// Metrics of no release yet.
+    #[expect(clippy::new_without_default, reason = "there is nothing default about what is registered")]
+    pub fn new() -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("serin"),
-            release: release.to_owned(),
             weight: Family::default(),
             revision: Family::default(),
             phase: Family::default(),
@@ -86,6 +97,7 @@ impl Metrics {
             slow: Family::default(),
             evidence: Family::default(),
             last_look: Gauge::default(),
+            told: Mutex::default(),
         };
         metrics.register();
         metrics
@@ -133,62 +145,89 @@ impl Metrics {
     }
 
     /// A decision was made that did not stand before.
-    pub fn decided(&self, reason: &Reason) {
-        self.decisions
-            .get_or_create(&DecisionLabels { release: self.release.clone(), reason: reason.code() })
-            .inc();
+    pub fn decided(&self, release: &str, reason: &Reason) {
+        let labels = DecisionLabels { release: release.to_owned(), reason: reason.code() };
+        self.decisions.get_or_create(&labels).inc();
     }
 
     /// Proxies were looked at and a plan was carried out.
     pub fn looked(
         &self,
+        name: &str,
         status: &Status,
         progress: &Progress,
         observation: &Observation,
         pushed: bool,
         second: i64,
     ) {
-        let release = ReleaseLabel { release: self.release.clone() };
+        let release = ReleaseLabel { release: name.to_owned() };
         self.weight.get_or_create(&release).set(status.weight().ppm().into());
         self.revision.get_or_create(&release).set(i64::try_from(status.revision).unwrap_or(i64::MAX));
         self.pushes.get_or_create(&release).inc_by(pushed.into());
-        self.phase.clear();
-        self.phase
-            .get_or_create(&PhaseLabels { release: self.release.clone(), phase: status.phase.code() })
-            .set(1);
-        for state in ["current", "behind", "bypassed", "silent"] {
+        let phase = PhaseLabels { release: name.to_owned(), phase: status.phase.code() };
+        self.phase.get_or_create(&phase).set(1);
+        let told = Told { phase: Some(phase.clone()), evidence: Vec::new() };
+        let before = self.lock().insert(name.to_owned(), told).unwrap_or_default();
+        if let Some(before) = before.phase.filter(|before| *before != phase) {
+            self.phase.remove(&before);
+        }
+        for state in PROXY_STATES {
             let count =
                 observation.proxies.iter().filter(|proxy| word(&proxy.state, status) == state).count();
-            let labels = ProxyLabels { release: self.release.clone(), state };
+            let labels = ProxyLabels { release: name.to_owned(), state };
             self.proxies.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
         let counts = Counts::of(&observation.counted);
-        self.count(Arm::Stable, counts.stable);
-        self.count(Arm::Canary, counts.canary);
-        self.evidence.clear();
+        self.count(name, Arm::Stable, counts.stable);
+        self.count(name, Arm::Canary, counts.canary);
+        for gone in &before.evidence {
+            self.evidence.remove(gone);
+        }
         for Finding { metric, over, worse, no_worse, needed, .. } in &progress.findings {
             let claims = [("over-limit", over), ("worse", worse), ("no-worse", no_worse), ("needed", needed)];
             for (claim, ln_e) in claims {
-                self.tell(metric.to_string(), claim, *ln_e);
+                self.tell(name, metric.to_string(), claim, *ln_e);
             }
         }
-        for ReadingFinding { name, evidence, needed, .. } in &progress.readings {
-            self.tell(name.clone(), "out-of-range", *evidence);
-            self.tell(name.clone(), "needed", *needed);
+        for ReadingFinding { name: metric, evidence, needed, .. } in &progress.readings {
+            self.tell(name, metric.clone(), "out-of-range", *evidence);
+            self.tell(name, metric.clone(), "needed", *needed);
         }
         self.last_look.set(second);
     }
 
-    fn tell(&self, metric: String, claim: &'static str, ln_e: f64) {
-        let labels = EvidenceLabels { release: self.release.clone(), metric, claim };
+    fn tell(&self, release: &str, metric: String, claim: &'static str, ln_e: f64) {
+        let labels = EvidenceLabels { release: release.to_owned(), metric, claim };
         self.evidence.get_or_create(&labels).set(ln_e);
+        self.lock().entry(release.to_owned()).or_default().evidence.push(labels);
     }
 
-    fn count(&self, arm: Arm, new: ArmCounts) {
-        let labels = VersionLabels { release: self.release.clone(), version: arm.as_str() };
+    fn count(&self, release: &str, arm: Arm, new: ArmCounts) {
+        let labels = VersionLabels { release: release.to_owned(), version: arm.as_str() };
         self.requests.get_or_create(&labels).inc_by(new.requests);
         self.errors.get_or_create(&labels).inc_by(new.errors);
         self.slow.get_or_create(&labels).inc_by(new.slow);
+    }
+
+    /// The release is gone, and so is what it last was. What it did stays counted.
+    pub fn forget(&self, release: &str) {
+        let label = ReleaseLabel { release: release.to_owned() };
+        self.weight.remove(&label);
+        self.revision.remove(&label);
+        for state in PROXY_STATES {
+            self.proxies.remove(&ProxyLabels { release: release.to_owned(), state });
+        }
+        let told = self.lock().remove(release).unwrap_or_default();
+        if let Some(phase) = &told.phase {
+            self.phase.remove(phase);
+        }
+        for labels in &told.evidence {
+            self.evidence.remove(labels);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Told>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// All metrics as OpenMetrics text.

@@ -14,6 +14,7 @@ use tokio::time::{Instant, interval, sleep_until};
 use super::read_release;
 use super::report::{Report, because};
 use crate::driver::View;
+use crate::observe::fleet::Fleet;
 use crate::observe::ledger::Ledger;
 use crate::observe::{Look, Observer};
 use crate::release::{CountSource, Metric, Release, duration};
@@ -143,6 +144,7 @@ fn print(report: &Report, json: bool) -> anyhow::Result<()> {
 /// Looks at proxies that nobody here drives.
 struct Looker {
     release: Release,
+    fleet: Fleet,
     observer: Observer,
     ledger: Ledger,
     evidence: Evidence,
@@ -157,7 +159,8 @@ struct Looker {
 impl Looker {
     fn new(release: Release, addresses: &[String]) -> anyhow::Result<Self> {
         Ok(Self {
-            observer: Observer::new(addresses)?,
+            fleet: Fleet::new(addresses)?,
+            observer: Observer::default(),
             release,
             ledger: Ledger::default(),
             evidence: Evidence::default(),
@@ -170,8 +173,9 @@ impl Looker {
 
     async fn look(&mut self) -> anyhow::Result<()> {
         let now = Timestamp::now();
+        let seen = self.fleet.look().await;
         let Look { proxies, counted, readings, outage, .. } =
-            self.observer.look(&self.release, &mut self.ledger, None, now).await;
+            self.observer.look(&self.release, &mut self.ledger, &seen, None, now).await;
         if let Some(error) = proxies.iter().find_map(Proxy::silence) {
             anyhow::bail!("--envoy-admin: {error}");
         }

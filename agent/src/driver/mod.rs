@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::mesh::ecds::{Contents, EcdsDir};
 use crate::metrics::Metrics;
+use crate::observe::fleet::Fleet;
 use crate::observe::{Look, Observer};
 use crate::release::Release;
 use crate::rollout::{Command, CommandKind, InForce, Observation, Outcome, plan};
@@ -103,8 +104,8 @@ impl Commands {
 pub async fn start(config: Config) -> anyhow::Result<Handle> {
     let ecds = EcdsDir::open(&config.ecds_dir)?;
     let (store, state) = Store::open(&config.state_dir, config.release.name())?;
-    let observer = Observer::new(&config.proxies)?;
-    let metrics = Arc::new(Metrics::new(config.release.name()));
+    let fleet = Fleet::new(&config.proxies)?;
+    let metrics = Arc::new(Metrics::new());
     let (view_sender, view) = watch::channel(View::new(&config.release, &state.status));
     let (inbox, messages) = mpsc::channel(16);
     let mut driver = Driver {
@@ -112,7 +113,8 @@ pub async fn start(config: Config) -> anyhow::Result<Handle> {
         ecds,
         store,
         state,
-        observer,
+        fleet,
+        observer: Observer::default(),
         metrics: Arc::clone(&metrics),
         view: view_sender,
     };
@@ -126,6 +128,7 @@ struct Driver {
     ecds: EcdsDir,
     store: Store,
     state: State,
+    fleet: Fleet,
     observer: Observer,
     metrics: Arc<Metrics>,
     view: watch::Sender<View>,
@@ -162,8 +165,9 @@ impl Driver {
         let name = self.release.name().to_owned();
         let contents = self.ecds.read()?;
         let complaint = contents.complaint();
+        let seen = self.fleet.look().await;
         let Look { proxies, counted, unassignable, readings, outage } =
-            self.observer.look(&self.release, &mut self.state.ledger, complaint.as_deref(), now).await;
+            self.observer.look(&self.release, &mut self.state.ledger, &seen, complaint.as_deref(), now).await;
         let in_force = in_force(&contents, &name);
         let observation = Observation {
             in_force,

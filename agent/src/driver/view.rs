@@ -83,7 +83,7 @@ impl Driver {
                     continue;
                 }
                 tracing::info!(release = view.release, code = reason.code(), weight = %status.weight(), "{reason}");
-                self.metrics.decided(reason);
+                self.metrics.decided(&view.release, reason);
                 if view.decisions.len() == REMEMBERED {
                     view.decisions.pop_front();
                 }
@@ -105,6 +105,6 @@ impl Driver {
             view.trouble = None;
         });
         let progress = self.view.borrow().progress.clone();
-        self.metrics.looked(status, &progress, observation, pushed, now.as_second());
+        self.metrics.looked(self.release.name(), status, &progress, observation, pushed, now.as_second());
     }
 }

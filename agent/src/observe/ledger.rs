@@ -243,7 +243,11 @@ impl Ledger {
         sample: &'s Sample,
         now: Timestamp,
     ) -> Vec<(Tag<'s>, ArmCounts)> {
-        let of_interest = sample.totals.iter().filter_map(|(series, &value)| {
+        // In order, a release's own series stand beside each other.
+        let first = SeriesKey { tag: format!("{release}/"), metric: String::new(), class: String::new() };
+        let of_release =
+            sample.totals.range(&first..).take_while(|(series, _)| series.tag.starts_with(&first.tag));
+        let of_interest = of_release.filter_map(|(series, &value)| {
             let tag = Tag::parse(&series.tag).filter(|tag| tag.release == release && matters(tag.group))?;
             let adds_to = Number::of_the_filter(&series.metric, &series.class)?;
             Some(Total { tag, adds_to, series, value })

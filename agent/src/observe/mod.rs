@@ -1,28 +1,29 @@
 /*!
 From what proxies say of themselves to what the planner looks at.
 
-[`scrape`] reads one proxy's own statistics, [`ledger`] turns its running totals into what is new since the last
-look, and [`Observer`] does so for all of them at once, so that one observation has one time. [`prometheus`] asks
-a Prometheus instead.
+[`scrape`] reads one proxy's own statistics and [`fleet`] those of all at once, so that one observation has one time.
+[`ledger`] turns running totals into what is new since the last look, and [`Observer`] does so for one release.
+[`prometheus`] asks a Prometheus instead.
 */
 mod custom;
+pub mod fleet;
 pub mod latency;
 pub mod ledger;
 pub mod prometheus;
 pub mod scrape;
 
-use futures::future::join_all;
 use jiff::Timestamp;
 use serin_policy::series::{Group, Tag};
 
 use crate::release::{Analysis, CountSource, Release};
 use crate::rollout::{ArmCounts, Cell, Drawn, MetricReading, Proxy, ProxyState};
 use custom::CustomMetrics;
+use fleet::Seen;
 use latency::Latency;
 use ledger::{ClockWentBack, Ledger};
 use prometheus::counts::{Complaint, Count, Counters, Counting, Subject};
 use prometheus::{AccessError, Client, QueryError};
-use scrape::{Sample, Scraper};
+use scrape::Sample;
 
 /// What one look at all proxies found.
 #[derive(Debug, Default)]
@@ -54,10 +55,9 @@ impl Look {
     }
 }
 
-/// Looks at a set of proxies, and at the Prometheus that a release names.
-#[derive(Debug)]
+/// Looks at what proxies say of one release, and at the Prometheus that it names.
+#[derive(Debug, Default)]
 pub struct Observer {
-    scrapers: Vec<Scraper>,
     latency: Latency,
     source: Source,
     custom: CustomMetrics,
@@ -66,33 +66,13 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// An observer of the proxies with these admin addresses (`http://127.0.0.1:9901`).
-    ///
-    /// # Errors
-    /// When an address is not a URL, or is given twice: its requests would count twice.
-    pub fn new(addresses: &[String]) -> anyhow::Result<Self> {
-        for (i, address) in addresses.iter().enumerate() {
-            anyhow::ensure!(
-                !addresses[..i].contains(address),
-                "--envoy-admin: {address}: given twice: give it once"
-            );
-        }
-        let scrapers = addresses.iter().map(|one| Scraper::new(one)).collect::<Result<_, _>>()?;
-        Ok(Self {
-            scrapers,
-            latency: Latency::default(),
-            source: Source::Nowhere,
-            custom: CustomMetrics::default(),
-            made_for: None,
-        })
-    }
-
-    /// Asks every proxy at once, and Prometheus if it is to be asked, and books what is new for `release` in
+    /// Takes in what the proxies said, asks Prometheus if it is to be asked, and books what is new for `release` in
     /// `ledger`. `complaint` is what is wrong with the present document, for proxies that refuse it.
     pub async fn look(
         &mut self,
         release: &Release,
         ledger: &mut Ledger,
+        seen: &[Seen],
         complaint: Option<&str>,
         now: Timestamp,
     ) -> Look {
@@ -101,22 +81,20 @@ impl Observer {
             Ok(()) => ledger.count_from(self.source.name()),
             Err(error) => look.outage = Some(error.to_string()),
         }
-        let samples = join_all(self.scrapers.iter_mut().map(Scraper::scrape)).await;
-        for (scraper, sample) in self.scrapers.iter().zip(samples) {
+        for Seen { name, address, attach_point, sample } in seen {
             let state = match sample {
-                Err(error) => ProxyState::Silent { error: error.to_string() },
+                Err(error) => ProxyState::Silent { error: error.clone() },
                 Ok(sample) => {
-                    self.latency.take_in(scraper.address(), release.name(), &sample);
+                    self.latency.take_in(address, release.name(), sample);
                     if matches!(self.source, Source::Proxies) {
-                        let place = scraper.address();
-                        for (tag, new) in ledger.book_proxy(place, release.name(), &sample, now) {
-                            look.add(place, tag, new);
+                        for (tag, new) in ledger.book_proxy(address, release.name(), sample, now) {
+                            look.add(attach_point, tag, new);
                         }
                     }
-                    state(&sample, release.name(), complaint)
+                    state(sample, release.name(), complaint)
                 }
             };
-            look.proxies.push(Proxy { name: scraper.name(), state });
+            look.proxies.push(Proxy { name: name.clone(), state });
         }
         match &mut self.source {
             Source::Nowhere => {}
@@ -155,9 +133,10 @@ impl Observer {
 }
 
 /// Where counts come from.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 enum Source {
     /// Nowhere: it is not known yet.
+    #[default]
     Nowhere,
     /// The proxies themselves.
     Proxies,

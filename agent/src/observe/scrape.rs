@@ -5,8 +5,10 @@ Plain Envoy serves them at its admin port; so does a stock Istio proxy, with the
 reads both.
 */
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use anyhow::Context;
 use prometheus_parse::{HistogramCount, Scrape, Value};
 use reqwest::Url;
 use serin_policy::series::{self, Metric};
@@ -18,6 +20,9 @@ use crate::http;
 /// A proxy that takes longer than this to say how it is has not said it: in milliseconds, on a loopback address or
 /// in the same cluster, the answer takes two or three.
 const DEADLINE: Duration = Duration::from_secs(2);
+
+/// Where every Istio proxy serves its statistics.
+const ISTIO_STATS_PORT: u16 = 15090;
 
 /// What one look at a proxy found.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -90,10 +95,17 @@ pub struct Scraper {
     client: reqwest::Client,
     address: String,
     stats: Url,
-    info: Url,
-    /// The proxy's own name, asked for once after each start of it.
-    node: Option<String>,
+    name: Name,
     uptime_s: u64,
+}
+
+/// How people get to know what the proxy is called.
+#[derive(Debug)]
+enum Name {
+    /// By this name.
+    Given(String),
+    /// It says so itself, at this place, and is asked once after each start of it.
+    Asked { info: Url, node: Option<String> },
 }
 
 impl Scraper {
@@ -106,16 +118,25 @@ impl Scraper {
         let Some(base) = base else {
             anyhow::bail!("--envoy-admin: {address:?}: not an address: write it like http://127.0.0.1:9901");
         };
+        Self::at(address, &base, Name::Asked { info: base.join("/server_info")?, node: None })
+    }
+
+    /// A reader of the Istio proxy in the pod of this IP address and name. It says how it is to everybody, at a port of
+    /// its own that no mTLS guards.
+    ///
+    /// # Errors
+    /// When the address is no IP address.
+    pub fn of_pod(ip: &str, name: &str) -> anyhow::Result<Self> {
+        let ip_address = ip.parse().with_context(|| format!("{name}: {ip:?} is no IP address"))?;
+        let base = Url::parse(&format!("http://{}", SocketAddr::new(ip_address, ISTIO_STATS_PORT)))?;
+        Self::at(ip, &base, Name::Given(name.to_owned()))
+    }
+
+    fn at(address: &str, base: &Url, name: Name) -> anyhow::Result<Self> {
         let mut stats = base.join("/stats/prometheus")?;
         stats.set_query(Some("usedonly&filter=serin_|%5Eserver.uptime%24"));
-        Ok(Self {
-            client: http::plain().timeout(DEADLINE).build()?,
-            address: address.to_owned(),
-            stats,
-            info: base.join("/server_info")?,
-            node: None,
-            uptime_s: 0,
-        })
+        let client = http::plain().timeout(DEADLINE).build()?;
+        Ok(Self { client, address: address.to_owned(), stats, name, uptime_s: 0 })
     }
 
     /// The address as it was given.
@@ -125,9 +146,13 @@ impl Scraper {
 
     /// What people know the proxy by: its node id, as far as it has said it, and its address.
     pub fn name(&self) -> String {
+        let node = match &self.name {
+            Name::Given(name) => return name.clone(),
+            Name::Asked { node, .. } => node,
+        };
         let place = self.stats.host_str().unwrap_or_default();
         let place = self.stats.port().map_or_else(|| place.to_owned(), |port| format!("{place}:{port}"));
-        self.node.as_ref().map_or_else(|| place.clone(), |node| format!("{node} ({place})"))
+        node.as_ref().map_or_else(|| place.clone(), |node| format!("{node} ({place})"))
     }
 
     /// Looks once.
@@ -137,8 +162,12 @@ impl Scraper {
     pub async fn scrape(&mut self) -> Result<Sample, ScrapeError> {
         let text = self.get(&self.stats).await?;
         let sample = parse(&text).ok_or_else(|| ScrapeError::Format { url: self.stats.clone() })?;
-        if self.node.is_none() || sample.uptime_s < self.uptime_s {
-            self.node = self.get(&self.info).await.ok().as_deref().and_then(node_id);
+        if let Name::Asked { info, node } = &self.name
+            && (node.is_none() || sample.uptime_s < self.uptime_s)
+        {
+            let info = info.clone();
+            let node = self.get(&info).await.ok().as_deref().and_then(node_id);
+            self.name = Name::Asked { info, node };
         }
         self.uptime_s = sample.uptime_s;
         Ok(sample)
