@@ -1,0 +1,110 @@
+/*!
+Who has which host: of two Releases that claim the same requests at the same place, the older one; and no Release what
+the Gateway itself would not let its namespace have.
+*/
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::hosts;
+use super::object::{full_name, list, namespace, text, texts};
+use crate::release::Release;
+use crate::release::delivery::AttachPoint;
+
+/// A claim that an older Release has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contested {
+    /// Who has it: `namespace/name`.
+    pub by: String,
+    /// Where.
+    pub place: AttachPoint,
+    /// The host.
+    pub host: String,
+    /// The path prefix.
+    pub path: String,
+}
+
+impl fmt::Display for Contested {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { by, place, host, path } = self;
+        write!(f, "Release {by} is older and has {host} with path {path} at {place}: ")?;
+        write!(
+            f,
+            "give spec.routing.hosts or spec.routing.pathPrefix another value, or delete one of the two"
+        )
+    }
+}
+
+/// The Releases that claim what an older one has, by name. Age is the time of creation, then the name. A Release that
+/// has lost one claim gets no policy, so it holds none of its other claims against those who come after it.
+pub fn contested(releases: &[(String, Timestamp, &Release)]) -> BTreeMap<String, Contested> {
+    let mut by_age: Vec<_> = releases.iter().collect();
+    by_age.sort_by_key(|(name, created, _)| (*created, name));
+    let mut held: HashMap<Claim<'_>, &str> = HashMap::new();
+    let mut losers = BTreeMap::new();
+    for (name, _, release) in by_age {
+        let claims = claims(release);
+        let lost = claims.iter().find_map(|claim| Some((claim, *held.get(claim)?)));
+        if let Some(((place, host, path), by)) = lost {
+            let (place, host, path) = ((*place).clone(), host.clone(), (*path).to_owned());
+            losers.insert(name.clone(), Contested { by: by.to_owned(), place, host, path });
+        } else {
+            held.extend(claims.into_iter().map(|claim| (claim, name.as_str())));
+        }
+    }
+    losers
+}
+
+type Claim<'r> = (&'r AttachPoint, String, &'r str);
+
+fn claims(release: &Release) -> Vec<Claim<'_>> {
+    let points = release.delivery.iter().flat_map(|delivery| &delivery.routing.attach_points);
+    // `/shop/` and `/shop` are the same prefix.
+    let path = match release.path_prefix.as_str() {
+        "/" => "/",
+        path => path.strip_suffix('/').unwrap_or(path),
+    };
+    points
+        .flat_map(|point| release.hosts.iter().map(move |host| (point, hosts::canonical(host), path)))
+        .collect()
+}
+
+/// Whether `gateway`, an Istio Gateway, lets a VirtualService in `namespace` have `host`: by `servers[].hosts`, whose
+/// entries may name the namespace before the host.
+///
+/// # Errors
+/// One sentence with the Gateway, what it lets in, and the mend.
+pub fn gateway_allows(gateway: &Value, of: &str, host: &str) -> Result<(), String> {
+    let host = hosts::canonical(hosts::without_port(host));
+    let name = full_name(gateway);
+    let servers: Vec<_> = list(gateway, "/spec/servers").iter().filter(|server| is_http(server)).collect();
+    let entries: Vec<_> = servers.iter().flat_map(|server| texts(server, "/hosts")).collect();
+    let allows = |entry: &&str| {
+        let (place, pattern) = entry.split_once('/').unwrap_or(("*", entry));
+        let place = if place == "." { namespace(gateway) } else { place };
+        (place == "*" || place == of) && hosts::overlap(&pattern.to_ascii_lowercase(), &host)
+    };
+    if entries.iter().any(allows) {
+        return Ok(());
+    }
+    let has = if entries.is_empty() {
+        "has no HTTP server that ends TLS itself".to_owned()
+    } else {
+        format!("lets in {}", entries.join(", "))
+    };
+    Err(format!(
+        "Gateway {name} {has}, and nothing of it lets namespace {of} have {host}: add {of}/{host} to its \
+         spec.servers[].hosts, or take {host} out of spec.routing.hosts"
+    ))
+}
+
+/// Whether routes by header are possible behind a server: not where bytes are passed through.
+fn is_http(server: &Value) -> bool {
+    match text(server, "/port/protocol").to_ascii_uppercase().as_str() {
+        "HTTP" | "HTTP2" | "GRPC" | "GRPC-WEB" => true,
+        "HTTPS" => !text(server, "/tls/mode").ends_with("PASSTHROUGH"),
+        _ => false,
+    }
+}

@@ -1,0 +1,103 @@
+/*!
+What a WasmPlugin says, read back from the cluster: there, and nowhere else, stands which weight is in force.
+
+One object holds the policies of many releases, and writing one must not change another, not even one that a newer
+Serin wrote and this one cannot make sense of. So policies are kept as the JSON they are.
+*/
+use serde_json::Value;
+use serin_policy::{Document, Policy, PolicySpec, Refusal, Table};
+
+use super::policy_json;
+
+/// What a plugin says.
+#[derive(Debug)]
+pub struct Contents {
+    /// Where the module comes from.
+    pub url: String,
+    /// The module's checksum; empty if there is none.
+    pub sha256: String,
+    /// The policies word for word.
+    pub policies: Vec<Value>,
+    table: Table,
+    refusals: Vec<Refusal>,
+}
+
+/// A plugin whose policies cannot be told apart, so that none of them can be written without losing others.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "spec.pluginConfig is {found}, want {{\"version\": {}, \"policies\": […]}}: update Serin, or delete the WasmPlugin \
+     to have it written anew",
+    Document::VERSION
+)]
+pub struct Unreadable {
+    found: String,
+}
+
+/// Reads a WasmPlugin. One without a configuration has no policies.
+///
+/// # Errors
+/// When there is a configuration that is not a list of policies in a format known here.
+pub fn read(plugin: &Value) -> Result<Contents, Unreadable> {
+    let text = |pointer| plugin.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (url, sha256) = (text("/spec/url"), text("/spec/sha256"));
+    let contents = |policies, table, refusals| Contents { url, sha256, policies, table, refusals };
+    let config = match plugin.pointer("/spec/pluginConfig") {
+        None | Some(Value::Null) => return Ok(contents(Vec::new(), Table::default(), Vec::new())),
+        Some(config) => config,
+    };
+    let version = config.get("version").and_then(Value::as_f64);
+    match (version, config.get("policies")) {
+        (Some(version), Some(Value::Array(policies))) if version == f64::from(Document::VERSION) => {
+            let (table, refusals) = Table::read(config.to_string().as_bytes(), None, &Table::default());
+            Ok(contents(policies.clone(), table, refusals))
+        }
+        _ => {
+            let found: String = config.to_string().chars().take(60).collect();
+            Err(Unreadable { found })
+        }
+    }
+}
+
+impl Contents {
+    /// The policy of `release` that is in force.
+    pub fn policy(&self, release: &str) -> Option<&Policy> {
+        self.table.policy(release).map(AsRef::as_ref)
+    }
+
+    /// The policy of `release` as it is written, whether or not the filter takes it.
+    pub fn raw(&self, release: &str) -> Option<&Value> {
+        self.policies.iter().find(|policy| name(policy) == Some(release))
+    }
+
+    /// What the filter refuses of it, and why.
+    pub fn refusals(&self) -> &[Refusal] {
+        &self.refusals
+    }
+}
+
+/// The release a policy belongs to.
+pub fn name(policy: &Value) -> Option<&str> {
+    policy.get("name")?.as_str()
+}
+
+/// `existing` with `new` in place of what that release had, and every other policy as it was. In the order of their
+/// names, so that who comes when makes no difference; what has no name comes last.
+pub fn with_policy(existing: Vec<Value>, new: &PolicySpec) -> Vec<Value> {
+    let mut policies = without(existing, &new.name);
+    policies.push(policy_json(new));
+    sort(&mut policies);
+    policies
+}
+
+/// `existing` without the policy of `release`.
+pub fn without(mut existing: Vec<Value>, release: &str) -> Vec<Value> {
+    existing.retain(|policy| name(policy) != Some(release));
+    existing
+}
+
+pub(super) fn sort(policies: &mut [Value]) {
+    policies.sort_by(|one, other| match (name(one), name(other)) {
+        (Some(one), Some(other)) => one.cmp(other),
+        (one, other) => one.is_none().cmp(&other.is_none()),
+    });
+}

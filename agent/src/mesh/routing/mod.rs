@@ -1,0 +1,244 @@
+/*!
+From the filter's header to the pods: a VirtualService that maps the header to a subset, and a DestinationRule that
+says which pods a subset is (`networking.istio.io/v1`). Neither changes during a release.
+
+[`managed`] makes both; [`conflicts`](conflicts::conflicts) finds what others wrote that stands in their way; and where
+people write their own, [`verify`](verify::verify) says what is missing in them.
+*/
+pub mod conflicts;
+mod istio;
+mod paste;
+#[cfg(test)]
+mod tests;
+pub mod verify;
+
+use serde_json::{Map, Value, json};
+use serin_policy::Arm;
+use serin_policy::document::VERSION_HEADER;
+
+use super::hosts;
+use super::object::{Labels, metadata};
+use crate::release::Release;
+use crate::release::delivery::{AttachPoint, Delivery, Routing};
+
+/// The version of both objects' API.
+pub const API_VERSION: &str = "networking.istio.io/v1";
+
+const MESH: &str = "mesh";
+
+const ABOUT: &str = "Routes by the header that Serin's filter writes. It does not change during a release; Serin \
+                     undoes edits: change the Release instead.";
+
+/// The pods of one version.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Pods {
+    /// What its Deployment selects them by.
+    pub selector: Labels,
+    /// All labels of its pod template.
+    pub labels: Labels,
+}
+
+/// The pods of both versions.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Subsets {
+    /// The stable version's.
+    pub stable: Pods,
+    /// The canary's.
+    pub canary: Pods,
+}
+
+impl Subsets {
+    /// The pods of one version.
+    pub fn of(&self, arm: Arm) -> &Pods {
+        match arm {
+            Arm::Stable => &self.stable,
+            Arm::Canary => &self.canary,
+        }
+    }
+}
+
+/// One Deployment's selector means the other's pods too, so that no subset could tell them apart.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the selector of Deployment {wide} ({}) also selects the pods of {other}: give both a label that differs, in \
+     spec.selector.matchLabels and in the pod template, e.g. version",
+    spelled(.selector)
+)]
+pub struct Indistinct {
+    wide: String,
+    other: String,
+    selector: Labels,
+}
+
+fn spelled(labels: &Labels) -> String {
+    let labels: Vec<_> = labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    labels.join(",")
+}
+
+/// The two objects of a Release.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Managed {
+    /// The VirtualService.
+    pub virtual_service: Value,
+    /// The DestinationRule.
+    pub destination_rule: Value,
+}
+
+/// The objects that route `release`, complete, for server-side apply.
+///
+/// # Errors
+/// When no labels tell the two versions' pods apart.
+pub fn managed(release: &Release, delivery: &Delivery, subsets: &Subsets) -> Result<Managed, Indistinct> {
+    for (wide, other) in [(Arm::Stable, Arm::Canary), (Arm::Canary, Arm::Stable)] {
+        let selector = &subsets.of(wide).selector;
+        if selects(selector, &subsets.of(other).labels) {
+            return Err(Indistinct {
+                wide: deployment(delivery, wide).to_owned(),
+                other: deployment(delivery, other).to_owned(),
+                selector: selector.clone(),
+            });
+        }
+    }
+    let (namespace, name) = split(release);
+    let metadata = metadata(namespace, &object_name(release), Some(name), ABOUT);
+    let object = |kind: &str, spec: Value| json!({"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": spec});
+    let virtual_service = json!({
+        "hosts": virtual_hosts(release),
+        "gateways": gateways(&delivery.routing),
+        "http": http(release, &delivery.routing),
+    });
+    let subset = |arm: Arm, policy: Option<&Value>| {
+        let labels = &subsets.of(arm).selector;
+        with(json!({"name": arm.as_str(), "labels": labels}), [("trafficPolicy", policy.cloned())])
+    };
+    let destination_rule = json!({
+        "host": service(release),
+        "subsets": [
+            subset(Arm::Stable, delivery.stable.traffic_policy.as_ref()),
+            subset(Arm::Canary, delivery.canary.traffic_policy.as_ref()),
+        ],
+    });
+    let policy = delivery.routing.traffic_policy.clone();
+    Ok(Managed {
+        virtual_service: object("VirtualService", virtual_service),
+        destination_rule: object("DestinationRule", with(destination_rule, [("trafficPolicy", policy)])),
+    })
+}
+
+/// What both objects of `release` are called: not as people call theirs.
+pub fn object_name(release: &Release) -> String {
+    format!("{}-serin", split(release).1)
+}
+
+/// The routes in order. With a path prefix the filter assigns only what is below it: a client's own header on
+/// another path is nobody's choice, and goes to stable with all the rest. The rest goes to the *subset*, for the plain
+/// service mostly has the canary's pods as well. Where several VirtualServices have the host, Istio moves their last
+/// routes, which ask for nothing, behind all others.
+fn http(release: &Release, routing: &Routing) -> Vec<Value> {
+    let canary = json!({VERSION_HEADER: {"exact": Arm::Canary.as_str()}});
+    let paths = paths(&release.path_prefix);
+    let of_canary: Vec<_> =
+        paths.iter().map(|path| with(json!({"headers": canary}), [("uri", path.clone())])).collect();
+    let mut routes = vec![route("canary", Arm::Canary, Some(of_canary), release, routing)];
+    if paths.iter().any(Option::is_some) {
+        let below = paths.iter().flatten().map(|path| json!({"uri": path})).collect();
+        routes.push(route("stable", Arm::Stable, Some(below), release, routing));
+        routes.push(route("rest", Arm::Stable, None, release, routing));
+    } else {
+        routes.push(route("stable", Arm::Stable, None, release, routing));
+    }
+    routes
+}
+
+/// Istio's conditions for "under `prefix` by whole segments", which is how the filter has it: `/shop` is not
+/// `/shopping`. One of them must be met; none is no condition.
+fn paths(prefix: &str) -> Vec<Option<Value>> {
+    match prefix.strip_suffix('/').unwrap_or(prefix) {
+        "" => vec![None],
+        prefix => {
+            vec![Some(json!({"exact": prefix})), Some(json!({"prefix": format!("{prefix}/")}))]
+        }
+    }
+}
+
+fn route(name: &str, arm: Arm, matches: Option<Vec<Value>>, release: &Release, routing: &Routing) -> Value {
+    let destination = json!({
+        "host": service(release),
+        "port": {"number": release.service.port},
+        "subset": arm.as_str(),
+    });
+    let route = json!({"name": format!("serin-{name}"), "route": [{"destination": destination}]});
+    with(
+        route,
+        [
+            ("match", matches.map(Value::Array)),
+            ("timeout", routing.timeout.clone().map(Value::String)),
+            ("retries", routing.retries.clone()),
+            ("fault", routing.fault.clone()),
+            ("corsPolicy", routing.cors_policy.clone()),
+            ("headers", routing.headers.clone()),
+        ],
+    )
+}
+
+/// `object` with those of `fields` that there are.
+fn with<const N: usize>(object: Value, fields: [(&str, Option<Value>); N]) -> Value {
+    let mut map = match object {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    };
+    map.extend(fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+    Value::Object(map)
+}
+
+/// The release's hosts as a VirtualService may have them: without ports, each once.
+fn virtual_hosts(release: &Release) -> Vec<String> {
+    let mut hosts = Vec::new();
+    for host in &release.hosts {
+        let host = hosts::canonical(hosts::without_port(host));
+        if !hosts.contains(&host) {
+            hosts.push(host);
+        }
+    }
+    hosts
+}
+
+/// The places where requests come in, in Istio's words. `mesh` is one, however many namespaces it is.
+fn gateways(routing: &Routing) -> Vec<String> {
+    let mut gateways = Vec::new();
+    for point in &routing.attach_points {
+        let gateway = gateway(point);
+        if !gateways.contains(&gateway) {
+            gateways.push(gateway);
+        }
+    }
+    gateways
+}
+
+fn gateway(point: &AttachPoint) -> String {
+    match point {
+        AttachPoint::Gateway { namespace, name } => format!("{namespace}/{name}"),
+        AttachPoint::Sidecars { .. } => MESH.to_owned(),
+    }
+}
+
+fn service(release: &Release) -> String {
+    hosts::service_host(&release.service.name, split(release).0)
+}
+
+/// Namespace and name of a Release.
+fn split(release: &Release) -> (&str, &str) {
+    release.name().split_once('/').unwrap_or(("default", release.name()))
+}
+
+fn deployment(delivery: &Delivery, arm: Arm) -> &str {
+    match arm {
+        Arm::Stable => &delivery.stable.deployment,
+        Arm::Canary => &delivery.canary.deployment,
+    }
+}
+
+/// Whether pods with `labels` are among those that `selector` means.
+fn selects(selector: &Labels, labels: &Labels) -> bool {
+    selector.iter().all(|(name, value)| labels.get(name) == Some(value))
+}
