@@ -17,10 +17,15 @@ pub fn plain() -> ClientBuilder {
 /// A client that trusts whom the system trusts, unless it is told otherwise.
 #[expect(clippy::disallowed_methods, reason = "this is where the others get theirs")]
 pub fn secure() -> ClientBuilder {
+    install_crypto();
+    reqwest::Client::builder().no_proxy()
+}
+
+/// Has all TLS of this process done by ring.
+pub fn install_crypto() {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {
         // It fails where the process has one already: then that one is used.
         let _ = ring::default_provider().install_default();
     });
-    reqwest::Client::builder().no_proxy()
 }

@@ -6,6 +6,7 @@ The agent: walks a Release through its steps, watches what real users got, and g
 [`demo`] shows all of it on one machine, [`simulate`] says what to expect of it.
 */
 pub mod cli;
+pub mod cluster;
 pub mod demo;
 pub mod driver;
 mod folder_lock;

@@ -12,7 +12,7 @@ use serin_policy::{Arm, Weight};
 use tokio::time::{Instant, interval, sleep_until};
 
 use super::read_release;
-use super::report::{Report, because};
+use super::report::Report;
 use crate::driver::View;
 use crate::observe::fleet::Fleet;
 use crate::observe::ledger::Ledger;
@@ -174,6 +174,7 @@ impl Looker {
     async fn look(&mut self) -> anyhow::Result<()> {
         let now = Timestamp::now();
         let seen = self.fleet.look().await;
+        let seen: Vec<_> = seen.iter().collect();
         let Look { proxies, counted, readings, outage, .. } =
             self.observer.look(&self.release, &mut self.ledger, &seen, None, now).await;
         if let Some(error) = proxies.iter().find_map(Proxy::silence) {
@@ -210,7 +211,7 @@ impl Looker {
         let latency = |arm| self.observer.latency().percentiles(arm);
         Report {
             release: release.name().to_owned(),
-            because: because(&verdict),
+            because: verdict.to_string(),
             verdict,
             counted: self.counted,
             stable_latency: latency(Arm::Stable),

@@ -4,6 +4,7 @@ The command line: what was typed becomes resolved configuration, and nothing fur
 mod analyze;
 mod bootstrap;
 mod control;
+mod controller;
 mod explain;
 mod report;
 mod run;
@@ -46,6 +47,8 @@ enum Command {
     Demo(demo::Options),
     /// Walk a release through its steps, driving plain Envoys through a file.
     Run(run::Args),
+    /// Drive the Releases of a cluster, through Istio.
+    Controller(controller::Args),
     /// Write a complete Envoy bootstrap for a release.
     Bootstrap(bootstrap::Args),
     /// Say how soon a bad canary would be caught, and how often a good one thrown away, by rules side by side.
@@ -105,6 +108,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(options) => return Box::pin(demo::run(options)).await,
         Command::Analyze(args) => return Ok(analyze::analyze(args).await),
         Command::Run(args) => run::run(args).await?,
+        Command::Controller(args) => Box::pin(controller::run(args)).await?,
         Command::Bootstrap(args) => bootstrap::write(&args)?,
         Command::Explain(args) => explain::explain(&args)?,
         Command::Simulate(args) => simulate::simulate(&args)?,

@@ -11,8 +11,7 @@ use crate::driver::View;
 use crate::observe::latency::Percentiles;
 use crate::release::Metric;
 use crate::rollout::{
-    ArmCounts, CohortRatio, Counts, Draw, Finding, Grouped, MetricValue, Odds, ReadingFinding, Share,
-    Verdict, Wait,
+    ArmCounts, CohortRatio, Counts, Draw, Finding, Grouped, MetricValue, Odds, ReadingFinding, Share, Verdict,
 };
 
 /// How a canary stands.
@@ -38,7 +37,7 @@ impl From<&View> for Report {
         let progress = view.progress.clone();
         Self {
             release: view.release.clone(),
-            because: because(&progress.verdict),
+            because: progress.verdict.to_string(),
             verdict: progress.verdict,
             counted: view.counted,
             stable_latency: view.stable_latency,
@@ -48,26 +47,6 @@ impl From<&View> for Report {
             cohorts: progress.cohorts,
             assignable: progress.assignable,
             draw: progress.draw,
-        }
-    }
-}
-
-/// A verdict in one sentence.
-pub(super) fn because(verdict: &Verdict) -> String {
-    match verdict {
-        Verdict::Pass => "healthy: the canary is within its limits and no worse than allowed".to_owned(),
-        Verdict::Fail(failure) => format!("unhealthy: {failure}"),
-        Verdict::NotYet(Wait::Requests { have, need }) => {
-            format!("not enough data yet: {} of {} requests to the canary", Grouped(*have), Grouped(*need))
-        }
-        Verdict::NotYet(Wait::Reading { metric, why }) => {
-            format!("not enough data yet: {metric}: {why}")
-        }
-        Verdict::NotYet(Wait::Doubt { metric }) => {
-            format!("not enough data yet: the evidence leans against the canary by {metric}")
-        }
-        Verdict::NotYet(Wait::SampleRatio) => {
-            "not to be trusted: new callers do not get the canary in the share asked for".to_owned()
         }
     }
 }

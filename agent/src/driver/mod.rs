@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serin_policy::{Document, Policy};
+use serin_policy::Document;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
@@ -166,6 +166,7 @@ impl Driver {
         let contents = self.ecds.read()?;
         let complaint = contents.complaint();
         let seen = self.fleet.look().await;
+        let seen: Vec<_> = seen.iter().collect();
         let Look { proxies, counted, unassignable, readings, outage } =
             self.observer.look(&self.release, &mut self.state.ledger, &seen, complaint.as_deref(), now).await;
         let in_force = in_force(&contents, &name);
@@ -205,19 +206,7 @@ fn in_force(contents: &Contents, release: &str) -> InForce {
                 let missing = || format!("no policy for {release} in it");
                 InForce::Unreadable { why: contents.complaint().unwrap_or_else(missing) }
             }
-            Some(policy) => InForce::Policy {
-                run: run_of(policy),
-                revision: policy.revision(),
-                weight: policy.weight(),
-                closed: policy.is_closed(),
-            },
+            Some(policy) => InForce::of(policy),
         },
     }
-}
-
-/// The run a policy belongs to: what its salt ends in after `namespace/name/`.
-fn run_of(policy: &Policy) -> String {
-    let salt = policy.salt();
-    let run = salt.strip_prefix(policy.name()).and_then(|rest| rest.strip_prefix('/'));
-    run.unwrap_or(salt).to_owned()
 }

@@ -72,7 +72,7 @@ impl Observer {
         &mut self,
         release: &Release,
         ledger: &mut Ledger,
-        seen: &[Seen],
+        seen: &[&Seen],
         complaint: Option<&str>,
         now: Timestamp,
     ) -> Look {

@@ -17,7 +17,7 @@ pub mod duration;
 mod percent;
 mod policy;
 mod problem;
-mod resource;
+pub(crate) mod resource;
 pub mod status;
 #[cfg(test)]
 mod tests;
@@ -29,6 +29,7 @@ use serin_policy::matching::{OverrideSpec, SegmentSpec};
 use serin_policy::{Source, Weight};
 
 pub use analysis::{Analysis, CountSource, Criterion, CustomMetric, Excess, Metric, NoData, OnNoData};
+use delivery::Delivery;
 pub use percent::Percent;
 pub use problem::{Problem, ReleaseError};
 pub use resource::Propagation;
@@ -64,7 +65,7 @@ pub struct Release {
     /// What the canary is judged by.
     pub analysis: Analysis,
     /// How the two versions stand in a cluster; none outside of one.
-    pub delivery: Option<delivery::Delivery>,
+    pub delivery: Option<Delivery>,
 }
 
 /// The service whose users are assigned to versions.
@@ -110,7 +111,7 @@ impl Release {
     ///
     /// # Errors
     /// [`ReleaseError::Invalid`] with everything that is wrong.
-    pub(crate) fn from_object(object: &ReleaseObject, run: &str) -> Result<Self, ReleaseError> {
+    pub(crate) fn from_object(object: &ReleaseObject, run: &str) -> Result<(Self, Delivery), ReleaseError> {
         check::check_in_cluster(object, run)
     }
 

@@ -4,7 +4,7 @@ What the planner is told: how things are, seen at one moment.
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serin_policy::{Arm, Cohort, Weight};
+use serin_policy::{Arm, Cohort, Policy, Weight};
 
 use super::workloads::Workloads;
 
@@ -52,6 +52,21 @@ pub enum InForce {
         /// Whether the canary takes no traffic at all.
         closed: bool,
     },
+}
+
+impl InForce {
+    /// What a policy in front of the proxies says.
+    pub fn of(policy: &Policy) -> Self {
+        // The run is what the salt ends in after `namespace/name/`.
+        let salt = policy.salt();
+        let run = salt.strip_prefix(policy.name()).and_then(|rest| rest.strip_prefix('/'));
+        Self::Policy {
+            run: run.unwrap_or(salt).to_owned(),
+            revision: policy.revision(),
+            weight: policy.weight(),
+            closed: policy.is_closed(),
+        }
+    }
 }
 
 /// A proxy and what it says of itself.

@@ -4,6 +4,7 @@ the agent's own folder for those whom the file system lets in.
 
 Whoever can reach a port can read; only whoever may write the agent's folder can change a release.
 */
+pub mod cluster;
 pub mod control;
 
 use std::sync::Arc;
@@ -66,7 +67,11 @@ async fn ready(State(shown): State<Shown>) -> Response {
 }
 
 async fn metrics(State(shown): State<Shown>) -> Response {
-    match shown.metrics.encode() {
+    metrics_of(&shown.metrics)
+}
+
+fn metrics_of(metrics: &Metrics) -> Response {
+    match metrics.encode() {
         Ok(text) => {
             ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
                 .into_response()

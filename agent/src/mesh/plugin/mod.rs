@@ -161,6 +161,25 @@ impl Attachment {
     }
 }
 
+/// Where the plugin `object` lives, if it is one of Serin's.
+pub fn attachment_of(object: &Value) -> Option<Attachment> {
+    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
+    let target = text("/spec/targetRefs/0/name");
+    let place = match (target, object.pointer("/spec/match")) {
+        (Some(name), Some(_)) => Place::Gateway(name.to_owned()),
+        (Some(name), None) => Place::Waypoint(name.to_owned()),
+        (None, _) => Place::Pods(labels(object.pointer("/spec/selector/matchLabels"))),
+    };
+    let attachment = Attachment { namespace: text("/metadata/namespace")?.to_owned(), place };
+    // The name vouches for it: whoever has edited the selector has not made another plugin of it.
+    attachment.shard(text("/metadata/name")?).is_some().then_some(attachment)
+}
+
+fn labels(found: Option<&Value>) -> Labels {
+    let labels = found.and_then(Value::as_object).into_iter().flatten();
+    labels.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
+}
+
 /// A policy as it stands in a plugin.
 pub fn policy_json(policy: &PolicySpec) -> Value {
     json!(policy)

@@ -14,6 +14,7 @@ use serin_policy::cookie::CookieSpec;
 use serin_policy::matching::{OverrideSpec, SegmentSpec};
 use serin_policy::{Policy, Source, Weight};
 
+use super::delivery::Delivery;
 use super::problem::{Problems, ReleaseError};
 use super::resource::{self, Metadata, ReleaseObject, Resource, Scalar, Spec};
 use super::{Pause, Percent, Release, Service, Step, accepted, duration};
@@ -32,7 +33,10 @@ pub(super) fn check(resource: Resource) -> Result<Release, ReleaseError> {
 }
 
 /// The same for an object of the cluster, which has its API server's word for what it is.
-pub(super) fn check_in_cluster(object: &ReleaseObject, run: &str) -> Result<Release, ReleaseError> {
+pub(super) fn check_in_cluster(
+    object: &ReleaseObject,
+    run: &str,
+) -> Result<(Release, Delivery), ReleaseError> {
     let mut problems = Problems::default();
     let mut spec = object.spec.clone();
     spec.canary.version = Some(run.to_owned());
@@ -58,9 +62,9 @@ pub(super) fn check_in_cluster(object: &ReleaseObject, run: &str) -> Result<Rele
             hosts.push(own_name);
         }
     }
-    let release = Release { delivery: Some(delivery), ..release(metadata, spec, &mut problems) };
+    let release = Release { delivery: Some(delivery.clone()), ..release(metadata, spec, &mut problems) };
     accepted::check(&release, &mut problems);
-    problems.unless_any(release)
+    problems.unless_any((release, delivery))
 }
 
 fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {

@@ -176,6 +176,11 @@ impl Evidence {
         judged.map(|metric| (metric, self.custom.get(&metric.name).unwrap_or(&NONE)))
     }
 
+    /// What the present step has shown since every proxy reports it.
+    pub const fn step(&self) -> &Counts {
+        &self.step
+    }
+
     /// Requests to the canary that the present step's verdict goes by.
     pub const fn requests(&self) -> u64 {
         self.step.canary.requests

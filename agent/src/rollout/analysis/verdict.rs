@@ -145,6 +145,27 @@ impl Metric {
     }
 }
 
+impl fmt::Display for Verdict {
+    /// One sentence.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pass => f.write_str("healthy: the canary is within its limits and no worse than allowed"),
+            Self::Fail(failure) => write!(f, "unhealthy: {failure}"),
+            Self::NotYet(Wait::Requests { have, need }) => {
+                let (have, need) = (Grouped(*have), Grouped(*need));
+                write!(f, "not enough data yet: {have} of {need} requests to the canary")
+            }
+            Self::NotYet(Wait::Reading { metric, why }) => write!(f, "not enough data yet: {metric}: {why}"),
+            Self::NotYet(Wait::Doubt { metric }) => {
+                write!(f, "not enough data yet: the evidence leans against the canary by {metric}")
+            }
+            Self::NotYet(Wait::SampleRatio) => {
+                f.write_str("not to be trusted: new callers do not get the canary in the share asked for")
+            }
+        }
+    }
+}
+
 impl fmt::Display for Failure {
     /// One plain sentence with the numbers it rests on.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,0 +1,103 @@
+/*!
+The end of a Release: the mesh is left on stable, and nothing of it stays in any proxy.
+
+A finalizer keeps the deleted object until that is done. It never keeps it for long: not where the whole namespace
+goes, and not where something that is needed for it does not answer.
+*/
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::ResourceExt;
+use kube::api::Api;
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
+use serde_json::json;
+
+use super::desk::Desk;
+use super::tick::{self, TickError};
+use super::{Cluster, FINALIZER, cluster_name};
+use crate::release::ReleaseObject;
+
+/// How long a deleted Release may be kept.
+const LONGEST: SignedDuration = SignedDuration::from_secs(60);
+
+/// How often policies of Releases that are gone are looked for.
+const SWEEP: Duration = Duration::from_secs(30);
+
+/// Goes on with the farewell of `object`.
+///
+/// # Errors
+/// When the API server refuses or does not answer; it is tried again then.
+pub(super) async fn bid(
+    cluster: &Cluster,
+    object: &Arc<ReleaseObject>,
+    desk: &mut Option<Desk>,
+) -> Result<Action, TickError> {
+    if !object.finalizers().iter().any(|finalizer| finalizer == FINALIZER) {
+        return Ok(Action::await_change());
+    }
+    let deleted = object.metadata.deletion_timestamp.as_ref().map_or(Timestamp::MIN, |at| at.0);
+    let is_late = Timestamp::now().duration_since(deleted) > LONGEST;
+    if !is_late && !namespace_goes(cluster, object).await {
+        let open = desk.get_or_insert_with(|| Desk::open(object));
+        match tick::leave(cluster, object, open).await {
+            Ok(true) => {}
+            Ok(false) => return Ok(Action::requeue(Duration::from_millis(500))),
+            Err(error) => {
+                tracing::warn!(release = cluster_name(object), "still to be left on stable: {error}");
+                return Ok(Action::requeue(super::AGAIN));
+            }
+        }
+    }
+    let name = cluster_name(object);
+    if let Err(error) = cluster.plugins.remove(&name, &[]).await {
+        if !is_late {
+            return Err(error.into());
+        }
+        // The sweep goes on with it.
+        tracing::error!(release = name, "its policy could not be taken out of the proxies: {error}");
+    }
+    let finalizers: Vec<_> = object.finalizers().iter().filter(|one| *one != FINALIZER).collect();
+    cluster.patch_metadata(object, json!({"finalizers": finalizers})).await?;
+    cluster.metrics.forget(&name);
+    cluster.lock_desks().remove(&object.uid().unwrap_or_default());
+    tracing::info!(release = name, "the Release is gone: everybody is on stable");
+    Ok(Action::await_change())
+}
+
+/// Whether the namespace is being deleted: then there is nobody left to be sent anywhere.
+async fn namespace_goes(cluster: &Cluster, object: &ReleaseObject) -> bool {
+    let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
+    let namespace = namespaces.get_opt(&object.namespace().unwrap_or_default()).await;
+    // Whoever may not read namespaces takes the longer way.
+    namespace.is_ok_and(|namespace| namespace.is_none_or(|it| it.metadata.deletion_timestamp.is_some()))
+}
+
+/// Takes policies out of the proxies whose Release went without a farewell.
+pub(super) async fn sweep(cluster: &Cluster) {
+    cluster.stores.ready().await;
+    loop {
+        tokio::time::sleep(SWEEP).await;
+        if !*cluster.leads.borrow() {
+            continue;
+        }
+        for name in cluster.plugins.releases() {
+            let Some((namespace, release)) = name.split_once('/') else { continue };
+            // Another namespace's are another agent's business, if only one namespace is ours.
+            if cluster.namespace.as_ref().is_some_and(|own| own != namespace) {
+                continue;
+            }
+            if cluster.stores.releases.get(&ObjectRef::new(release).within(namespace)).is_none() {
+                tracing::warn!(
+                    release = name,
+                    "there is no such Release: its policy is taken out of the proxies"
+                );
+                if let Err(error) = cluster.plugins.remove(&name, &[]).await {
+                    tracing::warn!(release = name, "{error}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,38 @@
+/*!
+The kinds of objects that others define and Serin reads or writes: no crate has types for them that keep up with kube.
+*/
+use kube::core::DynamicObject;
+use kube::discovery::ApiResource;
+use serde_json::Value;
+
+pub(super) fn wasm_plugin() -> ApiResource {
+    resource("extensions.istio.io", "v1alpha1", "WasmPlugin", "wasmplugins")
+}
+
+pub(super) fn virtual_service() -> ApiResource {
+    resource("networking.istio.io", "v1", "VirtualService", "virtualservices")
+}
+
+pub(super) fn destination_rule() -> ApiResource {
+    resource("networking.istio.io", "v1", "DestinationRule", "destinationrules")
+}
+
+pub(super) fn gateway() -> ApiResource {
+    resource("networking.istio.io", "v1", "Gateway", "gateways")
+}
+
+fn resource(group: &str, version: &str, kind: &str, plural: &str) -> ApiResource {
+    ApiResource {
+        group: group.to_owned(),
+        version: version.to_owned(),
+        api_version: format!("{group}/{version}"),
+        kind: kind.to_owned(),
+        plural: plural.to_owned(),
+    }
+}
+
+/// The whole object as JSON, as `mesh` takes it.
+pub(super) fn json(object: &DynamicObject) -> Value {
+    // An object that came as JSON has a JSON form.
+    serde_json::to_value(object).unwrap_or_default()
+}

@@ -1,0 +1,254 @@
+/*!
+The agent in a cluster: it watches Releases and what belongs to them, and plans each at its interval.
+
+[`stores`] know what is there; [`tick`] looks at one release and does what follows; [`desk`] is what is remembered of
+it. [`plugins`], [`routes`] and [`workloads`] write what the planner wants, each in an order that a crash leaves
+sound. Of several agents one leads ([`leader`]); all of them serve the module. Nothing here decides anything: that is
+`rollout`'s business.
+*/
+mod bars;
+mod commands;
+mod desk;
+mod farewell;
+mod kinds;
+mod leader;
+mod plugins;
+mod proxies;
+mod report;
+mod routes;
+mod stores;
+mod tell;
+mod tick;
+mod workloads;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context;
+use futures::{StreamExt, stream};
+use kube::api::{Api, Patch, PatchParams};
+use kube::runtime::controller::{Action, Controller};
+use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::reflector::store::Writer;
+use kube::runtime::watcher::{self, watcher};
+use kube::runtime::{WatchStreamExt, predicates};
+use kube::{Client, ResourceExt};
+use serde_json::json;
+use tokio::sync::{mpsc, watch};
+
+use crate::mesh::plugin::ModuleSource;
+use crate::metrics::Metrics;
+use crate::release::ReleaseObject;
+use bars::Bars;
+use desk::{Desk, SaveError};
+use plugins::Plugins;
+use proxies::Proxies;
+use stores::{Scope, Stores};
+use tick::TickError;
+
+/// The name under which Serin owns fields of objects.
+const FIELD_MANAGER: &str = "serin";
+
+/// Keeps a deleted Release until the mesh is on stable.
+const FINALIZER: &str = "serin.dev/on-stable";
+
+/// After a failed tick, how long until the next.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// How an agent runs.
+#[derive(Debug)]
+pub struct Config {
+    /// The namespace whose Releases it drives; none for all.
+    pub namespace: Option<String>,
+    /// The namespace with the Lease by which one of several agents leads.
+    pub lease_namespace: String,
+    /// What this agent is called among them.
+    pub identity: String,
+    /// Where proxies fetch the module.
+    pub module: ModuleSource,
+    /// Where health, metrics and the module are served.
+    pub listen: SocketAddr,
+}
+
+/// Everything that ticks share.
+struct Cluster {
+    client: Client,
+    stores: Stores,
+    /// The namespace whose Releases are driven; none for all.
+    namespace: Option<String>,
+    plugins: Plugins,
+    proxies: Proxies,
+    bars: Bars,
+    recorder: Recorder,
+    metrics: Arc<Metrics>,
+    /// Whether this agent leads.
+    leads: watch::Receiver<bool>,
+    /// By uid: a Release that is made anew is another one.
+    desks: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<Desk>>>>>,
+}
+
+/// Runs for ever.
+///
+/// # Errors
+/// When the cluster cannot be reached at first, or the address is taken.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    crate::http::install_crypto();
+    let client = Client::try_default().await.context("no way to the cluster's API server")?;
+    let metrics = Arc::new(Metrics::new());
+    let (ready, is_ready) = watch::channel(false);
+    let pages = crate::serve::cluster::pages(Arc::clone(&metrics), is_ready);
+    let listener = tokio::net::TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("--listen: {}: cannot listen there", config.listen))?;
+    tracing::info!(address = %listener.local_addr()?, "serving the module, /livez /readyz /metrics");
+    let http = tokio::spawn(axum::serve(listener, pages).into_future());
+    let leads = leader::stand(client.clone(), &config.lease_namespace, &config.identity).await?;
+    let drive = drive(client, config, metrics, ready, leads);
+    tokio::select! {
+        () = drive => anyhow::bail!("the controller has ended"),
+        result = http => anyhow::bail!("the listener has ended: {result:?}"),
+    }
+}
+
+async fn drive(
+    client: Client,
+    config: Config,
+    metrics: Arc<Metrics>,
+    ready: watch::Sender<bool>,
+    leads: watch::Receiver<bool>,
+) {
+    let (wake, woken) = mpsc::unbounded_channel();
+    let scope = Scope { client: client.clone(), namespace: config.namespace.clone() };
+    let writer = Writer::default();
+    let releases = writer.as_reader();
+    // A tick writes the status; only what others write is news. Metadata counts: a command is an annotation there.
+    let changes = watcher(scope.api::<ReleaseObject>(), watcher::Config::default())
+        .default_backoff()
+        .reflect(writer)
+        .applied_objects()
+        .predicate_filter(
+            kube::runtime::Predicate::combine(predicates::generation, predicates::annotations),
+            kube::runtime::PredicateConfig::default(),
+        );
+    let stores = Stores::watch(&scope, releases.clone(), &wake);
+    let cluster = Arc::new(Cluster {
+        plugins: Plugins::new(client.clone(), stores.plugins.clone(), config.module),
+        recorder: Recorder::new(
+            client.clone(),
+            Reporter { controller: "serin".into(), instance: Some(config.identity) },
+        ),
+        client,
+        stores,
+        namespace: config.namespace,
+        proxies: Proxies::default(),
+        bars: Bars::default(),
+        metrics,
+        leads: leads.clone(),
+        desks: Mutex::default(),
+    });
+    let controller = Controller::for_stream(changes, releases)
+        .reconcile_on(stream::unfold(woken, async |mut woken| Some((woken.recv().await?, woken))))
+        .reconcile_all_on(changes_of(leads));
+    let ready_when_known = async {
+        cluster.stores.ready().await;
+        let _ = ready.send(true);
+        // Until then nobody can say whether a policy's release is gone.
+        std::future::pending::<()>().await;
+    };
+    let run = controller.run(reconcile, retry, Arc::clone(&cluster)).for_each(async |result| {
+        if let Err(error) = result {
+            tracing::debug!("{error}");
+        }
+    });
+    let sweep = farewell::sweep(&cluster);
+    tokio::select! {
+        () = run => {}
+        () = ready_when_known => {}
+        () = sweep => {}
+    }
+}
+
+/// Whenever this agent begins to lead, everything is to be looked at.
+fn changes_of(leads: watch::Receiver<bool>) -> impl futures::Stream<Item = ()> {
+    stream::unfold(leads, async |mut leads| {
+        leads.changed().await.ok()?;
+        Some(((), leads))
+    })
+}
+
+async fn reconcile(object: Arc<ReleaseObject>, cluster: Arc<Cluster>) -> Result<Action, Arc<TickError>> {
+    if !*cluster.leads.borrow() {
+        // What is remembered here grows old while another leads.
+        cluster.lock_desks().clear();
+        return Ok(Action::await_change());
+    }
+    cluster.stores.ready().await;
+    let desk = cluster.desk(&object);
+    let mut desk = desk.lock().await;
+    if object.metadata.deletion_timestamp.is_some() {
+        return farewell::bid(&cluster, &object, &mut desk).await.map_err(Arc::new);
+    }
+    if !object.finalizers().iter().any(|finalizer| finalizer == FINALIZER) {
+        cluster.keep_until_on_stable(&object).await.map_err(|error| Arc::new(error.into()))?;
+    }
+    let open = desk.get_or_insert_with(|| Desk::open(&object));
+    match tick::tick(&cluster, &object, open).await {
+        Ok(again) => Ok(Action::requeue(again)),
+        Err(error) => {
+            tracing::warn!(release = %cluster_name(&object), "{error}");
+            if matches!(error, TickError::Save(SaveError::Overtaken)) {
+                // What they decided is in the status.
+                *desk = None;
+            }
+            Err(Arc::new(error))
+        }
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the controller hands it on so")]
+fn retry(_: Arc<ReleaseObject>, _: &Arc<TickError>, _: Arc<Cluster>) -> Action {
+    Action::requeue(AGAIN)
+}
+
+/// `namespace/name`.
+fn cluster_name(object: &ReleaseObject) -> String {
+    format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any())
+}
+
+impl Cluster {
+    fn desk(&self, object: &ReleaseObject) -> Arc<tokio::sync::Mutex<Option<Desk>>> {
+        Arc::clone(self.lock_desks().entry(object.uid().unwrap_or_default()).or_default())
+    }
+
+    fn lock_desks(
+        &self,
+    ) -> std::sync::MutexGuard<'_, HashMap<String, Arc<tokio::sync::Mutex<Option<Desk>>>>> {
+        self.desks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn keep_until_on_stable(&self, object: &ReleaseObject) -> Result<(), kube::Error> {
+        let mut finalizers = object.finalizers().to_vec();
+        finalizers.push(FINALIZER.to_owned());
+        let metadata = json!({"resourceVersion": object.resource_version(), "finalizers": finalizers});
+        self.patch_metadata(object, metadata).await
+    }
+
+    async fn take_command_off(&self, object: &ReleaseObject) -> Result<(), kube::Error> {
+        let annotations = json!({commands::COMMAND: null, commands::BY: null});
+        self.patch_metadata(object, json!({"annotations": annotations})).await
+    }
+
+    async fn patch_metadata(
+        &self,
+        object: &ReleaseObject,
+        metadata: serde_json::Value,
+    ) -> Result<(), kube::Error> {
+        let releases: Api<ReleaseObject> =
+            Api::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        releases.patch(&object.name_any(), &params, &Patch::Merge(json!({"metadata": metadata}))).await?;
+        Ok(())
+    }
+}

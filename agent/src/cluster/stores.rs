@@ -1,0 +1,233 @@
+/*!
+What the cluster has, kept up to date by watches: reading it costs the API server nothing.
+
+Every change wakes the releases that it may concern.
+*/
+use std::fmt::Debug;
+use std::hash::Hash;
+
+use futures::StreamExt;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::core::v1::{Pod, PodSpec, Service};
+use kube::api::Api;
+use kube::core::{DynamicObject, NamespaceResourceScope};
+use kube::discovery::ApiResource;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::reflector::store::Writer;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::kinds;
+use crate::mesh::plugin::contents;
+use crate::release::ReleaseObject;
+
+/// The label with the name of the Release that an object belongs to.
+const RELEASE_LABEL: &str = "serin.dev/release";
+
+/// All stores.
+#[derive(Debug, Clone)]
+pub(super) struct Stores {
+    pub(super) releases: Store<ReleaseObject>,
+    pub(super) deployments: Store<Deployment>,
+    pub(super) autoscalers: Store<HorizontalPodAutoscaler>,
+    pub(super) pods: Store<Pod>,
+    pub(super) services: Store<Service>,
+    pub(super) plugins: Store<DynamicObject>,
+    pub(super) virtual_services: Store<DynamicObject>,
+    pub(super) destination_rules: Store<DynamicObject>,
+    pub(super) gateways: Store<DynamicObject>,
+}
+
+/// Takes the names of releases that something has changed for.
+pub(super) type Wake = UnboundedSender<ObjectRef<ReleaseObject>>;
+
+/// Where to watch.
+pub(super) struct Scope {
+    pub(super) client: Client,
+    /// One namespace, or none for all.
+    pub(super) namespace: Option<String>,
+}
+
+impl Scope {
+    /// Objects of a kind in this scope.
+    pub(super) fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        match &self.namespace {
+            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+            None => Api::all(self.client.clone()),
+        }
+    }
+
+    fn dynamic(&self, kind: &ApiResource) -> Api<DynamicObject> {
+        match &self.namespace {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, kind),
+            None => Api::all_with(self.client.clone(), kind),
+        }
+    }
+}
+
+impl Stores {
+    /// Begins to watch everything. Releases themselves are watched by whoever gives `releases`.
+    pub(super) fn watch(scope: &Scope, releases: Store<ReleaseObject>, wake: &Wake) -> Self {
+        let of_targets = |wake: &Wake| {
+            let (releases, wake) = (releases.clone(), wake.clone());
+            move |namespace: Option<String>, name: String| {
+                wake_users(&releases, &wake, namespace.as_deref(), &name)
+            }
+        };
+        let (on_deployment, on_autoscaler) = (of_targets(wake), of_targets(wake));
+        let dynamic = |kind: &ApiResource, on_change: Box<dyn Fn(&DynamicObject) + Send>| {
+            keep(scope.dynamic(kind), kind.clone(), |_| (), on_change)
+        };
+        let all_or_own = || -> Box<dyn Fn(&DynamicObject) + Send> {
+            let (releases, wake) = (releases.clone(), wake.clone());
+            Box::new(move |object| wake_owner_or_all(&releases, &wake, object))
+        };
+        let on_plugin: Box<dyn Fn(&DynamicObject) + Send> = {
+            let wake = wake.clone();
+            Box::new(move |plugin| wake_attached(&wake, plugin))
+        };
+        Self {
+            deployments: keep(
+                scope.api(),
+                (),
+                |_: &mut Deployment| (),
+                move |deployment: &Deployment| {
+                    on_deployment(deployment.namespace(), deployment.name_any());
+                },
+            ),
+            autoscalers: keep(
+                scope.api(),
+                (),
+                |_: &mut HorizontalPodAutoscaler| (),
+                move |autoscaler: &HorizontalPodAutoscaler| {
+                    on_autoscaler(autoscaler.namespace(), autoscaler.name_any());
+                },
+            ),
+            pods: keep(scope.api(), (), strip, |_: &Pod| ()),
+            services: keep(scope.api(), (), |_: &mut Service| (), |_: &Service| ()),
+            plugins: dynamic(&kinds::wasm_plugin(), on_plugin),
+            virtual_services: dynamic(&kinds::virtual_service(), all_or_own()),
+            destination_rules: dynamic(&kinds::destination_rule(), all_or_own()),
+            gateways: dynamic(&kinds::gateway(), all_or_own()),
+            releases,
+        }
+    }
+
+    /// Waits until every store knows all there is.
+    pub(super) async fn ready(&self) {
+        // A writer lives as long as the process: its task does not end.
+        let _ = tokio::join!(
+            self.releases.wait_until_ready(),
+            self.deployments.wait_until_ready(),
+            self.autoscalers.wait_until_ready(),
+            self.pods.wait_until_ready(),
+            self.services.wait_until_ready(),
+            self.plugins.wait_until_ready(),
+            self.virtual_services.wait_until_ready(),
+            self.destination_rules.wait_until_ready(),
+            self.gateways.wait_until_ready(),
+        );
+    }
+}
+
+/// Keeps a store of all objects that `api` has.
+fn keep<K>(
+    api: Api<K>,
+    kind: K::DynamicType,
+    strip: impl Fn(&mut K) + Send + 'static,
+    on_change: impl Fn(&K) + Send + 'static,
+) -> Store<K>
+where
+    K: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    K::DynamicType: Clone + Eq + Hash + Send + Sync,
+{
+    let writer = Writer::new(kind);
+    let store = writer.as_reader();
+    let events = watcher(api, watcher::Config::default()).default_backoff();
+    let mut events = events
+        .modify(move |object: &mut K| {
+            object.meta_mut().managed_fields = None;
+            strip(object);
+        })
+        .reflect(writer)
+        .boxed();
+    tokio::spawn(async move {
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(Event::Apply(object) | Event::Delete(object)) => on_change(&object),
+                Ok(Event::Init | Event::InitApply(_) | Event::InitDone) => {}
+                Err(error) => tracing::warn!("watching is interrupted: {error}"),
+            }
+        }
+    });
+    store
+}
+
+/// Of a pod, what is read: there may be tens of thousands.
+fn strip(pod: &mut Pod) {
+    pod.metadata.annotations = None;
+    pod.metadata.owner_references = None;
+    if let Some(spec) = &mut pod.spec {
+        let names = |containers: &[k8s_openapi::api::core::v1::Container]| {
+            let name =
+                |container: &k8s_openapi::api::core::v1::Container| k8s_openapi::api::core::v1::Container {
+                    name: container.name.clone(),
+                    restart_policy: container.restart_policy.clone(),
+                    ..Default::default()
+                };
+            containers.iter().map(name).collect::<Vec<_>>()
+        };
+        *spec = PodSpec {
+            containers: names(&spec.containers),
+            init_containers: spec.init_containers.as_deref().map(names),
+            ..PodSpec::default()
+        };
+    }
+}
+
+/// Wakes the releases whose Deployments or autoscalers are called `name`.
+fn wake_users(releases: &Store<ReleaseObject>, wake: &Wake, namespace: Option<&str>, name: &str) {
+    for release in releases.state() {
+        let spec = &release.spec;
+        let uses = [&spec.stable, &spec.canary].into_iter().any(|version| {
+            version.target_ref.as_ref().is_some_and(|target| target.name == name)
+                || version.autoscaler_ref.as_ref().is_some_and(|autoscaler| autoscaler.name == name)
+        });
+        if uses && release.namespace().as_deref() == namespace {
+            send(wake, ObjectRef::from_obj(&*release));
+        }
+    }
+}
+
+/// Wakes the release that a plugin, a route or a gateway belongs to, or all: anybody's may stand in the way.
+fn wake_owner_or_all(releases: &Store<ReleaseObject>, wake: &Wake, object: &DynamicObject) {
+    if let (Some(name), Some(namespace)) = (object.labels().get(RELEASE_LABEL), object.namespace()) {
+        send(wake, ObjectRef::new(name).within(&namespace));
+        return;
+    }
+    for release in releases.state() {
+        send(wake, ObjectRef::from_obj(&*release));
+    }
+}
+
+/// Wakes all releases that have a policy in a plugin.
+fn wake_attached(wake: &Wake, plugin: &DynamicObject) {
+    let policies = plugin.data.pointer("/spec/pluginConfig/policies").and_then(Value::as_array);
+    let names = policies.into_iter().flatten().filter_map(contents::name);
+    for (namespace, name) in names.filter_map(|name| name.split_once('/')) {
+        send(wake, ObjectRef::new(name).within(namespace));
+    }
+}
+
+fn send(wake: &Wake, release: ObjectRef<ReleaseObject>) {
+    // The receiver lives as long as the controller.
+    let _ = wake.send(release);
+}

@@ -1,0 +1,387 @@
+/*!
+One release, one look: how things are, what the planner says, and the carrying out of it.
+
+The order is what a crash must find sound: a decision is saved in the Release's status before any proxy hears of it,
+and what is in force is read from the WasmPlugins, never remembered.
+*/
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use jiff::Timestamp;
+use kube::{Resource, ResourceExt};
+use serde_json::json;
+
+use super::desk::{Desk, SaveError};
+use super::plugins::WriteError;
+use super::proxies::{Attached, find};
+use super::routes::Wanted;
+use super::workloads::{Pair, get, run_of};
+use super::{Cluster, commands, report, routes};
+use crate::mesh::plugin::Attachment;
+use crate::mesh::routing::{Pods, Subsets};
+use crate::observe::Look;
+use crate::observe::fleet::Seen;
+use crate::release::delivery::{AttachPoint, Delivery, PromotionMode};
+use crate::release::{Release, ReleaseError, ReleaseObject, resource};
+use crate::rollout::{Command, CommandKind, InForce, Observation, Outcome, Phase, ProxyState, Status, plan};
+
+/// How often a release is looked at that has nothing under way.
+const AT_REST: Duration = Duration::from_secs(10);
+
+/// For how long a proxy may be without the filter before it is told to fetch it again.
+const TOUCH_AFTER: Duration = Duration::from_secs(5);
+
+/// Why a tick came to nothing. The next one tries again.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TickError {
+    #[error(transparent)]
+    Invalid(#[from] ReleaseError),
+    #[error("{0}")]
+    Barred(String),
+    #[error(transparent)]
+    Save(#[from] SaveError),
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    #[error(transparent)]
+    Api(#[from] kube::Error),
+}
+
+/// What a tick looks at besides the release itself.
+struct Scene {
+    release: Release,
+    pair: Pair,
+    points: Vec<(AttachPoint, Attached)>,
+    attachments: Vec<Attachment>,
+    obstacles: Vec<String>,
+    swapped: bool,
+}
+
+/// Looks at `object` once, and does what follows. Says when to look again.
+pub(super) async fn tick(
+    cluster: &Cluster,
+    object: &Arc<ReleaseObject>,
+    desk: &mut Desk,
+) -> Result<Duration, TickError> {
+    let command = commands::read(object).and_then(Result::ok);
+    // What cannot be undone by being done twice is taken off first; what must not be lost, afterwards.
+    let late = command.as_ref().is_some_and(|command| is_safe_twice(command.kind));
+    if command.is_some() && !late {
+        cluster.take_command_off(object).await?;
+    }
+    let again = tick_with(cluster, object, desk, command).await?;
+    if late {
+        cluster.take_command_off(object).await?;
+    }
+    Ok(again)
+}
+
+/// Goes on to leave the mesh on stable, because the Release was deleted. Says whether that is done.
+pub(super) async fn leave(
+    cluster: &Cluster,
+    object: &Arc<ReleaseObject>,
+    desk: &mut Desk,
+) -> Result<bool, TickError> {
+    let is_under_way = matches!(
+        desk.state.status.phase,
+        Phase::Preparing
+            | Phase::Starting { .. }
+            | Phase::Progressing(_)
+            | Phase::Stranded { .. }
+            | Phase::Promoting
+    );
+    let by = || "whoever deleted the Release".to_owned();
+    let command = is_under_way.then(|| Command { kind: CommandKind::Abort, by: by() });
+    tick_with(cluster, object, desk, command).await?;
+    Ok(is_at_rest(&desk.state.status) || desk.state.status.phase == Phase::Waiting)
+}
+
+async fn tick_with(
+    cluster: &Cluster,
+    object: &Arc<ReleaseObject>,
+    desk: &mut Desk,
+    command: Option<Command>,
+) -> Result<Duration, TickError> {
+    let now = Timestamp::now();
+    let scene = match set_scene(cluster, object, desk).await {
+        Err(TickError::Invalid(error)) => {
+            // Whatever is under way stays as it is until the spec makes sense again.
+            report::show_unfit(
+                &mut desk.shown,
+                object.metadata.generation,
+                "InvalidSpec",
+                &error.to_string(),
+                now,
+            );
+            return rest(cluster, object, desk, &error.to_string()).await;
+        }
+        Err(TickError::Barred(why)) => {
+            report::show_unfit(&mut desk.shown, object.metadata.generation, "Barred", &why, now);
+            return rest(cluster, object, desk, &why).await;
+        }
+        other => other?,
+    };
+    let observation = observe(cluster, desk, &scene, command, now).await;
+    let outcome = plan(&scene.release, &desk.state.status, &observation, now);
+    save(cluster, object, desk, &scene, &observation, &outcome, now).await?;
+    let pushed = push(cluster, &scene, &outcome).await;
+    cluster.tell(object, desk, &scene.release, &observation, &outcome, pushed.is_ok(), now).await;
+    pushed?;
+    scene.pair.carry_out(&cluster.client, &outcome.wanted).await?;
+    touch_if_bypassed(cluster, desk, &scene, &observation, now).await?;
+    Ok(interval(&scene.release, &desk.state.status))
+}
+
+/// Nothing can be planned: says why, once.
+async fn rest(
+    cluster: &Cluster,
+    object: &Arc<ReleaseObject>,
+    desk: &mut Desk,
+    why: &str,
+) -> Result<Duration, TickError> {
+    cluster.tell_unfit(object, desk, why).await;
+    desk.save(&cluster.client, object, false).await?;
+    Ok(AT_REST)
+}
+
+/// What is there: Deployments, routes, attach points.
+async fn set_scene(cluster: &Cluster, object: &Arc<ReleaseObject>, desk: &Desk) -> Result<Scene, TickError> {
+    let namespace = object.namespace().unwrap_or_default();
+    let (release, delivery) = release(cluster, object, desk, &namespace)?;
+    if let Some(why) = cluster.bar(object, &release, &delivery) {
+        return Err(TickError::Barred(why));
+    }
+    let (mut points, mut obstacles) = (Vec::new(), Vec::new());
+    for point in &delivery.routing.attach_points {
+        match find(&cluster.stores, point) {
+            Ok(found) => points.push((point.clone(), found)),
+            Err(why) => obstacles.push(why),
+        }
+    }
+    let mut attachments: Vec<_> =
+        points.iter().flat_map(|(_, found)| found.attachments.iter().cloned()).collect();
+    attachments.sort_unstable();
+    attachments.dedup();
+    if attachments.is_empty() {
+        return Err(TickError::Barred(obstacles.join("; ")));
+    }
+    let pair = Pair::read(&cluster.stores, &namespace, &delivery);
+    let mut swapped = false;
+    if let Some(subsets) = pair.subsets() {
+        swapped = routes::lead_to_canary(&cluster.stores, &release, &subsets);
+        let both = both_to(&desk.state.status, &delivery, &subsets);
+        let owner = json!(object.controller_owner_ref(&()));
+        let routes =
+            Wanted { release: &release, delivery: &delivery, owner: &owner, subsets: &subsets, both };
+        let routes = routes::ensure(&cluster.client, &cluster.stores, &routes).await?;
+        obstacles.extend(routes.obstacles);
+        cluster.tell_mended(object, &routes.mended).await;
+    }
+    Ok(Scene { release, pair, points, attachments, obstacles, swapped })
+}
+
+/// Where versions change places, both subsets are the new version's pods for as long as anybody may be on either.
+fn both_to(status: &Status, delivery: &Delivery, subsets: &Subsets) -> Option<Pods> {
+    if delivery.promotion != PromotionMode::Swap {
+        return None;
+    }
+    match status.phase {
+        Phase::HandingOver => Some(subsets.canary.clone()),
+        // They have changed places by now.
+        Phase::Returning if status.quiet_since.is_none() => Some(subsets.stable.clone()),
+        _ => None,
+    }
+}
+
+/// The release as it stands: its run named by the canary's pod template, and the two versions in their present places.
+fn release(
+    cluster: &Cluster,
+    object: &ReleaseObject,
+    desk: &Desk,
+    namespace: &str,
+) -> Result<(Release, Delivery), TickError> {
+    let name = |version: &resource::Version| version.target_ref.as_ref().map(|target| target.name.clone());
+    let (mut stable, mut canary) = (name(&object.spec.stable), name(&object.spec.canary));
+    let changed_places = desk.shown.stable_deployment.is_some() && desk.shown.stable_deployment == canary;
+    if changed_places {
+        std::mem::swap(&mut stable, &mut canary);
+    }
+    let find = |name: &Option<String>| {
+        name.as_ref().and_then(|name| get(&cluster.stores.deployments, namespace, name))
+    };
+    let last_run = Some(desk.state.status.run.clone()).filter(|run| !run.is_empty());
+    let mut run = find(&canary).as_deref().and_then(run_of);
+    if run.is_some() && run == desk.state.retired {
+        // What was stable until lately is no new version.
+        run.clone_from(&last_run);
+    }
+    let (mut release, mut delivery) =
+        Release::from_object(object, run.as_deref().or(last_run.as_deref()).unwrap_or("none"))?;
+    if last_run.is_none() {
+        for (path, name) in [("spec.stable", &stable), ("spec.canary", &canary)] {
+            if find(name).is_none() {
+                let name = name.as_deref().unwrap_or_default();
+                return Err(TickError::Barred(format!(
+                    "{path}.targetRef.name: {name:?}: there is no such Deployment in {namespace}: create it, or name another"
+                )));
+            }
+        }
+    }
+    if changed_places {
+        std::mem::swap(&mut delivery.stable, &mut delivery.canary);
+        release.delivery = Some(delivery.clone());
+    }
+    Ok((release, delivery))
+}
+
+async fn observe(
+    cluster: &Cluster,
+    desk: &mut Desk,
+    scene: &Scene,
+    command: Option<Command>,
+    now: Timestamp,
+) -> Observation {
+    let looks = scene.points.iter().map(|(point, found)| cluster.proxies.look(point, found));
+    let looks = join_all(looks).await;
+    // A gateway may stand in a namespace whose sidecars count as well: it is one proxy all the same.
+    let mut addresses = HashSet::new();
+    let seen: Vec<&Seen> = looks
+        .iter()
+        .flat_map(|look| look.iter())
+        .filter(|seen| addresses.insert(seen.address.clone()))
+        .collect();
+    let complaint = cluster.plugins.complaint(&scene.attachments);
+    let Desk { state, observer, .. } = desk;
+    let Look { proxies, counted, unassignable, readings, outage } =
+        observer.look(&scene.release, &mut state.ledger, &seen, complaint.as_deref(), now).await;
+    let status = &state.status;
+    let is_wanted = |found: &InForce| match found {
+        InForce::Policy { run, revision, weight, closed } => {
+            (run, *revision, *weight, *closed)
+                == (&status.run, status.revision, status.weight(), status.is_closed())
+        }
+        InForce::Nothing | InForce::Unreadable { .. } => false,
+    };
+    Observation {
+        in_force: cluster.plugins.in_force(&scene.attachments, scene.release.name(), is_wanted),
+        proxies,
+        counted,
+        unassignable,
+        readings,
+        outage,
+        commands: command.into_iter().collect(),
+        workloads: Some(scene.pair.workloads(scene.swapped)),
+        obstacles: scene.obstacles.clone(),
+    }
+}
+
+/// Saves what was decided, before it is acted on.
+async fn save(
+    cluster: &Cluster,
+    object: &ReleaseObject,
+    desk: &mut Desk,
+    scene: &Scene,
+    observation: &Observation,
+    outcome: &Outcome,
+    now: Timestamp,
+) -> Result<(), TickError> {
+    let before = std::mem::replace(&mut desk.state.status, outcome.status.clone());
+    let status = &desk.state.status;
+    if before.run != status.run {
+        desk.observer.clear_latency();
+    }
+    let returns = before.phase == Phase::HandingOver && status.phase == Phase::Returning;
+    if let Some(delivery) =
+        scene.release.delivery.as_ref().filter(|it| returns && it.promotion == PromotionMode::Swap)
+    {
+        let namespace = object.namespace().unwrap_or_default();
+        let stable = get(&cluster.stores.deployments, &namespace, &delivery.stable.deployment);
+        desk.state.retired = stable.as_deref().and_then(run_of);
+        desk.shown.stable_deployment = Some(delivery.canary.deployment.clone());
+    }
+    let decided = outcome.push.is_some()
+        || std::mem::discriminant(&before.phase) != std::mem::discriminant(&status.phase)
+        || before.run != status.run;
+    report::show(
+        &mut desk.shown,
+        object.metadata.generation,
+        &scene.release,
+        status,
+        observation,
+        &outcome.reasons,
+        now,
+    );
+    if let Err(error) = desk.save(&cluster.client, object, decided).await {
+        // Nothing of this was decided, then: the same is found again in the next tick.
+        desk.state.status = before;
+        return Err(error.into());
+    }
+    Ok(())
+}
+
+/// Puts the policy in force wherever the release is attached, and nowhere else.
+async fn push(cluster: &Cluster, scene: &Scene, outcome: &Outcome) -> Result<(), WriteError> {
+    let release = &scene.release;
+    if let Some(push) = &outcome.push {
+        let policy = release.policy(push.revision, push.weight, push.closed, push.promoted);
+        let writes = scene.attachments.iter().map(|attachment| cluster.plugins.write(attachment, &policy));
+        join_all(writes).await.into_iter().collect::<Result<(), _>>()?;
+    }
+    cluster.plugins.remove(release.name(), &scene.attachments).await?;
+    let between_releases = matches!(outcome.status.phase, Phase::Settled | Phase::Promoted);
+    for attachment in &scene.attachments {
+        let edits = cluster.plugins.set_right(attachment, between_releases).await?;
+        for edit in edits {
+            tracing::warn!(release = release.name(), "set right what was changed by hand: {edit}");
+        }
+    }
+    Ok(())
+}
+
+/// A proxy whose fetch of the module has failed does not try again by itself.
+async fn touch_if_bypassed(
+    cluster: &Cluster,
+    desk: &mut Desk,
+    scene: &Scene,
+    observation: &Observation,
+    now: Timestamp,
+) -> Result<(), TickError> {
+    let is_bypassed = observation.proxies.iter().any(|proxy| proxy.state == ProxyState::Bypassed);
+    if !is_bypassed {
+        desk.bypassed_since = None;
+        return Ok(());
+    }
+    // One that has just begun, or has just been told of the filter, needs a moment.
+    let since = *desk.bypassed_since.get_or_insert_with(Instant::now);
+    if since.elapsed() < TOUCH_AFTER {
+        return Ok(());
+    }
+    desk.bypassed_since = Some(Instant::now());
+    for attachment in &scene.attachments {
+        tracing::info!(
+            release = scene.release.name(),
+            "a proxy does not run the filter: it is told to fetch it again"
+        );
+        cluster.plugins.touch(attachment, now).await?;
+    }
+    Ok(())
+}
+
+/// Whether a command may be obeyed twice: one that must not be lost.
+const fn is_safe_twice(kind: CommandKind) -> bool {
+    matches!(kind, CommandKind::Abort | CommandKind::Pause)
+}
+
+fn interval(release: &Release, status: &Status) -> Duration {
+    if is_at_rest(status) { AT_REST } else { release.analysis.interval }
+}
+
+/// Whether nothing is under way.
+const fn is_at_rest(status: &Status) -> bool {
+    match status.phase {
+        Phase::Promoted | Phase::Settled => true,
+        Phase::RolledBack { .. } | Phase::Aborted { .. } => status.canary_is_down,
+        _ => false,
+    }
+}

@@ -1,0 +1,264 @@
+/*!
+The Deployments behind the two versions: how they are, and what the planner wants of them.
+*/
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
+use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Client, ResourceExt};
+use serde_json::{Value, json};
+use xxhash_rust::xxh64::xxh64;
+
+use super::FIELD_MANAGER;
+use super::stores::Stores;
+use crate::mesh::routing::{Pods, Subsets};
+use crate::release::delivery::{Delivery, Target};
+use crate::rollout::{Handover, Replicas, Wanted, Workload, Workloads};
+
+/// Set by `kubectl rollout restart`: the same version, started again.
+const RESTARTED: &str = "kubectl.kubernetes.io/restartedAt";
+
+/// Where an autoscaler's own floor is kept while a release has raised it.
+const OWN_FLOOR: &str = "serin.dev/min-replicas";
+
+/// The two Deployments of a release.
+#[derive(Debug)]
+pub(super) struct Pair {
+    namespace: String,
+    stable: Side,
+    canary: Side,
+}
+
+#[derive(Debug)]
+struct Side {
+    target: Target,
+    deployment: Option<std::sync::Arc<Deployment>>,
+    autoscaler: Option<std::sync::Arc<HorizontalPodAutoscaler>>,
+    trouble: Option<String>,
+}
+
+/// The name of the run that a Deployment's pod template makes: its image's tag, for people, and a hash.
+pub(super) fn run_of(deployment: &Deployment) -> Option<String> {
+    let template = &deployment.spec.as_ref()?.template;
+    let image = template.spec.as_ref()?.containers.first()?.image.as_deref().unwrap_or_default();
+    let name = image.rsplit_once('/').map_or(image, |(_, name)| name);
+    let tag = name.split_once(['@', ':']).map_or("latest", |(_, tag)| tag);
+    let safe = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_') { c } else { '-' };
+    let tag: String = tag.chars().map(safe).take(40).collect();
+    let hash = xxh64(version_of(template).to_string().as_bytes(), 0) >> 32;
+    Some(format!("{tag}-{hash:08x}"))
+}
+
+/// What makes a pod template another version: all of it but its labels, which tell the two Deployments apart.
+fn version_of(template: &PodTemplateSpec) -> Value {
+    json!([own_annotations(template), template.spec])
+}
+
+fn own_annotations(template: &PodTemplateSpec) -> BTreeMap<String, String> {
+    let mut annotations =
+        template.metadata.as_ref().and_then(|metadata| metadata.annotations.clone()).unwrap_or_default();
+    annotations.remove(RESTARTED);
+    annotations
+}
+
+impl Pair {
+    /// The two as they are.
+    pub(super) fn read(stores: &Stores, namespace: &str, delivery: &Delivery) -> Self {
+        let side = |target: &Target| {
+            let deployment = get(&stores.deployments, namespace, &target.deployment);
+            let name = target.autoscaler.as_deref();
+            let autoscaler = name.and_then(|name| get(&stores.autoscalers, namespace, name));
+            let trouble =
+                deployment.as_ref().and_then(|deployment| trouble(&stores.pods, namespace, deployment));
+            Side { target: target.clone(), deployment, autoscaler, trouble }
+        };
+        Self {
+            namespace: namespace.to_owned(),
+            stable: side(&delivery.stable),
+            canary: side(&delivery.canary),
+        }
+    }
+
+    /// As the planner sees them. `swapped`: whether the routes of stable lead to the canary's Deployment.
+    pub(super) fn workloads(&self, swapped: bool) -> Workloads {
+        let version = |side: &Side| side.template().map(version_of);
+        let same_version = version(&self.stable).is_some_and(|stable| version(&self.canary) == Some(stable));
+        Workloads { stable: self.stable.workload(), canary: self.canary.workload(), same_version, swapped }
+    }
+
+    /// The pods of the two, as routes find them; none while a Deployment is missing.
+    pub(super) fn subsets(&self) -> Option<Subsets> {
+        Some(Subsets { stable: self.stable.pods()?, canary: self.canary.pods()? })
+    }
+
+    /// Carries out what differs from `wanted`.
+    ///
+    /// # Errors
+    /// When the API server refuses; the next tick tries again.
+    pub(super) async fn carry_out(&self, client: &Client, wanted: &Wanted) -> Result<(), kube::Error> {
+        let stable_floor = wanted.stable_at_least.map(Replicas::AtLeast);
+        self.scale(client, &self.stable, stable_floor).await?;
+        self.scale(client, &self.canary, wanted.canary).await?;
+        if wanted.handover == Some(Handover::CopyTemplate) {
+            self.copy_template(client).await?;
+        }
+        Ok(())
+    }
+
+    async fn scale(&self, client: &Client, side: &Side, wanted: Option<Replicas>) -> Result<(), kube::Error> {
+        let Some(deployment) = &side.deployment else { return Ok(()) };
+        let desired = desired(deployment);
+        let floor = match wanted {
+            Some(Replicas::AtLeast(floor)) => Some(floor),
+            Some(Replicas::Zero) | None => None,
+        };
+        if let Some(autoscaler) = &side.autoscaler {
+            self.set_floor(client, autoscaler, floor).await?;
+        }
+        let to = match wanted {
+            // An autoscaler that is at work brings it up to its floor by itself; at 0 it is not.
+            Some(Replicas::AtLeast(floor))
+                if desired < floor && (side.autoscaler.is_none() || desired == 0) =>
+            {
+                floor
+            }
+            Some(Replicas::Zero) if desired > 0 => 0,
+            _ => return Ok(()),
+        };
+        tracing::info!(deployment = deployment.name_any(), from = desired, to, "scaling");
+        let deployments: Api<Deployment> = Api::namespaced(client.clone(), &self.namespace);
+        let scale = Patch::Merge(json!({"spec": {"replicas": to}}));
+        deployments.patch_scale(&deployment.name_any(), &params(), &scale).await?;
+        Ok(())
+    }
+
+    /// Raises an autoscaler's floor to `floor`, or gives it back its own.
+    async fn set_floor(
+        &self,
+        client: &Client,
+        autoscaler: &HorizontalPodAutoscaler,
+        floor: Option<u32>,
+    ) -> Result<(), kube::Error> {
+        let present = autoscaler.spec.as_ref().and_then(|spec| spec.min_replicas).unwrap_or(1);
+        let own = autoscaler.annotations().get(OWN_FLOOR).and_then(|own| own.parse::<i32>().ok());
+        let most = autoscaler.spec.as_ref().map_or(i32::MAX, |spec| spec.max_replicas);
+        let floor =
+            floor.map(|floor| i32::try_from(floor).unwrap_or(i32::MAX).min(most).max(own.unwrap_or(present)));
+        let patch = match (floor, own) {
+            (Some(floor), _) if floor != present => json!({
+                "metadata": {"annotations": {OWN_FLOOR: own.unwrap_or(present).to_string()}},
+                "spec": {"minReplicas": floor},
+            }),
+            (None, Some(own)) => json!({
+                "metadata": {"annotations": {OWN_FLOOR: null}},
+                "spec": {"minReplicas": own},
+            }),
+            _ => return Ok(()),
+        };
+        let autoscalers: Api<HorizontalPodAutoscaler> = Api::namespaced(client.clone(), &self.namespace);
+        autoscalers.patch(&autoscaler.name_any(), &params(), &Patch::Merge(patch)).await?;
+        Ok(())
+    }
+
+    /// Gives stable the canary's pod template. Labels stay stable's own: by them the two are told apart.
+    async fn copy_template(&self, client: &Client) -> Result<(), kube::Error> {
+        let (Some(stable), Some(from), Some(to)) =
+            (&self.stable.deployment, self.canary.template(), self.stable.template())
+        else {
+            return Ok(());
+        };
+        if version_of(from) == version_of(to) {
+            return Ok(());
+        }
+        tracing::info!(deployment = stable.name_any(), "takes the canary's pod template");
+        // As a whole, and only over what was looked at: a merge would keep what the canary has left out.
+        let mut updated = Deployment::clone(stable);
+        if let Some(spec) = &mut updated.spec {
+            spec.template.spec.clone_from(&from.spec);
+            let annotations = Some(own_annotations(from)).filter(|annotations| !annotations.is_empty());
+            spec.template.metadata.get_or_insert_default().annotations = annotations;
+        }
+        let deployments: Api<Deployment> = Api::namespaced(client.clone(), &self.namespace);
+        let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        deployments.replace(&stable.name_any(), &params, &updated).await?;
+        Ok(())
+    }
+}
+
+impl Side {
+    fn template(&self) -> Option<&PodTemplateSpec> {
+        Some(&self.deployment.as_ref()?.spec.as_ref()?.template)
+    }
+
+    fn pods(&self) -> Option<Pods> {
+        let selector =
+            self.deployment.as_ref()?.spec.as_ref()?.selector.match_labels.clone().unwrap_or_default();
+        let labels = self.template()?.metadata.as_ref()?.labels.clone().unwrap_or_default();
+        Some(Pods { selector, labels })
+    }
+
+    fn workload(&self) -> Workload {
+        let Some(deployment) = &self.deployment else {
+            let stuck = Some(format!("Deployment {} does not exist", self.target.deployment));
+            return Workload { stuck, ..Workload::default() };
+        };
+        let status = deployment.status.clone().unwrap_or_default();
+        let seen = status.observed_generation >= deployment.metadata.generation;
+        let updated = status.updated_replicas.unwrap_or_default();
+        let condition =
+            |kind: &str| status.conditions.iter().flatten().find(|condition| condition.type_ == kind);
+        let late =
+            condition("Progressing").filter(|it| it.reason.as_deref() == Some("ProgressDeadlineExceeded"));
+        Workload {
+            desired: desired(deployment),
+            ready: count(status.ready_replicas),
+            rolled_out: seen && updated == status.replicas.unwrap_or_default(),
+            stuck: late.filter(|_| seen).map(|condition| {
+                let said = condition.message.clone().unwrap_or_default();
+                self.trouble.as_ref().map_or_else(|| said.clone(), |trouble| format!("{said} {trouble}"))
+            }),
+            trouble: self.trouble.clone(),
+        }
+    }
+}
+
+/// What a Deployment's pods complain of: the first container that waits for something that does not come by itself.
+fn trouble(pods: &Store<Pod>, namespace: &str, deployment: &Deployment) -> Option<String> {
+    let selector = deployment.spec.as_ref()?.selector.match_labels.as_ref()?;
+    pods.state().iter().filter(|pod| pod.namespace().as_deref() == Some(namespace)).find_map(|pod| {
+        if !selector.iter().all(|(name, value)| pod.labels().get(name) == Some(value)) {
+            return None;
+        }
+        let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
+        statuses.iter().find_map(|status| {
+            let waiting = status.state.as_ref()?.waiting.as_ref()?;
+            let reason = waiting.reason.as_deref().filter(|reason| *reason != "ContainerCreating")?;
+            let message = waiting.message.as_deref().unwrap_or_default();
+            let message = if message.is_empty() { String::new() } else { format!(": {message}") };
+            Some(format!("pod {} has {reason}{message}", pod.name_any()))
+        })
+    })
+}
+
+fn desired(deployment: &Deployment) -> u32 {
+    count(Some(deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1)))
+}
+
+fn count(found: Option<i32>) -> u32 {
+    u32::try_from(found.unwrap_or_default()).unwrap_or_default()
+}
+
+/// The object of this name that a store knows.
+pub(super) fn get<K>(store: &Store<K>, namespace: &str, name: &str) -> Option<std::sync::Arc<K>>
+where
+    K: kube::Resource<DynamicType = ()> + Clone + 'static,
+{
+    store.get(&ObjectRef::new(name).within(namespace))
+}
+
+fn params() -> PatchParams {
+    PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
+}
