@@ -147,11 +147,12 @@ impl Starter<'_> {
             format!("--kubeconfig={}", self.kubeconfig.display()),
             "--registries=Kubernetes".to_owned(),
             format!("--meshConfig={}", mesh_config.display()),
-            format!("--grpcAddr=:{XDS_PORT}"),
+            // Not at every address, for those are the pods' too.
+            format!("--grpcAddr={HOST}:{XDS_PORT}"),
             "--secureGRPCAddr=".to_owned(),
             "--httpsAddr=".to_owned(),
-            "--httpAddr=:8080".to_owned(),
-            "--monitoringAddr=:15014".to_owned(),
+            "--httpAddr=127.0.0.1:8080".to_owned(),
+            "--monitoringAddr=127.0.0.1:15014".to_owned(),
             format!("--namespace={ISTIO_SYSTEM}"),
         ];
         let plan = Plan {
