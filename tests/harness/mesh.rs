@@ -31,6 +31,7 @@ use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::api::PostParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -44,7 +45,16 @@ pub use self::inside::{HOST, Inside};
 use self::kubelet::Kubelet;
 pub use self::namespace::{Gateway, Namespace};
 pub use self::proxy::SIDECAR_PORT;
+use crate::site::eventually;
 use crate::tools::ISTIO_CRDS;
+
+/// There is no authority for certificates.
+const WITHOUT_MTLS: &str = "
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default}
+spec: {mtls: {mode: DISABLE}}
+";
 
 /// A mesh that is up. It ends with this value, and at the latest with this process.
 pub struct Mesh {
@@ -77,6 +87,10 @@ impl Mesh {
         let istio = async {
             namespace::create(&client, ISTIO_SYSTEM).await?;
             namespace::apply(&client, ISTIO_SYSTEM, &crds).await.context("Istio's CRDs")?;
+            eventually("Istio's CRDs to be served", async || {
+                namespace::apply(&client, ISTIO_SYSTEM, WITHOUT_MTLS).await
+            })
+            .await?;
             starter.istiod().await
         };
         let kubelet = Kubelet::start(client.clone(), Arc::clone(&inside));
@@ -154,6 +168,15 @@ impl Mesh {
     /// When it fails, with what it complains of.
     pub async fn istioctl(&self, args: &[&str]) -> Result<String> {
         self.run(&self.inside.istio().join("istioctl"), args).await
+    }
+
+    /// What istiod says of the proxies it serves: what it sent to each, and what each has taken.
+    ///
+    /// # Errors
+    /// When it does not say.
+    pub async fn syncz(&self) -> Result<Value> {
+        let client = serin::http::plain().build()?;
+        Ok(client.get("http://127.0.0.1:8080/debug/syncz").send().await?.error_for_status()?.json().await?)
     }
 
     /// A new namespace whose name begins with `name`. It is deleted when it is dropped.

@@ -4,6 +4,7 @@ Serin in a real mesh: Kubernetes' API server and controllers, istiod, and stock 
 The mesh is brought up once, and tests run side by side in namespaces of their own. It wants namespaces of the kernel
 before there is a thread, so this is not the usual test harness, but one that takes the same arguments.
 */
+mod outages;
 mod pods;
 mod serving;
 
@@ -27,12 +28,20 @@ static SEED: LazyLock<u64> = LazyLock::new(|| {
 type Test = fn(&'static Mesh) -> LocalBoxFuture<'static, Result<()>>;
 
 /// The tests that share the mesh.
-const SHARED: [(&str, Test); 5] = [
+const SHARED: [(&str, Test); 7] = [
     ("pods::bad_ones_say_what_is_wrong_with_them", |mesh| Box::pin(pods::bad_ones_say_what_is_wrong(mesh))),
     ("pods::manners_change_while_they_run", |mesh| Box::pin(pods::manners_change_while_they_run(mesh))),
     ("pods::an_account_may_do_what_it_was_allowed", |mesh| Box::pin(pods::accounts(mesh))),
     ("serving::a_gateway_serves_what_is_deployed", |mesh| Box::pin(serving::a_gateway_serves(mesh))),
+    ("serving::no_request_fails_when_pods_are_replaced", |mesh| Box::pin(serving::pods_are_replaced(mesh))),
+    ("serving::sidecars_assign_users_too", |mesh| Box::pin(serving::sidecars_assign_too(mesh))),
     ("serving::users_are_assigned_by_the_hash", |mesh| Box::pin(serving::users_are_assigned(mesh))),
+];
+
+/// The tests that stop parts of it, one after the other.
+const ALONE: [(&str, Test); 2] = [
+    ("outages::the_mesh_goes_on_without_istiod", |mesh| Box::pin(outages::without_istiod(mesh))),
+    ("outages::the_mesh_goes_on_without_the_api_server", |mesh| Box::pin(outages::without_api_server(mesh))),
 ];
 
 /// Where they run.
@@ -45,7 +54,9 @@ static STAGE: OnceLock<Stage> = OnceLock::new();
 
 fn main() -> Result<ExitCode> {
     let mut arguments = Arguments::from_args();
-    let trials: Vec<Trial> = SHARED.iter().map(|&(name, test)| trial(name, test)).collect();
+    let shared = SHARED.iter().map(|&(name, test)| trial(name, test, false));
+    let trials: Vec<Trial> =
+        shared.chain(ALONE.iter().map(|&(name, test)| trial(name, test, true))).collect();
     let any = trials.iter().any(|trial| !arguments.is_filtered_out(trial));
     if any && !arguments.list {
         let began = Instant::now();
@@ -60,15 +71,16 @@ fn main() -> Result<ExitCode> {
     Ok(libtest_mimic::run(&arguments, trials).exit_code())
 }
 
-fn trial(name: &'static str, test: Test) -> Trial {
+fn trial(name: &'static str, test: Test, alone: bool) -> Trial {
     Trial::test(name, move || {
         let Stage { mesh, runtime } = STAGE.get().expect("no test runs without a mesh");
-        let began = Instant::now();
-        let outcome = runtime.block_on(async {
-            let _shared = mesh.shared().await;
-            test(mesh).await
+        let (outcome, took) = runtime.block_on(async {
+            let _guards =
+                if alone { (None, Some(mesh.alone().await)) } else { (Some(mesh.shared().await), None) };
+            let began = Instant::now();
+            (test(mesh).await, began.elapsed())
         });
-        eprintln!("{name}: {:.1} s", began.elapsed().as_secs_f64());
+        eprintln!("{name}: {:.1} s", took.as_secs_f64());
         outcome.map_err(|error| format!("{error:?}").into())
     })
 }

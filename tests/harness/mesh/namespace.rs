@@ -13,6 +13,7 @@ use kube::discovery::{self, Scope};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
+use super::proxy::SIDECAR_PORT;
 use crate::site::eventually;
 
 /// A namespace. It is deleted, with all that is in it, when this is dropped; nobody waits for that.
@@ -138,6 +139,46 @@ impl Namespace {
         Ok(())
     }
 
+    /// Deploys a pod with a sidecar, and waits until it is ready: a server of that image, at port 8080 of the Service
+    /// `NAME`, and the proxy, where requests are taken as an application's would be. Returns the proxy's address.
+    ///
+    /// # Errors
+    /// When it does not get ready.
+    pub async fn application(&self, name: &str, image: &str) -> Result<SocketAddr> {
+        let labels = json!({"app": name});
+        let containers = json!([
+            {"name": name, "image": image, "ports": [{"containerPort": 8080}]},
+            {"name": "istio-proxy", "image": "auto", "ports": [{"name": "http-envoy-prom", "containerPort": 15090}]},
+        ]);
+        let annotations = json!({"sidecar.istio.io/inject": "true"});
+        self.apply(&documents(&[
+            json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}}),
+            json!({
+                "apiVersion": "v1",
+                "kind": "Service",
+                "metadata": {"name": name},
+                "spec": {"selector": labels, "ports": [{"name": "http", "port": 80, "targetPort": 8080}]},
+            }),
+            json!({
+                "apiVersion": "apps/v1",
+                "kind": "Deployment",
+                "metadata": {"name": name},
+                "spec": {
+                    "selector": {"matchLabels": labels},
+                    "template": {
+                        "metadata": {"labels": labels, "annotations": annotations},
+                        "spec": {"serviceAccountName": name, "containers": containers},
+                    },
+                },
+            }),
+        ]))
+        .await?;
+        self.rolled_out(name).await?;
+        let pods = self.pods(&format!("app={name}")).await?;
+        let address = pods.first().and_then(|pod| pod.status.as_ref()?.pod_ip.as_ref());
+        Ok((address.context("its pod has an address")?.parse::<Ipv4Addr>()?, SIDECAR_PORT).into())
+    }
+
     /// Deploys one version of a service, or changes what is deployed.
     ///
     /// # Errors
@@ -215,18 +256,15 @@ pub(super) async fn apply(client: &Client, namespace: &str, yaml: &str) -> Resul
         let object: DynamicObject = serde_json::from_value(document)?;
         let kind = object.types.as_ref().context("a resource says its kind")?;
         let kind = GroupVersionKind::try_from(kind)?;
-        let (resource, scope) = match kinds.get(&kind) {
-            Some(known) => known.clone(),
-            None => {
-                let (resource, capabilities) = discovery::pinned_kind(client, &kind).await?;
-                kinds.insert(kind.clone(), (resource.clone(), capabilities.scope.clone()));
-                (resource, capabilities.scope)
-            }
-        };
+        if !kinds.contains_key(&kind) {
+            let (resource, capabilities) = discovery::pinned_kind(client, &kind).await?;
+            kinds.insert(kind.clone(), (resource, capabilities.scope));
+        }
+        let (resource, scope) = &kinds[&kind];
         let api: Api<DynamicObject> = match (scope, object.namespace()) {
-            (Scope::Cluster, _) => Api::all_with(client.clone(), &resource),
+            (Scope::Cluster, _) => Api::all_with(client.clone(), resource),
             (Scope::Namespaced, named) => {
-                Api::namespaced_with(client.clone(), named.as_deref().unwrap_or(namespace), &resource)
+                Api::namespaced_with(client.clone(), named.as_deref().unwrap_or(namespace), resource)
             }
         };
         let name = object.name_any();
@@ -239,5 +277,5 @@ pub(super) async fn apply(client: &Client, namespace: &str, yaml: &str) -> Resul
 
 /// Documents of a YAML file: JSON is YAML.
 fn documents(documents: &[Value]) -> String {
-    documents.iter().map(|document| format!("---\n{document}\n")).collect()
+    documents.iter().map(Value::to_string).collect::<Vec<_>>().join("\n---\n")
 }
