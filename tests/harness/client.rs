@@ -9,11 +9,12 @@ use serin::demo::shop::Answer as Shop;
 
 use crate::site::HOST;
 
-/// A client of one address, for [`HOST`] unless a request says otherwise.
+/// A client of one host, which is [`HOST`] if none is named, unless a request says otherwise.
 #[derive(Debug, Clone)]
 pub struct Client {
-    client: reqwest::Client,
+    http: reqwest::Client,
     base: String,
+    host: HeaderValue,
 }
 
 /// An answer of the shop by way of an Envoy.
@@ -30,8 +31,18 @@ pub struct Answer {
 impl Client {
     /// A client of the server at `address`.
     pub fn new(address: SocketAddr) -> Self {
-        let client = serin::http::plain().build().expect("a client without TLS can always be built");
-        Self { client, base: format!("http://{address}") }
+        let http = serin::http::plain().build().expect("a client without TLS can always be built");
+        Self { http, base: format!("http://{address}"), host: HeaderValue::from_static(HOST) }
+    }
+
+    /// A client of `host` by way of the HTTP proxy at `address`.
+    ///
+    /// # Errors
+    /// When there can be no such host.
+    pub fn through(address: SocketAddr, host: &str) -> Result<Self> {
+        let proxy = reqwest::Proxy::http(format!("http://{address}"))?;
+        let http = serin::http::plain().proxy(proxy).build()?;
+        Ok(Self { http, base: format!("http://{host}"), host: HeaderValue::from_str(host)? })
     }
 
     /// Sends a GET for `path` with `headers`, each on a line of its own.
@@ -41,12 +52,12 @@ impl Client {
     pub async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Result<Answer> {
         let mut map = HeaderMap::new();
         if !headers.iter().any(|(name, _)| *name == "host") {
-            map.insert("host", HeaderValue::from_static(HOST));
+            map.insert("host", self.host.clone());
         }
         for (name, value) in headers {
             map.append(HeaderName::from_bytes(name.as_bytes())?, HeaderValue::from_bytes(value.as_bytes())?);
         }
-        let response = self.client.get(format!("{}{path}", self.base)).headers(map).send().await?;
+        let response = self.http.get(format!("{}{path}", self.base)).headers(map).send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         Ok(Answer { status, headers, body: response.text().await? })
     }

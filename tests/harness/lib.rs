@@ -8,6 +8,7 @@ pub mod agent;
 pub mod client;
 pub mod exporter;
 pub mod load;
+pub mod mesh;
 pub mod module_host;
 pub mod prometheus;
 pub mod protocols;

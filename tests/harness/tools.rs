@@ -1,6 +1,10 @@
 /*!
 Tools that tests need and that no dependency brings along: built once, and kept in Serin's cache.
 */
+mod control_plane;
+mod go;
+mod prometheus;
+
 use std::env;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -9,6 +13,9 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use serin::demo::envoy::cache_dir;
+
+pub use control_plane::{ControlPlane, ISTIO_BOOTSTRAP, ISTIO_CRDS, control_plane};
+pub use prometheus::prometheus;
 
 /// A cargo beside the one that runs the tests, without what that one was told about its own compiler.
 ///
@@ -38,44 +45,6 @@ pub fn wasm_bindgen_test_runner() -> Result<PathBuf> {
     kept("wasm-bindgen", version, "bin/wasm-bindgen-test-runner", |folder| {
         install("wasm-bindgen-cli", version, folder)
     })
-}
-
-/// The version of Prometheus that is built, as a Go module numbers it: 3.15.
-const PROMETHEUS: &str = "0.315.0";
-
-/// The path to a Prometheus: what `SERIN_PROMETHEUS` names, or else `prometheus` on `PATH`, or else one that is built
-/// from its Go module.
-pub fn prometheus() -> Result<PathBuf> {
-    const MEND: &str = "install Go 1.26 or later, or set SERIN_PROMETHEUS to a Prometheus";
-    if let Some(asked_for) = env::var_os("SERIN_PROMETHEUS").map(PathBuf::from) {
-        ensure!(asked_for.is_file(), "SERIN_PROMETHEUS names no file: {}", asked_for.display());
-        return Ok(asked_for);
-    }
-    let path = env::var_os("PATH").unwrap_or_default();
-    let installed =
-        env::split_paths(&path).map(|folder| folder.join("prometheus")).find(|file| file.is_file());
-    if let Some(installed) = installed {
-        return Ok(installed);
-    }
-    kept("prometheus", PROMETHEUS, "prometheus", |folder| {
-        runs("go", "version", MEND)?;
-        go_build("github.com/prometheus/prometheus", PROMETHEUS, "cmd/prometheus", folder)
-    })
-}
-
-/// Builds a program of a Go module into `folder`, from a module of its own: so versions are the program's, and its
-/// sources are not touched.
-fn go_build(module: &str, version: &str, program: &str, folder: &Path) -> Result<()> {
-    fs::write(
-        folder.join("go.mod"),
-        format!("module serin.invalid/tools\n\ngo 1.26\n\nrequire {module} v{version}\n"),
-    )?;
-    let mut build = Command::new("nice");
-    build.args(["go", "build", "-mod=mod", "-o"]).arg(folder).arg(format!("{module}/{program}"));
-    build.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::from(io::stderr()));
-    let status = build.status().context("cannot run go")?;
-    ensure!(status.success(), "go could not build {module}/{program} v{version} (see above)");
-    Ok(())
 }
 
 /// The path to `file` of `tool` in the cache. If it is not there, `make` makes it in the folder it is given, and the
@@ -120,7 +89,7 @@ fn install(package: &str, version: &str, root: &Path) -> Result<()> {
 }
 
 /// Whether `tool` is there: it can say which version it is.
-fn runs(tool: &str, version: &str, mend: &str) -> Result<()> {
+pub(crate) fn runs(tool: &str, version: &str, mend: &str) -> Result<()> {
     let output = Command::new(tool).arg(version).stdin(Stdio::null()).output();
     ensure!(output.is_ok_and(|output| output.status.success()), "{tool} is missing: {mend}");
     Ok(())

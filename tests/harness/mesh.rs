@@ -1,0 +1,228 @@
+/*!
+A real mesh: Kubernetes without machines, Istio's control plane, and Istio's proxies around stock Envoys.
+
+All of it lives in namespaces of the process that brings it up ([`inside`]), so none of it outlives that process and
+none of it touches the machine's network. The API server, its controllers and istiod are the real ones; only the
+kubelet is not ([`kubelet`]): its pods are servers in this process, and proxies in network namespaces of their own.
+*/
+mod backend;
+mod certificates;
+mod control_plane;
+mod image;
+pub mod inside;
+mod kubelet;
+mod namespace;
+mod process;
+mod proxy;
+mod sandbox;
+mod status;
+pub mod traffic;
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context, Result, ensure};
+use axum::Router;
+use axum::body::Bytes;
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::api::PostParams;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client, Config};
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::process::Command;
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+pub use self::backend::Answer;
+use self::certificates::Certificates;
+pub use self::control_plane::ControlPlane;
+use self::control_plane::{ISTIO_SYSTEM, Starter};
+pub use self::image::MANNERS;
+pub use self::inside::{HOST, Inside};
+use self::kubelet::Kubelet;
+pub use self::namespace::{Gateway, Namespace};
+pub use self::proxy::SIDECAR_PORT;
+use crate::site::eventually;
+use crate::tools::ISTIO_CRDS;
+
+/// There is no authority for certificates.
+const WITHOUT_MTLS: &str = "
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default}
+spec: {mtls: {mode: DISABLE}}
+";
+
+/// A mesh that is up. It ends with this value, and at the latest with this process.
+pub struct Mesh {
+    /// What runs it.
+    pub control_plane: ControlPlane,
+    inside: Arc<Inside>,
+    certificates: Certificates,
+    kubeconfig: PathBuf,
+    client: Client,
+    namespaces: AtomicU32,
+    calm: RwLock<()>,
+    _kubelet: Kubelet,
+}
+
+impl Mesh {
+    /// Brings a mesh up.
+    ///
+    /// # Errors
+    /// When a part of it does not come up, with that part's last words.
+    pub async fn up(inside: Inside) -> Result<Self> {
+        Inside::heed_signals()?;
+        let inside = Arc::new(inside);
+        let certificates = Certificates::make(inside.folder.join("certificates"))?;
+        let kubeconfig = certificates.kubeconfig_of_admin(&control_plane::api_server())?;
+        let starter = Starter { inside: &inside, certificates: &certificates, kubeconfig: &kubeconfig };
+        let etcd = starter.etcd().await?;
+        let api_server = starter.api_server().await?;
+        let client = client(&kubeconfig).await?;
+        let crds = std::fs::read_to_string(inside.istio().join(ISTIO_CRDS))?;
+        let istio = async {
+            namespace::create(&client, ISTIO_SYSTEM).await?;
+            namespace::apply(&client, ISTIO_SYSTEM, &crds).await.context("Istio's CRDs")?;
+            eventually("Istio's CRDs to be served", async || {
+                namespace::apply(&client, ISTIO_SYSTEM, WITHOUT_MTLS).await
+            })
+            .await?;
+            starter.istiod().await
+        };
+        let kubelet = Kubelet::start(client.clone(), Arc::clone(&inside));
+        let (istiod, controllers, kubelet) = tokio::try_join!(istio, starter.controllers(), kubelet)?;
+        Ok(Self {
+            control_plane: ControlPlane { etcd, api_server, controllers, istiod },
+            certificates,
+            kubeconfig,
+            client,
+            namespaces: AtomicU32::new(0),
+            calm: RwLock::default(),
+            _kubelet: kubelet,
+            inside,
+        })
+    }
+
+    /// A client that may do everything.
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// The same as a file.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// Where all of it lives.
+    pub fn inside(&self) -> &Inside {
+        &self.inside
+    }
+
+    /// A command for a shell outside that opens one inside.
+    pub fn way_in(&self) -> String {
+        format!(
+            "nsenter --target {} --all env KUBECONFIG={} PATH=\"{}:{}:$PATH\" bash",
+            self.inside.pid,
+            self.kubeconfig.display(),
+            self.inside.kubernetes().display(),
+            self.inside.istio().display(),
+        )
+    }
+
+    /// A kubeconfig that may do what a ServiceAccount may.
+    ///
+    /// # Errors
+    /// When there is no such account.
+    pub async fn kubeconfig_of(&self, namespace: &str, account: &str) -> Result<PathBuf> {
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.client(), namespace);
+        let request = TokenRequest { spec: TokenRequestSpec::default(), ..TokenRequest::default() };
+        let token = accounts.create_token_request(account, &PostParams::default(), &request).await?;
+        let token = token.status.context("a token request is answered with a token")?.token;
+        let name = format!("{namespace}.{account}");
+        self.certificates.kubeconfig_with_token(&name, &control_plane::api_server(), &token)
+    }
+
+    /// A client that may do what a ServiceAccount may.
+    ///
+    /// # Errors
+    /// When there is no such account.
+    pub async fn client_of(&self, namespace: &str, account: &str) -> Result<Client> {
+        client(&self.kubeconfig_of(namespace, account).await?).await
+    }
+
+    /// Runs kubectl and returns what it says.
+    ///
+    /// # Errors
+    /// When it fails, with what it complains of.
+    pub async fn kubectl(&self, args: &[&str]) -> Result<String> {
+        self.run(&self.inside.kubernetes().join("kubectl"), args).await
+    }
+
+    /// Runs istioctl and returns what it says.
+    ///
+    /// # Errors
+    /// When it fails, with what it complains of.
+    pub async fn istioctl(&self, args: &[&str]) -> Result<String> {
+        self.run(&self.inside.istio().join("istioctl"), args).await
+    }
+
+    /// What istiod says of the proxies it serves: what it sent to each, and what each has taken.
+    ///
+    /// # Errors
+    /// When it does not say.
+    pub async fn syncz(&self) -> Result<Value> {
+        let client = serin::http::plain().build()?;
+        Ok(client.get("http://127.0.0.1:8080/debug/syncz").send().await?.error_for_status()?.json().await?)
+    }
+
+    /// A new namespace whose name begins with `name`. It is deleted when it is dropped.
+    ///
+    /// # Errors
+    /// When it cannot be created.
+    pub async fn namespace(&self, name: &str) -> Result<Namespace> {
+        let number = self.namespaces.fetch_add(1, Ordering::Relaxed);
+        Namespace::create(self.client(), format!("{name}-{number}")).await
+    }
+
+    /// Held by tests that share the control plane with others.
+    pub async fn shared(&self) -> RwLockReadGuard<'_, ()> {
+        self.calm.read().await
+    }
+
+    /// Held by a test that stops a part of the control plane: no other test runs meanwhile.
+    pub async fn alone(&self) -> RwLockWriteGuard<'_, ()> {
+        self.calm.write().await
+    }
+
+    /// Serves `body` to whoever asks, at a URL that pods reach too, for as long as this process runs.
+    ///
+    /// # Errors
+    /// When there is no port for it.
+    pub async fn serve(&self, body: impl Into<Bytes>) -> Result<String> {
+        let body = body.into();
+        let listener = TcpListener::bind((HOST, 0)).await?;
+        let url = format!("http://{}/", listener.local_addr()?);
+        let router = Router::new().fallback(async move || body.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Ok(url)
+    }
+
+    async fn run(&self, program: &Path, args: &[&str]) -> Result<String> {
+        let mut command = Command::new(program);
+        command.args(args).env("KUBECONFIG", &self.kubeconfig).stdin(Stdio::null()).kill_on_drop(true);
+        let output = command.output().await.with_context(|| format!("cannot run {}", program.display()))?;
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{} {}: {complaint}", program.display(), args.join(" "));
+        Ok(String::from_utf8(output.stdout)?)
+    }
+}
+
+async fn client(kubeconfig: &Path) -> Result<Client> {
+    let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    Ok(Client::try_from(config)?)
+}

@@ -1,0 +1,201 @@
+/*!
+The containers of one pod: servers, and perhaps a proxy.
+*/
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use k8s_openapi::api::core::v1::{Container as Spec, Pod};
+use kube::ResourceExt;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::mesh::backend::{Answer, Backend};
+use crate::mesh::image::{Image, MANNERS};
+use crate::mesh::inside::Inside;
+use crate::mesh::proxy::{self, Proxy, Role, SIDECAR_PORT};
+use crate::mesh::sandbox::Sandbox;
+use crate::mesh::status::{Container, State};
+
+/// How long a container that fell over stays down: so often its count of restarts grows.
+const BACK_OFF: Duration = Duration::from_secs(2);
+
+/// Which container is how, now.
+pub(super) type Say = UnboundedSender<(usize, State)>;
+
+/// The containers of a pod. They stop when this is dropped.
+#[derive(Debug)]
+pub(super) struct Containers {
+    servers: Vec<Server>,
+    states: Vec<(String, String)>,
+    _tasks: JoinSet<()>,
+    /// After the tasks, which listen in it.
+    _sandbox: Option<Arc<Sandbox>>,
+}
+
+#[derive(Debug)]
+struct Server {
+    image: Image,
+    backend: Arc<Backend>,
+}
+
+/// Whether the pod has a proxy, and so a network of its own.
+pub(super) fn has_proxy(pod: &Pod) -> bool {
+    specs(pod).iter().any(|container| container.name == proxy::CONTAINER)
+}
+
+impl Containers {
+    /// Starts them at `address`.
+    pub(super) fn start(inside: &Inside, pod: &Pod, address: Ipv4Addr, say: &Say) -> Result<Self> {
+        let sandbox = has_proxy(pod).then(|| Sandbox::make(address)).transpose()?.map(Arc::new);
+        let mut tasks = JoinSet::new();
+        let mut servers = Vec::new();
+        for (index, spec) in specs(pod).iter().enumerate() {
+            let say = say.clone();
+            let tell = move |state| {
+                // Nobody listens any more when the pod is about to end.
+                let _ = say.send((index, state));
+            };
+            if let (Some(sandbox), proxy::CONTAINER) = (&sandbox, spec.name.as_str()) {
+                let proxy = Proxy::start(inside, pod, sandbox)?;
+                tasks.spawn(run_proxy(proxy, tell));
+                if Role::of(pod) == Role::Sidecar {
+                    let sandbox = Arc::clone(sandbox);
+                    tasks.spawn(async move { drop(sandbox.forward(SIDECAR_PORT).await) });
+                }
+                continue;
+            }
+            let image = Image::parse(spec.image.as_deref().unwrap_or_default())?;
+            if !image.exists {
+                tell(State::NoImage);
+                continue;
+            }
+            let backend = Arc::new(Backend::new(identity(pod, &image), image.manners));
+            backend.mend(manners(pod, &image)?);
+            let ports: Vec<u16> =
+                spec.ports.iter().flatten().filter_map(|port| port.container_port.try_into().ok()).collect();
+            let run = Run {
+                image: image.clone(),
+                backend: Arc::clone(&backend),
+                sandbox: sandbox.clone(),
+                address,
+                ports,
+            };
+            tasks.spawn(async move {
+                if let Err(error) = run.run(&tell).await {
+                    eprintln!("a container of {address}: {error:#}");
+                    tell(State::Crashed(1));
+                }
+            });
+            servers.push(Server { image, backend });
+        }
+        let states =
+            specs(pod).iter().map(|spec| (spec.name.clone(), spec.image.clone().unwrap_or_default()));
+        Ok(Self { servers, states: states.collect(), _tasks: tasks, _sandbox: sandbox })
+    }
+
+    /// What there is to report before any of them has said anything.
+    pub(super) fn states(&self) -> Vec<Container> {
+        let container = |(name, image): &(String, String)| Container {
+            name: name.clone(),
+            image: image.clone(),
+            state: State::Creating,
+        };
+        self.states.iter().map(container).collect()
+    }
+
+    /// How long they go on serving when the pod is deleted.
+    pub(super) fn stop_after(&self) -> Duration {
+        // A proxy without a server beside it is a gateway, and needs the usual time.
+        self.servers.iter().map(|server| server.image.stop).max().unwrap_or(Duration::from_secs(3))
+    }
+
+    /// Has the servers behave as the pod now says.
+    pub(super) fn mend(&self, pod: &Pod) -> Result<()> {
+        for server in &self.servers {
+            server.backend.mend(manners(pod, &server.image)?);
+        }
+        Ok(())
+    }
+}
+
+async fn run_proxy(proxy: Proxy, tell: impl Fn(State)) {
+    tell(State::Running);
+    if proxy.ready().await.is_ok() {
+        tell(State::Ready);
+        // The proxy ends with this task.
+        std::future::pending::<()>().await;
+    }
+}
+
+/// A server about to run.
+struct Run {
+    image: Image,
+    backend: Arc<Backend>,
+    sandbox: Option<Arc<Sandbox>>,
+    address: Ipv4Addr,
+    ports: Vec<u16>,
+}
+
+impl Run {
+    async fn run(self, tell: &impl Fn(State)) -> Result<()> {
+        let life = async {
+            let mut serving = JoinSet::new();
+            for &port in &self.ports {
+                let listener = self.listen((self.address, port).into())?;
+                listener.set_nonblocking(true)?;
+                let listener = tokio::net::TcpListener::from_std(listener)?;
+                serving.spawn(Arc::clone(&self.backend).serve(listener));
+            }
+            tell(State::Running);
+            if let Some(start) = self.image.start {
+                sleep(start).await;
+                tell(State::Ready);
+            }
+            std::future::pending::<Result<()>>().await
+        };
+        let Some(crash) = self.image.crash else { return life.await };
+        tokio::select! {
+            ended = life => return ended,
+            () = sleep(crash) => {}
+        }
+        for times in 1.. {
+            tell(State::Crashed(times));
+            sleep(BACK_OFF).await;
+        }
+        Ok(())
+    }
+
+    fn listen(&self, address: SocketAddr) -> Result<TcpListener> {
+        match &self.sandbox {
+            Some(sandbox) => sandbox.listen(address),
+            None => TcpListener::bind(address).with_context(|| format!("cannot listen on {address}")),
+        }
+    }
+}
+
+fn identity(pod: &Pod, image: &Image) -> Answer {
+    // A ReplicaSet is called by its Deployment's name and the hash of its template.
+    let set = pod.owner_references().first().map(|owner| owner.name.as_str()).unwrap_or_default();
+    let deployment = match pod.labels().get("pod-template-hash") {
+        Some(hash) => set.trim_end_matches(hash.as_str()).trim_end_matches('-'),
+        None => set,
+    };
+    Answer {
+        namespace: pod.namespace().unwrap_or_default(),
+        deployment: deployment.to_owned(),
+        pod: pod.name_any(),
+        version: image.version.clone(),
+        headers: std::collections::BTreeMap::new(),
+    }
+}
+
+fn manners(pod: &Pod, image: &Image) -> Result<crate::mesh::image::Manners> {
+    image.manners.with(pod.annotations().get(MANNERS).map(String::as_str).unwrap_or_default())
+}
+
+fn specs(pod: &Pod) -> &[Spec] {
+    pod.spec.as_ref().map(|spec| spec.containers.as_slice()).unwrap_or_default()
+}

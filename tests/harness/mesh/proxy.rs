@@ -1,0 +1,115 @@
+/*!
+The proxy in a pod: Istio's own agent around a stock Envoy.
+*/
+use std::fs::OpenOptions;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use serde_json::json;
+use serin::demo::child::{self, Child};
+use tokio::time::sleep;
+
+use super::control_plane::XDS_PORT;
+use super::inside::{HOST, Inside};
+use super::sandbox::Sandbox;
+use crate::tools::ISTIO_BOOTSTRAP;
+
+/// The container that is a proxy, as Istio names it.
+pub(super) const CONTAINER: &str = "istio-proxy";
+
+/// Where a sidecar takes requests from the application that it is beside, as an HTTP proxy.
+pub const SIDECAR_PORT: u16 = 18_888;
+
+/// What a proxy is to its pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// It is all there is.
+    Gateway,
+    /// It is beside an application.
+    Sidecar,
+}
+
+impl Role {
+    /// Istio's injector is told so by this annotation.
+    pub(super) fn of(pod: &Pod) -> Self {
+        let gateway =
+            pod.annotations().get("inject.istio.io/templates").is_some_and(|name| name == "gateway");
+        if gateway { Self::Gateway } else { Self::Sidecar }
+    }
+}
+
+/// A running proxy. It ends with this value.
+#[derive(Debug)]
+pub(super) struct Proxy {
+    _child: Child,
+    address: Ipv4Addr,
+}
+
+impl Proxy {
+    /// Starts the proxy of `pod` in its network.
+    pub(super) fn start(inside: &Inside, pod: &Pod, sandbox: &Sandbox) -> Result<Self> {
+        let name = pod.name_any();
+        let namespace = pod.namespace().unwrap_or_default();
+        let folder = inside.folder.join("pods").join(&namespace).join(&name);
+        std::fs::create_dir_all(&folder)?;
+        let mut command = sandbox.command(&inside.istio().join("pilot-agent"));
+        command.args(["proxy", if Role::of(pod) == Role::Gateway { "router" } else { "sidecar" }]);
+        command.arg("--domain").arg(format!("{namespace}.svc.cluster.local"));
+        command.arg("--templateFile").arg(inside.istio().join(ISTIO_BOOTSTRAP));
+        for (variable, value) in environment(inside, pod, sandbox.address(), &folder) {
+            command.env(variable, value);
+        }
+        let log = OpenOptions::new().create(true).append(true).open(log(&folder))?;
+        command.current_dir(&folder).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let child = child::spawn(command).context("cannot run ip")?;
+        Ok(Self { _child: child, address: sandbox.address() })
+    }
+
+    /// Comes back when the proxy serves.
+    pub(super) async fn ready(&self) -> Result<()> {
+        const LOOK: Duration = Duration::from_millis(50);
+        let client = serin::http::plain().timeout(Duration::from_secs(1)).build()?;
+        let url = format!("http://{}:15021/healthz/ready", self.address);
+        while !client.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
+            sleep(LOOK).await;
+        }
+        Ok(())
+    }
+}
+
+fn environment(inside: &Inside, pod: &Pod, address: Ipv4Addr, folder: &Path) -> Vec<(&'static str, String)> {
+    let spec = pod.spec.as_ref();
+    let account = spec.and_then(|spec| spec.service_account_name.clone());
+    let config = json!({
+        "discoveryAddress": format!("{HOST}:{XDS_PORT}"),
+        "controlPlaneAuthPolicy": "NONE",
+        "binaryPath": inside.envoy,
+        "configPath": folder.join("config"),
+        "concurrency": 2,
+        "statusPort": 15_020,
+        "terminationDrainDuration": "1s",
+    });
+    let mut environment = vec![
+        ("POD_NAME", pod.name_any()),
+        ("POD_NAMESPACE", pod.namespace().unwrap_or_default()),
+        ("INSTANCE_IP", address.to_string()),
+        ("SERVICE_ACCOUNT", account.unwrap_or_else(|| "default".to_owned())),
+        ("ISTIO_META_CLUSTER_ID", "Kubernetes".to_owned()),
+        ("ISTIO_METAJSON_LABELS", json!(pod.labels()).to_string()),
+        ("PILOT_CERT_PROVIDER", "none".to_owned()),
+        ("PROXY_CONFIG", config.to_string()),
+    ];
+    if Role::of(pod) == Role::Sidecar {
+        environment.push(("ISTIO_META_HTTP_PROXY_PORT", SIDECAR_PORT.to_string()));
+    }
+    environment
+}
+
+fn log(folder: &Path) -> PathBuf {
+    folder.join("proxy.log")
+}

@@ -1,0 +1,77 @@
+/*!
+A mesh serves its users while parts of the control plane are gone, and takes changes again when they are back.
+*/
+use std::num::NonZeroU32;
+
+use anyhow::{Context, Result, ensure};
+use serin_tests::client::Client;
+use serin_tests::mesh::traffic::{Plan, Traffic, User};
+use serin_tests::mesh::{Gateway, Mesh, Namespace};
+use serin_tests::site::eventually;
+
+use crate::SEED;
+use crate::serving::{asked, routes};
+
+/// A shop behind a gateway, in use.
+async fn busy_shop(namespace: &Namespace) -> Result<(Gateway, Traffic)> {
+    let (gateway, ()) = tokio::try_join!(namespace.gateway(1), namespace.shop("shop", "shop:v1", "shop:v2"))?;
+    namespace.apply(&routes(namespace)).await?;
+    let client = Client::new(gateway.address());
+    eventually("the route", async || asked(&client, &[]).await).await?;
+    let users = (0..10).map(|number| User::with_header("x-user", &number.to_string())).collect();
+    let rate = NonZeroU32::new(100).context("not 0")?;
+    Ok((gateway.clone(), Traffic::start(Plan::at(&[gateway.address()], users, rate, *SEED))))
+}
+
+/// Waits until users have asked some more.
+async fn go_on(traffic: &Traffic) -> Result<()> {
+    let before = traffic.requests();
+    eventually("requests", async || {
+        ensure!(traffic.requests() > before + 100);
+        Ok(())
+    })
+    .await
+}
+
+pub(crate) async fn without_istiod(mesh: &Mesh) -> Result<()> {
+    let namespace = mesh.namespace("no-istiod").await?;
+    let (gateway, traffic) = busy_shop(&namespace).await?;
+    mesh.control_plane.istiod.kill().await?;
+    go_on(&traffic).await?;
+    mesh.control_plane.istiod.start().await?;
+    eventually("the gateway to be back", async || {
+        let proxies = mesh.syncz().await?;
+        let wanted = format!("{}.{}", gateway.pods[0].0, namespace.name());
+        ensure!(proxies.to_string().contains(&wanted), "{proxies}");
+        Ok(())
+    })
+    .await?;
+    ensure!(traffic.stop().await?.failures().is_empty());
+    // It takes changes again.
+    namespace.apply(&routes(&namespace).replace("subset: stable", "subset: canary")).await?;
+    let client = Client::new(gateway.address());
+    eventually("the new route", async || {
+        let found = asked(&client, &[]).await?;
+        ensure!(found == "shop-canary", "{found}");
+        Ok(())
+    })
+    .await
+}
+
+pub(crate) async fn without_api_server(mesh: &Mesh) -> Result<()> {
+    let namespace = mesh.namespace("no-api").await?;
+    let (_, traffic) = busy_shop(&namespace).await?;
+    mesh.control_plane.api_server.kill().await?;
+    ensure!(namespace.pods("").await.is_err());
+    go_on(&traffic).await?;
+    mesh.control_plane.api_server.start().await?;
+    mesh.control_plane.api_server.freeze().await?;
+    go_on(&traffic).await?;
+    mesh.control_plane.api_server.thaw().await?;
+    // Controllers and the node are at work again.
+    eventually("a change to be taken", async || namespace.deploy("shop", "stable", "shop:v3", 2).await)
+        .await?;
+    namespace.rolled_out("shop-stable").await?;
+    ensure!(traffic.stop().await?.failures().is_empty());
+    Ok(())
+}
