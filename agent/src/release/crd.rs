@@ -46,6 +46,7 @@ pub fn yaml() -> anyhow::Result<String> {
 fn tidy(schema: &mut Value) {
     let Some(object) = schema.as_object_mut() else { return };
     object.remove("default");
+    object.remove("title");
     if object.get("format").and_then(Value::as_str).is_some_and(|format| !FORMATS.contains(&format)) {
         object.remove("format");
     }
@@ -60,16 +61,14 @@ fn bound(schema: &mut Value) {
     let Some(object) = schema.as_object_mut() else { return };
     object.remove("nullable");
     let kind = object.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let mut at_most = |keyword: &str, most: u64| {
-        object.entry(keyword).or_insert_with(|| json!(most));
+    let most = match kind.as_str() {
+        "string" if !object.contains_key("enum") => Some(("maxLength", MAX_LENGTH)),
+        "array" => Some(("maxItems", MAX_ITEMS)),
+        "object" if object.contains_key("additionalProperties") => Some(("maxProperties", MAX_ITEMS)),
+        _ => None,
     };
-    match kind.as_str() {
-        "string" => at_most("maxLength", MAX_LENGTH),
-        "array" => at_most("maxItems", MAX_ITEMS),
-        _ => {}
-    }
-    if object.contains_key("additionalProperties") {
-        object.entry("maxProperties").or_insert_with(|| json!(MAX_ITEMS));
+    if let Some((keyword, most)) = most {
+        object.entry(keyword).or_insert_with(|| json!(most));
     }
     for_each_within(object, bound);
 }
@@ -131,7 +130,7 @@ mod tests {
                 "{path}: {schema}"
             );
             assert!(schema["type"] != "array" || has("maxItems"), "{path} has no end");
-            assert!(schema["type"] != "string" || has("maxLength"), "{path} has no end");
+            assert!(schema["type"] != "string" || has("maxLength") || has("enum"), "{path} has no end");
             assert!(
                 has("type") || has("x-kubernetes-preserve-unknown-fields"),
                 "{path} has no type: {schema}"
