@@ -102,13 +102,17 @@ words!(
 );
 
 words!(
-    /// `{header: x}`, `{cookie: x}`, `{baggage: x}`, or the bare word `requestId`. The pattern is for texts; the rest is
-    /// for objects: exactly one key, and one of these.
+    /// `{header: x}`, `{cookie: x}`, `{baggage: x}`, or the bare word `requestId`. The pattern is for texts. An object has
+    /// exactly one key, and one of these; a list, a number and a truth value there cannot be.
     Source = json_schema!({
         "x-kubernetes-preserve-unknown-fields": true,
         "pattern": "^requestId$",
-        "minProperties": 1,
         "maxProperties": 1,
+        "anyOf": [{"required": ["header"]}, {"required": ["cookie"]}, {"required": ["baggage"]}],
+        "maxItems": 0,
+        "maximum": 0,
+        "minimum": 1,
+        "not": {"enum": [true, false, []]},
         "properties": {
             "header": {
                 "type": "string",
@@ -130,7 +134,14 @@ words!(
 );
 
 fn number_or_text(pattern: &str, limits: &Value) -> Schema {
-    let mut schema = json_schema!({"x-kubernetes-preserve-unknown-fields": true, "pattern": pattern});
+    let mut schema = json_schema!({
+        "x-kubernetes-preserve-unknown-fields": true,
+        "pattern": pattern,
+        // Neither a truth value, nor a list, nor an object.
+        "not": {"enum": [true, false, [], {}]},
+        "maxItems": 0,
+        "maxProperties": 0,
+    });
     for (keyword, limit) in limits.as_object().into_iter().flatten() {
         schema.insert(keyword.clone(), limit.clone());
     }
