@@ -22,6 +22,19 @@ const FORMATS: [&str; 5] = ["int32", "int64", "float", "double", "date-time"];
 /// keeps the nothing, so that whoever reads the Release refuses it: no rule of the API server can.
 const GIVEN: [&str; 3] = ["tokenSha256", "pause", "duration"];
 
+/// What `kubectl get releases` shows: name, where it stands, and whether only `-o wide` has it.
+const COLUMNS: [(&str, &str, bool); 9] = [
+    ("Strategy", ".status.strategy", false),
+    ("Phase", ".status.phase", false),
+    ("Step", ".status.step", false),
+    ("Weight", ".status.weight", false),
+    ("Served", ".status.served", false),
+    ("Age", ".metadata.creationTimestamp", false),
+    ("Run", ".status.run", true),
+    ("Verdict", ".status.verdict", true),
+    ("Message", ".status.message", true),
+];
+
 /// The CustomResourceDefinition, as an object.
 pub fn definition() -> Value {
     let mut crd = serde_json::to_value(ReleaseObject::crd()).unwrap_or_default();
@@ -34,6 +47,13 @@ pub fn definition() -> Value {
             "rule": "self.metadata.name.size() <= 63 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
             "message": format!("metadata.name: {}", schema::LABEL),
         }]);
+    }
+    let columns = COLUMNS.map(|(name, path, wide)| {
+        let kind = if path == ".metadata.creationTimestamp" { "date" } else { "string" };
+        json!({"name": name, "type": kind, "jsonPath": path, "priority": i32::from(wide)})
+    });
+    if let Some(version) = crd.pointer_mut("/spec/versions/0") {
+        version["additionalPrinterColumns"] = json!(columns);
     }
     crd
 }

@@ -60,15 +60,6 @@ pub(crate) struct Metadata {
 #[kube(group = "serin.dev", version = "v1alpha1", kind = "Release", root = "ReleaseObject", namespaced)]
 #[kube(status = "crate::release::status::ReleaseStatus", shortname = "rel", category = "serin")]
 #[kube(doc = "Releases new versions of a service to its users, step by step, and goes back on evidence.")]
-#[kube(printcolumn(name = "Strategy", type_ = "string", json_path = ".status.strategy"))]
-#[kube(printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"))]
-#[kube(printcolumn(name = "Step", type_ = "string", json_path = ".status.step"))]
-#[kube(printcolumn(name = "Weight", type_ = "string", json_path = ".status.weight"))]
-#[kube(printcolumn(name = "Served", type_ = "string", json_path = ".status.served"))]
-#[kube(printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"))]
-#[kube(printcolumn(name = "Run", type_ = "string", json_path = ".status.run", priority = 1))]
-#[kube(printcolumn(name = "Verdict", type_ = "string", json_path = ".status.verdict", priority = 1))]
-#[kube(printcolumn(name = "Message", type_ = "string", json_path = ".status.message", priority = 1))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend(
     "required" = ["service", "stable", "canary"],
