@@ -133,6 +133,15 @@ mod tests {
         );
     }
 
+    #[test]
+    fn the_example_of_a_cluster_is_a_release_there() {
+        let path =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests/examples/canary-demo/release.yaml");
+        let object: ReleaseObject = serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let release = crate::release::Release::from_object(&object, "v2.0.0").unwrap();
+        assert_eq!((release.name(), release.run()), ("canary-demo/myapp", "v2.0.0"));
+    }
+
     /// Calls `check` with every schema below `schema`, and the path of each.
     fn walk(schema: &Value, path: &str, check: &mut dyn FnMut(&str, &Value)) {
         check(path, schema);

@@ -134,6 +134,7 @@ impl Default for Service {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("required" = ["targetRef"]))]
+#[expect(clippy::struct_field_names, reason = "the words are those of the document")]
 pub(crate) struct Version {
     /// What people call the version; `stable` is the default for the stable one. In a cluster the canary's is taken from its
     /// pod template, whatever is written here.
