@@ -72,6 +72,8 @@ fn tidy(schema: &mut Value) {
     let Some(object) = schema.as_object_mut() else { return };
     object.remove("default");
     object.remove("title");
+    // The API server drops `null` where it is not allowed, and columns show nothing instead of it.
+    object.remove("nullable");
     if object.get("format").and_then(Value::as_str).is_some_and(|format| !FORMATS.contains(&format)) {
         object.remove("format");
     }
@@ -81,10 +83,9 @@ fn tidy(schema: &mut Value) {
     for_each_within(object, tidy);
 }
 
-/// Bounds what has no bound, and takes `null` for no value at all, but where that would be taken for a decision.
+/// Bounds what has no bound, and keeps `null` where no value at all would be taken for a decision.
 fn bound(schema: &mut Value) {
     let Some(object) = schema.as_object_mut() else { return };
-    object.remove("nullable");
     let kind = object.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
     let most = match kind.as_str() {
         "string" if !object.contains_key("enum") => Some(("maxLength", MAX_LENGTH)),
