@@ -11,6 +11,7 @@ RUN rustup target add wasm32-wasip1 "$(uname -m)-unknown-linux-musl"
 WORKDIR /src
 COPY . .
 RUN target="$(uname -m)-unknown-linux-musl" \
+ && export "CC_$(uname -m)_unknown_linux_musl=musl-gcc" \
  && cargo build --release --locked --package serin --target "$target" \
  && cp "target/$target/release/serin" /serin
 
