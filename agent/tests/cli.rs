@@ -106,6 +106,12 @@ fn bootstrap_writes_a_whole_envoy_configuration() {
 }
 
 #[test]
+fn crd_prints_what_the_manifests_install() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../manifests/base/crd.yaml");
+    assert_eq!(serin("", &["crd"]), std::fs::read_to_string(path).unwrap() + "[exit 0]");
+}
+
+#[test]
 fn the_examples_are_releases_and_the_minimal_one_has_eight_lines() {
     let read = |name: &str| {
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../manifests/examples").join(name);

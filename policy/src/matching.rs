@@ -118,12 +118,13 @@ impl SegmentSpec {
 /// Conditions on a request, all of which must hold. The words are the Gateway API's.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("minProperties" = 1)))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Match {
-    /// Conditions on headers.
+    /// Conditions on headers, all of which must hold.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<Named>,
-    /// Conditions on cookies.
+    /// Conditions on cookies, all of which must hold.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cookies: Vec<Named>,
     /// Condition on the path, without its query.
@@ -137,14 +138,19 @@ pub struct Match {
 /// A condition on the header or cookie of a name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("x-kubernetes-validations" = [{
+    "rule": "has(self.type) && self.type == 'Present' ? !has(self.value) : has(self.value) && self.value != ''",
+    "message": "value: give a value to compare with, or leave it out with {type: Present}",
+}])))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Named {
-    /// Name of the header or cookie.
+    /// Name of the header, in lower case, or of the cookie.
     pub name: String,
-    /// How to compare.
+    /// How to compare: the value is this (`Exact`), begins with it (`Prefix`), has it somewhere (`Contains`), or is there at
+    /// all (`Present`). The default is `Exact`.
     #[serde(rename = "type", default)]
     pub how: How,
-    /// What to compare with; none for `Present`.
+    /// What to compare with. Not with `Present`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
 }
@@ -154,7 +160,8 @@ pub struct Named {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Condition {
-    /// How to compare.
+    /// How to compare: the value is this (`Exact`), begins with it (`Prefix`) or has it somewhere (`Contains`). The default is
+    /// `Exact`.
     #[serde(rename = "type", default)]
     pub how: How,
     /// What to compare with.

@@ -18,7 +18,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 use crate::demo;
-use crate::release::Release;
+use crate::release::{Release, crd};
 use crate::rollout::CommandKind;
 
 /// Releases new versions of a service: every user sticks to one version, the share that sees the new one is
@@ -57,6 +57,8 @@ enum Command {
     Explain(explain::Args),
     /// Judge the canary: what each version got, the evidence, the verdict.
     Analyze(analyze::Args),
+    /// Print the CustomResourceDefinition of a Release, for `kubectl apply --server-side -f -`.
+    Crd,
     /// Show how a running release is.
     Status(control::StatusArgs),
     /// Hold a running release where it is. A failing analysis still takes it back.
@@ -112,6 +114,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Bootstrap(args) => bootstrap::write(&args)?,
         Command::Explain(args) => explain::explain(&args)?,
         Command::Simulate(args) => simulate::simulate(&args)?,
+        Command::Crd => print!("{}", crd::yaml()?),
         Command::Status(args) => control::status(&args).await?,
         Command::Pause(args) => control::command(&args, CommandKind::Pause).await?,
         Command::Resume(args) => control::command(&args, CommandKind::Resume).await?,

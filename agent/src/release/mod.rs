@@ -12,6 +12,7 @@ the proxies get.
 mod accepted;
 mod analysis;
 mod check;
+pub mod crd;
 pub mod delivery;
 pub mod duration;
 mod percent;

@@ -6,20 +6,20 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How a release is doing.
+/// How a release is doing. Written by Serin only.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ReleaseStatus {
     /// The generation of the spec that the rest of the status is about.
     pub observed_generation: Option<i64>,
-    /// Where the present run stands: Waiting, Idle, Starting, Progressing, Stranded, Promoting, Promoted, `RolledBack` or
-    /// Aborted.
+    /// Where the present run stands: `Waiting`, `Idle`, `Starting`, `Progressing`, `Stranded`, `Promoting`, `Promoted`,
+    /// `RolledBack` or `Aborted`.
     pub phase: String,
     /// Why it stands there, in one sentence.
     pub message: String,
     /// The present run, named by the canary's image tag and a hash of its pod template.
     pub run: Option<String>,
-    /// How the new version comes in: Canary.
+    /// How the new version comes in: `Canary`.
     pub strategy: String,
     /// The present step of how many, e.g. `2/5`.
     pub step: Option<String>,
@@ -32,6 +32,7 @@ pub struct ReleaseStatus {
     /// The proxies that assign callers.
     pub proxies: ProxyCounts,
     /// `Ready`, `Routed`, `Progressing` and `Healthy`, in the usual form.
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
     /// The last ten runs, the latest first.
     pub history: Vec<RunRecord>,
@@ -45,11 +46,11 @@ pub struct ReleaseStatus {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ProxyCounts {
-    /// Those that run the present policy.
+    /// How many run the present policy.
     pub current: u32,
-    /// All there are.
+    /// How many there are.
     pub total: u32,
-    /// Those that do not run the filter.
+    /// How many do not run the filter.
     pub bypassed: u32,
 }
 
@@ -57,12 +58,12 @@ pub struct ProxyCounts {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RunRecord {
-    /// The run.
+    /// What the run is called.
     pub run: String,
     /// When it began.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub started: Timestamp,
-    /// How it ended: Promoted, `RolledBack` or Aborted, or Replaced by another run; missing while it lasts.
+    /// How it ended: `Promoted`, `RolledBack` or `Aborted`, or `Replaced` by another run. Missing while it lasts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
     /// Every change of the weight, the latest last.
@@ -73,15 +74,15 @@ pub struct RunRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct WeightChange {
-    /// When.
-    #[schemars(with = "String")]
+    /// When it changed.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub at: Timestamp,
-    /// Who decided it.
+    /// Who decided it: the planner, or a person.
     pub by: String,
     /// The canary's share before.
     pub from: String,
     /// The canary's share from then on.
     pub to: String,
-    /// Why.
+    /// Why it changed, in one sentence.
     pub reason: String,
 }

@@ -19,19 +19,20 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Settings {
     /// Where it is: `http://prometheus.monitoring:9090`, with the path it is served under if there is one.
     pub address: String,
-    /// Headers that every query carries, such as a tenant's name.
+    /// Headers that every query carries, such as a tenant's name. The default is none.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// A file with a bearer token. It is read for each query, so that the token may change.
+    /// A file, where the agent runs, with a bearer token. It is read for each query, so that the token may change. The
+    /// default is none.
     #[serde(default)]
     pub bearer_token_file: Option<PathBuf>,
-    /// A user and their password.
+    /// A user and their password. The default is none.
     #[serde(default)]
     pub basic_auth: Option<BasicAuth>,
-    /// A file with the certificates to trust, in PEM, in place of the system's.
+    /// A file, where the agent runs, with the certificates to trust, in PEM, in place of the system's. The default is none.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
-    /// Whether any certificate will do.
+    /// Whether any certificate will do. The default is false.
     #[serde(default)]
     pub insecure_skip_verify: bool,
     /// How long an answer may take; 5 s if it is not given.
@@ -45,7 +46,7 @@ pub struct Settings {
 pub struct BasicAuth {
     /// The user.
     pub username: String,
-    /// A file with the password. It is read for each query.
+    /// A file, where the agent runs, with the password. It is read for each query.
     pub password_file: PathBuf,
 }
 

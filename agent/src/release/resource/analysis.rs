@@ -4,25 +4,63 @@ How the canary is judged, as people write it.
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Scalar;
+use super::{Scalar, schema};
 use crate::observe::prometheus::{Reporter, Settings};
 use crate::release::OnNoData;
 
+/// How the canary is judged.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [
+    {
+        "rule": "has(self.prometheus) || !has(self.source) || self.source == 'Proxies'",
+        "message": "prometheus: write where it is, such as {address: \"http://prometheus:9090\"}: the source needs it",
+        "fieldPath": ".prometheus",
+    },
+    {
+        "rule": "has(self.prometheus) || !has(self.metrics) || self.metrics.all(metric, !has(metric.query))",
+        "message": "prometheus: write where it is, such as {address: \"http://prometheus:9090\"}: a metric with a query needs it",
+        "fieldPath": ".prometheus",
+    },
+]))]
 pub(crate) struct Analysis {
+    /// How often the proxies are read, 100ms to 5m. The default is `1s`.
+    #[schemars(with = "schema::Duration")]
     pub(crate) interval: Scalar,
+    /// How long everybody stays on stable at first, while those whom the steps will move are compared with the rest; 0s to
+    /// 24h. The default is `5m`.
+    #[schemars(with = "schema::Duration")]
     pub(crate) baseline: Scalar,
+    /// What the canary does in this time after its first request is not judged; 0s to 24h. The default is `2s`.
+    #[schemars(with = "schema::Duration")]
     pub(crate) warm_up: Scalar,
-    /// None: both of them. An empty list judges nothing, which must be written to be meant.
+    /// What is judged. The default is `request-success-rate` and `request-duration`. An empty list judges nothing.
+    #[schemars(length(max = 32))]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub(crate) metrics: Option<Vec<Metric>>,
+    /// How many requests to the canary in a step a good verdict takes, at least 1. A bad verdict may take fewer. The default
+    /// is 200.
+    #[schemars(range(min = 1))]
     pub(crate) min_requests: u64,
+    /// How careful the judgement is.
     pub(crate) confidence: Confidence,
+    /// How many bad requests come at a time at least, 1 to 1000; what stable's own past shows is used where it is more. The
+    /// default is 1.
+    #[schemars(with = "f64", range(min = 1, max = 1000))]
     pub(crate) dispersion: Scalar,
+    /// What to do when a step gets too few requests for a verdict: `Pause` stays at the step until there are enough,
+    /// `Rollback` takes the canary back, `Promote` goes on without a verdict. The default is `Pause`.
     pub(crate) on_no_data: OnNoData,
+    /// After how long in a step `Rollback` and `Promote` of `onNoData` act; 0s to 24h. The default is `10m`.
+    #[schemars(with = "schema::Duration")]
     pub(crate) no_data_after: Scalar,
+    /// Where requests are counted: `Proxies` asks the proxies themselves, `Prometheus` asks a Prometheus for the proxies'
+    /// counts, `Istio` asks it for Istio's standard metrics. The default is `Proxies`.
     pub(crate) source: AnalysisSource,
+    /// The Prometheus that is asked for counts, and for metrics of your own. Needed by the sources `Prometheus` and `Istio`
+    /// and by metrics with a `query`.
     pub(crate) prometheus: Option<Settings>,
+    /// Where Istio's standard metrics have the service; for the source `Istio`.
     pub(crate) istio: Istio,
 }
 
@@ -39,10 +77,17 @@ pub(crate) enum AnalysisSource {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub(crate) struct Istio {
+    /// Whose report is counted: that of the callers' proxies (`source`), which also see what never reached the service, or
+    /// that of the service's own (`destination`). The default is `source`.
     pub(crate) reporter: Reporter,
+    /// The label of Istio's metrics that tells the versions apart. The default is `destination_version`.
+    #[schemars(length(max = 63))]
     pub(crate) version_label: Option<String>,
-    /// None: the versions' names.
+    /// What that label says of the stable version. The default is the version's name.
+    #[schemars(length(max = 63))]
     pub(crate) stable: Option<String>,
+    /// What that label says of the canary. The default is the version's name.
+    #[schemars(length(max = 63))]
     pub(crate) canary: Option<String>,
 }
 
@@ -65,9 +110,13 @@ impl Default for Analysis {
     }
 }
 
+/// How careful the judgement is.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub(crate) struct Confidence {
+    /// How often a good canary may be taken back, all metrics together: more than 0 and at most 50 percent of releases. The
+    /// default is `1%`.
+    #[schemars(with = "schema::Percentage")]
     pub(crate) false_rollback: Scalar,
 }
 
@@ -77,17 +126,52 @@ impl Default for Confidence {
     }
 }
 
+/// Something that the canary is judged by.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [
+    {
+        "rule": "has(self.query) || self.name in ['request-success-rate', 'request-duration']",
+        "message": "name: write request-success-rate or request-duration, or give the metric a query",
+        "fieldPath": ".name",
+    },
+    {
+        "rule": "!has(self.query) || !(self.name in ['request-success-rate', 'request-duration'])",
+        "message": "name: give a metric with a query a name of its own",
+        "fieldPath": ".name",
+    },
+    {
+        "rule": "!has(self.objective) || self.name == 'request-duration'",
+        "message": "objective: leave it out: an objective belongs to request-duration",
+        "fieldPath": ".objective",
+    },
+    {
+        "rule": "!has(self.query) || has(self.thresholdRange) || has(self.compare)",
+        "message": "thresholdRange: say what is good: thresholdRange: {min, max}, or compare: {maxRatio: 1.5}",
+        "fieldPath": ".thresholdRange",
+    },
+]))]
 pub(crate) struct Metric {
+    /// `request-success-rate`, `request-duration`, or a name of its own for a metric with a `query`.
+    #[schemars(length(min = 1, max = 63))]
     pub(crate) name: String,
+    /// Which values are good.
     #[serde(default)]
     pub(crate) threshold_range: ThresholdRange,
+    /// How much worse than stable the canary may be. Metrics with a `query` are compared with stable only where this is
+    /// given; the others always are.
     pub(crate) compare: Option<Compare>,
+    /// For `request-duration`: a request that takes longer is slow; 1ms to 24h. The default is `500ms`.
+    #[schemars(with = "Option<schema::Duration>")]
     pub(crate) objective: Option<Scalar>,
-    /// What makes it a metric of people's own.
+    /// PromQL for a metric of your own, with the variables `{{ namespace }}`, `{{ name }}`, `{{ service }}`, `{{ arm }}`
+    /// (stable or canary), `{{ version }}` and `{{ interval }}`. It needs `analysis.prometheus`.
+    #[schemars(length(min = 1, max = 4096))]
     pub(crate) query: Option<String>,
+    /// The time between two readings of the `query`, 1s to 1h. The default is `15s`.
+    #[schemars(with = "Option<schema::Duration>")]
     pub(crate) interval: Option<Scalar>,
+    /// Whether the metric of the `query` is only shown and not judged. The default is false.
     #[serde(default)]
     pub(crate) dry_run: bool,
 }
@@ -96,7 +180,13 @@ pub(crate) struct Metric {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Compare {
+    /// How many times stable's value the canary's may be, 1 to 1000: of the error rate, of the share of slow requests, or of
+    /// the value of the `query`. The default is 1.5.
+    #[schemars(with = "Option<f64>", range(min = 1, max = 1000))]
     pub(crate) max_ratio: Option<Scalar>,
+    /// What is allowed on top of that: a percentage, such as `0.1%`, or for a `query` a number in its own unit. The default
+    /// is `0.1%` for `request-success-rate`, `1%` for `request-duration` and 0 for a `query`.
+    #[schemars(with = "Option<schema::Quantity>")]
     pub(crate) slack: Option<Scalar>,
 }
 
@@ -116,9 +206,16 @@ impl Metric {
     }
 }
 
+/// Which values are good.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ThresholdRange {
+    /// The smallest good value: for `request-success-rate` the percentage of requests that do not fail (the default is 99),
+    /// for a `query` a number in its own unit.
+    #[schemars(with = "Option<schema::Quantity>")]
     pub(crate) min: Option<Scalar>,
+    /// The largest good value: for `request-duration` the percentage of requests that are slow (the default is 5), for a
+    /// `query` a number in its own unit.
+    #[schemars(with = "Option<schema::Quantity>")]
     pub(crate) max: Option<Scalar>,
 }

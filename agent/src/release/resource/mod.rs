@@ -8,6 +8,7 @@ mod affinity;
 mod analysis;
 mod routing;
 mod scalar;
+pub(crate) mod schema;
 mod strategy;
 
 use kube::CustomResource;
@@ -57,37 +58,69 @@ pub(crate) struct Metadata {
 /// How new versions of a service are released.
 #[derive(CustomResource, Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[kube(group = "serin.dev", version = "v1alpha1", kind = "Release", root = "ReleaseObject", namespaced)]
-#[kube(status = "crate::release::status::ReleaseStatus")]
+#[kube(status = "crate::release::status::ReleaseStatus", shortname = "rel", category = "serin")]
+#[kube(doc = "Releases new versions of a service to its users, step by step, and goes back on evidence.")]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend(
+    "required" = ["service", "stable", "canary"],
+    "x-kubernetes-validations" = [{
+        "rule": "self.stable.targetRef.name != self.canary.targetRef.name",
+        "message": "canary.targetRef.name: name another Deployment than stable's: each version runs in one of its own",
+        "fieldPath": ".canary.targetRef.name",
+    }],
+))]
 pub(crate) struct Spec {
-    /// Hold everything: no step is taken until this is false again. Evidence against the canary still counts.
+    /// Whether everything is held: no step is taken until this is false again. Evidence against the canary still takes it
+    /// back. The default is false.
     #[serde(default)]
     pub(crate) suspend: bool,
+    /// The service whose users are assigned to versions.
     #[serde(default)]
     pub(crate) service: Service,
+    /// The version that everybody gets, but for those who get the canary.
     #[serde(default)]
     pub(crate) stable: Version,
+    /// The new version. Another pod template in its Deployment begins another run.
     #[serde(default)]
     pub(crate) canary: Version,
+    /// How requests reach the two versions.
     #[serde(default)]
     pub(crate) routing: Routing,
+    /// How callers are recognised, so that each of them stays with one version.
     #[serde(default)]
     pub(crate) session_affinity: SessionAffinity,
+    /// How testers choose a version: by a header of their request. The default is that they cannot.
     #[serde(default)]
+    #[schemars(length(max = 16))]
     pub(crate) overrides: Vec<Override>,
+    /// Groups of requests with a weight of their own; the first that matches counts. The default is none.
     #[serde(default)]
+    #[schemars(length(max = 32), extend("x-kubernetes-validations" = [{
+        "rule": "self.all(one, self.exists_one(other, other.name == one.name))",
+        "message": "segments: give every segment a name of its own",
+    }]))]
     pub(crate) segments: Vec<Segment>,
+    /// A response header that shows which version answered, such as `x-served-by`. The default is none.
+    #[schemars(with = "Option<schema::HeaderName>")]
     pub(crate) response_header: Option<String>,
+    /// How the new version comes in.
     #[serde(default)]
     pub(crate) strategy: Strategy,
+    /// How the canary is judged.
     #[serde(default)]
     pub(crate) analysis: Analysis,
 }
 
+/// The service whose users are assigned to versions.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["name"]))]
 pub(crate) struct Service {
+    /// The name of the Service, in the Release's namespace. It must select the pods of both versions.
+    #[schemars(with = "Option<schema::Label>")]
     pub(crate) name: Option<String>,
+    /// The Service's port, 1 to 65535. The default is 80.
+    #[schemars(range(min = 1))]
     pub(crate) port: u16,
 }
 
@@ -100,14 +133,19 @@ impl Default for Service {
 /// One of the two versions.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("required" = ["targetRef"]))]
+#[expect(clippy::struct_field_names, reason = "the words are those of the document")]
 pub(crate) struct Version {
-    /// What people call it. Outside a cluster the canary's version names the run; in a cluster its pod template does.
+    /// What people call the version; `stable` is the default for the stable one. In a cluster the canary's is taken from its
+    /// pod template, whatever is written here.
+    #[schemars(length(max = 63))]
     pub(crate) version: Option<String>,
-    /// The Deployment that runs it. In a cluster both versions need one.
+    /// The Deployment that runs the version.
     pub(crate) target_ref: Option<TargetRef>,
-    /// The HorizontalPodAutoscaler that scales the Deployment, if one does.
+    /// The HorizontalPodAutoscaler that scales the Deployment, if one does. The default is none.
     pub(crate) autoscaler_ref: Option<AutoscalerRef>,
-    /// Istio's own `trafficPolicy`, for this version's subset only.
+    /// The `trafficPolicy` of Istio's DestinationRule, for this version only. The default is that of `routing`.
+    #[schemars(with = "Option<schema::Istios>")]
     pub(crate) traffic_policy: Option<serde_json::Value>,
 }
 
@@ -115,10 +153,12 @@ pub(crate) struct Version {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TargetRef {
-    /// `Deployment`.
+    /// The kind, which is `Deployment`; that is also the default.
     #[serde(default = "deployment")]
+    #[schemars(extend("enum" = ["Deployment"]))]
     pub(crate) kind: String,
-    /// Its name.
+    /// The Deployment's name, in the Release's namespace.
+    #[schemars(with = "schema::Label")]
     pub(crate) name: String,
 }
 
@@ -126,10 +166,12 @@ pub(crate) struct TargetRef {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AutoscalerRef {
-    /// `HorizontalPodAutoscaler`.
+    /// The kind, which is `HorizontalPodAutoscaler`; that is also the default.
     #[serde(default = "autoscaler")]
+    #[schemars(extend("enum" = ["HorizontalPodAutoscaler"]))]
     pub(crate) kind: String,
-    /// Its name.
+    /// The autoscaler's name, in the Release's namespace.
+    #[schemars(length(min = 1, max = 253))]
     pub(crate) name: String,
 }
 
@@ -141,21 +183,37 @@ fn autoscaler() -> String {
     "HorizontalPodAutoscaler".to_owned()
 }
 
-/// Unlike the policy's own type, this one refuses what it does not know: a misspelled `tokenSha256` would leave
-/// the override open to all.
+/// A header by which a tester names the version they want, `stable` or `canary`.
+// Unlike the policy's own type, this one refuses what it does not know: a misspelled `tokenSha256` would leave the
+// override open to all.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Override {
+    /// The header's name in lower case, such as `x-canary`.
+    #[schemars(with = "schema::HeaderName")]
     pub(crate) header: String,
+    /// The SHA-256, as 64 hexadecimal digits, of a token that must follow the version, as in `x-canary: canary:TOKEN`. The
+    /// token itself never stands here. Without this the override is open to all.
     #[serde(default, deserialize_with = "given")]
+    #[schemars(length(max = 64), extend("x-kubernetes-validations" = [{
+        "rule": "self.matches('^[0-9a-fA-F]{64}$')",
+        "message": "tokenSha256: give the token's SHA-256 as 64 hexadecimal digits, never the token itself",
+    }]))]
     pub(crate) token_sha256: Option<String>,
 }
 
+/// A group of requests with a weight of its own.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Segment {
+    /// The segment's name, for reasons and metrics.
+    #[schemars(with = "schema::Label")]
     pub(crate) name: String,
+    /// Which requests belong to the segment: those for which any of these holds, each with all of its conditions.
+    #[schemars(length(min = 1, max = 16))]
     pub(crate) matches: Vec<Match>,
+    /// The share of the segment that gets the canary, in percent, 0 to 100: 100 for testers, 0 for those who must not.
+    #[schemars(with = "schema::Percentage")]
     pub(crate) weight: Scalar,
 }
 

@@ -3,12 +3,11 @@ A number or a text, as it was written, so that a refusal can show it.
 */
 use std::fmt;
 
-use schemars::JsonSchema;
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
 
-/// A number or a text, as it was written.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+/// A number or a text, as it was written. It has no schema: each field says which one is its own.
+#[derive(Debug, Clone, Serialize)]
 pub(crate) struct Scalar(pub(crate) String);
 
 impl From<&str> for Scalar {

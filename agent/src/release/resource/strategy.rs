@@ -4,11 +4,13 @@ How a new version comes in, as people write it.
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Scalar, given};
+use super::{Scalar, given, schema};
 
+/// How a new version comes in.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Strategy {
+    /// A canary: a growing share of users gets the new version.
     #[serde(default)]
     pub(crate) canary: Canary,
 }
@@ -17,12 +19,15 @@ pub(crate) struct Strategy {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub(crate) struct Canary {
-    /// The steps before the promotion, 1 to 100, their weights rising; 1, 10, 25 and 50 % by default.
+    /// The steps before the promotion, 1 to 100 of them, each with a higher weight than the one before. The default is
+    /// 1 % for 2 minutes, then 10, 25 and 50 % for 5 minutes each.
+    #[schemars(length(min = 1, max = 100))]
     pub(crate) steps: Vec<Step>,
     /// How a good canary becomes stable.
     pub(crate) promotion: Promotion,
-    /// How long the canary's pods are kept after every proxy has stopped sending to them, for requests in flight;
-    /// `30s` by default.
+    /// How long the canary's pods are kept after every proxy has stopped sending to them, for requests in flight; 0s to
+    /// 24h. The default is `30s`.
+    #[schemars(with = "schema::Duration")]
     pub(crate) scale_down_delay: Scalar,
 }
 
@@ -30,7 +35,10 @@ pub(crate) struct Canary {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Promotion {
-    /// What becomes of the two Deployments.
+    /// What becomes of the two Deployments when the canary has passed its last step. With `Copy` the stable Deployment
+    /// takes the canary's pod template, keeping its own labels, and the canary is scaled down; with `Swap` the two change
+    /// places: the canary's Deployment is the stable one from then on; with `Wait` Git or a pipeline updates the stable
+    /// Deployment, and Serin finishes when it runs the canary's pod template. The default is `Copy`.
     pub(crate) mode: PromotionMode,
 }
 
@@ -57,18 +65,27 @@ impl Default for Canary {
     }
 }
 
+/// One step: a share of users, and what ends it.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Step {
+    /// The share of users that gets the canary, in percent: `25`, `0.1` or `"0.1%"`, with at most 4 decimals. More than 0
+    /// and more than the step before.
+    #[schemars(with = "schema::Percentage")]
     pub(crate) set_weight: Scalar,
+    /// How long the step lasts at least, besides what the analysis needs for its verdict. The default is no longer than
+    /// that.
     #[serde(default, deserialize_with = "given")]
     pub(crate) pause: Option<Pause>,
 }
 
+/// How long a step lasts at least.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Pause {
-    /// None: until a person approves.
+    /// How long, e.g. `5m`. Without it, as `pause: {}`, the step lasts until a person approves it with the command
+    /// `resume`.
+    #[schemars(with = "Option<schema::Duration>")]
     #[serde(default, deserialize_with = "given")]
     pub(crate) duration: Option<Scalar>,
 }
