@@ -166,6 +166,8 @@ impl Driven {
             readings: Vec::new(),
             outage: None,
             commands: Vec::new(),
+            workloads: None,
+            obstacles: Vec::new(),
         };
         let Outcome { status, push, .. } = plan(&self.release, &self.status, &observation, now);
         self.status = status;

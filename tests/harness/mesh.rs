@@ -8,6 +8,7 @@ kubelet is not ([`kubelet`]): its pods are servers in this process, and proxies 
 mod backend;
 mod certificates;
 mod control_plane;
+mod controller;
 mod image;
 pub mod inside;
 mod kubelet;
@@ -40,6 +41,7 @@ pub use self::backend::Answer;
 use self::certificates::Certificates;
 pub use self::control_plane::ControlPlane;
 use self::control_plane::{ISTIO_SYSTEM, Starter};
+pub use self::controller::Controller;
 pub use self::image::MANNERS;
 pub use self::inside::{HOST, Inside};
 use self::kubelet::Kubelet;

@@ -6,7 +6,9 @@ before there is a thread, so this is not the usual test harness, but one that ta
 */
 mod outages;
 mod pods;
+mod releases;
 mod serving;
+mod stage;
 
 use std::process::ExitCode;
 use std::sync::{LazyLock, OnceLock};
@@ -28,7 +30,8 @@ static SEED: LazyLock<u64> = LazyLock::new(|| {
 type Test = fn(&'static Mesh) -> LocalBoxFuture<'static, Result<()>>;
 
 /// The tests that share the mesh.
-const SHARED: [(&str, Test); 7] = [
+const SHARED: [(&str, Test); 8] = [
+    ("releases::a_good_version_is_promoted", |mesh| Box::pin(releases::a_good_version_is_promoted(mesh))),
     ("pods::bad_ones_say_what_is_wrong_with_them", |mesh| Box::pin(pods::bad_ones_say_what_is_wrong(mesh))),
     ("pods::manners_change_while_they_run", |mesh| Box::pin(pods::manners_change_while_they_run(mesh))),
     ("pods::an_account_may_do_what_it_was_allowed", |mesh| Box::pin(pods::accounts(mesh))),
@@ -63,6 +66,7 @@ fn main() -> Result<ExitCode> {
         let inside = inside::enter()?;
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let mesh = runtime.block_on(Mesh::up(inside)).context("the mesh does not come up")?;
+        runtime.block_on(stage::install(&mesh)).context("Serin cannot be installed")?;
         eprintln!("the mesh is up after {:.1} s", began.elapsed().as_secs_f64());
         drop(STAGE.set(Stage { mesh, runtime }));
     }

@@ -1,0 +1,97 @@
+/*!
+The agent in the mesh, as a process of its own that acts with the rights of its ServiceAccount and no others.
+*/
+use std::fs;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal, kill_process};
+use serin::demo::child::{self, Child};
+use tokio::process::Command;
+
+use super::{HOST, Mesh, Namespace};
+use crate::site::eventually;
+
+/// A running agent that drives the Releases of one namespace. It is killed when this is dropped.
+#[derive(Debug)]
+pub struct Controller {
+    child: Child,
+    log: PathBuf,
+    address: String,
+}
+
+/// What the agent may do in its namespace: the manifests' own role, bound there.
+const RIGHTS: &str = "
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: serin}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: serin}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: serin}
+subjects: [{kind: ServiceAccount, name: serin, namespace: NAMESPACE}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: serin-lease}
+rules: [{apiGroups: [coordination.k8s.io], resources: [leases], verbs: [get, create, update, patch]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: serin-lease}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: serin-lease}
+subjects: [{kind: ServiceAccount, name: serin, namespace: NAMESPACE}]
+";
+
+impl Controller {
+    /// Starts an agent called `identity` for the Releases of `namespace`. `binary` is the agent's.
+    ///
+    /// # Errors
+    /// When it does not come up, with what it has logged.
+    pub async fn start(binary: &str, mesh: &Mesh, namespace: &Namespace, identity: &str) -> Result<Self> {
+        namespace.apply(&RIGHTS.replace("NAMESPACE", namespace.name())).await?;
+        let kubeconfig = mesh.kubeconfig_of(namespace.name(), "serin").await?;
+        // Free a moment ago, and nobody else's in these namespaces of the kernel but by the same way.
+        let address = TcpListener::bind((HOST, 0))?.local_addr()?.to_string();
+        let log = mesh.inside().folder.join(format!("{}-{identity}.log", namespace.name()));
+        let mut command = Command::new(binary);
+        command.args(["controller", "--namespace", namespace.name(), "--lease-namespace", namespace.name()]);
+        command.args(["--identity", identity, "--listen", &address]);
+        command.args(["--module-base", &format!("http://{address}")]);
+        command.env("KUBECONFIG", kubeconfig);
+        let out = fs::File::options().create(true).append(true).open(&log)?;
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(out);
+        let controller = Self { child: child::spawn(command)?, log, address };
+        let client = serin::http::plain().build()?;
+        let ready = format!("http://{}/readyz", controller.address);
+        let up = eventually("the agent to be ready", async || {
+            Ok(client.get(&ready).send().await?.error_for_status()?)
+        });
+        up.await.with_context(|| controller.log())?;
+        Ok(controller)
+    }
+
+    /// Kills it, without a chance to say good-bye.
+    ///
+    /// # Errors
+    /// When it has ended already.
+    pub async fn kill(mut self) -> Result<()> {
+        let pid = Pid::from_raw(self.child.pid().try_into()?).context("a process has an id")?;
+        kill_process(pid, Signal::KILL)?;
+        self.child.wait().await?;
+        Ok(())
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Where it serves the module and its metrics.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+}

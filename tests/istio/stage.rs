@@ -1,0 +1,176 @@
+/*!
+A service under release in the mesh: gateway, two Deployments, an agent, a Release, and users.
+*/
+use std::num::NonZeroU32;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serin::release::status::ReleaseStatus;
+use serin_policy::{Id, Point, Weight};
+use serin_tests::mesh::traffic::{Plan, Report, Traffic, User};
+use serin_tests::mesh::{Controller, Gateway, Mesh, Namespace};
+use serin_tests::site::{HOST, eventually};
+
+use crate::SEED;
+
+const AGENT: &str = env!("CARGO_BIN_EXE_serin-agent");
+
+/// Everything that a release takes.
+pub(crate) struct Stage<'m> {
+    pub(crate) mesh: &'m Mesh,
+    pub(crate) namespace: Namespace,
+    pub(crate) gateway: Gateway,
+    pub(crate) users: Vec<String>,
+}
+
+/// What most Releases here have in common. `STEPS` and `MORE` are filled in.
+const RELEASE: &str = "
+apiVersion: serin.dev/v1alpha1
+kind: Release
+metadata: {name: shop}
+spec:
+  service: {name: shop}
+  stable: {targetRef: {name: shop-stable}}
+  canary: {targetRef: {name: shop-canary}}
+  routing: {gateways: [gateway], hosts: [HOST]}
+  strategy: {canary: {steps: [STEPS], scaleDownDelay: 2s}}
+  analysis: {interval: 500ms, baseline: 2s, warmUp: 0s, minRequests: 20}
+";
+
+impl<'m> Stage<'m> {
+    /// A shop at v1 in both Deployments, with users who come in by `gateways` proxies.
+    pub(crate) async fn set(mesh: &'m Mesh, name: &str, gateways: u32) -> Result<Self> {
+        let namespace = mesh.namespace(name).await?;
+        let (gateway, ()) =
+            tokio::try_join!(namespace.gateway(gateways), namespace.shop("shop", "shop:v1", "shop:v1"))?;
+        let mut rng = StdRng::seed_from_u64(*SEED);
+        let users = (0..2_000).map(|_| Id::from_random(rng.random()).to_string()).collect();
+        Ok(Self { mesh, namespace, gateway, users })
+    }
+
+    pub(crate) async fn agent(&self, identity: &str) -> Result<Controller> {
+        Controller::start(AGENT, self.mesh, &self.namespace, identity).await
+    }
+
+    /// Creates the Release, or changes it.
+    pub(crate) async fn release(&self, steps: &str, edit: impl Fn(String) -> String) -> Result<()> {
+        let yaml = RELEASE.replace("HOST", HOST).replace("STEPS", steps);
+        self.namespace.apply(&edit(yaml)).await
+    }
+
+    /// What a person types.
+    pub(crate) async fn kubectl(&self, args: &[&str]) -> Result<String> {
+        self.mesh.kubectl(&[&["--namespace", self.namespace.name()], args].concat()).await
+    }
+
+    /// The whole of what a person does to release a version.
+    pub(crate) async fn set_image(&self, image: &str) -> Result<()> {
+        self.kubectl(&["set", "image", "deployment/shop-canary", &format!("shop={image}")]).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn status(&self) -> Result<ReleaseStatus> {
+        let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("serin.dev", "v1alpha1", "Release"));
+        let releases: Api<DynamicObject> =
+            Api::namespaced_with(self.mesh.client(), self.namespace.name(), &kind);
+        let release = releases.get("shop").await?;
+        Ok(serde_json::from_value(release.data.get("status").cloned().unwrap_or_default())
+            .unwrap_or_default())
+    }
+
+    /// Waits until the status is as `is_so` wants it, and returns it.
+    pub(crate) async fn status_that(
+        &self,
+        what: &str,
+        is_so: impl Fn(&ReleaseStatus) -> bool,
+    ) -> Result<ReleaseStatus> {
+        for _ in 0..6 {
+            let found = eventually(what, async || {
+                let status = self.status().await?;
+                ensure!(is_so(&status), "{}", told(&status));
+                Ok(status)
+            })
+            .await;
+            if found.is_ok() {
+                return found;
+            }
+        }
+        bail!("waited for {what}: {}", told(&self.status().await?))
+    }
+
+    pub(crate) async fn phase(&self, phase: &str) -> Result<ReleaseStatus> {
+        self.status_that(phase, |status| status.phase == phase).await
+    }
+
+    /// A run that is under way or over has this outcome.
+    pub(crate) async fn outcome(&self, outcome: &str) -> Result<ReleaseStatus> {
+        self.status_that(outcome, |status| {
+            status.history.first().is_some_and(|run| run.outcome.as_deref() == Some(outcome))
+        })
+        .await
+    }
+
+    /// The users, at so many requests a second in all.
+    pub(crate) fn traffic(&self, rate: u32) -> Result<Traffic> {
+        let users = self.users.iter().map(|id| User::returning(id)).collect();
+        let addresses: Vec<_> = self.gateway.pods.iter().map(|(_, ip)| (*ip, 80).into()).collect();
+        let rate = NonZeroU32::new(rate).context("a rate above 0")?;
+        Ok(Traffic::start(Plan::at(&addresses, users, rate, *SEED)))
+    }
+
+    pub(crate) async fn replicas(&self, deployment: &str) -> Result<i32> {
+        let found = self.namespace.api::<Deployment>().get(deployment).await?;
+        Ok(found.spec.and_then(|spec| spec.replicas).unwrap_or(1))
+    }
+
+    /// The users, by number, who are on the canary of `run` at `weight`, by the hash alone.
+    pub(crate) fn exposed(&self, run: &str, weight: Weight) -> Result<Vec<usize>> {
+        let salt = format!("{}/shop/{run}", self.namespace.name());
+        let mut exposed = Vec::new();
+        for (number, id) in self.users.iter().enumerate() {
+            if Point::of(&salt, &Id::try_from(id.as_bytes())?).is_covered_by(weight) {
+                exposed.push(number);
+            }
+        }
+        Ok(exposed)
+    }
+
+    /// The events on the Release, oldest first: their reasons and notes.
+    pub(crate) async fn events(&self) -> Result<Vec<(String, String)>> {
+        let events = self.namespace.api::<k8s_openapi::api::events::v1::Event>();
+        let mut events = events.list(&ListParams::default()).await?.items;
+        events.sort_by_key(|event| event.event_time.clone());
+        let told = |event: k8s_openapi::api::events::v1::Event| {
+            let regarding = event.regarding?;
+            (regarding.kind.as_deref() == Some("Release"))
+                .then(|| (event.reason.unwrap_or_default(), event.note.unwrap_or_default()))
+        };
+        Ok(events.into_iter().filter_map(told).collect())
+    }
+}
+
+/// A status in short.
+pub(crate) fn told(status: &ReleaseStatus) -> String {
+    let ReleaseStatus { phase, run, step, weight, message, proxies, .. } = status;
+    format!("{phase} {run:?} {step:?} {weight} {proxies:?}: {message}")
+}
+
+/// No request failed that no version is to blame for.
+pub(crate) fn check_none_failed(report: &Report) -> Result<()> {
+    let failures = report.failures();
+    ensure!(failures.is_empty(), "{} of {} failed: {:?}", failures.len(), report.0.len(), failures.first());
+    Ok(())
+}
+
+/// Installs Serin as its users do. Its own Deployment is not wanted: tests start agents themselves.
+pub(crate) async fn install(mesh: &Mesh) -> Result<()> {
+    let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests");
+    let manifests = manifests.to_str().context("a path of text")?;
+    mesh.kubectl(&["apply", "--server-side", "-k", manifests]).await?;
+    mesh.kubectl(&["--namespace", "serin-system", "delete", "deployment", "serin"]).await?;
+    Ok(())
+}
