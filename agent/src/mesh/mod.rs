@@ -9,6 +9,8 @@ pub mod bootstrap;
 pub mod claims;
 /// The file plain Envoys read their policies from.
 pub mod ecds;
+#[cfg(test)]
+mod fixtures;
 /// Hosts as Istio compares them.
 pub mod hosts;
 /// Whose an object is, and whether it was edited by hand.

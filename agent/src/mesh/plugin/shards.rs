@@ -81,9 +81,11 @@ impl Resident {
 fn spellings(host: &str) -> Vec<String> {
     let name = hosts::canonical(hosts::without_port(host));
     let mut all = Vec::new();
-    if let Some(short) = name.strip_suffix(".svc.cluster.local") {
+    // The short form of a wildcard would be `*`: everybody's requests.
+    let not_all = |short: &&str| *short != "*";
+    if let Some(short) = name.strip_suffix(".svc.cluster.local").filter(not_all) {
         all.push(short.to_owned());
-        all.extend(short.split_once('.').map(|(service, _)| service.to_owned()).filter(|name| name != "*"));
+        all.extend(short.split_once('.').map(|(service, _)| service).filter(not_all).map(str::to_owned));
     }
     all.push(name);
     all
