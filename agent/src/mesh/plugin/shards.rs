@@ -118,7 +118,7 @@ impl Shards {
             let others = self.residents(shard, &policy.name, &kin).map(|(_, resident)| resident.bytes);
             others.sum::<usize>() + kin_bytes <= room
         };
-        let unused = || (0..).find(|shard| !self.0.contains_key(shard));
+        let unused = || (0..=self.0.len()).find(|shard| !self.0.contains_key(shard));
         let target = candidates.into_iter().find(fits).or_else(|| unused().filter(|_| kin_bytes <= ROOM));
         let Some(target) = target else {
             return Err(TooLarge { release: policy.name.clone(), others: kin.len(), bytes: kin_bytes });

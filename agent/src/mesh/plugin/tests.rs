@@ -180,7 +180,9 @@ fn layout(shards: &Shards) -> String {
 fn place(shards: &mut Shards, policy: &PolicySpec) -> Vec<usize> {
     let writes = shards.place(policy).unwrap();
     let written = writes.iter().map(|write| write.shard).collect();
-    writes.into_iter().for_each(|write| shards.apply(write));
+    for write in writes {
+        shards.apply(write);
+    }
     written
 }
 
@@ -240,7 +242,9 @@ fn a_policy_stays_where_it_is_and_moves_by_being_in_two_places() {
         place(&mut shards, policy);
     }
     assert_eq!(layout(&shards), "0: a b | 1: c");
-    shards.remove("a").into_iter().for_each(|write| shards.apply(write));
+    for write in shards.remove("a") {
+        shards.apply(write);
+    }
     assert_eq!(place(&mut shards, &large("c", "c.com", 0.55)), [1]);
     assert_eq!(layout(&shards), "0: b | 1: c");
     // The last to go takes the plugin along.

@@ -74,6 +74,7 @@ fn versions_that_no_label_tells_apart_are_refused() {
     );
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "reads better where it is called")]
 fn object(kind: &str, name: &str, spec: Value) -> Value {
     let (namespace, name) = name.split_once('/').unwrap();
     json!({"kind": kind, "metadata": {"namespace": namespace, "name": name}, "spec": spec})
@@ -89,7 +90,7 @@ fn whoever_has_a_host_at_the_same_place_stands_in_the_way() {
     );
     let check = |kind: &str, name: &str, spec: Value, expected: Option<&str>| {
         let object = object(kind, name, spec);
-        let found = conflicts(&[object.clone()], &release, release.delivery.as_ref().unwrap());
+        let found = conflicts(std::slice::from_ref(&object), &release, release.delivery.as_ref().unwrap());
         let found: Vec<_> = found.iter().map(ToString::to_string).collect();
         let line = found.first().and_then(|line| line.split_once(':')).map(|(line, _)| line);
         assert_eq!((line, found.len()), (expected, expected.iter().len()), "{object}");
@@ -159,7 +160,7 @@ fn serins_own_objects_stand_in_nobodys_way_but_a_sidecars() {
     check(at_edge, &[]);
 }
 
-/// A DestinationRule with the two subsets, and the Service.
+/// A rule with the two subsets, and the Service.
 fn rule() -> Value {
     object(
         "DestinationRule",
@@ -187,6 +188,7 @@ fn to(host: &str, subset: &str) -> Value {
 }
 
 /// A route with `conditions`, to `destination`.
+#[expect(clippy::needless_pass_by_value, reason = "reads better where it is called")]
 fn to_if(conditions: &Value, destination: Value) -> Value {
     with(json!({"route": [{"destination": destination}]}), [("match", Some(conditions.clone()))])
 }
