@@ -1,3 +1,5 @@
+use std::sync::LazyLock;
+
 use serde_json::{Value, json};
 use serin_policy::{PolicySpec, Weight};
 
@@ -20,10 +22,12 @@ fn module() -> ModuleSource {
 
 /// A policy of about 400 bytes.
 fn policy(name: &str, hosts: &[&str], revision: u64) -> PolicySpec {
-    let release = fixtures::release("shop", &json!({}));
+    static SHOP: LazyLock<PolicySpec> = LazyLock::new(|| {
+        let weight = Weight::from_ppm(10_000).unwrap();
+        fixtures::release("shop", &json!({})).policy(0, weight, false, false)
+    });
     let hosts = hosts.iter().map(|&host| host.to_owned()).collect();
-    let policy = release.policy(revision, Weight::from_ppm(10_000).unwrap(), false, false);
-    PolicySpec { name: name.to_owned(), hosts, ..policy }
+    PolicySpec { name: name.to_owned(), revision, hosts, ..SHOP.clone() }
 }
 
 #[test]
