@@ -290,6 +290,15 @@ fn a_family_that_fits_into_no_plugin_is_refused_and_nobody_is_touched() {
     assert!(error.starts_with("c: its hosts overlap with those of 2 other releases here"), "{error}");
 }
 
+#[test]
+fn a_weight_is_never_refused() {
+    let mut shards =
+        Shards::new([(0, "a"), (1, "b")].map(|(at, name)| (at, vec![json!(large(name, "x.com", 0.6))])));
+    assert_eq!(place(&mut shards, &large("b", "x.com", 0.6)), [1]);
+    assert_eq!(place(&mut shards, &large("b", "x.com", 1.6)), [1]);
+    assert!(shards.place(&large("b", "*.com", 0.6)).is_err());
+}
+
 /// Policies `r0`, `r1`… of `range`, each with a host of its own.
 fn numbered(range: std::ops::Range<usize>) -> impl Iterator<Item = PolicySpec> {
     range.map(|i| policy(&format!("shop/r{i}"), &[&format!("r{i}.example.com")], 1))
