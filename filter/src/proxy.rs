@@ -6,6 +6,8 @@ as bytes (a name or value that is not UTF-8 panics in the others), properties by
 which the proxy answers it.
 */
 use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use proxy_wasm::hostcalls;
@@ -17,23 +19,36 @@ use crate::host::{Host, MetricId, MetricKind};
 use crate::vm::Vm;
 
 proxy_wasm::main! {{
-    proxy_wasm::set_root_context(|_| Box::new(Root));
+    proxy_wasm::set_root_context(|_| Box::new(Root::default()));
 }}
 
+/// What one plugin of the proxy knows.
+type Shared = Rc<RefCell<Vm>>;
+
 thread_local! {
-    static VM: RefCell<Vm> = RefCell::default();
+    /// By plugin. Two plugins of one code run in one module, and each has policies of its own.
+    static VMS: RefCell<BTreeMap<Vec<u8>, Shared>> = RefCell::default();
 }
 
-/// Runs `work` on the module's state. The proxy never calls in while it is being called, so the state is free.
-fn with_vm(work: impl FnOnce(&mut Vm)) {
-    VM.with(|vm| {
-        if let Ok(mut vm) = vm.try_borrow_mut() {
-            work(&mut vm);
-        }
-    });
+/// What is known to the plugin that the proxy is at work for. A new configuration of it finds what the last one left.
+fn shared() -> Shared {
+    let plugin = property(&["plugin_root_id"]).unwrap_or_default();
+    VMS.with(|vms| {
+        vms.try_borrow_mut().map(|mut vms| Rc::clone(vms.entry(plugin).or_default())).unwrap_or_default()
+    })
 }
 
-struct Root;
+/// Runs `work` on a plugin's state. The proxy never calls in while it is being called, so the state is free.
+fn with(vm: &Shared, work: impl FnOnce(&mut Vm)) {
+    if let Ok(mut vm) = vm.try_borrow_mut() {
+        work(&mut vm);
+    }
+}
+
+#[derive(Default)]
+struct Root {
+    vm: Shared,
+}
 
 impl Context for Root {}
 
@@ -42,12 +57,13 @@ impl RootContext for Root {
         let json = hostcalls::get_buffer(BufferType::PluginConfiguration, 0, usize::MAX).ok().flatten();
         let namespace = property(&["xds", "node", "metadata", "NAMESPACE"]);
         let namespace = namespace.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok());
-        with_vm(|vm| vm.configure(&Proxy, json.as_deref().unwrap_or_default(), namespace));
+        self.vm = shared();
+        with(&self.vm, |vm| vm.configure(&Proxy, json.as_deref().unwrap_or_default(), namespace));
         true
     }
 
     fn create_http_context(&self, _id: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Stream(Exchange::default())))
+        Some(Box::new(Stream { exchange: Exchange::default(), vm: Rc::clone(&self.vm) }))
     }
 
     fn get_type(&self) -> Option<ContextType> {
@@ -55,23 +71,26 @@ impl RootContext for Root {
     }
 }
 
-struct Stream(Exchange);
+struct Stream {
+    exchange: Exchange,
+    vm: Shared,
+}
 
 impl Context for Stream {}
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
-        with_vm(|vm| self.0.on_request_headers(vm, &Proxy));
+        with(&self.vm, |vm| self.exchange.on_request_headers(vm, &Proxy));
         Action::Continue
     }
 
     fn on_http_response_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
-        self.0.on_response_headers(&Proxy);
+        self.exchange.on_response_headers(&Proxy);
         Action::Continue
     }
 
     fn on_log(&mut self) {
-        with_vm(|vm| self.0.on_log(vm, &Proxy));
+        with(&self.vm, |vm| self.exchange.on_log(vm, &Proxy));
     }
 }
 

@@ -15,7 +15,7 @@ use serin_policy::{Arm, Id, Policy, Reason, Table};
 use crate::host::{Host, MetricKind};
 use crate::meters::{Meters, Series};
 
-/// The state of one worker's module.
+/// The state of one plugin in one worker.
 #[derive(Debug, Default)]
 pub struct Vm {
     live: Rc<Live>,

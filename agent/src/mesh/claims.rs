@@ -108,3 +108,105 @@ fn is_http(server: &Value) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::mesh::fixtures;
+
+    /// Checks who loses what to whom among Releases `(name, second of creation, routing)`.
+    fn check(releases: &[(&str, i64, Value)], expected: &[(&str, &str, &str)]) {
+        let releases: Vec<_> = releases
+            .iter()
+            .map(|(name, at, routing)| (*name, *at, fixtures::release(name, routing)))
+            .collect();
+        let listed: Vec<_> = releases
+            .iter()
+            .map(|(_, at, release)| {
+                (release.name().to_owned(), Timestamp::from_second(*at).unwrap(), release)
+            })
+            .collect();
+        let found = contested(&listed);
+        let found: Vec<_> = found
+            .iter()
+            .map(|(name, lost)| (name.as_str(), lost.by.as_str(), format!("{}{}", lost.host, lost.path)))
+            .collect();
+        let found: Vec<_> = found.iter().map(|(name, by, what)| (*name, *by, what.as_str())).collect();
+        assert_eq!(found, expected);
+    }
+
+    fn at(gateway: &str, host: &str, path: &str) -> Value {
+        json!({"gateways": [gateway], "hosts": [host], "pathPrefix": path})
+    }
+
+    #[test]
+    fn the_older_release_has_the_host() {
+        let (a, b) = (at("edge/gw", "a.com", "/"), at("edge/gw", "A.com.", "/"));
+        check(&[("x", 2, a.clone()), ("y", 1, b.clone())], &[("shop/x", "shop/y", "a.com/")]);
+        check(&[("x", 1, a.clone()), ("y", 1, b)], &[("shop/y", "shop/x", "a.com/")]);
+        check(&[("x", 1, a.clone()), ("y", 2, at("edge/other", "a.com", "/"))], &[]);
+        check(&[("x", 1, a.clone()), ("y", 2, at("edge/gw", "a.com", "/y"))], &[]);
+        check(&[("x", 1, a), ("y", 2, at("edge/gw", "*.com", "/"))], &[]);
+        check(
+            &[("x", 1, at("edge/gw", "a.com", "/y")), ("y", 2, at("edge/gw", "a.com", "/y/"))],
+            &[("shop/y", "shop/x", "a.com/y")],
+        );
+    }
+
+    #[test]
+    fn sidecars_contest_only_in_the_same_namespace() {
+        let mesh = |of: &[&str]| json!({"meshNamespaces": of});
+        check(&[("x", 1, mesh(&["a", "b"])), ("y", 2, mesh(&["c"]))], &[]);
+        check(
+            &[("x", 1, mesh(&["a", "b"])), ("y", 2, mesh(&["b"]))],
+            &[("shop/y", "shop/x", "shop.shop.svc.cluster.local/")],
+        );
+    }
+
+    #[test]
+    fn who_has_lost_holds_nothing_against_others() {
+        let two = json!({"gateways": ["edge/gw"], "hosts": ["a.com", "b.com"]});
+        check(
+            &[("x", 1, at("edge/gw", "a.com", "/")), ("y", 2, two), ("z", 3, at("edge/gw", "b.com", "/"))],
+            &[("shop/y", "shop/x", "a.com/")],
+        );
+    }
+
+    #[test]
+    fn a_gateway_decides_who_has_its_hosts() {
+        let gateway = |hosts: &[&str], protocol: &str, tls: &str| {
+            json!({
+                "metadata": {"namespace": "edge", "name": "gw"},
+                "spec": {"servers": [{"hosts": hosts, "port": {"protocol": protocol}, "tls": {"mode": tls}}]},
+            })
+        };
+        for (entry, host, allowed) in [
+            ("a.com", "a.com", true),
+            ("a.com", "A.com:8080", true),
+            ("a.com", "b.com", false),
+            ("*", "a.com", true),
+            ("*.com", "a.com", true),
+            ("a.com", "*.com", true),
+            ("*.a.com", "a.com", false),
+            ("shop/a.com", "a.com", true),
+            ("other/a.com", "a.com", false),
+            ("*/a.com", "a.com", true),
+            ("./a.com", "a.com", false),
+            ("shop/*", "a.com", true),
+        ] {
+            let found = gateway_allows(&gateway(&[entry], "HTTP", ""), "shop", host);
+            assert_eq!(found.is_ok(), allowed, "{entry} {host}: {found:?}");
+        }
+        assert_eq!(gateway_allows(&gateway(&["./a.com"], "HTTP", ""), "edge", "a.com"), Ok(()));
+        assert_eq!(gateway_allows(&gateway(&["a.com"], "HTTPS", "SIMPLE"), "shop", "a.com"), Ok(()));
+        assert_eq!(
+            gateway_allows(&gateway(&["x/a.com", "b.com"], "HTTP", ""), "shop", "a.com").unwrap_err(),
+            "Gateway edge/gw lets in x/a.com, b.com, and nothing of it lets namespace shop have a.com: add shop/a.com to \
+             its spec.servers[].hosts, or take a.com out of spec.routing.hosts"
+        );
+        let passed_through = gateway_allows(&gateway(&["a.com"], "HTTPS", "PASSTHROUGH"), "shop", "a.com");
+        assert!(passed_through.unwrap_err().contains("has no HTTP server"));
+    }
+}

@@ -2,18 +2,18 @@
 What the agent hands to proxies: the file that plain Envoys take their policies from, and a bootstrap that wires an
 Envoy to it; in a mesh, the objects that Istio makes the same of. All of these are plain data here: who reads and
 writes them in a cluster is another room's business.
+
+The way through the room: `plugin` is the WasmPlugin, the filter with its policies; `routing` leads from the filter's
+header to the pods; `claims` says which Release holds which host, and what a Gateway lets it have. `object` and `hosts`
+have what they share: whose an object is and whether it was edited by hand, and hosts as Istio compares them.
+`ecds` and `bootstrap` are for plain Envoys.
 */
-/// A plain Envoy's bootstrap.
 pub mod bootstrap;
-/// Which Release holds which host, and what a Gateway lets it have.
 pub mod claims;
-/// The file plain Envoys read their policies from.
 pub mod ecds;
-/// Hosts as Istio compares them.
+#[cfg(test)]
+mod fixtures;
 pub mod hosts;
-/// Whose an object is, and whether it was edited by hand.
 pub mod object;
-/// The WasmPlugin: the filter with its policies.
 pub mod plugin;
-/// The VirtualService and the DestinationRule: from the filter's header to the pods.
 pub mod routing;

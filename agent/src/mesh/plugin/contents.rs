@@ -45,9 +45,11 @@ pub fn read(plugin: &Value) -> Result<Contents, Unreadable> {
         None | Some(Value::Null) => return Ok(contents(Vec::new(), Table::default(), Vec::new())),
         Some(config) => config,
     };
-    let version = config.get("version").and_then(Value::as_f64);
-    match (version, config.get("policies")) {
-        (Some(version), Some(Value::Array(policies))) if version == f64::from(Document::VERSION) => {
+    // A number may come back as a double.
+    let is_known = |version: f64| (version - f64::from(Document::VERSION)).abs() < f64::EPSILON;
+    let known = config.get("version").and_then(Value::as_f64).is_some_and(is_known);
+    match config.get("policies") {
+        Some(Value::Array(policies)) if known => {
             let (table, refusals) = Table::read(config.to_string().as_bytes(), None, &Table::default());
             Ok(contents(policies.clone(), table, refusals))
         }

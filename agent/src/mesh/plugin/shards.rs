@@ -81,9 +81,11 @@ impl Resident {
 fn spellings(host: &str) -> Vec<String> {
     let name = hosts::canonical(hosts::without_port(host));
     let mut all = Vec::new();
-    if let Some(short) = name.strip_suffix(".svc.cluster.local") {
+    // The short form of a wildcard would be `*`: everybody's requests.
+    let not_all = |short: &&str| *short != "*";
+    if let Some(short) = name.strip_suffix(".svc.cluster.local").filter(not_all) {
         all.push(short.to_owned());
-        all.extend(short.split_once('.').map(|(service, _)| service.to_owned()).filter(|name| name != "*"));
+        all.extend(short.split_once('.').map(|(service, _)| service).filter(not_all).map(str::to_owned));
     }
     all.push(name);
     all
@@ -116,10 +118,15 @@ impl Shards {
             let others = self.residents(shard, &policy.name, &kin).map(|(_, resident)| resident.bytes);
             others.sum::<usize>() + kin_bytes <= room
         };
-        let unused = || (0..).find(|shard| !self.0.contains_key(shard));
+        let unused = || (0..=self.0.len()).find(|shard| !self.0.contains_key(shard));
         let target = candidates.into_iter().find(fits).or_else(|| unused().filter(|_| kin_bytes <= ROOM));
-        let Some(target) = target else {
-            return Err(TooLarge { release: policy.name.clone(), others: kin.len(), bytes: kin_bytes });
+        let (target, kin) = match (target, self.home(&new, &policy.name)) {
+            (Some(target), _) => (target, kin),
+            // A weight is never refused, least of all the way back: who claims no new host stays with what is there.
+            (None, Some(home)) => (home, BTreeSet::new()),
+            (None, None) => {
+                return Err(TooLarge { release: policy.name.clone(), others: kin.len(), bytes: kin_bytes });
+            }
         };
         let stay = self.residents(target, &policy.name, &kin).map(|(_, resident)| resident);
         let come = kin.iter().filter_map(|&(shard, at)| self.0.get(&shard)?.get(at));
@@ -151,6 +158,12 @@ impl Shards {
     /// The policies of each shard.
     pub fn policies(&self) -> impl Iterator<Item = (usize, Vec<&Value>)> {
         self.0.iter().map(|(&shard, list)| (shard, list.iter().map(|resident| &resident.policy).collect()))
+    }
+
+    /// The shard that has the policy of `release`, if `new` claims the hosts that this one does.
+    fn home(&self, new: &Resident, release: &str) -> Option<usize> {
+        let same = |resident: &Resident| resident.is_of(release) && resident.hosts == new.hosts;
+        self.0.iter().find(|(_, list)| list.iter().any(same)).map(|(&shard, _)| shard)
     }
 
     fn holds(&self, shard: usize, release: &str) -> bool {

@@ -93,11 +93,16 @@ impl Check<'_> {
     pub(super) fn whole(&self, host: &str, place: &str) -> String {
         let (own, name) = split(self.release);
         let route = |arm| paste::entry(arm, &self.destination(arm), self.release);
+        let mut http = vec![route(Arm::Canary), route(Arm::Stable)];
+        if self.release.path_prefix != "/" {
+            // What is not under the prefix must go somewhere too.
+            http.push(json!({"route": [{"destination": self.destination(Arm::Stable)}]}));
+        }
         paste::yaml(&json!({
             "apiVersion": API_VERSION,
             "kind": "VirtualService",
             "metadata": {"name": name, "namespace": own},
-            "spec": {"hosts": [host], "gateways": [place], "http": [route(Arm::Canary), route(Arm::Stable)]},
+            "spec": {"hosts": [host], "gateways": [place], "http": http},
         }))
     }
 }

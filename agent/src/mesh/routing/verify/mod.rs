@@ -94,7 +94,7 @@ struct Check<'c> {
 struct Route<'r> {
     object: &'r Value,
     index: usize,
-    route: &'r Value,
+    says: &'r Value,
 }
 
 impl Route<'_> {
@@ -123,12 +123,12 @@ impl Check<'_> {
             .iter()
             .flat_map(|&object| {
                 let routes = list(object, "/spec/http").iter().enumerate();
-                routes.map(move |(index, route)| Route { object, index, route })
+                routes.map(move |(index, says)| Route { object, index, says })
             })
             .collect();
         if objects.len() > 1 {
             // Where Istio joins several, it moves routes that ask for nothing behind all others.
-            routes.sort_by_key(|route| list(route.route, "/match").is_empty());
+            routes.sort_by_key(|route| list(route.says, "/match").is_empty());
         }
         self.routes(first, &routes, &place)
     }
@@ -163,12 +163,18 @@ impl Check<'_> {
     fn routes(&self, object: &Value, routes: &[Route<'_>], place: &str) -> Vec<Missing> {
         let catches: Vec<_> = routes
             .iter()
-            .map(|route| catches(route.route, namespace(route.object), place, &self.release.path_prefix))
+            .map(|route| catches(route.says, namespace(route.object), place, &self.release.path_prefix))
             .collect();
         let first = |wanted: Catches| catches.iter().position(|&catches| catches == wanted);
         let at = |position: Option<usize>| position.and_then(|at| routes.get(at)).copied();
         let (canary, all) = (first(Catches::Canary), first(Catches::All));
-        let top = format!("spec.http of VirtualService {}, as its first entry", full_name(object));
+        // Right before the route for everybody else, so that special routes of theirs go on taking what they take.
+        let top = match at(all) {
+            Some(Route { object, index, .. }) => {
+                format!("spec.http of VirtualService {}, before entry {index}", full_name(object))
+            }
+            None => format!("spec.http of VirtualService {}, as its last entry but one", full_name(object)),
+        };
         let mut missing = Vec::new();
         match (at(canary), at(all)) {
             (Some(route), Some(before)) if canary > all => {
@@ -222,7 +228,7 @@ impl Check<'_> {
                 paste: self.paste(arm),
             })
         };
-        let destinations = list(route.route, "/route");
+        let destinations = list(route.says, "/route");
         let weight = |entry: &Value| entry.get("weight").and_then(Value::as_f64);
         // A single destination has all of the weight, whatever it says; among several, none said is 0.
         let live: Vec<_> = match destinations {
@@ -264,7 +270,7 @@ impl Check<'_> {
                     Some(rule) => {
                         let rule = full_name(rule);
                         (
-                            format!("{} has no subset {subset:?}", rule),
+                            format!("{rule} has no subset {subset:?}"),
                             format!("spec.subsets of DestinationRule {rule}"),
                         )
                     }

@@ -1,0 +1,23 @@
+/*!
+Releases for this room's tests.
+*/
+use serde_json::{Value, json};
+
+use crate::release::{Release, ReleaseObject};
+
+/// Release `shop/NAME` for service `shop`, with `routing` as people write it.
+pub(super) fn release(name: &str, routing: &Value) -> Release {
+    let object: ReleaseObject = serde_json::from_value(json!({
+        "apiVersion": "serin.dev/v1alpha1",
+        "kind": "Release",
+        "metadata": {"name": name, "namespace": "shop"},
+        "spec": {
+            "service": {"name": "shop", "port": 8080},
+            "stable": {"targetRef": {"name": "shop-stable"}},
+            "canary": {"targetRef": {"name": "shop-canary"}, "trafficPolicy": {"connectionPool": {"tcp": {"maxConnections": 10}}}},
+            "routing": routing,
+        },
+    }))
+    .unwrap();
+    Release::from_object(&object, "1.5.0").unwrap()
+}
