@@ -1,38 +1,34 @@
 /*!
 Whole releases, as users do them: `kubectl set image`, and the rest happens.
 */
-use std::collections::BTreeSet;
-
 use anyhow::{Context, Result, ensure};
-use serin_policy::Weight;
 use serin_tests::mesh::Mesh;
 use serin_tests::mesh::traffic::Outcome;
 
-use crate::stage::{Stage, check_none_failed};
+use crate::stage::{Stage, check_none_failed, told};
 
 /// The canary of the guides that Serin takes the place of: 10 → 25 → 50 → 75 → 100 %.
 pub(crate) async fn a_good_version_is_promoted(mesh: &Mesh) -> Result<()> {
     let stage = Stage::set(mesh, "good", 2).await?;
     let agent = stage.agent("one").await?;
     let steps = [10, 25, 50, 75];
-    let list = steps.map(|weight| format!("{{setWeight: {weight}, pause: {{duration: 4s}}}}")).join(", ");
-    stage.release(&list, |yaml| yaml).await?;
+    // A person approves each, so that the test knows when it is at which.
+    stage
+        .release(&steps.map(|weight| format!("{{setWeight: {weight}, pause: {{}}}}")).join(", "), |yaml| yaml)
+        .await?;
     stage
         .status_that("nothing to release", |status| status.phase == "Promoted" && status.proxies.current == 2)
         .await?;
-    let traffic = stage.traffic(100)?;
+    let traffic = stage.traffic(150)?;
     stage.set_image("shop:v2").await?;
-    let mut ends = Vec::new();
     for percent in steps {
-        let weight = format!("{percent}%");
-        let status = stage
-            .status_that(&weight, |status| status.weight == weight)
-            .await
-            .with_context(|| agent.log())?;
-        ends.push((percent, status.run.context("a run has a name")?, traffic.requests()));
+        let exposed = stage.check_exposure(&traffic, percent).await.with_context(|| agent.log())?;
+        eprintln!("{percent} %: {exposed} of {} users, each as the hash says", stage.users.len());
+        stage.kubectl(&["annotate", "release", "shop", "serin.dev/command=resume"]).await?;
     }
     stage.outcome("Promoted").await.with_context(|| agent.log())?;
-    stage.status_that("canary gone", |status| status.phase == "Promoted" && status.weight == "0%").await?;
+    let status = stage.status().await?;
+    ensure!(status.weight == "0%" && status.phase == "Promoted", "{}", told(&status));
     let report = traffic.stop().await?;
     check_none_failed(&report)?;
     // Everybody goes from v1 to v2, once, and nobody back.
@@ -44,19 +40,13 @@ pub(crate) async fn a_good_version_is_promoted(mesh: &Mesh) -> Result<()> {
             versions[record.user] = "v2";
         }
     }
-    for (percent, run, _) in &ends {
-        let exposed = stage.exposed(run, Weight::from_ppm(percent * 10_000)?)?;
-        let share = exposed.len() * 100 / stage.users.len();
-        eprintln!("{percent} % of users by the hash: {} of {} ({share} %)", exposed.len(), stage.users.len());
-    }
-    let (percent, run, from) = &ends[0];
-    let until = ends[1].2;
-    let exposed: BTreeSet<_> = stage.exposed(run, Weight::from_ppm(percent * 10_000)?)?.into_iter().collect();
-    for record in &report.0[*from..until.saturating_sub(200)] {
-        let Outcome::Served { deployment, .. } = &record.outcome else { continue };
-        let wanted = if exposed.contains(&record.user) { "shop-canary" } else { "shop-stable" };
-        ensure!(deployment == wanted, "user {} is on {deployment} at {percent} %", record.user);
-    }
     ensure!(stage.replicas("shop-canary").await? == 0, "the canary still has pods");
+    let weights: Vec<_> = status.history[0].changes.iter().map(|change| change.to.as_str()).collect();
+    ensure!(weights == ["10%", "25%", "50%", "75%", "100%", "0%"], "{weights:?}");
+    let events = stage.events().await?;
+    for reason in ["Prepared", "StepBegun", "WeightChanged", "Promoting", "HandedOver", "Settled"] {
+        ensure!(events.iter().any(|(found, _)| found == reason), "{reason} is not among {events:?}");
+    }
+    eprintln!("{} requests over the whole release, none failed", report.0.len());
     Ok(())
 }

@@ -1,6 +1,7 @@
 /*!
 A service under release in the mesh: gateway, two Deployments, an agent, a Release, and users.
 */
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::path::Path;
 
@@ -11,7 +12,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serin::release::status::ReleaseStatus;
 use serin_policy::{Id, Point, Weight};
-use serin_tests::mesh::traffic::{Plan, Report, Traffic, User};
+use serin_tests::mesh::traffic::{Outcome, Plan, Report, Traffic, User};
 use serin_tests::mesh::{Controller, Gateway, Mesh, Namespace};
 use serin_tests::site::{HOST, eventually};
 
@@ -127,13 +128,40 @@ impl<'m> Stage<'m> {
         Ok(found.spec.and_then(|spec| spec.replicas).unwrap_or(1))
     }
 
+    /// Waits until every proxy has given the canary `percent` of all users, and checks that those and no others get it,
+    /// request by request. Returns how many they are.
+    pub(crate) async fn check_exposure(&self, traffic: &Traffic, percent: u32) -> Result<usize> {
+        const REQUESTS: usize = 400;
+        let weight = format!("{percent}%");
+        let status = self
+            .status_that(&format!("{weight} everywhere"), |status| {
+                status.weight == weight && status.proxies.current == status.proxies.total
+            })
+            .await?;
+        let exposed =
+            self.exposed(&status.run.context("a run has a name")?, Weight::from_ppm(percent * 10_000)?)?;
+        let from = traffic.requests();
+        eventually("some requests", async || {
+            ensure!(traffic.requests() >= from + REQUESTS, "{} yet", traffic.requests() - from);
+            Ok(())
+        })
+        .await?;
+        // Those under way when the last proxy took the weight are over among the first.
+        for record in &traffic.so_far().0[from + REQUESTS / 10..from + REQUESTS] {
+            let Outcome::Served { deployment, .. } = &record.outcome else { continue };
+            let wanted = if exposed.contains(&record.user) { "shop-canary" } else { "shop-stable" };
+            ensure!(deployment == wanted, "user {} is on {deployment} at {weight}", record.user);
+        }
+        Ok(exposed.len())
+    }
+
     /// The users, by number, who are on the canary of `run` at `weight`, by the hash alone.
-    pub(crate) fn exposed(&self, run: &str, weight: Weight) -> Result<Vec<usize>> {
+    fn exposed(&self, run: &str, weight: Weight) -> Result<BTreeSet<usize>> {
         let salt = format!("{}/shop/{run}", self.namespace.name());
-        let mut exposed = Vec::new();
+        let mut exposed = BTreeSet::new();
         for (number, id) in self.users.iter().enumerate() {
             if Point::of(&salt, &Id::try_from(id.as_bytes())?).is_covered_by(weight) {
-                exposed.push(number);
+                exposed.insert(number);
             }
         }
         Ok(exposed)

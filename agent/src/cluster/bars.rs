@@ -45,6 +45,7 @@ impl Cluster {
 
     fn contested(&self) -> BTreeMap<String, Contested> {
         let objects = self.stores.releases.state();
+        let objects: Vec<_> = objects.iter().filter_map(|object| object.0.as_ref().ok()).collect();
         let mut hasher = DefaultHasher::new();
         let mut known: Vec<_> =
             objects.iter().map(|object| (object.uid(), object.metadata.generation)).collect();

@@ -19,7 +19,7 @@ use crate::release::ReleaseObject;
 use crate::release::status::ReleaseStatus;
 use crate::rollout::{Reason, Status};
 
-/// What merely goes on is written so often, for people to look at.
+/// Numbers that change with every look are written so often, for people to look at.
 const REFRESH: Duration = Duration::from_secs(5);
 
 /// Totals of more proxies than fit into this are not kept: after a restart, what was counted meanwhile is left out.
@@ -92,9 +92,9 @@ impl Desk {
         object: &ReleaseObject,
         decided: bool,
     ) -> Result<(), SaveError> {
-        let visible = |status: &ReleaseStatus| ReleaseStatus { state: None, ..status.clone() };
         let due = self.saved.as_ref().is_none_or(|(at, before)| {
-            at.elapsed() >= REFRESH && (visible(before) != visible(&self.shown) || self.is_counting())
+            let is_news = without_numbers(before) != without_numbers(&self.shown);
+            is_news || at.elapsed() >= REFRESH && (*before != self.shown || self.is_counting())
         });
         if !decided && !due {
             return Ok(());
@@ -164,4 +164,13 @@ impl Desk {
         self.version = present.resource_version();
         Ok(())
     }
+}
+
+/// A status without what changes with every look.
+fn without_numbers(status: &ReleaseStatus) -> ReleaseStatus {
+    let mut status = ReleaseStatus { state: None, served: None, verdict: None, ..status.clone() };
+    for condition in &mut status.conditions {
+        condition.message.clear();
+    }
+    status
 }

@@ -29,23 +29,26 @@ use std::time::Duration;
 use anyhow::Context;
 use futures::{StreamExt, stream};
 use kube::api::{Api, Patch, PatchParams};
+use kube::core::DynamicObject;
+use kube::discovery::ApiResource;
 use kube::runtime::controller::{Action, Controller};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::{self, watcher};
 use kube::runtime::{WatchStreamExt, predicates};
-use kube::{Client, ResourceExt};
+use kube::{Client, Resource, ResourceExt};
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
 
 use crate::mesh::plugin::ModuleSource;
 use crate::metrics::Metrics;
 use crate::release::ReleaseObject;
+use crate::release::status::ReleaseStatus;
 use bars::Bars;
 use desk::{Desk, SaveError};
 use plugins::Plugins;
 use proxies::Proxies;
-use stores::{Scope, Stores};
+use stores::{Scope, Stores, Watched};
 use tick::TickError;
 
 /// The name under which Serin owns fields of objects.
@@ -124,7 +127,7 @@ async fn drive(
     let writer = Writer::default();
     let releases = writer.as_reader();
     // A tick writes the status; only what others write is news. Metadata counts: a command is an annotation there.
-    let changes = watcher(scope.api::<ReleaseObject>(), watcher::Config::default())
+    let changes = watcher(scope.api::<Watched>(), watcher::Config::default())
         .default_backoff()
         .reflect(writer)
         .applied_objects()
@@ -178,13 +181,22 @@ fn changes_of(leads: watch::Receiver<bool>) -> impl futures::Stream<Item = ()> {
     })
 }
 
-async fn reconcile(object: Arc<ReleaseObject>, cluster: Arc<Cluster>) -> Result<Action, Arc<TickError>> {
+async fn reconcile(watched: Arc<Watched>, cluster: Arc<Cluster>) -> Result<Action, Arc<TickError>> {
     if !*cluster.leads.borrow() {
         // What is remembered here grows old while another leads.
         cluster.lock_desks().clear();
         return Ok(Action::await_change());
     }
     cluster.stores.ready().await;
+    let object = match &watched.0 {
+        Ok(object) => Arc::new(object.clone()),
+        Err(unreadable) => {
+            return cluster
+                .tell_unreadable(&watched, &unreadable.error)
+                .await
+                .map_err(|error| Arc::new(error.into()));
+        }
+    };
     let desk = cluster.desk(&object);
     let mut desk = desk.lock().await;
     if object.metadata.deletion_timestamp.is_some() {
@@ -208,7 +220,7 @@ async fn reconcile(object: Arc<ReleaseObject>, cluster: Arc<Cluster>) -> Result<
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the controller hands it on so")]
-fn retry(_: Arc<ReleaseObject>, _: &Arc<TickError>, _: Arc<Cluster>) -> Action {
+fn retry(_: Arc<Watched>, _: &Arc<TickError>, _: Arc<Cluster>) -> Action {
     Action::requeue(AGAIN)
 }
 
@@ -226,6 +238,31 @@ impl Cluster {
         &self,
     ) -> std::sync::MutexGuard<'_, HashMap<String, Arc<tokio::sync::Mutex<Option<Desk>>>>> {
         self.desks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says of a Release that it cannot be read, and why. Whatever it has under way stays as it is.
+    async fn tell_unreadable(&self, unreadable: &Watched, why: &str) -> Result<Action, kube::Error> {
+        let (namespace, name) = (unreadable.namespace().unwrap_or_default(), unreadable.name_any());
+        let kind = ApiResource::erase::<ReleaseObject>(&());
+        let releases: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &namespace, &kind);
+        // Its policy is taken out of the proxies by the sweep.
+        if unreadable.meta().deletion_timestamp.is_some() {
+            let finalizers: Vec<_> = unreadable.finalizers().iter().filter(|one| *one != FINALIZER).collect();
+            let patch = Patch::Merge(json!({"metadata": {"finalizers": finalizers}}));
+            releases.patch(&name, &PatchParams::default(), &patch).await?;
+            return Ok(Action::await_change());
+        }
+        let present = releases.get_status(&name).await?;
+        let shown = present.data.get("status").cloned().unwrap_or_default();
+        let mut shown: ReleaseStatus = serde_json::from_value(shown).unwrap_or_default();
+        if shown.message != why {
+            tracing::warn!(release = format!("{namespace}/{name}"), "not driven: {why}");
+            let now = jiff::Timestamp::now();
+            report::show_unfit(&mut shown, unreadable.meta().generation, "InvalidSpec", why, now);
+            let patch = Patch::Merge(json!({"status": shown}));
+            releases.patch_status(&name, &PatchParams::default(), &patch).await?;
+        }
+        Ok(Action::await_change())
     }
 
     async fn keep_until_on_stable(&self, object: &ReleaseObject) -> Result<(), kube::Error> {

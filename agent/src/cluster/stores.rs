@@ -11,7 +11,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{Pod, PodSpec, Service};
 use kube::api::Api;
-use kube::core::{DynamicObject, NamespaceResourceScope};
+use kube::core::{DeserializeGuard, DynamicObject, NamespaceResourceScope};
 use kube::discovery::ApiResource;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::store::Writer;
@@ -32,7 +32,7 @@ const RELEASE_LABEL: &str = "serin.dev/release";
 /// All stores.
 #[derive(Debug, Clone)]
 pub(super) struct Stores {
-    pub(super) releases: Store<ReleaseObject>,
+    pub(super) releases: Store<Watched>,
     pub(super) deployments: Store<Deployment>,
     pub(super) autoscalers: Store<HorizontalPodAutoscaler>,
     pub(super) pods: Store<Pod>,
@@ -43,8 +43,12 @@ pub(super) struct Stores {
     pub(super) gateways: Store<DynamicObject>,
 }
 
+/// A Release as it comes from the API server: its schema lets through what Serin cannot read, and one of that kind must
+/// not keep the others from being seen.
+pub(super) type Watched = DeserializeGuard<ReleaseObject>;
+
 /// Takes the names of releases that something has changed for.
-pub(super) type Wake = UnboundedSender<ObjectRef<ReleaseObject>>;
+pub(super) type Wake = UnboundedSender<ObjectRef<Watched>>;
 
 /// Where to watch.
 pub(super) struct Scope {
@@ -75,7 +79,7 @@ impl Scope {
 
 impl Stores {
     /// Begins to watch everything. Releases themselves are watched by whoever gives `releases`.
-    pub(super) fn watch(scope: &Scope, releases: Store<ReleaseObject>, wake: &Wake) -> Self {
+    pub(super) fn watch(scope: &Scope, releases: Store<Watched>, wake: &Wake) -> Self {
         let of_targets = |wake: &Wake| {
             let (releases, wake) = (releases.clone(), wake.clone());
             move |namespace: Option<String>, name: String| {
@@ -194,21 +198,22 @@ fn strip(pod: &mut Pod) {
 }
 
 /// Wakes the releases whose Deployments or autoscalers are called `name`.
-fn wake_users(releases: &Store<ReleaseObject>, wake: &Wake, namespace: Option<&str>, name: &str) {
+fn wake_users(releases: &Store<Watched>, wake: &Wake, namespace: Option<&str>, name: &str) {
     for release in releases.state() {
+        let Ok(release) = &release.0 else { continue };
         let spec = &release.spec;
         let uses = [&spec.stable, &spec.canary].into_iter().any(|version| {
             version.target_ref.as_ref().is_some_and(|target| target.name == name)
                 || version.autoscaler_ref.as_ref().is_some_and(|autoscaler| autoscaler.name == name)
         });
         if uses && release.namespace().as_deref() == namespace {
-            send(wake, ObjectRef::from_obj(&*release));
+            send(wake, ObjectRef::new(&release.name_any()).within(namespace.unwrap_or_default()));
         }
     }
 }
 
 /// Wakes the release that a plugin, a route or a gateway belongs to, or all: anybody's may stand in the way.
-fn wake_owner_or_all(releases: &Store<ReleaseObject>, wake: &Wake, object: &DynamicObject) {
+fn wake_owner_or_all(releases: &Store<Watched>, wake: &Wake, object: &DynamicObject) {
     if let (Some(name), Some(namespace)) = (object.labels().get(RELEASE_LABEL), object.namespace()) {
         send(wake, ObjectRef::new(name).within(&namespace));
         return;
@@ -227,7 +232,7 @@ fn wake_attached(wake: &Wake, plugin: &DynamicObject) {
     }
 }
 
-fn send(wake: &Wake, release: ObjectRef<ReleaseObject>) {
+fn send(wake: &Wake, release: ObjectRef<Watched>) {
     // The receiver lives as long as the controller.
     let _ = wake.send(release);
 }
