@@ -32,6 +32,7 @@ use kube::api::PostParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -67,6 +68,15 @@ pub struct Mesh {
     namespaces: AtomicU32,
     calm: RwLock<()>,
     _kubelet: Kubelet,
+}
+
+/// A file that pods can fetch.
+#[derive(Debug, Clone)]
+pub struct Served {
+    /// Where.
+    pub url: String,
+    /// Its digest, as a `WasmPlugin` wants it.
+    pub sha256: String,
 }
 
 impl Mesh {
@@ -202,13 +212,14 @@ impl Mesh {
     ///
     /// # Errors
     /// When there is no port for it.
-    pub async fn serve(&self, body: impl Into<Bytes>) -> Result<String> {
+    pub async fn serve(&self, body: impl Into<Bytes>) -> Result<Served> {
         let body = body.into();
+        let sha256 = Sha256::digest(&body).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
         let listener = TcpListener::bind((HOST, 0)).await?;
         let url = format!("http://{}/", listener.local_addr()?);
         let router = Router::new().fallback(async move || body.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Ok(url)
+        Ok(Served { url, sha256 })
     }
 
     async fn run(&self, program: &Path, args: &[&str]) -> Result<String> {
@@ -223,6 +234,8 @@ impl Mesh {
 
 async fn client(kubeconfig: &Path) -> Result<Client> {
     let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
-    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    // Whoever asks here knows what to do about an API server that is gone.
+    config.default_retry = false;
     Ok(Client::try_from(config)?)
 }

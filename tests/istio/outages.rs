@@ -46,7 +46,8 @@ pub(crate) async fn without_istiod(mesh: &Mesh) -> Result<()> {
         Ok(())
     })
     .await?;
-    ensure!(traffic.stop().await?.failures().is_empty());
+    let report = traffic.stop().await?;
+    ensure!(report.failures().is_empty(), "{:?}", report.failures());
     // It takes changes again.
     namespace.apply(&routes(&namespace).replace("subset: stable", "subset: canary")).await?;
     let client = Client::new(gateway.address());
@@ -68,10 +69,11 @@ pub(crate) async fn without_api_server(mesh: &Mesh) -> Result<()> {
     mesh.control_plane.api_server.freeze().await?;
     go_on(&traffic).await?;
     mesh.control_plane.api_server.thaw().await?;
+    // istiod may not hear of changes for a while yet.
+    let report = traffic.stop().await?;
+    ensure!(report.failures().is_empty(), "{:?}", report.failures());
     // Controllers and the node are at work again.
     eventually("a change to be taken", async || namespace.deploy("shop", "stable", "shop:v3", 2).await)
         .await?;
-    namespace.rolled_out("shop-stable").await?;
-    ensure!(traffic.stop().await?.failures().is_empty());
-    Ok(())
+    namespace.rolled_out("shop-stable").await
 }

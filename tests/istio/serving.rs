@@ -15,9 +15,8 @@ use serin::release::Release;
 use serin_policy::{Document, Id, Point, Weight};
 use serin_tests::client::Client;
 use serin_tests::mesh::traffic::{Outcome, Plan, Traffic, User};
-use serin_tests::mesh::{Answer, Mesh, Namespace};
+use serin_tests::mesh::{Answer, Mesh, Namespace, Served};
 use serin_tests::site::{self, HOST, eventually};
-use sha2::{Digest, Sha256};
 
 use crate::SEED;
 
@@ -109,12 +108,12 @@ pub(crate) async fn sidecars_assign_too(mesh: &Mesh) -> Result<()> {
     let host = format!("shop.{}.svc.cluster.local", namespace.name());
     namespace.apply(&routes(&namespace).replace(HOST, &host).replace("[gateway]", "[mesh]")).await?;
     let release = Release::from_yaml(&site::release("").replace(HOST, &host))?;
-    let url = mesh.serve(serin::MODULE).await?;
+    let module = mesh.serve(serin::MODULE).await?;
     let weight = Weight::from_ppm(400_000)?;
-    namespace.apply(&plugin(&json!({"app": "front"}), &url, &release, 1, weight)?).await?;
+    namespace.apply(&plugin(&json!({"app": "front"}), &module, &release, 1, weight)?).await?;
     let client = Client::through(proxy, &host)?;
     eventually("everybody to be where they belong", async || {
-        check_everybody(&client, "baggage", |id| format!("serin={id}"), weight).await
+        check_everybody(&client, "cookie", |id| format!("serin={id}"), weight).await
     })
     .await?;
     let stats = format!("http://{}:15090/stats/prometheus", proxy.ip());
@@ -128,14 +127,14 @@ pub(crate) async fn users_are_assigned(mesh: &Mesh) -> Result<()> {
     let (gateway, ()) = tokio::try_join!(namespace.gateway(2), namespace.shop("shop", "shop:v1", "shop:v2"))?;
     namespace.apply(&routes(&namespace)).await?;
     let release = Release::from_yaml(&site::release(""))?;
-    let url = mesh.serve(serin::MODULE).await?;
+    let module = mesh.serve(serin::MODULE).await?;
     for (revision, percent) in [(1, 30), (2, 70), (3, 0)] {
         let weight = Weight::from_ppm(percent * 10_000)?;
         let pushed = Instant::now();
         namespace
             .apply(&plugin(
                 &json!({"istio": format!("gateway-{}", namespace.name())}),
-                &url,
+                &module,
                 &release,
                 revision,
                 weight,
@@ -175,15 +174,14 @@ async fn check_everybody(
 }
 
 fn plugin(labels: &Value, url: &str, release: &Release, revision: u64, weight: Weight) -> Result<String> {
-    let digest = Sha256::digest(serin::MODULE);
     let plugin = json!({
         "apiVersion": "extensions.istio.io/v1alpha1",
         "kind": "WasmPlugin",
         "metadata": {"name": "serin"},
         "spec": {
             "selector": {"matchLabels": labels},
-            "url": url,
-            "sha256": digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
+            "url": module.url,
+            "sha256": module.sha256,
             "phase": "STATS",
             "match": [{"mode": "CLIENT"}],
             "failStrategy": "FAIL_OPEN",
