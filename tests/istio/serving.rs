@@ -173,7 +173,13 @@ async fn check_everybody(
     Ok(())
 }
 
-fn plugin(labels: &Value, url: &str, release: &Release, revision: u64, weight: Weight) -> Result<String> {
+fn plugin(
+    labels: &Value,
+    module: &Served,
+    release: &Release,
+    revision: u64,
+    weight: Weight,
+) -> Result<String> {
     let plugin = json!({
         "apiVersion": "extensions.istio.io/v1alpha1",
         "kind": "WasmPlugin",
