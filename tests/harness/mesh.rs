@@ -135,8 +135,9 @@ impl Mesh {
     /// A command for a shell outside that opens one inside.
     pub fn way_in(&self) -> String {
         format!(
-            "nsenter --target {} --all env KUBECONFIG={} PATH=\"{}:{}:$PATH\" bash",
+            "nsenter --target {} {}--net --mount --pid env KUBECONFIG={} PATH=\"{}:{}:$PATH\" bash",
             self.inside.pid,
+            if self.inside.as_user { "--user --preserve-credentials " } else { "" },
             self.kubeconfig.display(),
             self.inside.kubernetes().display(),
             self.inside.istio().display(),

@@ -152,6 +152,37 @@ pub(crate) async fn users_are_assigned(mesh: &Mesh) -> Result<()> {
     Ok(())
 }
 
+pub(crate) async fn new_visitors_stay(mesh: &Mesh) -> Result<()> {
+    let namespace = mesh.namespace("visitors").await?;
+    let (gateway, ()) = tokio::try_join!(namespace.gateway(1), namespace.shop("shop", "shop:v1", "shop:v2"))?;
+    namespace.apply(&routes(&namespace)).await?;
+    let release = Release::from_yaml(&site::release(""))?;
+    let module = mesh.serve(serin::MODULE).await?;
+    let weight = Weight::from_ppm(500_000)?;
+    let labels = json!({"istio": format!("gateway-{}", namespace.name())});
+    namespace.apply(&plugin(&labels, &module, &release, 1, weight)?).await?;
+    let client = Client::new(gateway.address());
+    eventually("users to be assigned", async || {
+        check_everybody(&client, "cookie", |id| format!("serin={id}"), weight).await
+    })
+    .await?;
+    let users = vec![User::new_visitor(); 40];
+    let rate = NonZeroU32::new(200).context("not 0")?;
+    let traffic = Traffic::start(Plan::at(&[gateway.address()], users, rate, *SEED));
+    eventually("everybody to have come several times", async || {
+        ensure!(traffic.requests() > 400);
+        Ok(())
+    })
+    .await?;
+    let report = traffic.stop().await?;
+    ensure!(report.failures().is_empty(), "{:?}", report.failures());
+    let moved: Vec<_> = report.journeys().into_iter().filter(|(_, journey)| journey.len() > 1).collect();
+    ensure!(moved.is_empty(), "{moved:?}");
+    let on_canary = report.journeys().values().filter(|journey| journey == &&["shop-canary"]).count();
+    ensure!((5..=35).contains(&on_canary), "{on_canary} of 40 are on the canary");
+    Ok(())
+}
+
 /// Whether each of some users is on the version that the hash says.
 async fn check_everybody(
     client: &Client,

@@ -30,14 +30,18 @@ pub(super) const BRIDGE: Ipv4Addr = Ipv4Addr::new(10, 244, 128, 1);
 /// The bridge to their networks.
 pub(super) const BRIDGE_NAME: &str = "pods";
 
-/// Set for the process inside.
+/// Set for the process inside, to who it was outside.
 const MARK: &str = "SERIN_MESH_INSIDE";
+const ROOT: &str = "root";
+const USER: &str = "user";
 
 /// A process inside, with what it needs for a mesh.
 #[derive(Debug)]
 pub struct Inside {
     /// The id of this process as those outside see it.
     pub pid: u32,
+    /// Whether it got there without being root outside, by way of a namespace of users.
+    pub(super) as_user: bool,
     /// The folder of the mesh's files. It is in memory and goes with the mesh, unless `SERIN_MESH_FOLDER` names another.
     pub folder: PathBuf,
     pub(super) control_plane: ControlPlane,
@@ -55,13 +59,11 @@ pub fn enter() -> Result<Inside> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let envoy = runtime.block_on(envoy::find(|line| eprintln!("{line}")))?;
     drop(runtime);
-    if env::var_os(MARK).is_none() {
-        return Err(start_again_inside());
-    }
+    let Some(outside) = env::var_os(MARK) else { return Err(start_again_inside()) };
     // Until there is another /proc, it is the one outside.
     let pid = fs::read_link("/proc/self")?.to_string_lossy().parse().context("/proc/self is a process id")?;
     let folder = furnish().context("cannot furnish the namespaces")?;
-    Ok(Inside { pid, folder, control_plane, envoy })
+    Ok(Inside { pid, as_user: outside == USER, folder, control_plane, envoy })
 }
 
 /// Does not return, unless it fails.
@@ -72,10 +74,12 @@ fn start_again_inside() -> anyhow::Error {
         }
         let mut again = Command::new("unshare");
         again.args(["--net", "--mount", "--pid", "--fork", "--kill-child"]);
-        if !geteuid().is_root() {
-            again.args(["--user", "--map-root-user"]);
+        if geteuid().is_root() {
+            again.env(MARK, ROOT);
+        } else {
+            again.args(["--user", "--map-root-user"]).env(MARK, USER);
         }
-        again.arg("--").arg(env::current_exe()?).args(env::args_os().skip(1)).env(MARK, "1");
+        again.arg("--").arg(env::current_exe()?).args(env::args_os().skip(1));
         bail!("cannot run unshare: {}", again.exec())
     };
     start().unwrap_or_else(|error| error)
