@@ -134,14 +134,22 @@ impl Mesh {
 
     /// A command for a shell outside that opens one inside.
     pub fn way_in(&self) -> String {
+        let user = if self.inside.as_user { "--user --preserve-credentials " } else { "" };
+        let (kubernetes, istio) = (self.inside.kubernetes().display(), self.inside.istio().display());
+        let environment = self.environment().map(|(name, value)| format!("{name}={value}")).join(" ");
         format!(
-            "nsenter --target {} {}--net --mount --pid env KUBECONFIG={} PATH=\"{}:{}:$PATH\" bash",
+            "nsenter --target {} {user}--net --mount --pid env {environment} PATH=\"{kubernetes}:{istio}:$PATH\" bash",
             self.inside.pid,
-            if self.inside.as_user { "--user --preserve-credentials " } else { "" },
-            self.kubeconfig.display(),
-            self.inside.kubernetes().display(),
-            self.inside.istio().display(),
         )
+    }
+
+    /// What tells kubectl and istioctl where the mesh is.
+    fn environment(&self) -> [(&'static str, String); 3] {
+        [
+            ("KUBECONFIG", self.kubeconfig.to_string_lossy().into_owned()),
+            ("ISTIOCTL_XDS_ADDRESS", format!("{HOST}:{}", control_plane::XDS_PORT)),
+            ("ISTIOCTL_PLAINTEXT", "true".to_owned()),
+        ]
     }
 
     /// A kubeconfig that may do what a ServiceAccount may.
@@ -225,7 +233,7 @@ impl Mesh {
 
     async fn run(&self, program: &Path, args: &[&str]) -> Result<String> {
         let mut command = Command::new(program);
-        command.args(args).env("KUBECONFIG", &self.kubeconfig).stdin(Stdio::null()).kill_on_drop(true);
+        command.args(args).envs(self.environment()).stdin(Stdio::null()).kill_on_drop(true);
         let output = command.output().await.with_context(|| format!("cannot run {}", program.display()))?;
         let complaint = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "{} {}: {complaint}", program.display(), args.join(" "));

@@ -27,7 +27,8 @@ async fn busy_shop(namespace: &Namespace) -> Result<(Gateway, Traffic)> {
 async fn go_on(traffic: &Traffic) -> Result<()> {
     let before = traffic.requests();
     eventually("requests", async || {
-        ensure!(traffic.requests() > before + 100);
+        let (requests, report) = (traffic.requests(), traffic.so_far());
+        ensure!(requests > before + 100, "{requests} after {before}, the last {:?}", report.0.last());
         Ok(())
     })
     .await
