@@ -33,6 +33,7 @@ use kube::api::PostParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -69,6 +70,15 @@ pub struct Mesh {
     namespaces: AtomicU32,
     calm: RwLock<()>,
     _kubelet: Kubelet,
+}
+
+/// A file that pods can fetch.
+#[derive(Debug, Clone)]
+pub struct Served {
+    /// Where.
+    pub url: String,
+    /// Its digest, as a `WasmPlugin` wants it.
+    pub sha256: String,
 }
 
 impl Mesh {
@@ -126,13 +136,22 @@ impl Mesh {
 
     /// A command for a shell outside that opens one inside.
     pub fn way_in(&self) -> String {
+        let user = if self.inside.as_user { "--user --preserve-credentials " } else { "" };
+        let (kubernetes, istio) = (self.inside.kubernetes().display(), self.inside.istio().display());
+        let environment = self.environment().map(|(name, value)| format!("{name}={value}")).join(" ");
         format!(
-            "nsenter --target {} --all env KUBECONFIG={} PATH=\"{}:{}:$PATH\" bash",
+            "nsenter --target {} {user}--net --mount --pid env {environment} PATH=\"{kubernetes}:{istio}:$PATH\" bash",
             self.inside.pid,
-            self.kubeconfig.display(),
-            self.inside.kubernetes().display(),
-            self.inside.istio().display(),
         )
+    }
+
+    /// What tells kubectl and istioctl where the mesh is.
+    fn environment(&self) -> [(&'static str, String); 3] {
+        [
+            ("KUBECONFIG", self.kubeconfig.to_string_lossy().into_owned()),
+            ("ISTIOCTL_XDS_ADDRESS", format!("{HOST}:{}", control_plane::XDS_PORT)),
+            ("ISTIOCTL_PLAINTEXT", "true".to_owned()),
+        ]
     }
 
     /// A kubeconfig that may do what a ServiceAccount may.
@@ -204,18 +223,19 @@ impl Mesh {
     ///
     /// # Errors
     /// When there is no port for it.
-    pub async fn serve(&self, body: impl Into<Bytes>) -> Result<String> {
+    pub async fn serve(&self, body: impl Into<Bytes>) -> Result<Served> {
         let body = body.into();
+        let sha256 = Sha256::digest(&body).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
         let listener = TcpListener::bind((HOST, 0)).await?;
         let url = format!("http://{}/", listener.local_addr()?);
         let router = Router::new().fallback(async move || body.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Ok(url)
+        Ok(Served { url, sha256 })
     }
 
     async fn run(&self, program: &Path, args: &[&str]) -> Result<String> {
         let mut command = Command::new(program);
-        command.args(args).env("KUBECONFIG", &self.kubeconfig).stdin(Stdio::null()).kill_on_drop(true);
+        command.args(args).envs(self.environment()).stdin(Stdio::null()).kill_on_drop(true);
         let output = command.output().await.with_context(|| format!("cannot run {}", program.display()))?;
         let complaint = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "{} {}: {complaint}", program.display(), args.join(" "));
@@ -225,6 +245,8 @@ impl Mesh {
 
 async fn client(kubeconfig: &Path) -> Result<Client> {
     let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
-    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    // Whoever asks here knows what to do about an API server that is gone.
+    config.default_retry = false;
     Ok(Client::try_from(config)?)
 }

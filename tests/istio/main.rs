@@ -30,18 +30,23 @@ static SEED: LazyLock<u64> = LazyLock::new(|| {
 type Test = fn(&'static Mesh) -> LocalBoxFuture<'static, Result<()>>;
 
 /// The tests that share the mesh.
+<<<<<<< HEAD
 const SHARED: [(&str, Test); 10] = [
     ("releases::a_good_version_is_promoted", |mesh| Box::pin(releases::a_good_version_is_promoted(mesh))),
     ("releases::a_very_bad_version_is_off_the_air_at_once", |mesh| {
         Box::pin(releases::a_very_bad_version_is_off_the_air_at_once(mesh))
     }),
     ("releases::a_bad_version_is_taken_back", |mesh| Box::pin(releases::a_bad_version_is_taken_back(mesh))),
+=======
+const SHARED: [(&str, Test); 8] = [
+>>>>>>> harness
     ("pods::bad_ones_say_what_is_wrong_with_them", |mesh| Box::pin(pods::bad_ones_say_what_is_wrong(mesh))),
     ("pods::manners_change_while_they_run", |mesh| Box::pin(pods::manners_change_while_they_run(mesh))),
     ("pods::an_account_may_do_what_it_was_allowed", |mesh| Box::pin(pods::accounts(mesh))),
     ("serving::a_gateway_serves_what_is_deployed", |mesh| Box::pin(serving::a_gateway_serves(mesh))),
     ("serving::no_request_fails_when_pods_are_replaced", |mesh| Box::pin(serving::pods_are_replaced(mesh))),
     ("serving::sidecars_assign_users_too", |mesh| Box::pin(serving::sidecars_assign_too(mesh))),
+    ("serving::new_visitors_stay_where_they_were_put", |mesh| Box::pin(serving::new_visitors_stay(mesh))),
     ("serving::users_are_assigned_by_the_hash", |mesh| Box::pin(serving::users_are_assigned(mesh))),
 ];
 

@@ -141,6 +141,8 @@ impl Starter<'_> {
             ("INJECTION_WEBHOOK_CONFIG_NAME", ""),
             ("VALIDATION_WEBHOOK_CONFIG_NAME", ""),
             ("ENABLE_LEADER_ELECTION", "false"),
+            // For `istioctl proxy-status`, which has no token here.
+            ("ENABLE_DEBUG_ENDPOINT_AUTH", "false"),
         ];
         let args = [
             "discovery".to_owned(),

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -52,7 +52,7 @@ impl Kubelet {
             "addresses": [{"type": "InternalIP", "address": HOST}],
         }});
         nodes.patch_status(NODE, &PatchParams::default(), &Patch::Merge(status)).await?;
-        let host = Arc::new(Host { client, inside, plain: AtomicU16::new(0), own: AtomicU16::new(0) });
+        let host = Arc::new(Host { client, inside, plain: AtomicU32::new(0), own: AtomicU32::new(0) });
         Ok(Self { work: tokio::spawn(work(host)).abort_handle() })
     }
 }
@@ -67,19 +67,18 @@ impl Drop for Kubelet {
 struct Host {
     client: Client,
     inside: Arc<Inside>,
-    plain: AtomicU16,
-    own: AtomicU16,
+    plain: AtomicU32,
+    own: AtomicU32,
 }
 
 impl Host {
     /// An address for a pod; `behind_bridge` if it has a network of its own. None is ever given twice.
     fn address(&self, behind_bridge: bool) -> Ipv4Addr {
-        let (counter, first) = if behind_bridge { (&self.own, 129) } else { (&self.plain, 1) };
-        let [high, low] = counter.fetch_add(1, Ordering::Relaxed).to_be_bytes();
-        // The last byte is neither 0 nor 255.
-        let number = u16::from_be_bytes([high, low]);
-        let (block, low) = (number / 250, number % 250 + 1);
-        Ipv4Addr::new(10, 244, first + u8::try_from(block).unwrap_or(100), u8::try_from(low).unwrap_or(1))
+        let (counter, block) = if behind_bridge { (&self.own, 129) } else { (&self.plain, 1) };
+        let number = counter.fetch_add(1, Ordering::Relaxed);
+        // 250 to a block, so that none ends in 0 or 255.
+        let offset = number / 250 * 256 + number % 250 + 1;
+        Ipv4Addr::from_bits(Ipv4Addr::new(10, 244, block, 0).to_bits() + offset)
     }
 }
 
