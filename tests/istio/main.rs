@@ -30,16 +30,12 @@ static SEED: LazyLock<u64> = LazyLock::new(|| {
 type Test = fn(&'static Mesh) -> LocalBoxFuture<'static, Result<()>>;
 
 /// The tests that share the mesh.
-<<<<<<< HEAD
-const SHARED: [(&str, Test); 10] = [
+const SHARED: &[(&str, Test)] = &[
     ("releases::a_good_version_is_promoted", |mesh| Box::pin(releases::a_good_version_is_promoted(mesh))),
     ("releases::a_very_bad_version_is_off_the_air_at_once", |mesh| {
         Box::pin(releases::a_very_bad_version_is_off_the_air_at_once(mesh))
     }),
     ("releases::a_bad_version_is_taken_back", |mesh| Box::pin(releases::a_bad_version_is_taken_back(mesh))),
-=======
-const SHARED: [(&str, Test); 8] = [
->>>>>>> harness
     ("pods::bad_ones_say_what_is_wrong_with_them", |mesh| Box::pin(pods::bad_ones_say_what_is_wrong(mesh))),
     ("pods::manners_change_while_they_run", |mesh| Box::pin(pods::manners_change_while_they_run(mesh))),
     ("pods::an_account_may_do_what_it_was_allowed", |mesh| Box::pin(pods::accounts(mesh))),
@@ -51,7 +47,7 @@ const SHARED: [(&str, Test); 8] = [
 ];
 
 /// The tests that stop parts of it, one after the other.
-const ALONE: [(&str, Test); 2] = [
+const ALONE: &[(&str, Test)] = &[
     ("outages::the_mesh_goes_on_without_istiod", |mesh| Box::pin(outages::without_istiod(mesh))),
     ("outages::the_mesh_goes_on_without_the_api_server", |mesh| Box::pin(outages::without_api_server(mesh))),
 ];
