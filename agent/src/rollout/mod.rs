@@ -15,7 +15,11 @@ of them:
 - Every tick says why things are as they are, in [`Reason`]s.
 */
 mod analysis;
+#[cfg(test)]
+mod cluster_properties;
 mod commands;
+#[cfg(test)]
+mod deployments;
 mod file;
 mod lagging;
 mod observation;

@@ -123,7 +123,9 @@ impl Tick<'_> {
         self.status.held_at = stands_still.then_some(self.now);
         let since = match &mut self.status.phase {
             Phase::Starting { since: Some(since), paused: None }
-            | Phase::Progressing(StepState { stage: Stage::Observing { since, .. }, paused: None, .. }) => since,
+            | Phase::Progressing(StepState { stage: Stage::Observing { since, .. }, paused: None, .. }) => {
+                since
+            }
             // A pause has the clock stand still already.
             _ => return,
         };
