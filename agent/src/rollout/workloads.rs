@@ -228,11 +228,11 @@ impl<'t> Tick<'t> {
             return false;
         }
         let since = *self.status.quiet_since.get_or_insert(self.now);
-        if elapsed(Some(since), None, self.now) < delay {
+        let is_drained = elapsed(Some(since), None, self.now) >= delay;
+        self.status.canary_is_down = is_drained && desired == 0;
+        if !self.status.canary_is_down {
             self.reasons.push(Reason::Draining { delay });
-            return false;
         }
-        self.status.canary_is_down = desired == 0;
         self.status.canary_is_down
     }
 
