@@ -148,11 +148,11 @@ impl Tick<'_> {
             Phase::RolledBack { .. } | Phase::Aborted { .. } if self.nothing_to_release() => {
                 Err(NotNow::NothingToRelease)
             }
-            // Its end may not have got to the proxies yet, and starting over sends everybody to stable as well.
-            Phase::RolledBack { .. } | Phase::Aborted { .. } if !self.stable_can_take_all() => {
-                Err(NotNow::StableDown)
-            }
             Phase::RolledBack { .. } | Phase::Aborted { .. } => {
+                // Its end may not have got to the proxies yet, and starting over sends everybody to stable as well.
+                if !self.stable_can_take_all() {
+                    return Err(NotNow::StableDown);
+                }
                 let by = by.to_owned();
                 let reason = Reason::Retried { by: by.clone() };
                 self.status.evidence = Evidence::default();
