@@ -4,6 +4,7 @@ Serin in a real mesh: Kubernetes' API server and controllers, istiod, and stock 
 The mesh is brought up once, and tests run side by side in namespaces of their own. It wants namespaces of the kernel
 before there is a thread, so this is not the usual test harness, but one that takes the same arguments.
 */
+mod failures;
 mod outages;
 mod pods;
 mod releases;
@@ -30,7 +31,10 @@ static SEED: LazyLock<u64> = LazyLock::new(|| {
 type Test = fn(&'static Mesh) -> LocalBoxFuture<'static, Result<()>>;
 
 /// The tests that share the mesh.
-const SHARED: [(&str, Test); 8] = [
+const SHARED: [(&str, Test); 11] = [
+    ("failures::bad_images_reach_nobody", |mesh| Box::pin(failures::workloads::bad_images_reach_nobody(mesh))),
+    ("failures::a_canary_is_lost", |mesh| Box::pin(failures::workloads::a_canary_is_lost(mesh))),
+    ("failures::stable_is_scaled_away", |mesh| Box::pin(failures::workloads::stable_is_scaled_away(mesh))),
     ("releases::a_good_version_is_promoted", |mesh| Box::pin(releases::a_good_version_is_promoted(mesh))),
     ("pods::bad_ones_say_what_is_wrong_with_them", |mesh| Box::pin(pods::bad_ones_say_what_is_wrong(mesh))),
     ("pods::manners_change_while_they_run", |mesh| Box::pin(pods::manners_change_while_they_run(mesh))),

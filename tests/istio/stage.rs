@@ -48,9 +48,14 @@ impl<'m> Stage<'m> {
         let namespace = mesh.namespace(name).await?;
         let (gateway, ()) =
             tokio::try_join!(namespace.gateway(gateways), namespace.shop("shop", "shop:v1", "shop:v1"))?;
+        Ok(Self::of(mesh, namespace, gateway))
+    }
+
+    /// A shop that is there already, behind a gateway that may be another namespace's.
+    pub(crate) fn of(mesh: &'m Mesh, namespace: Namespace, gateway: Gateway) -> Self {
         let mut rng = StdRng::seed_from_u64(*SEED);
         let users = (0..2_000).map(|_| Id::from_random(rng.random()).to_string()).collect();
-        Ok(Self { mesh, namespace, gateway, users })
+        Self { mesh, namespace, gateway, users }
     }
 
     pub(crate) async fn agent(&self, identity: &str) -> Result<Controller> {
@@ -75,10 +80,14 @@ impl<'m> Stage<'m> {
     }
 
     pub(crate) async fn status(&self) -> Result<ReleaseStatus> {
+        self.status_of("shop").await
+    }
+
+    pub(crate) async fn status_of(&self, release: &str) -> Result<ReleaseStatus> {
         let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("serin.dev", "v1alpha1", "Release"));
         let releases: Api<DynamicObject> =
             Api::namespaced_with(self.mesh.client(), self.namespace.name(), &kind);
-        let release = releases.get("shop").await?;
+        let release = releases.get(release).await?;
         Ok(serde_json::from_value(release.data.get("status").cloned().unwrap_or_default())
             .unwrap_or_default())
     }
