@@ -31,7 +31,17 @@ static SEED: LazyLock<u64> = LazyLock::new(|| {
 type Test = fn(&'static Mesh) -> LocalBoxFuture<'static, Result<()>>;
 
 /// The tests that share the mesh.
-const SHARED: [(&str, Test); 11] = [
+const SHARED: [(&str, Test); 19] = [
+    ("failures::a_foreign_route_comes", |mesh| Box::pin(failures::conflicts::a_foreign_route_comes(mesh))),
+    ("failures::two_releases_want_a_host", |mesh| Box::pin(failures::conflicts::two_releases_want_a_host(mesh))),
+    ("failures::own_routes_are_checked", |mesh| Box::pin(failures::conflicts::own_routes_are_checked(mesh))),
+    ("failures::a_proxy_starts_without_the_agent", |mesh| Box::pin(failures::modules::a_proxy_starts_without_the_agent(mesh))),
+
+    ("failures::a_release_is_edited", |mesh| Box::pin(failures::edits::a_release_is_edited(mesh))),
+    ("failures::another_version_comes", |mesh| Box::pin(failures::edits::another_version_comes(mesh))),
+    ("failures::a_release_is_deleted", |mesh| Box::pin(failures::edits::a_release_is_deleted(mesh))),
+    ("failures::objects_are_edited_by_hand", |mesh| Box::pin(failures::objects::objects_are_edited_by_hand(mesh))),
+
     ("failures::bad_images_reach_nobody", |mesh| Box::pin(failures::workloads::bad_images_reach_nobody(mesh))),
     ("failures::a_canary_is_lost", |mesh| Box::pin(failures::workloads::a_canary_is_lost(mesh))),
     ("failures::stable_is_scaled_away", |mesh| Box::pin(failures::workloads::stable_is_scaled_away(mesh))),

@@ -62,6 +62,11 @@ impl<'m> Stage<'m> {
         Controller::start(AGENT, self.mesh, &self.namespace, identity).await
     }
 
+    /// An agent that listens where another one did.
+    pub(crate) async fn agent_at(&self, identity: &str, address: &str) -> Result<Controller> {
+        Controller::start_at(AGENT, self.mesh, &self.namespace, identity, address).await
+    }
+
     /// Creates the Release, or changes it.
     pub(crate) async fn release(&self, steps: &str, edit: impl Fn(String) -> String) -> Result<()> {
         let yaml = RELEASE.replace("HOST", HOST).replace("STEPS", steps);
@@ -140,15 +145,19 @@ impl<'m> Stage<'m> {
     /// Waits until every proxy has given the canary `percent` of all users, and checks that those and no others get it,
     /// request by request. Returns how many they are.
     pub(crate) async fn check_exposure(&self, traffic: &Traffic, percent: u32) -> Result<usize> {
-        const REQUESTS: usize = 400;
         let weight = format!("{percent}%");
-        let status = self
-            .status_that(&format!("{weight} everywhere"), |status| {
-                status.weight == weight && status.proxies.current == status.proxies.total
-            })
-            .await?;
-        let exposed =
-            self.exposed(&status.run.context("a run has a name")?, Weight::from_ppm(percent * 10_000)?)?;
+        self.status_that(&format!("{weight} everywhere"), |status| {
+            status.weight == weight && status.proxies.current == status.proxies.total
+        })
+        .await?;
+        self.check_served(traffic, percent).await
+    }
+
+    /// Checks that from now on `percent` of all users get the canary: those whom the hash says, and no others.
+    pub(crate) async fn check_served(&self, traffic: &Traffic, percent: u32) -> Result<usize> {
+        const REQUESTS: usize = 400;
+        let run = self.status().await?.run.context("a run has a name")?;
+        let exposed = self.exposed(&run, Weight::from_ppm(percent * 10_000)?)?;
         let from = traffic.requests();
         eventually("some requests", async || {
             ensure!(traffic.requests() >= from + REQUESTS, "{} yet", traffic.requests() - from);
@@ -159,7 +168,7 @@ impl<'m> Stage<'m> {
         for record in &traffic.so_far().0[from + REQUESTS / 10..from + REQUESTS] {
             let Outcome::Served { deployment, .. } = &record.outcome else { continue };
             let wanted = if exposed.contains(&record.user) { "shop-canary" } else { "shop-stable" };
-            ensure!(deployment == wanted, "user {} is on {deployment} at {weight}", record.user);
+            ensure!(deployment == wanted, "user {} is on {deployment} at {percent}%", record.user);
         }
         Ok(exposed.len())
     }

@@ -4,6 +4,10 @@ What goes wrong during a release, and what its users and its owners notice of it
 Each test lets users loose on a release, breaks something, and tells in one row what came of it: how many requests
 were sent and how many failed, what the status said, and what happened next.
 */
+pub(crate) mod conflicts;
+pub(crate) mod edits;
+pub(crate) mod modules;
+pub(crate) mod objects;
 pub(crate) mod workloads;
 
 use std::time::Instant;

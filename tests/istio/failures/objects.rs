@@ -20,7 +20,7 @@ struct Deed {
 fn deeds() -> [Deed; 7] {
     let deed = |what, kind, patch, reason, note| Deed { what, kind, patch, reason, note };
     let route = json!({"spec": {"http": [{"route": [{"destination": {"host": "shop", "subset": "canary"}}]}]}});
-    let policy = json!([{"op": "replace", "path": "/spec/pluginConfig/policies/0/weight", "value": 900_000}]);
+    let policy = json!([{"op": "replace", "path": "/spec/pluginConfig/policies/0/versions/1/weight", "value": 900_000}]);
     let sha = json!({"spec": {"sha256": "0".repeat(64)}});
     [
         deed("VirtualService deleted", "virtualservice", None, "RoutesWritten", "was not there"),
@@ -31,10 +31,10 @@ fn deeds() -> [Deed; 7] {
             "WasmPlugin: failStrategy edited",
             "wasmplugin",
             Some(json!({"spec": {"failStrategy": "FAIL_CLOSE"}})),
-            "PluginMended",
+            "PluginWritten",
             "spec.failStrategy",
         ),
-        deed("WasmPlugin: wrong sha256", "wasmplugin", Some(sha), "PluginMended", "spec.sha256"),
+        deed("WasmPlugin: wrong sha256", "wasmplugin", Some(sha), "PluginWritten", "spec.sha256"),
         deed("WasmPlugin deleted", "wasmplugin", None, "FileGone", ""),
     ]
 }
