@@ -31,18 +31,25 @@ static SEED: LazyLock<u64> = LazyLock::new(|| {
 type Test = fn(&'static Mesh) -> LocalBoxFuture<'static, Result<()>>;
 
 /// The tests that share the mesh.
-const SHARED: [(&str, Test); 19] = [
+const SHARED: [(&str, Test); 20] = [
+    ("failures::prometheus_is_away", |mesh| Box::pin(failures::outages::prometheus_is_away(mesh))),
     ("failures::a_foreign_route_comes", |mesh| Box::pin(failures::conflicts::a_foreign_route_comes(mesh))),
-    ("failures::two_releases_want_a_host", |mesh| Box::pin(failures::conflicts::two_releases_want_a_host(mesh))),
+    ("failures::two_releases_want_a_host", |mesh| {
+        Box::pin(failures::conflicts::two_releases_want_a_host(mesh))
+    }),
     ("failures::own_routes_are_checked", |mesh| Box::pin(failures::conflicts::own_routes_are_checked(mesh))),
-    ("failures::a_proxy_starts_without_the_agent", |mesh| Box::pin(failures::modules::a_proxy_starts_without_the_agent(mesh))),
-
+    ("failures::a_proxy_starts_without_the_agent", |mesh| {
+        Box::pin(failures::modules::a_proxy_starts_without_the_agent(mesh))
+    }),
     ("failures::a_release_is_edited", |mesh| Box::pin(failures::edits::a_release_is_edited(mesh))),
     ("failures::another_version_comes", |mesh| Box::pin(failures::edits::another_version_comes(mesh))),
     ("failures::a_release_is_deleted", |mesh| Box::pin(failures::edits::a_release_is_deleted(mesh))),
-    ("failures::objects_are_edited_by_hand", |mesh| Box::pin(failures::objects::objects_are_edited_by_hand(mesh))),
-
-    ("failures::bad_images_reach_nobody", |mesh| Box::pin(failures::workloads::bad_images_reach_nobody(mesh))),
+    ("failures::objects_are_edited_by_hand", |mesh| {
+        Box::pin(failures::objects::objects_are_edited_by_hand(mesh))
+    }),
+    ("failures::bad_images_reach_nobody", |mesh| {
+        Box::pin(failures::workloads::bad_images_reach_nobody(mesh))
+    }),
     ("failures::a_canary_is_lost", |mesh| Box::pin(failures::workloads::a_canary_is_lost(mesh))),
     ("failures::stable_is_scaled_away", |mesh| Box::pin(failures::workloads::stable_is_scaled_away(mesh))),
     ("releases::a_good_version_is_promoted", |mesh| Box::pin(releases::a_good_version_is_promoted(mesh))),
@@ -56,7 +63,11 @@ const SHARED: [(&str, Test); 19] = [
 ];
 
 /// The tests that stop parts of it, one after the other.
-const ALONE: [(&str, Test); 2] = [
+const ALONE: [(&str, Test); 4] = [
+    ("failures::a_namespace_is_deleted", |mesh| Box::pin(failures::namespaces::a_namespace_is_deleted(mesh))),
+    ("failures::the_control_plane_is_away", |mesh| {
+        Box::pin(failures::outages::the_control_plane_is_away(mesh))
+    }),
     ("outages::the_mesh_goes_on_without_istiod", |mesh| Box::pin(outages::without_istiod(mesh))),
     ("outages::the_mesh_goes_on_without_the_api_server", |mesh| Box::pin(outages::without_api_server(mesh))),
 ];

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::events::v1::Event;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -65,6 +66,11 @@ impl<'m> Stage<'m> {
     /// An agent that listens where another one did.
     pub(crate) async fn agent_at(&self, identity: &str, address: &str) -> Result<Controller> {
         Controller::start_at(AGENT, self.mesh, &self.namespace, identity, address).await
+    }
+
+    /// An agent for all namespaces.
+    pub(crate) async fn agent_for_all(&self, identity: &str) -> Result<Controller> {
+        Controller::start_for_all(AGENT, self.mesh, identity).await
     }
 
     /// Creates the Release, or changes it.
@@ -187,15 +193,27 @@ impl<'m> Stage<'m> {
 
     /// The events on the Release, oldest first: their reasons and notes.
     pub(crate) async fn events(&self) -> Result<Vec<(String, String)>> {
-        let events = self.namespace.api::<k8s_openapi::api::events::v1::Event>();
-        let mut events = events.list(&ListParams::default()).await?.items;
-        events.sort_by_key(|event| event.event_time.clone());
-        let told = |event: k8s_openapi::api::events::v1::Event| {
-            let regarding = event.regarding?;
-            (regarding.kind.as_deref() == Some("Release"))
-                .then(|| (event.reason.unwrap_or_default(), event.note.unwrap_or_default()))
+        let told = |event: Event| (event.reason.unwrap_or_default(), event.note.unwrap_or_default());
+        Ok(self.raw_events().await?.into_iter().map(told).collect())
+    }
+
+    /// How often an event of this reason with `text` in its note has been told.
+    pub(crate) async fn times_told(&self, reason: &str, text: &str) -> Result<i32> {
+        let events = self.raw_events().await?.into_iter().filter(|event| {
+            event.reason.as_deref() == Some(reason)
+                && event.note.as_ref().is_some_and(|note| note.contains(text))
+        });
+        Ok(events.map(|event| event.series.map_or(1, |series| series.count)).sum())
+    }
+
+    async fn raw_events(&self) -> Result<Vec<Event>> {
+        let mut events = self.namespace.api::<Event>().list(&ListParams::default()).await?.items;
+        let of_release = |event: &Event| {
+            event.regarding.as_ref().is_some_and(|regarding| regarding.kind.as_deref() == Some("Release"))
         };
-        Ok(events.into_iter().filter_map(told).collect())
+        events.retain(of_release);
+        events.sort_by_key(|event| event.event_time.clone());
+        Ok(events)
     }
 }
 

@@ -56,7 +56,7 @@ impl Cluster {
         if cached.0 != fingerprint {
             let releases: Vec<_> = objects
                 .iter()
-                .filter(|object| object.metadata.deletion_timestamp.is_none())
+                // One that is being deleted has its hosts until everybody is on stable.
                 .filter_map(|object| {
                     let (release, _) = Release::from_object(object, "any").ok()?;
                     let created = object.creation_timestamp().map_or(Timestamp::MAX, |created| created.0);

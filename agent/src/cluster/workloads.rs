@@ -262,7 +262,8 @@ fn waits(pod: &Pod) -> Option<(String, String)> {
 fn lingers(pod: &Pod) -> Option<(String, String)> {
     let conditions = pod.status.as_ref()?.conditions.as_ref()?;
     let missing = |kind: &str| {
-        let found = conditions.iter().find(|condition| condition.type_ == kind && condition.status == "False")?;
+        let found =
+            conditions.iter().find(|condition| condition.type_ == kind && condition.status == "False")?;
         let since = found.last_transition_time.as_ref()?.0;
         (Timestamp::now().duration_since(since) > PATIENCE).then_some(found)
     };

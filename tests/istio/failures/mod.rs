@@ -7,7 +7,9 @@ were sent and how many failed, what the status said, and what happened next.
 pub(crate) mod conflicts;
 pub(crate) mod edits;
 pub(crate) mod modules;
+pub(crate) mod namespaces;
 pub(crate) mod objects;
+pub(crate) mod outages;
 pub(crate) mod workloads;
 
 use std::time::Instant;
@@ -42,11 +44,15 @@ impl<'m> Play<'m> {
     /// The same on a stage that is set already, with a Release that `edit` makes of the usual one.
     async fn on(stage: Stage<'m>, edit: impl Fn(String) -> String) -> Result<Self> {
         let agent = stage.agent("one").await?;
+        Self::with(stage, agent, edit).await
+    }
+
+    /// The same with an agent that runs already.
+    async fn with(stage: Stage<'m>, agent: Controller, edit: impl Fn(String) -> String) -> Result<Self> {
         stage.release(STEPS, edit).await?;
         let gateways = u32::try_from(stage.gateway.pods.len())?;
-        let is_ready = |status: &ReleaseStatus| {
-            status.phase == "Promoted" && status.proxies.current == gateways
-        };
+        let is_ready =
+            |status: &ReleaseStatus| status.phase == "Promoted" && status.proxies.current == gateways;
         stage.status_that("nothing to release", is_ready).await.with_context(|| agent.log())?;
         let traffic = stage.traffic(RATE)?;
         Ok(Self { traffic, agent, stage })
@@ -80,11 +86,7 @@ impl<'m> Play<'m> {
     }
 
     /// Waits until the status is as `is_so` wants it.
-    async fn status_that(
-        &self,
-        what: &str,
-        is_so: impl Fn(&ReleaseStatus) -> bool,
-    ) -> Result<ReleaseStatus> {
+    async fn status_that(&self, what: &str, is_so: impl Fn(&ReleaseStatus) -> bool) -> Result<ReleaseStatus> {
         self.stage.status_that(what, is_so).await.with_context(|| self.agent.log())
     }
 

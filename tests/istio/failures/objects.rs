@@ -19,13 +19,26 @@ struct Deed {
 
 fn deeds() -> [Deed; 7] {
     let deed = |what, kind, patch, reason, note| Deed { what, kind, patch, reason, note };
-    let route = json!({"spec": {"http": [{"route": [{"destination": {"host": "shop", "subset": "canary"}}]}]}});
+    let route =
+        json!({"spec": {"http": [{"route": [{"destination": {"host": "shop", "subset": "canary"}}]}]}});
     let policy = json!([{"op": "replace", "path": "/spec/pluginConfig/policies/0/versions/1/weight", "value": 900_000}]);
     let sha = json!({"spec": {"sha256": "0".repeat(64)}});
     [
-        deed("VirtualService deleted", "virtualservice", None, "RoutesWritten", "was not there"),
+        deed(
+            "VirtualService deleted",
+            "virtualservice",
+            None,
+            "RoutesWritten",
+            "VirtualService shop-serin was not there",
+        ),
         deed("VirtualService edited", "virtualservice", Some(route), "RoutesWritten", "spec.http"),
-        deed("DestinationRule deleted", "destinationrule", None, "RoutesWritten", "was not there"),
+        deed(
+            "DestinationRule deleted",
+            "destinationrule",
+            None,
+            "RoutesWritten",
+            "DestinationRule shop-serin was not there",
+        ),
         deed("WasmPlugin: weight edited", "wasmplugin", Some(policy), "FileEdited", "90%"),
         deed(
             "WasmPlugin: failStrategy edited",
@@ -47,6 +60,7 @@ pub(crate) async fn objects_are_edited_by_hand(mesh: &Mesh) -> Result<()> {
         let name = play.stage.kubectl(&["get", kind, "-o", "name"]).await?;
         let name = name.trim();
         let before = spec(&play, name).await?;
+        let told = play.stage.times_told(reason, note).await?;
         match patch {
             None => play.stage.kubectl(&["delete", name]).await?,
             Some(patch) => {
@@ -57,6 +71,11 @@ pub(crate) async fn objects_are_edited_by_hand(mesh: &Mesh) -> Result<()> {
         eventually(&format!("what was before: {what}"), async || {
             let now = spec(&play, name).await?;
             ensure!(without_revisions(now.clone()) == without_revisions(before.clone()), "{now}");
+            Ok(())
+        })
+        .await?;
+        eventually(&format!("an event {reason}: {note}"), async || {
+            ensure!(play.stage.times_told(reason, note).await? > told, "{:?}", play.stage.events().await?);
             Ok(())
         })
         .await?;
