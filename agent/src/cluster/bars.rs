@@ -43,6 +43,12 @@ impl Cluster {
         })
     }
 
+    /// Whether another Release waits for a host that `release` has.
+    pub(super) fn is_awaited(&self, release: &ReleaseObject) -> bool {
+        let name = cluster_name(release);
+        self.contested().values().any(|contested| contested.by == name)
+    }
+
     fn contested(&self) -> BTreeMap<String, Contested> {
         let objects = self.stores.releases.state();
         let objects: Vec<_> = objects.iter().filter_map(|object| object.0.as_ref().ok()).collect();

@@ -84,7 +84,10 @@ async fn leave(
             if !tick::leave(cluster, object, desk).await? {
                 return Ok(Some(Duration::from_millis(500)));
             }
-            if !routes::take_away(&cluster.client, &cluster.stores, object).await? {
+            // Where another Release has been waiting for the host, its route is next.
+            if cluster.is_awaited(object)
+                || !routes::take_away(&cluster.client, &cluster.stores, object).await?
+            {
                 return Ok(None);
             }
             *desk.unrouted_since.insert(Instant::now())

@@ -1,6 +1,7 @@
 /*!
 The agent, which serves the module, is away while a proxy wants it.
 */
+use std::net::Ipv4Addr;
 use std::num::NonZeroU32;
 
 use anyhow::{Context, Result, ensure};
@@ -34,6 +35,8 @@ pub(crate) async fn a_proxy_starts_without_the_agent(mesh: &Mesh) -> Result<()> 
     let new = stage.gateway.pods.iter().find(|pod| **pod != stays).context("there is a new one")?.clone();
     let through_new = through(&stage, &new)?;
     let bypassed = Case::begin("… and users of that pod", &through_new);
+    // Istio's agent tries for a while; after that, only another push makes it try again.
+    given_up(&new).await?;
     bypassed.after(200).await?;
     bypassed.check_all_on("shop-stable", "v1")?;
     bypassed.end("(no agent)", "no filter: everybody on stable", 0)?;
@@ -55,8 +58,25 @@ pub(crate) async fn a_proxy_starts_without_the_agent(mesh: &Mesh) -> Result<()> 
     Ok(())
 }
 
+/// Waits until the fetching of the module has failed for good.
+async fn given_up((_, ip): &(String, Ipv4Addr)) -> Result<()> {
+    let (client, url) = (serin::http::plain().build()?, format!("http://{ip}:15020/stats/prometheus"));
+    let failed = async || {
+        let stats = client.get(&url).send().await?.error_for_status()?.text().await?;
+        let counts = stats.lines().filter(|line| line.starts_with("istio_agent_wasm"));
+        let counts: Vec<_> = counts.collect();
+        ensure!(counts.iter().any(|count| count.contains(r#"result="fetch_failure""#)), "{counts:?}");
+        Ok(())
+    };
+    // Longer than anything else here takes.
+    match eventually("the fetch to fail", failed).await {
+        Ok(()) => Ok(()),
+        Err(_) => eventually("the fetch to fail for good", failed).await,
+    }
+}
+
 /// All users, by one gateway.
-fn through(stage: &Stage<'_>, (_, ip): &(String, std::net::Ipv4Addr)) -> Result<Traffic> {
+fn through(stage: &Stage<'_>, (_, ip): &(String, Ipv4Addr)) -> Result<Traffic> {
     let users = stage.users.iter().map(|id| User::returning(id)).collect();
     let rate = NonZeroU32::new(RATE).context("a rate above 0")?;
     Ok(Traffic::start(Plan::at(&[(*ip, 80).into()], users, rate, *SEED)))
