@@ -78,20 +78,17 @@ async fn leave(
     object: &Arc<ReleaseObject>,
     desk: &mut Desk,
 ) -> Result<Option<Duration>, TickError> {
-    let since = match desk.unrouted_since {
-        Some(since) => since,
-        None => {
-            if !tick::leave(cluster, object, desk).await? {
-                return Ok(Some(Duration::from_millis(500)));
-            }
-            // Where another Release has been waiting for the host, its route is next.
-            if cluster.is_awaited(object)
-                || !routes::take_away(&cluster.client, &cluster.stores, object).await?
-            {
-                return Ok(None);
-            }
-            *desk.unrouted_since.insert(Instant::now())
+    let since = if let Some(since) = desk.unrouted_since {
+        since
+    } else {
+        if !tick::leave(cluster, object, desk).await? {
+            return Ok(Some(Duration::from_millis(500)));
         }
+        // Where another Release has been waiting for the host, its route is next.
+        if cluster.is_awaited(object) || !routes::take_away(&cluster.client, &cluster.stores, object).await? {
+            return Ok(None);
+        }
+        *desk.unrouted_since.insert(Instant::now())
     };
     let left = UNROUTED.saturating_sub(since.elapsed());
     Ok((!left.is_zero()).then_some(left))

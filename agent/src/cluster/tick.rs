@@ -130,7 +130,7 @@ async fn tick_with(
     pushed?;
     scene.pair.carry_out(&cluster.client, &outcome.wanted).await?;
     touch_if_bypassed(cluster, desk, &scene, &observation, now).await?;
-    Ok(interval(&scene.release, &desk.state.status))
+    Ok(interval(&scene.release, &desk.state.status, &observation))
 }
 
 /// Nothing can be planned: says why, once.
@@ -376,8 +376,13 @@ const fn is_safe_twice(kind: CommandKind) -> bool {
     matches!(kind, CommandKind::Abort | CommandKind::Pause)
 }
 
-fn interval(release: &Release, status: &Status) -> Duration {
-    if is_at_rest(status) { AT_REST } else { release.analysis.interval }
+fn interval(release: &Release, status: &Status, observation: &Observation) -> Duration {
+    // Until every proxy has heard of the end, it is not the end.
+    let all_know = observation
+        .proxies
+        .iter()
+        .all(|proxy| matches!(proxy.state, ProxyState::Runs { revision, .. } if revision == status.revision));
+    if is_at_rest(status) && all_know { AT_REST } else { release.analysis.interval }
 }
 
 /// Whether nothing is under way.

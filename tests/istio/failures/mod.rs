@@ -175,7 +175,14 @@ impl<'t> Case<'t> {
             said.replace('\n', " ⏎ "),
             self.began.elapsed().as_secs_f64()
         );
-        ensure!(failed.len() <= at_most, "{}: {} failed: {:?}", self.name, failed.len(), failed.first());
+        ensure!(
+            failed.len() <= at_most,
+            "{}: {} failed: {:?} to {:?}",
+            self.name,
+            failed.len(),
+            failed.first(),
+            failed.last()
+        );
         Ok(())
     }
 }

@@ -39,9 +39,12 @@ pub(crate) async fn the_control_plane_is_away(mesh: &Mesh) -> Result<()> {
     let told = told.lines().last().context("the agent says nothing of it")?.to_owned();
     mesh.control_plane.api_server.start().await?;
     play.stage.check_served(&play.traffic, 60).await?;
+    case.end(&format!("(in the log) {told}"), "users stay at 60%", 0)?;
+
+    let case = play.case("and the API server back");
     play.command("resume").await?;
     play.status_that("the end", |status| status.phase == "Promoted" && status.weight == "0%").await?;
-    case.end(&format!("(in the log) {told}"), "users stay at 60%, then promoted", 0)
+    case.end(&said(&play.stage.status().await?), "promoted", 0).with_context(|| play.agent.log())
 }
 
 async fn away(case: &Case<'_>) -> Result<()> {
