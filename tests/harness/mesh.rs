@@ -17,6 +17,7 @@ mod process;
 mod proxy;
 mod sandbox;
 mod status;
+mod tokens;
 pub mod traffic;
 
 use std::path::{Path, PathBuf};
@@ -27,11 +28,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context, Result, ensure};
 use axum::Router;
 use axum::body::Bytes;
-use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::api::PostParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, Config};
+use kube::{Client, Config};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
@@ -51,7 +49,7 @@ pub use self::proxy::SIDECAR_PORT;
 use crate::site::eventually;
 use crate::tools::ISTIO_CRDS;
 
-/// There is no authority for certificates.
+/// Most pods have no proxy. Where all have one, a namespace can ask for mTLS.
 const WITHOUT_MTLS: &str = "
 apiVersion: security.istio.io/v1
 kind: PeerAuthentication
@@ -159,10 +157,7 @@ impl Mesh {
     /// # Errors
     /// When there is no such account.
     pub async fn kubeconfig_of(&self, namespace: &str, account: &str) -> Result<PathBuf> {
-        let accounts: Api<ServiceAccount> = Api::namespaced(self.client(), namespace);
-        let request = TokenRequest { spec: TokenRequestSpec::default(), ..TokenRequest::default() };
-        let token = accounts.create_token_request(account, &PostParams::default(), &request).await?;
-        let token = token.status.context("a token request is answered with a token")?.token;
+        let token = tokens::token(&self.client, namespace, account, &[]).await?;
         let name = format!("{namespace}.{account}");
         self.certificates.kubeconfig_with_token(&name, &control_plane::api_server(), &token)
     }
