@@ -136,20 +136,11 @@ impl Mesh {
     pub fn way_in(&self) -> String {
         let user = if self.inside.as_user { "--user --preserve-credentials " } else { "" };
         let (kubernetes, istio) = (self.inside.kubernetes().display(), self.inside.istio().display());
-        let environment = self.environment().map(|(name, value)| format!("{name}={value}")).join(" ");
+        let kubeconfig = self.kubeconfig.display();
         format!(
-            "nsenter --target {} {user}--net --mount --pid env {environment} PATH=\"{kubernetes}:{istio}:$PATH\" bash",
+            "nsenter --target {} {user}--net --mount --pid env KUBECONFIG={kubeconfig} PATH=\"{kubernetes}:{istio}:$PATH\" bash",
             self.inside.pid,
         )
-    }
-
-    /// What tells kubectl and istioctl where the mesh is.
-    fn environment(&self) -> [(&'static str, String); 3] {
-        [
-            ("KUBECONFIG", self.kubeconfig.to_string_lossy().into_owned()),
-            ("ISTIOCTL_XDS_ADDRESS", format!("{HOST}:{}", control_plane::XDS_PORT)),
-            ("ISTIOCTL_PLAINTEXT", "true".to_owned()),
-        ]
     }
 
     /// A kubeconfig that may do what a ServiceAccount may.
@@ -178,7 +169,8 @@ impl Mesh {
         self.run(&self.inside.kubernetes().join("kubectl"), args).await
     }
 
-    /// Runs istioctl and returns what it says.
+    /// Runs istioctl and returns what it says. It cannot ask istiod of its proxies, for it shows its token by TLS only:
+    /// [`syncz`](Self::syncz) can.
     ///
     /// # Errors
     /// When it fails, with what it complains of.
@@ -230,7 +222,7 @@ impl Mesh {
 
     async fn run(&self, program: &Path, args: &[&str]) -> Result<String> {
         let mut command = Command::new(program);
-        command.args(args).envs(self.environment()).stdin(Stdio::null()).kill_on_drop(true);
+        command.args(args).env("KUBECONFIG", &self.kubeconfig).stdin(Stdio::null()).kill_on_drop(true);
         let output = command.output().await.with_context(|| format!("cannot run {}", program.display()))?;
         let complaint = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "{} {}: {complaint}", program.display(), args.join(" "));

@@ -4,10 +4,12 @@ Serin in a real mesh: Kubernetes' API server and controllers, istiod, and stock 
 The mesh is brought up once, and tests run side by side in namespaces of their own. It wants namespaces of the kernel
 before there is a thread, so this is not the usual test harness, but one that takes the same arguments.
 */
+mod mtls;
 mod outages;
 mod pods;
 mod releases;
 mod serving;
+mod sidecars;
 mod stage;
 
 use std::process::ExitCode;
@@ -36,6 +38,11 @@ const SHARED: &[(&str, Test)] = &[
         Box::pin(releases::a_very_bad_version_is_off_the_air_at_once(mesh))
     }),
     ("releases::a_bad_version_is_taken_back", |mesh| Box::pin(releases::a_bad_version_is_taken_back(mesh))),
+    ("mtls::a_release_goes_through_under_strict_mtls", |mesh| {
+        Box::pin(mtls::a_release_goes_through_under_strict_mtls(mesh))
+    }),
+    ("sidecars::callers_inside_the_mesh_are_released_to", |mesh| Box::pin(sidecars::callers_inside(mesh))),
+    ("sidecars::a_user_is_on_one_version_by_every_way", |mesh| Box::pin(sidecars::by_every_way(mesh))),
     ("pods::bad_ones_say_what_is_wrong_with_them", |mesh| Box::pin(pods::bad_ones_say_what_is_wrong(mesh))),
     ("pods::manners_change_while_they_run", |mesh| Box::pin(pods::manners_change_while_they_run(mesh))),
     ("pods::an_account_may_do_what_it_was_allowed", |mesh| Box::pin(pods::accounts(mesh))),

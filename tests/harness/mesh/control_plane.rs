@@ -142,7 +142,7 @@ impl Starter<'_> {
             ("INJECTION_WEBHOOK_CONFIG_NAME", ""),
             ("VALIDATION_WEBHOOK_CONFIG_NAME", ""),
             ("ENABLE_LEADER_ELECTION", "false"),
-            // For `istioctl proxy-status`, which has no token here.
+            // For whoever asks at the port for people.
             ("ENABLE_DEBUG_ENDPOINT_AUTH", "false"),
         ];
         let args = [

@@ -180,7 +180,8 @@ impl Namespace {
     /// When it does not get ready.
     pub async fn application(&self, name: &str, image: &str) -> Result<SocketAddr> {
         let labels = json!({"app": name});
-        let containers = json!([{"name": name, "image": image, "ports": [{"containerPort": 8080}]}, sidecar()]);
+        let containers =
+            json!([{"name": name, "image": image, "ports": [{"containerPort": 8080}]}, sidecar()]);
         let annotations = json!({"sidecar.istio.io/inject": "true"});
         self.apply(&documents(&[
             json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}}),
