@@ -4,6 +4,7 @@ Serin in a real mesh: Kubernetes' API server and controllers, istiod, and stock 
 The mesh is brought up once, and tests run side by side in namespaces of their own. It wants namespaces of the kernel
 before there is a thread, so this is not the usual test harness, but one that takes the same arguments.
 */
+mod leaders;
 mod mtls;
 mod outages;
 mod pods;
@@ -33,6 +34,13 @@ type Test = fn(&'static Mesh) -> LocalBoxFuture<'static, Result<()>>;
 
 /// The tests that share the mesh.
 const SHARED: &[(&str, Test)] = &[
+    ("leaders::an_agent_is_killed_at_every_phase", |mesh| {
+        Box::pin(leaders::an_agent_is_killed_at_every_phase(mesh))
+    }),
+    ("leaders::a_standby_takes_over", |mesh| Box::pin(leaders::a_standby_takes_over(mesh))),
+    ("leaders::a_leader_of_the_past_changes_nothing", |mesh| {
+        Box::pin(leaders::a_leader_of_the_past_changes_nothing(mesh))
+    }),
     ("releases::a_good_version_is_promoted", |mesh| Box::pin(releases::a_good_version_is_promoted(mesh))),
     ("releases::a_very_bad_version_is_off_the_air_at_once", |mesh| {
         Box::pin(releases::a_very_bad_version_is_off_the_air_at_once(mesh))

@@ -1,5 +1,5 @@
 /*!
-Tokens of ServiceAccounts: who shows one is that account.
+Tokens of service accounts: who shows one is that account.
 */
 use anyhow::{Context, Result};
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
