@@ -17,6 +17,7 @@ mod process;
 mod proxy;
 mod sandbox;
 mod status;
+mod tokens;
 pub mod traffic;
 
 use std::path::{Path, PathBuf};
@@ -27,11 +28,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context, Result, ensure};
 use axum::Router;
 use axum::body::Bytes;
-use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::api::PostParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, Config};
+use kube::{Client, Config};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
@@ -51,7 +49,7 @@ pub use self::proxy::SIDECAR_PORT;
 use crate::site::eventually;
 use crate::tools::ISTIO_CRDS;
 
-/// There is no authority for certificates.
+/// Most pods have no proxy. Where all have one, a namespace can ask for mTLS.
 const WITHOUT_MTLS: &str = "
 apiVersion: security.istio.io/v1
 kind: PeerAuthentication
@@ -138,20 +136,11 @@ impl Mesh {
     pub fn way_in(&self) -> String {
         let user = if self.inside.as_user { "--user --preserve-credentials " } else { "" };
         let (kubernetes, istio) = (self.inside.kubernetes().display(), self.inside.istio().display());
-        let environment = self.environment().map(|(name, value)| format!("{name}={value}")).join(" ");
+        let kubeconfig = self.kubeconfig.display();
         format!(
-            "nsenter --target {} {user}--net --mount --pid env {environment} PATH=\"{kubernetes}:{istio}:$PATH\" bash",
+            "nsenter --target {} {user}--net --mount --pid env KUBECONFIG={kubeconfig} PATH=\"{kubernetes}:{istio}:$PATH\" bash",
             self.inside.pid,
         )
-    }
-
-    /// What tells kubectl and istioctl where the mesh is.
-    fn environment(&self) -> [(&'static str, String); 3] {
-        [
-            ("KUBECONFIG", self.kubeconfig.to_string_lossy().into_owned()),
-            ("ISTIOCTL_XDS_ADDRESS", format!("{HOST}:{}", control_plane::XDS_PORT)),
-            ("ISTIOCTL_PLAINTEXT", "true".to_owned()),
-        ]
     }
 
     /// A kubeconfig that may do what a ServiceAccount may.
@@ -159,10 +148,7 @@ impl Mesh {
     /// # Errors
     /// When there is no such account.
     pub async fn kubeconfig_of(&self, namespace: &str, account: &str) -> Result<PathBuf> {
-        let accounts: Api<ServiceAccount> = Api::namespaced(self.client(), namespace);
-        let request = TokenRequest { spec: TokenRequestSpec::default(), ..TokenRequest::default() };
-        let token = accounts.create_token_request(account, &PostParams::default(), &request).await?;
-        let token = token.status.context("a token request is answered with a token")?.token;
+        let token = tokens::token(&self.client, namespace, account, &[]).await?;
         let name = format!("{namespace}.{account}");
         self.certificates.kubeconfig_with_token(&name, &control_plane::api_server(), &token)
     }
@@ -183,7 +169,8 @@ impl Mesh {
         self.run(&self.inside.kubernetes().join("kubectl"), args).await
     }
 
-    /// Runs istioctl and returns what it says.
+    /// Runs istioctl and returns what it says. It cannot ask istiod of its proxies, for it shows its token by TLS only:
+    /// [`syncz`](Self::syncz) can.
     ///
     /// # Errors
     /// When it fails, with what it complains of.
@@ -247,7 +234,7 @@ impl Mesh {
 
     async fn run(&self, program: &Path, args: &[&str]) -> Result<String> {
         let mut command = Command::new(program);
-        command.args(args).envs(self.environment()).stdin(Stdio::null()).kill_on_drop(true);
+        command.args(args).env("KUBECONFIG", &self.kubeconfig).stdin(Stdio::null()).kill_on_drop(true);
         let output = command.output().await.with_context(|| format!("cannot run {}", program.display()))?;
         let complaint = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "{} {}: {complaint}", program.display(), args.join(" "));

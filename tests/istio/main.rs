@@ -6,10 +6,12 @@ before there is a thread, so this is not the usual test harness, but one that ta
 */
 mod failures;
 mod leaders;
+mod mtls;
 mod outages;
 mod pods;
 mod releases;
 mod serving;
+mod sidecars;
 mod stage;
 
 use std::process::ExitCode;
@@ -56,6 +58,9 @@ const SHARED: &[(&str, Test)] = tests![
     releases::a_good_version_is_promoted,
     releases::a_very_bad_version_is_off_the_air_at_once,
     releases::a_bad_version_is_taken_back,
+    mtls::a_release_goes_through_under_strict_mtls,
+    sidecars::callers_inside,
+    sidecars::by_every_way,
     pods::bad_ones_say_what_is_wrong,
     pods::manners_change_while_they_run,
     pods::accounts,

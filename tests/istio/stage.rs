@@ -12,6 +12,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serin::release::status::ReleaseStatus;
 use serin_policy::{Id, Point, Weight};
+use serin_tests::client::Client;
 use serin_tests::mesh::traffic::{Outcome, Plan, Report, Traffic, User};
 use serin_tests::mesh::{Controller, Gateway, Mesh, Namespace};
 use serin_tests::site::{HOST, eventually};
@@ -136,10 +137,20 @@ impl<'m> Stage<'m> {
 
     /// The users, at so many requests a second in all.
     pub(crate) fn traffic(&self, rate: u32) -> Result<Traffic> {
-        let users = self.users.iter().map(|id| User::returning(id)).collect();
-        let addresses: Vec<_> = self.gateway.pods.iter().map(|(_, ip)| (*ip, 80).into()).collect();
+        let entrances = self.gateway.pods.iter().map(|(_, ip)| Client::new((*ip, 80).into())).collect();
+        self.traffic_by(entrances, |_, id| User::returning(id), rate)
+    }
+
+    /// The users by another way. `user` makes one of their number and id.
+    pub(crate) fn traffic_by(
+        &self,
+        entrances: Vec<Client>,
+        user: impl Fn(usize, &str) -> User,
+        rate: u32,
+    ) -> Result<Traffic> {
+        let users = self.users.iter().enumerate().map(|(number, id)| user(number, id)).collect();
         let rate = NonZeroU32::new(rate).context("a rate above 0")?;
-        Ok(Traffic::start(Plan::at(&addresses, users, rate, *SEED)))
+        Ok(Traffic::start(Plan { entrances, users, rate, seed: *SEED }))
     }
 
     pub(crate) async fn replicas(&self, deployment: &str) -> Result<i32> {
@@ -226,5 +237,19 @@ pub(crate) fn told(status: &ReleaseStatus) -> String {
 pub(crate) fn check_none_failed(report: &Report) -> Result<()> {
     let failures = report.failures();
     ensure!(failures.is_empty(), "{} of {} failed: {:?}", failures.len(), report.0.len(), failures.first());
+    Ok(())
+}
+
+/// Everybody goes from v1 to v2, once, and nobody back.
+pub(crate) fn check_nobody_went_back(report: &Report) -> Result<()> {
+    let mut arrived = BTreeSet::new();
+    for record in &report.0 {
+        let Outcome::Served { version, .. } = &record.outcome else { continue };
+        if version == "v2" {
+            arrived.insert(record.user);
+        } else {
+            ensure!(!arrived.contains(&record.user), "user {} went back", record.user);
+        }
+    }
     Ok(())
 }

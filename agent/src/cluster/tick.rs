@@ -19,7 +19,7 @@ use super::proxies::{Attached, find};
 use super::routes::Wanted;
 use super::workloads::{Pair, get, run_of};
 use super::{Cluster, commands, report, routes};
-use crate::mesh::plugin::Attachment;
+use crate::mesh::plugin::{Attachment, uncovered};
 use crate::mesh::routing::{Pods, Subsets};
 use crate::observe::Look;
 use crate::observe::fleet::Seen;
@@ -159,10 +159,10 @@ async fn set_scene(cluster: &Cluster, object: &Arc<ReleaseObject>, desk: &Desk) 
             Err(why) => obstacles.push(why),
         }
     }
-    let mut attachments: Vec<_> =
-        points.iter().flat_map(|(_, found)| found.attachments.iter().cloned()).collect();
-    attachments.sort_unstable();
-    attachments.dedup();
+    // Gateways first: one that stands in a namespace whose sidecars count as well is one proxy, and a gateway.
+    points.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+    let attachments =
+        uncovered(points.iter().flat_map(|(_, found)| found.attachments.iter().cloned()).collect());
     if attachments.is_empty() {
         return Err(TickError::Barred(obstacles.join("; ")));
     }
@@ -244,7 +244,7 @@ async fn observe(
 ) -> Observation {
     let looks = scene.points.iter().map(|(point, found)| cluster.proxies.look(point, found));
     let looks = join_all(looks).await;
-    // A gateway may stand in a namespace whose sidecars count as well: it is one proxy all the same.
+    // One proxy may be found at several points: at the first it counts.
     let mut addresses = HashSet::new();
     let seen: Vec<&Seen> = looks
         .iter()

@@ -28,6 +28,7 @@ use tokio::time::sleep;
 
 use self::containers::Containers;
 use super::inside::{HOST, Inside};
+use super::proxy;
 use super::status::Report;
 
 /// How long to wait before the API server is asked again.
@@ -129,9 +130,13 @@ async fn live(host: &Host, mut updates: watch::Receiver<Pod>) -> Result<()> {
         Api::namespaced(host.client.clone(), &pod.namespace().context("pods are namespaced")?);
     bind(&api, &pod).await;
     let behind_bridge = containers::has_proxy(&pod);
+    let token = if behind_bridge { Some(proxy::token(&host.client, &pod).await?) } else { None };
+    if !proxy::captured_ports(&pod).is_empty() {
+        mark(&api, &pod).await;
+    }
     let address = host.address(behind_bridge);
     let (say, mut said) = mpsc::unbounded_channel();
-    let containers = Containers::start(&host.inside, &pod, address, &say)?;
+    let containers = Containers::start(&host.inside, &pod, address, token.as_deref(), &say)?;
     let mut report = Report { address, began: Timestamp::now(), containers: containers.states() };
     loop {
         write_status(&api, &pod, &report.status()).await;
@@ -188,6 +193,14 @@ async fn bind(api: &Api<Pod>, pod: &Pod) {
     });
     let params = PostParams::default();
     persist(|| api.create_subresource::<_, Value>("binding", &name, &params, &binding)).await;
+}
+
+/// Istio's injector does this, and nothing else that matters here.
+async fn mark(api: &Api<Pod>, pod: &Pod) {
+    let (label, value) = proxy::SPEAKS_MTLS;
+    let patch = Patch::Merge(json!({"metadata": {"uid": pod.uid(), "labels": {label: value}}}));
+    let (name, params) = (pod.name_any(), PatchParams::default());
+    persist(|| api.patch(&name, &params, &patch)).await;
 }
 
 async fn write_status(api: &Api<Pod>, pod: &Pod, status: &Value) {

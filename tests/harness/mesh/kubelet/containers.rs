@@ -43,8 +43,7 @@ struct Server {
     image: Image,
     backend: Arc<Backend>,
     sandbox: Option<Arc<Sandbox>>,
-    address: Ipv4Addr,
-    ports: Vec<u16>,
+    addresses: Vec<SocketAddr>,
 }
 
 /// Whether the pod has a proxy, and so a network of its own.
@@ -53,8 +52,14 @@ pub(super) fn has_proxy(pod: &Pod) -> bool {
 }
 
 impl Containers {
-    /// Starts them at `address`.
-    pub(super) fn start(inside: &Inside, pod: &Pod, address: Ipv4Addr, say: &Say) -> Result<Self> {
+    /// Starts them at `address`. A proxy needs a `token` of the pod's account.
+    pub(super) fn start(
+        inside: &Inside,
+        pod: &Pod,
+        address: Ipv4Addr,
+        token: Option<&str>,
+        say: &Say,
+    ) -> Result<Self> {
         let sandbox = has_proxy(pod).then(|| Sandbox::make(address)).transpose()?.map(Arc::new);
         let (mut tasks, mut servers) = (JoinSet::new(), Vec::new());
         for (index, spec) in specs(pod).iter().enumerate() {
@@ -64,7 +69,7 @@ impl Containers {
                 let _ = say.send((index, state));
             };
             if let (Some(sandbox), proxy::CONTAINER) = (&sandbox, spec.name.as_str()) {
-                let proxy = Proxy::start(inside, pod, sandbox)?;
+                let proxy = Proxy::start(inside, pod, sandbox, token.unwrap_or_default())?;
                 tasks.spawn(run_proxy(proxy, tell));
                 if Role::of(pod) == Role::Sidecar {
                     let sandbox = Arc::clone(sandbox);
@@ -123,8 +128,12 @@ impl Server {
     fn of(pod: &Pod, spec: &Spec, address: Ipv4Addr, sandbox: Option<Arc<Sandbox>>) -> Result<Self> {
         let image = Image::parse(spec.image.as_deref().unwrap_or_default())?;
         let backend = Arc::new(Backend::new(identity(pod, &image), manners(pod, &image)?));
+        let captured = proxy::captured_ports(pod);
+        let at = |port: u16| -> SocketAddr {
+            (if captured.contains(&port) { Ipv4Addr::LOCALHOST } else { address }, port).into()
+        };
         let ports = spec.ports.iter().flatten().filter_map(|port| port.container_port.try_into().ok());
-        Ok(Self { image, backend, sandbox, address, ports: ports.collect() })
+        Ok(Self { image, backend, sandbox, addresses: ports.map(at).collect() })
     }
 
     async fn run(self, tell: impl Fn(State)) {
@@ -136,7 +145,7 @@ impl Server {
             }
         };
         tokio::select! {
-            Err(error) = self.serve(&tell) => eprintln!("a server of {}: {error:#}", self.address),
+            Err(error) = self.serve(&tell) => eprintln!("a server at {:?}: {error:#}", self.addresses),
             () = crash => {}
         }
         for times in 1.. {
@@ -148,8 +157,8 @@ impl Server {
     /// Serves for as long as this is polled.
     async fn serve(&self, tell: &impl Fn(State)) -> Result<()> {
         let mut serving = JoinSet::new();
-        for &port in &self.ports {
-            let listener = self.listen((self.address, port).into())?;
+        for &address in &self.addresses {
+            let listener = self.listen(address)?;
             listener.set_nonblocking(true)?;
             let listener = tokio::net::TcpListener::from_std(listener)?;
             serving.spawn(Arc::clone(&self.backend).serve(listener));
