@@ -128,7 +128,7 @@ async fn tick_with(
     let pushed = push(cluster, object, &scene, &outcome).await;
     cluster.tell(object, desk, &scene.release, &observation, &outcome, pushed.is_ok(), now).await;
     pushed?;
-    scene.pair.carry_out(&cluster.client, &outcome.wanted).await?;
+    scene.pair.carry_out(&cluster.client, &outcome.wanted, scene.release.run()).await?;
     touch_if_bypassed(cluster, desk, &scene, &observation, now).await?;
     Ok(interval(&scene.release, &desk.state.status, &observation))
 }
@@ -188,8 +188,8 @@ fn both_to(status: &Status, delivery: &Delivery, subsets: &Subsets) -> Option<Po
     }
     match status.phase {
         Phase::HandingOver => Some(subsets.canary.clone()),
-        // They have changed places by now.
-        Phase::Returning if status.quiet_since.is_none() => Some(subsets.stable.clone()),
+        // They have changed places by now. Before a run begins, some proxy may still think of the one before.
+        Phase::Returning | Phase::Preparing if status.quiet_since.is_none() => Some(subsets.stable.clone()),
         _ => None,
     }
 }
@@ -291,7 +291,12 @@ async fn save(
     if before.run != status.run {
         desk.observer.clear_latency();
     }
-    let returns = before.phase == Phase::HandingOver && status.phase == Phase::Returning;
+    let places = (desk.state.retired.clone(), desk.shown.stable_deployment.clone());
+    let returns = before.phase == Phase::HandingOver
+        && status.phase == Phase::Returning
+        // The canary may also have been given stable's version back.
+        && before.run == status.run
+        && scene.swapped;
     if let Some(delivery) =
         scene.release.delivery.as_ref().filter(|it| returns && it.promotion == PromotionMode::Swap)
     {
@@ -315,6 +320,7 @@ async fn save(
     if let Err(error) = desk.save(&cluster.client, object, decided).await {
         // Nothing of this was decided, then: the same is found again in the next tick.
         desk.state.status = before;
+        (desk.state.retired, desk.shown.stable_deployment) = places;
         return Err(error.into());
     }
     Ok(())
