@@ -9,6 +9,7 @@ mod leaders;
 mod mtls;
 mod outages;
 mod pods;
+mod promotions;
 mod releases;
 mod serving;
 mod sidecars;
@@ -55,6 +56,9 @@ const SHARED: &[(&str, Test)] = tests![
     failures::workloads::bad_images_reach_nobody,
     failures::workloads::a_canary_is_lost,
     failures::workloads::stable_is_scaled_away,
+    promotions::versions_change_places,
+    promotions::a_pipeline_updates_stable,
+    promotions::autoscalers_keep_a_floor,
     releases::a_good_version_is_promoted,
     releases::a_very_bad_version_is_off_the_air_at_once,
     releases::a_bad_version_is_taken_back,

@@ -1,0 +1,139 @@
+/*!
+What becomes of the two Deployments in the end, and of their autoscalers on the way.
+*/
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use serin_tests::mesh::Mesh;
+use serin_tests::mesh::traffic::{Outcome, Traffic};
+use serin_tests::site::eventually;
+
+use crate::stage::{Stage, check_nobody_went_back, check_none_failed};
+
+const STEPS: &str = "{setWeight: 50, pause: {duration: 1s}}";
+
+/// Blue and green: the Deployments change places, twice.
+pub(crate) async fn versions_change_places(mesh: &Mesh) -> Result<()> {
+    let stage = Stage::set(mesh, "swap", 1).await?;
+    let agent = stage.agent("one").await?;
+    let swap =
+        |yaml: String| yaml.replace("scaleDownDelay: 2s", "promotion: {mode: Swap}, scaleDownDelay: 2s");
+    stage.release(STEPS, swap).await?;
+    stage.phase("Promoted").await?;
+    let traffic = stage.traffic(60)?;
+    for (number, (image, deployment, other)) in
+        [("shop:v2", "shop-canary", "shop-stable"), ("shop:v3", "shop-stable", "shop-canary")]
+            .iter()
+            .enumerate()
+    {
+        stage
+            .kubectl(&["set", "image", &format!("deployment/{deployment}"), &format!("shop={image}")])
+            .await?;
+        stage
+            .status_that(image, |status| {
+                let done =
+                    |run: &serin::release::status::RunRecord| run.outcome.as_deref() == Some("Promoted");
+                status.history.iter().filter(|run| done(run)).count() == number + 1
+                    && status.history.len() == number + 1
+            })
+            .await
+            .with_context(|| agent.log())?;
+        ensure!(stage.replicas(other).await? == 0, "{other} still has pods");
+        all_from(&traffic, deployment).await?;
+    }
+    let report = traffic.stop().await?;
+    check_none_failed(&report)
+}
+
+/// Git owns stable: Serin waits for it.
+pub(crate) async fn a_pipeline_updates_stable(mesh: &Mesh) -> Result<()> {
+    let stage = Stage::set(mesh, "wait", 1).await?;
+    let agent = stage.agent("one").await?;
+    let wait =
+        |yaml: String| yaml.replace("scaleDownDelay: 2s", "promotion: {mode: Wait}, scaleDownDelay: 2s");
+    stage.release(STEPS, wait).await?;
+    stage.phase("Promoted").await?;
+    let traffic = stage.traffic(60)?;
+    stage.set_image("shop:v2").await?;
+    let waits = |message: &str| message.contains("waits until stable's Deployment has its pod template");
+    stage.status_that("Git's turn", |status| waits(&status.message)).await.with_context(|| agent.log())?;
+    all_from(&traffic, "shop-canary").await?;
+    stage.kubectl(&["set", "image", "deployment/shop-stable", "shop=shop:v2"]).await?;
+    stage.outcome("Promoted").await.with_context(|| agent.log())?;
+    all_from(&traffic, "shop-stable").await?;
+    let report = traffic.stop().await?;
+    check_nobody_went_back(&report)?;
+    check_none_failed(&report)
+}
+
+/// Autoscalers are told the floor, and have their own back in the end.
+pub(crate) async fn autoscalers_keep_a_floor(mesh: &Mesh) -> Result<()> {
+    let stage = Stage::set(mesh, "scaled", 1).await?;
+    stage.namespace.deploy("shop", "stable", "shop:v1", 3).await?;
+    stage.namespace.rolled_out("shop-stable").await?;
+    for version in ["stable", "canary"] {
+        stage.namespace.apply(&format!(
+            "{{apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, metadata: {{name: shop-{version}}}, spec: {{minReplicas: 1, maxReplicas: 5, \
+             scaleTargetRef: {{apiVersion: apps/v1, kind: Deployment, name: shop-{version}}}, \
+             metrics: [{{type: Resource, resource: {{name: cpu, target: {{type: Utilization, averageUtilization: 80}}}}}}]}}}}"
+        ))
+        .await?;
+    }
+    let agent = stage.agent("one").await?;
+    let scaled = |yaml: String| {
+        yaml.replace(
+            "{targetRef: {name: shop-stable}}",
+            "{targetRef: {name: shop-stable}, autoscalerRef: {name: shop-stable}}",
+        )
+        .replace(
+            "{targetRef: {name: shop-canary}}",
+            "{targetRef: {name: shop-canary}, autoscalerRef: {name: shop-canary}}",
+        )
+    };
+    stage.release("{setWeight: 50, pause: {}}", scaled).await?;
+    stage.phase("Promoted").await?;
+    let traffic = stage.traffic(40)?;
+    stage.set_image("shop:v2").await?;
+    // There is no autoscaler at work here: the canary gets its pods only if somebody gives it what is asked for.
+    let floors = async || -> Result<(i32, i32)> {
+        Ok((floor(&stage, "stable").await?, floor(&stage, "canary").await?))
+    };
+    eventually("the floors", async || {
+        let found = floors().await?;
+        ensure!(found == (3, 2), "{found:?}: {}", agent.log());
+        Ok(())
+    })
+    .await?;
+    stage.kubectl(&["scale", "deployment/shop-canary", "--replicas=2"]).await?;
+    stage.check_exposure(&traffic, 50).await.with_context(|| agent.log())?;
+    stage.kubectl(&["annotate", "release", "shop", "serin.dev/command=abort"]).await?;
+    stage.outcome("Aborted").await.with_context(|| agent.log())?;
+    eventually("their own floors", async || {
+        let found = floors().await?;
+        ensure!(found == (1, 1), "{found:?}");
+        ensure!(stage.replicas("shop-canary").await? == 0, "the canary still has pods");
+        Ok(())
+    })
+    .await?;
+    check_none_failed(&traffic.stop().await?)?;
+    let stable = stage.namespace.api::<Deployment>().get("shop-stable").await?;
+    ensure!(stable.spec.and_then(|spec| spec.replicas) == Some(3), "stable's pods are its own business");
+    Ok(())
+}
+
+async fn floor(stage: &Stage<'_>, version: &str) -> Result<i32> {
+    let autoscaler = stage.namespace.api::<HorizontalPodAutoscaler>().get(&format!("shop-{version}")).await?;
+    autoscaler.spec.and_then(|spec| spec.min_replicas).context("a floor")
+}
+
+/// Waits until a hundred requests in a row come from one Deployment.
+async fn all_from(traffic: &Traffic, deployment: &str) -> Result<()> {
+    eventually(deployment, async || {
+        let report = traffic.so_far();
+        let latest = report.0.iter().rev().take(100);
+        let served = |outcome: &Outcome| matches!(outcome, Outcome::Served { deployment: found, .. } if found == deployment);
+        ensure!(latest.clone().count() == 100 && latest.clone().all(|record| served(&record.outcome)), "not yet all");
+        Ok(())
+    })
+    .await
+}
