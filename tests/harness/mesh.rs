@@ -187,6 +187,18 @@ impl Mesh {
         Ok(client.get("http://127.0.0.1:8080/debug/syncz").send().await?.error_for_status()?.json().await?)
     }
 
+    /// Installs Serin as its users do. Its own Deployment is not wanted: agents are started one by one.
+    ///
+    /// # Errors
+    /// When the manifests are refused.
+    pub async fn install_serin(&self) -> Result<()> {
+        let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests");
+        let manifests = manifests.to_str().context("a path of text")?;
+        self.kubectl(&["apply", "--server-side", "-k", manifests]).await?;
+        self.kubectl(&["--namespace", "serin-system", "delete", "deployment", "serin"]).await?;
+        Ok(())
+    }
+
     /// A new namespace whose name begins with `name`. It is deleted when it is dropped.
     ///
     /// # Errors

@@ -86,7 +86,7 @@ fn main() -> Result<ExitCode> {
         let inside = inside::enter()?;
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let mesh = runtime.block_on(Mesh::up(inside)).context("the mesh does not come up")?;
-        runtime.block_on(stage::install(&mesh)).context("Serin cannot be installed")?;
+        runtime.block_on(mesh.install_serin()).context("Serin cannot be installed")?;
         eprintln!("the mesh is up after {:.1} s", began.elapsed().as_secs_f64());
         drop(STAGE.set(Stage { mesh, runtime }));
     }

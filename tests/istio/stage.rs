@@ -3,7 +3,6 @@ A service under release in the mesh: gateway, two Deployments, an agent, a Relea
 */
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
-use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
@@ -221,14 +220,5 @@ pub(crate) fn check_nobody_went_back(report: &Report) -> Result<()> {
             ensure!(!arrived.contains(&record.user), "user {} went back", record.user);
         }
     }
-    Ok(())
-}
-
-/// Installs Serin as its users do. Its own Deployment is not wanted: tests start agents themselves.
-pub(crate) async fn install(mesh: &Mesh) -> Result<()> {
-    let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests");
-    let manifests = manifests.to_str().context("a path of text")?;
-    mesh.kubectl(&["apply", "--server-side", "-k", manifests]).await?;
-    mesh.kubectl(&["--namespace", "serin-system", "delete", "deployment", "serin"]).await?;
     Ok(())
 }

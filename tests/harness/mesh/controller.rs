@@ -110,6 +110,11 @@ impl Controller {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.pid()
+    }
+
     /// Where it serves the module and its metrics.
     pub fn address(&self) -> &str {
         &self.address
