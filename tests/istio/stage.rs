@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 
 use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::events::v1::Event;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -62,6 +63,16 @@ impl<'m> Stage<'m> {
         Controller::start(AGENT, self.mesh, &self.namespace, identity).await
     }
 
+    /// An agent that listens where another one did.
+    pub(crate) async fn agent_at(&self, identity: &str, address: &str) -> Result<Controller> {
+        Controller::start_at(AGENT, self.mesh, &self.namespace, identity, address).await
+    }
+
+    /// An agent for all namespaces.
+    pub(crate) async fn agent_for_all(&self, identity: &str) -> Result<Controller> {
+        Controller::start_for_all(AGENT, self.mesh, identity).await
+    }
+
     /// Creates the Release, or changes it.
     pub(crate) async fn release(&self, steps: &str, edit: impl Fn(String) -> String) -> Result<()> {
         let yaml = RELEASE.replace("HOST", HOST).replace("STEPS", steps);
@@ -87,10 +98,14 @@ impl<'m> Stage<'m> {
     }
 
     pub(crate) async fn status(&self) -> Result<ReleaseStatus> {
+        self.status_of("shop").await
+    }
+
+    pub(crate) async fn status_of(&self, release: &str) -> Result<ReleaseStatus> {
         let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("serin.dev", "v1alpha1", "Release"));
         let releases: Api<DynamicObject> =
             Api::namespaced_with(self.mesh.client(), self.namespace.name(), &kind);
-        let release = releases.get("shop").await?;
+        let release = releases.get(release).await?;
         Ok(serde_json::from_value(release.data.get("status").cloned().unwrap_or_default())
             .unwrap_or_default())
     }
@@ -153,15 +168,19 @@ impl<'m> Stage<'m> {
     /// Waits until every proxy has given the canary `percent` of all users, and checks that those and no others get it,
     /// request by request. Returns how many they are.
     pub(crate) async fn check_exposure(&self, traffic: &Traffic, percent: u32) -> Result<usize> {
-        const REQUESTS: usize = 400;
         let weight = format!("{percent}%");
-        let status = self
-            .status_that(&format!("{weight} everywhere"), |status| {
-                status.weight == weight && status.proxies.current == status.proxies.total
-            })
-            .await?;
-        let exposed =
-            self.exposed(&status.run.context("a run has a name")?, Weight::from_ppm(percent * 10_000)?)?;
+        self.status_that(&format!("{weight} everywhere"), |status| {
+            status.weight == weight && status.proxies.current == status.proxies.total
+        })
+        .await?;
+        self.check_served(traffic, percent).await
+    }
+
+    /// Checks that from now on `percent` of all users get the canary: those whom the hash says, and no others.
+    pub(crate) async fn check_served(&self, traffic: &Traffic, percent: u32) -> Result<usize> {
+        const REQUESTS: usize = 400;
+        let run = self.status().await?.run.context("a run has a name")?;
+        let exposed = self.exposed(&run, Weight::from_ppm(percent * 10_000)?)?;
         let from = traffic.requests();
         eventually("some requests", async || {
             ensure!(traffic.requests() >= from + REQUESTS, "{} yet", traffic.requests() - from);
@@ -172,7 +191,7 @@ impl<'m> Stage<'m> {
         for record in &traffic.so_far().0[from + REQUESTS / 10..from + REQUESTS] {
             let Outcome::Served { deployment, .. } = &record.outcome else { continue };
             let wanted = if exposed.contains(&record.user) { "shop-canary" } else { "shop-stable" };
-            ensure!(deployment == wanted, "user {} is on {deployment} at {weight}", record.user);
+            ensure!(deployment == wanted, "user {} is on {deployment} at {percent}%", record.user);
         }
         Ok(exposed.len())
     }
@@ -191,15 +210,27 @@ impl<'m> Stage<'m> {
 
     /// The events on the Release, oldest first: their reasons and notes.
     pub(crate) async fn events(&self) -> Result<Vec<(String, String)>> {
-        let events = self.namespace.api::<k8s_openapi::api::events::v1::Event>();
-        let mut events = events.list(&ListParams::default()).await?.items;
-        events.sort_by_key(|event| event.event_time.clone());
-        let told = |event: k8s_openapi::api::events::v1::Event| {
-            let regarding = event.regarding?;
-            (regarding.kind.as_deref() == Some("Release"))
-                .then(|| (event.reason.unwrap_or_default(), event.note.unwrap_or_default()))
+        let told = |event: Event| (event.reason.unwrap_or_default(), event.note.unwrap_or_default());
+        Ok(self.raw_events().await?.into_iter().map(told).collect())
+    }
+
+    /// How often an event of this reason with `text` in its note has been told.
+    pub(crate) async fn times_told(&self, reason: &str, text: &str) -> Result<i32> {
+        let events = self.raw_events().await?.into_iter().filter(|event| {
+            event.reason.as_deref() == Some(reason)
+                && event.note.as_ref().is_some_and(|note| note.contains(text))
+        });
+        Ok(events.map(|event| event.series.map_or(1, |series| series.count)).sum())
+    }
+
+    async fn raw_events(&self) -> Result<Vec<Event>> {
+        let mut events = self.namespace.api::<Event>().list(&ListParams::default()).await?.items;
+        let of_release = |event: &Event| {
+            event.regarding.as_ref().is_some_and(|regarding| regarding.kind.as_deref() == Some("Release"))
         };
-        Ok(events.into_iter().filter_map(told).collect())
+        events.retain(of_release);
+        events.sort_by_key(|event| event.event_time.clone());
+        Ok(events)
     }
 }
 

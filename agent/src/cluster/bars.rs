@@ -43,6 +43,12 @@ impl Cluster {
         })
     }
 
+    /// Whether another Release waits for a host that `release` has.
+    pub(super) fn is_awaited(&self, release: &ReleaseObject) -> bool {
+        let name = cluster_name(release);
+        self.contested().values().any(|contested| contested.by == name)
+    }
+
     fn contested(&self) -> BTreeMap<String, Contested> {
         let objects = self.stores.releases.state();
         let objects: Vec<_> = objects.iter().filter_map(|object| object.0.as_ref().ok()).collect();
@@ -56,7 +62,7 @@ impl Cluster {
         if cached.0 != fingerprint {
             let releases: Vec<_> = objects
                 .iter()
-                .filter(|object| object.metadata.deletion_timestamp.is_none())
+                // One that is being deleted has its hosts until everybody is on stable.
                 .filter_map(|object| {
                     let (release, _) = Release::from_object(object, "any").ok()?;
                     let created = object.creation_timestamp().map_or(Timestamp::MAX, |created| created.0);

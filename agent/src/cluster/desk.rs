@@ -38,6 +38,8 @@ pub(super) struct Desk {
     saved: Option<(Instant, ReleaseStatus)>,
     /// Since when some proxy has been without the filter, or was last told to fetch it.
     pub(super) bypassed_since: Option<Instant>,
+    /// Since when the route of a Release that is deleted is gone.
+    pub(super) unrouted_since: Option<Instant>,
 }
 
 /// What the next life of the agent needs.
@@ -79,6 +81,7 @@ impl Desk {
             standing: Vec::new(),
             version: object.resource_version(),
             bypassed_since: None,
+            unrouted_since: None,
         }
     }
 

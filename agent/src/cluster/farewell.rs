@@ -5,7 +5,7 @@ A finalizer keeps the deleted object until that is done. It never keeps it for l
 goes, and not where something that is needed for it does not answer.
 */
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Namespace;
@@ -17,11 +17,14 @@ use serde_json::json;
 
 use super::desk::Desk;
 use super::tick::{self, TickError};
-use super::{Cluster, FINALIZER, cluster_name};
+use super::{Cluster, FINALIZER, cluster_name, routes};
 use crate::release::ReleaseObject;
 
 /// How long a deleted Release may be kept.
 const LONGEST: SignedDuration = SignedDuration::from_secs(60);
+
+/// How long proxies are given to take the routes that others have for its hosts.
+const UNROUTED: Duration = Duration::from_secs(2);
 
 /// How often policies of Releases that are gone are looked for.
 const SWEEP: Duration = Duration::from_secs(30);
@@ -42,13 +45,12 @@ pub(super) async fn bid(
     let is_late = Timestamp::now().duration_since(deleted) > LONGEST;
     if !is_late && !namespace_goes(cluster, object).await {
         let open = desk.get_or_insert_with(|| Desk::open(object));
-        match tick::leave(cluster, object, open).await {
-            Ok(true) => {}
-            Ok(false) => return Ok(Action::requeue(Duration::from_millis(500))),
-            Err(error) => {
-                tracing::warn!(release = cluster_name(object), "still to be left on stable: {error}");
-                return Ok(Action::requeue(super::AGAIN));
-            }
+        let wait = leave(cluster, object, open).await.unwrap_or_else(|error| {
+            tracing::warn!(release = cluster_name(object), "still to be left on stable: {error}");
+            Some(super::AGAIN)
+        });
+        if let Some(wait) = wait {
+            return Ok(Action::requeue(wait));
         }
     }
     let name = cluster_name(object);
@@ -65,6 +67,31 @@ pub(super) async fn bid(
     cluster.lock_desks().remove(&object.uid().unwrap_or_default());
     tracing::info!(release = name, "the Release is gone: everybody is on stable");
     Ok(Action::await_change())
+}
+
+/// Goes on to leave everybody on stable, and then to take the route away. Says when to look again, if that is not done.
+///
+/// What the route leads to goes with the Release itself, and only when proxies have taken another route: one that leads
+/// to a subset that is gone answers 503.
+async fn leave(
+    cluster: &Cluster,
+    object: &Arc<ReleaseObject>,
+    desk: &mut Desk,
+) -> Result<Option<Duration>, TickError> {
+    let since = if let Some(since) = desk.unrouted_since {
+        since
+    } else {
+        if !tick::leave(cluster, object, desk).await? {
+            return Ok(Some(Duration::from_millis(500)));
+        }
+        // Where another Release has been waiting for the host, its route is next.
+        if cluster.is_awaited(object) || !routes::take_away(&cluster.client, &cluster.stores, object).await? {
+            return Ok(None);
+        }
+        *desk.unrouted_since.insert(Instant::now())
+    };
+    let left = UNROUTED.saturating_sub(since.elapsed());
+    Ok((!left.is_zero()).then_some(left))
 }
 
 /// Whether the namespace is being deleted: then there is nobody left to be sent anywhere.

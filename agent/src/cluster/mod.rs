@@ -133,6 +133,15 @@ async fn drive(
     let changes = watcher(scope.api::<Watched>(), watcher::Config::default())
         .default_backoff()
         .reflect(writer)
+        // What one had, another may be waiting for.
+        .inspect({
+            let (releases, wake) = (releases.clone(), wake.clone());
+            move |event| {
+                if let Ok(watcher::Event::Delete(_)) = event {
+                    stores::wake_all(&releases, &wake);
+                }
+            }
+        })
         .applied_objects()
         .predicate_filter(
             kube::runtime::Predicate::combine(predicates::generation, predicates::annotations),

@@ -142,7 +142,8 @@ impl Plugins {
         names
     }
 
-    /// Changes the plugins at `attachment` so that proxies without a module fetch it once more.
+    /// Changes the plugins at `attachment` so that proxies without a module fetch it once more: this agent's, which is
+    /// served for sure. The one that was there may be an older agent's, and gone with it.
     ///
     /// # Errors
     /// When the API server refuses or does not answer.
@@ -150,7 +151,7 @@ impl Plugins {
         let lock = self.lock(attachment);
         let _only_one = lock.lock().await;
         for (shard, object) in self.of(attachment) {
-            let mut wanted = plugin::plugin(attachment, shard, &self.module_of(&object), &policies(&object));
+            let mut wanted = plugin::plugin(attachment, shard, &self.module, &policies(&object));
             plugin::touch(&mut wanted, now);
             self.apply(&wanted, object.resource_version()).await?;
         }
@@ -181,11 +182,9 @@ impl Plugins {
         Ok(edits)
     }
 
-    /// The module that a plugin has now, if it is one that Serin would give it.
+    /// The module that a plugin was given.
     fn module_of(&self, object: &DynamicObject) -> ModuleSource {
-        let text = |field: &str| object.data.pointer(field).and_then(Value::as_str);
-        let (url, sha256) = (text("/spec/url"), text("/spec/sha256"));
-        url.and_then(|url| ModuleSource::new(url, sha256).ok()).unwrap_or_else(|| self.module.clone())
+        plugin::module_of(&kinds::json(object)).unwrap_or_else(|| self.module.clone())
     }
 
     async fn write_shard(

@@ -1,7 +1,9 @@
 /*!
 The routes that lead to the two versions: Serin's own, or a check of people's. Neither is touched while weights move.
 */
-use kube::api::{Api, Patch, PatchParams};
+use std::sync::Arc;
+
+use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use kube::core::DynamicObject;
 use kube::discovery::ApiResource;
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -14,8 +16,8 @@ use crate::mesh::object::drift;
 use crate::mesh::routing::conflicts::conflicts;
 use crate::mesh::routing::verify::{Existing, verify};
 use crate::mesh::routing::{Pods, Subsets, managed, object_name};
-use crate::release::Release;
 use crate::release::delivery::{Delivery, Mode};
+use crate::release::{Release, ReleaseObject};
 
 /// How the routes of a release are.
 #[derive(Debug, Default)]
@@ -117,6 +119,27 @@ async fn apply(
         None => vec![format!("{kind} {name} was not there")],
         Some(edits) => edits.iter().map(|edit| format!("{kind} {name}: {edit}")).collect(),
     })
+}
+
+/// Takes the route away that Serin made for `release`. Says whether there was one.
+///
+/// # Errors
+/// When the API server refuses, or does not answer.
+pub(super) async fn take_away(
+    client: &Client,
+    stores: &Stores,
+    release: &ReleaseObject,
+) -> Result<bool, kube::Error> {
+    let is_own = |route: &&Arc<DynamicObject>| {
+        route.owner_references().iter().any(|owner| Some(&owner.uid) == release.uid().as_ref())
+    };
+    let Some(route) = stores.virtual_services.state().iter().find(is_own).cloned() else { return Ok(false) };
+    let namespace = route.namespace().unwrap_or_default();
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &kinds::virtual_service());
+    match api.delete(&route.name_any(), &DeleteParams::default()).await {
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(true),
+        other => other.map(|_| true),
+    }
 }
 
 /// Whether the routes of stable lead to the pods of `subsets`' canary.

@@ -218,6 +218,11 @@ fn wake_owner_or_all(releases: &Store<Watched>, wake: &Wake, object: &DynamicObj
         send(wake, ObjectRef::new(name).within(&namespace));
         return;
     }
+    wake_all(releases, wake);
+}
+
+/// Wakes all releases.
+pub(super) fn wake_all(releases: &Store<Watched>, wake: &Wake) {
     for release in releases.state() {
         send(wake, ObjectRef::from_obj(&*release));
     }

@@ -81,6 +81,14 @@ impl Cluster {
         }
     }
 
+    /// Tells what was set right in Serin's own plugins.
+    pub(super) async fn tell_set_right(&self, object: &ReleaseObject, edits: &[String]) {
+        for what in edits {
+            tracing::info!(release = cluster_name(object), "a plugin is written: {what}");
+            self.publish(object, EventType::Normal, "PluginWritten", what).await;
+        }
+    }
+
     async fn publish(&self, object: &ReleaseObject, type_: EventType, reason: &str, note: &str) {
         let mut end = note.len().min(LONGEST_NOTE);
         while !note.is_char_boundary(end) {

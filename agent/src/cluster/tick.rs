@@ -125,12 +125,12 @@ async fn tick_with(
     let observation = observe(cluster, desk, &scene, command, now).await;
     let outcome = plan(&scene.release, &desk.state.status, &observation, now);
     save(cluster, object, desk, &scene, &observation, &outcome, now).await?;
-    let pushed = push(cluster, &scene, &outcome).await;
+    let pushed = push(cluster, object, &scene, &outcome).await;
     cluster.tell(object, desk, &scene.release, &observation, &outcome, pushed.is_ok(), now).await;
     pushed?;
-    scene.pair.carry_out(&cluster.client, &outcome.wanted).await?;
+    scene.pair.carry_out(&cluster.client, &outcome.wanted, scene.release.run()).await?;
     touch_if_bypassed(cluster, desk, &scene, &observation, now).await?;
-    Ok(interval(&scene.release, &desk.state.status))
+    Ok(interval(&scene.release, &desk.state.status, &observation))
 }
 
 /// Nothing can be planned: says why, once.
@@ -188,8 +188,8 @@ fn both_to(status: &Status, delivery: &Delivery, subsets: &Subsets) -> Option<Po
     }
     match status.phase {
         Phase::HandingOver => Some(subsets.canary.clone()),
-        // They have changed places by now.
-        Phase::Returning if status.quiet_since.is_none() => Some(subsets.stable.clone()),
+        // They have changed places by now. Before a run begins, some proxy may still think of the one before.
+        Phase::Returning | Phase::Preparing if status.quiet_since.is_none() => Some(subsets.stable.clone()),
         _ => None,
     }
 }
@@ -291,7 +291,12 @@ async fn save(
     if before.run != status.run {
         desk.observer.clear_latency();
     }
-    let returns = before.phase == Phase::HandingOver && status.phase == Phase::Returning;
+    let places = (desk.state.retired.clone(), desk.shown.stable_deployment.clone());
+    let returns = before.phase == Phase::HandingOver
+        && status.phase == Phase::Returning
+        // The canary may also have been given stable's version back.
+        && before.run == status.run
+        && scene.swapped;
     if let Some(delivery) =
         scene.release.delivery.as_ref().filter(|it| returns && it.promotion == PromotionMode::Swap)
     {
@@ -315,13 +320,19 @@ async fn save(
     if let Err(error) = desk.save(&cluster.client, object, decided).await {
         // Nothing of this was decided, then: the same is found again in the next tick.
         desk.state.status = before;
+        (desk.state.retired, desk.shown.stable_deployment) = places;
         return Err(error.into());
     }
     Ok(())
 }
 
 /// Puts the policy in force wherever the release is attached, and nowhere else.
-async fn push(cluster: &Cluster, scene: &Scene, outcome: &Outcome) -> Result<(), WriteError> {
+async fn push(
+    cluster: &Cluster,
+    object: &ReleaseObject,
+    scene: &Scene,
+    outcome: &Outcome,
+) -> Result<(), WriteError> {
     let release = &scene.release;
     if let Some(push) = &outcome.push {
         let policy = release.policy(push.revision, push.weight, push.closed, push.promoted);
@@ -332,9 +343,7 @@ async fn push(cluster: &Cluster, scene: &Scene, outcome: &Outcome) -> Result<(),
     let between_releases = matches!(outcome.status.phase, Phase::Settled | Phase::Promoted);
     for attachment in &scene.attachments {
         let edits = cluster.plugins.set_right(attachment, between_releases).await?;
-        for edit in edits {
-            tracing::warn!(release = release.name(), "set right what was changed by hand: {edit}");
-        }
+        cluster.tell_set_right(object, &edits).await;
     }
     Ok(())
 }
@@ -373,8 +382,13 @@ const fn is_safe_twice(kind: CommandKind) -> bool {
     matches!(kind, CommandKind::Abort | CommandKind::Pause)
 }
 
-fn interval(release: &Release, status: &Status) -> Duration {
-    if is_at_rest(status) { AT_REST } else { release.analysis.interval }
+fn interval(release: &Release, status: &Status, observation: &Observation) -> Duration {
+    // Until every proxy has heard of the end, it is not the end.
+    let all_know = observation
+        .proxies
+        .iter()
+        .all(|proxy| matches!(proxy.state, ProxyState::Runs { revision, .. } if revision == status.revision));
+    if is_at_rest(status) && all_know { AT_REST } else { release.analysis.interval }
 }
 
 /// Whether nothing is under way.

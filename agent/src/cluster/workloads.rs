@@ -3,6 +3,7 @@ The Deployments behind the two versions: how they are, and what the planner want
 */
 use std::collections::BTreeMap;
 
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
@@ -23,6 +24,9 @@ const RESTARTED: &str = "kubectl.kubernetes.io/restartedAt";
 
 /// Where an autoscaler's own floor is kept while a release has raised it.
 const OWN_FLOOR: &str = "serin.dev/min-replicas";
+
+/// For how long a pod may take to get ready before anybody hears of it.
+const PATIENCE: SignedDuration = SignedDuration::from_secs(10);
 
 /// The two Deployments of a release.
 #[derive(Debug)]
@@ -94,15 +98,22 @@ impl Pair {
         Some(Subsets { stable: self.stable.pods()?, canary: self.canary.pods()? })
     }
 
-    /// Carries out what differs from `wanted`.
+    /// Carries out what differs from `wanted`, for the run of this name.
     ///
     /// # Errors
     /// When the API server refuses; the next tick tries again.
-    pub(super) async fn carry_out(&self, client: &Client, wanted: &Wanted) -> Result<(), kube::Error> {
+    pub(super) async fn carry_out(
+        &self,
+        client: &Client,
+        wanted: &Wanted,
+        run: &str,
+    ) -> Result<(), kube::Error> {
         let stable_floor = wanted.stable_at_least.map(Replicas::AtLeast);
         self.scale(client, &self.stable, stable_floor).await?;
         self.scale(client, &self.canary, wanted.canary).await?;
-        if wanted.handover == Some(Handover::CopyTemplate) {
+        // The canary may have been given another template a moment ago, which nobody has judged.
+        let is_of_run = self.canary.deployment.as_deref().and_then(run_of).as_deref() == Some(run);
+        if wanted.handover == Some(Handover::CopyTemplate) && is_of_run {
             self.copy_template(client).await?;
         }
         Ok(())
@@ -225,22 +236,50 @@ impl Side {
     }
 }
 
-/// What a Deployment's pods complain of: the first container that waits for something that does not come by itself.
+/// What a Deployment's pods complain of: the first container that waits for something that does not come by itself, or
+/// else the first pod that has run for long enough and is still not ready.
 fn trouble(pods: &Store<Pod>, namespace: &str, deployment: &Deployment) -> Option<String> {
     let selector = deployment.spec.as_ref()?.selector.match_labels.as_ref()?;
-    pods.state().iter().filter(|pod| pod.namespace().as_deref() == Some(namespace)).find_map(|pod| {
-        if !selector.iter().all(|(name, value)| pod.labels().get(name) == Some(value)) {
-            return None;
-        }
-        let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
-        statuses.iter().find_map(|status| {
-            let waiting = status.state.as_ref()?.waiting.as_ref()?;
-            let reason = waiting.reason.as_deref().filter(|reason| *reason != "ContainerCreating")?;
-            let message = waiting.message.as_deref().unwrap_or_default();
-            let message = if message.is_empty() { String::new() } else { format!(": {message}") };
-            Some(format!("pod {} has {reason}{message}", pod.name_any()))
-        })
+    let pods = pods.state();
+    let mut own: Vec<_> = pods
+        .iter()
+        .filter(|pod| pod.namespace().as_deref() == Some(namespace))
+        // One that ends says nothing of the version that is wanted.
+        .filter(|pod| pod.metadata.deletion_timestamp.is_none())
+        .filter(|pod| selector.iter().all(|(name, value)| pod.labels().get(name) == Some(value)))
+        .collect();
+    own.sort_by_key(|pod| pod.name_any());
+    let found = own.iter().find_map(|pod| waits(pod)).or_else(|| own.iter().find_map(|pod| lingers(pod)));
+    found.map(|(name, what)| format!("pod {name} {what}"))
+}
+
+/// A container that waits, and for what.
+fn waits(pod: &Pod) -> Option<(String, String)> {
+    pod.status.as_ref()?.container_statuses.iter().flatten().find_map(|status| {
+        let waiting = status.state.as_ref()?.waiting.as_ref()?;
+        let usual = ["ContainerCreating", "PodInitializing"];
+        let reason = waiting.reason.as_deref().filter(|reason| !usual.contains(reason))?;
+        let message = waiting.message.as_deref().unwrap_or_default();
+        let message = if message.is_empty() { String::new() } else { format!(": {message}") };
+        Some((pod.name_any(), format!("has {reason}{message}")))
     })
+}
+
+/// A pod that nobody would put on a node, or that runs and does not get ready.
+fn lingers(pod: &Pod) -> Option<(String, String)> {
+    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
+    let missing = |kind: &str| {
+        let found =
+            conditions.iter().find(|condition| condition.type_ == kind && condition.status == "False")?;
+        let since = found.last_transition_time.as_ref()?.0;
+        (Timestamp::now().duration_since(since) > PATIENCE).then_some(found)
+    };
+    let (what, condition) = missing("PodScheduled")
+        .map(|condition| ("has no node", condition))
+        .or_else(|| Some(("is not ready", missing("Ready")?)))?;
+    let why = condition.message.as_deref().or(condition.reason.as_deref()).unwrap_or_default();
+    let why = if why.is_empty() { String::new() } else { format!(": {why}") };
+    Some((pod.name_any(), format!("{what}{why}")))
 }
 
 fn desired(deployment: &Deployment) -> u32 {

@@ -22,6 +22,9 @@ pub struct Controller {
     address: String,
 }
 
+/// Where the manifests have an agent for all namespaces.
+const SYSTEM: &str = "serin-system";
+
 /// What the agent may do in its namespace: the manifests' own role, bound there.
 const RIGHTS: &str = "
 apiVersion: v1
@@ -52,19 +55,52 @@ impl Controller {
     /// # Errors
     /// When it does not come up, with what it has logged.
     pub async fn start(binary: &str, mesh: &Mesh, namespace: &Namespace, identity: &str) -> Result<Self> {
+        Self::start_at(binary, mesh, namespace, identity, &free_address()?).await
+    }
+
+    /// Starts one that listens at `address`, where another one may have been before.
+    ///
+    /// # Errors
+    /// When it does not come up, with what it has logged.
+    pub async fn start_at(
+        binary: &str,
+        mesh: &Mesh,
+        namespace: &Namespace,
+        identity: &str,
+        address: &str,
+    ) -> Result<Self> {
         namespace.apply(&RIGHTS.replace("NAMESPACE", namespace.name())).await?;
-        let kubeconfig = mesh.kubeconfig_of(namespace.name(), "serin").await?;
-        // Free a moment ago, and nobody else's in these namespaces of the kernel but by the same way.
-        let address = TcpListener::bind((HOST, 0))?.local_addr()?.to_string();
-        let log = mesh.inside().folder.join(format!("{}-{identity}.log", namespace.name()));
+        let name = namespace.name();
+        let scope = ["--namespace", name, "--lease-namespace", name];
+        Self::launch(binary, mesh, (name, &scope), identity, address).await
+    }
+
+    /// Starts one for the Releases of all namespaces, as the manifests do. No other may run meanwhile.
+    ///
+    /// # Errors
+    /// When it does not come up, with what it has logged.
+    pub async fn start_for_all(binary: &str, mesh: &Mesh, identity: &str) -> Result<Self> {
+        let scope = ["--lease-namespace", SYSTEM];
+        Self::launch(binary, mesh, (SYSTEM, &scope), identity, &free_address()?).await
+    }
+
+    async fn launch(
+        binary: &str,
+        mesh: &Mesh,
+        (home, scope): (&str, &[&str]),
+        identity: &str,
+        address: &str,
+    ) -> Result<Self> {
+        let kubeconfig = mesh.kubeconfig_of(home, "serin").await?;
+        let log = mesh.inside().folder.join(format!("{home}-{identity}.log"));
         let mut command = Command::new(binary);
-        command.args(["controller", "--namespace", namespace.name(), "--lease-namespace", namespace.name()]);
-        command.args(["--identity", identity, "--listen", &address]);
+        command.arg("controller").args(scope);
+        command.args(["--identity", identity, "--listen", address]);
         command.args(["--module-base", &format!("http://{address}")]);
         command.env("KUBECONFIG", kubeconfig);
         let out = fs::File::options().create(true).append(true).open(&log)?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(out);
-        let controller = Self { child: child::spawn(command)?, log, address };
+        let controller = Self { child: child::spawn(command)?, log, address: address.to_owned() };
         let client = serin::http::plain().build()?;
         let ready = format!("http://{}/readyz", controller.address);
         let up = eventually("the agent to be ready", async || {
@@ -119,4 +155,9 @@ impl Controller {
     pub fn address(&self) -> &str {
         &self.address
     }
+}
+
+/// Free a moment ago, and nobody else's in these namespaces of the kernel but by the same way.
+fn free_address() -> Result<String> {
+    Ok(TcpListener::bind((HOST, 0))?.local_addr()?.to_string())
 }

@@ -107,14 +107,22 @@ impl Namespace {
         ]))
         .await?;
         self.rolled_out("gateway").await?;
+        let gateway = self.gateway_pods().await?;
+        ensure!(gateway.pods.len() == usize::try_from(replicas)?, "{gateway:?}");
+        Ok(gateway)
+    }
+
+    /// The gateway's proxies as they are now.
+    ///
+    /// # Errors
+    /// When the API server does not say.
+    pub async fn gateway_pods(&self) -> Result<Gateway> {
         let pods = self.pods(&format!("istio=gateway-{}", self.name)).await?;
         let address = |pod: &Pod| {
             let address = pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()?;
             Some((pod.name_any(), address))
         };
-        let pods: Vec<_> = pods.iter().filter_map(address).collect();
-        ensure!(pods.len() == usize::try_from(replicas)?, "{pods:?}");
-        Ok(Gateway { pods })
+        Ok(Gateway { pods: pods.iter().filter_map(address).collect() })
     }
 
     /// Deploys a service in two versions, one pod each, and waits until they are ready: Deployments `NAME-stable` and

@@ -26,6 +26,9 @@ pub const KIND: &str = "WasmPlugin";
 /// Those who want to see the version header run with a lower one.
 const PRIORITY: u32 = 1_000;
 
+/// The annotation with the module that Serin has put into a plugin: what stands in the spec may be anybody's.
+const MODULE: &str = "serin.dev/module";
+
 const ABOUT: &str = "Serin's filter and the policies of all Releases attached here. Serin writes it with every step \
                      and undoes edits: change the Release instead.";
 
@@ -245,12 +248,16 @@ pub fn plugin(attachment: &Attachment, shard: usize, module: &ModuleSource, poli
     if !matches!(attachment.place, Place::Waypoint(_)) {
         set("match", json!([{"mode": "CLIENT"}]));
     }
-    json!({
-        "apiVersion": API_VERSION,
-        "kind": KIND,
-        "metadata": metadata(&attachment.namespace, &name, None, ABOUT),
-        "spec": spec,
-    })
+    let mut metadata = metadata(&attachment.namespace, &name, None, ABOUT);
+    metadata["annotations"][MODULE] = format!("{} {}", module.sha256, module.url).into();
+    json!({"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": spec})
+}
+
+/// The module that Serin has put into the plugin `object`, whatever somebody has made of its spec since.
+pub fn module_of(object: &Value) -> Option<ModuleSource> {
+    let written = object.get("metadata")?.get("annotations")?.get(MODULE)?.as_str()?;
+    let (sha256, url) = written.split_once(' ')?;
+    ModuleSource::new(url, Some(sha256)).ok()
 }
 
 /// Changes `plugin` in a way that makes every proxy fetch the module once more if it has none.

@@ -193,6 +193,17 @@ fn a_touch_changes_the_spec_is_no_edit_and_the_filter_overlooks_it() {
     );
 }
 
+#[test]
+fn another_module_in_the_spec_is_an_edit_and_not_taken_for_serins_own() {
+    let wanted = plugin(&attachment(pods(&[])), 0, &module(), &[]);
+    let mut found = wanted.clone();
+    found["spec"]["sha256"] = "00".repeat(32).into();
+    assert_eq!(module_of(&found), Some(module()));
+    assert_eq!(drift(&wanted, &found).len(), 1);
+    found["metadata"]["annotations"] = json!({});
+    assert_eq!(module_of(&found), None);
+}
+
 /// Which releases the shards hold, e.g. `0: a b | 2: c`.
 fn layout(shards: &Shards) -> String {
     let shards = shards.policies().map(|(shard, policies)| {

@@ -1,0 +1,120 @@
+/*!
+Others have routes for the same host: people's own VirtualService, or another Release.
+*/
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use serin_tests::mesh::Mesh;
+use serin_tests::site::{HOST, eventually};
+
+use super::edits::condition;
+use super::{Play, STEPS, said};
+use crate::stage::{Stage, told};
+
+/// A VirtualService and a DestinationRule of the people's own, as they had them before any release.
+const THEIRS: &str = "
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: theirs}
+spec:
+  hosts: [HOST]
+  gateways: [gateway]
+  http: [{route: [{destination: {host: shop, subset: stable}}]}]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: theirs}
+spec:
+  host: shop
+  subsets: [{name: stable, labels: {version: stable}}, {name: canary, labels: {version: canary}}]
+";
+
+fn theirs() -> String {
+    THEIRS.replace("HOST", HOST)
+}
+
+pub(crate) async fn a_foreign_route_comes(mesh: &Mesh) -> Result<()> {
+    let play = Play::set(mesh, "foreign", 1).await?;
+    play.release("v2").await?;
+    let case = play.case("foreign VirtualService at 30%");
+    let route = theirs();
+    let route = route.split("---").next().context("the route is first")?;
+    play.stage.namespace.apply(route).await?;
+    let name = format!("VirtualService {}/theirs", play.stage.namespace.name());
+    let status = play.said(&name).await?;
+    ensure!(status.message.contains("spec.routing.mode to Verify"), "{}", said(&status));
+    ensure!(condition(&status, "Routed")?.status == "False", "{}", said(&status));
+    // Approval is noted, and does not help it yet.
+    play.command("resume").await?;
+    case.after(200).await?;
+    ensure!(play.stage.status().await?.weight == "30%", "it has moved");
+    play.check_exposure(30).await?;
+    case.end(&said(&status), "nobody is moved", 0)?;
+
+    let case = play.case("and deleted");
+    play.stage.kubectl(&["delete", "virtualservice", "theirs"]).await?;
+    play.check_exposure(60).await?;
+    case.end(&said(&play.stage.status().await?), "goes on to 60%", 0)
+}
+
+pub(crate) async fn two_releases_want_a_host(mesh: &Mesh) -> Result<()> {
+    let play = Play::set(mesh, "two", 1).await?;
+    play.stage.namespace.shop("other", "shop:v1", "shop:v1").await?;
+    play.release("v2").await?;
+    let case = play.case("a younger Release for the same host at 30%");
+    let younger = |yaml: String| {
+        let yaml = yaml.replace("name: shop-", "name: other-").replace("{name: shop}", "{name: other}");
+        yaml.replace("minRequests: 20", "minRequests: 10")
+    };
+    play.stage.release(STEPS, younger).await?;
+    let older = format!("Release {}/shop is older", play.stage.namespace.name());
+    let younger_says = async |what: &str| {
+        eventually(&format!("the younger to say {what}"), async || {
+            let status = play.stage.status_of("other").await?;
+            let ready = condition(&status, "Ready")?.clone();
+            ensure!(ready.message.contains(what), "{} {}", told(&status), ready.message);
+            Ok((status, ready.message))
+        })
+        .await
+    };
+    let (_, said_so) = younger_says(&older).await?;
+    ensure!(said_so.contains("spec.routing.hosts"), "{said_so}");
+    play.check_exposure(30).await?;
+    case.end(&said_so, "the older goes on", 0)?;
+
+    let case = play.case("and the older deleted");
+    play.stage.kubectl(&["delete", "release", "shop", "--timeout=40s"]).await?;
+    let (status, _) = younger_says("the spec is in order").await?;
+    eventually("the younger's route", async || {
+        play.stage.kubectl(&["get", "virtualservice", "other-serin"]).await
+    })
+    .await?;
+    // The one's route may go a moment before the other's is there.
+    case.end(&said(&status), "the younger has the host", 20)
+}
+
+pub(crate) async fn own_routes_are_checked(mesh: &Mesh) -> Result<()> {
+    let stage = Stage::set(mesh, "verify", 1).await?;
+    stage.namespace.apply(&theirs()).await?;
+    let play = Play::on(stage, |yaml| yaml.replace("routing: {", "routing: {mode: Verify, ")).await?;
+    let case = play.case("Verify: no route for the header");
+    play.stage.set_image("shop:v2").await?;
+    let status = play.said("Paste into").await?;
+    let wrong = condition(&status, "Routed")?.message.clone();
+    let (_, paste) = wrong.split_once(":\n").with_context(|| format!("no YAML in {wrong}"))?;
+    let paste: Value = serde_saphyr::from_str(paste)?;
+    case.after(200).await?;
+    case.check_all_on("shop-stable", "v1")?;
+    ensure!(play.stage.status().await?.weight == "0%", "it has moved");
+    case.end(&wrong, "nobody is moved", 0)?;
+
+    let case = play.case("and exactly that pasted");
+    ensure!(wrong.contains("before entry 0"), "{wrong}");
+    let route = play.stage.kubectl(&["get", "virtualservice", "theirs", "-o", "json"]).await?;
+    let mut routes = paste.as_array().cloned().with_context(|| format!("no list: {paste}"))?;
+    let mut route: Value = serde_json::from_str(&route)?;
+    routes.extend(route["spec"]["http"].take().as_array().cloned().into_iter().flatten());
+    let patch = json!({"spec": {"http": routes}}).to_string();
+    play.stage.kubectl(&["patch", "virtualservice", "theirs", "--type=merge", "-p", &patch]).await?;
+    play.first_step("v2").await?;
+    case.end(&said(&play.stage.status().await?), "goes on to 30%", 0)
+}

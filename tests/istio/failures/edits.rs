@@ -1,0 +1,130 @@
+/*!
+The Release itself is edited, deleted, or given another version, while it is under way.
+*/
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use serin::release::status::ReleaseStatus;
+use serin_tests::mesh::Mesh;
+use serin_tests::mesh::traffic::Outcome;
+use serin_tests::site::eventually;
+
+use super::{Play, STEPS, said};
+
+/// Everybody who is not taken care of by a route of their own, as many meshes have it.
+const REST: &str = "
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: rest}
+spec:
+  hosts: ['*']
+  gateways: [gateway]
+  http: [{route: [{destination: {host: shop}}]}]
+";
+
+pub(crate) fn condition<'s>(status: &'s ReleaseStatus, kind: &str) -> Result<&'s Condition> {
+    status.conditions.iter().find(|found| found.type_ == kind).with_context(|| format!("no condition {kind}"))
+}
+
+pub(crate) async fn a_release_is_edited(mesh: &Mesh) -> Result<()> {
+    let play = Play::set(mesh, "edited", 1).await?;
+    play.release("v2").await?;
+    let edits: [(&str, &str, &str); 2] = [
+        ("a step's pause", "{setWeight: 30, pause: {}}", "{setWeight: 30, pause: {duration: 1h}}"),
+        ("the analysis", "minRequests: 20", "minRequests: 10"),
+    ];
+    for (what, from, to) in edits {
+        let case = play.case(&format!("{what} edited at 30%"));
+        play.stage.release(STEPS, |yaml| yaml.replace(from, to)).await?;
+        let generation = generation(&play).await?;
+        let status = play
+            .status_that("the edit to be seen", |status| status.observed_generation == Some(generation))
+            .await?;
+        ensure!(status.weight == "30%", "{}", said(&status));
+        play.check_exposure(30).await?;
+        case.end(&said(&play.stage.status().await?), "the run stays at 30%", 0)?;
+    }
+
+    // What the schema cannot let through never gets there.
+    let case = play.case("an edit that is no duration, at 30%");
+    let refused = play.stage.release(STEPS, |yaml| yaml.replace("interval: 500ms", "interval: soon")).await;
+    let refused = format!("{:#}", refused.err().context("it was let through")?);
+    ensure!(refused.contains("spec.analysis.interval") && refused.contains("500ms, 2m"), "{refused}");
+    case.end("(refused by the API server: field and mend)", "nothing changes", 0)?;
+
+    let case = play.case("an edit out of bounds at 30%");
+    play.stage.release(STEPS, |yaml| yaml.replace("interval: 500ms", "interval: 1ms")).await?;
+    let status = play
+        .status_that("the edit to be refused", |status| {
+            condition(status, "Ready").is_ok_and(|ready| ready.status == "False")
+        })
+        .await?;
+    let ready = condition(&status, "Ready")?.message.clone();
+    ensure!(ready.contains("spec.analysis.interval") && ready.contains("give 100ms to 5m"), "{ready}");
+    play.check_exposure(30).await?;
+    case.end(&ready, "the run stays at 30%", 0)?;
+
+    let case = play.case("the edit repaired");
+    play.stage.release(STEPS, |yaml| yaml).await?;
+    play.status_that("the spec to be in order", |status| {
+        condition(status, "Ready").is_ok_and(|ready| ready.status == "True")
+    })
+    .await?;
+    play.said("waits for approval").await?;
+    play.command("resume").await?;
+    play.check_exposure(60).await?;
+    case.end(&said(&play.stage.status().await?), "goes on to 60%", 0)
+}
+
+async fn generation(play: &Play<'_>) -> Result<i64> {
+    let found = play.stage.kubectl(&["get", "release", "shop", "-o", "jsonpath={.metadata.generation}"]);
+    Ok(found.await?.trim().parse()?)
+}
+
+pub(crate) async fn another_version_comes(mesh: &Mesh) -> Result<()> {
+    let play = Play::set(mesh, "another", 1).await?;
+    play.release("v2").await?;
+    let case = play.case("another image at 30%");
+    // Pods take a moment; the proxies must know before that.
+    play.stage.set_image("shop:v3?start=2s").await?;
+    let status = play
+        .status_that("everybody to be on stable", |status| {
+            status.run.as_ref().is_some_and(|run| run.starts_with("v3-")) && status.proxies.current == 1
+        })
+        .await?;
+    ensure!(status.weight == "0%", "{}", said(&status));
+    play.first_step("v3").await?;
+    let records = case.records();
+    let got = |record: &serin_tests::mesh::traffic::Record, wanted: &str| matches!(&record.outcome, Outcome::Served { version, .. } if version == wanted);
+    // v2, then stable alone, then v3 for those whom its own hash says.
+    let last_old = records.iter().rposition(|record| got(record, "v2")).unwrap_or_default();
+    let first_new = records.iter().position(|record| got(record, "v3")).context("nobody got v3")?;
+    ensure!(first_new > last_old, "v3 was let in beside v2");
+    let pause = records[first_new].sent.saturating_sub(records[last_old].sent);
+    ensure!(pause.as_secs() >= 2, "v3 began {pause:?} after v2: it has not started over");
+    case.end(&said(&status), "0% at once; v3 starts over, to 30%", 0)
+}
+
+pub(crate) async fn a_release_is_deleted(mesh: &Mesh) -> Result<()> {
+    let play = Play::set(mesh, "deleted", 1).await?;
+    play.stage.namespace.apply(REST).await?;
+    play.release("v2").await?;
+    let case = play.case("Release deleted at 30%");
+    play.stage.kubectl(&["delete", "release", "shop", "--timeout=40s"]).await?;
+    case.after(300).await?;
+    for kind in ["wasmplugin", "virtualservice", "destinationrule"] {
+        eventually(&format!("{kind} to be gone"), async || {
+            let left = play.stage.kubectl(&["get", kind, "-o", "name"]).await?;
+            ensure!(!left.contains("serin"), "{left}");
+            Ok(())
+        })
+        .await?;
+    }
+    let from = play.traffic.requests();
+    case.after(from - case.from + 300).await?;
+    let records = play.traffic.so_far().0.split_off(from);
+    let on_canary = records
+        .iter()
+        .filter(|record| matches!(&record.outcome, Outcome::Served { version, .. } if version != "v1"));
+    ensure!(on_canary.count() == 0, "somebody is still on the canary");
+    case.end("(gone)", "everybody on stable; policy, VirtualService and DestinationRule gone", 0)
+}

@@ -1,0 +1,83 @@
+/*!
+The agent, which serves the module, is away while a proxy wants it.
+*/
+use std::net::Ipv4Addr;
+use std::num::NonZeroU32;
+
+use anyhow::{Context, Result, ensure};
+use serin_tests::mesh::Mesh;
+use serin_tests::mesh::traffic::{Plan, Traffic, User};
+use serin_tests::site::eventually;
+
+use super::{Case, Play, RATE, said};
+use crate::SEED;
+use crate::stage::Stage;
+
+pub(crate) async fn a_proxy_starts_without_the_agent(mesh: &Mesh) -> Result<()> {
+    let play = Play::set(mesh, "module", 2).await?;
+    play.release("v2").await?;
+    let Play { traffic, agent, mut stage } = play;
+    drop(traffic);
+    let [stays, goes] = stage.gateway.pods.clone().try_into().ok().context("there are two")?;
+    // The second is about to go: its users have gone elsewhere.
+    let traffic = through(&stage, &stays)?;
+    let case = Case::begin("gateway pod starts while the agent is down, at 30%", &traffic);
+    let address = agent.address().to_owned();
+    agent.kill().await?;
+    stage.kubectl(&["delete", "pod", &goes.0, "--wait=false"]).await?;
+    stage.gateway = eventually("another gateway pod", async || {
+        let gateway = stage.namespace.gateway_pods().await?;
+        ensure!(gateway.pods.len() == 2 && !gateway.pods.contains(&goes), "{gateway:?}");
+        Ok(gateway)
+    })
+    .await?;
+    stage.namespace.rolled_out("gateway").await?;
+    let new = stage.gateway.pods.iter().find(|pod| **pod != stays).context("there is a new one")?.clone();
+    let through_new = through(&stage, &new)?;
+    let bypassed = Case::begin("… and users of that pod", &through_new);
+    // Istio's agent tries for a while; after that, only another push makes it try again.
+    given_up(&new).await?;
+    bypassed.after(200).await?;
+    bypassed.check_all_on("shop-stable", "v1")?;
+    bypassed.end("(no agent)", "no filter: everybody on stable", 0)?;
+    stage.check_served(&traffic, 30).await?;
+
+    // It comes back where proxies look for it.
+    let agent = stage.agent_at("one", &address).await?;
+    let bypassed = Case::begin("… and the agent back", &through_new);
+    let is_told = |status: &serin::release::status::ReleaseStatus| {
+        status.message.contains(&format!("{} does not run the filter", new.0))
+    };
+    let status = stage.status_that("who is without it", is_told).await.with_context(|| agent.log())?;
+    ensure!(status.weight == "30%" && status.proxies.bypassed == 1, "{}", said(&status));
+    case.end(&said(&status), "held at 30%", 0)?;
+    stage.kubectl(&["annotate", "release", "shop", "serin.dev/command=resume"]).await?;
+    stage.check_exposure(&through_new, 60).await.with_context(|| agent.log())?;
+    bypassed.end(&said(&stage.status().await?), "told to fetch again; goes on to 60%", 0)?;
+    ensure!(traffic.stop().await?.failures().is_empty(), "through the pod that stayed");
+    Ok(())
+}
+
+/// Waits until the fetching of the module has failed for good.
+async fn given_up((_, ip): &(String, Ipv4Addr)) -> Result<()> {
+    let (client, url) = (serin::http::plain().build()?, format!("http://{ip}:15020/stats/prometheus"));
+    let failed = async || {
+        let stats = client.get(&url).send().await?.error_for_status()?.text().await?;
+        let counts = stats.lines().filter(|line| line.starts_with("istio_agent_wasm"));
+        let counts: Vec<_> = counts.collect();
+        ensure!(counts.iter().any(|count| count.contains(r#"result="fetch_failure""#)), "{counts:?}");
+        Ok(())
+    };
+    // Longer than anything else here takes.
+    match eventually("the fetch to fail", failed).await {
+        Ok(()) => Ok(()),
+        Err(_) => eventually("the fetch to fail for good", failed).await,
+    }
+}
+
+/// All users, by one gateway.
+fn through(stage: &Stage<'_>, (_, ip): &(String, Ipv4Addr)) -> Result<Traffic> {
+    let users = stage.users.iter().map(|id| User::returning(id)).collect();
+    let rate = NonZeroU32::new(RATE).context("a rate above 0")?;
+    Ok(Traffic::start(Plan::at(&[(*ip, 80).into()], users, rate, *SEED)))
+}

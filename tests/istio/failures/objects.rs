@@ -1,0 +1,103 @@
+/*!
+Somebody edits or deletes by hand what Serin wrote.
+*/
+use anyhow::{Result, ensure};
+use serde_json::{Value, json};
+use serin_tests::mesh::Mesh;
+use serin_tests::site::eventually;
+
+use super::Play;
+
+/// What is done to an object, and what the event on the Release has to say of it.
+struct Deed {
+    what: &'static str,
+    kind: &'static str,
+    patch: Option<Value>,
+    reason: &'static str,
+    note: &'static str,
+}
+
+fn deeds() -> [Deed; 7] {
+    let deed = |what, kind, patch, reason, note| Deed { what, kind, patch, reason, note };
+    let route =
+        json!({"spec": {"http": [{"route": [{"destination": {"host": "shop", "subset": "canary"}}]}]}});
+    let policy = json!([{"op": "replace", "path": "/spec/pluginConfig/policies/0/versions/1/weight", "value": 900_000}]);
+    let sha = json!({"spec": {"sha256": "0".repeat(64)}});
+    [
+        deed(
+            "VirtualService deleted",
+            "virtualservice",
+            None,
+            "RoutesWritten",
+            "VirtualService shop-serin was not there",
+        ),
+        deed("VirtualService edited", "virtualservice", Some(route), "RoutesWritten", "spec.http"),
+        deed(
+            "DestinationRule deleted",
+            "destinationrule",
+            None,
+            "RoutesWritten",
+            "DestinationRule shop-serin was not there",
+        ),
+        deed("WasmPlugin: weight edited", "wasmplugin", Some(policy), "FileEdited", "90%"),
+        deed(
+            "WasmPlugin: failStrategy edited",
+            "wasmplugin",
+            Some(json!({"spec": {"failStrategy": "FAIL_CLOSE"}})),
+            "PluginWritten",
+            "spec.failStrategy",
+        ),
+        deed("WasmPlugin: wrong sha256", "wasmplugin", Some(sha), "PluginWritten", "spec.sha256"),
+        deed("WasmPlugin deleted", "wasmplugin", None, "FileGone", ""),
+    ]
+}
+
+pub(crate) async fn objects_are_edited_by_hand(mesh: &Mesh) -> Result<()> {
+    let play = Play::set(mesh, "by-hand", 1).await?;
+    play.release("v2").await?;
+    for Deed { what, kind, patch, reason, note } in deeds() {
+        let case = play.case(&format!("{what} at 30%"));
+        let name = play.stage.kubectl(&["get", kind, "-o", "name"]).await?;
+        let name = name.trim();
+        let before = spec(&play, name).await?;
+        let told = play.stage.times_told(reason, note).await?;
+        match patch {
+            None => play.stage.kubectl(&["delete", name]).await?,
+            Some(patch) => {
+                let how = if patch.is_array() { "--type=json" } else { "--type=merge" };
+                play.stage.kubectl(&["patch", name, how, "-p", &patch.to_string()]).await?
+            }
+        };
+        eventually(&format!("what was before: {what}"), async || {
+            let now = spec(&play, name).await?;
+            ensure!(without_revisions(now.clone()) == without_revisions(before.clone()), "{now}");
+            Ok(())
+        })
+        .await?;
+        eventually(&format!("an event {reason}: {note}"), async || {
+            ensure!(play.stage.times_told(reason, note).await? > told, "{:?}", play.stage.events().await?);
+            Ok(())
+        })
+        .await?;
+        let note = play.event(reason, note).await?;
+        play.check_exposure(30).await?;
+        // Without routes of their own, requests for the host have none.
+        let at_most = if kind == "wasmplugin" { 0 } else { 40 };
+        case.end(&format!("{reason}: {note}"), "set right; the run stays at 30%", at_most)?;
+    }
+    Ok(())
+}
+
+async fn spec(play: &Play<'_>, name: &str) -> Result<Value> {
+    let object = play.stage.kubectl(&["get", name, "-o", "json"]).await?;
+    Ok(serde_json::from_str::<Value>(&object)?["spec"].take())
+}
+
+/// A policy that is written again has a higher revision.
+fn without_revisions(mut spec: Value) -> Value {
+    let policies = spec.pointer_mut("/pluginConfig/policies").and_then(Value::as_array_mut);
+    for policy in policies.into_iter().flatten() {
+        policy["revision"] = Value::Null;
+    }
+    spec
+}
