@@ -54,7 +54,7 @@ pub(crate) async fn a_standby_takes_over(mesh: &Mesh) -> Result<()> {
     stage.check_exposure(&traffic, 10).await?;
     ensure!(leads(&first) && !leads(&second), "the first to come leads: {}", second.log());
     first.kill().await?;
-    stage.kubectl(&["annotate", "release", "shop", "serin.dev/command=resume"]).await?;
+    stage.approve().await?;
     stage.check_exposure(&traffic, 50).await.with_context(|| second.log())?;
     let status = stage.status().await?;
     ensure!(status.history.len() == 1 && status.history[0].changes.len() == 2, "{:?}", status.history);

@@ -29,7 +29,7 @@ pub(crate) async fn goes_all_the_way(stage: &Stage<'_>) -> Result<()> {
     for percent in steps {
         let exposed = stage.check_exposure(&traffic, percent).await.with_context(|| agent.log())?;
         eprintln!("{percent} %: {exposed} of {} users, each as the hash says", stage.users.len());
-        stage.kubectl(&["annotate", "release", "shop", "serin.dev/command=resume"]).await?;
+        stage.approve().await?;
     }
     stage.outcome("Promoted").await.with_context(|| agent.log())?;
     let status = stage.status().await?;

@@ -80,7 +80,7 @@ async fn promote(stage: &Stage<'_>, ways: &[&Traffic]) -> Result<()> {
             let exposed = stage.check_exposure(traffic, percent).await?;
             eprintln!("{percent} %: {exposed} of {} users, each as the hash says", stage.users.len());
         }
-        stage.kubectl(&["annotate", "release", "shop", "serin.dev/command=resume"]).await?;
+        stage.approve().await?;
     }
     stage.outcome("Promoted").await?;
     Ok(())

@@ -84,6 +84,13 @@ impl<'m> Stage<'m> {
         self.mesh.kubectl(&[&["--namespace", self.namespace.name()], args].concat()).await
     }
 
+    /// Goes on from a step that waits for a person, once nothing speaks against it.
+    pub(crate) async fn approve(&self) -> Result<()> {
+        self.status_that("approval", |status| status.message.contains("waits for approval")).await?;
+        self.kubectl(&["annotate", "release", "shop", "serin.dev/command=resume"]).await?;
+        Ok(())
+    }
+
     /// The whole of what a person does to release a version.
     pub(crate) async fn set_image(&self, image: &str) -> Result<()> {
         self.kubectl(&["set", "image", "deployment/shop-canary", &format!("shop={image}")]).await?;
