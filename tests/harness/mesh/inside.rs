@@ -27,6 +27,10 @@ pub const HOST: Ipv4Addr = Ipv4Addr::new(10, 244, 0, 1);
 /// The gateway of pods that have a network of their own.
 pub(super) const BRIDGE: Ipv4Addr = Ipv4Addr::new(10, 244, 128, 1);
 
+/// The bridge's own hardware address. Without one of its own it takes that of a pod, and another when that pod goes:
+/// for half a minute the others would not find it.
+const BRIDGE_MAC: &str = "02:00:0a:f4:80:01";
+
 /// The bridge to their networks.
 pub(super) const BRIDGE_NAME: &str = "pods";
 
@@ -90,7 +94,7 @@ fn furnish() -> Result<PathBuf> {
         "link set lo up
          route add local 10.244.0.0/17 dev lo
          route add local 10.0.0.0/24 dev lo
-         link add {BRIDGE_NAME} type bridge
+         link add {BRIDGE_NAME} address {BRIDGE_MAC} type bridge
          address add {BRIDGE}/17 dev {BRIDGE_NAME}
          link set {BRIDGE_NAME} up"
     ))?;
