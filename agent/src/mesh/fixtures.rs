@@ -19,5 +19,5 @@ pub(super) fn release(name: &str, routing: &Value) -> Release {
         },
     }))
     .unwrap();
-    Release::from_object(&object, "1.5.0").unwrap()
+    Release::from_object(&object, "1.5.0").unwrap().0
 }

@@ -139,7 +139,7 @@ mod tests {
         let path =
             Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests/examples/canary-demo/release.yaml");
         let object: ReleaseObject = serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-        let release = crate::release::Release::from_object(&object, "v2.0.0").unwrap();
+        let release = crate::release::Release::from_object(&object, "v2.0.0").unwrap().0;
         assert_eq!((release.name(), release.run()), ("canary-demo/myapp", "v2.0.0"));
     }
 
