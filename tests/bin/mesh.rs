@@ -18,7 +18,7 @@ fn main() -> Result<()> {
             began.elapsed().as_secs_f64()
         );
         println!("{}", mesh.way_in());
-        eprintln!("\nThere, kubectl and istioctl know where it is. Ctrl-C ends it, and all that is in it.");
+        eprintln!("\nkubectl and istioctl know there where it is. Ctrl-C ends it, and all that is in it.");
         pending().await
     })
 }

@@ -17,6 +17,7 @@ mod process;
 mod proxy;
 mod sandbox;
 mod status;
+mod tokens;
 pub mod traffic;
 
 use std::path::{Path, PathBuf};
@@ -27,12 +28,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context, Result, ensure};
 use axum::Router;
 use axum::body::Bytes;
-use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::api::PostParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, Config};
+use kube::{Client, Config};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -50,7 +49,7 @@ pub use self::proxy::SIDECAR_PORT;
 use crate::site::eventually;
 use crate::tools::ISTIO_CRDS;
 
-/// There is no authority for certificates.
+/// Most pods have no proxy. Where all have one, a namespace can ask for mTLS.
 const WITHOUT_MTLS: &str = "
 apiVersion: security.istio.io/v1
 kind: PeerAuthentication
@@ -69,6 +68,15 @@ pub struct Mesh {
     namespaces: AtomicU32,
     calm: RwLock<()>,
     _kubelet: Kubelet,
+}
+
+/// A file that pods can fetch.
+#[derive(Debug, Clone)]
+pub struct Served {
+    /// Where.
+    pub url: String,
+    /// Its digest, as a `WasmPlugin` wants it.
+    pub sha256: String,
 }
 
 impl Mesh {
@@ -126,12 +134,12 @@ impl Mesh {
 
     /// A command for a shell outside that opens one inside.
     pub fn way_in(&self) -> String {
+        let user = if self.inside.as_user { "--user --preserve-credentials " } else { "" };
+        let (kubernetes, istio) = (self.inside.kubernetes().display(), self.inside.istio().display());
+        let kubeconfig = self.kubeconfig.display();
         format!(
-            "nsenter --target {} --all env KUBECONFIG={} PATH=\"{}:{}:$PATH\" bash",
+            "nsenter --target {} {user}--net --mount --pid env KUBECONFIG={kubeconfig} PATH=\"{kubernetes}:{istio}:$PATH\" bash",
             self.inside.pid,
-            self.kubeconfig.display(),
-            self.inside.kubernetes().display(),
-            self.inside.istio().display(),
         )
     }
 
@@ -140,10 +148,7 @@ impl Mesh {
     /// # Errors
     /// When there is no such account.
     pub async fn kubeconfig_of(&self, namespace: &str, account: &str) -> Result<PathBuf> {
-        let accounts: Api<ServiceAccount> = Api::namespaced(self.client(), namespace);
-        let request = TokenRequest { spec: TokenRequestSpec::default(), ..TokenRequest::default() };
-        let token = accounts.create_token_request(account, &PostParams::default(), &request).await?;
-        let token = token.status.context("a token request is answered with a token")?.token;
+        let token = tokens::token(&self.client, namespace, account, &[]).await?;
         let name = format!("{namespace}.{account}");
         self.certificates.kubeconfig_with_token(&name, &control_plane::api_server(), &token)
     }
@@ -164,7 +169,8 @@ impl Mesh {
         self.run(&self.inside.kubernetes().join("kubectl"), args).await
     }
 
-    /// Runs istioctl and returns what it says.
+    /// Runs istioctl and returns what it says. It cannot ask istiod of its proxies, for it shows its token by TLS only:
+    /// [`syncz`](Self::syncz) can.
     ///
     /// # Errors
     /// When it fails, with what it complains of.
@@ -179,6 +185,18 @@ impl Mesh {
     pub async fn syncz(&self) -> Result<Value> {
         let client = serin::http::plain().build()?;
         Ok(client.get("http://127.0.0.1:8080/debug/syncz").send().await?.error_for_status()?.json().await?)
+    }
+
+    /// Installs Serin as its users do. Its own Deployment is not wanted: agents are started one by one.
+    ///
+    /// # Errors
+    /// When the manifests are refused.
+    pub async fn install_serin(&self) -> Result<()> {
+        let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests");
+        let manifests = manifests.to_str().context("a path of text")?;
+        self.kubectl(&["apply", "--server-side", "-k", manifests]).await?;
+        self.kubectl(&["--namespace", "serin-system", "delete", "deployment", "serin"]).await?;
+        Ok(())
     }
 
     /// A new namespace whose name begins with `name`. It is deleted when it is dropped.
@@ -204,13 +222,14 @@ impl Mesh {
     ///
     /// # Errors
     /// When there is no port for it.
-    pub async fn serve(&self, body: impl Into<Bytes>) -> Result<String> {
+    pub async fn serve(&self, body: impl Into<Bytes>) -> Result<Served> {
         let body = body.into();
+        let sha256 = Sha256::digest(&body).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
         let listener = TcpListener::bind((HOST, 0)).await?;
         let url = format!("http://{}/", listener.local_addr()?);
         let router = Router::new().fallback(async move || body.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Ok(url)
+        Ok(Served { url, sha256 })
     }
 
     async fn run(&self, program: &Path, args: &[&str]) -> Result<String> {
@@ -225,6 +244,8 @@ impl Mesh {
 
 async fn client(kubeconfig: &Path) -> Result<Client> {
     let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
-    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    // Whoever asks here knows what to do about an API server that is gone.
+    config.default_retry = false;
     Ok(Client::try_from(config)?)
 }

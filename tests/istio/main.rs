@@ -5,10 +5,13 @@ The mesh is brought up once, and tests run side by side in namespaces of their o
 before there is a thread, so this is not the usual test harness, but one that takes the same arguments.
 */
 mod failures;
+mod leaders;
+mod mtls;
 mod outages;
 mod pods;
 mod releases;
 mod serving;
+mod sidecars;
 mod stage;
 
 use std::process::ExitCode;
@@ -30,46 +33,50 @@ static SEED: LazyLock<u64> = LazyLock::new(|| {
 
 type Test = fn(&'static Mesh) -> LocalBoxFuture<'static, Result<()>>;
 
-/// The tests that share the mesh.
-const SHARED: [(&str, Test); 20] = [
-    ("failures::prometheus_is_away", |mesh| Box::pin(failures::outages::prometheus_is_away(mesh))),
-    ("failures::a_foreign_route_comes", |mesh| Box::pin(failures::conflicts::a_foreign_route_comes(mesh))),
-    ("failures::two_releases_want_a_host", |mesh| {
-        Box::pin(failures::conflicts::two_releases_want_a_host(mesh))
-    }),
-    ("failures::own_routes_are_checked", |mesh| Box::pin(failures::conflicts::own_routes_are_checked(mesh))),
-    ("failures::a_proxy_starts_without_the_agent", |mesh| {
-        Box::pin(failures::modules::a_proxy_starts_without_the_agent(mesh))
-    }),
-    ("failures::a_release_is_edited", |mesh| Box::pin(failures::edits::a_release_is_edited(mesh))),
-    ("failures::another_version_comes", |mesh| Box::pin(failures::edits::another_version_comes(mesh))),
-    ("failures::a_release_is_deleted", |mesh| Box::pin(failures::edits::a_release_is_deleted(mesh))),
-    ("failures::objects_are_edited_by_hand", |mesh| {
-        Box::pin(failures::objects::objects_are_edited_by_hand(mesh))
-    }),
-    ("failures::bad_images_reach_nobody", |mesh| {
-        Box::pin(failures::workloads::bad_images_reach_nobody(mesh))
-    }),
-    ("failures::a_canary_is_lost", |mesh| Box::pin(failures::workloads::a_canary_is_lost(mesh))),
-    ("failures::stable_is_scaled_away", |mesh| Box::pin(failures::workloads::stable_is_scaled_away(mesh))),
-    ("releases::a_good_version_is_promoted", |mesh| Box::pin(releases::a_good_version_is_promoted(mesh))),
-    ("pods::bad_ones_say_what_is_wrong_with_them", |mesh| Box::pin(pods::bad_ones_say_what_is_wrong(mesh))),
-    ("pods::manners_change_while_they_run", |mesh| Box::pin(pods::manners_change_while_they_run(mesh))),
-    ("pods::an_account_may_do_what_it_was_allowed", |mesh| Box::pin(pods::accounts(mesh))),
-    ("serving::a_gateway_serves_what_is_deployed", |mesh| Box::pin(serving::a_gateway_serves(mesh))),
-    ("serving::no_request_fails_when_pods_are_replaced", |mesh| Box::pin(serving::pods_are_replaced(mesh))),
-    ("serving::sidecars_assign_users_too", |mesh| Box::pin(serving::sidecars_assign_too(mesh))),
-    ("serving::users_are_assigned_by_the_hash", |mesh| Box::pin(serving::users_are_assigned(mesh))),
+/// Tests by their paths.
+macro_rules! tests {
+    ($($test:path,)*) => { &[$((stringify!($test), |mesh| Box::pin($test(mesh)))),*] };
+}
+
+/// The tests that share the mesh; those that take longest come first.
+const SHARED: &[(&str, Test)] = tests![
+    leaders::an_agent_is_killed_at_every_phase,
+    leaders::a_standby_takes_over,
+    leaders::a_leader_of_the_past_changes_nothing,
+    failures::outages::prometheus_is_away,
+    failures::conflicts::a_foreign_route_comes,
+    failures::conflicts::two_releases_want_a_host,
+    failures::conflicts::own_routes_are_checked,
+    failures::modules::a_proxy_starts_without_the_agent,
+    failures::edits::a_release_is_edited,
+    failures::edits::another_version_comes,
+    failures::edits::a_release_is_deleted,
+    failures::objects::objects_are_edited_by_hand,
+    failures::workloads::bad_images_reach_nobody,
+    failures::workloads::a_canary_is_lost,
+    failures::workloads::stable_is_scaled_away,
+    releases::a_good_version_is_promoted,
+    releases::a_very_bad_version_is_off_the_air_at_once,
+    releases::a_bad_version_is_taken_back,
+    mtls::a_release_goes_through_under_strict_mtls,
+    sidecars::callers_inside,
+    sidecars::by_every_way,
+    pods::bad_ones_say_what_is_wrong,
+    pods::manners_change_while_they_run,
+    pods::accounts,
+    serving::a_gateway_serves,
+    serving::pods_are_replaced,
+    serving::sidecars_assign_too,
+    serving::new_visitors_stay,
+    serving::users_are_assigned,
 ];
 
 /// The tests that stop parts of it, one after the other.
-const ALONE: [(&str, Test); 4] = [
-    ("failures::a_namespace_is_deleted", |mesh| Box::pin(failures::namespaces::a_namespace_is_deleted(mesh))),
-    ("failures::the_control_plane_is_away", |mesh| {
-        Box::pin(failures::outages::the_control_plane_is_away(mesh))
-    }),
-    ("outages::the_mesh_goes_on_without_istiod", |mesh| Box::pin(outages::without_istiod(mesh))),
-    ("outages::the_mesh_goes_on_without_the_api_server", |mesh| Box::pin(outages::without_api_server(mesh))),
+const ALONE: &[(&str, Test)] = tests![
+    failures::namespaces::a_namespace_is_deleted,
+    failures::outages::the_control_plane_is_away,
+    outages::without_istiod,
+    outages::without_api_server,
 ];
 
 /// Where they run.
@@ -91,7 +98,7 @@ fn main() -> Result<ExitCode> {
         let inside = inside::enter()?;
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let mesh = runtime.block_on(Mesh::up(inside)).context("the mesh does not come up")?;
-        runtime.block_on(stage::install(&mesh)).context("Serin cannot be installed")?;
+        runtime.block_on(mesh.install_serin()).context("Serin cannot be installed")?;
         eprintln!("the mesh is up after {:.1} s", began.elapsed().as_secs_f64());
         drop(STAGE.set(Stage { mesh, runtime }));
     }

@@ -27,7 +27,8 @@ async fn busy_shop(namespace: &Namespace) -> Result<(Gateway, Traffic)> {
 async fn go_on(traffic: &Traffic) -> Result<()> {
     let before = traffic.requests();
     eventually("requests", async || {
-        ensure!(traffic.requests() > before + 100);
+        let (requests, report) = (traffic.requests(), traffic.so_far());
+        ensure!(requests > before + 100, "{requests} after {before}, the last {:?}", report.0.last());
         Ok(())
     })
     .await
@@ -46,7 +47,8 @@ pub(crate) async fn without_istiod(mesh: &Mesh) -> Result<()> {
         Ok(())
     })
     .await?;
-    ensure!(traffic.stop().await?.failures().is_empty());
+    let report = traffic.stop().await?;
+    ensure!(report.failures().is_empty(), "{:?}", report.failures());
     // It takes changes again.
     namespace.apply(&routes(&namespace).replace("subset: stable", "subset: canary")).await?;
     let client = Client::new(gateway.address());
@@ -68,10 +70,11 @@ pub(crate) async fn without_api_server(mesh: &Mesh) -> Result<()> {
     mesh.control_plane.api_server.freeze().await?;
     go_on(&traffic).await?;
     mesh.control_plane.api_server.thaw().await?;
+    // istiod may not hear of changes for a while yet.
+    let report = traffic.stop().await?;
+    ensure!(report.failures().is_empty(), "{:?}", report.failures());
     // Controllers and the node are at work again.
     eventually("a change to be taken", async || namespace.deploy("shop", "stable", "shop:v3", 2).await)
         .await?;
-    namespace.rolled_out("shop-stable").await?;
-    ensure!(traffic.stop().await?.failures().is_empty());
-    Ok(())
+    namespace.rolled_out("shop-stable").await
 }

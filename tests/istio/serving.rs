@@ -15,9 +15,8 @@ use serin::release::Release;
 use serin_policy::{Document, Id, Point, Weight};
 use serin_tests::client::Client;
 use serin_tests::mesh::traffic::{Outcome, Plan, Traffic, User};
-use serin_tests::mesh::{Answer, Mesh, Namespace};
+use serin_tests::mesh::{Answer, Mesh, Namespace, Served};
 use serin_tests::site::{self, HOST, eventually};
-use sha2::{Digest, Sha256};
 
 use crate::SEED;
 
@@ -109,12 +108,12 @@ pub(crate) async fn sidecars_assign_too(mesh: &Mesh) -> Result<()> {
     let host = format!("shop.{}.svc.cluster.local", namespace.name());
     namespace.apply(&routes(&namespace).replace(HOST, &host).replace("[gateway]", "[mesh]")).await?;
     let release = Release::from_yaml(&site::release("").replace(HOST, &host))?;
-    let url = mesh.serve(serin::MODULE).await?;
+    let module = mesh.serve(serin::MODULE).await?;
     let weight = Weight::from_ppm(400_000)?;
-    namespace.apply(&plugin(&json!({"app": "front"}), &url, &release, 1, weight)?).await?;
+    namespace.apply(&plugin(&json!({"app": "front"}), &module, &release, 1, weight)?).await?;
     let client = Client::through(proxy, &host)?;
     eventually("everybody to be where they belong", async || {
-        check_everybody(&client, "baggage", |id| format!("serin={id}"), weight).await
+        check_everybody(&client, "cookie", |id| format!("serin={id}"), weight).await
     })
     .await?;
     let stats = format!("http://{}:15090/stats/prometheus", proxy.ip());
@@ -128,14 +127,14 @@ pub(crate) async fn users_are_assigned(mesh: &Mesh) -> Result<()> {
     let (gateway, ()) = tokio::try_join!(namespace.gateway(2), namespace.shop("shop", "shop:v1", "shop:v2"))?;
     namespace.apply(&routes(&namespace)).await?;
     let release = Release::from_yaml(&site::release(""))?;
-    let url = mesh.serve(serin::MODULE).await?;
+    let module = mesh.serve(serin::MODULE).await?;
     for (revision, percent) in [(1, 30), (2, 70), (3, 0)] {
         let weight = Weight::from_ppm(percent * 10_000)?;
         let pushed = Instant::now();
         namespace
             .apply(&plugin(
                 &json!({"istio": format!("gateway-{}", namespace.name())}),
-                &url,
+                &module,
                 &release,
                 revision,
                 weight,
@@ -150,6 +149,37 @@ pub(crate) async fn users_are_assigned(mesh: &Mesh) -> Result<()> {
         }
         eprintln!("{weight} on both gateways after {:?}", pushed.elapsed());
     }
+    Ok(())
+}
+
+pub(crate) async fn new_visitors_stay(mesh: &Mesh) -> Result<()> {
+    let namespace = mesh.namespace("visitors").await?;
+    let (gateway, ()) = tokio::try_join!(namespace.gateway(1), namespace.shop("shop", "shop:v1", "shop:v2"))?;
+    namespace.apply(&routes(&namespace)).await?;
+    let release = Release::from_yaml(&site::release(""))?;
+    let module = mesh.serve(serin::MODULE).await?;
+    let weight = Weight::from_ppm(500_000)?;
+    let labels = json!({"istio": format!("gateway-{}", namespace.name())});
+    namespace.apply(&plugin(&labels, &module, &release, 1, weight)?).await?;
+    let client = Client::new(gateway.address());
+    eventually("users to be assigned", async || {
+        check_everybody(&client, "cookie", |id| format!("serin={id}"), weight).await
+    })
+    .await?;
+    let users = vec![User::new_visitor(); 40];
+    let rate = NonZeroU32::new(200).context("not 0")?;
+    let traffic = Traffic::start(Plan::at(&[gateway.address()], users, rate, *SEED));
+    eventually("everybody to have come several times", async || {
+        ensure!(traffic.requests() > 400);
+        Ok(())
+    })
+    .await?;
+    let report = traffic.stop().await?;
+    ensure!(report.failures().is_empty(), "{:?}", report.failures());
+    let moved: Vec<_> = report.journeys().into_iter().filter(|(_, journey)| journey.len() > 1).collect();
+    ensure!(moved.is_empty(), "{moved:?}");
+    let on_canary = report.journeys().values().filter(|journey| journey == &&["shop-canary"]).count();
+    ensure!((5..=35).contains(&on_canary), "{on_canary} of 40 are on the canary");
     Ok(())
 }
 
@@ -174,16 +204,21 @@ async fn check_everybody(
     Ok(())
 }
 
-fn plugin(labels: &Value, url: &str, release: &Release, revision: u64, weight: Weight) -> Result<String> {
-    let digest = Sha256::digest(serin::MODULE);
+fn plugin(
+    labels: &Value,
+    module: &Served,
+    release: &Release,
+    revision: u64,
+    weight: Weight,
+) -> Result<String> {
     let plugin = json!({
         "apiVersion": "extensions.istio.io/v1alpha1",
         "kind": "WasmPlugin",
         "metadata": {"name": "serin"},
         "spec": {
             "selector": {"matchLabels": labels},
-            "url": url,
-            "sha256": digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
+            "url": module.url,
+            "sha256": module.sha256,
             "phase": "STATS",
             "match": [{"mode": "CLIENT"}],
             "failStrategy": "FAIL_OPEN",

@@ -3,7 +3,6 @@ A service under release in the mesh: gateway, two Deployments, an agent, a Relea
 */
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
-use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
@@ -13,6 +12,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serin::release::status::ReleaseStatus;
 use serin_policy::{Id, Point, Weight};
+use serin_tests::client::Client;
 use serin_tests::mesh::traffic::{Outcome, Plan, Report, Traffic, User};
 use serin_tests::mesh::{Controller, Gateway, Mesh, Namespace};
 use serin_tests::site::{HOST, eventually};
@@ -137,10 +137,20 @@ impl<'m> Stage<'m> {
 
     /// The users, at so many requests a second in all.
     pub(crate) fn traffic(&self, rate: u32) -> Result<Traffic> {
-        let users = self.users.iter().map(|id| User::returning(id)).collect();
-        let addresses: Vec<_> = self.gateway.pods.iter().map(|(_, ip)| (*ip, 80).into()).collect();
+        let entrances = self.gateway.pods.iter().map(|(_, ip)| Client::new((*ip, 80).into())).collect();
+        self.traffic_by(entrances, |_, id| User::returning(id), rate)
+    }
+
+    /// The users by another way. `user` makes one of their number and id.
+    pub(crate) fn traffic_by(
+        &self,
+        entrances: Vec<Client>,
+        user: impl Fn(usize, &str) -> User,
+        rate: u32,
+    ) -> Result<Traffic> {
+        let users = self.users.iter().enumerate().map(|(number, id)| user(number, id)).collect();
         let rate = NonZeroU32::new(rate).context("a rate above 0")?;
-        Ok(Traffic::start(Plan::at(&addresses, users, rate, *SEED)))
+        Ok(Traffic::start(Plan { entrances, users, rate, seed: *SEED }))
     }
 
     pub(crate) async fn replicas(&self, deployment: &str) -> Result<i32> {
@@ -230,11 +240,16 @@ pub(crate) fn check_none_failed(report: &Report) -> Result<()> {
     Ok(())
 }
 
-/// Installs Serin as its users do. Its own Deployment is not wanted: tests start agents themselves.
-pub(crate) async fn install(mesh: &Mesh) -> Result<()> {
-    let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests");
-    let manifests = manifests.to_str().context("a path of text")?;
-    mesh.kubectl(&["apply", "--server-side", "-k", manifests]).await?;
-    mesh.kubectl(&["--namespace", "serin-system", "delete", "deployment", "serin"]).await?;
+/// Everybody goes from v1 to v2, once, and nobody back.
+pub(crate) fn check_nobody_went_back(report: &Report) -> Result<()> {
+    let mut arrived = BTreeSet::new();
+    for record in &report.0 {
+        let Outcome::Served { version, .. } = &record.outcome else { continue };
+        if version == "v2" {
+            arrived.insert(record.user);
+        } else {
+            ensure!(!arrived.contains(&record.user), "user {} went back", record.user);
+        }
+    }
     Ok(())
 }

@@ -98,7 +98,10 @@ struct Cluster {
 /// When the cluster cannot be reached at first, or the address is taken.
 pub async fn run(config: Config) -> anyhow::Result<()> {
     crate::http::install_crypto();
-    let client = Client::try_default().await.context("no way to the cluster's API server")?;
+    let mut access = kube::Config::infer().await.context("no way to the cluster's API server")?;
+    // A tick that cannot be carried out is planned anew a second later: it must not hang in retries of an old one.
+    access.default_retry = false;
+    let client = Client::try_from(access)?;
     let metrics = Arc::new(Metrics::new());
     let (ready, is_ready) = watch::channel(false);
     let pages = crate::serve::cluster::pages(Arc::clone(&metrics), is_ready);

@@ -19,7 +19,7 @@ use super::proxies::{Attached, find};
 use super::routes::Wanted;
 use super::workloads::{Pair, get, run_of};
 use super::{Cluster, commands, report, routes};
-use crate::mesh::plugin::Attachment;
+use crate::mesh::plugin::{Attachment, uncovered};
 use crate::mesh::routing::{Pods, Subsets};
 use crate::observe::Look;
 use crate::observe::fleet::Seen;
@@ -128,7 +128,7 @@ async fn tick_with(
     let pushed = push(cluster, object, &scene, &outcome).await;
     cluster.tell(object, desk, &scene.release, &observation, &outcome, pushed.is_ok(), now).await;
     pushed?;
-    scene.pair.carry_out(&cluster.client, &outcome.wanted).await?;
+    scene.pair.carry_out(&cluster.client, &outcome.wanted, scene.release.run()).await?;
     touch_if_bypassed(cluster, desk, &scene, &observation, now).await?;
     Ok(interval(&scene.release, &desk.state.status, &observation))
 }
@@ -159,10 +159,10 @@ async fn set_scene(cluster: &Cluster, object: &Arc<ReleaseObject>, desk: &Desk) 
             Err(why) => obstacles.push(why),
         }
     }
-    let mut attachments: Vec<_> =
-        points.iter().flat_map(|(_, found)| found.attachments.iter().cloned()).collect();
-    attachments.sort_unstable();
-    attachments.dedup();
+    // Gateways first: one that stands in a namespace whose sidecars count as well is one proxy, and a gateway.
+    points.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+    let attachments =
+        uncovered(points.iter().flat_map(|(_, found)| found.attachments.iter().cloned()).collect());
     if attachments.is_empty() {
         return Err(TickError::Barred(obstacles.join("; ")));
     }
@@ -188,8 +188,8 @@ fn both_to(status: &Status, delivery: &Delivery, subsets: &Subsets) -> Option<Po
     }
     match status.phase {
         Phase::HandingOver => Some(subsets.canary.clone()),
-        // They have changed places by now.
-        Phase::Returning if status.quiet_since.is_none() => Some(subsets.stable.clone()),
+        // They have changed places by now. Before a run begins, some proxy may still think of the one before.
+        Phase::Returning | Phase::Preparing if status.quiet_since.is_none() => Some(subsets.stable.clone()),
         _ => None,
     }
 }
@@ -244,7 +244,7 @@ async fn observe(
 ) -> Observation {
     let looks = scene.points.iter().map(|(point, found)| cluster.proxies.look(point, found));
     let looks = join_all(looks).await;
-    // A gateway may stand in a namespace whose sidecars count as well: it is one proxy all the same.
+    // One proxy may be found at several points: at the first it counts.
     let mut addresses = HashSet::new();
     let seen: Vec<&Seen> = looks
         .iter()
@@ -291,7 +291,12 @@ async fn save(
     if before.run != status.run {
         desk.observer.clear_latency();
     }
-    let returns = before.phase == Phase::HandingOver && status.phase == Phase::Returning;
+    let places = (desk.state.retired.clone(), desk.shown.stable_deployment.clone());
+    let returns = before.phase == Phase::HandingOver
+        && status.phase == Phase::Returning
+        // The canary may also have been given stable's version back.
+        && before.run == status.run
+        && scene.swapped;
     if let Some(delivery) =
         scene.release.delivery.as_ref().filter(|it| returns && it.promotion == PromotionMode::Swap)
     {
@@ -315,6 +320,7 @@ async fn save(
     if let Err(error) = desk.save(&cluster.client, object, decided).await {
         // Nothing of this was decided, then: the same is found again in the next tick.
         desk.state.status = before;
+        (desk.state.retired, desk.shown.stable_deployment) = places;
         return Err(error.into());
     }
     Ok(())

@@ -98,15 +98,22 @@ impl Pair {
         Some(Subsets { stable: self.stable.pods()?, canary: self.canary.pods()? })
     }
 
-    /// Carries out what differs from `wanted`.
+    /// Carries out what differs from `wanted`, for the run of this name.
     ///
     /// # Errors
     /// When the API server refuses; the next tick tries again.
-    pub(super) async fn carry_out(&self, client: &Client, wanted: &Wanted) -> Result<(), kube::Error> {
+    pub(super) async fn carry_out(
+        &self,
+        client: &Client,
+        wanted: &Wanted,
+        run: &str,
+    ) -> Result<(), kube::Error> {
         let stable_floor = wanted.stable_at_least.map(Replicas::AtLeast);
         self.scale(client, &self.stable, stable_floor).await?;
         self.scale(client, &self.canary, wanted.canary).await?;
-        if wanted.handover == Some(Handover::CopyTemplate) {
+        // The canary may have been given another template a moment ago, which nobody has judged.
+        let is_of_run = self.canary.deployment.as_deref().and_then(run_of).as_deref() == Some(run);
+        if wanted.handover == Some(Handover::CopyTemplate) && is_of_run {
             self.copy_template(client).await?;
         }
         Ok(())

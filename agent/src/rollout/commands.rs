@@ -28,6 +28,30 @@ impl Tick<'_> {
         }
     }
 
+    /// Obeys nothing that was asked for.
+    pub(super) fn refuse_all(&mut self, why: NotNow) {
+        for Command { kind, by } in &self.observation.commands {
+            self.reasons.push(Reason::CommandRefused { command: *kind, by: by.clone(), why });
+        }
+    }
+
+    /// Whether what a person asks for may move anybody to the canary.
+    fn may_raise_to(&mut self, weight: Weight) -> Result<(), NotNow> {
+        if self.is_suspended() {
+            return Err(NotNow::Suspended);
+        }
+        if !self.observation.obstacles.is_empty() {
+            return Err(NotNow::Blocked);
+        }
+        if !self.all_report() {
+            return Err(NotNow::ProxiesLag);
+        }
+        if !self.capacity_allows(weight) {
+            return Err(NotNow::LacksCapacity);
+        }
+        Ok(())
+    }
+
     fn pause(&mut self, by: &str) -> Result<(), NotNow> {
         match &mut self.status.phase {
             Phase::Starting { paused, .. } | Phase::Progressing(StepState { paused, .. }) => {
@@ -38,6 +62,7 @@ impl Tick<'_> {
                 Ok(())
             }
             Phase::Stranded { .. } => Err(NotNow::HeldAlready),
+            Phase::Preparing => Err(NotNow::Preparing),
             _ => Err(NotNow::NothingInProgress),
         }
     }
@@ -56,12 +81,11 @@ impl Tick<'_> {
             Phase::Progressing(_) => return self.approve(by),
             Phase::Stranded { weight } => {
                 let weight = *weight;
-                if !self.all_report() {
-                    return Err(NotNow::ProxiesLag);
-                }
+                self.may_raise_to(self.next_weight(weight))?;
                 self.rise_above(weight, Actor::Operator(by.to_owned()));
                 return Ok(());
             }
+            Phase::Preparing => return Err(NotNow::Preparing),
             Phase::Starting { paused: None, .. } | Phase::Promoting => return Err(NotNow::NothingToResume),
             _ => return Err(NotNow::NothingInProgress),
         }
@@ -86,12 +110,7 @@ impl Tick<'_> {
     fn promote(&mut self, by: &str) -> Result<(), NotNow> {
         match self.status.phase {
             Phase::Preparing | Phase::Starting { .. } | Phase::Progressing(_) | Phase::Stranded { .. } => {
-                if !self.all_report() {
-                    return Err(NotNow::ProxiesLag);
-                }
-                if !self.capacity_allows(Weight::FULL) {
-                    return Err(NotNow::LacksCapacity);
-                }
+                self.may_raise_to(Weight::FULL)?;
                 let by = Actor::Operator(by.to_owned());
                 self.turn(by.clone(), Phase::Promoting, Reason::Promoting { by });
                 Ok(())
@@ -126,7 +145,14 @@ impl Tick<'_> {
 
     fn retry(&mut self, by: &str) -> Result<(), NotNow> {
         match self.status.phase {
+            Phase::RolledBack { .. } | Phase::Aborted { .. } if self.nothing_to_release() => {
+                Err(NotNow::NothingToRelease)
+            }
             Phase::RolledBack { .. } | Phase::Aborted { .. } => {
+                // Its end may not have got to the proxies yet, and starting over sends everybody to stable as well.
+                if !self.stable_can_take_all() {
+                    return Err(NotNow::StableDown);
+                }
                 let by = by.to_owned();
                 let reason = Reason::Retried { by: by.clone() };
                 self.status.evidence = Evidence::default();

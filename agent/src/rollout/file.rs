@@ -25,6 +25,7 @@ impl Tick<'_> {
     fn take_up_or_begin(&mut self) {
         let run = self.release.run().to_owned();
         let previous = std::mem::replace(&mut self.status.run, run.clone());
+        let is_over = self.is_over();
         self.status.evidence = Evidence::default();
         self.note_floor();
         if let InForce::Unreadable { why } = &self.observation.in_force {
@@ -34,7 +35,7 @@ impl Tick<'_> {
             // The state was lost, not the run: users stay where they are.
             InForce::Policy { run: found, weight, closed, .. } if *found == run => {
                 let phase = match (*closed, self.place(*weight, None)) {
-                    (true, _) if self.nothing_to_release() => Phase::Settled,
+                    (true, _) if self.nothing_to_release() => Phase::Returning,
                     (true, _) => Phase::RolledBack { cause: Cause::FoundClosed },
                     (false, Phase::Stranded { weight: Weight::FULL }) => self.at_full(),
                     (false, phase) => phase,
@@ -43,7 +44,9 @@ impl Tick<'_> {
                 self.turn(Actor::Planner, phase, reason);
             }
             _ if self.nothing_to_release() => {
-                self.turn(Actor::Planner, Phase::Settled, Reason::NothingToRelease);
+                // Whoever takes the new version back has users on it still, and its pods.
+                let phase = if is_over { Phase::Settled } else { Phase::Returning };
+                self.turn(Actor::Planner, phase, Reason::NothingToRelease);
             }
             _ => {
                 let reason = if previous.is_empty() {
@@ -53,6 +56,15 @@ impl Tick<'_> {
                 };
                 self.turn(Actor::Planner, self.beginning(), reason);
             }
+        }
+    }
+
+    /// Whether nobody can be on the canary any more, and nothing is to be done about its pods.
+    fn is_over(&self) -> bool {
+        match &self.status.phase {
+            Phase::Waiting | Phase::Promoted | Phase::Settled => true,
+            Phase::RolledBack { .. } | Phase::Aborted { .. } => self.status.canary_is_down,
+            _ => false,
         }
     }
 
@@ -110,13 +122,32 @@ impl Tick<'_> {
     /// Writes what is wanted once more. What was observed until now may have been something else, so the present
     /// step's clock begins anew; evidence against the canary is kept.
     fn write_again(&mut self, write: Write, reason: Reason) {
-        self.write = self.write.max(write);
         self.reasons.push(reason);
+        let write = if self.may_be_restored() { write } else { Write::NotYet };
+        self.write = self.write.max(write);
         self.status.phase = match std::mem::take(&mut self.status.phase) {
             Phase::Progressing(StepState { weight, paused, .. }) => self.place(weight, paused),
             Phase::Stranded { weight } => self.place(weight, None),
             other => other,
         };
+    }
+
+    /// Whether the canary can bear what is wanted, if that is more than it has, or stable, if that is everybody.
+    fn may_be_restored(&mut self) -> bool {
+        let present = match &self.observation.in_force {
+            InForce::Policy { run, weight, closed: false, .. } if *run == self.status.run => *weight,
+            _ => Weight::ZERO,
+        };
+        let weight = self.status.weight();
+        if weight > present {
+            return self.write != Write::NotYet && self.capacity_allows(weight);
+        }
+        // Nobody is sent back to a stable that is not there, neither now nor a tick late.
+        let on_canary = match &self.observation.in_force {
+            InForce::Policy { weight, closed: false, .. } => *weight,
+            _ => Weight::ZERO,
+        };
+        weight > Weight::ZERO || on_canary == Weight::ZERO || self.stable_can_take_all()
     }
 
     /// Where a run at `weight` stands among the Release's steps, which may have been edited.

@@ -15,7 +15,11 @@ of them:
 - Every tick says why things are as they are, in [`Reason`]s.
 */
 mod analysis;
+#[cfg(test)]
+mod cluster_properties;
 mod commands;
+#[cfg(test)]
+mod deployments;
 mod file;
 mod lagging;
 mod observation;
@@ -83,10 +87,15 @@ pub fn plan(release: &Release, status: &Status, observation: &Observation, now: 
         now,
         status: status.clone(),
         write: Write::Nothing,
+        no_way_back: false,
         decision: None,
         reasons: Vec::new(),
     };
     tick.tell_refusals();
+    if tick.stays_in_its_run() {
+        tick.refuse_all(NotNow::StableDown);
+        return tick.settle(status);
+    }
     tick.compare_with_file();
     let failed = tick.judge() || tick.leave_what_is_gone();
     for command in &observation.commands {
@@ -103,6 +112,8 @@ struct Tick<'t> {
     now: Timestamp,
     status: Status,
     write: Write,
+    /// Whether the canary should go and cannot, for there is nobody to go back to.
+    no_way_back: bool,
     /// Who last decided something in this tick, and why.
     decision: Option<(Actor, Reason)>,
     reasons: Vec<Reason>,
@@ -113,6 +124,8 @@ struct Tick<'t> {
 enum Write {
     /// Nothing: what is there is what is wanted.
     Nothing,
+    /// Nothing yet: what was lost is to be written, and the canary lacks the pods for it.
+    NotYet,
     /// What was decided earlier and did not get there.
     Again,
     /// Something new, or something that was lost: a higher revision.
@@ -167,10 +180,14 @@ impl Tick<'_> {
             self.status.revision = self.highest_revision().saturating_add(1);
             self.status.fingerprint = self.release.fingerprint();
         }
+        if self.write > Write::NotYet {
+            // Until proxies report what is being written, somebody may be elsewhere.
+            self.status.quiet_since = None;
+        }
         self.note_change(before);
         let wanted = self.wanted();
         let Self { status, write, reasons, .. } = self;
-        let push = (write != Write::Nothing).then_some(Push {
+        let push = (write > Write::NotYet).then_some(Push {
             revision: status.revision,
             weight: status.weight(),
             closed: status.is_closed(),

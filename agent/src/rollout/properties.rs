@@ -8,8 +8,6 @@ use serin_policy::Weight;
 
 use super::world::{Crash, Does, Model, World};
 use super::{ArmCounts, Command, CommandKind, Counts, InForce, Outcome, Phase, ProxyState, Status};
-use crate::release::Release;
-
 const RELEASE: &str = r#"
 apiVersion: serin.dev/v1alpha1
 kind: Release
@@ -21,7 +19,7 @@ spec:
   analysis: {minRequests: 20, baseline: 0s, warmUp: 0s}
 "#;
 
-const PROXIES: [&str; 3] = ["a", "b", "c"];
+pub(super) const PROXIES: [&str; 3] = ["a", "b", "c"];
 
 /// Something that happens before a tick.
 #[derive(Debug, Clone)]
@@ -88,27 +86,27 @@ fn the_weight_rises_step_by_step_and_closed_is_closed() {
 }
 
 /// The same at every run, so that a failure is one for everybody; `SERIN_SEED` looks elsewhere.
-fn seed() -> u64 {
+pub(super) fn seed() -> u64 {
     let seed =
         std::env::var("SERIN_SEED").map_or(20_261_121, |seed| seed.parse().expect("SERIN_SEED is a number"));
     println!("SERIN_SEED={seed}");
     seed
 }
 
-const fn requests(requests: u64, errors: u64) -> ArmCounts {
+pub(super) const fn requests(requests: u64, errors: u64) -> ArmCounts {
     ArmCounts { requests, errors, slow: 0, issued: 0 }
 }
 
 fn new_world() -> World {
-    let mut world = World::new(release("run"));
+    let mut world = World::new(&yaml("run"));
     for name in PROXIES {
         world.proxies.insert(name.to_owned(), Model::default());
     }
     world
 }
 
-fn release(run: &str) -> Release {
-    Release::from_yaml(&RELEASE.replace("RUN", run)).unwrap()
+fn yaml(run: &str) -> String {
+    RELEASE.replace("RUN", run)
 }
 
 fn happen(world: &mut World, event: &Event, new_run: &str, canary: ArmCounts) {
@@ -128,7 +126,7 @@ fn happen(world: &mut World, event: &Event, new_run: &str, canary: ArmCounts) {
                 *closed = *close;
             }
         }
-        Event::NewRun => world.release = release(new_run),
+        Event::NewRun => world.reread(&yaml(new_run)),
     }
     tick(world, &commands, canary, crash);
 }
@@ -144,15 +142,15 @@ fn tick(world: &mut World, commands: &[CommandKind], canary: ArmCounts, crash: C
 }
 
 /// The world as the planner saw it.
-struct Before {
-    status: Status,
-    file: InForce,
+pub(super) struct Before {
+    pub(super) status: Status,
+    pub(super) file: InForce,
     /// What each proxy reported; none from one that does not run the filter or does not answer.
     reported: Vec<Option<u64>>,
 }
 
 impl Before {
-    fn of(world: &mut World) -> Self {
+    pub(super) fn of(world: &mut World) -> Self {
         let observation = world.observe(Counts::default(), Vec::new());
         let reported = observation.proxies.into_iter().map(|proxy| match proxy.state {
             ProxyState::Runs { revision, .. } => Some(revision),
@@ -161,13 +159,13 @@ impl Before {
         Self { reported: reported.collect(), status: world.status.clone(), file: world.file.clone() }
     }
 
-    fn all_run(&self, wanted: u64) -> bool {
+    pub(super) fn all_run(&self, wanted: u64) -> bool {
         self.reported.iter().all(|revision| *revision == Some(wanted))
     }
 }
 
 /// The weight rises to the next step or to the promotion, and only while every proxy is on the present one.
-fn check_rise(world: &World, before: &Before, outcome: &Outcome, commands: &[CommandKind]) {
+pub(super) fn check_rise(world: &World, before: &Before, outcome: &Outcome, commands: &[CommandKind]) {
     let run = world.release.run();
     let Some(push) = outcome.push else { return };
     // What was decided when all was well, and is written again after someone has edited or taken away the file.
@@ -190,17 +188,22 @@ fn check_rise(world: &World, before: &Before, outcome: &Outcome, commands: &[Com
 }
 
 /// A closed canary of this run is opened by a retry only.
-fn check_closed(world: &World, before: &Before, outcome: &Outcome, commands: &[CommandKind]) {
+pub(super) fn check_closed(world: &World, before: &Before, outcome: &Outcome, commands: &[CommandKind]) {
     let InForce::Policy { run, revision, closed: true, .. } = &before.file else { return };
     let retried =
         before.status.run == *run && !before.status.is_closed() && before.status.revision > *revision;
+    // In a cluster a run begins closed, and is opened when the canary has its pods.
+    let prepared = before.status.run == *run && before.status.phase == Phase::Preparing;
+    if prepared {
+        return;
+    }
     if run == world.release.run() && !commands.contains(&CommandKind::Retry) && !retried {
         assert!(outcome.status.is_closed(), "{outcome:?}");
     }
 }
 
 /// A revision stands for one policy.
-fn check_revision(before: &Before, outcome: &Outcome) {
+pub(super) fn check_revision(before: &Before, outcome: &Outcome) {
     assert!(outcome.status.revision >= before.status.revision, "{outcome:?}");
     if let (Some(push), InForce::Policy { revision, .. }) = (outcome.push, &before.file) {
         assert!(push.revision > *revision, "{outcome:?}");

@@ -266,6 +266,14 @@ pub enum NotNow {
     LacksCapacity,
     /// No pod of stable is ready: there is nobody to go back to.
     StableDown,
+    /// The Release says that nothing is to move.
+    Suspended,
+    /// Something stands in the way.
+    Blocked,
+    /// Nobody is moved anyway: the canary is being given its pods.
+    Preparing,
+    /// Stable and canary have one version.
+    NothingToRelease,
 }
 
 impl Reason {
@@ -472,6 +480,12 @@ impl fmt::Display for NotNow {
             Self::JustFailed => "the canary has just failed",
             Self::LacksCapacity => "the canary lacks the pods for everybody; they are being added: try again",
             Self::StableDown => "no pod of stable is ready: scale it up first",
+            Self::Suspended => "the Release is suspended: set spec.suspend to false first",
+            Self::Blocked => "something stands in the way, as said here: mend it first",
+            Self::Preparing => {
+                "nobody is moved before the canary has its pods: abort, or set spec.suspend, to hold it"
+            }
+            Self::NothingToRelease => "stable and canary have one version: there is nothing to release",
         })
     }
 }

@@ -13,6 +13,9 @@ A script is a Release, `---`, and lines of:
 - `metric depth 3`, `metric depth nan`, `metric depth empty`: what one of people's own metrics says from then on
 - `crash before-write`, `crash before-save`: the next tick ends there
 - `lose state`, `lose status`: all of it, or the last one saved
+- where the Release names Deployments, `canary` or `stable` and `image v2`, `ready 1`, `ready all`, `scaled 0`,
+  `trouble ErrImagePull`, `late` (its progress deadline has passed), `gone`
+- `suspend on`, `suspend off`; `obstacle no such Gateway`, `obstacle over`
 - `file gone`, `file unreadable`, `file edited [run=1.4.0] [revision=9] [weight=50%] [closed|open]`
 */
 use std::fmt::Write as _;
@@ -20,12 +23,13 @@ use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::deployments::in_words;
 use super::world::{Crash, Does, World};
 use super::{
     ArmCounts, Change, Command, CommandKind, Counts, InForce, MetricReading, MetricValue, Outcome, Push,
-    Reason, Status,
+    Reason, Status, Wanted,
 };
-use crate::release::{Percent, Release};
+use crate::release::Percent;
 
 #[test]
 fn every_scenario_goes_as_its_trace_says() {
@@ -45,6 +49,7 @@ struct Play {
     commands: Vec<Command>,
     crash: Crash,
     standing: Vec<Reason>,
+    wanted: Wanted,
     trace: String,
 }
 
@@ -55,10 +60,11 @@ impl Play {
         Self {
             yaml: yaml.to_owned(),
             script: script.to_owned(),
-            world: World::new(Release::from_yaml(yaml).unwrap()),
+            world: World::new(yaml),
             commands: Vec::new(),
             crash: Crash::None,
             standing: Vec::new(),
+            wanted: Wanted::default(),
             trace: String::new(),
         }
     }
@@ -87,7 +93,7 @@ impl Play {
                 let (old, new) = line["edit ".len()..].split_once(" => ").expect("edit old => new");
                 assert!(self.yaml.contains(old), "{old} is not in the Release");
                 self.yaml = self.yaml.replace(old, new);
-                self.world.release = Release::from_yaml(&self.yaml).unwrap();
+                self.world.reread(&self.yaml);
             }
             ["outage", "over"] => self.world.outage = None,
             ["outage", ..] => self.world.outage = Some(line["outage ".len()..].to_owned()),
@@ -105,7 +111,29 @@ impl Play {
             ["silent", names @ ..] => self.proxies(names, Does::FallSilent),
             ["bypass", names @ ..] => self.proxies(names, Does::Bypass),
             ["refuse", names @ ..] => self.proxies(names, Does::Refuse),
+            ["stable" | "canary" | "obstacle" | "suspend", ..] => self.in_cluster(line, &words),
             ["lag", names @ ..] => self.proxies(names, Does::Lag),
+            _ => panic!("{line}"),
+        }
+    }
+
+    fn in_cluster(&mut self, line: &str, words: &[&str]) {
+        let cluster = self.world.cluster.as_mut().expect("a Release that names Deployments");
+        let model = if words[0] == "stable" { &mut cluster.stable } else { &mut cluster.canary };
+        match words[1..] {
+            ["image", image] => model.set_image(image),
+            ["ready", "all"] => model.recover(),
+            ["ready", pods] => model.get_ready(pods.parse().unwrap()),
+            ["scaled", pods] => model.scale_now(pods.parse().unwrap()),
+            ["trouble", ..] => model.trouble = Some(line[words[0].len() + " trouble ".len()..].to_owned()),
+            ["late"] => {
+                model.stuck = Some(format!("ReplicaSet of {} has timed out progressing.", model.image));
+            }
+            ["gone"] => model.gone = true,
+            ["on"] => cluster.object.spec.suspend = true,
+            ["off"] => cluster.object.spec.suspend = false,
+            ["over"] => cluster.obstacles.clear(),
+            _ if words[0] == "obstacle" => cluster.obstacles.push(line["obstacle ".len()..].to_owned()),
             _ => panic!("{line}"),
         }
     }
@@ -161,6 +189,9 @@ impl Play {
         let seen = format!("{elapsed:#}, {}/{} requests", progress.have, progress.need);
         writeln!(self.trace, "  {phase}: {}, revision {} ({seen})", status.weight(), status.revision)
             .unwrap();
+        if let Some(cluster) = &self.world.cluster {
+            writeln!(self.trace, "  stable {}, canary {}", cluster.stable, cluster.canary).unwrap();
+        }
     }
 
     /// Adds what is new about an outcome to the trace.
@@ -177,6 +208,10 @@ impl Play {
         if let Some(new) = outcome.status.last_change.as_ref().filter(|new| Some(*new) != change) {
             let Change { by, weight_before, weight_after, .. } = new;
             lines.push(format!("=> change {weight_before} to {weight_after} by {by}"));
+        }
+        if outcome.wanted != self.wanted {
+            self.wanted = outcome.wanted;
+            lines.push(format!("=> wanted: {}", in_words(&outcome.wanted)));
         }
         let at = self.world.now.duration_since(Timestamp::UNIX_EPOCH);
         for line in lines {

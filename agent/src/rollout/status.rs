@@ -32,7 +32,10 @@ pub struct Status {
     /// The weight for which the canary is being given pods, if that is a higher one than the present.
     #[serde(default)]
     pub preparing: Option<Weight>,
-    /// Since when every proxy has been sending everybody to stable, after the end of a run.
+    /// When something outside of the run was last seen to hold it: its clock stands still.
+    #[serde(default)]
+    pub held_at: Option<Timestamp>,
+    /// Since when every proxy has been sending everybody to stable before a run or after its end.
     #[serde(default)]
     pub quiet_since: Option<Timestamp>,
     /// Whether the canary's pods were taken away after the end of a run.

@@ -17,23 +17,19 @@ impl Tick<'_> {
             // Something is being written in this tick; what proxies report is about the past.
             return;
         }
-        if let (Some(why), Phase::Starting { .. } | Phase::Progressing(_)) =
-            (&self.observation.outage, &self.status.phase)
-        {
-            self.reasons.push(Reason::AwaitsData { why: why.clone() });
-            self.proxies_allow();
-            return;
-        }
-        let in_progress =
-            matches!(self.status.phase, Phase::Preparing | Phase::Starting { .. } | Phase::Progressing(_));
-        if in_progress && self.is_held() {
+        if self.is_held() {
             self.proxies_allow();
             return;
         }
         match self.status.phase.clone() {
             Phase::Preparing => {
                 let first = self.next_weight(Weight::ZERO);
-                if self.proxies_allow() & self.capacity_allows(first) {
+                let proxies_allow = self.proxies_allow();
+                if proxies_allow {
+                    self.status.quiet_since.get_or_insert(self.now);
+                    self.raise_floor();
+                }
+                if self.capacity_allows(first) && proxies_allow {
                     let run = self.status.run.clone();
                     let phase = Phase::Starting { since: None, paused: None };
                     self.turn(Actor::Planner, phase, Reason::Prepared { run });
@@ -95,13 +91,48 @@ impl Tick<'_> {
 
     /// Whether something outside of the run holds it; says what does.
     fn is_held(&mut self) -> bool {
-        let suspended = self.release.delivery.as_ref().is_some_and(|delivery| delivery.suspended);
-        if suspended {
-            self.reasons.push(Reason::Suspended);
+        let is_judged = matches!(self.status.phase, Phase::Starting { .. } | Phase::Progressing(_));
+        let before = self.reasons.len();
+        if is_judged || matches!(self.status.phase, Phase::Preparing | Phase::HandingOver) {
+            if self.is_suspended() {
+                self.reasons.push(Reason::Suspended);
+            }
+            let obstacles = self.observation.obstacles.iter().cloned();
+            self.reasons.extend(obstacles.map(|why| Reason::Blocked { why }));
         }
-        let obstacles = self.observation.obstacles.iter().cloned();
-        self.reasons.extend(obstacles.map(|why| Reason::Blocked { why }));
-        suspended || !self.observation.obstacles.is_empty()
+        let stands_still = self.reasons.len() > before;
+        if is_judged {
+            self.hold_clock(stands_still);
+            if let Some(why) = &self.observation.outage {
+                self.reasons.push(Reason::AwaitsData { why: why.clone() });
+            }
+        }
+        // Without a way back nobody else goes there, whatever is found about the canary.
+        let one_way = is_judged && !self.stable_can_take_all();
+        self.reasons.len() > before || one_way
+    }
+
+    /// Whether the Release says that nothing is to move.
+    pub(super) fn is_suspended(&self) -> bool {
+        self.release.delivery.as_ref().is_some_and(|delivery| delivery.suspended)
+    }
+
+    /// What is seen while something stands in the way is no time that speaks for the canary: the clock stands still.
+    fn hold_clock(&mut self, stands_still: bool) {
+        let held_at = self.status.held_at.take();
+        self.status.held_at = stands_still.then_some(self.now);
+        let since = match &mut self.status.phase {
+            Phase::Starting { since: Some(since), paused: None }
+            | Phase::Progressing(StepState { stage: Stage::Observing { since, .. }, paused: None, .. }) => {
+                since
+            }
+            // A pause has the clock stand still already.
+            _ => return,
+        };
+        if let Some(held_at) = held_at {
+            let moved = since.checked_add(self.now.duration_since(held_at)).unwrap_or(self.now);
+            *since = moved.min(self.now);
+        }
     }
 
     /// Raises the weight to the first step above `weight`, or begins the promotion. The caller has made sure that
@@ -142,6 +173,8 @@ impl Tick<'_> {
         let Stage::Observing { approved_by, .. } = &state.stage else { return };
         match self.hold(&state, approved_by.is_some()) {
             Hold::By(reason) => self.reasons.push(reason),
+            // Nobody is sent to a stable that is not there; the reason for it has been given.
+            Hold::ForGood(_) if !self.stable_can_take_all() => {}
             Hold::ForGood(cause) => {
                 let reason = Reason::RolledBack { cause: cause.clone() };
                 self.turn(Actor::Planner, Phase::RolledBack { cause }, reason);
@@ -159,6 +192,7 @@ impl Tick<'_> {
         if since == self.now {
             self.status.evidence.begin_step();
         }
+        self.raise_floor();
         self.status.phase = Phase::Starting { since: Some(since), paused: None };
         let duration = self.release.analysis.baseline;
         if elapsed(Some(since), None, self.now) < duration {
@@ -170,7 +204,7 @@ impl Tick<'_> {
 
     /// Whether a step is held by nothing but an approval.
     pub(super) fn awaits_approval(&self, state: &StepState) -> bool {
-        matches!(self.hold(state, false), Hold::By(Reason::AwaitsApproval { .. }))
+        !self.no_way_back && matches!(self.hold(state, false), Hold::By(Reason::AwaitsApproval { .. }))
     }
 
     /// What holds a step that is being observed, besides proxies.

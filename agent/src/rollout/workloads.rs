@@ -13,7 +13,7 @@ use serin_policy::Weight;
 
 use super::reason::Reason;
 use super::status::{Actor, Cause, Phase, elapsed};
-use super::{Tick, Write};
+use super::{InForce, Tick};
 use crate::release::delivery::{Delivery, PromotionMode};
 
 /// The two versions' Deployments, as they are.
@@ -105,7 +105,9 @@ impl<'t> Tick<'t> {
 
     /// How many pods the canary needs for `weight`: its share of stable's, rounded up.
     fn need(&self, weight: Weight) -> u32 {
-        let pods = u64::from(self.status.floor.max(1)) * u64::from(weight.ppm());
+        // What stable has now counts when it is more: its autoscaler may have had to raise it.
+        let desired = self.workloads().map_or(0, |(_, workloads)| workloads.stable.desired);
+        let pods = u64::from(self.status.floor.max(desired).max(1)) * u64::from(weight.ppm());
         u32::try_from(pods.div_ceil(u64::from(Weight::FULL.ppm()))).unwrap_or(u32::MAX).max(1)
     }
 
@@ -126,8 +128,8 @@ impl<'t> Tick<'t> {
             Phase::Progressing(_) | Phase::Stranded { .. } => {
                 workloads.canary.stuck.is_some() || workloads.canary.ready == 0
             }
-            // What was good enough to be promoted may lose its Deployment only after the handover.
-            Phase::Promoting => workloads.canary.ready == 0 && workloads.stable.ready > 0,
+            // What was good enough to be promoted has everybody: it goes when it serves nobody at all.
+            Phase::Promoting | Phase::HandingOver => workloads.canary.ready == 0,
             _ => false,
         };
         if !at_risk || !self.stable_can_take_all() {
@@ -143,29 +145,66 @@ impl<'t> Tick<'t> {
     /// Whether going back leads to anybody. A canary that fails some requests is better than a stable that fails all.
     pub(super) fn stable_can_take_all(&mut self) -> bool {
         let can = self.workloads().is_none_or(|(_, workloads)| workloads.stable.ready > 0);
-        if !can {
+        self.no_way_back |= !can;
+        if !can && !self.reasons.contains(&Reason::StableDown) {
             self.reasons.push(Reason::StableDown);
         }
         can
     }
 
+    /// Whether a new run must wait: it begins by sending everybody to stable, and there is nobody.
+    pub(super) fn stays_in_its_run(&mut self) -> bool {
+        let is_on_canary = match &self.observation.in_force {
+            InForce::Policy { run, weight, closed, .. } => {
+                run != self.release.run() && *weight > Weight::ZERO && !closed
+            }
+            InForce::Nothing | InForce::Unreadable { .. } => false,
+        };
+        is_on_canary && self.status.run != self.release.run() && !self.stable_can_take_all()
+    }
+
     /// Notes how many pods stable has when a run begins: as many it keeps, so that going back works.
+    ///
+    /// What another run had it keep is kept on: while others were on the canary, its size said little.
     pub(super) fn note_floor(&mut self) {
         if let Some((_, workloads)) = self.workloads() {
-            self.status.floor = workloads.stable.desired.max(1);
+            let kept = if self.is_stable_kept() { self.status.floor } else { 1 };
+            self.status.floor = workloads.stable.desired.max(kept);
         }
+        self.status.preparing = None;
         self.status.quiet_since = None;
         self.status.canary_is_down = false;
+    }
+
+    /// While everybody is on stable, its size is what all of them take.
+    pub(super) fn raise_floor(&mut self) {
+        if let Some((_, workloads)) = self.workloads() {
+            self.status.floor = self.status.floor.max(workloads.stable.desired);
+        }
+    }
+
+    /// Whether stable keeps its size: until everybody is back on it.
+    fn is_stable_kept(&self) -> bool {
+        match &self.status.phase {
+            Phase::Waiting | Phase::Promoted | Phase::Settled => false,
+            Phase::RolledBack { .. } | Phase::Aborted { .. } => self.status.quiet_since.is_none(),
+            Phase::Preparing
+            | Phase::Starting { .. }
+            | Phase::Progressing(_)
+            | Phase::Stranded { .. }
+            | Phase::Promoting
+            | Phase::HandingOver
+            | Phase::Returning => true,
+        }
     }
 
     /// Every proxy sends everybody to the canary, for good: its version becomes stable.
     pub(super) fn hand_over(&mut self) {
         let Some((delivery, workloads)) = self.workloads() else { return };
+        let Workload { desired, ready, rolled_out, .. } = workloads.stable;
         let done = match delivery.promotion {
             PromotionMode::Copy | PromotionMode::Wait => {
-                workloads.same_version
-                    && workloads.stable.rolled_out
-                    && workloads.stable.ready >= workloads.stable.desired.max(1)
+                workloads.same_version && rolled_out && ready >= desired.max(self.status.floor).max(1)
             }
             PromotionMode::Swap => workloads.swapped,
         };
@@ -185,28 +224,39 @@ impl<'t> Tick<'t> {
             return true;
         }
         let (delay, desired) = (delivery.scale_down_delay, workloads.canary.desired);
-        if self.write != Write::Nothing || !self.all_report() {
+        if !self.all_report() {
             return false;
         }
         let since = *self.status.quiet_since.get_or_insert(self.now);
-        if elapsed(Some(since), None, self.now) < delay {
+        let is_drained = elapsed(Some(since), None, self.now) >= delay;
+        self.status.canary_is_down = is_drained && desired == 0;
+        if !self.status.canary_is_down {
             self.reasons.push(Reason::Draining { delay });
-            return false;
         }
-        self.status.canary_is_down = desired == 0;
         self.status.canary_is_down
     }
 
     /// How the Deployments are wanted, at the end of the tick.
     pub(super) fn wanted(&self) -> Wanted {
         let Some((delivery, _)) = self.workloads() else { return Wanted::default() };
+        if self.status.run != self.release.run() {
+            // Another run is to begin and cannot: what this one has is kept, and nothing is handed over.
+            let floor = Some(self.status.floor.max(1));
+            let canary = Some(Replicas::AtLeast(self.need(self.status.weight())));
+            return Wanted { stable_at_least: floor, canary, handover: None };
+        }
         let drained = |since: Option<Timestamp>| {
             since.is_some() && elapsed(since, None, self.now) >= delivery.scale_down_delay
         };
         let over = || {
-            let down = !self.status.canary_is_down && drained(self.status.quiet_since);
-            Wanted { canary: down.then_some(Replicas::Zero), ..Wanted::default() }
+            let down = !self.status.canary_is_down && self.all_report() && drained(self.status.quiet_since);
+            Wanted {
+                stable_at_least: self.is_stable_kept().then_some(self.status.floor),
+                canary: down.then_some(Replicas::Zero),
+                handover: None,
+            }
         };
+        let preparing = self.status.preparing.unwrap_or_default();
         let running = |weight| Wanted {
             stable_at_least: Some(self.status.floor),
             canary: Some(Replicas::AtLeast(self.need(weight))),
@@ -214,29 +264,30 @@ impl<'t> Tick<'t> {
         };
         match &self.status.phase {
             Phase::Waiting | Phase::Promoted | Phase::Settled => Wanted::default(),
-            Phase::Preparing | Phase::Starting { .. } => running(self.next_weight(Weight::ZERO)),
-            Phase::Progressing(_) | Phase::Stranded { .. } => {
-                running(self.status.weight().max(self.status.preparing.unwrap_or_default()))
+            Phase::Preparing | Phase::Starting { .. } => {
+                running(self.next_weight(Weight::ZERO).max(preparing))
             }
+            Phase::Progressing(_) | Phase::Stranded { .. } => running(self.status.weight().max(preparing)),
             Phase::Promoting => running(Weight::FULL),
             Phase::HandingOver => Wanted {
                 handover: match delivery.promotion {
+                    _ if delivery.suspended => None,
                     PromotionMode::Copy => Some(Handover::CopyTemplate),
                     PromotionMode::Swap => Some(Handover::SwapRoutes),
                     PromotionMode::Wait => None,
                 },
                 ..running(Weight::FULL)
             },
-            // Stable is kept at its size until everybody is back on it.
-            Phase::Returning => Wanted { stable_at_least: Some(self.status.floor), ..over() },
-            Phase::RolledBack { .. } | Phase::Aborted { .. } => over(),
+            Phase::Returning | Phase::RolledBack { .. } | Phase::Aborted { .. } => over(),
         }
     }
 
     /// Whether the canary can bear `weight`. If not, says what it lacks, and has it prepared.
     pub(super) fn capacity_allows(&mut self, weight: Weight) -> bool {
         let lack = self.lack(weight);
-        self.status.preparing = lack.is_some().then_some(weight);
+        // Pods for more than that may be on their way because a person has asked for it.
+        let more = self.status.preparing.filter(|more| *more > weight);
+        self.status.preparing = more.or(lack.is_some().then_some(weight));
         if let Some(lack) = &lack {
             self.reasons.push(Reason::AwaitsCapacity { weight, lack: lack.clone() });
         }

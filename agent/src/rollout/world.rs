@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serin_policy::{Arm, Cohort};
 
+use super::deployments::Cluster;
 use super::{
     ArmCounts, Cell, Command, Counts, Drawn, InForce, MetricReading, Observation, Outcome, Proxy, ProxyState,
     Reason, Status, plan,
@@ -22,6 +23,8 @@ pub(super) struct World {
     pub(super) outage: Option<String>,
     /// What people's own metrics say.
     pub(super) readings: Vec<MetricReading>,
+    /// The Deployments, in a cluster.
+    pub(super) cluster: Option<Cluster>,
     /// The status before the last tick.
     before: Status,
 }
@@ -55,9 +58,12 @@ pub(super) enum Crash {
 }
 
 impl World {
-    pub(super) fn new(release: Release) -> Self {
+    /// A world for the Release `yaml`: in a cluster, if it names Deployments.
+    pub(super) fn new(yaml: &str) -> Self {
+        let cluster = yaml.contains("targetRef").then(|| Cluster::new(yaml));
         Self {
-            release,
+            release: read(yaml, cluster.as_ref(), ""),
+            cluster,
             status: Status::default(),
             file: InForce::Nothing,
             proxies: BTreeMap::new(),
@@ -68,6 +74,14 @@ impl World {
         }
     }
 
+    /// The Release is edited.
+    pub(super) fn reread(&mut self, yaml: &str) {
+        if let Some(cluster) = &mut self.cluster {
+            cluster.object = serde_saphyr::from_str(yaml).unwrap();
+        }
+        self.release = read(yaml, self.cluster.as_ref(), &self.status.run);
+    }
+
     pub(super) fn tick(
         &mut self,
         after: SignedDuration,
@@ -76,9 +90,21 @@ impl World {
         crash: Crash,
     ) -> Outcome {
         self.now += after;
+        if let Some(cluster) = &self.cluster {
+            self.release = of_cluster(cluster, &self.status.run);
+        }
         let observation = self.observe(counts, commands);
         let outcome = plan(&self.release, &self.status, &observation, self.now);
         self.check(&outcome);
+        if let Some(cluster) = &mut self.cluster {
+            cluster.follow(&self.status.phase);
+            if crash != Crash::BeforeSave {
+                cluster.note(&self.status.phase, &outcome.status.phase);
+            }
+            if crash == Crash::None {
+                cluster.carry_out(&outcome.wanted);
+            }
+        }
         if crash != Crash::BeforeSave {
             self.before = std::mem::replace(&mut self.status, outcome.status.clone());
         }
@@ -107,8 +133,8 @@ impl World {
             readings: self.readings.clone(),
             outage: self.outage.clone(),
             commands,
-            workloads: None,
-            obstacles: Vec::new(),
+            workloads: self.cluster.as_ref().map(Cluster::workloads),
+            obstacles: self.cluster.as_ref().map(|cluster| cluster.obstacles.clone()).unwrap_or_default(),
         }
     }
 
@@ -138,6 +164,15 @@ impl World {
             assert_eq!(changed, self.status.last_change != outcome.status.last_change, "{outcome:?}");
         }
     }
+}
+
+fn read(yaml: &str, cluster: Option<&Cluster>, last_run: &str) -> Release {
+    cluster.map_or_else(|| Release::from_yaml(yaml).unwrap(), |cluster| of_cluster(cluster, last_run))
+}
+
+/// The Release as the canary's pod template has it be.
+fn of_cluster(cluster: &Cluster, last_run: &str) -> Release {
+    Release::from_object(&cluster.object, &cluster.run(last_run)).unwrap().0
 }
 
 /// Counts whose callers are all of the last cohort.

@@ -28,7 +28,7 @@ pub struct ControlPlane {
 /// The root namespace of the mesh.
 pub(super) const ISTIO_SYSTEM: &str = "istio-system";
 
-/// Where proxies find istiod. At another port, they would want certificates from it.
+/// Where proxies find istiod and its authority for certificates. At another port, they would speak TLS with it.
 pub(super) const XDS_PORT: u16 = 15_010;
 
 /// Where the API server listens.
@@ -124,7 +124,6 @@ impl Starter<'_> {
         let mesh_config = folder.join("mesh.yaml");
         let mesh = json!({
             "rootNamespace": ISTIO_SYSTEM,
-            "enableAutoMtls": false,
             "accessLogFile": "",
             // Telemetry is a filter that the stock Envoy does not have.
             "defaultProviders": {},
@@ -132,7 +131,9 @@ impl Starter<'_> {
         });
         std::fs::write(&mesh_config, mesh.to_string())?;
         let env = [
-            ("ENABLE_CA_SERVER", "false"),
+            ("ENABLE_CA_SERVER", "true"),
+            // Proxies show the tokens of their accounts, though this is no TLS.
+            ("XDS_AUTH_PLAINTEXT", "true"),
             ("PILOT_CERT_PROVIDER", "none"),
             ("PILOT_ENABLE_METADATA_EXCHANGE", "false"),
             ("PILOT_ENABLE_ALPN_FILTER", "false"),
@@ -141,6 +142,8 @@ impl Starter<'_> {
             ("INJECTION_WEBHOOK_CONFIG_NAME", ""),
             ("VALIDATION_WEBHOOK_CONFIG_NAME", ""),
             ("ENABLE_LEADER_ELECTION", "false"),
+            // For whoever asks at the port for people.
+            ("ENABLE_DEBUG_ENDPOINT_AUTH", "false"),
         ];
         let args = [
             "discovery".to_owned(),

@@ -115,15 +115,40 @@ impl Controller {
     /// # Errors
     /// When it has ended already.
     pub async fn kill(mut self) -> Result<()> {
-        let pid = Pid::from_raw(self.child.pid().try_into()?).context("a process has an id")?;
-        kill_process(pid, Signal::KILL)?;
+        self.signal(Signal::KILL)?;
         self.child.wait().await?;
         Ok(())
+    }
+
+    /// Freezes it: it believes that no time goes by.
+    ///
+    /// # Errors
+    /// When it has ended already.
+    pub fn freeze(&self) -> Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    /// When it has ended already.
+    pub fn thaw(&self) -> Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = Pid::from_raw(self.child.pid().try_into()?).context("a process has an id")?;
+        Ok(kill_process(pid, signal)?)
     }
 
     /// What it has logged.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.pid()
     }
 
     /// Where it serves the module and its metrics.

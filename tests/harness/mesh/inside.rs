@@ -27,22 +27,23 @@ pub const HOST: Ipv4Addr = Ipv4Addr::new(10, 244, 0, 1);
 /// The gateway of pods that have a network of their own.
 pub(super) const BRIDGE: Ipv4Addr = Ipv4Addr::new(10, 244, 128, 1);
 
-/// The bridge's own hardware address. Without one of its own it takes that of a pod, and another when that pod goes:
-/// for half a minute the others would not find it.
-const BRIDGE_MAC: &str = "02:00:0a:f4:80:01";
-
 /// The bridge to their networks.
 pub(super) const BRIDGE_NAME: &str = "pods";
 
-/// Set for the process inside.
+/// Set for the process inside, to who it was outside.
 const MARK: &str = "SERIN_MESH_INSIDE";
+const ROOT: &str = "root";
+const USER: &str = "user";
 
 /// A process inside, with what it needs for a mesh.
 #[derive(Debug)]
 pub struct Inside {
     /// The id of this process as those outside see it.
     pub pid: u32,
-    /// The folder of the mesh's files. It is in memory and goes with the mesh, unless `SERIN_MESH_FOLDER` names another.
+    /// Whether it got there without being root outside, by way of a namespace of users.
+    pub(super) as_user: bool,
+    /// The folder of the mesh's files. It is in memory and goes with the mesh, unless `SERIN_MESH_FOLDER` names a place
+    /// for it.
     pub folder: PathBuf,
     pub(super) control_plane: ControlPlane,
     pub(super) envoy: PathBuf,
@@ -59,13 +60,12 @@ pub fn enter() -> Result<Inside> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let envoy = runtime.block_on(envoy::find(|line| eprintln!("{line}")))?;
     drop(runtime);
-    if env::var_os(MARK).is_none() {
-        return Err(start_again_inside());
-    }
+    let Some(outside) = env::var_os(MARK) else { return Err(start_again_inside()) };
     // Until there is another /proc, it is the one outside.
-    let pid = fs::read_link("/proc/self")?.to_string_lossy().parse().context("/proc/self is a process id")?;
-    let folder = furnish().context("cannot furnish the namespaces")?;
-    Ok(Inside { pid, folder, control_plane, envoy })
+    let pid: u32 =
+        fs::read_link("/proc/self")?.to_string_lossy().parse().context("/proc/self is a process id")?;
+    let folder = furnish(pid).context("cannot furnish the namespaces")?;
+    Ok(Inside { pid, as_user: outside == USER, folder, control_plane, envoy })
 }
 
 /// Does not return, unless it fails.
@@ -76,30 +76,34 @@ fn start_again_inside() -> anyhow::Error {
         }
         let mut again = Command::new("unshare");
         again.args(["--net", "--mount", "--pid", "--fork", "--kill-child"]);
-        if !geteuid().is_root() {
-            again.args(["--user", "--map-root-user"]);
+        if geteuid().is_root() {
+            again.env(MARK, ROOT);
+        } else {
+            again.args(["--user", "--map-root-user"]).env(MARK, USER);
         }
-        again.arg("--").arg(env::current_exe()?).args(env::args_os().skip(1)).env(MARK, "1");
+        again.arg("--").arg(env::current_exe()?).args(env::args_os().skip(1));
         bail!("cannot run unshare: {}", again.exec())
     };
     start().unwrap_or_else(|error| error)
 }
 
-fn furnish() -> Result<PathBuf> {
+fn furnish(pid: u32) -> Result<PathBuf> {
     mount("proc", "/proc", "proc", MountFlags::empty(), None).context("mounting /proc")?;
     // For the names of network namespaces, and for the mesh's own files.
     mount("tmpfs", "/run", "tmpfs", MountFlags::empty(), None).context("mounting /run")?;
-    // Plain pods are servers of this process, so their addresses are local; the others are behind a bridge.
+    // Plain pods are servers of this process, so their addresses are local; the others are behind a bridge. It has a
+    // hardware address of its own: otherwise it takes that of some pod, and when that pod goes, the others lose it.
     ip(&format!(
         "link set lo up
          route add local 10.244.0.0/17 dev lo
          route add local 10.0.0.0/24 dev lo
-         link add {BRIDGE_NAME} address {BRIDGE_MAC} type bridge
+         link add {BRIDGE_NAME} address 02:00:0a:f4:80:01 type bridge
          address add {BRIDGE}/17 dev {BRIDGE_NAME}
          link set {BRIDGE_NAME} up"
     ))?;
     let folder = match env::var_os("SERIN_MESH_FOLDER") {
-        Some(asked_for) => std::path::absolute(asked_for)?,
+        // Each mesh begins without a past.
+        Some(asked_for) => std::path::absolute(asked_for)?.join(pid.to_string()),
         None => PathBuf::from("/run/serin"),
     };
     fs::create_dir_all(&folder)?;

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -28,6 +28,7 @@ use tokio::time::sleep;
 
 use self::containers::Containers;
 use super::inside::{HOST, Inside};
+use super::proxy;
 use super::status::Report;
 
 /// How long to wait before the API server is asked again.
@@ -52,7 +53,7 @@ impl Kubelet {
             "addresses": [{"type": "InternalIP", "address": HOST}],
         }});
         nodes.patch_status(NODE, &PatchParams::default(), &Patch::Merge(status)).await?;
-        let host = Arc::new(Host { client, inside, plain: AtomicU16::new(0), own: AtomicU16::new(0) });
+        let host = Arc::new(Host { client, inside, plain: AtomicU32::new(0), own: AtomicU32::new(0) });
         Ok(Self { work: tokio::spawn(work(host)).abort_handle() })
     }
 }
@@ -67,19 +68,18 @@ impl Drop for Kubelet {
 struct Host {
     client: Client,
     inside: Arc<Inside>,
-    plain: AtomicU16,
-    own: AtomicU16,
+    plain: AtomicU32,
+    own: AtomicU32,
 }
 
 impl Host {
     /// An address for a pod; `behind_bridge` if it has a network of its own. None is ever given twice.
     fn address(&self, behind_bridge: bool) -> Ipv4Addr {
-        let (counter, first) = if behind_bridge { (&self.own, 129) } else { (&self.plain, 1) };
-        let [high, low] = counter.fetch_add(1, Ordering::Relaxed).to_be_bytes();
-        // The last byte is neither 0 nor 255.
-        let number = u16::from_be_bytes([high, low]);
-        let (block, low) = (number / 250, number % 250 + 1);
-        Ipv4Addr::new(10, 244, first + u8::try_from(block).unwrap_or(100), u8::try_from(low).unwrap_or(1))
+        let (counter, block) = if behind_bridge { (&self.own, 129) } else { (&self.plain, 1) };
+        let number = counter.fetch_add(1, Ordering::Relaxed);
+        // 250 to a block, so that none ends in 0 or 255.
+        let offset = number / 250 * 256 + number % 250 + 1;
+        Ipv4Addr::from_bits(Ipv4Addr::new(10, 244, block, 0).to_bits() + offset)
     }
 }
 
@@ -130,9 +130,13 @@ async fn live(host: &Host, mut updates: watch::Receiver<Pod>) -> Result<()> {
         Api::namespaced(host.client.clone(), &pod.namespace().context("pods are namespaced")?);
     bind(&api, &pod).await;
     let behind_bridge = containers::has_proxy(&pod);
+    let token = if behind_bridge { Some(proxy::token(&host.client, &pod).await?) } else { None };
+    if !proxy::captured_ports(&pod).is_empty() {
+        mark(&api, &pod).await;
+    }
     let address = host.address(behind_bridge);
     let (say, mut said) = mpsc::unbounded_channel();
-    let containers = Containers::start(&host.inside, &pod, address, &say)?;
+    let containers = Containers::start(&host.inside, &pod, address, token.as_deref(), &say)?;
     let mut report = Report { address, began: Timestamp::now(), containers: containers.states() };
     loop {
         write_status(&api, &pod, &report.status()).await;
@@ -189,6 +193,14 @@ async fn bind(api: &Api<Pod>, pod: &Pod) {
     });
     let params = PostParams::default();
     persist(|| api.create_subresource::<_, Value>("binding", &name, &params, &binding)).await;
+}
+
+/// Istio's injector does this, and nothing else that matters here.
+async fn mark(api: &Api<Pod>, pod: &Pod) {
+    let (label, value) = proxy::SPEAKS_MTLS;
+    let patch = Patch::Merge(json!({"metadata": {"uid": pod.uid(), "labels": {label: value}}}));
+    let (name, params) = (pod.name_any(), PatchParams::default());
+    persist(|| api.patch(&name, &params, &patch)).await;
 }
 
 async fn write_status(api: &Api<Pod>, pod: &Pod, status: &Value) {

@@ -131,6 +131,39 @@ impl Namespace {
     /// # Errors
     /// When they do not get ready.
     pub async fn shop(&self, name: &str, stable: &str, canary: &str) -> Result<()> {
+        self.versions(name, stable, canary, false).await
+    }
+
+    /// The same, with a sidecar in each pod that takes its requests, and takes them by mTLS only.
+    ///
+    /// There is no redirection: the sidecar listens at the pod's address and the server at the loopback one, as Istio
+    /// has it for pods without iptables.
+    ///
+    /// # Errors
+    /// When they do not get ready.
+    pub async fn strict_shop(&self, name: &str, stable: &str, canary: &str) -> Result<()> {
+        let port = json!({"number": 8080, "name": "http", "protocol": "HTTP"});
+        let ingress = json!({"port": port, "captureMode": "NONE", "defaultEndpoint": "127.0.0.1:8080"});
+        self.apply(&documents(&[
+            json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}}),
+            json!({
+                "apiVersion": "security.istio.io/v1",
+                "kind": "PeerAuthentication",
+                "metadata": {"name": "default"},
+                "spec": {"mtls": {"mode": "STRICT"}},
+            }),
+            json!({
+                "apiVersion": "networking.istio.io/v1",
+                "kind": "Sidecar",
+                "metadata": {"name": name},
+                "spec": {"workloadSelector": {"labels": {"app": name}}, "ingress": [ingress]},
+            }),
+        ]))
+        .await?;
+        self.versions(name, stable, canary, true).await
+    }
+
+    async fn versions(&self, name: &str, stable: &str, canary: &str, strict: bool) -> Result<()> {
         let service = json!({
             "apiVersion": "v1",
             "kind": "Service",
@@ -139,7 +172,8 @@ impl Namespace {
         });
         self.apply(&documents(&[service])).await?;
         for (version, image) in [("stable", stable), ("canary", canary)] {
-            self.deploy(name, version, image, 1).await?;
+            let deployment = deployment(name, version, image, 1, strict);
+            self.apply(&documents(&[deployment])).await?;
         }
         for version in ["stable", "canary"] {
             self.rolled_out(&format!("{name}-{version}")).await?;
@@ -154,10 +188,8 @@ impl Namespace {
     /// When it does not get ready.
     pub async fn application(&self, name: &str, image: &str) -> Result<SocketAddr> {
         let labels = json!({"app": name});
-        let containers = json!([
-            {"name": name, "image": image, "ports": [{"containerPort": 8080}]},
-            {"name": "istio-proxy", "image": "auto", "ports": [{"name": "http-envoy-prom", "containerPort": 15090}]},
-        ]);
+        let containers =
+            json!([{"name": name, "image": image, "ports": [{"containerPort": 8080}]}, sidecar()]);
         let annotations = json!({"sidecar.istio.io/inject": "true"});
         self.apply(&documents(&[
             json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}}),
@@ -192,21 +224,7 @@ impl Namespace {
     /// # Errors
     /// When it is refused.
     pub async fn deploy(&self, name: &str, version: &str, image: &str, replicas: u32) -> Result<()> {
-        let labels = json!({"app": name, "version": version});
-        let deployment = json!({
-            "apiVersion": "apps/v1",
-            "kind": "Deployment",
-            "metadata": {"name": format!("{name}-{version}"), "labels": labels},
-            "spec": {
-                "replicas": replicas,
-                "selector": {"matchLabels": labels},
-                "template": {
-                    "metadata": {"labels": labels},
-                    "spec": {"containers": [{"name": name, "image": image, "ports": [{"containerPort": 8080}]}]},
-                },
-            },
-        });
-        self.apply(&documents(&[deployment])).await
+        self.apply(&documents(&[deployment(name, version, image, replicas, false)])).await
     }
 
     /// Waits until all of a Deployment's pods are of its latest template and ready.
@@ -281,6 +299,37 @@ pub(super) async fn apply(client: &Client, namespace: &str, yaml: &str) -> Resul
         applied.with_context(|| format!("applying {} {name}", kind.kind))?;
     }
     Ok(())
+}
+
+/// One version of a service; `behind_sidecar` if requests arrive by one.
+fn deployment(name: &str, version: &str, image: &str, replicas: u32, behind_sidecar: bool) -> Value {
+    let labels = json!({"app": name, "version": version});
+    let server = json!({"name": name, "image": image, "ports": [{"containerPort": 8080}]});
+    let template = if behind_sidecar {
+        json!({
+            "metadata": {
+                "labels": labels,
+                "annotations": {
+                    "sidecar.istio.io/inject": "true",
+                    "traffic.sidecar.istio.io/includeInboundPorts": "8080",
+                },
+            },
+            "spec": {"serviceAccountName": name, "containers": [server, sidecar()]},
+        })
+    } else {
+        json!({"metadata": {"labels": labels}, "spec": {"containers": [server]}})
+    };
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": format!("{name}-{version}"), "labels": labels},
+        "spec": {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template},
+    })
+}
+
+/// The container of a sidecar.
+fn sidecar() -> Value {
+    json!({"name": "istio-proxy", "image": "auto", "ports": [{"name": "http-envoy-prom", "containerPort": 15090}]})
 }
 
 /// Documents of a YAML file: JSON is YAML.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt;
+use kube::{Client, ResourceExt};
 use serde_json::json;
 use serin::demo::child::{self, Child};
 use tokio::time::sleep;
@@ -17,6 +17,7 @@ use tokio::time::sleep;
 use super::control_plane::XDS_PORT;
 use super::inside::{HOST, Inside};
 use super::sandbox::Sandbox;
+use super::tokens;
 use crate::tools::ISTIO_BOOTSTRAP;
 
 /// The container that is a proxy, as Istio names it.
@@ -24,6 +25,28 @@ pub(super) const CONTAINER: &str = "istio-proxy";
 
 /// Where a sidecar takes requests from the application that it is beside, as an HTTP proxy.
 pub const SIDECAR_PORT: u16 = 18_888;
+
+/// Where Istio's agent looks for the token of its pod's account, in its working directory, and whom the token is for.
+const TOKEN: (&str, &str) = ("var/run/secrets/tokens", "istio-token");
+const AUDIENCE: &str = "istio-ca";
+
+/// The annotation with the ports whose requests arrive by the proxy.
+const CAPTURED: &str = "traffic.sidecar.istio.io/includeInboundPorts";
+
+/// The ports of a pod at which its proxy listens, so that its servers cannot: they are reached by loopback alone.
+pub(super) fn captured_ports(pod: &Pod) -> Vec<u16> {
+    let ports = pod.annotations().get(CAPTURED).map(String::as_str).unwrap_or_default();
+    ports.split(',').filter_map(|port| port.trim().parse().ok()).collect()
+}
+
+/// The label by which Istio's injector tells callers that a pod speaks mTLS.
+pub(super) const SPEAKS_MTLS: (&str, &str) = ("security.istio.io/tlsMode", "istio");
+
+/// A token by which istiod's authority knows the pod's account.
+pub(super) async fn token(client: &Client, pod: &Pod) -> Result<String> {
+    let token = tokens::token(client, &pod.namespace().unwrap_or_default(), &account(pod), &[AUDIENCE]).await;
+    token.with_context(|| format!("a token of {}", account(pod)))
+}
 
 /// What a proxy is to its pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,11 +75,13 @@ pub(super) struct Proxy {
 
 impl Proxy {
     /// Starts the proxy of `pod` in its network.
-    pub(super) fn start(inside: &Inside, pod: &Pod, sandbox: &Sandbox) -> Result<Self> {
+    pub(super) fn start(inside: &Inside, pod: &Pod, sandbox: &Sandbox, token: &str) -> Result<Self> {
         let name = pod.name_any();
         let namespace = pod.namespace().unwrap_or_default();
         let folder = inside.folder.join("pods").join(&namespace).join(&name);
-        std::fs::create_dir_all(&folder)?;
+        let (tokens, name) = (folder.join(TOKEN.0), TOKEN.1);
+        std::fs::create_dir_all(&tokens)?;
+        std::fs::write(tokens.join(name), token)?;
         let mut command = sandbox.command(&inside.istio().join("pilot-agent"));
         command.args(["proxy", if Role::of(pod) == Role::Gateway { "router" } else { "sidecar" }]);
         command.arg("--domain").arg(format!("{namespace}.svc.cluster.local"));
@@ -83,8 +108,6 @@ impl Proxy {
 }
 
 fn environment(inside: &Inside, pod: &Pod, address: Ipv4Addr, folder: &Path) -> Vec<(&'static str, String)> {
-    let spec = pod.spec.as_ref();
-    let account = spec.and_then(|spec| spec.service_account_name.clone());
     let config = json!({
         "discoveryAddress": format!("{HOST}:{XDS_PORT}"),
         "controlPlaneAuthPolicy": "NONE",
@@ -98,7 +121,7 @@ fn environment(inside: &Inside, pod: &Pod, address: Ipv4Addr, folder: &Path) -> 
         ("POD_NAME", pod.name_any()),
         ("POD_NAMESPACE", pod.namespace().unwrap_or_default()),
         ("INSTANCE_IP", address.to_string()),
-        ("SERVICE_ACCOUNT", account.unwrap_or_else(|| "default".to_owned())),
+        ("SERVICE_ACCOUNT", account(pod)),
         ("ISTIO_META_CLUSTER_ID", "Kubernetes".to_owned()),
         ("ISTIO_METAJSON_LABELS", json!(pod.labels()).to_string()),
         ("PILOT_CERT_PROVIDER", "none".to_owned()),
@@ -108,6 +131,11 @@ fn environment(inside: &Inside, pod: &Pod, address: Ipv4Addr, folder: &Path) -> 
         environment.push(("ISTIO_META_HTTP_PROXY_PORT", SIDECAR_PORT.to_string()));
     }
     environment
+}
+
+fn account(pod: &Pod) -> String {
+    let account = pod.spec.as_ref().and_then(|spec| spec.service_account_name.clone());
+    account.unwrap_or_else(|| "default".to_owned())
 }
 
 fn log(folder: &Path) -> PathBuf {

@@ -141,6 +141,13 @@ impl Attachment {
         }
     }
 
+    /// Whether every proxy at `other` runs the plugins here as well.
+    fn covers(&self, other: &Self) -> bool {
+        let (Place::Pods(here), Place::Pods(there)) = (&self.place, &other.place) else { return false };
+        let picks_no_less = here.iter().all(|(name, value)| there.get(name) == Some(value));
+        self.namespace == other.namespace && picks_no_less
+    }
+
     fn base_name(&self) -> String {
         // A name has at most 63 characters: with the rest, 35 leave room for a thousand million shards.
         const LONGEST: usize = 35;
@@ -162,6 +169,18 @@ impl Attachment {
         let hash = digest.iter().take(4).fold(0_u32, |sum, &byte| (sum << 8) | u32::from(byte));
         format!("serin-{what}-{hash:08x}")
     }
+}
+
+/// Those of `attachments` that reach proxies which no other one does, each once.
+///
+/// A plugin for a namespace runs in the gateways there as well. With one of its own, a gateway would count every request
+/// twice, and give a newcomer two ids in two cookies, of which only one is theirs the next time.
+pub fn uncovered(mut attachments: Vec<Attachment>) -> Vec<Attachment> {
+    attachments.sort_unstable();
+    attachments.dedup();
+    let all = attachments.clone();
+    attachments.retain(|one| !all.iter().any(|other| other != one && other.covers(one)));
+    attachments
 }
 
 /// Where the plugin `object` lives, if it is one of Serin's.
@@ -193,7 +212,7 @@ pub fn policy_json(policy: &PolicySpec) -> Value {
 /// Two plugins of Serin can meet in one proxy: two shards, or one for a namespace and one for a gateway in it. They
 /// do not disturb each other as long as no host is in both. The filter does nothing at all to a request whose host
 /// no policy of its document answers for, so a second one leaves the first one's header as it is. But both would
-/// assign, count and write where both knew the host: see [`shards`]. And both run in *one* virtual machine, for Istio
+/// assign, count and write where both knew the host: see [`shards`] and [`uncovered`]. And both run in *one* virtual machine, for Istio
 /// gives a plugin no other than its code asks for; what tells them apart there is the root id, so it is the object's
 /// own name, and the module has to keep one table of policies for each root id: with one for all, the plugin that was
 /// configured last would answer for both. (A VM's environment does not count: it is no part of what Envoy knows a VM by.)

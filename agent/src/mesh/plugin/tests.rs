@@ -82,6 +82,27 @@ fn every_place_and_shard_has_a_name_of_its_own_for_ever() {
     }
 }
 
+/// Checks that of plugins at `places` only those at `expected` are needed.
+fn check_uncovered(places: &[Place], expected: &[Place]) {
+    let at = |places: &[Place]| places.iter().cloned().map(attachment).collect::<Vec<_>>();
+    assert_eq!(uncovered(at(places)), at(expected), "{places:?}");
+}
+
+#[test]
+fn no_proxy_runs_a_plugin_too_many() {
+    let (all, edge, one) = (pods(&[]), pods(&[("istio", "edge")]), pods(&[("istio", "edge"), ("tier", "1")]));
+    check_uncovered(&[edge.clone(), all.clone(), edge.clone()], std::slice::from_ref(&all));
+    check_uncovered(&[one.clone(), edge.clone()], std::slice::from_ref(&edge));
+    let other = pods(&[("istio", "other")]);
+    check_uncovered(&[edge.clone(), other.clone()], &[edge.clone(), other]);
+    // A waypoint is not among the pods that a selector is for.
+    let waypoint = Place::Waypoint("edge".to_owned());
+    check_uncovered(&[waypoint.clone(), all.clone()], &[all.clone(), waypoint]);
+    let elsewhere = Attachment { namespace: "apps".to_owned(), place: all };
+    let both = vec![elsewhere, attachment(edge)];
+    assert_eq!(uncovered(both.clone()), both);
+}
+
 #[test]
 fn a_module_is_pinned_or_refused() {
     let digest = "0f".repeat(32);

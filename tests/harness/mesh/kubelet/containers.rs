@@ -1,6 +1,8 @@
 /*!
 The containers of one pod: servers, and perhaps a proxy.
 */
+use std::collections::BTreeMap;
+use std::future::pending;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::mesh::backend::{Answer, Backend};
-use crate::mesh::image::{Image, MANNERS};
+use crate::mesh::image::{Image, MANNERS, Manners};
 use crate::mesh::inside::Inside;
 use crate::mesh::proxy::{self, Proxy, Role, SIDECAR_PORT};
 use crate::mesh::sandbox::Sandbox;
@@ -35,10 +37,13 @@ pub(super) struct Containers {
     _sandbox: Option<Arc<Sandbox>>,
 }
 
-#[derive(Debug)]
+/// A container's server and where it listens.
+#[derive(Debug, Clone)]
 struct Server {
     image: Image,
     backend: Arc<Backend>,
+    sandbox: Option<Arc<Sandbox>>,
+    addresses: Vec<SocketAddr>,
 }
 
 /// Whether the pod has a proxy, and so a network of its own.
@@ -47,11 +52,16 @@ pub(super) fn has_proxy(pod: &Pod) -> bool {
 }
 
 impl Containers {
-    /// Starts them at `address`.
-    pub(super) fn start(inside: &Inside, pod: &Pod, address: Ipv4Addr, say: &Say) -> Result<Self> {
+    /// Starts them at `address`. A proxy needs a `token` of the pod's account.
+    pub(super) fn start(
+        inside: &Inside,
+        pod: &Pod,
+        address: Ipv4Addr,
+        token: Option<&str>,
+        say: &Say,
+    ) -> Result<Self> {
         let sandbox = has_proxy(pod).then(|| Sandbox::make(address)).transpose()?.map(Arc::new);
-        let mut tasks = JoinSet::new();
-        let mut servers = Vec::new();
+        let (mut tasks, mut servers) = (JoinSet::new(), Vec::new());
         for (index, spec) in specs(pod).iter().enumerate() {
             let say = say.clone();
             let tell = move |state| {
@@ -59,7 +69,7 @@ impl Containers {
                 let _ = say.send((index, state));
             };
             if let (Some(sandbox), proxy::CONTAINER) = (&sandbox, spec.name.as_str()) {
-                let proxy = Proxy::start(inside, pod, sandbox)?;
+                let proxy = Proxy::start(inside, pod, sandbox, token.unwrap_or_default())?;
                 tasks.spawn(run_proxy(proxy, tell));
                 if Role::of(pod) == Role::Sidecar {
                     let sandbox = Arc::clone(sandbox);
@@ -67,29 +77,13 @@ impl Containers {
                 }
                 continue;
             }
-            let image = Image::parse(spec.image.as_deref().unwrap_or_default())?;
-            if !image.exists {
+            let server = Server::of(pod, spec, address, sandbox.clone())?;
+            if server.image.exists {
+                tasks.spawn(server.clone().run(tell));
+                servers.push(server);
+            } else {
                 tell(State::NoImage);
-                continue;
             }
-            let backend = Arc::new(Backend::new(identity(pod, &image), image.manners));
-            backend.mend(manners(pod, &image)?);
-            let ports: Vec<u16> =
-                spec.ports.iter().flatten().filter_map(|port| port.container_port.try_into().ok()).collect();
-            let run = Run {
-                image: image.clone(),
-                backend: Arc::clone(&backend),
-                sandbox: sandbox.clone(),
-                address,
-                ports,
-            };
-            tasks.spawn(async move {
-                if let Err(error) = run.run(&tell).await {
-                    eprintln!("a container of {address}: {error:#}");
-                    tell(State::Crashed(1));
-                }
-            });
-            servers.push(Server { image, backend });
         }
         let states =
             specs(pod).iter().map(|spec| (spec.name.clone(), spec.image.clone().unwrap_or_default()));
@@ -126,46 +120,55 @@ async fn run_proxy(proxy: Proxy, tell: impl Fn(State)) {
     if proxy.ready().await.is_ok() {
         tell(State::Ready);
         // The proxy ends with this task.
-        std::future::pending::<()>().await;
+        pending::<()>().await;
     }
 }
 
-/// A server about to run.
-struct Run {
-    image: Image,
-    backend: Arc<Backend>,
-    sandbox: Option<Arc<Sandbox>>,
-    address: Ipv4Addr,
-    ports: Vec<u16>,
-}
-
-impl Run {
-    async fn run(self, tell: &impl Fn(State)) -> Result<()> {
-        let life = async {
-            let mut serving = JoinSet::new();
-            for &port in &self.ports {
-                let listener = self.listen((self.address, port).into())?;
-                listener.set_nonblocking(true)?;
-                let listener = tokio::net::TcpListener::from_std(listener)?;
-                serving.spawn(Arc::clone(&self.backend).serve(listener));
-            }
-            tell(State::Running);
-            if let Some(start) = self.image.start {
-                sleep(start).await;
-                tell(State::Ready);
-            }
-            std::future::pending::<Result<()>>().await
+impl Server {
+    fn of(pod: &Pod, spec: &Spec, address: Ipv4Addr, sandbox: Option<Arc<Sandbox>>) -> Result<Self> {
+        let image = Image::parse(spec.image.as_deref().unwrap_or_default())?;
+        let backend = Arc::new(Backend::new(identity(pod, &image), manners(pod, &image)?));
+        let captured = proxy::captured_ports(pod);
+        let at = |port: u16| -> SocketAddr {
+            (if captured.contains(&port) { Ipv4Addr::LOCALHOST } else { address }, port).into()
         };
-        let Some(crash) = self.image.crash else { return life.await };
+        let ports = spec.ports.iter().flatten().filter_map(|port| port.container_port.try_into().ok());
+        Ok(Self { image, backend, sandbox, addresses: ports.map(at).collect() })
+    }
+
+    async fn run(self, tell: impl Fn(State)) {
+        // Most never do.
+        let crash = async {
+            match self.image.crash {
+                Some(after) => sleep(after).await,
+                None => pending().await,
+            }
+        };
         tokio::select! {
-            ended = life => return ended,
-            () = sleep(crash) => {}
+            Err(error) = self.serve(&tell) => eprintln!("a server at {:?}: {error:#}", self.addresses),
+            () = crash => {}
         }
         for times in 1.. {
             tell(State::Crashed(times));
             sleep(BACK_OFF).await;
         }
-        Ok(())
+    }
+
+    /// Serves for as long as this is polled.
+    async fn serve(&self, tell: &impl Fn(State)) -> Result<()> {
+        let mut serving = JoinSet::new();
+        for &address in &self.addresses {
+            let listener = self.listen(address)?;
+            listener.set_nonblocking(true)?;
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            serving.spawn(Arc::clone(&self.backend).serve(listener));
+        }
+        tell(State::Running);
+        if let Some(start) = self.image.start {
+            sleep(start).await;
+            tell(State::Ready);
+        }
+        pending().await
     }
 
     fn listen(&self, address: SocketAddr) -> Result<TcpListener> {
@@ -188,11 +191,11 @@ fn identity(pod: &Pod, image: &Image) -> Answer {
         deployment: deployment.to_owned(),
         pod: pod.name_any(),
         version: image.version.clone(),
-        headers: std::collections::BTreeMap::new(),
+        headers: BTreeMap::new(),
     }
 }
 
-fn manners(pod: &Pod, image: &Image) -> Result<crate::mesh::image::Manners> {
+fn manners(pod: &Pod, image: &Image) -> Result<Manners> {
     image.manners.with(pod.annotations().get(MANNERS).map(String::as_str).unwrap_or_default())
 }
 

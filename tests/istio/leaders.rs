@@ -1,0 +1,92 @@
+/*!
+Agents that die, stand still, and take each other's place: the weight never rises by accident, nothing starts over, and
+nothing is lost.
+*/
+use anyhow::{Context, Result, ensure};
+use serin::release::status::ReleaseStatus;
+use serin_tests::mesh::{Controller, Mesh};
+use serin_tests::site::eventually;
+
+use crate::stage::{Stage, check_none_failed, told};
+
+/// Where a run stands when the agent is killed.
+type Moment = (&'static str, fn(&ReleaseStatus) -> bool);
+
+const MOMENTS: [Moment; 6] = [
+    ("waiting for the canary's pods", |status| status.phase == "Preparing"),
+    ("comparing those who will be moved", |status| status.phase == "Starting"),
+    ("at the first step", |status| status.weight == "10%"),
+    ("at the second step", |status| status.weight == "50%"),
+    ("handing over", |status| status.weight == "100%"),
+    ("returning to stable", |status| status.phase == "Promoting" && status.weight == "0%"),
+];
+
+pub(crate) async fn an_agent_is_killed_at_every_phase(mesh: &Mesh) -> Result<()> {
+    let stage = Stage::set(mesh, "killed", 1).await?;
+    let mut agent = stage.agent("agent-0").await?;
+    let steps = "{setWeight: 10, pause: {duration: 3s}}, {setWeight: 50, pause: {duration: 3s}}";
+    stage.release(steps, |yaml| yaml).await?;
+    stage.phase("Promoted").await?;
+    let traffic = stage.traffic(60)?;
+    stage.set_image("shop:v2?start=2s").await?;
+    for (number, (what, is_now)) in MOMENTS.iter().enumerate() {
+        stage.status_that(what, is_now).await.with_context(|| agent.log())?;
+        agent.kill().await?;
+        agent = stage.agent(&format!("agent-{}", number + 1)).await?;
+    }
+    let status = stage.outcome("Promoted").await.with_context(|| agent.log())?;
+    let report = traffic.stop().await?;
+    check_none_failed(&report)?;
+    ensure!(status.history.len() == 1, "something started over: {:?}", status.history);
+    let weights: Vec<_> = status.history[0].changes.iter().map(|change| change.to.as_str()).collect();
+    ensure!(weights == ["10%", "50%", "100%", "0%"], "{weights:?}");
+    eprintln!("killed at {} moments: {} requests, none failed", MOMENTS.len(), report.0.len());
+    Ok(())
+}
+
+pub(crate) async fn a_standby_takes_over(mesh: &Mesh) -> Result<()> {
+    let stage = Stage::set(mesh, "standby", 1).await?;
+    let (first, second) = (stage.agent("first").await?, stage.agent("second").await?);
+    stage.release("{setWeight: 10, pause: {}}, {setWeight: 50, pause: {}}", |yaml| yaml).await?;
+    stage.phase("Promoted").await?;
+    let traffic = stage.traffic(60)?;
+    stage.set_image("shop:v2").await?;
+    stage.check_exposure(&traffic, 10).await?;
+    ensure!(leads(&first) && !leads(&second), "the first to come leads: {}", second.log());
+    first.kill().await?;
+    stage.kubectl(&["annotate", "release", "shop", "serin.dev/command=resume"]).await?;
+    stage.check_exposure(&traffic, 50).await.with_context(|| second.log())?;
+    let status = stage.status().await?;
+    ensure!(status.history.len() == 1 && status.history[0].changes.len() == 2, "{:?}", status.history);
+    check_none_failed(&traffic.stop().await?)
+}
+
+/// One that stood still for a while does not know that another has taken everybody back.
+pub(crate) async fn a_leader_of_the_past_changes_nothing(mesh: &Mesh) -> Result<()> {
+    let stage = Stage::set(mesh, "past", 1).await?;
+    let first = stage.agent("first").await?;
+    stage.release("{setWeight: 10, pause: {duration: 5s}}, {setWeight: 50, pause: {}}", |yaml| yaml).await?;
+    stage.phase("Promoted").await?;
+    let traffic = stage.traffic(60)?;
+    stage.set_image("shop:v2").await?;
+    stage.status_that("10 %", |status| status.weight == "10%").await?;
+    first.freeze()?;
+    let second = stage.agent("second").await?;
+    stage.kubectl(&["annotate", "release", "shop", "serin.dev/command=abort"]).await?;
+    let aborted = stage.outcome("Aborted").await.with_context(|| second.log())?;
+    first.thaw()?;
+    eventually("the first to notice", async || {
+        let log = first.log();
+        ensure!(log.contains("another agent leads") || log.contains("another agent has decided"), "{log}");
+        Ok(())
+    })
+    .await?;
+    let status = stage.status().await?;
+    ensure!(status.phase == "Aborted" && status.weight == "0%", "{}", told(&status));
+    ensure!(status.history[0].changes == aborted.history[0].changes, "{:?}", status.history[0].changes);
+    check_none_failed(&traffic.stop().await?)
+}
+
+fn leads(agent: &Controller) -> bool {
+    agent.log().contains("this agent leads")
+}
