@@ -48,7 +48,7 @@ use bars::Bars;
 use desk::{Desk, SaveError};
 use plugins::Plugins;
 use proxies::Proxies;
-use stores::{Scope, Stores, Watched};
+use stores::{Scope, Soon, Stores, Watched};
 use tick::TickError;
 
 /// The name under which Serin owns fields of objects.
@@ -131,7 +131,7 @@ async fn drive(
     let releases = writer.as_reader();
     // A tick writes the status; only what others write is news. Metadata counts: a command is an annotation there.
     let changes = watcher(scope.api::<Watched>(), watcher::Config::default())
-        .default_backoff()
+        .backoff(Soon::default())
         .reflect(writer)
         // What one had, another may be waiting for.
         .inspect({

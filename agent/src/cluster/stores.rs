@@ -5,6 +5,7 @@ Every change wakes the releases that it may concern.
 */
 use std::fmt::Debug;
 use std::hash::Hash;
+use std::time::Duration;
 
 use futures::StreamExt;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -16,6 +17,7 @@ use kube::discovery::ApiResource;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
@@ -83,7 +85,7 @@ impl Stores {
         let of_targets = |wake: &Wake| {
             let (releases, wake) = (releases.clone(), wake.clone());
             move |namespace: Option<String>, name: String| {
-                wake_users(&releases, &wake, namespace.as_deref(), &name)
+                wake_users(&releases, &wake, namespace.as_deref(), &name);
             }
         };
         let (on_deployment, on_autoscaler) = (of_targets(wake), of_targets(wake));
@@ -142,6 +144,37 @@ impl Stores {
     }
 }
 
+/// When a watch that was interrupted is tried again: soon at first, and never so late that anybody goes by what was
+/// half a minute ago. A few watches of few agents are no burden.
+#[derive(Debug, Clone)]
+pub(super) struct Soon(Duration);
+
+impl Soon {
+    const LATEST: Duration = Duration::from_secs(3);
+}
+
+impl Default for Soon {
+    fn default() -> Self {
+        Self(Duration::from_millis(200))
+    }
+}
+
+impl Iterator for Soon {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let wait = self.0;
+        self.0 = (wait * 2).min(Self::LATEST);
+        Some(wait)
+    }
+}
+
+impl Backoff for Soon {
+    fn reset(&mut self) {
+        *self = Self::default();
+    }
+}
+
 /// Keeps a store of all objects that `api` has.
 fn keep<K>(
     api: Api<K>,
@@ -155,7 +188,7 @@ where
 {
     let writer = Writer::new(kind);
     let store = writer.as_reader();
-    let events = watcher(api, watcher::Config::default()).default_backoff();
+    let events = watcher(api, watcher::Config::default()).backoff(Soon::default());
     let mut events = events
         .modify(move |object: &mut K| {
             object.meta_mut().managed_fields = None;

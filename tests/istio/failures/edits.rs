@@ -69,8 +69,7 @@ pub(crate) async fn a_release_is_edited(mesh: &Mesh) -> Result<()> {
         condition(status, "Ready").is_ok_and(|ready| ready.status == "True")
     })
     .await?;
-    play.said("waits for approval").await?;
-    play.command("resume").await?;
+    play.approve().await?;
     play.check_exposure(60).await?;
     case.end(&said(&play.stage.status().await?), "goes on to 60%", 0)
 }

@@ -90,6 +90,10 @@ impl<'m> Play<'m> {
         self.stage.status_that(what, is_so).await.with_context(|| self.agent.log())
     }
 
+    async fn phase(&self, phase: &str) -> Result<ReleaseStatus> {
+        self.stage.phase(phase).await.with_context(|| self.agent.log())
+    }
+
     /// Waits until the status says `text`.
     async fn said(&self, text: &str) -> Result<ReleaseStatus> {
         self.status_that(text, |status| status.message.contains(text)).await
@@ -106,11 +110,17 @@ impl<'m> Play<'m> {
         .with_context(|| self.agent.log())
     }
 
+    /// Approves a step as soon as it asks for that.
+    async fn approve(&self) -> Result<()> {
+        self.said("waits for approval").await?;
+        self.command("resume").await
+    }
+
     /// From the first step to the end.
     async fn finish(&self) -> Result<()> {
-        self.command("resume").await?;
+        self.approve().await?;
         self.check_exposure(60).await?;
-        self.command("resume").await?;
+        self.approve().await?;
         self.status_that("the end", |status| status.phase == "Promoted" && status.weight == "0%").await?;
         Ok(())
     }

@@ -6,7 +6,7 @@ use serin_tests::mesh::Mesh;
 use serin_tests::mesh::traffic::Outcome;
 use serin_tests::site::{HOST, eventually};
 
-use super::{Case, Play};
+use super::Play;
 use crate::stage::Stage;
 
 /// Where users end up for whom there is nothing better.
@@ -37,7 +37,7 @@ pub(crate) async fn a_namespace_is_deleted(mesh: &Mesh) -> Result<()> {
         async || mesh.kubectl(&["--namespace", entrance.name(), "get", "wasmplugins", "-o", "yaml"]).await;
     ensure!(plugins().await?.contains(HOST), "the policy is not where the gateway is");
 
-    let case: Case<'_> = play.case("namespace deleted at 30%, gateway in another");
+    let case = play.case("namespace deleted at 30%, gateway in another");
     // Longer than this, and nobody would wait for it.
     mesh.kubectl(&["delete", "namespace", play.stage.namespace.name(), "--timeout=45s"])
         .await

@@ -23,7 +23,7 @@ pub(crate) async fn the_control_plane_is_away(mesh: &Mesh) -> Result<()> {
 
     let case = play.case("istiod down 30 s at 30%");
     mesh.control_plane.istiod.kill().await?;
-    play.command("resume").await?;
+    play.approve().await?;
     let status = play.said("has another revision").await?;
     away(&case).await?;
     play.stage.check_served(&play.traffic, 30).await?;
@@ -42,9 +42,10 @@ pub(crate) async fn the_control_plane_is_away(mesh: &Mesh) -> Result<()> {
     case.end(&format!("(in the log) {told}"), "users stay at 60%", 0)?;
 
     let case = play.case("and the API server back");
-    play.command("resume").await?;
+    play.approve().await?;
     play.status_that("the end", |status| status.phase == "Promoted" && status.weight == "0%").await?;
-    case.end(&said(&play.stage.status().await?), "promoted", 0).with_context(|| play.agent.log())
+    // A mesh that has much to catch up with may hear of stable's new pod after everybody was sent to it.
+    case.end(&said(&play.stage.status().await?), "promoted", 30).with_context(|| play.agent.log())
 }
 
 async fn away(case: &Case<'_>) -> Result<()> {

@@ -42,7 +42,7 @@ pub(crate) async fn a_canary_is_lost(mesh: &Mesh) -> Result<()> {
 
     let case = play.case("canary Deployment deleted at 30%");
     play.stage.kubectl(&["delete", "deployment", "shop-canary"]).await?;
-    let status = play.status_that("a rollback", |status| status.phase == "RolledBack").await?;
+    let status = play.phase("RolledBack").await?;
     ensure!(status.message.contains("shop-canary does not exist"), "{}", said(&status));
     case.after(200).await?;
     // Its pods leave the routes a moment before the new weight is in every proxy.
@@ -54,7 +54,7 @@ pub(crate) async fn a_canary_is_lost(mesh: &Mesh) -> Result<()> {
     case.end(&said(&play.stage.status().await?), "a new run, to 30%", 0)?;
 
     let case = play.case("canary's only pod crashes at 30%");
-    let status = play.status_that("a rollback", |status| status.phase == "RolledBack").await?;
+    let status = play.phase("RolledBack").await?;
     ensure!(status.message.contains("CrashLoopBackOff"), "{}", said(&status));
     case.after(200).await?;
     // Those that were on the pod when it fell over, and those sent there until a proxy had the new weight.
@@ -96,7 +96,7 @@ pub(crate) async fn stable_is_scaled_away(mesh: &Mesh) -> Result<()> {
 
     let case = play.case("and aborted once stable is back");
     play.command("abort").await?;
-    let status = play.status_that("the abort", |status| status.phase == "Aborted").await?;
+    let status = play.phase("Aborted").await?;
     case.after(200).await?;
     case.end(&said(&status), "everybody back on stable", 0)
 }
