@@ -146,7 +146,15 @@ async fn drive(
         .predicate_filter(
             kube::runtime::Predicate::combine(predicates::generation, predicates::annotations),
             kube::runtime::PredicateConfig::default(),
-        );
+        )
+        // The watch begins anew by itself. To a controller every error is a reason to wait longer, half a minute in the
+        // end, with whatever anybody wants of it.
+        .filter_map(async |change| {
+            change
+                .inspect_err(|error| tracing::warn!("watching Releases is interrupted: {error}"))
+                .ok()
+                .map(Ok)
+        });
     let stores = Stores::watch(&scope, releases.clone(), &wake);
     let cluster = Arc::new(Cluster {
         plugins: Plugins::new(client.clone(), stores.plugins.clone(), config.module),
