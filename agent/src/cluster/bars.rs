@@ -38,8 +38,8 @@ impl Cluster {
             let gateway = kinds::json(&gateway);
             let own = format!("{}.{namespace}.svc.cluster.local", release.service.name);
             // Inside the mesh a service is called by its own name; at a gateway only those of the world matter.
-            let hosts = release.hosts.iter().filter(|host| **host != own || release.hosts.len() == 1);
-            hosts.filter_map(|host| gateway_allows(&gateway, &namespace, host).err()).next()
+            let mut hosts = release.hosts.iter().filter(|host| **host != own || release.hosts.len() == 1);
+            hosts.find_map(|host| gateway_allows(&gateway, &namespace, host).err())
         })
     }
 

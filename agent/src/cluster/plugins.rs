@@ -1,5 +1,5 @@
 /*!
-The WasmPlugins in the cluster: what is in force, and the writing of one release's policy into it.
+The `WasmPlugin`s in the cluster: what is in force, and the writing of one release's policy into it.
 
 Every write names the version of the object that it was planned from. Whoever comes late, an agent that has lost its
 lease say, is refused and changes nothing.
@@ -68,7 +68,7 @@ impl Plugins {
             if !matches!(here, InForce::Policy { .. }) {
                 return here;
             }
-            let replace = found.as_ref().is_none_or(|found| is_wanted(found));
+            let replace = found.as_ref().is_none_or(&is_wanted);
             if replace {
                 found = Some(here);
             }
@@ -132,7 +132,7 @@ impl Plugins {
 
     /// Releases that have a policy somewhere.
     pub(super) fn releases(&self) -> Vec<String> {
-        let plugins = self.all().into_iter().flat_map(|(_, plugins)| plugins);
+        let plugins = self.all().into_values().flatten();
         let mut names: Vec<_> = plugins
             .flat_map(|(_, object)| policies(&object))
             .filter_map(|policy| contents::name(&policy).map(str::to_owned))

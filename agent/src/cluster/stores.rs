@@ -83,7 +83,7 @@ impl Stores {
         let of_targets = |wake: &Wake| {
             let (releases, wake) = (releases.clone(), wake.clone());
             move |namespace: Option<String>, name: String| {
-                wake_users(&releases, &wake, namespace.as_deref(), &name)
+                wake_users(&releases, &wake, namespace.as_deref(), &name);
             }
         };
         let (on_deployment, on_autoscaler) = (of_targets(wake), of_targets(wake));

@@ -2,7 +2,7 @@
 One release, one look: how things are, what the planner says, and the carrying out of it.
 
 The order is what a crash must find sound: a decision is saved in the Release's status before any proxy hears of it,
-and what is in force is read from the WasmPlugins, never remembered.
+and what is in force is read from the `WasmPlugin`s, never remembered.
 */
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -81,7 +81,7 @@ fn events() -> impl Strategy<Value = Vec<(Event, ArmCounts)>> {
 fn nobody_is_sent_where_there_are_no_pods() {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed().to_le_bytes());
-    let config = Config { cases: 60, failure_persistence: None, ..Config::default() };
+    let config = Config { cases: 80, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
     let modes = prop::sample::select(vec!["Copy", "Swap", "Wait"]);
     let property = |(mode, events): (&str, Vec<(Event, ArmCounts)>)| {

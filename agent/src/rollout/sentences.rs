@@ -10,6 +10,7 @@ use super::status::Cause;
 use crate::release::delivery::PromotionMode;
 
 impl fmt::Display for Reason {
+    #[expect(clippy::too_many_lines, reason = "a table: one sentence for each")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Started { run } => write!(f, "run {run} begins: proxies are told of it, at 0%"),

@@ -111,15 +111,12 @@ impl Tick<'_> {
     fn hold_clock(&mut self, stands_still: bool) {
         let held_at = self.status.held_at.take();
         self.status.held_at = stands_still.then_some(self.now);
-        let since = match &mut self.status.phase {
-            Phase::Starting { since: Some(since), paused: None }
-            | Phase::Progressing(StepState { stage: Stage::Observing { since, .. }, paused: None, .. }) => {
-                since
-            }
-            // A pause has the clock stand still already.
-            _ => return,
-        };
-        if let Some(held_at) = held_at {
+        // A pause has the clock stand still already.
+        if let Phase::Starting { since: Some(since), paused: None }
+        | Phase::Progressing(StepState { stage: Stage::Observing { since, .. }, paused: None, .. }) =
+            &mut self.status.phase
+            && let Some(held_at) = held_at
+        {
             let moved = since.checked_add(self.now.duration_since(held_at)).unwrap_or(self.now);
             *since = moved.min(self.now);
         }
