@@ -29,7 +29,7 @@ pub(super) struct Args {
         default_value = "http://serin.serin-system.svc.cluster.local"
     )]
     module_base: String,
-    /// The module as an OCI image, by its digest (oci://…@sha256:…), in place of the one the agents serve.
+    /// The module as an OCI image, by its digest (`oci://…@sha256:…`), in place of the one the agents serve.
     #[arg(long, value_name = "URL", env = "SERIN_MODULE_IMAGE", conflicts_with = "module_base")]
     module_image: Option<String>,
     /// Where health, metrics and the module are served.
@@ -38,12 +38,11 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> anyhow::Result<()> {
-    let module = match &args.module_image {
-        Some(image) => ModuleSource::new(image, None).context("--module-image")?,
-        None => {
-            let url = format!("{}{}", args.module_base.trim_end_matches('/'), module_path());
-            ModuleSource::new(&url, Some(&module_sha256())).context("--module-base")?
-        }
+    let module = if let Some(image) = &args.module_image {
+        ModuleSource::new(image, None).context("--module-image")?
+    } else {
+        let url = format!("{}{}", args.module_base.trim_end_matches('/'), module_path());
+        ModuleSource::new(&url, Some(&module_sha256())).context("--module-base")?
     };
     let config = Config {
         namespace: args.namespace,

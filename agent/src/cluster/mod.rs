@@ -239,7 +239,6 @@ async fn reconcile(watched: Arc<Watched>, cluster: Arc<Cluster>) -> Result<Actio
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the controller hands it on so")]
 fn retry(_: Arc<Watched>, _: &Arc<TickError>, _: Arc<Cluster>) -> Action {
     Action::requeue(AGAIN)
 }

@@ -26,8 +26,8 @@ pub(super) fn show(
     now: Timestamp,
 ) {
     shown.observed_generation = generation;
-    shown.strategy = "Canary".to_owned();
-    shown.phase = phase_name(&status.phase).to_owned();
+    "Canary".clone_into(&mut shown.strategy);
+    phase_name(&status.phase).clone_into(&mut shown.phase);
     shown.message = reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
     shown.run = Some(status.run.clone()).filter(|run| !run.is_empty());
     shown.weight = status.weight().to_string();
@@ -51,7 +51,7 @@ pub(super) fn show_unfit(
     now: Timestamp,
 ) {
     shown.observed_generation = generation;
-    shown.strategy = "Canary".to_owned();
+    "Canary".clone_into(&mut shown.strategy);
     why.clone_into(&mut shown.message);
     set(&mut shown.conditions, "Ready", Some(false), reason, why, generation, now);
 }

@@ -81,7 +81,7 @@ fn events() -> impl Strategy<Value = Vec<(Event, ArmCounts)>> {
 fn nobody_is_sent_where_there_are_no_pods() {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed().to_le_bytes());
-    let config = Config { cases: 60, failure_persistence: None, ..Config::default() };
+    let config = Config { cases: 80, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
     let modes = prop::sample::select(vec!["Copy", "Swap", "Wait"]);
     let property = |(mode, events): (&str, Vec<(Event, ArmCounts)>)| {
@@ -156,17 +156,9 @@ fn tick(world: &mut World, wanted: &mut Wanted, commands: &[CommandKind], canary
     }
 }
 
-/// The share of `run` that is in front of the proxies; that of any run, if none is given.
-fn share(file: &InForce, of: Option<&str>) -> Weight {
-    match file {
-        InForce::Policy { run, weight, closed: false, .. } if of.is_none_or(|of| of == run) => *weight,
-        _ => Weight::ZERO,
-    }
-}
-
 /// The weight rises only if the canary has the pods for it.
 fn check_capacity(world: &World, before: &Before, outcome: &Outcome, workloads: &Workloads) {
-    let Some(push) = outcome.push.filter(|push| push.weight > share(&before.file, Some(world.release.run())))
+    let Some(push) = outcome.push.filter(|push| push.weight > before.file.share_of(world.release.run()))
     else {
         return;
     };
@@ -180,7 +172,7 @@ fn check_capacity(world: &World, before: &Before, outcome: &Outcome, workloads: 
 fn check_way_back(before: &Before, outcome: &Outcome, workloads: &Workloads) {
     if let Some(push) = outcome.push
         && push.weight == Weight::ZERO
-        && share(&before.file, None) > Weight::ZERO
+        && before.file.share() > Weight::ZERO
     {
         assert!(workloads.stable.ready > 0, "{outcome:?}");
     }
@@ -203,7 +195,7 @@ fn check_wanted(before: &Before, outcome: &Outcome, wanted: &Wanted) {
         assert!(before.all_run(outcome.status.revision), "{outcome:?}");
     }
     let everybody_may_be_back = match &outcome.status.phase {
-        Phase::Waiting => share(&before.file, None) == Weight::ZERO,
+        Phase::Waiting => before.file.share() == Weight::ZERO,
         Phase::Settled | Phase::Promoted => true,
         Phase::RolledBack { .. } | Phase::Aborted { .. } => outcome.status.quiet_since.is_some(),
         _ => false,

@@ -115,6 +115,7 @@ impl Tick<'_> {
                 self.turn(by.clone(), Phase::Promoting, Reason::Promoting { by });
                 Ok(())
             }
+            Phase::Settled if self.nothing_to_release() => Err(NotNow::NothingToRelease),
             Phase::Promoting | Phase::Promoted | Phase::HandingOver | Phase::Returning | Phase::Settled => {
                 Err(NotNow::PromotedAlready)
             }
@@ -126,11 +127,13 @@ impl Tick<'_> {
 
     fn abort(&mut self, by: &str) -> Result<(), NotNow> {
         match self.status.phase {
+            Phase::HandingOver | Phase::Returning if !self.awaits_stable() => Err(NotNow::PromotedAlready),
             Phase::Preparing
             | Phase::Starting { .. }
             | Phase::Progressing(_)
             | Phase::Stranded { .. }
-            | Phase::Promoting => {
+            | Phase::Promoting
+            | Phase::HandingOver => {
                 if !self.stable_can_take_all() {
                     return Err(NotNow::StableDown);
                 }

@@ -134,20 +134,13 @@ impl Tick<'_> {
 
     /// Whether the canary can bear what is wanted, if that is more than it has, or stable, if that is everybody.
     fn may_be_restored(&mut self) -> bool {
-        let present = match &self.observation.in_force {
-            InForce::Policy { run, weight, closed: false, .. } if *run == self.status.run => *weight,
-            _ => Weight::ZERO,
-        };
+        let in_force = &self.observation.in_force;
         let weight = self.status.weight();
-        if weight > present {
+        if weight > in_force.share_of(&self.status.run) {
             return self.write != Write::NotYet && self.capacity_allows(weight);
         }
         // Nobody is sent back to a stable that is not there, neither now nor a tick late.
-        let on_canary = match &self.observation.in_force {
-            InForce::Policy { weight, closed: false, .. } => *weight,
-            _ => Weight::ZERO,
-        };
-        weight > Weight::ZERO || on_canary == Weight::ZERO || self.stable_can_take_all()
+        weight > Weight::ZERO || in_force.share() == Weight::ZERO || self.stable_can_take_all()
     }
 
     /// Where a run at `weight` stands among the Release's steps, which may have been edited.

@@ -7,11 +7,13 @@ between the two leaves a file that is behind, which the next tick makes good. Th
 for the truth about the weight; the file in front of the proxies is that.
 
 A tick goes through four rooms. `file` compares status and file and sets right what differs; `analysis` judges
-what was counted; `commands` obeys people; `steps` goes on when nothing holds it. Three invariants go through all
-of them:
+what was counted; `commands` obeys people; `steps` goes on when nothing holds it. In a cluster all of them ask
+`workloads` what the Deployments behind the two versions can bear, and it says at the end how they are wanted; the
+file is the WasmPlugin there. Four invariants go through all of them:
 
 - The weight rises by one step or the promotion at a time, only from a weight that every proxy reports.
 - Once the canary is closed it stays closed until a person retries or another run begins.
+- In a cluster nobody is sent to a version that has no pods for them, neither there nor back.
 - Every tick says why things are as they are, in [`Reason`]s.
 */
 mod analysis;
@@ -28,6 +30,7 @@ mod properties;
 mod reason;
 #[cfg(test)]
 mod scenarios;
+mod sentences;
 mod status;
 mod steps;
 mod workloads;

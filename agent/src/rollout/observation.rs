@@ -67,6 +67,22 @@ impl InForce {
             closed: policy.is_closed(),
         }
     }
+
+    /// The share of the callers that a canary gets, of whatever run.
+    pub(super) fn share(&self) -> Weight {
+        match self {
+            Self::Policy { weight, closed: false, .. } => *weight,
+            Self::Policy { .. } | Self::Nothing | Self::Unreadable { .. } => Weight::ZERO,
+        }
+    }
+
+    /// The share of the callers that the canary of `run` gets.
+    pub(super) fn share_of(&self, run: &str) -> Weight {
+        match self {
+            Self::Policy { run: found, .. } if found == run => self.share(),
+            _ => Weight::ZERO,
+        }
+    }
 }
 
 /// A proxy and what it says of itself.

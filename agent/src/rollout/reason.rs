@@ -1,18 +1,18 @@
 /*!
-Why the planner did what it did, or what it waits for: one typed reason for each, with a plain sentence.
+Why the planner did what it did, or what it waits for: one typed reason for each, with a plain sentence in
+`sentences`.
 
 A reason that merely goes on is given again at every tick and is equal to the one before, so that whoever shows
 reasons can leave repetitions out. Numbers that change by the tick therefore have no place here but in
 [`Progress`](super::Progress).
 */
-use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serin_policy::Weight;
 
 use super::analysis::Judged;
-use super::lagging::{self, Lagging};
+use super::lagging::Lagging;
 use super::observation::CommandKind;
 use super::status::{Actor, Cause};
 use super::workloads::Lack;
@@ -163,6 +163,13 @@ pub enum Reason {
         /// What.
         why: String,
     },
+    /// Another run is to begin, and waits until there is somebody to go back to.
+    RunWaits {
+        /// The run.
+        run: String,
+    },
+    /// The canary was taken off the air when stable had taken its version, in part at least.
+    StableHasIt,
     /// The canary's version becomes stable.
     HandingOver {
         /// How.
@@ -304,6 +311,8 @@ impl Reason {
             Self::StableDown => "stable-down",
             Self::Suspended => "suspended",
             Self::Blocked { .. } => "blocked",
+            Self::RunWaits { .. } => "run-waits",
+            Self::StableHasIt => "stable-has-it",
             Self::HandingOver { .. } => "handing-over",
             Self::HandedOver => "handed-over",
             Self::Draining { .. } => "draining",
@@ -320,172 +329,5 @@ impl Reason {
             Self::FileGone => "file-gone",
             Self::ReleaseEdited => "release-edited",
         }
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Started { run } => write!(f, "run {run} begins: proxies are told of it, at 0%"),
-            Self::NewRun { previous, run } => {
-                write!(
-                    f,
-                    "run {run} takes the place of {previous}: everybody is on stable until proxies know it"
-                )
-            }
-            Self::TakenUp { run, weight, closed } => {
-                let closed = if *closed { ", closed" } else { "" };
-                write!(f, "run {run} is taken up as found in front of the proxies: {weight}{closed}")
-            }
-            Self::StepBegun { step, of, weight, by } => {
-                write!(f, "step {step} of {of}: {weight} to the canary, by {by}")
-            }
-            Self::Promoting { by } => write!(f, "promotion: everybody to the canary, by {by}"),
-            Self::Prepared { run } => {
-                write!(f, "run {run} has the pods for its first step: testers may try it")
-            }
-            Self::NothingToRelease => {
-                f.write_str("stable and canary have one version: there is nothing to release")
-            }
-            Self::Promoted { run } => write!(f, "run {run} is promoted: everybody is on it"),
-            Self::RolledBack { cause: Cause::Failed { weight, failure } } => {
-                write!(f, "rolled back at {weight}: {failure}")
-            }
-            Self::RolledBack { cause: Cause::NoData { weight, after, why } } => {
-                let after = friendly(after);
-                write!(f, "rolled back at {weight}: nothing to judge by after {after}: {why}")
-            }
-            Self::RolledBack { cause: Cause::Down { weight, why } } => {
-                write!(f, "rolled back at {weight}: the canary cannot serve: {why}")
-            }
-            Self::RolledBack { cause: Cause::FoundClosed } => f.write_str(
-                "the canary was found closed in front of the proxies and stays so: retry to start over",
-            ),
-            Self::Aborted { by } => write!(f, "aborted by {by}: everybody is on stable"),
-            Self::Retried { by } => write!(f, "started over by {by}"),
-            Self::Resumed { by } => write!(f, "resumed by {by}"),
-            Self::Approved { step, by } => write!(f, "step {step} approved by {by}"),
-            Self::CommandRefused { command, by, why } => {
-                write!(f, "{command} by {by} changes nothing: {why}")
-            }
-            Self::Paused { by } => write!(f, "paused by {by}: resume to go on"),
-            Self::AwaitsProxies { revision, proxies } if proxies.is_empty() => {
-                write!(f, "waits for a proxy to report revision {revision}: there is none")
-            }
-            Self::AwaitsProxies { revision, proxies } => {
-                write!(f, "waits for proxies to report revision {revision}: {}", lagging::Shortened(proxies))
-            }
-            Self::ProxyRefuses { name, why } => {
-                write!(f, "{name} refuses the policy and goes on with the one it has: {why}")
-            }
-            Self::Baseline { duration } => {
-                let duration = friendly(duration);
-                write!(
-                    f,
-                    "for {duration} everybody is on stable: those whom the steps will move are compared with the rest"
-                )
-            }
-            Self::Observing { step, of, weight, duration } => {
-                let duration = friendly(duration);
-                write!(f, "step {step} of {of} at {weight} is observed for {duration}")
-            }
-            Self::AwaitsRequests { need } => {
-                write!(f, "waits until the canary has had {need} requests in this step")
-            }
-            Self::AwaitsCapacity { weight, lack } => {
-                write!(f, "waits for the canary's pods for {weight}: {lack}")
-            }
-            Self::StableDown => {
-                f.write_str("no pod of stable is ready, so nobody is sent back to it: scale it up again")
-            }
-            Self::Suspended => f.write_str("suspended: set spec.suspend to false to go on"),
-            Self::Blocked { why } => write!(f, "nobody is moved: {why}"),
-            Self::HandingOver { mode, trouble } => {
-                f.write_str(match mode {
-                    PromotionMode::Copy => {
-                        "everybody is on the canary; stable's Deployment takes its pod template"
-                    }
-                    PromotionMode::Swap => {
-                        "everybody is on the canary; its Deployment becomes the stable one"
-                    }
-                    PromotionMode::Wait => {
-                        "everybody is on the canary; waits until stable's Deployment has its pod template"
-                    }
-                })?;
-                trouble.as_ref().map_or(Ok(()), |trouble| write!(f, " ({trouble})"))
-            }
-            Self::HandedOver => f.write_str("stable has the new version: everybody goes to it"),
-            Self::Draining { delay } => {
-                write!(f, "the canary keeps its pods for {} more, for requests under way", friendly(delay))
-            }
-            Self::Settled => f.write_str("everybody is on stable, and there is nothing to release"),
-            Self::AwaitsData { why } => write!(f, "nothing can be counted, so nobody else is moved: {why}"),
-            Self::AwaitsReading { metric, why } => write!(f, "waits for a reading of {metric}: {why}"),
-            Self::Doubtful { metric } => {
-                write!(
-                    f,
-                    "the evidence leans against the canary by {metric}: nobody else is moved until it is clear"
-                )
-            }
-            Self::SampleRatio { weight } => write!(
-                f,
-                "new callers do not get the canary in the share asked for, {weight}: a path loses or repeats some of \
-                 them"
-            ),
-            Self::AwaitsApproval { step, of, weight } => {
-                write!(
-                    f,
-                    "nothing speaks against step {step} of {of} at {weight}, which waits for approval: resume to go on"
-                )
-            }
-            Self::Stranded { weight, next } => {
-                write!(f, "{weight} is no step's weight: resume to go on ")?;
-                match next {
-                    Some(next) => write!(f, "to {next}, promote or abort"),
-                    None => f.write_str("to the promotion, or abort"),
-                }
-            }
-            Self::FileBehind { found, wanted } => {
-                write!(f, "the file has revision {found}, not {wanted} yet: it is written again")
-            }
-            Self::FileEdited { run, weight, closed } => {
-                let closed = if *closed { ", closed" } else { "" };
-                write!(
-                    f,
-                    "someone else wrote run {run} at {weight}{closed} into the file: it is written again"
-                )
-            }
-            Self::FileUnreadable { why } => write!(f, "the file is unreadable ({why}): it is written again"),
-            Self::FileGone => f.write_str("the file is gone: it is written again"),
-            Self::ReleaseEdited => f.write_str("the Release was edited: the policy is written again"),
-        }
-    }
-}
-
-fn friendly(duration: &Duration) -> String {
-    jiff::fmt::friendly::SpanPrinter::new().unsigned_duration_to_string(duration)
-}
-
-impl fmt::Display for NotNow {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NothingInProgress => "no run is in progress",
-            Self::HeldAlready => "the run is held already",
-            Self::NothingToResume => "the run is neither paused nor waiting for approval",
-            Self::ProxiesLag => {
-                "some proxy does not report the present weight, and none is raised before all do"
-            }
-            Self::PromotedAlready => "the run is promoted already",
-            Self::NotTakenBack => "only a run that was rolled back or aborted can start over",
-            Self::JustFailed => "the canary has just failed",
-            Self::LacksCapacity => "the canary lacks the pods for everybody; they are being added: try again",
-            Self::StableDown => "no pod of stable is ready: scale it up first",
-            Self::Suspended => "the Release is suspended: set spec.suspend to false first",
-            Self::Blocked => "something stands in the way, as said here: mend it first",
-            Self::Preparing => {
-                "nobody is moved before the canary has its pods: abort, or set spec.suspend, to hold it"
-            }
-            Self::NothingToRelease => "stable and canary have one version: there is nothing to release",
-        })
     }
 }

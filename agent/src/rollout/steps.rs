@@ -22,19 +22,7 @@ impl Tick<'_> {
             return;
         }
         match self.status.phase.clone() {
-            Phase::Preparing => {
-                let first = self.next_weight(Weight::ZERO);
-                let proxies_allow = self.proxies_allow();
-                if proxies_allow {
-                    self.status.quiet_since.get_or_insert(self.now);
-                    self.raise_floor();
-                }
-                if self.capacity_allows(first) && proxies_allow {
-                    let run = self.status.run.clone();
-                    let phase = Phase::Starting { since: None, paused: None };
-                    self.turn(Actor::Planner, phase, Reason::Prepared { run });
-                }
-            }
+            Phase::Preparing => self.prepare(),
             Phase::Starting { paused: Some(paused), .. }
             | Phase::Progressing(StepState { paused: Some(paused), .. }) => {
                 self.reasons.push(Reason::Paused { by: paused.by });
@@ -74,19 +62,21 @@ impl Tick<'_> {
                 self.proxies_allow();
             }
             Phase::Promoted => self.reasons.push(Reason::Promoted { run: self.status.run.clone() }),
-            Phase::RolledBack { cause } => {
-                self.reasons.push(Reason::RolledBack { cause });
-                self.proxies_allow();
-                self.canary_is_down();
-            }
-            Phase::Aborted { by } => {
-                self.reasons.push(Reason::Aborted { by });
-                self.proxies_allow();
-                self.canary_is_down();
-            }
+            Phase::RolledBack { cause } => self.stay_back(Reason::RolledBack { cause }),
+            Phase::Aborted { by } => self.stay_back(Reason::Aborted { by }),
             // Comparing with the file has left this phase.
             Phase::Waiting => {}
         }
+    }
+
+    /// The canary was taken off the air, for this `reason`, and stays so.
+    fn stay_back(&mut self, reason: Reason) {
+        self.reasons.push(reason);
+        if self.nothing_to_release() {
+            self.reasons.push(Reason::StableHasIt);
+        }
+        self.proxies_allow();
+        self.canary_is_down();
     }
 
     /// Whether something outside of the run holds it; says what does.
@@ -121,15 +111,12 @@ impl Tick<'_> {
     fn hold_clock(&mut self, stands_still: bool) {
         let held_at = self.status.held_at.take();
         self.status.held_at = stands_still.then_some(self.now);
-        let since = match &mut self.status.phase {
-            Phase::Starting { since: Some(since), paused: None }
-            | Phase::Progressing(StepState { stage: Stage::Observing { since, .. }, paused: None, .. }) => {
-                since
-            }
-            // A pause has the clock stand still already.
-            _ => return,
-        };
-        if let Some(held_at) = held_at {
+        // A pause has the clock stand still already.
+        if let Phase::Starting { since: Some(since), paused: None }
+        | Phase::Progressing(StepState { stage: Stage::Observing { since, .. }, paused: None, .. }) =
+            &mut self.status.phase
+            && let Some(held_at) = held_at
+        {
             let moved = since.checked_add(self.now.duration_since(held_at)).unwrap_or(self.now);
             *since = moved.min(self.now);
         }
@@ -148,6 +135,11 @@ impl Tick<'_> {
         }
     }
 
+    /// The weight that comes after `weight`.
+    pub(super) fn next_weight(&self, weight: Weight) -> Weight {
+        self.first_step_above(weight).map_or(Weight::FULL, |(_, step)| step.weight)
+    }
+
     fn first_step_above(&self, weight: Weight) -> Option<(usize, Step)> {
         self.release.steps.iter().copied().enumerate().find(|(_, step)| step.weight > weight)
     }
@@ -160,6 +152,23 @@ impl Tick<'_> {
             self.reasons.push(Reason::AwaitsProxies { revision, proxies: self.lagging_behind(revision) });
         }
         allow
+    }
+
+    /// In a cluster: the canary is given the pods for its first step.
+    fn prepare(&mut self) {
+        let proxies_allow = self.proxies_allow();
+        if proxies_allow {
+            self.status.quiet_since.get_or_insert(self.now);
+            self.raise_floor();
+        }
+        if self.capacity_allows(self.next_weight(Weight::ZERO)) && proxies_allow {
+            let run = self.status.run.clone();
+            self.turn(
+                Actor::Planner,
+                Phase::Starting { since: None, paused: None },
+                Reason::Prepared { run },
+            );
+        }
     }
 
     fn go_on_at_step(&mut self, mut state: StepState) {

@@ -7,13 +7,12 @@ when every proxy has long stopped sending to it.
 */
 use std::fmt;
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serin_policy::Weight;
 
+use super::Tick;
 use super::reason::Reason;
 use super::status::{Actor, Cause, Phase, elapsed};
-use super::{InForce, Tick};
 use crate::release::delivery::{Delivery, PromotionMode};
 
 /// The two versions' Deployments, as they are.
@@ -77,8 +76,8 @@ pub enum Handover {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Lack {
-    /// Pods that can take requests.
-    pub ready: u32,
+    /// Pods that can take requests; none while it is not known which of them are of the new version.
+    pub ready: Option<u32>,
     /// Pods that it takes.
     pub need: u32,
     /// What its pods complain of.
@@ -87,7 +86,10 @@ pub struct Lack {
 
 impl fmt::Display for Lack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {} pods are ready", self.ready, self.need)?;
+        match self.ready {
+            Some(ready) => write!(f, "{ready} of {} pods are ready", self.need)?,
+            None => f.write_str("its Deployment is still rolling out")?,
+        }
         self.trouble.as_ref().map_or(Ok(()), |trouble| write!(f, " ({trouble})"))
     }
 }
@@ -101,23 +103,6 @@ impl<'t> Tick<'t> {
     /// Whether there is a run at all: two Deployments of one version have nothing to release.
     pub(super) fn nothing_to_release(&self) -> bool {
         self.workloads().is_some_and(|(_, workloads)| workloads.same_version)
-    }
-
-    /// How many pods the canary needs for `weight`: its share of stable's, rounded up.
-    fn need(&self, weight: Weight) -> u32 {
-        // What stable has now counts when it is more: its autoscaler may have had to raise it.
-        let desired = self.workloads().map_or(0, |(_, workloads)| workloads.stable.desired);
-        let pods = u64::from(self.status.floor.max(desired).max(1)) * u64::from(weight.ppm());
-        u32::try_from(pods.div_ceil(u64::from(Weight::FULL.ppm()))).unwrap_or(u32::MAX).max(1)
-    }
-
-    /// What the canary lacks for `weight`, if it lacks anything.
-    pub(super) fn lack(&self, weight: Weight) -> Option<Lack> {
-        let (_, Workloads { canary, .. }) = self.workloads()?;
-        let need = self.need(weight);
-        // Pods of an older template are ready as well, and are no canary.
-        let ready = if canary.rolled_out { canary.ready } else { 0 };
-        (ready < need).then(|| Lack { ready, need, trouble: canary.trouble.clone() })
     }
 
     /// Takes the canary off the air when it cannot serve at all, whatever the evidence. Returns whether it did.
@@ -154,13 +139,13 @@ impl<'t> Tick<'t> {
 
     /// Whether a new run must wait: it begins by sending everybody to stable, and there is nobody.
     pub(super) fn stays_in_its_run(&mut self) -> bool {
-        let is_on_canary = match &self.observation.in_force {
-            InForce::Policy { run, weight, closed, .. } => {
-                run != self.release.run() && *weight > Weight::ZERO && !closed
-            }
-            InForce::Nothing | InForce::Unreadable { .. } => false,
-        };
-        is_on_canary && self.status.run != self.release.run() && !self.stable_can_take_all()
+        let (in_force, run) = (&self.observation.in_force, self.release.run());
+        let is_on_another = in_force.share() > Weight::ZERO && in_force.share_of(run) == Weight::ZERO;
+        let stays = self.status.run != run && is_on_another && !self.stable_can_take_all();
+        if stays {
+            self.reasons.push(Reason::RunWaits { run: run.to_owned() });
+        }
+        stays
     }
 
     /// Notes how many pods stable has when a run begins: as many it keeps, so that going back works.
@@ -209,12 +194,18 @@ impl<'t> Tick<'t> {
             PromotionMode::Swap => workloads.swapped,
         };
         if done {
-            let reason = Reason::HandedOver;
-            self.turn(Actor::Planner, Phase::Returning, reason);
+            self.turn(Actor::Planner, Phase::Returning, Reason::HandedOver);
         } else {
             let trouble = workloads.stable.stuck.clone().or_else(|| workloads.stable.trouble.clone());
             self.reasons.push(Reason::HandingOver { mode: delivery.promotion, trouble });
         }
+    }
+
+    /// Whether stable has its old version for as long as nobody gives it the new one: then there is a way back.
+    pub(super) fn awaits_stable(&self) -> bool {
+        self.workloads().is_some_and(|(delivery, workloads)| {
+            delivery.promotion == PromotionMode::Wait && !workloads.same_version
+        })
     }
 
     /// Waits until nobody can be on the canary any more, and until it has no pods. Returns whether that is so.
@@ -223,45 +214,39 @@ impl<'t> Tick<'t> {
         if self.status.canary_is_down {
             return true;
         }
-        let (delay, desired) = (delivery.scale_down_delay, workloads.canary.desired);
         if !self.all_report() {
             return false;
         }
-        let since = *self.status.quiet_since.get_or_insert(self.now);
-        let is_drained = elapsed(Some(since), None, self.now) >= delay;
-        self.status.canary_is_down = is_drained && desired == 0;
+        self.status.quiet_since.get_or_insert(self.now);
+        let Workload { desired, ready, .. } = workloads.canary;
+        self.status.canary_is_down = desired == 0 && (ready == 0 || self.is_drained());
         if !self.status.canary_is_down {
-            self.reasons.push(Reason::Draining { delay });
+            self.reasons.push(Reason::Draining { delay: delivery.scale_down_delay });
         }
         self.status.canary_is_down
+    }
+
+    /// Whether requests that were under way on the canary have had their time.
+    fn is_drained(&self) -> bool {
+        let Some(((delivery, _), since)) = self.workloads().zip(self.status.quiet_since) else {
+            return false;
+        };
+        self.all_report() && elapsed(Some(since), None, self.now) >= delivery.scale_down_delay
     }
 
     /// How the Deployments are wanted, at the end of the tick.
     pub(super) fn wanted(&self) -> Wanted {
         let Some((delivery, _)) = self.workloads() else { return Wanted::default() };
-        if self.status.run != self.release.run() {
-            // Another run is to begin and cannot: what this one has is kept, and nothing is handed over.
-            let floor = Some(self.status.floor.max(1));
-            let canary = Some(Replicas::AtLeast(self.need(self.status.weight())));
-            return Wanted { stable_at_least: floor, canary, handover: None };
-        }
-        let drained = |since: Option<Timestamp>| {
-            since.is_some() && elapsed(since, None, self.now) >= delivery.scale_down_delay
-        };
-        let over = || {
-            let down = !self.status.canary_is_down && self.all_report() && drained(self.status.quiet_since);
-            Wanted {
-                stable_at_least: self.is_stable_kept().then_some(self.status.floor),
-                canary: down.then_some(Replicas::Zero),
-                handover: None,
-            }
-        };
-        let preparing = self.status.preparing.unwrap_or_default();
         let running = |weight| Wanted {
-            stable_at_least: Some(self.status.floor),
+            stable_at_least: Some(self.status.floor.max(1)),
             canary: Some(Replicas::AtLeast(self.need(weight))),
             handover: None,
         };
+        if self.status.run != self.release.run() {
+            // Another run is to begin and cannot: what this one has is kept, and nothing is handed over.
+            return running(self.status.weight());
+        }
+        let preparing = self.status.preparing.unwrap_or_default();
         match &self.status.phase {
             Phase::Waiting | Phase::Promoted | Phase::Settled => Wanted::default(),
             Phase::Preparing | Phase::Starting { .. } => {
@@ -278,24 +263,39 @@ impl<'t> Tick<'t> {
                 },
                 ..running(Weight::FULL)
             },
-            Phase::Returning | Phase::RolledBack { .. } | Phase::Aborted { .. } => over(),
+            Phase::Returning | Phase::RolledBack { .. } | Phase::Aborted { .. } => Wanted {
+                stable_at_least: self.is_stable_kept().then_some(self.status.floor),
+                canary: (!self.status.canary_is_down && self.is_drained()).then_some(Replicas::Zero),
+                handover: None,
+            },
         }
     }
 
     /// Whether the canary can bear `weight`. If not, says what it lacks, and has it prepared.
     pub(super) fn capacity_allows(&mut self, weight: Weight) -> bool {
         let lack = self.lack(weight);
+        let allows = lack.is_none();
         // Pods for more than that may be on their way because a person has asked for it.
         let more = self.status.preparing.filter(|more| *more > weight);
-        self.status.preparing = more.or(lack.is_some().then_some(weight));
-        if let Some(lack) = &lack {
-            self.reasons.push(Reason::AwaitsCapacity { weight, lack: lack.clone() });
-        }
-        lack.is_none()
+        self.status.preparing = more.or((!allows).then_some(weight));
+        self.reasons.extend(lack.map(|lack| Reason::AwaitsCapacity { weight, lack }));
+        allows
     }
 
-    /// The weight that comes after `weight`.
-    pub(super) fn next_weight(&self, weight: Weight) -> Weight {
-        self.release.steps.iter().map(|step| step.weight).find(|next| *next > weight).unwrap_or(Weight::FULL)
+    /// What the canary lacks for `weight`, if it lacks anything.
+    fn lack(&self, weight: Weight) -> Option<Lack> {
+        let (_, Workloads { canary, .. }) = self.workloads()?;
+        let need = self.need(weight);
+        // Pods of an older template are ready as well, and are no canary.
+        let ready = canary.rolled_out.then_some(canary.ready);
+        (ready < Some(need)).then(|| Lack { ready, need, trouble: canary.trouble.clone() })
+    }
+
+    /// How many pods the canary needs for `weight`: its share of stable's, rounded up.
+    fn need(&self, weight: Weight) -> u32 {
+        // What stable has now counts when it is more: its autoscaler may have had to raise it.
+        let desired = self.workloads().map_or(0, |(_, workloads)| workloads.stable.desired);
+        let pods = u64::from(self.status.floor.max(desired).max(1)) * u64::from(weight.ppm());
+        u32::try_from(pods.div_ceil(u64::from(Weight::FULL.ppm()))).unwrap_or(u32::MAX).max(1)
     }
 }

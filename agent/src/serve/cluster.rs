@@ -23,7 +23,8 @@ struct Shown {
 
 /// The SHA-256 of the module, in hexadecimal digits.
 pub fn module_sha256() -> String {
-    Sha256::digest(MODULE).iter().map(|byte| format!("{byte:02x}")).collect()
+    let digits = |byte: &u8| [byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16));
+    Sha256::digest(MODULE).iter().flat_map(digits).flatten().collect()
 }
 
 /// The path under which the module is served. Another module has another path.
