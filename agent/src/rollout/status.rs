@@ -35,6 +35,9 @@ pub struct Status {
     /// When something outside of the run was last seen to hold it: its clock stands still.
     #[serde(default)]
     pub held_at: Option<Timestamp>,
+    /// Since when stable has been ready to take everybody back, with the new version.
+    #[serde(default)]
+    pub ready_since: Option<Timestamp>,
     /// Since when every proxy has been sending everybody to stable before a run or after its end.
     #[serde(default)]
     pub quiet_since: Option<Timestamp>,

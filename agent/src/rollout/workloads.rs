@@ -6,6 +6,7 @@ canary that lacks the pods for it, stable keeps what it takes to go back, and po
 when every proxy has long stopped sending to it.
 */
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serin_policy::Weight;
@@ -14,6 +15,10 @@ use super::Tick;
 use super::reason::Reason;
 use super::status::{Actor, Cause, Phase, elapsed};
 use crate::release::delivery::{Delivery, PromotionMode};
+
+/// For how long pods are ready before everybody is sent to them: proxies hear of them through Istio's control plane,
+/// which takes a second mostly, and more where it is busy.
+const HEARD_OF: Duration = Duration::from_secs(5);
 
 /// The two versions' Deployments, as they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,6 +163,7 @@ impl<'t> Tick<'t> {
         }
         self.status.preparing = None;
         self.status.quiet_since = None;
+        self.status.ready_since = None;
         self.status.canary_is_down = false;
     }
 
@@ -194,6 +200,11 @@ impl<'t> Tick<'t> {
             PromotionMode::Swap => workloads.swapped,
         };
         if done {
+            self.status.ready_since.get_or_insert(self.now);
+        } else {
+            self.status.ready_since = None;
+        }
+        if done && elapsed(self.status.ready_since, None, self.now) >= HEARD_OF {
             self.turn(Actor::Planner, Phase::Returning, Reason::HandedOver);
         } else {
             let trouble = workloads.stable.stuck.clone().or_else(|| workloads.stable.trouble.clone());
