@@ -8,6 +8,7 @@ use serin_policy::Weight;
 
 use super::world::{Crash, Does, Model, World};
 use super::{ArmCounts, Command, CommandKind, Counts, InForce, Outcome, Phase, ProxyState, Status};
+
 const RELEASE: &str = r#"
 apiVersion: serin.dev/v1alpha1
 kind: Release
