@@ -15,6 +15,9 @@ pub(super) struct Args {
     /// Drive the Releases of this namespace only [default: all].
     #[arg(long, value_name = "NAMESPACE", env = "SERIN_NAMESPACE")]
     namespace: Option<String>,
+    /// With `--namespace`: another one in which there are gateways, or sidecars of callers; once for each.
+    #[arg(long = "proxy-namespace", value_name = "NAMESPACE", requires = "namespace")]
+    proxy_namespaces: Vec<String>,
     /// The namespace with the Lease by which one of several agents leads.
     #[arg(long, value_name = "NAMESPACE", env = "POD_NAMESPACE", default_value = "serin-system")]
     lease_namespace: String,
@@ -46,6 +49,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     };
     let config = Config {
         namespace: args.namespace,
+        proxy_namespaces: args.proxy_namespaces,
         lease_namespace: args.lease_namespace,
         identity: args.identity.unwrap_or_else(|| format!("serin-{}", std::process::id())),
         module,

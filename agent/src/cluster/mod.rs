@@ -65,6 +65,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub struct Config {
     /// The namespace whose Releases it drives; none for all.
     pub namespace: Option<String>,
+    /// With one namespace: others in which there are gateways, or sidecars of callers.
+    pub proxy_namespaces: Vec<String>,
     /// The namespace with the Lease by which one of several agents leads.
     pub lease_namespace: String,
     /// What this agent is called among them.
@@ -126,7 +128,11 @@ async fn drive(
     leads: watch::Receiver<bool>,
 ) {
     let (wake, woken) = mpsc::unbounded_channel();
-    let scope = Scope { client: client.clone(), namespace: config.namespace.clone() };
+    let scope = Scope {
+        client: client.clone(),
+        namespace: config.namespace.clone(),
+        of_proxies: config.proxy_namespaces,
+    };
     let writer = Writer::default();
     let releases = writer.as_reader();
     // A tick writes the status; only what others write is news. Metadata counts: a command is an annotation there.

@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
 use kube::core::DynamicObject;
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::ObjectRef;
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use serin_policy::PolicySpec;
 
+use super::stores::Several;
 use super::{FIELD_MANAGER, kinds};
 use crate::mesh::plugin::contents::{self, Contents};
 use crate::mesh::plugin::shards::{Shards, TooLarge, Write};
@@ -25,7 +26,7 @@ use crate::rollout::InForce;
 /// All plugins of Serin.
 pub(super) struct Plugins {
     client: Client,
-    store: Store<DynamicObject>,
+    store: Several<DynamicObject>,
     module: ModuleSource,
     /// What was written here and has perhaps not come back through the watch yet.
     written: Mutex<Written>,
@@ -50,7 +51,7 @@ pub(super) enum WriteError {
 }
 
 impl Plugins {
-    pub(super) fn new(client: Client, store: Store<DynamicObject>, module: ModuleSource) -> Self {
+    pub(super) fn new(client: Client, store: Several<DynamicObject>, module: ModuleSource) -> Self {
         Self { client, store, module, written: Mutex::default(), locks: Mutex::default() }
     }
 

@@ -5,6 +5,7 @@ Every change wakes the releases that it may concern.
 */
 use std::fmt::Debug;
 use std::hash::Hash;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -32,17 +33,17 @@ use crate::release::ReleaseObject;
 const RELEASE_LABEL: &str = "serin.dev/release";
 
 /// All stores.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Stores {
     pub(super) releases: Store<Watched>,
     pub(super) deployments: Store<Deployment>,
     pub(super) autoscalers: Store<HorizontalPodAutoscaler>,
-    pub(super) pods: Store<Pod>,
+    pub(super) pods: Several<Pod>,
     pub(super) services: Store<Service>,
-    pub(super) plugins: Store<DynamicObject>,
+    pub(super) plugins: Several<DynamicObject>,
     pub(super) virtual_services: Store<DynamicObject>,
     pub(super) destination_rules: Store<DynamicObject>,
-    pub(super) gateways: Store<DynamicObject>,
+    pub(super) gateways: Several<DynamicObject>,
 }
 
 /// A Release as it comes from the API server: its schema lets through what Serin cannot read, and one of that kind must
@@ -57,6 +58,34 @@ pub(super) struct Scope {
     pub(super) client: Client,
     /// One namespace, or none for all.
     pub(super) namespace: Option<String>,
+    /// With one namespace: others in which there are proxies.
+    pub(super) of_proxies: Vec<String>,
+}
+
+/// The stores of one kind, where it is watched in more than one namespace.
+#[derive(Clone)]
+pub(super) struct Several<K: Resource + 'static>(Vec<Store<K>>)
+where
+    K::DynamicType: Eq + Hash;
+
+impl<K: Resource + Clone + 'static> Several<K>
+where
+    K::DynamicType: Clone + Eq + Hash,
+{
+    pub(super) fn get(&self, object: &ObjectRef<K>) -> Option<Arc<K>> {
+        self.0.iter().find_map(|store| store.get(object))
+    }
+
+    pub(super) fn state(&self) -> Vec<Arc<K>> {
+        self.0.iter().flat_map(Store::state).collect()
+    }
+
+    async fn wait_until_ready(&self) {
+        for store in &self.0 {
+            // A writer lives as long as the process: its task does not end.
+            let _ = store.wait_until_ready().await;
+        }
+    }
 }
 
 impl Scope {
@@ -69,6 +98,13 @@ impl Scope {
             Some(namespace) => Api::namespaced(self.client.clone(), namespace),
             None => Api::all(self.client.clone()),
         }
+    }
+
+    /// This scope, and every other with proxies in it.
+    fn each(&self) -> impl Iterator<Item = Self> {
+        let others = self.of_proxies.iter().filter(|_| self.namespace.is_some()).cloned();
+        let namespaces = std::iter::once(self.namespace.clone()).chain(others.map(Some));
+        namespaces.map(|namespace| Self { client: self.client.clone(), namespace, of_proxies: Vec::new() })
     }
 
     fn dynamic(&self, kind: &ApiResource) -> Api<DynamicObject> {
@@ -96,10 +132,15 @@ impl Stores {
             let (releases, wake) = (releases.clone(), wake.clone());
             Box::new(move |object| wake_owner_or_all(&releases, &wake, object))
         };
-        let on_plugin: Box<dyn Fn(&DynamicObject) + Send> = {
+        let plugins = scope.each().map(|scope| {
             let wake = wake.clone();
-            Box::new(move |plugin| wake_attached(&wake, plugin))
-        };
+            let kind = kinds::wasm_plugin();
+            keep(scope.dynamic(&kind), kind, |_| (), move |plugin| wake_attached(&wake, plugin))
+        });
+        let gateways = scope.each().map(|scope| {
+            let kind = kinds::gateway();
+            keep(scope.dynamic(&kind), kind, |_| (), all_or_own())
+        });
         Self {
             deployments: keep(
                 scope.api(),
@@ -117,12 +158,12 @@ impl Stores {
                     on_autoscaler(autoscaler.namespace(), autoscaler.name_any());
                 },
             ),
-            pods: keep(scope.api(), (), strip, |_: &Pod| ()),
+            pods: Several(scope.each().map(|scope| keep(scope.api(), (), strip, |_: &Pod| ())).collect()),
             services: keep(scope.api(), (), |_: &mut Service| (), |_: &Service| ()),
-            plugins: dynamic(&kinds::wasm_plugin(), on_plugin),
+            plugins: Several(plugins.collect()),
             virtual_services: dynamic(&kinds::virtual_service(), all_or_own()),
             destination_rules: dynamic(&kinds::destination_rule(), all_or_own()),
-            gateways: dynamic(&kinds::gateway(), all_or_own()),
+            gateways: Several(gateways.collect()),
             releases,
         }
     }

@@ -90,6 +90,7 @@ pub(super) async fn leave(
             | Phase::Progressing(_)
             | Phase::Stranded { .. }
             | Phase::Promoting
+            | Phase::HandingOver
     );
     let by = || "whoever deleted the Release".to_owned();
     let command = is_under_way.then(|| Command { kind: CommandKind::Abort, by: by() });

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use xxhash_rust::xxh64::xxh64;
 
 use super::FIELD_MANAGER;
-use super::stores::Stores;
+use super::stores::{Several, Stores};
 use crate::mesh::routing::{Pods, Subsets};
 use crate::release::delivery::{Delivery, Target};
 use crate::rollout::{Handover, Replicas, Wanted, Workload, Workloads};
@@ -238,7 +238,7 @@ impl Side {
 
 /// What a Deployment's pods complain of: the first container that waits for something that does not come by itself, or
 /// else the first pod that has run for long enough and is still not ready.
-fn trouble(pods: &Store<Pod>, namespace: &str, deployment: &Deployment) -> Option<String> {
+fn trouble(pods: &Several<Pod>, namespace: &str, deployment: &Deployment) -> Option<String> {
     let selector = deployment.spec.as_ref()?.selector.match_labels.as_ref()?;
     let pods = pods.state();
     let mut own: Vec<_> = pods
