@@ -10,7 +10,7 @@ use serin_tests::mesh::{Controller, Mesh, Namespace};
 use serin_tests::site::eventually;
 
 /// Over how long calls are counted.
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 /// How many new images are timed.
 const IMAGES: u32 = 10;

@@ -27,7 +27,7 @@ pub(crate) async fn an_agent_is_killed_at_every_phase(mesh: &Mesh) -> Result<()>
     let steps = "{setWeight: 10, pause: {duration: 3s}}, {setWeight: 50, pause: {duration: 3s}}";
     stage.release(steps, |yaml| yaml).await?;
     stage.phase("Promoted").await?;
-    let traffic = stage.traffic(60)?;
+    let traffic = stage.traffic(60).await?;
     stage.set_image("shop:v2?start=2s").await?;
     for (number, (what, is_now)) in MOMENTS.iter().enumerate() {
         stage.status_that(what, is_now).await.with_context(|| agent.log())?;
@@ -49,7 +49,7 @@ pub(crate) async fn a_standby_takes_over(mesh: &Mesh) -> Result<()> {
     let (first, second) = (stage.agent("first").await?, stage.agent("second").await?);
     stage.release("{setWeight: 10, pause: {}}, {setWeight: 50, pause: {}}", |yaml| yaml).await?;
     stage.phase("Promoted").await?;
-    let traffic = stage.traffic(60)?;
+    let traffic = stage.traffic(60).await?;
     stage.set_image("shop:v2").await?;
     stage.check_exposure(&traffic, 10).await?;
     ensure!(leads(&first) && !leads(&second), "the first to come leads: {}", second.log());
@@ -67,7 +67,7 @@ pub(crate) async fn a_leader_of_the_past_changes_nothing(mesh: &Mesh) -> Result<
     let first = stage.agent("first").await?;
     stage.release("{setWeight: 10, pause: {duration: 5s}}, {setWeight: 50, pause: {}}", |yaml| yaml).await?;
     stage.phase("Promoted").await?;
-    let traffic = stage.traffic(60)?;
+    let traffic = stage.traffic(60).await?;
     stage.set_image("shop:v2").await?;
     stage.status_that("10 %", |status| status.weight == "10%").await?;
     first.freeze()?;

@@ -52,7 +52,7 @@ async fn a_traffic_policy_is_handed_on(stage: &Stage<'_>) -> Result<()> {
     let found = traffic_policy(stage).await?;
     ensure!(found.is_null(), "nobody asked for {found}");
     let _agent = stage.agent("two").await?;
-    let traffic = stage.traffic(50)?;
+    let traffic = stage.traffic(50).await?;
     let policy = "gateways: [gateway], trafficPolicy: {tls: {mode: ISTIO_MUTUAL}}";
     stage.release("{setWeight: 10}", |yaml| yaml.replace("gateways: [gateway]", policy)).await?;
     eventually("the traffic policy", async || {

@@ -73,7 +73,10 @@ pub(crate) async fn without_api_server(mesh: &Mesh) -> Result<()> {
     // istiod may not hear of changes for a while yet.
     let report = traffic.stop().await?;
     ensure!(report.failures().is_empty(), "{:?}", report.failures());
-    // Controllers and the node are at work again.
+    // Controllers and the node are at work again. Those controllers wait longer and longer before they look again, so
+    // that they are started anew here.
+    mesh.control_plane.controllers.kill().await?;
+    mesh.control_plane.controllers.start().await?;
     eventually("a change to be taken", async || namespace.deploy("shop", "stable", "shop:v3", 2).await)
         .await?;
     namespace.rolled_out("shop-stable").await

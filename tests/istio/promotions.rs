@@ -20,7 +20,7 @@ pub(crate) async fn versions_change_places(mesh: &Mesh) -> Result<()> {
         |yaml: String| yaml.replace("scaleDownDelay: 2s", "promotion: {mode: Swap}, scaleDownDelay: 2s");
     stage.release(STEPS, swap).await?;
     stage.phase("Promoted").await?;
-    let traffic = stage.traffic(60)?;
+    let traffic = stage.traffic(60).await?;
     for (number, (image, deployment, other)) in
         [("shop:v2", "shop-canary", "shop-stable"), ("shop:v3", "shop-stable", "shop-canary")]
             .iter()
@@ -53,7 +53,7 @@ pub(crate) async fn a_pipeline_updates_stable(mesh: &Mesh) -> Result<()> {
         |yaml: String| yaml.replace("scaleDownDelay: 2s", "promotion: {mode: Wait}, scaleDownDelay: 2s");
     stage.release(STEPS, wait).await?;
     stage.phase("Promoted").await?;
-    let traffic = stage.traffic(60)?;
+    let traffic = stage.traffic(60).await?;
     stage.set_image("shop:v2").await?;
     let waits = |message: &str| message.contains("waits until stable's Deployment has its pod template");
     stage.status_that("Git's turn", |status| waits(&status.message)).await.with_context(|| agent.log())?;
@@ -92,7 +92,7 @@ pub(crate) async fn autoscalers_keep_a_floor(mesh: &Mesh) -> Result<()> {
     };
     stage.release("{setWeight: 50, pause: {}}", scaled).await?;
     stage.phase("Promoted").await?;
-    let traffic = stage.traffic(40)?;
+    let traffic = stage.traffic(40).await?;
     stage.set_image("shop:v2").await?;
     // There is no autoscaler at work here: the canary gets its pods only if somebody gives it what is asked for.
     let floors = async || -> Result<(i32, i32)> {

@@ -24,7 +24,7 @@ pub(crate) async fn goes_all_the_way(stage: &Stage<'_>) -> Result<()> {
     stage
         .status_that("nothing to release", |status| status.phase == "Promoted" && status.proxies.current == 2)
         .await?;
-    let traffic = stage.traffic(150)?;
+    let traffic = stage.traffic(150).await?;
     stage.set_image("shop:v2").await?;
     for percent in steps {
         let exposed = stage.check_exposure(&traffic, percent).await.with_context(|| agent.log())?;
@@ -76,7 +76,7 @@ async fn bad_version(mesh: &Mesh, name: &str, errors: &str, edit: impl Fn(String
     let baseline = |yaml: String| edit(yaml.replace("baseline: 2s", "baseline: 10s"));
     stage.release("{setWeight: 10, pause: {duration: 2m}}, {setWeight: 50}", baseline).await?;
     stage.phase("Promoted").await?;
-    let traffic = stage.traffic(100)?;
+    let traffic = stage.traffic(100).await?;
     stage.set_image(&format!("shop:v2?errors={errors}")).await?;
     let status = stage.outcome("RolledBack").await.with_context(|| agent.log())?;
     // Its pods are there until nobody can be on them any more, and not longer.

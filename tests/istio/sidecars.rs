@@ -52,7 +52,7 @@ pub(crate) async fn by_every_way(mesh: &Mesh) -> Result<()> {
     };
     release(&stage, routing).await.with_context(|| agent.log())?;
     check_gateway_runs_one_filter(&stage).await?;
-    let outside = stage.traffic(100)?;
+    let outside = stage.traffic(100).await?;
     let inside = stage.traffic_by(vec![Client::through(proxy, &inside)?], user_inside, 100)?;
     // Both are checked against one hash, so whoever is on the canary by one way is by the other.
     promote(&stage, &[&outside, &inside]).await.with_context(|| agent.log())?;

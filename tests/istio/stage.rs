@@ -143,8 +143,18 @@ impl<'m> Stage<'m> {
     }
 
     /// The users, at so many requests a second in all.
-    pub(crate) fn traffic(&self, rate: u32) -> Result<Traffic> {
-        let entrances = self.gateway.pods.iter().map(|(_, ip)| Client::new((*ip, 80).into())).collect();
+    pub(crate) async fn traffic(&self, rate: u32) -> Result<Traffic> {
+        let entrances: Vec<_> =
+            self.gateway.pods.iter().map(|(_, ip)| Client::new((*ip, 80).into())).collect();
+        for entrance in &entrances {
+            // A route that was just made takes a moment to get there.
+            eventually("the route", async || {
+                let answer = entrance.get("/", &[]).await?;
+                ensure!(answer.status == 200, "{answer:?}");
+                Ok(())
+            })
+            .await?;
+        }
         self.traffic_by(entrances, |_, id| User::returning(id), rate)
     }
 

@@ -84,7 +84,7 @@ pub fn parse_and_run() -> ExitCode {
         }
     };
     // The demo tells its own story.
-    let level = if matches!(args.command, Command::Demo(_)) { "warn" } else { "info" };
+    let level = if matches!(args.command, Command::Demo(_)) { "warn" } else { "info,kube_runtime=warn" };
     install_log(args.log_format, level);
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,

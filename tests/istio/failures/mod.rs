@@ -54,7 +54,7 @@ impl<'m> Play<'m> {
         let is_ready =
             |status: &ReleaseStatus| status.phase == "Promoted" && status.proxies.current == gateways;
         stage.status_that("nothing to release", is_ready).await.with_context(|| agent.log())?;
-        let traffic = stage.traffic(RATE)?;
+        let traffic = stage.traffic(RATE).await?;
         Ok(Self { traffic, agent, stage })
     }
 

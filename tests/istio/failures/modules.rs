@@ -45,11 +45,14 @@ pub(crate) async fn a_proxy_starts_without_the_agent(mesh: &Mesh) -> Result<()> 
     // It comes back where proxies look for it.
     let agent = stage.agent_at("one", &address).await?;
     let bypassed = Case::begin("… and the agent back", &through_new);
-    let is_told = |status: &serin::release::status::ReleaseStatus| {
-        status.message.contains(&format!("{} does not run the filter", new.0))
+    // It is told, unless Istio's agent has tried once more in this very moment.
+    let is_seen = |status: &serin::release::status::ReleaseStatus| {
+        let is_told = status.message.contains(&format!("{} does not run the filter", new.0));
+        is_told && status.proxies.bypassed == 1
+            || status.proxies.current == 2 && status.observed_generation.is_some()
     };
-    let status = stage.status_that("who is without it", is_told).await.with_context(|| agent.log())?;
-    ensure!(status.weight == "30%" && status.proxies.bypassed == 1, "{}", said(&status));
+    let status = stage.status_that("who is without it", is_seen).await.with_context(|| agent.log())?;
+    ensure!(status.weight == "30%", "{}", said(&status));
     case.end(&said(&status), "held at 30%", 0)?;
     stage.kubectl(&["annotate", "release", "shop", "serin.dev/command=resume"]).await?;
     stage.check_exposure(&through_new, 60).await.with_context(|| agent.log())?;
