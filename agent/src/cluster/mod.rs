@@ -11,6 +11,7 @@ mod commands;
 mod desk;
 mod farewell;
 mod kinds;
+mod latest;
 mod leader;
 mod plugins;
 mod proxies;

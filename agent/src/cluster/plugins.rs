@@ -4,18 +4,17 @@ The `WasmPlugin`s in the cluster: what is in force, and the writing of one relea
 Every write names the version of the object that it was planned from. Whoever comes late, an agent that has lost its
 lease say, is refused and changes nothing.
 */
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
 use kube::core::DynamicObject;
-use kube::runtime::reflector::ObjectRef;
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use serin_policy::PolicySpec;
 
+use super::latest::{Latest, Plugin};
 use super::stores::Several;
 use super::{FIELD_MANAGER, kinds};
 use crate::mesh::plugin::contents::{self, Contents};
@@ -26,19 +25,11 @@ use crate::rollout::InForce;
 /// All plugins of Serin.
 pub(super) struct Plugins {
     client: Client,
-    store: Several<DynamicObject>,
+    latest: Latest,
     module: ModuleSource,
-    /// What was written here and has perhaps not come back through the watch yet.
-    written: Mutex<Written>,
     /// One writer at a time for each attachment.
     locks: Mutex<HashMap<Attachment, Arc<tokio::sync::Mutex<()>>>>,
 }
-
-/// Objects by namespace and name, and when they were written.
-type Written = HashMap<(String, String), (Arc<DynamicObject>, Instant)>;
-
-/// How long a watch may take to show what was written. Whoever deletes an object just then is noticed after that.
-const WATCH_DELAY: Duration = Duration::from_secs(5);
 
 /// Why a policy could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +43,7 @@ pub(super) enum WriteError {
 
 impl Plugins {
     pub(super) fn new(client: Client, store: Several<DynamicObject>, module: ModuleSource) -> Self {
-        Self { client, store, module, written: Mutex::default(), locks: Mutex::default() }
+        Self { client, latest: Latest::new(store), module, locks: Mutex::default() }
     }
 
     /// What all `attachments` say of `release`, taken together. Where they differ, the one that is furthest from
@@ -78,25 +69,27 @@ impl Plugins {
     }
 
     fn in_force_at(&self, attachment: &Attachment, release: &str) -> InForce {
-        for (_, object) in self.of(attachment) {
-            let contents = match contents::read(&kinds::json(&object)) {
-                Ok(contents) => contents,
+        for (_, plugin) in self.of(attachment) {
+            match &plugin.contents {
                 Err(error) => return InForce::Unreadable { why: error.to_string() },
-            };
-            if let Some(in_force) = in_force(&contents, release) {
-                return in_force;
+                Ok(contents) => {
+                    if let Some(in_force) = in_force(contents, release) {
+                        return in_force;
+                    }
+                }
             }
         }
         InForce::Nothing
     }
 
-    /// What is wrong with the policy of `release` that proxies may complain of.
+    /// What is wrong with the policies at `attachments` that proxies may complain of.
     pub(super) fn complaint(&self, attachments: &[Attachment]) -> Option<String> {
-        let contents = attachments.iter().flat_map(|attachment| self.of(attachment));
-        contents.filter_map(|(_, object)| contents::read(&kinds::json(&object)).ok()).find_map(|contents| {
-            let lines: Vec<_> = contents.refusals().iter().map(ToString::to_string).collect();
-            (!lines.is_empty()).then(|| lines.join("; "))
-        })
+        let plugins = attachments.iter().flat_map(|attachment| self.of(attachment));
+        let refusals = plugins.flat_map(|(_, plugin)| {
+            let refusals = plugin.contents.as_ref().map_or(&[][..], Contents::refusals);
+            refusals.iter().map(ToString::to_string).collect::<Vec<_>>()
+        });
+        Some(refusals.collect::<Vec<_>>().join("; ")).filter(|refusals| !refusals.is_empty())
     }
 
     /// Puts `policy` in force at `attachment`.
@@ -118,12 +111,16 @@ impl Plugins {
     /// # Errors
     /// When the API server refuses or does not answer.
     pub(super) async fn remove(&self, release: &str, but: &[Attachment]) -> Result<(), WriteError> {
-        for (attachment, plugins) in self.all() {
-            if but.contains(&attachment) {
-                continue;
-            }
+        let holds = |plugin: &&Arc<Plugin>| {
+            plugin.policies().iter().any(|policy| contents::name(policy) == Some(release))
+        };
+        let mut attachments: HashSet<_> =
+            self.latest.all().iter().filter(holds).filter_map(|plugin| plugin.attachment()).collect();
+        attachments.retain(|attachment| !but.contains(attachment));
+        for attachment in attachments {
             let lock = self.lock(&attachment);
             let _only_one = lock.lock().await;
+            let plugins = self.of(&attachment);
             for write in shards(&plugins).remove(release) {
                 self.write_shard(&attachment, &plugins, write).await?;
             }
@@ -132,15 +129,10 @@ impl Plugins {
     }
 
     /// Releases that have a policy somewhere.
-    pub(super) fn releases(&self) -> Vec<String> {
-        let plugins = self.all().into_values().flatten();
-        let mut names: Vec<_> = plugins
-            .flat_map(|(_, object)| policies(&object))
-            .filter_map(|policy| contents::name(&policy).map(str::to_owned))
-            .collect();
-        names.sort_unstable();
-        names.dedup();
-        names
+    pub(super) fn releases(&self) -> BTreeSet<String> {
+        let all = self.latest.all();
+        let policies = all.iter().flat_map(|plugin| plugin.policies());
+        policies.filter_map(|policy| contents::name(policy).map(str::to_owned)).collect()
     }
 
     /// Changes the plugins at `attachment` so that proxies without a module fetch it once more: this agent's, which is
@@ -151,15 +143,16 @@ impl Plugins {
     pub(super) async fn touch(&self, attachment: &Attachment, now: Timestamp) -> Result<(), WriteError> {
         let lock = self.lock(attachment);
         let _only_one = lock.lock().await;
-        for (shard, object) in self.of(attachment) {
-            let mut wanted = plugin::plugin(attachment, shard, &self.module, &policies(&object));
+        for (shard, plugin) in self.of(attachment) {
+            let mut wanted = plugin::plugin(attachment, shard, &self.module, plugin.policies());
             plugin::touch(&mut wanted, now);
-            self.apply(&wanted, object.resource_version()).await?;
+            self.apply(&wanted, plugin.object().resource_version()).await?;
         }
         Ok(())
     }
 
     /// Sets right what others have changed in the plugins at `attachment` besides the policies, and says what it was.
+    /// Between releases they get this agent's module, if they have another's.
     ///
     /// # Errors
     /// When the API server refuses or does not answer.
@@ -168,42 +161,46 @@ impl Plugins {
         attachment: &Attachment,
         may_change_module: bool,
     ) -> Result<Vec<String>, WriteError> {
+        let is_right = |(shard, plugin): &(usize, Arc<Plugin>)| {
+            let is_unedited = plugin.edits(attachment, *shard, &self.module).is_empty();
+            let has_module = !may_change_module || plugin.module().as_ref() == Some(&self.module);
+            plugin.contents.is_err() || is_unedited && has_module
+        };
+        if self.of(attachment).iter().all(is_right) {
+            return Ok(Vec::new());
+        }
         let lock = self.lock(attachment);
         let _only_one = lock.lock().await;
-        let mut edits = Vec::new();
-        for (shard, object) in self.of(attachment) {
-            let module = if may_change_module { self.module.clone() } else { self.module_of(&object) };
-            let wanted = plugin::plugin(attachment, shard, &module, &policies(&object));
-            let found = plugin::drift(&wanted, &kinds::json(&object));
-            if !found.is_empty() {
-                edits.extend(found.iter().map(|edit| format!("{}: {edit}", object.name_any())));
-                self.apply(&wanted, object.resource_version()).await?;
-            }
+        let mut told = Vec::new();
+        for (shard, plugin) in self.of(attachment).iter().filter(|plugin| !is_right(plugin)) {
+            let present = plugin.module().filter(|_| !may_change_module);
+            let module = present.unwrap_or_else(|| self.module.clone());
+            let wanted = plugin::plugin(attachment, *shard, &module, plugin.policies());
+            let name = plugin.object().name_any();
+            told.extend(
+                plugin.edits(attachment, *shard, &self.module).iter().map(|edit| format!("{name}: {edit}")),
+            );
+            self.apply(&wanted, plugin.object().resource_version()).await?;
         }
-        Ok(edits)
-    }
-
-    /// The module that a plugin was given.
-    fn module_of(&self, object: &DynamicObject) -> ModuleSource {
-        plugin::module_of(&kinds::json(object)).unwrap_or_else(|| self.module.clone())
+        Ok(told)
     }
 
     async fn write_shard(
         &self,
         attachment: &Attachment,
-        plugins: &[(usize, Arc<DynamicObject>)],
+        plugins: &[(usize, Arc<Plugin>)],
         Write { shard, policies }: Write,
     ) -> Result<(), WriteError> {
-        let present = plugins.iter().find(|(at, _)| *at == shard).map(|(_, object)| object);
+        let present = plugins.iter().find(|(at, _)| *at == shard).map(|(_, plugin)| plugin);
         if policies.is_empty() {
             return match present {
-                Some(object) => self.delete(object).await,
+                Some(plugin) => self.delete(plugin.object()).await,
                 None => Ok(()),
             };
         }
-        let module = present.map_or_else(|| self.module.clone(), |object| self.module_of(object));
+        let module = present.and_then(|plugin| plugin.module()).unwrap_or_else(|| self.module.clone());
         let wanted = plugin::plugin(attachment, shard, &module, &policies);
-        self.apply(&wanted, present.and_then(|object| object.resource_version())).await
+        self.apply(&wanted, present.and_then(|plugin| plugin.object().resource_version())).await
     }
 
     async fn apply(&self, wanted: &Value, version: Option<String>) -> Result<(), WriteError> {
@@ -217,7 +214,7 @@ impl Plugins {
         let params = PatchParams::apply(FIELD_MANAGER).force();
         match self.api(&namespace).patch(&name, &params, &Patch::Apply(&wanted)).await {
             Ok(object) => {
-                self.note(object);
+                self.latest.note(object);
                 Ok(())
             }
             Err(error) => {
@@ -233,7 +230,7 @@ impl Plugins {
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
         match self.api(&namespace).delete(&name, &params).await {
             Ok(_) => {
-                self.lock_written().remove(&(namespace, name));
+                self.latest.forget(&namespace, &name);
                 Ok(())
             }
             Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
@@ -244,65 +241,24 @@ impl Plugins {
     /// A refused write means that what is known is old: the next plan is to go by what is there.
     async fn look_again(&self, namespace: &str, name: &str) {
         match self.api(namespace).get_opt(name).await {
-            Ok(Some(object)) => self.note(object),
-            Ok(None) => {
-                self.lock_written().remove(&(namespace.to_owned(), name.to_owned()));
-            }
+            Ok(Some(object)) => self.latest.note(object),
+            Ok(None) => self.latest.forget(namespace, name),
             // Not to be known now: the watch will tell.
             Err(_) => {}
         }
     }
 
-    fn note(&self, object: DynamicObject) {
-        let key = (object.namespace().unwrap_or_default(), object.name_any());
-        self.lock_written().insert(key, (Arc::new(object), Instant::now()));
-    }
-
-    /// The plugins at `attachment`, by shard, each in the latest version anybody here has seen.
-    fn of(&self, attachment: &Attachment) -> Vec<(usize, Arc<DynamicObject>)> {
-        let mut found: Vec<_> = self
-            .known()
-            .into_iter()
-            .filter(|object| object.namespace().as_deref() == Some(&attachment.namespace))
-            .filter_map(|object| Some((attachment.shard(&object.name_any())?, object)))
-            .collect();
+    /// The plugins at `attachment`, by shard.
+    fn of(&self, attachment: &Attachment) -> Vec<(usize, Arc<Plugin>)> {
+        let all = self.latest.all().into_iter();
+        let mut found: Vec<_> = all.filter_map(|plugin| Some((plugin.shard(attachment)?, plugin))).collect();
         found.sort_by_key(|(shard, _)| *shard);
         found
-    }
-
-    /// All plugins of Serin's, by attachment.
-    fn all(&self) -> HashMap<Attachment, Vec<(usize, Arc<DynamicObject>)>> {
-        let mut all: HashMap<_, Vec<_>> = HashMap::new();
-        for object in self.known() {
-            let Some(attachment) = plugin::attachment_of(&kinds::json(&object)) else { continue };
-            if let Some(shard) = attachment.shard(&object.name_any()) {
-                all.entry(attachment).or_default().push((shard, object));
-            }
-        }
-        all
-    }
-
-    fn known(&self) -> Vec<Arc<DynamicObject>> {
-        let mut written = self.lock_written();
-        // What the watch has seen as well, or has seen a later version of, need not be kept here.
-        written.retain(|(namespace, name), (object, at)| {
-            let seen = self.store.get(&ObjectRef::new_with(name, kinds::wasm_plugin()).within(namespace));
-            at.elapsed() < WATCH_DELAY && seen.is_none_or(|seen| version(&seen) < version(object))
-        });
-        let key = |object: &DynamicObject| (object.namespace().unwrap_or_default(), object.name_any());
-        let mut known: HashMap<_, _> =
-            self.store.state().into_iter().map(|object| (key(&object), object)).collect();
-        known.extend(written.iter().map(|(key, (object, _))| (key.clone(), Arc::clone(object))));
-        known.into_values().collect()
     }
 
     fn lock(&self, attachment: &Attachment) -> Arc<tokio::sync::Mutex<()>> {
         let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(locks.entry(attachment.clone()).or_default())
-    }
-
-    fn lock_written(&self) -> MutexGuard<'_, Written> {
-        self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn api(&self, namespace: &str) -> Api<DynamicObject> {
@@ -318,16 +274,6 @@ fn in_force(contents: &Contents, release: &str) -> Option<InForce> {
     contents.raw(release).map(|_| InForce::Unreadable { why: refusals.join("; ") })
 }
 
-fn shards(plugins: &[(usize, Arc<DynamicObject>)]) -> Shards {
-    Shards::new(plugins.iter().map(|(shard, object)| (*shard, policies(object))))
-}
-
-fn policies(object: &DynamicObject) -> Vec<Value> {
-    let policies = object.data.pointer("/spec/pluginConfig/policies").and_then(Value::as_array);
-    policies.cloned().unwrap_or_default()
-}
-
-/// Later versions of an object have higher numbers.
-fn version(object: &DynamicObject) -> u64 {
-    object.resource_version().and_then(|version| version.parse().ok()).unwrap_or_default()
+fn shards(plugins: &[(usize, Arc<Plugin>)]) -> Shards {
+    Shards::new(plugins.iter().map(|(shard, plugin)| (*shard, plugin.policies().to_vec())))
 }
