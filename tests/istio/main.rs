@@ -51,6 +51,7 @@ const SHARED: &[(&str, Test)] = tests![
     failures::modules::a_proxy_starts_without_the_agent,
     failures::edits::a_release_is_edited,
     failures::edits::another_version_comes,
+    failures::edits::a_bad_version_is_taken_back_under_a_wrong_spec,
     failures::edits::a_release_is_deleted,
     failures::objects::objects_are_edited_by_hand,
     failures::workloads::bad_images_reach_nobody,

@@ -5,6 +5,7 @@ that another agent can go on from there.
 While this agent leads, its memory counts: what a watch shows of the status may be older. Every write names the
 version that it was made from, so that of two agents who both think they lead only one gets through.
 */
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kube::api::{Api, Patch, PatchParams};
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::FIELD_MANAGER;
+use super::routes::Checked;
 use crate::observe::Observer;
 use crate::observe::ledger::Ledger;
 use crate::release::ReleaseObject;
@@ -36,6 +38,12 @@ pub(super) struct Desk {
     /// The version of the Release that was last read or written.
     version: Option<String>,
     saved: Option<(Instant, ReleaseStatus)>,
+    /// How its routes were when they were last looked at.
+    pub(super) routes: Option<Checked>,
+    /// The last version of the Release whose spec made sense.
+    pub(super) last_good: Option<Arc<ReleaseObject>>,
+    /// The version of the Release from which its last command was taken off.
+    pub(super) heard: u64,
     /// Since when some proxy has been without the filter, or was last told to fetch it.
     pub(super) bypassed_since: Option<Instant>,
     /// Since when the route of a Release that is deleted is gone.
@@ -80,6 +88,9 @@ impl Desk {
             observer: Observer::default(),
             standing: Vec::new(),
             version: object.resource_version(),
+            routes: None,
+            last_good: None,
+            heard: 0,
             bypassed_since: None,
             unrouted_since: None,
         }

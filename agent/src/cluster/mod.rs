@@ -1,8 +1,8 @@
 /*!
 The agent in a cluster: it watches Releases and what belongs to them, and plans each at its interval.
 
-[`stores`] know what is there; [`tick`] looks at one release and does what follows; [`desk`] is what is remembered of
-it. [`plugins`], [`routes`] and [`workloads`] write what the planner wants, each in an order that a crash leaves
+[`stores`] know what is there; [`tick`] looks at one release, at its [`scene`], and does what follows; [`desk`] is what is
+remembered of it. [`plugins`], [`routes`] and [`workloads`] write what the planner wants, each in an order that a crash leaves
 sound. Of several agents one leads ([`leader`]); all of them serve the module. Nothing here decides anything: that is
 `rollout`'s business.
 */
@@ -17,6 +17,7 @@ mod plugins;
 mod proxies;
 mod report;
 mod routes;
+mod scene;
 mod stores;
 mod tell;
 mod tick;
@@ -291,27 +292,28 @@ impl Cluster {
         Ok(Action::await_change())
     }
 
-    async fn keep_until_on_stable(&self, object: &ReleaseObject) -> Result<(), kube::Error> {
+    async fn keep_until_on_stable(&self, object: &ReleaseObject) -> Result<ReleaseObject, kube::Error> {
         let mut finalizers = object.finalizers().to_vec();
         finalizers.push(FINALIZER.to_owned());
         let metadata = json!({"resourceVersion": object.resource_version(), "finalizers": finalizers});
         self.patch_metadata(object, metadata).await
     }
 
-    async fn take_command_off(&self, object: &ReleaseObject) -> Result<(), kube::Error> {
+    /// Takes the command off, and returns the version of the Release without it.
+    async fn take_command_off(&self, object: &ReleaseObject) -> Result<u64, kube::Error> {
         let annotations = json!({commands::COMMAND: null, commands::BY: null});
-        self.patch_metadata(object, json!({"annotations": annotations})).await
+        let without = self.patch_metadata(object, json!({"annotations": annotations})).await?;
+        Ok(without.resource_version().and_then(|version| version.parse().ok()).unwrap_or_default())
     }
 
     async fn patch_metadata(
         &self,
         object: &ReleaseObject,
         metadata: serde_json::Value,
-    ) -> Result<(), kube::Error> {
+    ) -> Result<ReleaseObject, kube::Error> {
         let releases: Api<ReleaseObject> =
             Api::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        releases.patch(&object.name_any(), &params, &Patch::Merge(json!({"metadata": metadata}))).await?;
-        Ok(())
+        releases.patch(&object.name_any(), &params, &Patch::Merge(json!({"metadata": metadata}))).await
     }
 }

@@ -53,7 +53,18 @@ pub(super) fn show_unfit(
     shown.observed_generation = generation;
     "Canary".clone_into(&mut shown.strategy);
     why.clone_into(&mut shown.message);
-    set(&mut shown.conditions, "Ready", Some(false), reason, why, generation, now);
+    ready(shown, generation, Err((reason, why)), now);
+}
+
+/// Whether the release goes by its present spec, or the reason why not, in a word and in a sentence.
+pub(super) fn ready(
+    shown: &mut ReleaseStatus,
+    generation: Option<i64>,
+    fit: Result<(), (&str, &str)>,
+    now: Timestamp,
+) {
+    let (reason, why) = fit.err().unwrap_or(("Accepted", "the spec is in order"));
+    set(&mut shown.conditions, "Ready", Some(fit.is_ok()), reason, why, generation, now);
 }
 
 fn phase_name(phase: &Phase) -> &'static str {
@@ -103,7 +114,6 @@ fn conditions(
     let mut set = |kind: &str, is: Option<bool>, reason: &str, message: &str| {
         set(&mut shown.conditions, kind, is, reason, message, generation, now);
     };
-    set("Ready", Some(true), "Accepted", "the spec is in order");
     match observation.obstacles.first() {
         Some(why) => set("Routed", Some(false), "Blocked", why),
         None => set("Routed", Some(true), "RoutesInPlace", "both versions can be reached by their routes"),

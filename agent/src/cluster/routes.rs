@@ -39,7 +39,17 @@ pub(super) struct Wanted<'w> {
     pub(super) both: Option<Pods>,
 }
 
-/// Makes or checks the routes of a release.
+/// Routes that were looked at, and what was found: that holds until something changes.
+#[derive(Debug)]
+pub(super) struct Checked {
+    version: u64,
+    generation: Option<i64>,
+    subsets: Subsets,
+    both: Option<Pods>,
+    obstacles: Vec<String>,
+}
+
+/// Makes or checks the routes of a release, if anything has changed since they were `checked`.
 ///
 /// # Errors
 /// When the API server refuses an object.
@@ -47,7 +57,25 @@ pub(super) async fn ensure(
     client: &Client,
     stores: &Stores,
     wanted: &Wanted<'_>,
+    generation: Option<i64>,
+    checked: &mut Option<Checked>,
 ) -> Result<Routes, kube::Error> {
+    let version = stores.routes_version();
+    if let Some(checked) = checked
+        && (checked.version, checked.generation) == (version, generation)
+        && (&checked.subsets, &checked.both) == (wanted.subsets, &wanted.both)
+    {
+        return Ok(Routes { obstacles: checked.obstacles.clone(), mended: Vec::new() });
+    }
+    let routes = look(client, stores, wanted).await?;
+    let Wanted { subsets, both, .. } = wanted;
+    let (subsets, both, obstacles) = (Subsets::clone(subsets), both.clone(), routes.obstacles.clone());
+    // What was just written is looked at once more, when it is there.
+    *checked = routes.mended.is_empty().then_some(Checked { version, generation, subsets, both, obstacles });
+    Ok(routes)
+}
+
+async fn look(client: &Client, stores: &Stores, wanted: &Wanted<'_>) -> Result<Routes, kube::Error> {
     let Wanted { release, delivery, subsets, .. } = wanted;
     match delivery.routing.mode {
         Mode::Managed => ensure_managed(client, stores, wanted).await,

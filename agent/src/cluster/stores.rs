@@ -6,6 +6,7 @@ Every change wakes the releases that it may concern.
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -44,6 +45,8 @@ pub(super) struct Stores {
     pub(super) virtual_services: Store<DynamicObject>,
     pub(super) destination_rules: Store<DynamicObject>,
     pub(super) gateways: Several<DynamicObject>,
+    /// Rises with every change of what routes depend on.
+    routes_version: Arc<AtomicU64>,
 }
 
 /// A Release as it comes from the API server: its schema lets through what Serin cannot read, and one of that kind must
@@ -125,47 +128,88 @@ impl Stores {
             }
         };
         let (on_deployment, on_autoscaler) = (of_targets(wake), of_targets(wake));
-        let dynamic = |kind: &ApiResource, on_change: Box<dyn Fn(&DynamicObject) + Send>| {
-            keep(scope.dynamic(kind), kind.clone(), |_| (), on_change)
+        let routes_version = Arc::<AtomicU64>::default();
+        let count = || {
+            let version = Arc::clone(&routes_version);
+            move || {
+                version.fetch_add(1, Ordering::Relaxed);
+            }
         };
-        let all_or_own = || -> Box<dyn Fn(&DynamicObject) + Send> {
+        let wake_all_or_owner = || {
             let (releases, wake) = (releases.clone(), wake.clone());
-            Box::new(move |object| wake_owner_or_all(&releases, &wake, object))
+            move |object: Option<&DynamicObject>| {
+                if let Some(object) = object {
+                    wake_owner_or_all(&releases, &wake, object);
+                }
+            }
+        };
+        let routes = |kind: ApiResource| {
+            let (count, wake) = (count(), wake_all_or_owner());
+            keep(
+                scope.dynamic(&kind),
+                kind,
+                |_| (),
+                move |object| {
+                    count();
+                    wake(object);
+                },
+            )
         };
         let plugins = scope.each().map(|scope| {
             let wake = wake.clone();
             let kind = kinds::wasm_plugin();
-            keep(scope.dynamic(&kind), kind, |_| (), move |plugin| wake_attached(&wake, plugin))
+            keep(
+                scope.dynamic(&kind),
+                kind,
+                |_| (),
+                move |plugin| {
+                    if let Some(plugin) = plugin {
+                        wake_attached(&wake, plugin);
+                    }
+                },
+            )
         });
         let gateways = scope.each().map(|scope| {
             let kind = kinds::gateway();
-            keep(scope.dynamic(&kind), kind, |_| (), all_or_own())
+            keep(scope.dynamic(&kind), kind, |_| (), wake_all_or_owner())
         });
+        let pods = scope.each().map(|scope| keep(scope.api(), (), strip, |_: Option<&Pod>| ()));
+        let on_service = count();
         Self {
             deployments: keep(
                 scope.api(),
                 (),
-                |_: &mut Deployment| (),
-                move |deployment: &Deployment| {
-                    on_deployment(deployment.namespace(), deployment.name_any());
+                |_| (),
+                move |deployment: Option<&Deployment>| {
+                    if let Some(deployment) = deployment {
+                        on_deployment(deployment.namespace(), deployment.name_any());
+                    }
                 },
             ),
             autoscalers: keep(
                 scope.api(),
                 (),
-                |_: &mut HorizontalPodAutoscaler| (),
-                move |autoscaler: &HorizontalPodAutoscaler| {
-                    on_autoscaler(autoscaler.namespace(), autoscaler.name_any());
+                |_| (),
+                move |one: Option<&HorizontalPodAutoscaler>| {
+                    if let Some(autoscaler) = one {
+                        on_autoscaler(autoscaler.namespace(), autoscaler.name_any());
+                    }
                 },
             ),
-            pods: Several(scope.each().map(|scope| keep(scope.api(), (), strip, |_: &Pod| ())).collect()),
-            services: keep(scope.api(), (), |_: &mut Service| (), |_: &Service| ()),
+            pods: Several(pods.collect()),
+            services: keep(scope.api(), (), |_| (), move |_: Option<&Service>| on_service()),
             plugins: Several(plugins.collect()),
-            virtual_services: dynamic(&kinds::virtual_service(), all_or_own()),
-            destination_rules: dynamic(&kinds::destination_rule(), all_or_own()),
+            virtual_services: routes(kinds::virtual_service()),
+            destination_rules: routes(kinds::destination_rule()),
             gateways: Several(gateways.collect()),
+            routes_version,
             releases,
         }
+    }
+
+    /// Another number whenever something has changed that routes depend on.
+    pub(super) fn routes_version(&self) -> u64 {
+        self.routes_version.load(Ordering::Relaxed)
     }
 
     /// Waits until every store knows all there is.
@@ -216,12 +260,12 @@ impl Backoff for Soon {
     }
 }
 
-/// Keeps a store of all objects that `api` has.
+/// Keeps a store of all objects that `api` has. `on_change` is given what has changed, or nothing when all of it may have.
 fn keep<K>(
     api: Api<K>,
     kind: K::DynamicType,
     strip: impl Fn(&mut K) + Send + 'static,
-    on_change: impl Fn(&K) + Send + 'static,
+    on_change: impl Fn(Option<&K>) + Send + 'static,
 ) -> Store<K>
 where
     K: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
@@ -240,8 +284,9 @@ where
     tokio::spawn(async move {
         while let Some(event) = events.next().await {
             match event {
-                Ok(Event::Apply(object) | Event::Delete(object)) => on_change(&object),
-                Ok(Event::Init | Event::InitApply(_) | Event::InitDone) => {}
+                Ok(Event::Apply(object) | Event::Delete(object)) => on_change(Some(&object)),
+                Ok(Event::InitDone) => on_change(None),
+                Ok(Event::Init | Event::InitApply(_)) => {}
                 Err(error) => tracing::warn!("watching is interrupted: {error}"),
             }
         }

@@ -10,21 +10,17 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use jiff::Timestamp;
-use kube::{Resource, ResourceExt};
-use serde_json::json;
+use kube::ResourceExt;
 
 use super::desk::{Desk, SaveError};
 use super::plugins::WriteError;
-use super::proxies::{Attached, find};
-use super::routes::Wanted;
-use super::workloads::{Pair, get, run_of};
-use super::{Cluster, commands, report, routes};
-use crate::mesh::plugin::{Attachment, uncovered};
-use crate::mesh::routing::{Pods, Subsets};
+use super::scene::Scene;
+use super::workloads::{get, run_of};
+use super::{Cluster, commands, report};
 use crate::observe::Look;
 use crate::observe::fleet::Seen;
-use crate::release::delivery::{AttachPoint, Delivery, PromotionMode};
-use crate::release::{Release, ReleaseError, ReleaseObject, resource};
+use crate::release::delivery::PromotionMode;
+use crate::release::{Release, ReleaseError, ReleaseObject};
 use crate::rollout::{Command, CommandKind, InForce, Observation, Outcome, Phase, ProxyState, Status, plan};
 
 /// How often a release is looked at that has nothing under way.
@@ -48,31 +44,22 @@ pub(super) enum TickError {
     Api(#[from] kube::Error),
 }
 
-/// What a tick looks at besides the release itself.
-struct Scene {
-    release: Release,
-    pair: Pair,
-    points: Vec<(AttachPoint, Attached)>,
-    attachments: Vec<Attachment>,
-    obstacles: Vec<String>,
-    swapped: bool,
-}
-
 /// Looks at `object` once, and does what follows. Says when to look again.
 pub(super) async fn tick(
     cluster: &Cluster,
     object: &Arc<ReleaseObject>,
     desk: &mut Desk,
 ) -> Result<Duration, TickError> {
-    let command = commands::read(object).and_then(Result::ok);
+    // One that was taken off is still there in what a watch had seen before.
+    let command = commands::read(object).filter(|_| version(object) > desk.heard).and_then(Result::ok);
     // What cannot be undone by being done twice is taken off first; what must not be lost, afterwards.
     let late = command.as_ref().is_some_and(|command| is_safe_twice(command.kind));
     if command.is_some() && !late {
-        cluster.take_command_off(object).await?;
+        desk.heard = cluster.take_command_off(object).await?;
     }
     let again = tick_with(cluster, object, desk, command).await?;
     if late {
-        cluster.take_command_off(object).await?;
+        desk.heard = cluster.take_command_off(object).await?;
     }
     Ok(again)
 }
@@ -105,9 +92,9 @@ async fn tick_with(
     command: Option<Command>,
 ) -> Result<Duration, TickError> {
     let now = Timestamp::now();
-    let scene = match set_scene(cluster, object, desk).await {
+    let scene = match Scene::set(cluster, object, desk).await {
         Err(TickError::Invalid(error)) => {
-            // Whatever is under way stays as it is until the spec makes sense again.
+            // Since this agent has known the Release, its spec never made sense: nobody can tell what to watch for.
             report::show_unfit(
                 &mut desk.shown,
                 object.metadata.generation,
@@ -123,6 +110,9 @@ async fn tick_with(
         }
         other => other?,
     };
+    if scene.invalid.is_none() {
+        desk.last_good = Some(Arc::clone(object));
+    }
     let observation = observe(cluster, desk, &scene, command, now).await;
     let outcome = plan(&scene.release, &desk.state.status, &observation, now);
     save(cluster, object, desk, &scene, &observation, &outcome, now).await?;
@@ -144,96 +134,6 @@ async fn rest(
     cluster.tell_unfit(object, desk, why).await;
     desk.save(&cluster.client, object, false).await?;
     Ok(AT_REST)
-}
-
-/// What is there: Deployments, routes, attach points.
-async fn set_scene(cluster: &Cluster, object: &Arc<ReleaseObject>, desk: &Desk) -> Result<Scene, TickError> {
-    let namespace = object.namespace().unwrap_or_default();
-    let (release, delivery) = release(cluster, object, desk, &namespace)?;
-    if let Some(why) = cluster.bar(object, &release, &delivery) {
-        return Err(TickError::Barred(why));
-    }
-    let (mut points, mut obstacles) = (Vec::new(), Vec::new());
-    for point in &delivery.routing.attach_points {
-        match find(&cluster.stores, point) {
-            Ok(found) => points.push((point.clone(), found)),
-            Err(why) => obstacles.push(why),
-        }
-    }
-    // Gateways first: one that stands in a namespace whose sidecars count as well is one proxy, and a gateway.
-    points.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-    let attachments =
-        uncovered(points.iter().flat_map(|(_, found)| found.attachments.iter().cloned()).collect());
-    if attachments.is_empty() {
-        return Err(TickError::Barred(obstacles.join("; ")));
-    }
-    let pair = Pair::read(&cluster.stores, &namespace, &delivery);
-    let mut swapped = false;
-    if let Some(subsets) = pair.subsets() {
-        swapped = routes::lead_to_canary(&cluster.stores, &release, &subsets);
-        let both = both_to(&desk.state.status, &delivery, &subsets);
-        let owner = json!(object.controller_owner_ref(&()));
-        let routes =
-            Wanted { release: &release, delivery: &delivery, owner: &owner, subsets: &subsets, both };
-        let routes = routes::ensure(&cluster.client, &cluster.stores, &routes).await?;
-        obstacles.extend(routes.obstacles);
-        cluster.tell_mended(object, &routes.mended).await;
-    }
-    Ok(Scene { release, pair, points, attachments, obstacles, swapped })
-}
-
-/// Where versions change places, both subsets are the new version's pods for as long as anybody may be on either.
-fn both_to(status: &Status, delivery: &Delivery, subsets: &Subsets) -> Option<Pods> {
-    if delivery.promotion != PromotionMode::Swap {
-        return None;
-    }
-    match status.phase {
-        Phase::HandingOver => Some(subsets.canary.clone()),
-        // They have changed places by now. Before a run begins, some proxy may still think of the one before.
-        Phase::Returning | Phase::Preparing if status.quiet_since.is_none() => Some(subsets.stable.clone()),
-        _ => None,
-    }
-}
-
-/// The release as it stands: its run named by the canary's pod template, and the two versions in their present places.
-fn release(
-    cluster: &Cluster,
-    object: &ReleaseObject,
-    desk: &Desk,
-    namespace: &str,
-) -> Result<(Release, Delivery), TickError> {
-    let name = |version: &resource::Version| version.target_ref.as_ref().map(|target| target.name.clone());
-    let (mut stable, mut canary) = (name(&object.spec.stable), name(&object.spec.canary));
-    let changed_places = desk.shown.stable_deployment.is_some() && desk.shown.stable_deployment == canary;
-    if changed_places {
-        std::mem::swap(&mut stable, &mut canary);
-    }
-    let find = |name: &Option<String>| {
-        name.as_ref().and_then(|name| get(&cluster.stores.deployments, namespace, name))
-    };
-    let last_run = Some(desk.state.status.run.clone()).filter(|run| !run.is_empty());
-    let mut run = find(&canary).as_deref().and_then(run_of);
-    if run.is_some() && run == desk.state.retired {
-        // What was stable until lately is no new version.
-        run.clone_from(&last_run);
-    }
-    let (mut release, mut delivery) =
-        Release::from_object(object, run.as_deref().or(last_run.as_deref()).unwrap_or("none"))?;
-    if last_run.is_none() {
-        for (path, name) in [("spec.stable", &stable), ("spec.canary", &canary)] {
-            if find(name).is_none() {
-                let name = name.as_deref().unwrap_or_default();
-                return Err(TickError::Barred(format!(
-                    "{path}.targetRef.name: {name:?}: there is no such Deployment in {namespace}: create it, or name another"
-                )));
-            }
-        }
-    }
-    if changed_places {
-        std::mem::swap(&mut delivery.stable, &mut delivery.canary);
-        release.delivery = Some(delivery.clone());
-    }
-    Ok((release, delivery))
 }
 
 async fn observe(
@@ -318,6 +218,8 @@ async fn save(
         &outcome.reasons,
         now,
     );
+    let fit = scene.invalid.as_ref().map_or(Ok(()), |why| Err(("InvalidSpec", why.as_str())));
+    report::ready(&mut desk.shown, object.metadata.generation, fit, now);
     if let Err(error) = desk.save(&cluster.client, object, decided).await {
         // Nothing of this was decided, then: the same is found again in the next tick.
         desk.state.status = before;
@@ -376,6 +278,11 @@ async fn touch_if_bypassed(
         cluster.plugins.touch(attachment, now).await?;
     }
     Ok(())
+}
+
+/// Later versions of an object have higher numbers.
+fn version(object: &ReleaseObject) -> u64 {
+    object.resource_version().and_then(|version| version.parse().ok()).unwrap_or_default()
 }
 
 /// Whether a command may be obeyed twice: one that must not be lost.

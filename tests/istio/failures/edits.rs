@@ -4,8 +4,8 @@ The Release itself is edited, deleted, or given another version, while it is und
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serin::release::status::ReleaseStatus;
-use serin_tests::mesh::Mesh;
 use serin_tests::mesh::traffic::Outcome;
+use serin_tests::mesh::{MANNERS, Mesh};
 use serin_tests::site::eventually;
 
 use super::{Play, STEPS, said};
@@ -72,6 +72,22 @@ pub(crate) async fn a_release_is_edited(mesh: &Mesh) -> Result<()> {
     play.approve().await?;
     play.check_exposure(60).await?;
     case.end(&said(&play.stage.status().await?), "goes on to 60%", 0)
+}
+
+/// Whoever edits a Release in mid-run, and wrongly, is not left without protection.
+pub(crate) async fn a_bad_version_is_taken_back_under_a_wrong_spec(mesh: &Mesh) -> Result<()> {
+    let play = Play::set(mesh, "wrong", 1).await?;
+    play.release("v2").await?;
+    let case = play.case("an edit out of bounds at 30%, and then 30% errors");
+    play.stage.release(STEPS, |yaml| yaml.replace("interval: 500ms", "interval: 1ms")).await?;
+    play.status_that("the edit to be refused", |status| {
+        condition(status, "Ready").is_ok_and(|ready| ready.status == "False")
+    })
+    .await?;
+    let bad = format!("{MANNERS}=errors=30%");
+    play.stage.kubectl(&["annotate", "pods", "--selector", "version=canary", &bad]).await?;
+    let status = play.phase("RolledBack").await?;
+    case.end(&said(&status), "everybody back on stable", 0)
 }
 
 async fn generation(play: &Play<'_>) -> Result<i64> {
