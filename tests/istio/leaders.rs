@@ -53,12 +53,28 @@ pub(crate) async fn a_standby_takes_over(mesh: &Mesh) -> Result<()> {
     stage.set_image("shop:v2").await?;
     stage.check_exposure(&traffic, 10).await?;
     ensure!(leads(&first) && !leads(&second), "the first to come leads: {}", second.log());
+    let firsts = first.address().to_owned();
     first.kill().await?;
     stage.approve().await?;
     stage.check_exposure(&traffic, 50).await.with_context(|| second.log())?;
     let status = stage.status().await?;
     ensure!(status.history.len() == 1 && status.history[0].changes.len() == 2, "{:?}", status.history);
+    // Another agent may have another module: proxies are not given that in mid-run.
+    ensure!(module(&stage).await?.contains(&firsts), "{}", module(&stage).await?);
+    stage.approve().await?;
+    stage.outcome("Promoted").await.with_context(|| second.log())?;
+    eventually("the second's module", async || {
+        let module = module(&stage).await?;
+        ensure!(module.contains(second.address()), "{module}");
+        Ok(())
+    })
+    .await?;
     check_none_failed(&traffic.stop().await?)
+}
+
+/// Where proxies are told to fetch the module.
+async fn module(stage: &Stage<'_>) -> Result<String> {
+    stage.kubectl(&["get", "wasmplugins", "--output", "jsonpath={.items[*].spec.url}"]).await
 }
 
 /// One that stood still for a while does not know that another has taken everybody back.
