@@ -54,7 +54,19 @@ pub(crate) async fn a_proxy_starts_without_the_agent(mesh: &Mesh) -> Result<()> 
     let status = stage.status_that("who is without it", is_seen).await.with_context(|| agent.log())?;
     ensure!(status.weight == "30%", "{}", said(&status));
     case.end(&said(&status), "held at 30%", 0)?;
-    stage.kubectl(&["annotate", "release", "shop", "serin.dev/command=resume"]).await?;
+    // The status may still be what the agent before has left: a command that comes too early is refused.
+    eventually("the next step", async || {
+        let status = stage.status().await?;
+        if status.weight == "30%" {
+            stage
+                .kubectl(&["annotate", "--overwrite", "release", "shop", "serin.dev/command=resume"])
+                .await?;
+        }
+        ensure!(status.weight == "60%", "{}", said(&status));
+        Ok(())
+    })
+    .await
+    .with_context(|| agent.log())?;
     stage.check_exposure(&through_new, 60).await.with_context(|| agent.log())?;
     bypassed.end(&said(&stage.status().await?), "told to fetch again; goes on to 60%", 0)?;
     ensure!(traffic.stop().await?.failures().is_empty(), "through the pod that stayed");
