@@ -67,7 +67,10 @@ pub(crate) async fn a_proxy_starts_without_the_agent(mesh: &Mesh) -> Result<()> 
     })
     .await
     .with_context(|| agent.log())?;
-    stage.check_exposure(&through_new, 60).await.with_context(|| agent.log())?;
+    // Each worker of a proxy that has just got the filter makes a machine for it, one sooner than the other.
+    eventually("everybody to be where they belong", async || stage.check_exposure(&through_new, 60).await)
+        .await
+        .with_context(|| agent.log())?;
     bypassed.end(&said(&stage.status().await?), "told to fetch again; goes on to 60%", 0)?;
     ensure!(traffic.stop().await?.failures().is_empty(), "through the pod that stayed");
     Ok(())
