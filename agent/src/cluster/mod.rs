@@ -33,7 +33,7 @@ use futures::{StreamExt, stream};
 use kube::api::{Api, Patch, PatchParams};
 use kube::core::DynamicObject;
 use kube::discovery::ApiResource;
-use kube::runtime::controller::{Action, Controller};
+use kube::runtime::controller::{self, Action, Controller};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::{self, watcher};
@@ -58,6 +58,9 @@ const FIELD_MANAGER: &str = "serin";
 
 /// Keeps a deleted Release until the mesh is on stable.
 const FINALIZER: &str = "serin.dev/on-stable";
+
+/// How many releases are looked at in the same moment: each has requests to the API server under way.
+const AT_ONCE: u16 = 32;
 
 /// After a failed tick, how long until the next.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -180,6 +183,7 @@ async fn drive(
         desks: Mutex::default(),
     });
     let controller = Controller::for_stream(changes, releases)
+        .with_config(controller::Config::default().concurrency(AT_ONCE))
         .reconcile_on(stream::unfold(woken, async |mut woken| Some((woken.recv().await?, woken))))
         .reconcile_all_on(changes_of(leads));
     let ready_when_known = async {
