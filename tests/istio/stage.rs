@@ -29,7 +29,7 @@ pub(crate) struct Stage<'m> {
     pub(crate) users: Vec<String>,
 }
 
-/// What most Releases here have in common. `STEPS` and `MORE` are filled in.
+/// What most Releases here have in common. `STEPS` and `HOST` are filled in.
 const RELEASE: &str = "
 apiVersion: serin.dev/v1alpha1
 kind: Release

@@ -1,6 +1,7 @@
 /*!
 The kinds of objects that others define and Serin reads or writes: no crate has types for them that keep up with kube.
 */
+use kube::ResourceExt;
 use kube::core::DynamicObject;
 use kube::discovery::ApiResource;
 use serde_json::Value;
@@ -35,4 +36,9 @@ fn resource(group: &str, version: &str, kind: &str, plural: &str) -> ApiResource
 pub(super) fn json(object: &DynamicObject) -> Value {
     // An object that came as JSON has a JSON form.
     serde_json::to_value(object).unwrap_or_default()
+}
+
+/// Which version of an object this is: later ones have higher numbers.
+pub(super) fn version(object: &impl ResourceExt) -> u64 {
+    object.resource_version().and_then(|version| version.parse().ok()).unwrap_or_default()
 }

@@ -10,7 +10,7 @@ use kube::ResourceExt;
 use kube::core::DynamicObject;
 use serde_json::Value;
 
-use super::kinds;
+use super::kinds::{self, version};
 use super::stores::Several;
 use crate::mesh::object::Edit;
 use crate::mesh::plugin::contents::{self, Contents, Unreadable};
@@ -101,7 +101,7 @@ impl Latest {
         let mut read = lock(&self.read);
         read.retain(|key, _| objects.contains_key(key));
         let latest = |(key, object): (Key, Arc<DynamicObject>)| {
-            let known = read.get(&key).filter(|known| version(&known.object) == version(&object));
+            let known = read.get(&key).filter(|known| version(&*known.object) == version(&*object));
             let plugin = known.cloned().unwrap_or_else(|| Arc::new(Plugin::read(object)));
             read.insert(key, Arc::clone(&plugin));
             plugin
@@ -116,7 +116,7 @@ impl Latest {
         // What the watch has seen as well, or has seen a later version of, need not be kept here.
         written.retain(|key, (object, at)| {
             let seen = objects.get(key);
-            at.elapsed() < WATCH_DELAY && seen.is_none_or(|seen| version(seen) < version(object))
+            at.elapsed() < WATCH_DELAY && seen.is_none_or(|seen| version(&**seen) < version(&**object))
         });
         objects.extend(written.iter().map(|(key, (object, _))| (key.clone(), Arc::clone(object))));
         objects
@@ -125,11 +125,6 @@ impl Latest {
 
 fn key(object: &DynamicObject) -> Key {
     (object.namespace().unwrap_or_default(), object.name_any())
-}
-
-/// Later versions of an object have higher numbers.
-fn version(object: &DynamicObject) -> u64 {
-    object.resource_version().and_then(|version| version.parse().ok()).unwrap_or_default()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -307,7 +307,7 @@ impl Cluster {
     async fn take_command_off(&self, object: &ReleaseObject) -> Result<u64, kube::Error> {
         let annotations = json!({commands::COMMAND: null, commands::BY: null});
         let without = self.patch_metadata(object, json!({"annotations": annotations})).await?;
-        Ok(without.resource_version().and_then(|version| version.parse().ok()).unwrap_or_default())
+        Ok(kinds::version(&without))
     }
 
     async fn patch_metadata(

@@ -7,7 +7,7 @@ use serin_policy::Weight;
 
 use crate::release::Release;
 use crate::release::status::{ProxyCounts, ReleaseStatus, RunRecord, WeightChange};
-use crate::rollout::{Change, Counts, Observation, Phase, ProxyState, Reason, Status};
+use crate::rollout::{Change, Counts, Observation, Phase, ProxyState, Reason, Status, Verdict};
 
 /// How many runs are remembered.
 const RUNS: usize = 10;
@@ -35,10 +35,11 @@ pub(super) fn show(
     shown.step = progress.step.map(|step| format!("{step}/{}", progress.of));
     let in_progress = matches!(status.phase, Phase::Progressing(_) | Phase::Stranded { .. });
     shown.served = in_progress.then(|| served(status.evidence.step())).flatten();
-    shown.verdict =
-        (in_progress || matches!(status.phase, Phase::Starting { .. })).then(|| progress.verdict.to_string());
+    let is_judged = in_progress || matches!(status.phase, Phase::Starting { .. });
+    shown.verdict = is_judged.then(|| progress.verdict.to_string());
+    let passes = is_judged && matches!(progress.verdict, Verdict::Pass);
     shown.proxies = count(observation, status.revision);
-    conditions(shown, generation, status, observation, reasons, now);
+    conditions(shown, generation, status, observation, reasons, passes, now);
     record(&mut shown.history, status, now);
 }
 
@@ -107,6 +108,7 @@ fn conditions(
     status: &Status,
     observation: &Observation,
     reasons: &[Reason],
+    passes: bool,
     now: Timestamp,
 ) {
     let message = shown.message.clone();
@@ -132,9 +134,9 @@ fn conditions(
     match &status.phase {
         Phase::RolledBack { .. } => set("Healthy", Some(false), "RolledBack", &message),
         Phase::Preparing | Phase::Starting { .. } | Phase::Progressing(_) | Phase::Stranded { .. } => {
-            let verdict = shown.verdict.clone().unwrap_or_default();
-            let is = verdict.starts_with("healthy").then_some(true);
-            set("Healthy", is, if is.is_some() { "VerdictGood" } else { "VerdictPending" }, &verdict);
+            let said = shown.verdict.clone().unwrap_or_default();
+            let is = passes.then_some(true);
+            set("Healthy", is, if passes { "VerdictGood" } else { "VerdictPending" }, &said);
         }
         _ => set("Healthy", Some(true), "NothingWrong", "nothing speaks against the version in use"),
     }

@@ -16,7 +16,7 @@ use super::desk::{Desk, SaveError};
 use super::plugins::WriteError;
 use super::scene::Scene;
 use super::workloads::{get, run_of};
-use super::{Cluster, commands, report};
+use super::{Cluster, commands, kinds, report};
 use crate::observe::Look;
 use crate::observe::fleet::Seen;
 use crate::release::delivery::PromotionMode;
@@ -51,7 +51,8 @@ pub(super) async fn tick(
     desk: &mut Desk,
 ) -> Result<Duration, TickError> {
     // One that was taken off is still there in what a watch had seen before.
-    let command = commands::read(object).filter(|_| version(object) > desk.heard).and_then(Result::ok);
+    let command =
+        commands::read(object).filter(|_| kinds::version(&**object) > desk.heard).and_then(Result::ok);
     // What cannot be undone by being done twice is taken off first; what must not be lost, afterwards.
     let late = command.as_ref().is_some_and(|command| is_safe_twice(command.kind));
     if command.is_some() && !late {
@@ -70,17 +71,8 @@ pub(super) async fn leave(
     object: &Arc<ReleaseObject>,
     desk: &mut Desk,
 ) -> Result<bool, TickError> {
-    let is_under_way = matches!(
-        desk.state.status.phase,
-        Phase::Preparing
-            | Phase::Starting { .. }
-            | Phase::Progressing(_)
-            | Phase::Stranded { .. }
-            | Phase::Promoting
-            | Phase::HandingOver
-    );
-    let by = || "whoever deleted the Release".to_owned();
-    let command = is_under_way.then(|| Command { kind: CommandKind::Abort, by: by() });
+    let abort = || Command { kind: CommandKind::Abort, by: "whoever deleted the Release".to_owned() };
+    let command = desk.state.status.phase.is_under_way().then(abort);
     tick_with(cluster, object, desk, command).await?;
     Ok(is_at_rest(&desk.state.status) || desk.state.status.phase == Phase::Waiting)
 }
@@ -278,11 +270,6 @@ async fn touch_if_bypassed(
         cluster.plugins.touch(attachment, now).await?;
     }
     Ok(())
-}
-
-/// Later versions of an object have higher numbers.
-fn version(object: &ReleaseObject) -> u64 {
-    object.resource_version().and_then(|version| version.parse().ok()).unwrap_or_default()
 }
 
 /// Whether a command may be obeyed twice: one that must not be lost.

@@ -4,10 +4,9 @@ sent to a version that has no pods for them.
 */
 use jiff::SignedDuration;
 use proptest::prelude::*;
-use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serin_policy::Weight;
 
-use super::properties::{Before, PROXIES, check_closed, check_revision, check_rise, requests, seed};
+use super::properties::{Before, PROXIES, check_closed, check_revision, check_rise, requests, runner};
 use super::world::{Crash, Does, Model, World};
 use super::{
     ArmCounts, Command, CommandKind, Counts, InForce, Outcome, Phase, Replicas, Status, Wanted, Workloads,
@@ -79,10 +78,7 @@ fn events() -> impl Strategy<Value = Vec<(Event, ArmCounts)>> {
 
 #[test]
 fn nobody_is_sent_where_there_are_no_pods() {
-    let mut bytes = [0; 32];
-    bytes[..8].copy_from_slice(&seed().to_le_bytes());
-    let config = Config { cases: 80, failure_persistence: None, ..Config::default() };
-    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
+    let mut runner = runner(80);
     let modes = prop::sample::select(vec!["Copy", "Swap", "Wait"]);
     let property = |(mode, events): (&str, Vec<(Event, ArmCounts)>)| {
         let mut world = World::new(&RELEASE.replace("MODE", mode));

@@ -128,12 +128,7 @@ impl Tick<'_> {
     fn abort(&mut self, by: &str) -> Result<(), NotNow> {
         match self.status.phase {
             Phase::HandingOver | Phase::Returning if !self.awaits_stable() => Err(NotNow::PromotedAlready),
-            Phase::Preparing
-            | Phase::Starting { .. }
-            | Phase::Progressing(_)
-            | Phase::Stranded { .. }
-            | Phase::Promoting
-            | Phase::HandingOver => {
+            _ if self.status.phase.is_under_way() => {
                 if !self.stable_can_take_all() {
                     return Err(NotNow::StableDown);
                 }

@@ -69,10 +69,7 @@ fn events() -> impl Strategy<Value = Vec<(Event, ArmCounts)>> {
 
 #[test]
 fn the_weight_rises_step_by_step_and_closed_is_closed() {
-    let mut bytes = [0; 32];
-    bytes[..8].copy_from_slice(&seed().to_le_bytes());
-    let config = Config { cases: 200, failure_persistence: None, ..Config::default() };
-    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
+    let mut runner = runner(200);
     let property = |events: Vec<(Event, ArmCounts)>| {
         let mut world = new_world();
         for (i, (event, canary)) in events.into_iter().enumerate() {
@@ -86,8 +83,16 @@ fn the_weight_rises_step_by_step_and_closed_is_closed() {
     }
 }
 
+/// Plays so many cases.
+pub(super) fn runner(cases: u32) -> TestRunner {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed().to_le_bytes());
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
+    TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
+}
+
 /// The same at every run, so that a failure is one for everybody; `SERIN_SEED` looks elsewhere.
-pub(super) fn seed() -> u64 {
+fn seed() -> u64 {
     let seed =
         std::env::var("SERIN_SEED").map_or(20_261_121, |seed| seed.parse().expect("SERIN_SEED is a number"));
     println!("SERIN_SEED={seed}");

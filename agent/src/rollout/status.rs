@@ -328,6 +328,24 @@ pub(super) fn elapsed(since: Option<Timestamp>, paused: Option<&Paused>, now: Ti
 }
 
 impl Phase {
+    /// Whether a run is on its way: it has begun, and nobody has been sent back to stable yet.
+    pub const fn is_under_way(&self) -> bool {
+        match self {
+            Self::Preparing
+            | Self::Starting { .. }
+            | Self::Progressing(_)
+            | Self::Stranded { .. }
+            | Self::Promoting
+            | Self::HandingOver => true,
+            Self::Waiting
+            | Self::Promoted
+            | Self::Returning
+            | Self::Settled
+            | Self::RolledBack { .. }
+            | Self::Aborted { .. } => false,
+        }
+    }
+
     /// A word for it, in kebab-case, for labels.
     pub const fn code(&self) -> &'static str {
         match self {

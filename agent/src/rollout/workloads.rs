@@ -177,15 +177,9 @@ impl<'t> Tick<'t> {
     /// Whether stable keeps its size: until everybody is back on it.
     fn is_stable_kept(&self) -> bool {
         match &self.status.phase {
-            Phase::Waiting | Phase::Promoted | Phase::Settled => false,
+            Phase::Returning => true,
             Phase::RolledBack { .. } | Phase::Aborted { .. } => self.status.quiet_since.is_none(),
-            Phase::Preparing
-            | Phase::Starting { .. }
-            | Phase::Progressing(_)
-            | Phase::Stranded { .. }
-            | Phase::Promoting
-            | Phase::HandingOver
-            | Phase::Returning => true,
+            phase => phase.is_under_way(),
         }
     }
 
