@@ -11,6 +11,7 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::{Cluster, cluster_name, kinds};
 use crate::mesh::claims::{Contested, contested, gateway_allows};
+use crate::mesh::hosts::service_host;
 use crate::release::delivery::{AttachPoint, Delivery};
 use crate::release::{Release, ReleaseObject};
 
@@ -36,7 +37,7 @@ impl Cluster {
             let gateway =
                 self.stores.gateways.get(&ObjectRef::new_with(name, kinds::gateway()).within(at))?;
             let gateway = kinds::json(&gateway);
-            let own = format!("{}.{namespace}.svc.cluster.local", release.service.name);
+            let own = service_host(&release.service.name, &namespace);
             // Inside the mesh a service is called by its own name; at a gateway only those of the world matter.
             let mut hosts = release.hosts.iter().filter(|host| **host != own || release.hosts.len() == 1);
             hosts.find_map(|host| gateway_allows(&gateway, &namespace, host).err())

@@ -8,12 +8,12 @@ version that it was made from, so that of two agents who both think they lead on
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, Patch};
 use kube::{Client, ResourceExt};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::FIELD_MANAGER;
+use super::as_serin;
 use super::routes::Checked;
 use crate::observe::Observer;
 use crate::observe::ledger::Ledger;
@@ -148,17 +148,9 @@ impl Desk {
         releases: &Api<ReleaseObject>,
         object: &ReleaseObject,
     ) -> Result<ReleaseObject, kube::Error> {
-        // A merge patch leaves out what is null: fields that are gone must be said to be.
-        let mut status = serde_json::to_value(&self.shown).unwrap_or_default();
-        if let (Some(status), Some((_, before))) = (status.as_object_mut(), &self.saved) {
-            let before = serde_json::to_value(before).unwrap_or_default();
-            for name in before.as_object().into_iter().flat_map(serde_json::Map::keys) {
-                status.entry(name.clone()).or_insert(serde_json::Value::Null);
-            }
-        }
-        let patch = json!({"metadata": {"resourceVersion": self.version}, "status": status});
-        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        releases.patch_status(&object.name_any(), &params, &Patch::Merge(patch)).await
+        // A field that is gone is written as null, which takes it out.
+        let patch = json!({"metadata": {"resourceVersion": self.version}, "status": self.shown});
+        releases.patch_status(&object.name_any(), &as_serin(), &Patch::Merge(patch)).await
     }
 
     /// The Release has changed since it was read: mostly someone has edited its spec. If someone has decided in our

@@ -255,6 +255,11 @@ fn retry(_: Arc<Watched>, _: &Arc<TickError>, _: Arc<Cluster>) -> Action {
     Action::requeue(AGAIN)
 }
 
+/// For patches that change single fields of what others have written.
+fn as_serin() -> PatchParams {
+    PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
+}
+
 /// `namespace/name`.
 fn cluster_name(object: &ReleaseObject) -> String {
     format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any())
@@ -280,7 +285,7 @@ impl Cluster {
         if unreadable.meta().deletion_timestamp.is_some() {
             let finalizers: Vec<_> = unreadable.finalizers().iter().filter(|one| *one != FINALIZER).collect();
             let patch = Patch::Merge(json!({"metadata": {"finalizers": finalizers}}));
-            releases.patch(&name, &PatchParams::default(), &patch).await?;
+            releases.patch(&name, &as_serin(), &patch).await?;
             return Ok(Action::await_change());
         }
         let present = releases.get_status(&name).await?;
@@ -291,7 +296,7 @@ impl Cluster {
             let now = jiff::Timestamp::now();
             report::show_unfit(&mut shown, unreadable.meta().generation, "InvalidSpec", why, now);
             let patch = Patch::Merge(json!({"status": shown}));
-            releases.patch_status(&name, &PatchParams::default(), &patch).await?;
+            releases.patch_status(&name, &as_serin(), &patch).await?;
         }
         Ok(Action::await_change())
     }
@@ -317,7 +322,6 @@ impl Cluster {
     ) -> Result<ReleaseObject, kube::Error> {
         let releases: Api<ReleaseObject> =
             Api::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());
-        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        releases.patch(&object.name_any(), &params, &Patch::Merge(json!({"metadata": metadata}))).await
+        releases.patch(&object.name_any(), &as_serin(), &Patch::Merge(json!({"metadata": metadata}))).await
     }
 }

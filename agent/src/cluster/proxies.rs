@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
-use serde_json::Value;
 
 use super::kinds;
 use super::stores::Stores;
+use crate::mesh::object::{Labels, labels, selects};
 use crate::mesh::plugin::{Attachment, Place};
 use crate::observe::fleet::{Fleet, ProxyAt, Seen};
 use crate::release::delivery::AttachPoint;
@@ -21,8 +21,6 @@ const FRESH: Duration = Duration::from_millis(300);
 
 /// What Istio calls its container, in gateways and beside applications.
 const PROXY_CONTAINER: &str = "istio-proxy";
-
-type Labels = BTreeMap<String, String>;
 
 /// All proxies that are asked.
 #[derive(Debug, Default)]
@@ -64,21 +62,12 @@ pub(super) fn find(stores: &Stores, point: &AttachPoint) -> Result<Attached, Str
                     "spec.routing.gateways: there is no Gateway {namespace}/{name}: create it, or name another"
                 ));
             };
-            let selector: Labels = gateway
-                .data
-                .pointer("/spec/selector")
-                .and_then(Value::as_object)
-                .into_iter()
-                .flatten()
-                .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
-                .collect();
+            let selector = labels(&gateway.data, "/spec/selector");
             if selector.is_empty() {
                 return Err(format!("Gateway {namespace}/{name} selects no pods: give it a spec.selector"));
             }
-            let has_labels =
-                |pod: &Pod| selector.iter().all(|(name, value)| pod.labels().get(name) == Some(value));
             // Istio looks for a Gateway's pods in all namespaces.
-            let pods = live(stores, point, has_labels);
+            let pods = live(stores, point, |pod| selects(&selector, pod.labels()));
             let mut namespaces: Vec<_> = pods.iter().map(|(namespace, ..)| namespace.clone()).collect();
             namespaces.sort_unstable();
             namespaces.dedup();

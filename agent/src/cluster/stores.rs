@@ -27,11 +27,9 @@ use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::kinds;
+use crate::mesh::object::RELEASE as RELEASE_LABEL;
 use crate::mesh::plugin::contents;
 use crate::release::ReleaseObject;
-
-/// The label with the name of the Release that an object belongs to.
-const RELEASE_LABEL: &str = "serin.dev/release";
 
 /// All stores.
 #[derive(Clone)]
@@ -121,13 +119,6 @@ impl Scope {
 impl Stores {
     /// Begins to watch everything. Releases themselves are watched by whoever gives `releases`.
     pub(super) fn watch(scope: &Scope, releases: Store<Watched>, wake: &Wake) -> Self {
-        let of_targets = |wake: &Wake| {
-            let (releases, wake) = (releases.clone(), wake.clone());
-            move |namespace: Option<String>, name: String| {
-                wake_users(&releases, &wake, namespace.as_deref(), &name);
-            }
-        };
-        let (on_deployment, on_autoscaler) = (of_targets(wake), of_targets(wake));
         let routes_version = Arc::<AtomicU64>::default();
         let count = || {
             let version = Arc::clone(&routes_version);
@@ -176,26 +167,8 @@ impl Stores {
         let pods = scope.each().map(|scope| keep(scope.api(), (), strip, |_: Option<&Pod>| ()));
         let on_service = count();
         Self {
-            deployments: keep(
-                scope.api(),
-                (),
-                |_| (),
-                move |deployment: Option<&Deployment>| {
-                    if let Some(deployment) = deployment {
-                        on_deployment(deployment.namespace(), deployment.name_any());
-                    }
-                },
-            ),
-            autoscalers: keep(
-                scope.api(),
-                (),
-                |_| (),
-                move |one: Option<&HorizontalPodAutoscaler>| {
-                    if let Some(autoscaler) = one {
-                        on_autoscaler(autoscaler.namespace(), autoscaler.name_any());
-                    }
-                },
-            ),
+            deployments: keep(scope.api(), (), |_| (), wakes_users(&releases, wake)),
+            autoscalers: keep(scope.api(), (), |_| (), wakes_users(&releases, wake)),
             pods: Several(pods.collect()),
             services: keep(scope.api(), (), |_| (), move |_: Option<&Service>| on_service()),
             plugins: Several(plugins.collect()),
@@ -316,7 +289,16 @@ fn strip(pod: &mut Pod) {
     }
 }
 
-/// Wakes the releases whose Deployments or autoscalers are called `name`.
+/// Wakes the releases that use the Deployment or autoscaler it is given.
+fn wakes_users<K: Resource>(releases: &Store<Watched>, wake: &Wake) -> impl Fn(Option<&K>) + use<K> {
+    let (releases, wake) = (releases.clone(), wake.clone());
+    move |used| {
+        if let Some(used) = used {
+            wake_users(&releases, &wake, used.namespace().as_deref(), &used.name_any());
+        }
+    }
+}
+
 fn wake_users(releases: &Store<Watched>, wake: &Wake, namespace: Option<&str>, name: &str) {
     for release in releases.state() {
         let Ok(release) = &release.0 else { continue };

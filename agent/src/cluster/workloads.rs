@@ -7,14 +7,15 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
-use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::api::{Api, Patch, PostParams};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use xxhash_rust::xxh64::xxh64;
 
-use super::FIELD_MANAGER;
 use super::stores::{Several, Stores};
+use super::{FIELD_MANAGER, as_serin};
+use crate::mesh::object::selects;
 use crate::mesh::routing::{Pods, Subsets};
 use crate::release::delivery::{Delivery, Target};
 use crate::rollout::{Handover, Replicas, Wanted, Workload, Workloads};
@@ -142,7 +143,7 @@ impl Pair {
         tracing::info!(deployment = deployment.name_any(), from = desired, to, "scaling");
         let deployments: Api<Deployment> = Api::namespaced(client.clone(), &self.namespace);
         let scale = Patch::Merge(json!({"spec": {"replicas": to}}));
-        deployments.patch_scale(&deployment.name_any(), &params(), &scale).await?;
+        deployments.patch_scale(&deployment.name_any(), &as_serin(), &scale).await?;
         Ok(())
     }
 
@@ -170,7 +171,7 @@ impl Pair {
             _ => return Ok(()),
         };
         let autoscalers: Api<HorizontalPodAutoscaler> = Api::namespaced(client.clone(), &self.namespace);
-        autoscalers.patch(&autoscaler.name_any(), &params(), &Patch::Merge(patch)).await?;
+        autoscalers.patch(&autoscaler.name_any(), &as_serin(), &Patch::Merge(patch)).await?;
         Ok(())
     }
 
@@ -246,7 +247,7 @@ fn trouble(pods: &Several<Pod>, namespace: &str, deployment: &Deployment) -> Opt
         .filter(|pod| pod.namespace().as_deref() == Some(namespace))
         // One that ends says nothing of the version that is wanted.
         .filter(|pod| pod.metadata.deletion_timestamp.is_none())
-        .filter(|pod| selector.iter().all(|(name, value)| pod.labels().get(name) == Some(value)))
+        .filter(|pod| selects(selector, pod.labels()))
         .collect();
     own.sort_by_key(|pod| pod.name_any());
     let found = own.iter().find_map(|pod| waits(pod)).or_else(|| own.iter().find_map(|pod| lingers(pod)));
@@ -296,8 +297,4 @@ where
     K: kube::Resource<DynamicType = ()> + Clone + 'static,
 {
     store.get(&ObjectRef::new(name).within(namespace))
-}
-
-fn params() -> PatchParams {
-    PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
 }

@@ -70,10 +70,15 @@ pub(super) fn texts<'o>(object: &'o Value, pointer: &str) -> impl Iterator<Item 
 }
 
 /// The labels in the object at `pointer`.
-pub(super) fn labels(object: &Value, pointer: &str) -> Labels {
+pub fn labels(object: &Value, pointer: &str) -> Labels {
     let map = object.pointer(pointer).and_then(Value::as_object);
     let entries = map.into_iter().flatten();
     entries.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
+}
+
+/// Whether pods with `labels` are among those that `selector` means.
+pub fn selects(selector: &Labels, labels: &Labels) -> bool {
+    selector.iter().all(|(name, value)| labels.get(name) == Some(value))
 }
 
 /// The metadata of an object of Serin's own. `release` is the one it belongs to, if to one alone.

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use serin_policy::{Document, PolicySpec};
 use sha2::{Digest, Sha256};
 
-use super::object::{Edit, Labels, drift as object_drift, metadata};
+use super::object::{Edit, Labels, drift as object_drift, labels, metadata};
 
 /// The object's kind as the API has it.
 pub const API_VERSION: &str = "extensions.istio.io/v1alpha1";
@@ -190,16 +190,11 @@ pub fn attachment_of(object: &Value) -> Option<Attachment> {
     let place = match (target, object.pointer("/spec/match")) {
         (Some(name), Some(_)) => Place::Gateway(name.to_owned()),
         (Some(name), None) => Place::Waypoint(name.to_owned()),
-        (None, _) => Place::Pods(labels(object.pointer("/spec/selector/matchLabels"))),
+        (None, _) => Place::Pods(labels(object, "/spec/selector/matchLabels")),
     };
     let attachment = Attachment { namespace: text("/metadata/namespace")?.to_owned(), place };
     // The name vouches for it: whoever has edited the selector has not made another plugin of it.
     attachment.shard(text("/metadata/name")?).is_some().then_some(attachment)
-}
-
-fn labels(found: Option<&Value>) -> Labels {
-    let labels = found.and_then(Value::as_object).into_iter().flatten();
-    labels.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
 }
 
 /// A policy as it stands in a plugin.

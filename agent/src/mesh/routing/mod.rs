@@ -17,7 +17,7 @@ use serin_policy::Arm;
 use serin_policy::document::VERSION_HEADER;
 
 use super::hosts;
-use super::object::{Labels, metadata};
+use super::object::{Labels, metadata, selects};
 use crate::release::Release;
 use crate::release::delivery::{AttachPoint, Delivery, Routing};
 
@@ -236,9 +236,4 @@ fn deployment(delivery: &Delivery, arm: Arm) -> &str {
         Arm::Stable => &delivery.stable.deployment,
         Arm::Canary => &delivery.canary.deployment,
     }
-}
-
-/// Whether pods with `labels` are among those that `selector` means.
-fn selects(selector: &Labels, labels: &Labels) -> bool {
-    selector.iter().all(|(name, value)| labels.get(name) == Some(value))
 }

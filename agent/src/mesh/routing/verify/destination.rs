@@ -7,9 +7,9 @@ use serin_policy::Arm;
 
 use super::Check;
 use crate::mesh::hosts::{resolve, service_host};
-use crate::mesh::object::{Labels, labels, list, namespace, text};
+use crate::mesh::object::{Labels, labels, list, namespace, selects, text};
 use crate::mesh::routing::istio::is_seen;
-use crate::mesh::routing::{API_VERSION, paste, selects, service, split};
+use crate::mesh::routing::{API_VERSION, paste, service, split};
 
 /// Whose pods a destination means.
 #[derive(PartialEq, Eq)]
