@@ -24,7 +24,7 @@ use crate::client::Client;
 pub const HOST: &str = "shop.example.com";
 
 /// How long a condition may take to come true on a busy machine. No test measures time by it.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_mins(3);
 
 /// A site under test. All of it ends with this value.
 #[derive(Debug)]
@@ -233,7 +233,7 @@ pub async fn eventually<T>(what: &str, mut attempt: impl AsyncFnMut() -> Result<
             Err(error) if Instant::now() > deadline => {
                 return Err(error.context(format!("waited in vain for {what}")));
             }
-            Err(_) => sleep(Duration::from_millis(5)).await,
+            Err(_) => sleep(Duration::from_millis(20)).await,
         }
     }
 }

@@ -4,7 +4,7 @@ A service under release in the mesh: gateway, two Deployments, an agent, a Relea
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams};
@@ -116,18 +116,12 @@ impl<'m> Stage<'m> {
         what: &str,
         is_so: impl Fn(&ReleaseStatus) -> bool,
     ) -> Result<ReleaseStatus> {
-        for _ in 0..6 {
-            let found = eventually(what, async || {
-                let status = self.status().await?;
-                ensure!(is_so(&status), "{}", told(&status));
-                Ok(status)
-            })
-            .await;
-            if found.is_ok() {
-                return found;
-            }
-        }
-        bail!("waited for {what}: {}", told(&self.status().await?))
+        eventually(what, async || {
+            let status = self.status().await?;
+            ensure!(is_so(&status), "{}", told(&status));
+            Ok(status)
+        })
+        .await
     }
 
     pub(crate) async fn phase(&self, phase: &str) -> Result<ReleaseStatus> {
