@@ -75,7 +75,7 @@ fn phase_name(phase: &Phase) -> &'static str {
         Phase::Starting { .. } => "Starting",
         Phase::Progressing(_) => "Progressing",
         Phase::Stranded { .. } => "Stranded",
-        Phase::Promoting | Phase::HandingOver | Phase::Returning => "Promoting",
+        Phase::Promoting | Phase::HandingOver(_) | Phase::Returning => "Promoting",
         Phase::Promoted | Phase::Settled => "Promoted",
         Phase::RolledBack { .. } => "RolledBack",
         Phase::Aborted { .. } => "Aborted",

@@ -89,7 +89,7 @@ fn both_to(status: &Status, delivery: &Delivery, subsets: &Subsets) -> Option<Po
         return None;
     }
     match status.phase {
-        Phase::HandingOver => Some(subsets.canary.clone()),
+        Phase::HandingOver(_) => Some(subsets.canary.clone()),
         // They have changed places by now. Before a run begins, some proxy may still think of the one before.
         Phase::Returning | Phase::Preparing if status.quiet_since.is_none() => Some(subsets.stable.clone()),
         _ => None,

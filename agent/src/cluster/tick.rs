@@ -185,7 +185,7 @@ async fn save(
         desk.observer.clear_latency();
     }
     let places = (desk.state.retired.clone(), desk.shown.stable_deployment.clone());
-    let returns = before.phase == Phase::HandingOver
+    let returns = matches!(before.phase, Phase::HandingOver(_))
         && status.phase == Phase::Returning
         // The canary may also have been given stable's version back.
         && before.run == status.run

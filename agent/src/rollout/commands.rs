@@ -116,9 +116,11 @@ impl Tick<'_> {
                 Ok(())
             }
             Phase::Settled if self.nothing_to_release() => Err(NotNow::NothingToRelease),
-            Phase::Promoting | Phase::Promoted | Phase::HandingOver | Phase::Returning | Phase::Settled => {
-                Err(NotNow::PromotedAlready)
-            }
+            Phase::Promoting
+            | Phase::Promoted
+            | Phase::HandingOver(_)
+            | Phase::Returning
+            | Phase::Settled => Err(NotNow::PromotedAlready),
             Phase::Waiting | Phase::RolledBack { .. } | Phase::Aborted { .. } => {
                 Err(NotNow::NothingInProgress)
             }
@@ -127,7 +129,7 @@ impl Tick<'_> {
 
     fn abort(&mut self, by: &str) -> Result<(), NotNow> {
         match self.status.phase {
-            Phase::HandingOver | Phase::Returning if !self.awaits_stable() => Err(NotNow::PromotedAlready),
+            Phase::HandingOver(_) | Phase::Returning if !self.awaits_stable() => Err(NotNow::PromotedAlready),
             _ if self.status.phase.is_under_way() => {
                 if !self.stable_can_take_all() {
                     return Err(NotNow::StableDown);

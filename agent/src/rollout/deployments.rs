@@ -74,12 +74,12 @@ impl Cluster {
     pub(super) fn follow(&mut self, before: &Phase) {
         self.stable.follow();
         self.canary.follow();
-        self.swapped = *before == Phase::HandingOver && self.promotion() == PromotionMode::Swap;
+        self.swapped = matches!(before, Phase::HandingOver(_)) && self.promotion() == PromotionMode::Swap;
     }
 
     /// Versions that have been handed over change places.
     pub(super) fn note(&mut self, before: &Phase, after: &Phase) {
-        let returns = *before == Phase::HandingOver && *after == Phase::Returning;
+        let returns = matches!(before, Phase::HandingOver(_)) && *after == Phase::Returning;
         if returns && self.promotion() == PromotionMode::Swap {
             self.retired = Some(self.stable.image.clone());
             std::mem::swap(&mut self.stable, &mut self.canary);

@@ -7,6 +7,7 @@ weight that was wanted all along is written again, or everybody goes back to sta
 use serin_policy::Weight;
 
 use super::analysis::Evidence;
+use super::handover::{Few, HandoverState};
 use super::reason::Reason;
 use super::status::{Actor, Cause, Paused, Phase, Stage, StepState};
 use super::{InForce, Tick, Write};
@@ -37,6 +38,9 @@ impl Tick<'_> {
                 let phase = match (*closed, self.place(*weight, None)) {
                     (true, _) if self.nothing_to_release() => Phase::Returning,
                     (true, _) => Phase::RolledBack { cause: Cause::FoundClosed },
+                    (false, _) if self.few_are_back(*weight) => {
+                        Phase::HandingOver(HandoverState { in_vain: 0, few: Some(Few::default()) })
+                    }
                     (false, Phase::Stranded { weight: Weight::FULL }) => self.at_full(),
                     (false, phase) => phase,
                 };
@@ -78,7 +82,7 @@ impl Tick<'_> {
 
     /// Where a run stands that is found at 100 %.
     fn at_full(&self) -> Phase {
-        if self.workloads().is_some() { Phase::HandingOver } else { Phase::Promoted }
+        if self.workloads().is_some() { Phase::HANDING_OVER } else { Phase::Promoted }
     }
 
     /// The status is about the Release's run.

@@ -11,7 +11,8 @@ what was counted; `commands` obeys people; `steps` goes on when nothing holds it
 `workloads` what the Deployments behind the two versions can bear, and it says at the end how they are wanted; the
 file is the WasmPlugin there. Four invariants go through all of them:
 
-- The weight rises by one step or the promotion at a time, only from a weight that every proxy reports.
+- The weight rises by one step or the promotion at a time, only from a weight that every proxy reports. What is
+  undone is no rise: the few whom a promoted version's own stable does not serve go back where they were.
 - Once the canary is closed it stays closed until a person retries or another run begins.
 - In a cluster nobody is sent to a version that has no pods for them, neither there nor back.
 - Every tick says why things are as they are, in [`Reason`]s.
@@ -23,6 +24,7 @@ mod commands;
 #[cfg(test)]
 mod deployments;
 mod file;
+mod handover;
 mod lagging;
 mod observation;
 #[cfg(test)]
@@ -44,6 +46,7 @@ pub use analysis::{
     CohortRatio, Evidence, Failure, Finding, Grouped, Judged, Moment, Odds, Promise, ReadingFinding, Share,
     Test, Verdict, Wait,
 };
+pub use handover::HandoverState;
 pub use lagging::{Lag, Lagging};
 pub use observation::{
     ArmCounts, Cell, Command, CommandKind, Counts, Drawn, InForce, MetricReading, MetricValue, Observation,
@@ -101,6 +104,7 @@ pub fn plan(release: &Release, status: &Status, observation: &Observation, now: 
     }
     tick.compare_with_file();
     let failed = tick.judge() || tick.leave_what_is_gone();
+    tick.take_the_few_back();
     for command in &observation.commands {
         tick.obey(command, failed);
     }

@@ -177,6 +177,20 @@ pub enum Reason {
         /// What stable's pods complain of.
         trouble: Option<String>,
     },
+    /// Stable has the new version: a few go to it, to see that it serves them.
+    FewReturn {
+        /// How many of the callers.
+        share: Weight,
+    },
+    /// Stable has the new version and does not serve the few: they are taken back to the canary.
+    FewNotServed {
+        /// Their requests.
+        requests: u64,
+        /// Those that failed.
+        errors: u64,
+        /// How long until it is tried again.
+        again_after: Duration,
+    },
     /// Stable has the new version: everybody goes to it.
     HandedOver,
     /// Requests may still be under way on the canary.
@@ -314,6 +328,8 @@ impl Reason {
             Self::RunWaits { .. } => "run-waits",
             Self::StableHasIt => "stable-has-it",
             Self::HandingOver { .. } => "handing-over",
+            Self::FewReturn { .. } => "few-return",
+            Self::FewNotServed { .. } => "few-not-served",
             Self::HandedOver => "handed-over",
             Self::Draining { .. } => "draining",
             Self::Settled => "settled",

@@ -109,6 +109,18 @@ impl fmt::Display for Reason {
                 })?;
                 trouble.as_ref().map_or(Ok(()), |trouble| write!(f, " ({trouble})"))
             }
+            Self::FewReturn { share } => {
+                write!(
+                    f,
+                    "stable has the new version: {share} of the callers go to it first, to see that it serves them"
+                )
+            }
+            Self::FewNotServed { requests, errors, again_after } => write!(
+                f,
+                "stable does not serve those who went to it first ({errors} of {requests} requests failed): they go \
+                 back to the canary; tried again after {}",
+                friendly(again_after)
+            ),
             Self::HandedOver => f.write_str("stable has the new version: everybody goes to it"),
             Self::Draining { delay } => {
                 let delay = friendly(delay);

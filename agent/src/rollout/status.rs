@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serin_policy::Weight;
 
 use super::analysis::{CohortRatio, Evidence, Failure, Finding, ReadingFinding, Verdict};
+use super::handover::HandoverState;
 use super::reason::Reason;
 use crate::release::{Metric, Pause, Release};
 
@@ -76,7 +77,7 @@ pub enum Phase {
     /// Everybody is on the canary.
     Promoted,
     /// In a cluster: everybody is on the canary, and its version becomes stable.
-    HandingOver,
+    HandingOver(HandoverState),
     /// In a cluster: stable has the new version, and everybody goes to it.
     Returning,
     /// In a cluster: there is nothing to release. Stable and canary have one version, and everybody is on stable.
@@ -248,7 +249,8 @@ impl Status {
             | Phase::RolledBack { .. }
             | Phase::Aborted { .. } => Weight::ZERO,
             Phase::Progressing(StepState { weight, .. }) | Phase::Stranded { weight, .. } => *weight,
-            Phase::Promoting | Phase::Promoted | Phase::HandingOver => Weight::FULL,
+            Phase::HandingOver(HandoverState { few: Some(_), .. }) => HandoverState::ALL_BUT_FEW,
+            Phase::Promoting | Phase::Promoted | Phase::HandingOver(_) => Weight::FULL,
         }
     }
 
@@ -266,7 +268,7 @@ impl Status {
 
     /// Whether segments are to be dropped, for everybody goes to the canary.
     pub const fn is_promoted(&self) -> bool {
-        matches!(self.phase, Phase::Promoting | Phase::Promoted | Phase::HandingOver)
+        matches!(self.phase, Phase::Promoting | Phase::Promoted | Phase::HandingOver(_))
     }
 
     /// How far the present step is.
@@ -336,7 +338,7 @@ impl Phase {
             | Self::Progressing(_)
             | Self::Stranded { .. }
             | Self::Promoting
-            | Self::HandingOver => true,
+            | Self::HandingOver(_) => true,
             Self::Waiting
             | Self::Promoted
             | Self::Returning
@@ -356,7 +358,7 @@ impl Phase {
             Self::Stranded { .. } => "stranded",
             Self::Promoting => "promoting",
             Self::Promoted => "promoted",
-            Self::HandingOver => "handing-over",
+            Self::HandingOver(_) => "handing-over",
             Self::Returning => "returning",
             Self::Settled => "settled",
             Self::RolledBack { .. } => "rolled-back",

@@ -42,13 +42,13 @@ impl Tick<'_> {
             Phase::Promoting => {
                 if self.proxies_allow() {
                     let in_cluster = self.workloads().is_some();
-                    self.status.phase = if in_cluster { Phase::HandingOver } else { Phase::Promoted };
+                    self.status.phase = if in_cluster { Phase::HANDING_OVER } else { Phase::Promoted };
                     self.reasons.push(Reason::Promoted { run: self.status.run.clone() });
                 }
             }
-            Phase::HandingOver => {
+            Phase::HandingOver(state) => {
                 if self.proxies_allow() {
-                    self.hand_over();
+                    self.hand_over(state);
                 }
             }
             Phase::Returning => {
@@ -83,7 +83,7 @@ impl Tick<'_> {
     fn is_held(&mut self) -> bool {
         let is_judged = matches!(self.status.phase, Phase::Starting { .. } | Phase::Progressing(_));
         let before = self.reasons.len();
-        if is_judged || matches!(self.status.phase, Phase::Preparing | Phase::HandingOver) {
+        if is_judged || matches!(self.status.phase, Phase::Preparing | Phase::HandingOver(_)) {
             if self.is_suspended() {
                 self.reasons.push(Reason::Suspended);
             }

@@ -6,7 +6,6 @@ canary that lacks the pods for it, stable keeps what it takes to go back, and po
 when every proxy has long stopped sending to it.
 */
 use std::fmt;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serin_policy::Weight;
@@ -15,10 +14,6 @@ use super::Tick;
 use super::reason::Reason;
 use super::status::{Actor, Cause, Phase, elapsed};
 use crate::release::delivery::{Delivery, PromotionMode};
-
-/// For how long pods are ready before everybody is sent to them: proxies hear of them through Istio's control plane,
-/// which takes a second mostly, and more where it is busy.
-const HEARD_OF: Duration = Duration::from_secs(5);
 
 /// The two versions' Deployments, as they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,7 +114,7 @@ impl<'t> Tick<'t> {
                 workloads.canary.stuck.is_some() || workloads.canary.ready == 0
             }
             // What was good enough to be promoted has everybody: it goes when it serves nobody at all.
-            Phase::Promoting | Phase::HandingOver => workloads.canary.ready == 0,
+            Phase::Promoting | Phase::HandingOver(_) => workloads.canary.ready == 0,
             _ => false,
         };
         if !at_risk || !self.stable_can_take_all() {
@@ -183,36 +178,6 @@ impl<'t> Tick<'t> {
         }
     }
 
-    /// Every proxy sends everybody to the canary, for good: its version becomes stable.
-    pub(super) fn hand_over(&mut self) {
-        let Some((delivery, workloads)) = self.workloads() else { return };
-        let Workload { desired, ready, rolled_out, .. } = workloads.stable;
-        let done = match delivery.promotion {
-            PromotionMode::Copy | PromotionMode::Wait => {
-                workloads.same_version && rolled_out && ready >= desired.max(self.status.floor).max(1)
-            }
-            PromotionMode::Swap => workloads.swapped,
-        };
-        if done {
-            self.status.ready_since.get_or_insert(self.now);
-        } else {
-            self.status.ready_since = None;
-        }
-        if done && elapsed(self.status.ready_since, None, self.now) >= HEARD_OF {
-            self.turn(Actor::Planner, Phase::Returning, Reason::HandedOver);
-        } else {
-            let trouble = workloads.stable.stuck.clone().or_else(|| workloads.stable.trouble.clone());
-            self.reasons.push(Reason::HandingOver { mode: delivery.promotion, trouble });
-        }
-    }
-
-    /// Whether stable has its old version for as long as nobody gives it the new one: then there is a way back.
-    pub(super) fn awaits_stable(&self) -> bool {
-        self.workloads().is_some_and(|(delivery, workloads)| {
-            delivery.promotion == PromotionMode::Wait && !workloads.same_version
-        })
-    }
-
     /// Waits until nobody can be on the canary any more, and until it has no pods. Returns whether that is so.
     pub(super) fn canary_is_down(&mut self) -> bool {
         let Some((delivery, workloads)) = self.workloads() else { return true };
@@ -259,7 +224,7 @@ impl<'t> Tick<'t> {
             }
             Phase::Progressing(_) | Phase::Stranded { .. } => running(self.status.weight().max(preparing)),
             Phase::Promoting => running(Weight::FULL),
-            Phase::HandingOver => Wanted {
+            Phase::HandingOver(_) => Wanted {
                 handover: match delivery.promotion {
                     _ if delivery.suspended => None,
                     PromotionMode::Copy => Some(Handover::CopyTemplate),
@@ -288,7 +253,7 @@ impl<'t> Tick<'t> {
     }
 
     /// What the canary lacks for `weight`, if it lacks anything.
-    fn lack(&self, weight: Weight) -> Option<Lack> {
+    pub(super) fn lack(&self, weight: Weight) -> Option<Lack> {
         let (_, Workloads { canary, .. }) = self.workloads()?;
         let need = self.need(weight);
         // Pods of an older template are ready as well, and are no canary.

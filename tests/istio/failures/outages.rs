@@ -44,7 +44,7 @@ pub(crate) async fn the_control_plane_is_away(mesh: &Mesh) -> Result<()> {
     let case = play.case("and the API server back");
     play.approve().await?;
     play.status_that("the end", |status| status.phase == "Promoted" && status.weight == "0%").await?;
-    // A mesh that has much to catch up with may hear of stable's new pod after everybody was sent to it.
+    // A mesh that has much to catch up with may hear of stable's new pod after a few were sent to it.
     case.end(&said(&play.stage.status().await?), "promoted", 30).with_context(|| play.agent.log())
 }
 
