@@ -12,6 +12,7 @@ mod pods;
 mod promotions;
 mod releases;
 mod serving;
+mod shards;
 mod sidecars;
 mod stage;
 
@@ -66,6 +67,7 @@ const SHARED: &[(&str, Test)] = tests![
     mtls::a_release_goes_through_under_strict_mtls,
     sidecars::callers_inside,
     sidecars::by_every_way,
+    shards::one_proxy_runs_two_plugins,
     pods::bad_ones_say_what_is_wrong,
     pods::manners_change_while_they_run,
     pods::accounts,
