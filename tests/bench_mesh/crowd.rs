@@ -21,7 +21,6 @@ pub(crate) async fn measure(mesh: &Mesh, agent: &str, count: u32) -> Result<()> 
     namespace.gateway(1).await?;
     let made = (0..count).map(|number| make(&namespace, number));
     stream::iter(made).buffer_unordered(8).try_collect::<Vec<()>>().await?;
-    let idle = calls(mesh).await?;
     let began = Instant::now();
     let agent = Controller::start(agent, mesh, &namespace, "bench").await?;
     let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("serin.dev", "v1alpha1", "Release"));
@@ -34,11 +33,9 @@ pub(crate) async fn measure(mesh: &Mesh, agent: &str, count: u32) -> Result<()> 
         "{count} Releases are known, routed and in front of a proxy after {:.1} s",
         began.elapsed().as_secs_f64()
     );
-    let busy = calls(mesh).await?;
-    println!(
-        "at rest: {:.0} calls to the API server a minute ({busy:.0}, and {idle:.0} without the agent)",
-        busy - idle
-    );
+    // Others are at work for a while because of what the agent has written.
+    calls(mesh).await?;
+    let with_agent = calls(mesh).await?;
     println!("memory: {} MB resident", resident_mb(agent.pid())?);
     let mut noticed = Vec::new();
     for number in 0..IMAGES {
@@ -68,6 +65,13 @@ pub(crate) async fn measure(mesh: &Mesh, agent: &str, count: u32) -> Result<()> 
         "a new image is noticed after {:?} (median, looked for every so often), {:?} at most",
         noticed[noticed.len() / 2],
         noticed[noticed.len() - 1]
+    );
+    agent.kill().await?;
+    calls(mesh).await?;
+    let without = calls(mesh).await?;
+    println!(
+        "at rest: {:.0} calls to the API server a minute ({with_agent:.0}, and {without:.0} without the agent)",
+        with_agent - without
     );
     Ok(())
 }
