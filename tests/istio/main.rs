@@ -43,6 +43,7 @@ macro_rules! tests {
 const SHARED: &[(&str, Test)] = tests![
     leaders::an_agent_is_killed_at_every_phase,
     leaders::a_standby_takes_over,
+    leaders::an_agent_leads_before_it_knows_everything,
     leaders::a_leader_of_the_past_changes_nothing,
     failures::outages::prometheus_is_away,
     failures::conflicts::a_foreign_route_comes,
