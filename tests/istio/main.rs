@@ -5,6 +5,7 @@ The mesh is brought up once, and tests run side by side in namespaces of their o
 before there is a thread, so this is not the usual test harness, but one that takes the same arguments.
 */
 mod failures;
+mod images;
 mod leaders;
 mod mtls;
 mod outages;
@@ -64,6 +65,7 @@ const SHARED: &[(&str, Test)] = tests![
     releases::a_good_version_is_promoted,
     releases::a_very_bad_version_is_off_the_air_at_once,
     releases::a_bad_version_is_taken_back,
+    images::the_module_is_pulled_from_a_registry,
     mtls::a_release_goes_through_under_strict_mtls,
     sidecars::callers_inside,
     sidecars::by_every_way,
