@@ -15,6 +15,7 @@ mod kubelet;
 mod namespace;
 mod process;
 mod proxy;
+mod registry;
 mod sandbox;
 mod status;
 mod tokens;
@@ -46,6 +47,7 @@ pub use self::inside::{HOST, Inside};
 use self::kubelet::Kubelet;
 pub use self::namespace::{Gateway, Namespace};
 pub use self::proxy::SIDECAR_PORT;
+pub use self::registry::Registry;
 use crate::site::eventually;
 use crate::tools::ISTIO_CRDS;
 
@@ -230,6 +232,14 @@ impl Mesh {
         let router = Router::new().fallback(async move || body.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         Ok(Served { url, sha256 })
+    }
+
+    /// A registry of images, at an address that pods reach.
+    ///
+    /// # Errors
+    /// When it does not come up, with its last words.
+    pub async fn registry(&self) -> Result<Registry<'_>> {
+        Registry::start(self).await
     }
 
     async fn run(&self, program: &Path, args: &[&str]) -> Result<String> {

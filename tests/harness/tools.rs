@@ -2,6 +2,7 @@
 Tools that tests need and that no dependency brings along: built once, and kept in Serin's cache.
 */
 mod control_plane;
+mod crane;
 mod go;
 mod prometheus;
 
@@ -15,6 +16,7 @@ use anyhow::{Context, Result, ensure};
 use serin::demo::envoy::cache_dir;
 
 pub use control_plane::{ControlPlane, ISTIO_BOOTSTRAP, ISTIO_CRDS, control_plane};
+pub use crane::crane;
 pub use prometheus::prometheus;
 
 /// A cargo beside the one that runs the tests, without what that one was told about its own compiler.

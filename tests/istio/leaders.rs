@@ -106,3 +106,18 @@ pub(crate) async fn a_leader_of_the_past_changes_nothing(mesh: &Mesh) -> Result<
 fn leads(agent: &Controller) -> bool {
     agent.log().contains("this agent leads")
 }
+
+/// One that comes back while the Lease is still its own leads at once, before it knows what the cluster has.
+pub(crate) async fn an_agent_leads_before_it_knows_everything(mesh: &Mesh) -> Result<()> {
+    let stage = Stage::set(mesh, "at-once", 1).await?;
+    stage.release("{setWeight: 30, pause: {}}", |yaml| yaml).await?;
+    for number in 2..12 {
+        let agent = stage.agent("one").await?;
+        stage.set_image(&format!("shop:v{number}")).await?;
+        let run = format!("v{number}-");
+        let is_driven = |status: &ReleaseStatus| status.run.as_ref().is_some_and(|it| it.starts_with(&run));
+        stage.status_that(&run, is_driven).await.with_context(|| agent.log())?;
+        agent.kill().await?;
+    }
+    Ok(())
+}

@@ -5,6 +5,7 @@ The mesh is brought up once, and tests run side by side in namespaces of their o
 before there is a thread, so this is not the usual test harness, but one that takes the same arguments.
 */
 mod failures;
+mod images;
 mod leaders;
 mod mtls;
 mod outages;
@@ -44,6 +45,7 @@ macro_rules! tests {
 const SHARED: &[(&str, Test)] = tests![
     leaders::an_agent_is_killed_at_every_phase,
     leaders::a_standby_takes_over,
+    leaders::an_agent_leads_before_it_knows_everything,
     leaders::a_leader_of_the_past_changes_nothing,
     failures::outages::prometheus_is_away,
     failures::conflicts::a_foreign_route_comes,
@@ -64,6 +66,7 @@ const SHARED: &[(&str, Test)] = tests![
     releases::a_good_version_is_promoted,
     releases::a_very_bad_version_is_off_the_air_at_once,
     releases::a_bad_version_is_taken_back,
+    images::the_module_is_pulled_from_a_registry,
     mtls::a_release_goes_through_under_strict_mtls,
     sidecars::callers_inside,
     sidecars::by_every_way,

@@ -68,6 +68,11 @@ impl<'m> Stage<'m> {
         Controller::start_at(AGENT, self.mesh, &self.namespace, identity, address).await
     }
 
+    /// An agent whose module is in a registry.
+    pub(crate) async fn agent_with_image(&self, identity: &str, image: &str) -> Result<Controller> {
+        Controller::start_with_image(AGENT, self.mesh, &self.namespace, identity, image).await
+    }
+
     /// An agent for all namespaces.
     pub(crate) async fn agent_for_all(&self, identity: &str) -> Result<Controller> {
         Controller::start_for_all(AGENT, self.mesh, identity).await

@@ -32,7 +32,7 @@ pub(super) struct Args {
         default_value = "http://serin.serin-system.svc.cluster.local"
     )]
     module_base: String,
-    /// The module as an OCI image, by its digest (`oci://…@sha256:…`), in place of the one the agents serve.
+    /// The module as an OCI image, by its manifest's digest (`oci://…@sha256:…`), in place of the one the agents serve.
     #[arg(long, value_name = "URL", env = "SERIN_MODULE_IMAGE", conflicts_with = "module_base")]
     module_image: Option<String>,
     /// Where health, metrics and the module are served.

@@ -104,7 +104,7 @@ async fn namespace_goes(cluster: &Cluster, object: &ReleaseObject) -> bool {
 
 /// Takes policies out of the proxies whose Release went without a farewell.
 pub(super) async fn sweep(cluster: &Cluster) {
-    cluster.stores.ready().await;
+    cluster.known().await;
     loop {
         tokio::time::sleep(SWEEP).await;
         if !*cluster.leads.borrow() {

@@ -95,6 +95,8 @@ struct Cluster {
     metrics: Arc<Metrics>,
     /// Whether this agent leads.
     leads: watch::Receiver<bool>,
+    /// Whether the stores know all there is.
+    is_known: watch::Receiver<bool>,
     /// By uid: a Release that is made anew is another one.
     desks: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<Desk>>>>>,
 }
@@ -180,6 +182,7 @@ async fn drive(
         bars: Bars::default(),
         metrics,
         leads: leads.clone(),
+        is_known: ready.subscribe(),
         desks: Mutex::default(),
     });
     let controller = Controller::for_stream(changes, releases)
@@ -219,7 +222,7 @@ async fn reconcile(watched: Arc<Watched>, cluster: Arc<Cluster>) -> Result<Actio
         cluster.lock_desks().clear();
         return Ok(Action::await_change());
     }
-    cluster.stores.ready().await;
+    cluster.known().await;
     let object = match &watched.0 {
         Ok(object) => Arc::new(object.clone()),
         Err(unreadable) => {
@@ -266,6 +269,12 @@ fn cluster_name(object: &ReleaseObject) -> String {
 }
 
 impl Cluster {
+    /// Waits until the stores know all there is. Leadership may come sooner.
+    async fn known(&self) {
+        // Whoever sends it lives as long as the controller.
+        let _ = self.is_known.clone().wait_for(|is_known| *is_known).await;
+    }
+
     fn desk(&self, object: &ReleaseObject) -> Arc<tokio::sync::Mutex<Option<Desk>>> {
         Arc::clone(self.lock_desks().entry(object.uid().unwrap_or_default()).or_default())
     }

@@ -5,12 +5,14 @@ Every write names the version of the object that it was planned from. Whoever co
 lease say, is refused and changes nothing.
 */
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
 use kube::core::DynamicObject;
 use kube::{Client, ResourceExt};
+use serde::Serialize;
 use serde_json::{Value, json};
 use serin_policy::PolicySpec;
 
@@ -180,7 +182,11 @@ impl Plugins {
             told.extend(
                 plugin.edits(attachment, *shard, &self.module).iter().map(|edit| format!("{name}: {edit}")),
             );
-            self.apply(&wanted, plugin.object().resource_version()).await?;
+            let mut version = plugin.object().resource_version();
+            if let Some(removal) = plugin.removal(&wanted) {
+                version = self.patch(&wanted, &PatchParams::default(), &Patch::Merge(removal)).await?;
+            }
+            self.apply(&wanted, version).await?;
         }
         Ok(told)
     }
@@ -209,13 +215,25 @@ impl Plugins {
         if let (Some(version), Some(metadata)) = (version, wanted["metadata"].as_object_mut()) {
             metadata.insert("resourceVersion".to_owned(), json!(version));
         }
+        self.patch(&wanted, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&wanted))
+            .await
+            .map(drop)
+    }
+
+    /// Patches the plugin of the same name as `wanted`, and returns its version.
+    async fn patch(
+        &self,
+        wanted: &Value,
+        params: &PatchParams,
+        patch: &Patch<impl Serialize + Debug>,
+    ) -> Result<Option<String>, WriteError> {
         let text = |field: &str| wanted["metadata"][field].as_str().unwrap_or_default().to_owned();
         let (namespace, name) = (text("namespace"), text("name"));
-        let params = PatchParams::apply(FIELD_MANAGER).force();
-        match self.api(&namespace).patch(&name, &params, &Patch::Apply(&wanted)).await {
+        match self.api(&namespace).patch(&name, params, patch).await {
             Ok(object) => {
+                let version = object.resource_version();
                 self.latest.note(object);
-                Ok(())
+                Ok(version)
             }
             Err(error) => {
                 self.look_again(&namespace, &name).await;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::stores::Stores;
 use super::{FIELD_MANAGER, kinds};
-use crate::mesh::object::drift;
+use crate::mesh::object::{drift, removal};
 use crate::mesh::routing::conflicts::conflicts;
 use crate::mesh::routing::verify::{Existing, verify};
 use crate::mesh::routing::{Pods, Subsets, managed, object_name};
@@ -136,11 +136,15 @@ async fn apply(
     let text = |field: &str| wanted["metadata"][field].as_str().unwrap_or_default();
     let (namespace, name) = (text("namespace"), text("name"));
     let found = store.get(&ObjectRef::new_with(name, kind.clone()).within(namespace));
-    let edits = found.as_ref().map(|found| drift(wanted, &kinds::json(found)));
+    let found = found.as_deref().map(kinds::json);
+    let edits = found.as_ref().map(|found| drift(wanted, found));
     if edits.as_ref().is_some_and(Vec::is_empty) {
         return Ok(Vec::new());
     }
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, kind);
+    if let Some(removal) = found.as_ref().and_then(|found| removal(wanted, found)) {
+        api.patch(name, &PatchParams::default(), &Patch::Merge(removal)).await?;
+    }
     api.patch(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(wanted)).await?;
     let kind = &kind.kind;
     Ok(match edits {

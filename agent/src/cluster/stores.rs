@@ -185,7 +185,8 @@ impl Stores {
         self.routes_version.load(Ordering::Relaxed)
     }
 
-    /// Waits until every store knows all there is.
+    /// Waits until every store knows all there is. For one task alone, that of the controller: of several that wait, a
+    /// store wakes only the last (`kube_runtime`'s `DelayedInit` has one waker).
     pub(super) async fn ready(&self) {
         // A writer lives as long as the process: its task does not end.
         let _ = tokio::join!(

@@ -138,6 +138,23 @@ pub fn drift(wanted: &Value, found: &Value) -> Vec<Edit> {
     edits
 }
 
+/// What has to be merged into `found` so that its spec has no field more than that of `wanted`, if it has any. To apply
+/// `wanted` is not enough: what somebody else has put in stays theirs. Lists are replaced as a whole in any case.
+pub fn removal(wanted: &Value, found: &Value) -> Option<Value> {
+    let spec = nulls(wanted.get("spec")?, found.get("spec")?)?;
+    Some(json!({"metadata": {"resourceVersion": text(found, "/metadata/resourceVersion")}, "spec": spec}))
+}
+
+fn nulls(wanted: &Value, found: &Value) -> Option<Value> {
+    let (Value::Object(wanted), Value::Object(found)) = (wanted, found) else { return None };
+    let null = |(key, found): (&String, &Value)| {
+        let null = wanted.get(key).map_or(Some(Value::Null), |wanted| nulls(wanted, found))?;
+        Some((key.clone(), null))
+    };
+    let nulls: Map<_, _> = found.iter().filter_map(null).collect();
+    (!nulls.is_empty()).then_some(Value::Object(nulls))
+}
+
 fn compare(path: &str, wanted: Option<&Value>, found: Option<&Value>, edits: &mut Vec<Edit>) {
     // A null is what the API server drops, and an empty list or object means no more than none.
     let (wanted, found) = (wanted.filter(|value| !is_void(value)), found.filter(|value| !is_void(value)));
@@ -205,6 +222,16 @@ mod tests {
             &json!({"a": 1, "b": {"c": ["x", {"y": true}]}, "z": 3}),
             &["spec.z: found 3, want nothing"],
         );
+    }
+
+    #[test]
+    fn a_field_too_many_is_taken_out() {
+        let wanted = json!({"a": 1, "b": {"c": ["x"], "d": {}}});
+        assert_eq!(removal(&object(&wanted), &object(&wanted)), None);
+        assert_eq!(removal(&object(&wanted), &object(&json!({"a": 2, "b": {"c": [{"y": 1}]}}))), None);
+        let found = object(&json!({"a": 1, "b": {"c": [], "d": {"e.f": 1}}, "z": {"y": 3}}));
+        let removal = removal(&object(&wanted), &found).unwrap();
+        assert_eq!(removal["spec"], json!({"b": {"d": {"e.f": null}}, "z": null}));
     }
 
     #[test]

@@ -2,7 +2,6 @@
 The agent in the mesh, as a process of its own that acts with the rights of its ServiceAccount and no others.
 */
 use std::fs;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Stdio;
 
@@ -11,7 +10,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serin::demo::child::{self, Child};
 use tokio::process::Command;
 
-use super::{HOST, Mesh, Namespace};
+use super::inside::free_address;
+use super::{Mesh, Namespace};
 use crate::site::eventually;
 
 /// A running agent that drives the Releases of one namespace. It is killed when this is dropped.
@@ -69,10 +69,37 @@ impl Controller {
         identity: &str,
         address: &str,
     ) -> Result<Self> {
+        let module = ["--module-base", &format!("http://{address}")];
+        Self::start_with(binary, mesh, namespace, identity, address, module).await
+    }
+
+    /// Starts one whose proxies get the module from a registry.
+    ///
+    /// # Errors
+    /// When it does not come up, with what it has logged.
+    pub async fn start_with_image(
+        binary: &str,
+        mesh: &Mesh,
+        namespace: &Namespace,
+        identity: &str,
+        image: &str,
+    ) -> Result<Self> {
+        let module = ["--module-image", image];
+        Self::start_with(binary, mesh, namespace, identity, &free_address()?, module).await
+    }
+
+    async fn start_with(
+        binary: &str,
+        mesh: &Mesh,
+        namespace: &Namespace,
+        identity: &str,
+        address: &str,
+        module: [&str; 2],
+    ) -> Result<Self> {
         namespace.apply(&RIGHTS.replace("NAMESPACE", namespace.name())).await?;
         let name = namespace.name();
-        let scope = ["--namespace", name, "--lease-namespace", name];
-        Self::launch(binary, mesh, (name, &scope), identity, address).await
+        let args = ["--namespace", name, "--lease-namespace", name, module[0], module[1]];
+        Self::launch(binary, mesh, (name, &args), identity, address).await
     }
 
     /// Starts one for the Releases of all namespaces, as the manifests do. No other may run meanwhile.
@@ -80,23 +107,23 @@ impl Controller {
     /// # Errors
     /// When it does not come up, with what it has logged.
     pub async fn start_for_all(binary: &str, mesh: &Mesh, identity: &str) -> Result<Self> {
-        let scope = ["--lease-namespace", SYSTEM];
-        Self::launch(binary, mesh, (SYSTEM, &scope), identity, &free_address()?).await
+        let address = free_address()?;
+        let args = ["--lease-namespace", SYSTEM, "--module-base", &format!("http://{address}")];
+        Self::launch(binary, mesh, (SYSTEM, &args), identity, &address).await
     }
 
     async fn launch(
         binary: &str,
         mesh: &Mesh,
-        (home, scope): (&str, &[&str]),
+        (home, args): (&str, &[&str]),
         identity: &str,
         address: &str,
     ) -> Result<Self> {
         let kubeconfig = mesh.kubeconfig_of(home, "serin").await?;
         let log = mesh.inside().folder.join(format!("{home}-{identity}.log"));
         let mut command = Command::new(binary);
-        command.arg("controller").args(scope);
+        command.arg("controller").args(args);
         command.args(["--identity", identity, "--listen", address]);
-        command.args(["--module-base", &format!("http://{address}")]);
         command.env("KUBECONFIG", kubeconfig);
         let out = fs::File::options().create(true).append(true).open(&log)?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(out);
@@ -155,9 +182,4 @@ impl Controller {
     pub fn address(&self) -> &str {
         &self.address
     }
-}
-
-/// Free a moment ago, and nobody else's in these namespaces of the kernel but by the same way.
-fn free_address() -> Result<String> {
-    Ok(TcpListener::bind((HOST, 0))?.local_addr()?.to_string())
 }

@@ -8,7 +8,7 @@ kernel ends the others.
 use std::env;
 use std::fs;
 use std::io::Write as _;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -47,6 +47,7 @@ pub struct Inside {
     pub folder: PathBuf,
     pub(super) control_plane: ControlPlane,
     pub(super) envoy: PathBuf,
+    pub(super) crane: PathBuf,
 }
 
 /// Takes this process inside: it starts itself again there, with the same arguments, and only that one comes back from
@@ -56,7 +57,7 @@ pub struct Inside {
 /// # Errors
 /// When something is missing; the error says what.
 pub fn enter() -> Result<Inside> {
-    let control_plane = tools::control_plane()?;
+    let (control_plane, crane) = (tools::control_plane()?, tools::crane()?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let envoy = runtime.block_on(envoy::find(|line| eprintln!("{line}")))?;
     drop(runtime);
@@ -65,7 +66,7 @@ pub fn enter() -> Result<Inside> {
     let pid: u32 =
         fs::read_link("/proc/self")?.to_string_lossy().parse().context("/proc/self is a process id")?;
     let folder = furnish(pid).context("cannot furnish the namespaces")?;
-    Ok(Inside { pid, as_user: outside == USER, folder, control_plane, envoy })
+    Ok(Inside { pid, as_user: outside == USER, folder, control_plane, envoy, crane })
 }
 
 /// Does not return, unless it fails.
@@ -125,6 +126,11 @@ pub(super) fn ip_in(namespace: Option<&str>, commands: &str) -> Result<()> {
     let output = ip.wait_with_output()?;
     ensure!(output.status.success(), "ip: {}", String::from_utf8_lossy(&output.stderr).trim());
     Ok(())
+}
+
+/// An address that was free a moment ago, and is nobody else's in these namespaces but by the same way.
+pub(super) fn free_address() -> Result<String> {
+    Ok(TcpListener::bind((HOST, 0))?.local_addr()?.to_string())
 }
 
 impl Inside {

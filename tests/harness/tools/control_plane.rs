@@ -6,10 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::go::Go;
+use super::go::{Go, MEND};
 use super::kept;
-
-const MEND: &str = "install Go 1.26 or later";
 
 const ETCD: &str = "3.6.5";
 

@@ -11,6 +11,9 @@ use anyhow::{Context, Result, ensure};
 
 use super::runs;
 
+/// What to do where there is no Go.
+pub(super) const MEND: &str = "install Go 1.26 or later";
+
 /// What programs are built from.
 #[derive(Debug)]
 pub(super) struct Go<'a> {

@@ -17,11 +17,13 @@ struct Deed {
     note: &'static str,
 }
 
-fn deeds() -> [Deed; 7] {
+fn deeds() -> [Deed; 9] {
     let deed = |what, kind, patch, reason, note| Deed { what, kind, patch, reason, note };
     let route =
         json!({"spec": {"http": [{"route": [{"destination": {"host": "shop", "subset": "canary"}}]}]}});
     let policy = json!([{"op": "replace", "path": "/spec/pluginConfig/policies/0/versions/1/weight", "value": 900_000}]);
+    let secret = json!({"spec": {"imagePullSecret": "theirs"}});
+    let connections = json!({"spec": {"trafficPolicy": {"connectionPool": {"http": {"maxRetries": 1}}}}});
     let sha = json!({"spec": {"sha256": "0".repeat(64)}});
     [
         deed(
@@ -39,6 +41,13 @@ fn deeds() -> [Deed; 7] {
             "RoutesWritten",
             "DestinationRule shop-serin was not there",
         ),
+        deed(
+            "DestinationRule: a field put in",
+            "destinationrule",
+            Some(connections),
+            "RoutesWritten",
+            "spec.trafficPolicy",
+        ),
         deed("WasmPlugin: weight edited", "wasmplugin", Some(policy), "FileEdited", "90%"),
         deed(
             "WasmPlugin: failStrategy edited",
@@ -46,6 +55,13 @@ fn deeds() -> [Deed; 7] {
             Some(json!({"spec": {"failStrategy": "FAIL_CLOSE"}})),
             "PluginWritten",
             "spec.failStrategy",
+        ),
+        deed(
+            "WasmPlugin: a field put in",
+            "wasmplugin",
+            Some(secret),
+            "PluginWritten",
+            "spec.imagePullSecret",
         ),
         deed("WasmPlugin: wrong sha256", "wasmplugin", Some(sha), "PluginWritten", "spec.sha256"),
         deed("WasmPlugin deleted", "wasmplugin", None, "FileGone", ""),

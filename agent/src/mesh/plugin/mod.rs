@@ -85,8 +85,8 @@ pub enum BadModule {
 }
 
 impl ModuleSource {
-    /// A module at `url`. Over http `sha256` is the module's own; for an OCI image it is the manifest's, and may be in
-    /// the address instead.
+    /// A module at `url`. Over http `sha256` is the module's own; for an OCI image it is that of its manifest, not of an
+    /// index that leads there, and may be in the address instead.
     ///
     /// # Errors
     /// When Istio would refuse the address, or fetch whatever is there.
