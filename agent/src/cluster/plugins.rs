@@ -18,7 +18,7 @@ use serin_policy::PolicySpec;
 
 use super::latest::{Latest, Plugin};
 use super::stores::Several;
-use super::{FIELD_MANAGER, kinds};
+use super::{FIELD_MANAGER, as_serin, kinds};
 use crate::mesh::plugin::contents::{self, Contents};
 use crate::mesh::plugin::shards::{Shards, TooLarge, Write};
 use crate::mesh::plugin::{self, Attachment, ModuleSource};
@@ -184,7 +184,7 @@ impl Plugins {
             );
             let mut version = plugin.object().resource_version();
             if let Some(removal) = plugin.removal(&wanted) {
-                version = self.patch(&wanted, &PatchParams::default(), &Patch::Merge(removal)).await?;
+                version = self.patch(&wanted, &as_serin(), &Patch::Merge(removal)).await?;
             }
             self.apply(&wanted, version).await?;
         }

@@ -11,7 +11,7 @@ use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 
 use super::stores::Stores;
-use super::{FIELD_MANAGER, kinds};
+use super::{FIELD_MANAGER, as_serin, kinds};
 use crate::mesh::object::{drift, removal};
 use crate::mesh::routing::conflicts::conflicts;
 use crate::mesh::routing::verify::{Existing, verify};
@@ -143,7 +143,7 @@ async fn apply(
     }
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, kind);
     if let Some(removal) = found.as_ref().and_then(|found| removal(wanted, found)) {
-        api.patch(name, &PatchParams::default(), &Patch::Merge(removal)).await?;
+        api.patch(name, &as_serin(), &Patch::Merge(removal)).await?;
     }
     api.patch(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(wanted)).await?;
     let kind = &kind.kind;

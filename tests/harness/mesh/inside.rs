@@ -72,8 +72,13 @@ pub fn enter() -> Result<Inside> {
 /// Does not return, unless it fails.
 fn start_again_inside() -> anyhow::Error {
     let start = || {
-        for (tool, package) in [("unshare", "util-linux"), ("nsenter", "util-linux"), ("ip", "iproute2")] {
-            tools::runs(tool, "-V", &format!("install {package}"))?;
+        for (tool, version, package) in [
+            ("unshare", "-V", "util-linux"),
+            ("nsenter", "-V", "util-linux"),
+            ("ip", "-V", "iproute2"),
+            ("tar", "--version", "tar"),
+        ] {
+            tools::runs(tool, version, &format!("install {package}"))?;
         }
         let mut again = Command::new("unshare");
         again.args(["--net", "--mount", "--pid", "--fork", "--kill-child"]);

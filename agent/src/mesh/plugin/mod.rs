@@ -207,10 +207,11 @@ pub fn policy_json(policy: &PolicySpec) -> Value {
 /// Two plugins of Serin can meet in one proxy: two shards, or one for a namespace and one for a gateway in it. They
 /// do not disturb each other as long as no host is in both. The filter does nothing at all to a request whose host
 /// no policy of its document answers for, so a second one leaves the first one's header as it is. But both would
-/// assign, count and write where both knew the host: see [`shards`] and [`uncovered`]. And both run in *one* virtual machine, for Istio
-/// gives a plugin no other than its code asks for; what tells them apart there is the root id, so it is the object's
-/// own name, and the module has to keep one table of policies for each root id: with one for all, the plugin that was
-/// configured last would answer for both. (A VM's environment does not count: it is no part of what Envoy knows a VM by.)
+/// assign, count and write where both knew the host: see [`shards`] and [`uncovered`]. And both run in *one* virtual
+/// machine, for Istio gives a plugin no other than its code asks for; what tells them apart there is the root id, so it
+/// is the object's own name, and the module has to keep one table of policies for each root id: with one for all, the
+/// plugin that was configured last would answer for both. (A VM's environment does not count: it is no part of what
+/// Envoy knows a VM by.)
 pub fn plugin(attachment: &Attachment, shard: usize, module: &ModuleSource, policies: &[Value]) -> Value {
     let name = attachment.name(shard);
     let mut spec = json!({
