@@ -1,9 +1,10 @@
 /*!
-Tools that tests need and that no dependency brings along: built once, and kept in Serin's cache.
+Tools that tests need and that no dependency brings along: built or unpacked once, and kept in Serin's cache.
 */
 mod control_plane;
 mod crane;
 mod go;
+mod iptables;
 mod prometheus;
 
 use std::env;
@@ -17,6 +18,7 @@ use serin::demo::envoy::cache_dir;
 
 pub use control_plane::{ControlPlane, ISTIO_BOOTSTRAP, ISTIO_CRDS, control_plane};
 pub use crane::crane;
+pub use iptables::iptables;
 pub use prometheus::prometheus;
 
 /// A cargo beside the one that runs the tests, without what that one was told about its own compiler.
@@ -73,7 +75,7 @@ fn kept(tool: &str, version: &str, file: &str, make: impl FnOnce(&Path) -> Resul
     }
     fs::create_dir_all(&partial).with_context(cannot_write)?;
     // Straight to stderr, because this takes minutes and the test harness keeps what tests print to itself.
-    writeln!(io::stderr(), "building {tool} {version} (once, some minutes) into {}", cache.display())?;
+    writeln!(io::stderr(), "bringing {tool} {version} (once, up to some minutes) into {}", cache.display())?;
     make(&partial)?;
     fs::rename(&partial, &kept).with_context(cannot_write)?;
     Ok(wanted)
@@ -95,6 +97,12 @@ pub(crate) fn runs(tool: &str, version: &str, mend: &str) -> Result<()> {
     let output = Command::new(tool).arg(version).stdin(Stdio::null()).output();
     ensure!(output.is_ok_and(|output| output.status.success()), "{tool} is missing: {mend}");
     Ok(())
+}
+
+/// The program of this name on `PATH`.
+fn on_path(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
 /// The version of `package` that the workspace is locked to.

@@ -1,12 +1,17 @@
 /*!
 A release where the mesh lets nobody in without a certificate.
 */
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams};
 use serde_json::Value;
 use serin_tests::client::Client;
 use serin_tests::mesh::{Answer, Mesh};
 use serin_tests::site::eventually;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::releases::goes_all_the_way;
 use crate::stage::{Stage, check_none_failed};
@@ -22,15 +27,23 @@ pub(crate) async fn a_release_goes_through_under_strict_mtls(mesh: &Mesh) -> Res
     a_traffic_policy_is_handed_on(&stage).await
 }
 
-/// Whoever has no certificate does not get a word out of the shop's pods.
+/// The servers listen at their pods' addresses, and yet whoever has no certificate gets no word out of a pod. It is the
+/// sidecar that refuses them, at a port of the Service and at one of nobody's: there, only it can take a connection.
 async fn check_strangers_are_refused(stage: &Stage<'_>) -> Result<()> {
+    const LONGEST: Duration = Duration::from_secs(10);
     let pods = stage.namespace.pods("app=shop").await?;
-    let client = serin::http::plain().build()?;
     for pod in &pods {
         let ip =
             pod.status.as_ref().and_then(|status| status.pod_ip.as_ref()).context("it has an address")?;
-        let answer = client.get(format!("http://{ip}:8080/")).send().await;
-        ensure!(answer.is_err(), "{ip} answers: {answer:?}");
+        for port in [8080, 9999] {
+            let at = format!("{ip}:{port}");
+            let mut stream = TcpStream::connect(&at).await.with_context(|| format!("nobody takes {at}"))?;
+            stream.write_all(b"GET / HTTP/1.1\r\nhost: shop\r\n\r\n").await?;
+            let mut said = Vec::new();
+            // A reset is as good an end as any.
+            let ended = timeout(LONGEST, stream.read_to_end(&mut said)).await;
+            ensure!(ended.is_ok() && said.is_empty(), "{at} says: {}", String::from_utf8_lossy(&said));
+        }
     }
     ensure!(pods.len() == 2, "{} pods", pods.len());
     Ok(())

@@ -6,6 +6,7 @@ vanish with it; and process ids of its own, of which this process is the first: 
 kernel ends the others.
 */
 use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener};
@@ -48,6 +49,8 @@ pub struct Inside {
     pub(super) control_plane: ControlPlane,
     pub(super) envoy: PathBuf,
     pub(super) crane: PathBuf,
+    /// The variables of a program that runs iptables.
+    pub(super) iptables: Vec<(&'static str, OsString)>,
 }
 
 /// Takes this process inside: it starts itself again there, with the same arguments, and only that one comes back from
@@ -58,6 +61,7 @@ pub struct Inside {
 /// When something is missing; the error says what.
 pub fn enter() -> Result<Inside> {
     let (control_plane, crane) = (tools::control_plane()?, tools::crane()?);
+    let iptables = tools::iptables()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let envoy = runtime.block_on(envoy::find(|line| eprintln!("{line}")))?;
     drop(runtime);
@@ -66,7 +70,7 @@ pub fn enter() -> Result<Inside> {
     let pid: u32 =
         fs::read_link("/proc/self")?.to_string_lossy().parse().context("/proc/self is a process id")?;
     let folder = furnish(pid).context("cannot furnish the namespaces")?;
-    Ok(Inside { pid, as_user: outside == USER, folder, control_plane, envoy, crane })
+    Ok(Inside { pid, as_user: outside == USER, folder, control_plane, envoy, crane, iptables })
 }
 
 /// Does not return, unless it fails.

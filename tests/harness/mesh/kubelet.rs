@@ -3,7 +3,7 @@ The one node of the mesh: it takes every pod there is, runs what is in it, and s
 
 A pod's containers are servers of this process, named by their images ([`super::image`]), except the one called
 `istio-proxy`, which is a real one. Pods without a proxy listen on addresses that are local here; a pod with one has a
-network of its own.
+network of its own, and iptables there that hand a sidecar whatever comes in.
 */
 mod containers;
 
@@ -28,7 +28,7 @@ use tokio::time::sleep;
 
 use self::containers::Containers;
 use super::inside::{HOST, Inside};
-use super::proxy;
+use super::proxy::{self, Role};
 use super::status::Report;
 
 /// How long to wait before the API server is asked again.
@@ -131,12 +131,12 @@ async fn live(host: &Host, mut updates: watch::Receiver<Pod>) -> Result<()> {
     bind(&api, &pod).await;
     let behind_bridge = containers::has_proxy(&pod);
     let token = if behind_bridge { Some(proxy::token(&host.client, &pod).await?) } else { None };
-    if !proxy::captured_ports(&pod).is_empty() {
+    if behind_bridge && Role::of(&pod) == Role::Sidecar {
         mark(&api, &pod).await;
     }
     let address = host.address(behind_bridge);
     let (say, mut said) = mpsc::unbounded_channel();
-    let containers = Containers::start(&host.inside, &pod, address, token.as_deref(), &say)?;
+    let containers = Containers::start(&host.inside, &pod, address, token.as_deref(), &say).await?;
     let mut report = Report { address, began: Timestamp::now(), containers: containers.states() };
     loop {
         write_status(&api, &pod, &report.status()).await;

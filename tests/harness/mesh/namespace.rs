@@ -134,16 +134,11 @@ impl Namespace {
         self.versions(name, stable, canary, false).await
     }
 
-    /// The same, with a sidecar in each pod that takes its requests, and takes them by mTLS only.
-    ///
-    /// There is no redirection: the sidecar listens at the pod's address and the server at the loopback one, as Istio
-    /// has it for pods without iptables.
+    /// The same, with a sidecar in each pod, which takes requests by mTLS only.
     ///
     /// # Errors
     /// When they do not get ready.
     pub async fn strict_shop(&self, name: &str, stable: &str, canary: &str) -> Result<()> {
-        let port = json!({"number": 8080, "name": "http", "protocol": "HTTP"});
-        let ingress = json!({"port": port, "captureMode": "NONE", "defaultEndpoint": "127.0.0.1:8080"});
         self.apply(&documents(&[
             json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}}),
             json!({
@@ -151,12 +146,6 @@ impl Namespace {
                 "kind": "PeerAuthentication",
                 "metadata": {"name": "default"},
                 "spec": {"mtls": {"mode": "STRICT"}},
-            }),
-            json!({
-                "apiVersion": "networking.istio.io/v1",
-                "kind": "Sidecar",
-                "metadata": {"name": name},
-                "spec": {"workloadSelector": {"labels": {"app": name}}, "ingress": [ingress]},
             }),
         ]))
         .await?;
@@ -309,10 +298,7 @@ fn deployment(name: &str, version: &str, image: &str, replicas: u32, behind_side
         json!({
             "metadata": {
                 "labels": labels,
-                "annotations": {
-                    "sidecar.istio.io/inject": "true",
-                    "traffic.sidecar.istio.io/includeInboundPorts": "8080",
-                },
+                "annotations": {"sidecar.istio.io/inject": "true"},
             },
             "spec": {"serviceAccountName": name, "containers": [server, sidecar()]},
         })

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Client, ResourceExt};
 use serde_json::json;
@@ -29,15 +29,6 @@ pub const SIDECAR_PORT: u16 = 18_888;
 /// Where Istio's agent looks for the token of its pod's account, in its working directory, and whom the token is for.
 const TOKEN: (&str, &str) = ("var/run/secrets/tokens", "istio-token");
 const AUDIENCE: &str = "istio-ca";
-
-/// The annotation with the ports whose requests arrive by the proxy.
-const CAPTURED: &str = "traffic.sidecar.istio.io/includeInboundPorts";
-
-/// The ports of a pod at which its proxy listens, so that its servers cannot: they are reached by loopback alone.
-pub(super) fn captured_ports(pod: &Pod) -> Vec<u16> {
-    let ports = pod.annotations().get(CAPTURED).map(String::as_str).unwrap_or_default();
-    ports.split(',').filter_map(|port| port.trim().parse().ok()).collect()
-}
 
 /// The label by which Istio's injector tells callers that a pod speaks mTLS.
 pub(super) const SPEAKS_MTLS: (&str, &str) = ("security.istio.io/tlsMode", "istio");
@@ -64,6 +55,24 @@ impl Role {
             pod.annotations().get("inject.istio.io/templates").is_some_and(|name| name == "gateway");
         if gateway { Self::Gateway } else { Self::Sidecar }
     }
+}
+
+/// Has every connection to the pod arrive at its sidecar, whatever the port, as Istio's init container does it.
+///
+/// What goes out is left alone: the rules tell the proxy from the application by the user, and the namespaces of an
+/// ordinary user have but one, which is root there.
+pub(super) async fn capture(inside: &Inside, sandbox: &Sandbox) -> Result<()> {
+    const ROOT: &str = "0";
+    let mut command = sandbox.command(&inside.istio().join("pilot-agent"));
+    command.args(["istio-iptables", "--log_output_level", "default:error"]);
+    command.args(["-p", "15001", "-z", "15006", "-u", ROOT, "-g", ROOT, "-m", "REDIRECT"]);
+    // But for what the proxy itself serves.
+    command.args(["-i", "", "-b", "*", "-d", &format!("15090,15021,15020,{SIDECAR_PORT}")]);
+    command.envs(inside.iptables.iter().map(|(name, value)| (name, value)));
+    let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await.context("cannot run ip")?;
+    let complaint = [output.stdout, output.stderr].concat();
+    ensure!(output.status.success(), "istio-iptables: {}", String::from_utf8_lossy(&complaint).trim());
+    Ok(())
 }
 
 /// A running proxy. It ends with this value.

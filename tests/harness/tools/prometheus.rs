@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 
 use super::go::Go;
-use super::kept;
+use super::{kept, on_path};
 
 /// The version that is built, as a Go module numbers it: 3.15.
 const VERSION: &str = "0.315.0";
@@ -20,10 +20,7 @@ pub fn prometheus() -> Result<PathBuf> {
         ensure!(asked_for.is_file(), "SERIN_PROMETHEUS names no file: {}", asked_for.display());
         return Ok(asked_for);
     }
-    let path = env::var_os("PATH").unwrap_or_default();
-    let installed =
-        env::split_paths(&path).map(|folder| folder.join("prometheus")).find(|file| file.is_file());
-    if let Some(installed) = installed {
+    if let Some(installed) = on_path("prometheus") {
         return Ok(installed);
     }
     kept("prometheus", VERSION, "prometheus", |folder| {

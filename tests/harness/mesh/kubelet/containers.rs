@@ -53,7 +53,7 @@ pub(super) fn has_proxy(pod: &Pod) -> bool {
 
 impl Containers {
     /// Starts them at `address`. A proxy needs a `token` of the pod's account.
-    pub(super) fn start(
+    pub(super) async fn start(
         inside: &Inside,
         pod: &Pod,
         address: Ipv4Addr,
@@ -62,6 +62,11 @@ impl Containers {
     ) -> Result<Self> {
         let sandbox = has_proxy(pod).then(|| Sandbox::make(address)).transpose()?.map(Arc::new);
         let (mut tasks, mut servers) = (JoinSet::new(), Vec::new());
+        if let (Some(sandbox), Role::Sidecar) = (&sandbox, Role::of(pod)) {
+            proxy::capture(inside, sandbox).await?;
+            let sandbox = Arc::clone(sandbox);
+            tasks.spawn(async move { drop(sandbox.forward(SIDECAR_PORT).await) });
+        }
         for (index, spec) in specs(pod).iter().enumerate() {
             let say = say.clone();
             let tell = move |state| {
@@ -71,10 +76,6 @@ impl Containers {
             if let (Some(sandbox), proxy::CONTAINER) = (&sandbox, spec.name.as_str()) {
                 let proxy = Proxy::start(inside, pod, sandbox, token.unwrap_or_default())?;
                 tasks.spawn(run_proxy(proxy, tell));
-                if Role::of(pod) == Role::Sidecar {
-                    let sandbox = Arc::clone(sandbox);
-                    tasks.spawn(async move { drop(sandbox.forward(SIDECAR_PORT).await) });
-                }
                 continue;
             }
             let server = Server::of(pod, spec, address, sandbox.clone())?;
@@ -128,12 +129,9 @@ impl Server {
     fn of(pod: &Pod, spec: &Spec, address: Ipv4Addr, sandbox: Option<Arc<Sandbox>>) -> Result<Self> {
         let image = Image::parse(spec.image.as_deref().unwrap_or_default())?;
         let backend = Arc::new(Backend::new(identity(pod, &image), manners(pod, &image)?));
-        let captured = proxy::captured_ports(pod);
-        let at = |port: u16| -> SocketAddr {
-            (if captured.contains(&port) { Ipv4Addr::LOCALHOST } else { address }, port).into()
-        };
         let ports = spec.ports.iter().flatten().filter_map(|port| port.container_port.try_into().ok());
-        Ok(Self { image, backend, sandbox, addresses: ports.map(at).collect() })
+        let addresses = ports.map(|port: u16| (address, port).into()).collect();
+        Ok(Self { image, backend, sandbox, addresses })
     }
 
     async fn run(self, tell: impl Fn(State)) {
