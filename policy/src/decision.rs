@@ -133,7 +133,8 @@ impl Policy {
             Rule::Draw(weight, draw) => {
                 let identity = who();
                 let point = identity.as_ref().map(|identity| Point::of(&self.salt, &identity.id));
-                let covered = point.map_or(weight == Weight::FULL, |point| point.is_covered_by(weight));
+                let covered = point
+                    .map_or(self.promoted || weight == Weight::FULL, |point| point.is_covered_by(weight));
                 let reason = match (point, draw) {
                     (None, _) => Reason::NoIdentity,
                     (Some(_), Draw::Segment(i)) => Reason::Split(i),

@@ -63,6 +63,9 @@ pub struct PolicySpec {
     /// The canary takes no traffic at all: rolled back, or not ready.
     #[serde(default, skip_serializing_if = "is_false")]
     pub closed: bool,
+    /// The canary is to become stable: callers without an id, who cannot be drawn, get it too.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub promoted: bool,
     /// What the points of this release are salted with.
     pub salt: String,
     /// The canary weights the release goes through, rising; they define the cohorts.
@@ -209,7 +212,7 @@ fn refuse(raw: &RawValue, error: Option<serde_json::Error>) -> Entry {
 }
 
 /// The fields of [`PolicySpec`] as they are spelled in JSON.
-const KNOWN_FIELDS: [&str; 17] = [
+const KNOWN_FIELDS: [&str; 18] = [
     "name",
     "revision",
     "critical",
@@ -217,6 +220,7 @@ const KNOWN_FIELDS: [&str; 17] = [
     "pathPrefix",
     "versions",
     "closed",
+    "promoted",
     "salt",
     "steps",
     "identity",
@@ -245,6 +249,7 @@ mod tests {
             "pathPrefix": "/shop",
             "versions": [{"name": "stable"}, {"name": "canary", "weight": 1}],
             "closed": true,
+            "promoted": true,
             "salt": "shop/shop/1",
             "steps": [1],
             "identity": [{"header": "x-user"}, {"cookie": "c"}, {"baggage": "b"}, "requestId"],

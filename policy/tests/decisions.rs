@@ -329,3 +329,16 @@ fn a_decision_asks_for_no_more_than_its_rules_need() {
         assert_eq!(request.1.borrow().join(", "), expected);
     }
 }
+
+#[test]
+fn once_promoted_those_without_an_id_get_the_canary_at_any_weight() {
+    check(&by_user(), &[("", "stable: no identity")]);
+    check(
+        &with(by_user(), &json!({"promoted": true})),
+        &[
+            ("", "canary: no identity"),
+            ("x-user-id: bob", "stable: bucket the promotion; header bob"),
+            ("x-user-id: user@example.com", "canary: bucket the promotion; header user@example.com"),
+        ],
+    );
+}

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serin::observe::ledger::Ledger;
 use serin::observe::prometheus::counts::{Counters, Subject, looks};
 use serin::release::Release;
-use serin::rollout::{Cell, Drawn, InForce, Observation, Outcome, Proxy, ProxyState, Status, plan};
+use serin::rollout::{Cell, Counts, Drawn, InForce, Observation, Outcome, Proxy, ProxyState, Status, plan};
 use serin_policy::series::Group;
 
 use crate::figures::Figures;
@@ -162,6 +162,7 @@ impl Driven {
             in_force: self.in_force.clone(),
             proxies: (0..PROXIES).map(proxy).collect(),
             counted,
+            at_proxies: Counts::default(),
             unassignable: 0,
             readings: Vec::new(),
             outage: None,

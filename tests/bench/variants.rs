@@ -100,6 +100,7 @@ pub(crate) fn policy() -> PolicySpec {
         path_prefix: "/".to_owned(),
         versions: vec![version(Arm::Stable, None), version(Arm::Canary, Some(percent(PERCENT)))],
         closed: false,
+        promoted: false,
         salt: SALT.to_owned(),
         steps: [1, PERCENT, 50].map(percent).to_vec(),
         identity: vec![Source::Cookie(COOKIE.to_owned())],

@@ -171,8 +171,8 @@ impl Mesh {
         self.run(&self.inside.kubernetes().join("kubectl"), args).await
     }
 
-    /// Runs istioctl and returns what it says. It cannot ask istiod of its proxies, for it shows its token by TLS only:
-    /// [`syncz`](Self::syncz) can.
+    /// Runs istioctl and returns what it says. Its `proxy-status` does not work: it shows its token by TLS only, and an
+    /// istiod that listens for that signs no certificates at the port without. [`syncz`](Self::syncz) says the same.
     ///
     /// # Errors
     /// When it fails, with what it complains of.

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::kinds::{self, version};
 use super::stores::Several;
-use crate::mesh::object::{Edit, removal};
+use crate::mesh::object::Edit;
 use crate::mesh::plugin::contents::{self, Contents, Unreadable};
 use crate::mesh::plugin::{self, Attachment, ModuleSource};
 
@@ -37,11 +37,6 @@ impl Plugin {
 
     pub(super) fn object(&self) -> &DynamicObject {
         &self.object
-    }
-
-    /// What has to be merged into it so that it has nothing that is not in `wanted`.
-    pub(super) fn removal(&self, wanted: &Value) -> Option<Value> {
-        removal(wanted, &self.json)
     }
 
     /// Where it lives, if it is one of Serin's as Serin made it.

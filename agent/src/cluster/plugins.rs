@@ -19,6 +19,7 @@ use serin_policy::PolicySpec;
 use super::latest::{Latest, Plugin};
 use super::stores::Several;
 use super::{FIELD_MANAGER, as_serin, kinds};
+use crate::mesh::object::removal;
 use crate::mesh::plugin::contents::{self, Contents};
 use crate::mesh::plugin::shards::{Shards, TooLarge, Write};
 use crate::mesh::plugin::{self, Attachment, ModuleSource};
@@ -182,11 +183,11 @@ impl Plugins {
             told.extend(
                 plugin.edits(attachment, *shard, &self.module).iter().map(|edit| format!("{name}: {edit}")),
             );
-            let mut version = plugin.object().resource_version();
-            if let Some(removal) = plugin.removal(&wanted) {
-                version = self.patch(&wanted, &as_serin(), &Patch::Merge(removal)).await?;
+            let applied = self.apply(&wanted, plugin.object().resource_version()).await?;
+            // What somebody else has put in is still theirs.
+            if let Some(removal) = removal(&wanted, &kinds::json(&applied)) {
+                self.patch(&wanted, &as_serin(), &Patch::Merge(removal)).await?;
             }
-            self.apply(&wanted, version).await?;
         }
         Ok(told)
     }
@@ -206,34 +207,31 @@ impl Plugins {
         }
         let module = present.and_then(|plugin| plugin.module()).unwrap_or_else(|| self.module.clone());
         let wanted = plugin::plugin(attachment, shard, &module, &policies);
-        self.apply(&wanted, present.and_then(|plugin| plugin.object().resource_version())).await
+        self.apply(&wanted, present.and_then(|plugin| plugin.object().resource_version())).await.map(drop)
     }
 
-    async fn apply(&self, wanted: &Value, version: Option<String>) -> Result<(), WriteError> {
+    async fn apply(&self, wanted: &Value, version: Option<String>) -> Result<DynamicObject, WriteError> {
         let mut wanted = wanted.clone();
         // Without a version this makes a new object, or overwrites one that nobody has seen yet.
         if let (Some(version), Some(metadata)) = (version, wanted["metadata"].as_object_mut()) {
             metadata.insert("resourceVersion".to_owned(), json!(version));
         }
-        self.patch(&wanted, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&wanted))
-            .await
-            .map(drop)
+        self.patch(&wanted, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&wanted)).await
     }
 
-    /// Patches the plugin of the same name as `wanted`, and returns its version.
+    /// Patches the plugin of the same name as `wanted`, and returns it as it is then.
     async fn patch(
         &self,
         wanted: &Value,
         params: &PatchParams,
         patch: &Patch<impl Serialize + Debug>,
-    ) -> Result<Option<String>, WriteError> {
+    ) -> Result<DynamicObject, WriteError> {
         let text = |field: &str| wanted["metadata"][field].as_str().unwrap_or_default().to_owned();
         let (namespace, name) = (text("namespace"), text("name"));
         match self.api(&namespace).patch(&name, params, patch).await {
             Ok(object) => {
-                let version = object.resource_version();
-                self.latest.note(object);
-                Ok(version)
+                self.latest.note(object.clone());
+                Ok(object)
             }
             Err(error) => {
                 self.look_again(&namespace, &name).await;

@@ -219,10 +219,11 @@ fn record(history: &mut Vec<RunRecord>, status: &Status, now: Timestamp) {
     let Some(latest) = history.first_mut().filter(|latest| latest.run == status.run) else { return };
     if let Some(change) = status.last_change.as_ref().filter(|change| change.run == latest.run) {
         let change = told(change);
-        if latest.changes.last() != Some(&change)
-            && latest.changes.len() < CHANGES
-            && change.from != change.to
-        {
+        if latest.changes.last() != Some(&change) && change.from != change.to {
+            if latest.changes.len() >= CHANGES {
+                // How it began and how it ends is what people look for.
+                latest.changes.remove(CHANGES / 2);
+            }
             latest.changes.push(change);
         }
     }

@@ -136,16 +136,16 @@ async fn apply(
     let text = |field: &str| wanted["metadata"][field].as_str().unwrap_or_default();
     let (namespace, name) = (text("namespace"), text("name"));
     let found = store.get(&ObjectRef::new_with(name, kind.clone()).within(namespace));
-    let found = found.as_deref().map(kinds::json);
-    let edits = found.as_ref().map(|found| drift(wanted, found));
+    let edits = found.map(|found| drift(wanted, &kinds::json(&found)));
     if edits.as_ref().is_some_and(Vec::is_empty) {
         return Ok(Vec::new());
     }
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, kind);
-    if let Some(removal) = found.as_ref().and_then(|found| removal(wanted, found)) {
+    let applied = api.patch(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(wanted)).await?;
+    // What somebody else has put in is still theirs.
+    if let Some(removal) = removal(wanted, &kinds::json(&applied)) {
         api.patch(name, &as_serin(), &Patch::Merge(removal)).await?;
     }
-    api.patch(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(wanted)).await?;
     let kind = &kind.kind;
     Ok(match edits {
         None => vec![format!("{kind} {name} was not there")],

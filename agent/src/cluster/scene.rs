@@ -73,11 +73,16 @@ impl Scene {
             let routes =
                 Wanted { release: &release, delivery: &delivery, owner: &owner, subsets: &subsets, both };
             let generation = object.metadata.generation;
-            let routes =
-                routes::ensure(&cluster.client, &cluster.stores, &routes, generation, &mut desk.routes)
-                    .await?;
-            obstacles.extend(routes.obstacles);
-            cluster.tell_mended(object, &routes.mended).await;
+            let found =
+                routes::ensure(&cluster.client, &cluster.stores, &routes, generation, &mut desk.routes).await;
+            match found {
+                Ok(routes) => {
+                    obstacles.extend(routes.obstacles);
+                    cluster.tell_mended(object, &routes.mended).await;
+                }
+                // What is under way is still watched over.
+                Err(error) => obstacles.push(format!("its routes cannot be written: {error}")),
+            }
         }
         Ok(Self { release, pair, points, attachments, obstacles, swapped, invalid })
     }

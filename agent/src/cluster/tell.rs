@@ -114,6 +114,7 @@ fn kind(reason: &Reason) -> EventType {
     match reason {
         Reason::RolledBack { .. }
         | Reason::StableDown
+        | Reason::FewNotServed { .. }
         | Reason::Blocked { .. }
         | Reason::ProxyRefuses { .. }
         | Reason::FileEdited { .. }

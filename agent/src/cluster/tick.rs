@@ -21,10 +21,15 @@ use crate::observe::Look;
 use crate::observe::fleet::Seen;
 use crate::release::delivery::PromotionMode;
 use crate::release::{Release, ReleaseError, ReleaseObject};
-use crate::rollout::{Command, CommandKind, InForce, Observation, Outcome, Phase, ProxyState, Status, plan};
+use crate::rollout::{
+    Command, CommandKind, HandoverState, InForce, Observation, Outcome, Phase, ProxyState, Status, plan,
+};
 
 /// How often a release is looked at that has nothing under way.
 const AT_REST: Duration = Duration::from_secs(10);
+
+/// How often a release is looked at, at least, while a few have gone back to stable first.
+const WITH_FEW: Duration = Duration::from_secs(1);
 
 /// For how long a proxy may be without the filter before it is told to fetch it again.
 const TOUCH_AFTER: Duration = Duration::from_secs(5);
@@ -105,9 +110,14 @@ async fn tick_with(
     if scene.invalid.is_none() {
         desk.last_good = Some(Arc::clone(object));
     }
+    let booked = desk.state.ledger.clone();
     let observation = observe(cluster, desk, &scene, command, now).await;
     let outcome = plan(&scene.release, &desk.state.status, &observation, now);
-    save(cluster, object, desk, &scene, &observation, &outcome, now).await?;
+    if let Err(error) = save(cluster, object, desk, &scene, &observation, &outcome, now).await {
+        // What was counted counts again in the next tick.
+        desk.state.ledger = booked;
+        return Err(error);
+    }
     let pushed = push(cluster, object, &scene, &outcome).await;
     cluster.tell(object, desk, &scene.release, &observation, &outcome, pushed.is_ok(), now).await;
     pushed?;
@@ -146,7 +156,7 @@ async fn observe(
         .collect();
     let complaint = cluster.plugins.complaint(&scene.attachments);
     let Desk { state, observer, .. } = desk;
-    let Look { proxies, counted, unassignable, readings, outage } =
+    let Look { proxies, counted, at_proxies, unassignable, readings, outage } =
         observer.look(&scene.release, &mut state.ledger, &seen, complaint.as_deref(), now).await;
     let status = &state.status;
     let is_wanted = |found: &InForce| match found {
@@ -160,6 +170,7 @@ async fn observe(
         in_force: cluster.plugins.in_force(&scene.attachments, scene.release.name(), is_wanted),
         proxies,
         counted,
+        at_proxies,
         unassignable,
         readings,
         outage,
@@ -283,7 +294,12 @@ fn interval(release: &Release, status: &Status, observation: &Observation) -> Du
         .proxies
         .iter()
         .all(|proxy| matches!(proxy.state, ProxyState::Runs { revision, .. } if revision == status.revision));
-    if is_at_rest(status) && all_know { AT_REST } else { release.analysis.interval }
+    match &status.phase {
+        _ if is_at_rest(status) && all_know => AT_REST,
+        // Those who have gone first are not left to themselves.
+        Phase::HandingOver(HandoverState { few: Some(_), .. }) => release.analysis.interval.min(WITH_FEW),
+        _ => release.analysis.interval,
+    }
 }
 
 /// Whether nothing is under way.

@@ -167,13 +167,14 @@ impl Driver {
         let complaint = contents.complaint();
         let seen = self.fleet.look().await;
         let seen: Vec<_> = seen.iter().collect();
-        let Look { proxies, counted, unassignable, readings, outage } =
+        let Look { proxies, counted, at_proxies, unassignable, readings, outage } =
             self.observer.look(&self.release, &mut self.state.ledger, &seen, complaint.as_deref(), now).await;
         let in_force = in_force(&contents, &name);
         let observation = Observation {
             in_force,
             proxies,
             counted,
+            at_proxies,
             unassignable,
             readings,
             outage,

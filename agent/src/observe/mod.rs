@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use serin_policy::series::{Group, Tag};
 
 use crate::release::{Analysis, CountSource, Release};
-use crate::rollout::{ArmCounts, Cell, Drawn, MetricReading, Proxy, ProxyState};
+use crate::rollout::{ArmCounts, Cell, Counts, Drawn, MetricReading, Proxy, ProxyState};
 use custom::CustomMetrics;
 use fleet::Seen;
 use latency::Latency;
@@ -32,6 +32,8 @@ pub struct Look {
     pub proxies: Vec<Proxy>,
     /// What is new of randomly assigned requests.
     pub counted: Vec<Cell>,
+    /// The same in sum and by the proxies' own counters, wherever `counted` comes from.
+    pub at_proxies: Counts,
     /// New requests whose caller has no id and can be given none.
     pub unassignable: u64,
     /// What people's own metrics say, of those that were due.
@@ -61,6 +63,8 @@ pub struct Observer {
     latency: Latency,
     source: Source,
     custom: CustomMetrics,
+    /// The proxies' own totals where `source` is not the proxies. A restart loses no more than a moment of them.
+    own: Ledger,
     /// What `source` and `custom` were made for.
     made_for: Option<Analysis>,
 }
@@ -90,6 +94,12 @@ impl Observer {
                         for (tag, new) in ledger.book_proxy(address, release.name(), sample, now) {
                             look.add(attach_point, tag, new);
                         }
+                    } else {
+                        let mut own = Look::default();
+                        for (tag, new) in self.own.book_proxy(address, release.name(), sample, now) {
+                            own.add(attach_point, tag, new);
+                        }
+                        look.at_proxies.add(&Counts::of(&own.counted));
                     }
                     state(sample, release.name(), complaint)
                 }
@@ -98,7 +108,10 @@ impl Observer {
         }
         match &mut self.source {
             Source::Nowhere => {}
-            Source::Proxies => ledger.looked(now),
+            Source::Proxies => {
+                ledger.looked(now);
+                look.at_proxies = Counts::of(&look.counted);
+            }
             Source::Prometheus(counting, subject) => {
                 let judges_time = release.analysis.slow.is_some();
                 if let Err(error) = count(counting, subject, ledger, now, judges_time, &mut look).await {
@@ -106,6 +119,7 @@ impl Observer {
                 }
             }
         }
+        self.own.looked(now);
         look.readings = self.custom.read(release, now).await;
         look
     }

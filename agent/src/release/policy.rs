@@ -13,8 +13,8 @@ const BAGGAGE_MEMBER: &str = "serin";
 impl Release {
     /// The policy that gives the canary `weight`, or takes all traffic off it when `closed`.
     ///
-    /// A `promoted` canary is the only version anybody should get: segments are dropped then, or their members
-    /// would stay behind.
+    /// A `promoted` canary is the version everybody should get, but for those who go to stable first when that has become
+    /// the same: segments are dropped then, or their members would stay behind.
     pub fn policy(&self, revision: u64, weight: Weight, closed: bool, promoted: bool) -> PolicySpec {
         let version = |arm: Arm, weight| VersionSpec { name: arm.as_str().to_owned(), weight };
         PolicySpec {
@@ -25,6 +25,7 @@ impl Release {
             path_prefix: self.path_prefix.clone(),
             versions: vec![version(Arm::Stable, None), version(Arm::Canary, Some(weight))],
             closed,
+            promoted,
             salt: format!("{}/{}", self.name, self.run),
             steps: self.steps.iter().map(|step| step.weight).collect(),
             identity: self.sources.clone(),

@@ -73,7 +73,8 @@ fn events() -> impl Strategy<Value = Vec<(Event, Counts)>> {
         2 => any::<bool>().prop_map(Event::Obstacle),
     ];
     let traffic = || prop_oneof![16 => Just(requests(20, 0)), 1 => Just(requests(20, 5))];
-    let traffic = (traffic(), traffic()).prop_map(|(stable, canary)| Counts { stable, canary });
+    let at_stable = prop_oneof![8 => traffic(), 1 => Just(requests(2, 2)), 1 => Just(requests(0, 0))];
+    let traffic = (at_stable, traffic()).prop_map(|(stable, canary)| Counts { stable, canary });
     prop::collection::vec((event, traffic), 1..80)
 }
 
@@ -146,6 +147,7 @@ fn tick(world: &mut World, wanted: &mut Wanted, commands: &[CommandKind], counts
     check_capacity(world, &before, &outcome, &workloads);
     check_way_back(&before, &outcome, &workloads);
     check_holds(world, &before, &outcome);
+    check_few(&before, &outcome, counts);
     check_wanted(&before, &outcome, wanted);
     if crash != Crash::BeforeSave {
         *wanted = outcome.wanted;
@@ -158,6 +160,9 @@ fn check_capacity(world: &World, before: &Before, outcome: &Outcome, workloads: 
     else {
         return;
     };
+    if are_taken_back(before, outcome) {
+        return;
+    }
     let all = outcome.status.floor.max(workloads.stable.desired);
     let need = (f64::from(all) * f64::from(push.weight.ppm()) / 1e6).ceil();
     let canary = &workloads.canary;
@@ -180,6 +185,17 @@ fn check_holds(world: &World, before: &Before, outcome: &Outcome) {
     let is_held = cluster.object.spec.suspend || !cluster.obstacles.is_empty();
     if is_held && outcome.status.run == before.status.run && !are_taken_back(before, outcome) {
         assert!(outcome.status.weight() <= before.status.weight(), "{outcome:?}");
+    }
+}
+
+/// Nobody follows those who went back to stable first and are not served.
+fn check_few(before: &Before, outcome: &Outcome, counts: Counts) {
+    if let (Phase::HandingOver(state), Phase::Returning) = (&before.status.phase, &outcome.status.phase)
+        && let Some(few) = &state.few
+    {
+        let mut stable = few.counts.stable;
+        stable.add(counts.stable);
+        assert!(stable.requests == 0 || stable.errors * 2 < stable.requests, "{stable:?}: {outcome:?}");
     }
 }
 
@@ -237,7 +253,7 @@ fn settles_in_the_end(world: &mut World, wanted: &mut Wanted) {
         if waits {
             cluster.stable.set_image(&cluster.canary.image.clone());
         }
-        let counts = Counts { canary: requests(20, 0), ..Counts::default() };
+        let counts = Counts { stable: requests(20, 0), canary: requests(20, 0) };
         tick(world, wanted, &[command], counts, Crash::None);
     }
     assert_eq!(world.status.phase, Phase::Settled, "{:?}", world.status);

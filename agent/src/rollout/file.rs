@@ -91,7 +91,7 @@ impl Tick<'_> {
         match &self.observation.in_force {
             InForce::Policy { revision: found, weight: present, .. } if *found < self.status.revision => {
                 // A rise that was decided and not written is a rise still: proxies may have gone silent since.
-                if weight <= *present || self.all_run(*found) {
+                if weight <= *present || self.takes_the_few_back(*present) || self.all_run(*found) {
                     let reason = Reason::FileBehind { found: *found, wanted: self.status.revision };
                     self.write_again(Write::Again, reason);
                 }
@@ -140,7 +140,11 @@ impl Tick<'_> {
     fn may_be_restored(&mut self) -> bool {
         let in_force = &self.observation.in_force;
         let weight = self.status.weight();
-        if weight > in_force.share_of(&self.status.run) {
+        let present = in_force.share_of(&self.status.run);
+        if self.takes_the_few_back(present) {
+            return true;
+        }
+        if weight > present {
             return self.write != Write::NotYet && self.capacity_allows(weight);
         }
         // Nobody is sent back to a stable that is not there, neither now nor a tick late.

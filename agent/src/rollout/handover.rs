@@ -24,17 +24,18 @@ const HEARD_OF: Duration = Duration::from_secs(5);
 /// It is never tried again later than after this.
 const AT_LATEST: Duration = Duration::from_mins(1);
 
-/// So many requests of the few must have been answered before everybody follows.
+/// So many answers to the few are proof.
 const ENOUGH: u64 = 20;
 
-/// Where so few requests come that there are not enough of them, everybody follows after this: few would meet it.
-const LONG_ENOUGH: Duration = Duration::from_secs(10);
+/// How long the few are watched where they do not ask so often. Nobody hears that a pod is gone sooner than after three
+/// attempts to connect of 10 s each, which are Istio's defaults.
+const LONG_ENOUGH: Duration = Duration::from_secs(30);
 
-/// So many failed requests of the few are no accident any more.
+/// So many requests of the few are no accident any more: that failed, or that were to be expected.
 const NO_ACCIDENT: u64 = 3;
 
-/// So much greater a share of failed requests than the canary's at the same time is stable's doing.
-const MORE_THAN_CANARY: f64 = 0.1;
+/// So much greater a share of failed requests (0 to 1) than the canary's at the same time is stable's doing.
+const MORE_THAN_CANARY: f64 = 0.05;
 
 /// How far the handing over is.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -58,9 +59,16 @@ pub struct Few {
     pub counts: Counts,
 }
 
+/// Whether stable serves the few.
+enum Served {
+    Yes,
+    No,
+    NotYet,
+}
+
 impl HandoverState {
-    /// The canary's share while a few have gone back to stable: one in twenty.
-    pub const ALL_BUT_FEW: Weight = match Weight::from_ppm(950_000) {
+    /// The canary's share while a few have gone back to stable.
+    pub const ALL_BUT_FEW: Weight = match Weight::from_ppm(Weight::FULL.ppm() - Few::SHARE.ppm()) {
         Ok(weight) => weight,
         Err(_) => Weight::FULL,
     };
@@ -68,6 +76,35 @@ impl HandoverState {
     /// How long stable's pods are to be ready before a few are sent to them.
     fn patience(&self) -> Duration {
         HEARD_OF.saturating_mul(2_u32.saturating_pow(self.in_vain)).min(AT_LATEST)
+    }
+}
+
+impl Few {
+    /// Their share of the callers: one in twenty.
+    const SHARE: Weight = match Weight::from_ppm(50_000) {
+        Ok(weight) => weight,
+        Err(_) => Weight::ZERO,
+    };
+
+    fn are_served(&self, now: Timestamp) -> Served {
+        let Counts { stable, canary } = self.counts;
+        if stable.errors >= NO_ACCIDENT && share(stable) > share(canary) + MORE_THAN_CANARY {
+            return Served::No;
+        }
+        if self.since.is_some() && stable.requests >= ENOUGH {
+            return Served::Yes;
+        }
+        if elapsed(self.since, None, now) < LONG_ENOUGH {
+            return Served::NotYet;
+        }
+        let is_missed = self.expected() >= NO_ACCIDENT && stable.requests < self.expected() / 3;
+        let all_failed = stable.requests > 0 && stable.errors == stable.requests;
+        if is_missed || all_failed { Served::No } else { Served::Yes }
+    }
+
+    /// How many requests of theirs must have come, by what came from the others.
+    const fn expected(&self) -> u64 {
+        self.counts.canary.requests * Few::SHARE.ppm() as u64 / HandoverState::ALL_BUT_FEW.ppm() as u64
     }
 }
 
@@ -85,7 +122,8 @@ impl Tick<'_> {
             PromotionMode::Copy | PromotionMode::Wait => {
                 rolled_out && ready >= desired.max(self.status.floor).max(1)
             }
-            // They are the canary's.
+            // They are the canary's, for whoever has heard of it. Others still get the old version, so a few prove less
+            // here: that stable's route leads somewhere.
             PromotionMode::Swap => true,
         };
         let done = has_new_version(delivery.promotion, workloads) && has_its_pods;
@@ -98,29 +136,28 @@ impl Tick<'_> {
             return;
         }
         let Some(few) = &mut state.few else {
-            if elapsed(self.status.ready_since, None, self.now) >= state.patience() {
+            let duration = state.patience();
+            if elapsed(self.status.ready_since, None, self.now) >= duration {
                 state.few = Some(Few::default());
-                let reason = Reason::FewReturn { share: few_share() };
+                let reason = Reason::FewReturn { share: Few::SHARE };
                 self.turn(Actor::Planner, Phase::HandingOver(state), reason);
             } else {
-                self.reasons.push(Reason::HandingOver { mode: delivery.promotion, trouble: None });
+                self.reasons.push(Reason::AwaitsHearing { duration, in_vain: state.in_vain });
             }
             return;
         };
-        if let Some(why) = &self.observation.outage {
-            few.since = None;
-            self.reasons.push(Reason::AwaitsData { why: why.clone() });
-            self.status.phase = Phase::HandingOver(state);
-            return;
+        if few.since.is_none() {
+            // What was served by proxies that knew first proves nothing of the others; what failed counts.
+            few.since = Some(self.now);
+            few.counts.stable.requests = few.counts.stable.errors;
+            few.counts.canary = ArmCounts::default();
         }
-        let since = *few.since.get_or_insert(self.now);
-        let are_served =
-            few.counts.stable.requests >= ENOUGH || elapsed(Some(since), None, self.now) >= LONG_ENOUGH;
-        self.status.phase = Phase::HandingOver(state);
-        if are_served {
-            self.turn(Actor::Planner, Phase::Returning, Reason::HandedOver);
-        } else {
-            self.reasons.push(Reason::FewReturn { share: few_share() });
+        match few.are_served(self.now) {
+            Served::Yes => self.turn(Actor::Planner, Phase::Returning, Reason::HandedOver),
+            Served::No | Served::NotYet => {
+                self.status.phase = Phase::HandingOver(state);
+                self.reasons.push(Reason::FewReturn { share: Few::SHARE });
+            }
         }
     }
 
@@ -129,23 +166,29 @@ impl Tick<'_> {
         let Phase::HandingOver(HandoverState { in_vain, few: Some(few) }) = &mut self.status.phase else {
             return;
         };
-        few.counts.add(&Counts::of(&self.observation.counted));
-        let Counts { stable, canary } = few.counts;
-        let again = HandoverState { in_vain: in_vain.saturating_add(1), few: None };
+        few.counts.add(&self.observation.at_proxies);
+        let (few, again) = (few.clone(), HandoverState { in_vain: in_vain.saturating_add(1), few: None });
         let Some((delivery, workloads)) = self.workloads() else { return };
         let has_no_pods = delivery.promotion != PromotionMode::Swap && workloads.stable.ready == 0;
         let reason = if has_no_pods || !has_new_version(delivery.promotion, workloads) {
             Reason::HandingOver { mode: delivery.promotion, trouble: workloads.stable.trouble.clone() }
-        } else if stable.errors >= NO_ACCIDENT && share(stable) > share(canary) + MORE_THAN_CANARY {
-            let ArmCounts { requests, errors, .. } = stable;
-            Reason::FewNotServed { requests, errors, again_after: again.patience() }
+        } else if let Served::No = few.are_served(self.now) {
+            let (ArmCounts { requests, errors, .. }, expected) = (few.counts.stable, few.expected());
+            Reason::FewNotServed { requests, errors, expected, again_after: again.patience() }
         } else {
             return;
         };
-        if self.lack(Weight::FULL).is_none() {
+        // A canary that has a pod too few for all of them is still better than a stable that does not serve them.
+        if workloads.canary.ready > 0 {
             self.status.ready_since = None;
             self.turn(Actor::Planner, Phase::HandingOver(again), reason);
         }
+    }
+
+    /// Whether what is wanted is the end of a try in vain, where the file still has the few on stable.
+    pub(super) fn takes_the_few_back(&self, in_force: Weight) -> bool {
+        matches!(self.status.phase, Phase::HandingOver(HandoverState { few: None, .. }))
+            && in_force == HandoverState::ALL_BUT_FEW
     }
 
     /// Where a run is found whose state was lost: whether a few have gone back to stable, which has its version.
@@ -171,13 +214,19 @@ const fn has_new_version(mode: PromotionMode, workloads: &Workloads) -> bool {
     }
 }
 
-fn few_share() -> Weight {
-    let few = Weight::FULL.ppm() - HandoverState::ALL_BUT_FEW.ppm();
-    Weight::from_ppm(few).unwrap_or_default()
-}
-
 /// The share of failed requests, 0 to 1.
-#[expect(clippy::cast_precision_loss, reason = "a share of at most some thousand requests")]
+#[expect(clippy::cast_precision_loss, reason = "a share")]
 fn share(counts: ArmCounts) -> f64 {
     if counts.requests == 0 { 0.0 } else { counts.errors as f64 / counts.requests as f64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_agent_saved_that_knew_of_no_few_is_read() {
+        let phase: Phase = serde_json::from_str(r#"{"name": "handing-over"}"#).unwrap();
+        assert_eq!(phase, Phase::HANDING_OVER);
+    }
 }

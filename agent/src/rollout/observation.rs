@@ -17,6 +17,8 @@ pub struct Observation {
     pub proxies: Vec<Proxy>,
     /// What was counted since the last observation: randomly assigned requests, by all that tells them apart.
     pub counted: Vec<Cell>,
+    /// The same in sum and by the proxies' own counters, wherever `counted` comes from.
+    pub at_proxies: Counts,
     /// Requests since then whose caller has no id and can be given none.
     pub unassignable: u64,
     /// What people's own metrics say, of those that were due.

@@ -7,7 +7,9 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serin_policy::Weight;
 
 use super::world::{Crash, Does, Model, World};
-use super::{ArmCounts, Command, CommandKind, Counts, InForce, Outcome, Phase, ProxyState, Status};
+use super::{
+    ArmCounts, Command, CommandKind, Counts, HandoverState, InForce, Outcome, Phase, ProxyState, Status,
+};
 
 const RELEASE: &str = r#"
 apiVersion: serin.dev/v1alpha1
@@ -199,11 +201,8 @@ pub(super) fn check_rise(world: &World, before: &Before, outcome: &Outcome, comm
 
 /// Whether those who went back to stable first go to the promoted canary again: no rise, but the end of a try.
 pub(super) fn are_taken_back(before: &Before, outcome: &Outcome) -> bool {
-    let few_are_back = |status: &Status| match &status.phase {
-        Phase::HandingOver(state) => Some(state.few.is_some()),
-        _ => None,
-    };
-    few_are_back(&before.status) == Some(true) && few_are_back(&outcome.status) == Some(false)
+    before.file.share_of(&outcome.status.run) == HandoverState::ALL_BUT_FEW
+        && matches!(outcome.status.phase, Phase::HandingOver(HandoverState { few: None, .. }))
 }
 
 /// A closed canary of this run is opened by a retry only.

@@ -177,6 +177,13 @@ pub enum Reason {
         /// What stable's pods complain of.
         trouble: Option<String>,
     },
+    /// Stable has the new version: proxies are given time to hear of its pods.
+    AwaitsHearing {
+        /// How much.
+        duration: Duration,
+        /// How often a few went there in vain.
+        in_vain: u32,
+    },
     /// Stable has the new version: a few go to it, to see that it serves them.
     FewReturn {
         /// How many of the callers.
@@ -188,6 +195,8 @@ pub enum Reason {
         requests: u64,
         /// Those that failed.
         errors: u64,
+        /// How many were to be expected.
+        expected: u64,
         /// How long until it is tried again.
         again_after: Duration,
     },
@@ -328,6 +337,7 @@ impl Reason {
             Self::RunWaits { .. } => "run-waits",
             Self::StableHasIt => "stable-has-it",
             Self::HandingOver { .. } => "handing-over",
+            Self::AwaitsHearing { .. } => "awaits-hearing",
             Self::FewReturn { .. } => "few-return",
             Self::FewNotServed { .. } => "few-not-served",
             Self::HandedOver => "handed-over",

@@ -98,16 +98,19 @@ impl fmt::Display for Reason {
             Self::HandingOver { mode, trouble } => {
                 f.write_str(match mode {
                     PromotionMode::Copy => {
-                        "everybody is on the canary; stable's Deployment takes its pod template"
+                        "the canary is promoted; stable's Deployment takes its pod template"
                     }
-                    PromotionMode::Swap => {
-                        "everybody is on the canary; its Deployment becomes the stable one"
-                    }
+                    PromotionMode::Swap => "the canary is promoted; its Deployment becomes the stable one",
                     PromotionMode::Wait => {
-                        "everybody is on the canary; waits until stable's Deployment has its pod template"
+                        "the canary is promoted; waits until stable's Deployment has its pod template"
                     }
                 })?;
                 trouble.as_ref().map_or(Ok(()), |trouble| write!(f, " ({trouble})"))
+            }
+            Self::AwaitsHearing { duration, in_vain } => {
+                let duration = friendly(duration);
+                write!(f, "stable has the new version; proxies are given {duration} to hear of its pods")?;
+                if *in_vain > 0 { write!(f, " ({in_vain}× in vain so far)") } else { Ok(()) }
             }
             Self::FewReturn { share } => {
                 write!(
@@ -115,10 +118,10 @@ impl fmt::Display for Reason {
                     "stable has the new version: {share} of the callers go to it first, to see that it serves them"
                 )
             }
-            Self::FewNotServed { requests, errors, again_after } => write!(
+            Self::FewNotServed { requests, errors, expected, again_after } => write!(
                 f,
-                "stable does not serve those who went to it first ({errors} of {requests} requests failed): they go \
-                 back to the canary; tried again after {}",
+                "stable does not serve those who went to it first ({errors} of {requests} requests failed, and about \
+                 {expected} were to be expected): they go back to the canary; tried again after {}",
                 friendly(again_after)
             ),
             Self::HandedOver => f.write_str("stable has the new version: everybody goes to it"),

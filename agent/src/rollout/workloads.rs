@@ -253,7 +253,7 @@ impl<'t> Tick<'t> {
     }
 
     /// What the canary lacks for `weight`, if it lacks anything.
-    pub(super) fn lack(&self, weight: Weight) -> Option<Lack> {
+    fn lack(&self, weight: Weight) -> Option<Lack> {
         let (_, Workloads { canary, .. }) = self.workloads()?;
         let need = self.need(weight);
         // Pods of an older template are ready as well, and are no canary.

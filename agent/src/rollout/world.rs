@@ -129,6 +129,7 @@ impl World {
             in_force: self.file.clone(),
             proxies: proxies.collect(),
             counted,
+            at_proxies: counts,
             unassignable: 0,
             readings: self.readings.clone(),
             outage: self.outage.clone(),

@@ -8,7 +8,9 @@ use serin_policy::Weight;
 
 use super::{Rule, Stand};
 use crate::release::{Pause, Release};
-use crate::rollout::{Cell, InForce, MetricReading, Observation, Phase, Proxy, ProxyState, Status, plan};
+use crate::rollout::{
+    Cell, Counts, InForce, MetricReading, Observation, Phase, Proxy, ProxyState, Status, plan,
+};
 
 pub(in crate::simulate) struct Serin {
     release: Release,
@@ -59,6 +61,7 @@ impl Rule for Serin {
             },
             in_force: self.in_force.clone(),
             counted: counted.to_vec(),
+            at_proxies: Counts::default(),
             unassignable: 0,
             readings: std::mem::take(&mut self.readings),
             outage: None,
