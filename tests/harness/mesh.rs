@@ -246,8 +246,8 @@ impl Mesh {
         let mut command = Command::new(program);
         command.args(args).env("KUBECONFIG", &self.kubeconfig).stdin(Stdio::null()).kill_on_drop(true);
         let output = command.output().await.with_context(|| format!("cannot run {}", program.display()))?;
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "{} {}: {complaint}", program.display(), args.join(" "));
+        let said = [&output.stderr, &output.stdout].map(|out| String::from_utf8_lossy(out)).concat();
+        ensure!(output.status.success(), "{} {}: {said}", program.display(), args.join(" "));
         Ok(String::from_utf8(output.stdout)?)
     }
 }

@@ -44,9 +44,9 @@ pub(crate) async fn goes_all_the_way(stage: &Stage<'_>) -> Result<()> {
     for reason in ["Prepared", "StepBegun", "WeightChanged", "Promoting", "HandedOver", "Settled"] {
         ensure!(events.iter().any(|(found, _)| found == reason), "{reason} is not among {events:?}");
     }
-    // What Istio's own checks have to say of what is there, Serin's routes and plugins among it.
-    let analysis = stage.mesh.istioctl(&["analyze", "--namespace", stage.namespace.name()]).await;
-    ensure!(!analysis?.contains("Error ["), "istioctl analyze finds errors");
+    // Istio's own checks find nothing wrong with what Serin has written. (No webhook puts proxies into pods here.)
+    let not_injected = ["--suppress", "IST0147=Pod *"];
+    stage.mesh.istioctl(&[&["analyze", "-n", stage.namespace.name()], &not_injected[..]].concat()).await?;
     eprintln!("{} requests over the whole release, none failed", report.0.len());
     Ok(())
 }
