@@ -258,7 +258,7 @@ fn retry(_: Arc<Watched>, _: &Arc<TickError>, _: Arc<Cluster>) -> Action {
     Action::requeue(AGAIN)
 }
 
-/// For patches that change single fields of what others have written.
+/// For patches that change some fields and leave the others to whoever wrote them.
 fn as_serin() -> PatchParams {
     PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
 }

@@ -81,7 +81,7 @@ pub struct Push {
     pub weight: Weight,
     /// Whether the canary takes no traffic at all.
     pub closed: bool,
-    /// Whether everybody goes to the canary for good.
+    /// Whether the canary is to become stable: everybody goes to it, but for those who go back first.
     pub promoted: bool,
 }
 

@@ -76,7 +76,7 @@ pub enum Phase {
     Promoting,
     /// Everybody is on the canary.
     Promoted,
-    /// In a cluster: everybody is on the canary, and its version becomes stable.
+    /// In a cluster: the canary is promoted, and its version becomes stable.
     HandingOver(HandoverState),
     /// In a cluster: stable has the new version, and everybody goes to it.
     Returning,
@@ -266,7 +266,7 @@ impl Status {
         )
     }
 
-    /// Whether segments are to be dropped, for everybody goes to the canary.
+    /// Whether segments are to be dropped: everybody goes to the canary, but for the few who go back to stable first.
     pub const fn is_promoted(&self) -> bool {
         matches!(self.phase, Phase::Promoting | Phase::Promoted | Phase::HandingOver(_))
     }
