@@ -9,6 +9,7 @@ mod backend;
 mod certificates;
 mod control_plane;
 mod controller;
+mod door;
 mod image;
 pub mod inside;
 mod kubelet;
@@ -31,7 +32,6 @@ use axum::Router;
 use axum::body::Bytes;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 use tokio::process::Command;
@@ -42,6 +42,7 @@ use self::certificates::Certificates;
 pub use self::control_plane::ControlPlane;
 use self::control_plane::{ISTIO_SYSTEM, Starter};
 pub use self::controller::Controller;
+use self::door::{Door, istioctl_env};
 pub use self::image::MANNERS;
 pub use self::inside::{HOST, Inside};
 use self::kubelet::Kubelet;
@@ -70,6 +71,7 @@ pub struct Mesh {
     namespaces: AtomicU32,
     calm: RwLock<()>,
     _kubelet: Kubelet,
+    _door: Door,
 }
 
 /// A file that pods can fetch.
@@ -107,6 +109,7 @@ impl Mesh {
         };
         let kubelet = Kubelet::start(client.clone(), Arc::clone(&inside));
         let (istiod, controllers, kubelet) = tokio::try_join!(istio, starter.controllers(), kubelet)?;
+        let door = Door::open(&certificates).await?;
         Ok(Self {
             control_plane: ControlPlane { etcd, api_server, controllers, istiod },
             certificates,
@@ -115,6 +118,7 @@ impl Mesh {
             namespaces: AtomicU32::new(0),
             calm: RwLock::default(),
             _kubelet: kubelet,
+            _door: door,
             inside,
         })
     }
@@ -139,9 +143,11 @@ impl Mesh {
         let user = if self.inside.as_user { "--user --preserve-credentials " } else { "" };
         let (kubernetes, istio) = (self.inside.kubernetes().display(), self.inside.istio().display());
         let kubeconfig = self.kubeconfig.display();
+        let pid = self.inside.pid;
+        let istioctl = istioctl_env().map(|(name, value)| format!("{name}={value}")).join(" ");
         format!(
-            "nsenter --target {} {user}--net --mount --pid env KUBECONFIG={kubeconfig} PATH=\"{kubernetes}:{istio}:$PATH\" bash",
-            self.inside.pid,
+            "nsenter --target {pid} {user}--net --mount --pid env KUBECONFIG={kubeconfig} {istioctl} \
+             PATH=\"{kubernetes}:{istio}:$PATH\" bash"
         )
     }
 
@@ -171,22 +177,12 @@ impl Mesh {
         self.run(&self.inside.kubernetes().join("kubectl"), args).await
     }
 
-    /// Runs istioctl and returns what it says. Its `proxy-status` does not work: it shows its token by TLS only, and an
-    /// istiod that listens for that signs no certificates at the port without. [`syncz`](Self::syncz) says the same.
+    /// Runs istioctl and returns what it says.
     ///
     /// # Errors
     /// When it fails, with what it complains of.
     pub async fn istioctl(&self, args: &[&str]) -> Result<String> {
         self.run(&self.inside.istio().join("istioctl"), args).await
-    }
-
-    /// What istiod says of the proxies it serves: what it sent to each, and what each has taken.
-    ///
-    /// # Errors
-    /// When it does not say.
-    pub async fn syncz(&self) -> Result<Value> {
-        let client = serin::http::plain().build()?;
-        Ok(client.get("http://127.0.0.1:8080/debug/syncz").send().await?.error_for_status()?.json().await?)
     }
 
     /// Installs Serin as its users do. Its own Deployment is not wanted: agents are started one by one.
@@ -244,7 +240,8 @@ impl Mesh {
 
     async fn run(&self, program: &Path, args: &[&str]) -> Result<String> {
         let mut command = Command::new(program);
-        command.args(args).env("KUBECONFIG", &self.kubeconfig).stdin(Stdio::null()).kill_on_drop(true);
+        command.args(args).env("KUBECONFIG", &self.kubeconfig).envs(istioctl_env());
+        command.stdin(Stdio::null()).kill_on_drop(true);
         let output = command.output().await.with_context(|| format!("cannot run {}", program.display()))?;
         let said = [&output.stderr, &output.stdout].map(|out| String::from_utf8_lossy(out)).concat();
         ensure!(output.status.success(), "{} {}: {said}", program.display(), args.join(" "));

@@ -41,9 +41,9 @@ pub(crate) async fn without_istiod(mesh: &Mesh) -> Result<()> {
     go_on(&traffic).await?;
     mesh.control_plane.istiod.start().await?;
     eventually("the gateway to be back", async || {
-        let proxies = mesh.syncz().await?;
+        let proxies = mesh.istioctl(&["proxy-status"]).await?;
         let wanted = format!("{}.{}", gateway.pods[0].0, namespace.name());
-        ensure!(proxies.to_string().contains(&wanted), "{proxies}");
+        ensure!(proxies.contains(&wanted), "{proxies}");
         Ok(())
     })
     .await?;

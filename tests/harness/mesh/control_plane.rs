@@ -142,8 +142,6 @@ impl Starter<'_> {
             ("INJECTION_WEBHOOK_CONFIG_NAME", ""),
             ("VALIDATION_WEBHOOK_CONFIG_NAME", ""),
             ("ENABLE_LEADER_ELECTION", "false"),
-            // For whoever asks at the port for people.
-            ("ENABLE_DEBUG_ENDPOINT_AUTH", "false"),
         ];
         let args = [
             "discovery".to_owned(),
