@@ -12,12 +12,13 @@ use crate::stage::{Stage, check_none_failed, told};
 /// Where a run stands when the agent is killed.
 type Moment = (&'static str, fn(&ReleaseStatus) -> bool);
 
-const MOMENTS: [Moment; 6] = [
+const MOMENTS: [Moment; 7] = [
     ("waiting for the canary's pods", |status| status.phase == "Preparing"),
     ("comparing those who will be moved", |status| status.phase == "Starting"),
     ("at the first step", |status| status.weight == "10%"),
     ("at the second step", |status| status.weight == "50%"),
     ("handing over", |status| status.weight == "100%"),
+    ("watching the few who have returned", |status| status.weight == "95%"),
     ("returning to stable", |status| status.phase == "Promoting" && status.weight == "0%"),
 ];
 
