@@ -4,23 +4,28 @@ What becomes of the two Deployments in the end, and of their autoscalers on the 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use serin_tests::mesh::Mesh;
 use serin_tests::mesh::traffic::{Outcome, Traffic};
+use serin_tests::mesh::{Controller, Mesh};
 use serin_tests::site::eventually;
 
 use crate::stage::{Stage, check_nobody_went_back, check_none_failed};
 
 const STEPS: &str = "{setWeight: 50, pause: {duration: 1s}}";
 
-/// Blue and green: the Deployments change places, twice.
-pub(crate) async fn versions_change_places(mesh: &Mesh) -> Result<()> {
-    let stage = Stage::set(mesh, "swap", 1).await?;
+/// A shop with users, whose Release has nothing to do yet and ends in promotions of this `mode`.
+async fn promoted_by<'m>(mesh: &'m Mesh, mode: &str) -> Result<(Stage<'m>, Controller, Traffic)> {
+    let stage = Stage::set(mesh, &mode.to_lowercase(), 1).await?;
     let agent = stage.agent("one").await?;
-    let swap =
-        |yaml: String| yaml.replace("scaleDownDelay: 2s", "promotion: {mode: Swap}, scaleDownDelay: 2s");
-    stage.release(STEPS, swap).await?;
+    let promotion = format!("promotion: {{mode: {mode}}}, scaleDownDelay: 2s");
+    stage.release(STEPS, |yaml| yaml.replace("scaleDownDelay: 2s", &promotion)).await?;
     stage.phase("Promoted").await?;
     let traffic = stage.traffic(60).await?;
+    Ok((stage, agent, traffic))
+}
+
+/// Blue and green: the Deployments change places, twice.
+pub(crate) async fn versions_change_places(mesh: &Mesh) -> Result<()> {
+    let (stage, agent, traffic) = promoted_by(mesh, "Swap").await?;
     for (number, (image, deployment, other)) in
         [("shop:v2", "shop-canary", "shop-stable"), ("shop:v3", "shop-stable", "shop-canary")]
             .iter()
@@ -47,13 +52,7 @@ pub(crate) async fn versions_change_places(mesh: &Mesh) -> Result<()> {
 
 /// Git owns stable: Serin waits for it.
 pub(crate) async fn a_pipeline_updates_stable(mesh: &Mesh) -> Result<()> {
-    let stage = Stage::set(mesh, "wait", 1).await?;
-    let agent = stage.agent("one").await?;
-    let wait =
-        |yaml: String| yaml.replace("scaleDownDelay: 2s", "promotion: {mode: Wait}, scaleDownDelay: 2s");
-    stage.release(STEPS, wait).await?;
-    stage.phase("Promoted").await?;
-    let traffic = stage.traffic(60).await?;
+    let (stage, agent, traffic) = promoted_by(mesh, "Wait").await?;
     stage.set_image("shop:v2").await?;
     let waits = |message: &str| message.contains("waits until stable's Deployment has its pod template");
     stage.status_that("Git's turn", |status| waits(&status.message)).await.with_context(|| agent.log())?;

@@ -86,8 +86,8 @@ impl Latest {
     }
 
     /// Takes note of what was written or looked up.
-    pub(super) fn note(&self, object: DynamicObject) {
-        lock(&self.written).insert(key(&object), (Arc::new(object), Instant::now()));
+    pub(super) fn note(&self, object: Arc<DynamicObject>) {
+        lock(&self.written).insert(key(&object), (object, Instant::now()));
     }
 
     /// Takes note that an object is not there any more.

@@ -210,7 +210,7 @@ impl Plugins {
         self.apply(&wanted, present.and_then(|plugin| plugin.object().resource_version())).await.map(drop)
     }
 
-    async fn apply(&self, wanted: &Value, version: Option<String>) -> Result<DynamicObject, WriteError> {
+    async fn apply(&self, wanted: &Value, version: Option<String>) -> Result<Arc<DynamicObject>, WriteError> {
         let mut wanted = wanted.clone();
         // Without a version this makes a new object, or overwrites one that nobody has seen yet.
         if let (Some(version), Some(metadata)) = (version, wanted["metadata"].as_object_mut()) {
@@ -225,12 +225,13 @@ impl Plugins {
         wanted: &Value,
         params: &PatchParams,
         patch: &Patch<impl Serialize + Debug>,
-    ) -> Result<DynamicObject, WriteError> {
+    ) -> Result<Arc<DynamicObject>, WriteError> {
         let text = |field: &str| wanted["metadata"][field].as_str().unwrap_or_default().to_owned();
         let (namespace, name) = (text("namespace"), text("name"));
         match self.api(&namespace).patch(&name, params, patch).await {
             Ok(object) => {
-                self.latest.note(object.clone());
+                let object = Arc::new(object);
+                self.latest.note(Arc::clone(&object));
                 Ok(object)
             }
             Err(error) => {
@@ -257,7 +258,7 @@ impl Plugins {
     /// A refused write means that what is known is old: the next plan is to go by what is there.
     async fn look_again(&self, namespace: &str, name: &str) {
         match self.api(namespace).get_opt(name).await {
-            Ok(Some(object)) => self.latest.note(object),
+            Ok(Some(object)) => self.latest.note(Arc::new(object)),
             Ok(None) => self.latest.forget(namespace, name),
             // Not to be known now: the watch will tell.
             Err(_) => {}

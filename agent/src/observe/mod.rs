@@ -85,33 +85,27 @@ impl Observer {
             Ok(()) => ledger.count_from(self.source.name()),
             Err(error) => look.outage = Some(error.to_string()),
         }
+        let is_source = matches!(self.source, Source::Proxies);
+        let mut own = Look::default();
         for Seen { name, address, attach_point, sample } in seen {
             let state = match sample {
                 Err(error) => ProxyState::Silent { error: error.clone() },
                 Ok(sample) => {
                     self.latency.take_in(address, release.name(), sample);
-                    if matches!(self.source, Source::Proxies) {
-                        for (tag, new) in ledger.book_proxy(address, release.name(), sample, now) {
-                            look.add(attach_point, tag, new);
-                        }
-                    } else {
-                        let mut own = Look::default();
-                        for (tag, new) in self.own.book_proxy(address, release.name(), sample, now) {
-                            own.add(attach_point, tag, new);
-                        }
-                        look.at_proxies.add(&Counts::of(&own.counted));
+                    let (ledger, look) =
+                        if is_source { (&mut *ledger, &mut look) } else { (&mut self.own, &mut own) };
+                    for (tag, new) in ledger.book_proxy(address, release.name(), sample, now) {
+                        look.add(attach_point, tag, new);
                     }
                     state(sample, release.name(), complaint)
                 }
             };
             look.proxies.push(Proxy { name: name.clone(), state });
         }
+        look.at_proxies = Counts::of(if is_source { &look.counted } else { &own.counted });
         match &mut self.source {
             Source::Nowhere => {}
-            Source::Proxies => {
-                ledger.looked(now);
-                look.at_proxies = Counts::of(&look.counted);
-            }
+            Source::Proxies => ledger.looked(now),
             Source::Prometheus(counting, subject) => {
                 let judges_time = release.analysis.slow.is_some();
                 if let Err(error) = count(counting, subject, ledger, now, judges_time, &mut look).await {

@@ -82,7 +82,11 @@ impl Tick<'_> {
 
     /// Where a run stands that is found at 100 %.
     fn at_full(&self) -> Phase {
-        if self.workloads().is_some() { Phase::HANDING_OVER } else { Phase::Promoted }
+        if self.workloads().is_some() {
+            Phase::HandingOver(HandoverState::default())
+        } else {
+            Phase::Promoted
+        }
     }
 
     /// The status is about the Release's run.

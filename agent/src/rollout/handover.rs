@@ -108,11 +108,6 @@ impl Few {
     }
 }
 
-impl Phase {
-    /// The handing over as it begins.
-    pub(super) const HANDING_OVER: Self = Self::HandingOver(HandoverState { in_vain: 0, few: None });
-}
-
 impl Tick<'_> {
     /// Every proxy sends everybody to the canary for good, but for a few: its version becomes stable.
     pub(super) fn hand_over(&mut self, mut state: HandoverState) {
@@ -227,6 +222,6 @@ mod tests {
     #[test]
     fn what_an_agent_saved_that_knew_of_no_few_is_read() {
         let phase: Phase = serde_json::from_str(r#"{"name": "handing-over"}"#).unwrap();
-        assert_eq!(phase, Phase::HANDING_OVER);
+        assert_eq!(phase, Phase::HandingOver(HandoverState::default()));
     }
 }

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serin_policy::Weight;
 
 use super::analysis::{Verdict, Wait};
+use super::handover::HandoverState;
 use super::reason::Reason;
 use super::status::{Actor, Cause, Phase, Stage, StepState, elapsed};
 use super::{Tick, Write};
@@ -42,7 +43,11 @@ impl Tick<'_> {
             Phase::Promoting => {
                 if self.proxies_allow() {
                     let in_cluster = self.workloads().is_some();
-                    self.status.phase = if in_cluster { Phase::HANDING_OVER } else { Phase::Promoted };
+                    self.status.phase = if in_cluster {
+                        Phase::HandingOver(HandoverState::default())
+                    } else {
+                        Phase::Promoted
+                    };
                     self.reasons.push(Reason::Promoted { run: self.status.run.clone() });
                 }
             }
