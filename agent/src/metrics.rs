@@ -13,7 +13,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use serin_policy::Arm;
 
-use crate::rollout::{
+use serin_rollout::{
     ArmCounts, Counts, Finding, Observation, Progress, ProxyState, ReadingFinding, Reason, Status,
 };
 

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use serin::demo::envoy;
+use serin_local::envoy;
 
 use crate::backend::Backends;
 use crate::cost::{Costs, Effort};

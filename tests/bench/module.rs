@@ -9,7 +9,7 @@ const BARE: [&str; 4] = ["memory", "_initialize", "proxy_abi_version_0_2_1", "pr
 /// The module without any callback: what it costs to have one that is never called.
 pub(crate) fn without_callbacks() -> Result<Vec<u8>> {
     let mut module =
-        walrus::Module::from_buffer(serin::MODULE).context("the agent's own module is in order")?;
+        walrus::Module::from_buffer(serin_agent::MODULE).context("the agent's own module is in order")?;
     let callbacks: Vec<_> = module
         .exports
         .iter()

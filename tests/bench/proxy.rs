@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use serin::demo::envoy::{Envoy, EnvoyOptions};
-use serin::mesh::bootstrap::{Bootstrap, Endpoint, LISTENER, Protocol, Upstream, bootstrap};
-use serin::mesh::ecds::EcdsDir;
+use serin_agent::mesh::bootstrap::{Bootstrap, Endpoint, LISTENER, Protocol, Upstream, bootstrap};
+use serin_agent::mesh::ecds::EcdsDir;
+use serin_local::envoy::{Envoy, EnvoyOptions};
 use serin_policy::{Arm, Document};
 
 use crate::backend::Backends;

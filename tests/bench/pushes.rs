@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use serin::mesh::ecds::EcdsDir;
+use serin_agent::mesh::ecds::EcdsDir;
 use serin_policy::{Arm, Document, PolicySpec, Weight};
 use tokio::runtime::Runtime;
 

@@ -67,7 +67,7 @@ pub(crate) fn circumstances(envoy: &Path, seed: u64) -> Result<String> {
     Ok(format!(
         "{date} · {} · Envoy {version} · module of {} kB · seed {seed}",
         machine::describe()?,
-        serin::MODULE.len() / 1000
+        serin_agent::MODULE.len() / 1000
     ))
 }
 

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
-use serin::observe::ledger::Ledger;
-use serin::observe::prometheus::counts::{Counters, Subject, looks};
-use serin::release::Release;
-use serin::rollout::{Cell, Counts, Drawn, InForce, Observation, Outcome, Proxy, ProxyState, Status, plan};
+use serin_agent::observe::ledger::Ledger;
+use serin_agent::observe::prometheus::counts::{Counters, Subject, looks};
 use serin_policy::series::Group;
+use serin_release::Release;
+use serin_rollout::{Cell, Counts, Drawn, InForce, Observation, Outcome, Proxy, ProxyState, Status, plan};
 
 use crate::figures::Figures;
 use crate::report::Table;

@@ -55,13 +55,13 @@ pub(crate) enum Way {
 pub(crate) fn all(others: Vec<(String, Vec<u8>)>) -> Result<Vec<Variant>> {
     use Caller::{Marked, New, Returning, Tester};
     let variant = |name: &str, caller, way| Variant { name: name.to_owned(), way, caller };
-    let serin = |name: &str, caller, policy| variant(name, caller, serin_way(serin::MODULE, policy));
+    let serin = |name: &str, caller, policy| variant(name, caller, serin_way(serin_agent::MODULE, policy));
     let mut all = vec![
         variant("native weighted clusters", Returning, Way::Weights),
         variant("the same again, in a second Envoy", Returning, Way::Weights),
         variant("header routes, no filter", Marked, Way::Routes),
         variant("wasm that is never called", Marked, Way::Idle(module::without_callbacks()?.into())),
-        variant("wasm no-op: Serin without a policy", Marked, Way::Idle(serin::MODULE.into())),
+        variant("wasm no-op: Serin without a policy", Marked, Way::Idle(serin_agent::MODULE.into())),
         serin("Serin, returning user", Returning, policy()),
         serin("Serin, returning user, id sent on in baggage", Returning, with_baggage(policy())),
         serin("Serin, new user", New, policy()),

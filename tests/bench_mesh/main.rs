@@ -28,7 +28,7 @@ struct Args {
 fn main() -> Result<ExitCode> {
     // The same binary is the agent that it measures.
     if std::env::args().nth(1).as_deref() == Some("controller") {
-        return Ok(serin::cli::parse_and_run());
+        return Ok(serin::parse_and_run());
     }
     let args = Args::parse();
     let inside = inside::enter()?;

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    serin::cli::parse_and_run()
+    serin::parse_and_run()
 }

@@ -5,9 +5,9 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use serin::demo::shop::{Build, Version};
-use serin::mesh::bootstrap::Protocol;
-use serin::rollout::CommandKind;
+use serin_agent::mesh::bootstrap::Protocol;
+use serin_local::shop::{Build, Version};
+use serin_rollout::CommandKind;
 use serin_tests::agent::Agent;
 use serin_tests::load::Load;
 use serin_tests::site::{Plan, Site, eventually, release, replace, run};
@@ -120,7 +120,7 @@ fn a_silent_proxy_holds_the_release_and_its_return_lets_it_go_on() -> Result<()>
         })
         .await?;
         ensure!(agent.view().await?.status.weight() == step, "the weight moved although a proxy was silent");
-        site.envoys.push(serin::demo::envoy::Envoy::start(stopped).await?);
+        site.envoys.push(serin_local::envoy::Envoy::start(stopped).await?);
         agent.wait_until("the promotion", |view| view.status.phase.code() == "promoted").await?;
         load.stop().await?;
         Ok(())
@@ -139,9 +139,10 @@ analysis: {interval: 100ms, minRequests: 1, baseline: 0s, warmUp: 0s}",
         };
         let (site, agent) = start(&plan).await?;
         let load = Load::start(site.address(0), &users(100), |status| status == 200);
-        let at = |ppm: u32| move |view: &serin::driver::View| view.status.weight().ppm() == ppm;
-        let approval =
-            |view: &serin::driver::View| view.standing.iter().any(|reason| reason.code().contains("approv"));
+        let at = |ppm: u32| move |view: &serin_agent::driver::View| view.status.weight().ppm() == ppm;
+        let approval = |view: &serin_agent::driver::View| {
+            view.standing.iter().any(|reason| reason.code().contains("approv"))
+        };
         agent.wait_until("the first step to wait", |view| at(100_000)(view) && approval(view)).await?;
         agent.command(CommandKind::Resume).await?;
         agent.wait_until("the second step to wait", |view| at(500_000)(view) && approval(view)).await?;

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
-use serin::release::Release;
 use serin_policy::Weight;
+use serin_release::Release;
 use serin_tests::client::Client;
 use serin_tests::site::{Plan, Site, eventually, run};
 

@@ -1,9 +1,9 @@
 //! Agents and Envoys that die: the weight never jumps and nothing begins again.
 
 use anyhow::{Context, Result, ensure};
-use serin::demo::envoy::Envoy;
-use serin::driver::View;
-use serin::rollout::CommandKind;
+use serin_agent::driver::View;
+use serin_local::envoy::Envoy;
+use serin_rollout::CommandKind;
 use serin_tests::agent::{Agent, audit_in};
 use serin_tests::load::Load;
 use serin_tests::site::{Plan, Site, release, run};
@@ -105,7 +105,7 @@ fn an_agent_killed_after_a_rollback_stays_there() -> Result<()> {
         let plan = Plan { release: release(QUICK), ..Plan::default() };
         let (site, agent) = start(&plan).await?;
         let build = site.canary.build();
-        site.canary.deploy(serin::demo::shop::Build { error_share: 0.5, ..build });
+        site.canary.deploy(serin_local::shop::Build { error_share: 0.5, ..build });
         let load = Load::start(site.address(0), &users(100), |status| status == 200 || status == 500);
         agent.wait_until("the rollback", |view| view.status.phase.code() == "rolled-back").await?;
         agent.kill().await?;

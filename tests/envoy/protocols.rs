@@ -1,7 +1,7 @@
 //! HTTP/2, gRPC and WebSockets.
 
 use anyhow::{Result, ensure};
-use serin::mesh::bootstrap::Protocol;
+use serin_agent::mesh::bootstrap::Protocol;
 use serin_policy::series::Metric;
 use serin_tests::protocols::{grpc_call, grpc_server, websocket_server, websocket_talk};
 use serin_tests::site::{Plan, Site, eventually, run};

@@ -4,9 +4,9 @@ use std::fs;
 
 use anyhow::{Result, bail, ensure};
 use serde_json::Value;
-use serin::observe::scrape::Scraper;
-use serin::release::Release;
+use serin_agent::observe::scrape::Scraper;
 use serin_policy::{Document, Weight};
+use serin_release::Release;
 use serin_tests::load::Load;
 use serin_tests::site::{Plan, Site, eventually, replace, run};
 

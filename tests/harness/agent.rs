@@ -8,10 +8,10 @@ use std::process::Stdio;
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use serin::demo::child::{self, Child};
-use serin::driver::View;
-use serin::rollout::CommandKind;
-use serin::serve::control::Client;
+use serin_agent::driver::View;
+use serin_agent::serve::control::Client;
+use serin_local::child::{self, Child};
+use serin_rollout::CommandKind;
 use tokio::process::Command;
 
 use crate::site::{Site, eventually};

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use serin::demo::shop::Answer as Shop;
+use serin_local::shop::Answer as Shop;
 
 use crate::site::HOST;
 
@@ -31,7 +31,7 @@ pub struct Answer {
 impl Client {
     /// A client of the server at `address`.
     pub fn new(address: SocketAddr) -> Self {
-        let http = serin::http::plain().build().expect("a client without TLS can always be built");
+        let http = serin_agent::http::plain().build().expect("a client without TLS can always be built");
         Self { http, base: format!("http://{address}"), host: HeaderValue::from_static(HOST) }
     }
 
@@ -41,7 +41,7 @@ impl Client {
     /// When there can be no such host.
     pub fn through(address: SocketAddr, host: &str) -> Result<Self> {
         let proxy = reqwest::Proxy::http(format!("http://{address}"))?;
-        let http = serin::http::plain().proxy(proxy).build()?;
+        let http = serin_agent::http::plain().proxy(proxy).build()?;
         Ok(Self { http, base: format!("http://{host}"), host: HeaderValue::from_str(host)? })
     }
 

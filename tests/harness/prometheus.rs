@@ -8,7 +8,7 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
-use serin::demo::child::{self, Child};
+use serin_local::child::{self, Child};
 use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::task::spawn_blocking;

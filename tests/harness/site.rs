@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
-use serin::demo::envoy::{self, Envoy, EnvoyOptions};
-use serin::demo::shop::{Build, Shop, Version};
-use serin::mesh::bootstrap::{Bootstrap, Endpoint, LISTENER, Protocol, Upstream, bootstrap};
-use serin::mesh::ecds::EcdsDir;
-use serin::observe::scrape::{Sample, Scraper};
-use serin::release::Release;
+use serin_agent::mesh::bootstrap::{Bootstrap, Endpoint, LISTENER, Protocol, Upstream, bootstrap};
+use serin_agent::mesh::ecds::EcdsDir;
+use serin_agent::observe::scrape::{Sample, Scraper};
+use serin_local::envoy::{self, Envoy, EnvoyOptions};
+use serin_local::shop::{Build, Shop, Version};
 use serin_policy::{Arm, Document, PolicySpec, Weight};
+use serin_release::Release;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 

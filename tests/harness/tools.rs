@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use serin::demo::envoy::cache_dir;
+use serin_local::envoy::cache_dir;
 
 pub use control_plane::{ControlPlane, ISTIO_BOOTSTRAP, ISTIO_CRDS, control_plane};
 pub use crane::crane;

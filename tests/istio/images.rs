@@ -8,7 +8,7 @@ use crate::stage::{Stage, check_none_failed, told};
 
 pub(crate) async fn the_module_is_pulled_from_a_registry(mesh: &Mesh) -> Result<()> {
     let (stage, registry) = tokio::try_join!(Stage::set(mesh, "image", 1), mesh.registry())?;
-    let image = registry.push(serin::MODULE).await?;
+    let image = registry.push(serin_agent::MODULE).await?;
     let index = registry.push_index(&image).await?;
 
     // Istio wants the digest of the manifest that it ends at, and an index is one before that.
@@ -31,7 +31,7 @@ pub(crate) async fn the_module_is_pulled_from_a_registry(mesh: &Mesh) -> Result<
     ensure!(plugins == image, "{plugins}");
     // Every weight is a push, and none of them makes a proxy pull again.
     let page = format!("http://{}:15020/stats/prometheus", stage.gateway.pods[0].1);
-    let page = serin::http::plain().build()?.get(page).send().await?.error_for_status()?.text().await?;
+    let page = serin_agent::http::plain().build()?.get(page).send().await?.error_for_status()?.text().await?;
     let pulls: Vec<_> = page.lines().filter(|line| line.starts_with("istio_agent_wasm_remote")).collect();
     ensure!(pulls.contains(&r#"istio_agent_wasm_remote_fetch_count{result="success"} 1"#), "{pulls:?}");
     check_none_failed(&traffic.stop().await?)

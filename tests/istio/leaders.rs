@@ -3,7 +3,7 @@ Agents that die, stand still, and take each other's place: the weight never rise
 nothing is lost.
 */
 use anyhow::{Context, Result, ensure};
-use serin::release::status::ReleaseStatus;
+use serin_release::status::ReleaseStatus;
 use serin_tests::mesh::{Controller, Mesh};
 use serin_tests::site::eventually;
 

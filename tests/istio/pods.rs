@@ -49,7 +49,7 @@ pub(crate) async fn manners_change_while_they_run(mesh: &Mesh) -> Result<()> {
     let pod = pods.first().context("there is a pod")?;
     let address =
         pod.status.as_ref().and_then(|status| status.pod_ip.as_ref()).context("it has an address")?;
-    let client = serin::http::plain().build()?;
+    let client = serin_agent::http::plain().build()?;
     let url = format!("http://{address}:8080/");
     let answer: Answer = client.get(&url).send().await?.error_for_status()?.json().await?;
     ensure!((answer.deployment.as_str(), answer.version.as_str()) == ("shop-canary", "v2"), "{answer:?}");

@@ -37,7 +37,7 @@ pub(crate) async fn versions_change_places(mesh: &Mesh) -> Result<()> {
         stage
             .status_that(image, |status| {
                 let done =
-                    |run: &serin::release::status::RunRecord| run.outcome.as_deref() == Some("Promoted");
+                    |run: &serin_release::status::RunRecord| run.outcome.as_deref() == Some("Promoted");
                 status.history.iter().filter(|run| done(run)).count() == number + 1
                     && status.history.len() == number + 1
             })

@@ -11,8 +11,8 @@ use kube::api::ListParams;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
-use serin::release::Release;
 use serin_policy::{Document, Id, Point, Weight};
+use serin_release::Release;
 use serin_tests::client::Client;
 use serin_tests::mesh::traffic::{Outcome, Plan, Traffic, User};
 use serin_tests::mesh::{Answer, Mesh, Namespace, Served};
@@ -108,7 +108,7 @@ pub(crate) async fn sidecars_assign_too(mesh: &Mesh) -> Result<()> {
     let host = format!("shop.{}.svc.cluster.local", namespace.name());
     namespace.apply(&routes(&namespace).replace(HOST, &host).replace("[gateway]", "[mesh]")).await?;
     let release = Release::from_yaml(&site::release("").replace(HOST, &host))?;
-    let module = mesh.serve(serin::MODULE).await?;
+    let module = mesh.serve(serin_agent::MODULE).await?;
     let weight = Weight::from_ppm(400_000)?;
     namespace.apply(&plugin(&json!({"app": "front"}), &module, &release, 1, weight)?).await?;
     let client = Client::through(proxy, &host)?;
@@ -117,7 +117,7 @@ pub(crate) async fn sidecars_assign_too(mesh: &Mesh) -> Result<()> {
     })
     .await?;
     let stats = format!("http://{}:15090/stats/prometheus", proxy.ip());
-    let stats = serin::http::plain().build()?.get(stats).send().await?.text().await?;
+    let stats = serin_agent::http::plain().build()?.get(stats).send().await?.text().await?;
     ensure!(stats.contains("serin_revision"), "{stats}");
     Ok(())
 }
@@ -127,7 +127,7 @@ pub(crate) async fn users_are_assigned(mesh: &Mesh) -> Result<()> {
     let (gateway, ()) = tokio::try_join!(namespace.gateway(2), namespace.shop("shop", "shop:v1", "shop:v2"))?;
     namespace.apply(&routes(&namespace)).await?;
     let release = Release::from_yaml(&site::release(""))?;
-    let module = mesh.serve(serin::MODULE).await?;
+    let module = mesh.serve(serin_agent::MODULE).await?;
     for (revision, percent) in [(1, 30), (2, 70), (3, 0)] {
         let weight = Weight::from_ppm(percent * 10_000)?;
         let pushed = Instant::now();
@@ -157,7 +157,7 @@ pub(crate) async fn new_visitors_stay(mesh: &Mesh) -> Result<()> {
     let (gateway, ()) = tokio::try_join!(namespace.gateway(1), namespace.shop("shop", "shop:v1", "shop:v2"))?;
     namespace.apply(&routes(&namespace)).await?;
     let release = Release::from_yaml(&site::release(""))?;
-    let module = mesh.serve(serin::MODULE).await?;
+    let module = mesh.serve(serin_agent::MODULE).await?;
     let weight = Weight::from_ppm(500_000)?;
     let labels = json!({"istio": format!("gateway-{}", namespace.name())});
     namespace.apply(&plugin(&labels, &module, &release, 1, weight)?).await?;

@@ -2,7 +2,7 @@
 More policies than one object can hold: they are divided over several plugins, and one proxy runs them all.
 */
 use anyhow::{Context, Result, ensure};
-use serin::release::status::ReleaseStatus;
+use serin_release::status::ReleaseStatus;
 use serin_tests::mesh::Mesh;
 use serin_tests::site::eventually;
 

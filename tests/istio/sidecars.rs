@@ -110,7 +110,7 @@ async fn check_gateway_runs_one_filter(stage: &Stage<'_>) -> Result<()> {
 async fn check_counted_once(stage: &Stage<'_>, traffic: &Traffic) -> Result<()> {
     let asked = traffic.requests();
     let stats = format!("http://{}:15090/stats/prometheus", stage.gateway.address().ip());
-    let stats = serin::http::plain().build()?.get(stats).send().await?.text().await?;
+    let stats = serin_agent::http::plain().build()?.get(stats).send().await?.text().await?;
     let counted = stats.lines().filter(|line| line.starts_with("serin_rq{"));
     let counted: f64 = counted.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum();
     #[expect(clippy::cast_precision_loss, reason = "there are not that many")]

@@ -72,7 +72,7 @@ const OFFERED: [&str; 44] = [
 ];
 
 fn module() -> Module {
-    Module::from_buffer(serin::MODULE).expect("a module")
+    Module::from_buffer(serin_agent::MODULE).expect("a module")
 }
 
 #[test]

@@ -12,6 +12,7 @@ use serin_tests::module_host::{Compiled, ModuleHost};
 
 /// A fresh proxy that runs the module.
 fn host() -> ModuleHost {
-    static COMPILED: LazyLock<Compiled> = LazyLock::new(|| Compiled::new(serin::MODULE).expect("a module"));
+    static COMPILED: LazyLock<Compiled> =
+        LazyLock::new(|| Compiled::new(serin_agent::MODULE).expect("a module"));
     COMPILED.host().expect("the module starts")
 }

@@ -11,7 +11,8 @@ use axum::routing::post;
 use futures::stream;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::json;
-use serin::observe::prometheus::{Access, BasicAuth, Client, Settings};
+use serin_agent::observe::prometheus::Client;
+use serin_release::prometheus::{Access, BasicAuth, Settings};
 use serin_tests::exporter::serve;
 use serin_tests::prometheus::{Options, Prometheus};
 use serin_tests::site::run;
@@ -57,7 +58,7 @@ fn a_token_and_headers_go_with_every_query_and_a_new_token_is_taken_at_once() ->
             if !has("authorization", "Bearer fresh") || !has("x-scope-orgid", "shop") {
                 return StatusCode::FORBIDDEN.into_response();
             }
-            let http = serin::http::plain().build().expect("a client without TLS can always be built");
+            let http = serin_agent::http::plain().build().expect("a client without TLS can always be built");
             let request = http.post(format!("{behind}/api/v1/query")).body(form);
             let request = request.header("content-type", "application/x-www-form-urlencoded");
             let answer = request.send().await.expect("Prometheus answers");

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use jiff::Timestamp;
-use serin::observe::prometheus::custom::{self, Reading};
+use serin_agent::observe::prometheus::custom::{self, Reading};
 use serin_tests::exporter::Exporter;
 use serin_tests::prometheus::{Options, Prometheus};
 use serin_tests::site::{eventually, run};

@@ -2,12 +2,12 @@
 
 use anyhow::{Result, ensure};
 use jiff::Timestamp;
-use serin::demo::envoy::Envoy;
-use serin::demo::shop::Build;
-use serin::observe::ledger::Ledger;
-use serin::observe::prometheus::counts::{Counters, Counting, Subject};
-use serin::rollout::{ArmCounts, Counts};
+use serin_agent::observe::ledger::Ledger;
+use serin_agent::observe::prometheus::counts::{Counters, Counting, Subject};
+use serin_local::envoy::Envoy;
+use serin_local::shop::Build;
 use serin_policy::{Arm, Weight};
+use serin_rollout::{ArmCounts, Counts};
 use serin_tests::prometheus::{Options, Prometheus};
 use serin_tests::site::{Plan, Site, eventually, run};
 

@@ -2,11 +2,11 @@
 
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
-use serin::driver::View;
-use serin::observe::ledger::Ledger;
-use serin::observe::prometheus::counts::{Counters, Counting, Subject};
-use serin::observe::prometheus::{DEFAULT_VERSION_LABEL, Istio, Reporter};
+use serin_agent::driver::View;
+use serin_agent::observe::ledger::Ledger;
+use serin_agent::observe::prometheus::counts::{Counters, Counting, Subject};
 use serin_policy::Weight;
+use serin_release::prometheus::{DEFAULT_VERSION_LABEL, Istio, Reporter};
 use serin_tests::agent::Agent;
 use serin_tests::exporter::Exporter;
 use serin_tests::prometheus::{Options, Prometheus};

@@ -10,8 +10,9 @@ mod releases;
 
 use anyhow::Result;
 use jiff::Timestamp;
-use serin::observe::prometheus::{Access, Client, Settings};
+use serin_agent::observe::prometheus::Client;
 use serin_policy::{Id, Weight};
+use serin_release::prometheus::{Access, Settings};
 
 /// The agent's binary.
 const AGENT: &str = env!("CARGO_BIN_EXE_serin-agent");

@@ -2,9 +2,9 @@
 
 use anyhow::{Result, ensure};
 use jiff::Timestamp;
-use serin::observe::ledger::Ledger;
-use serin::observe::prometheus::counts::{Counters, Counting, Subject};
-use serin::observe::prometheus::{DEFAULT_VERSION_LABEL, Istio, Reporter};
+use serin_agent::observe::ledger::Ledger;
+use serin_agent::observe::prometheus::counts::{Counters, Counting, Subject};
+use serin_release::prometheus::{DEFAULT_VERSION_LABEL, Istio, Reporter};
 use serin_tests::exporter::Exporter;
 use serin_tests::prometheus::{Options, Prometheus};
 use serin_tests::site::{eventually, run};

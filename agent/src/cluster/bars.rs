@@ -12,8 +12,8 @@ use kube::runtime::reflector::ObjectRef;
 use super::{Cluster, cluster_name, kinds};
 use crate::mesh::claims::{Contested, contested, gateway_allows};
 use crate::mesh::hosts::service_host;
-use crate::release::delivery::{AttachPoint, Delivery};
-use crate::release::{Release, ReleaseObject};
+use serin_release::delivery::{AttachPoint, Delivery};
+use serin_release::{Release, ReleaseObject};
 
 /// Who contests what, as long as no Release changes.
 #[derive(Debug, Default)]

@@ -4,8 +4,8 @@ What people ask for by annotating a Release: `kubectl annotate release shop seri
 use kube::ResourceExt;
 use serde_json::Value;
 
-use crate::release::ReleaseObject;
-use crate::rollout::{Command, CommandKind};
+use serin_release::ReleaseObject;
+use serin_rollout::{Command, CommandKind};
 
 /// The annotation with the command. It is taken off when the command is obeyed.
 pub(super) const COMMAND: &str = "serin.dev/command";

@@ -17,9 +17,9 @@ use super::as_serin;
 use super::routes::Checked;
 use crate::observe::Observer;
 use crate::observe::ledger::Ledger;
-use crate::release::ReleaseObject;
-use crate::release::status::ReleaseStatus;
-use crate::rollout::{Reason, Status};
+use serin_release::ReleaseObject;
+use serin_release::status::ReleaseStatus;
+use serin_rollout::{Reason, Status};
 
 /// Numbers that change with every look are written so often, for people to look at.
 const REFRESH: Duration = Duration::from_secs(5);
@@ -131,7 +131,7 @@ impl Desk {
 
     /// While callers are drawn, evidence grows that is worth keeping.
     fn is_counting(&self) -> bool {
-        use crate::rollout::Phase::{Progressing, Starting};
+        use serin_rollout::Phase::{Progressing, Starting};
         matches!(self.state.status.phase, Starting { .. } | Progressing(_))
     }
 

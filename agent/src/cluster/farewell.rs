@@ -18,7 +18,7 @@ use serde_json::json;
 use super::desk::Desk;
 use super::tick::{self, TickError};
 use super::{Cluster, FINALIZER, cluster_name, routes};
-use crate::release::ReleaseObject;
+use serin_release::ReleaseObject;
 
 /// How long a deleted Release may be kept.
 const LONGEST: SignedDuration = SignedDuration::from_secs(60);

@@ -8,6 +8,7 @@ sound. Of several agents one leads ([`leader`]); all of them serve the module. N
 */
 mod bars;
 mod commands;
+pub mod crd;
 mod desk;
 mod farewell;
 mod kinds;
@@ -44,12 +45,12 @@ use tokio::sync::{mpsc, watch};
 
 use crate::mesh::plugin::ModuleSource;
 use crate::metrics::Metrics;
-use crate::release::ReleaseObject;
-use crate::release::status::ReleaseStatus;
 use bars::Bars;
 use desk::{Desk, SaveError};
 use plugins::Plugins;
 use proxies::Proxies;
+use serin_release::ReleaseObject;
+use serin_release::status::ReleaseStatus;
 use stores::{Scope, Soon, Stores, Watched};
 use tick::TickError;
 

@@ -23,7 +23,7 @@ use crate::mesh::object::removal;
 use crate::mesh::plugin::contents::{self, Contents};
 use crate::mesh::plugin::shards::{Shards, TooLarge, Write};
 use crate::mesh::plugin::{self, Attachment, ModuleSource};
-use crate::rollout::InForce;
+use serin_rollout::InForce;
 
 /// All plugins of Serin.
 pub(super) struct Plugins {

@@ -14,7 +14,7 @@ use super::stores::Stores;
 use crate::mesh::object::{Labels, labels, selects};
 use crate::mesh::plugin::{Attachment, Place};
 use crate::observe::fleet::{Fleet, ProxyAt, Seen};
-use crate::release::delivery::AttachPoint;
+use serin_release::delivery::AttachPoint;
 
 /// Proxies say how they are at most so often, however many releases ask.
 const FRESH: Duration = Duration::from_millis(300);

@@ -5,9 +5,9 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use serin_policy::Weight;
 
-use crate::release::Release;
-use crate::release::status::{ProxyCounts, ReleaseStatus, RunRecord, WeightChange};
-use crate::rollout::{Change, Counts, Observation, Phase, ProxyState, Reason, Status, Verdict};
+use serin_release::Release;
+use serin_release::status::{ProxyCounts, ReleaseStatus, RunRecord, WeightChange};
+use serin_rollout::{Change, Counts, Observation, Phase, ProxyState, Reason, Status, Verdict};
 
 /// How many runs are remembered.
 const RUNS: usize = 10;

@@ -16,8 +16,8 @@ use crate::mesh::object::{drift, removal};
 use crate::mesh::routing::conflicts::conflicts;
 use crate::mesh::routing::verify::{Existing, verify};
 use crate::mesh::routing::{Pods, Subsets, managed, object_name};
-use crate::release::delivery::{Delivery, Mode};
-use crate::release::{Release, ReleaseObject};
+use serin_release::delivery::{Delivery, Mode};
+use serin_release::{Release, ReleaseObject};
 
 /// How the routes of a release are.
 #[derive(Debug, Default)]

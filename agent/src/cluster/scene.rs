@@ -14,9 +14,9 @@ use super::workloads::{Pair, get, run_of};
 use super::{Cluster, routes};
 use crate::mesh::plugin::{Attachment, uncovered};
 use crate::mesh::routing::{Pods, Subsets};
-use crate::release::delivery::{AttachPoint, Delivery, PromotionMode};
-use crate::release::{Release, ReleaseObject, resource};
-use crate::rollout::{Phase, Status};
+use serin_release::delivery::{AttachPoint, Delivery, PromotionMode};
+use serin_release::{Release, ReleaseObject, resource};
+use serin_rollout::{Phase, Status};
 
 /// What a tick looks at besides the release itself.
 pub(super) struct Scene {

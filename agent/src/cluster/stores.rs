@@ -29,7 +29,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::kinds;
 use crate::mesh::object::RELEASE as RELEASE_LABEL;
 use crate::mesh::plugin::contents;
-use crate::release::ReleaseObject;
+use serin_release::ReleaseObject;
 
 /// All stores.
 #[derive(Clone)]

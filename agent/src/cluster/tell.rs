@@ -8,8 +8,8 @@ use xxhash_rust::xxh64::xxh64;
 
 use super::desk::Desk;
 use super::{Cluster, cluster_name, commands, report};
-use crate::release::{Release, ReleaseObject};
-use crate::rollout::{Change, Observation, Outcome, Reason};
+use serin_release::{Release, ReleaseObject};
+use serin_rollout::{Change, Observation, Outcome, Reason};
 
 /// The longest note that an event may have, in bytes.
 const LONGEST_NOTE: usize = 1_000;

@@ -19,9 +19,9 @@ use super::workloads::{get, run_of};
 use super::{Cluster, commands, kinds, report};
 use crate::observe::Look;
 use crate::observe::fleet::Seen;
-use crate::release::delivery::PromotionMode;
-use crate::release::{Release, ReleaseError, ReleaseObject};
-use crate::rollout::{
+use serin_release::delivery::PromotionMode;
+use serin_release::{Release, ReleaseError, ReleaseObject};
+use serin_rollout::{
     Command, CommandKind, HandoverState, InForce, Observation, Outcome, Phase, ProxyState, Status, plan,
 };
 

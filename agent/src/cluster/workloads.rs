@@ -17,8 +17,8 @@ use super::stores::{Several, Stores};
 use super::{FIELD_MANAGER, as_serin};
 use crate::mesh::object::selects;
 use crate::mesh::routing::{Pods, Subsets};
-use crate::release::delivery::{Delivery, Target};
-use crate::rollout::{Handover, Replicas, Wanted, Workload, Workloads};
+use serin_release::delivery::{Delivery, Target};
+use serin_rollout::{Handover, Replicas, Wanted, Workload, Workloads};
 
 /// Set by `kubectl rollout restart`: the same version, started again.
 const RESTARTED: &str = "kubectl.kubernetes.io/restartedAt";

@@ -21,8 +21,8 @@ use crate::mesh::ecds::{Contents, EcdsDir};
 use crate::metrics::Metrics;
 use crate::observe::fleet::Fleet;
 use crate::observe::{Look, Observer};
-use crate::release::Release;
-use crate::rollout::{Command, CommandKind, InForce, Observation, Outcome, plan};
+use serin_release::Release;
+use serin_rollout::{Command, CommandKind, InForce, Observation, Outcome, plan};
 use store::{State, Store};
 pub use view::{Decision, View};
 

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::folder_lock::FolderLock;
 use crate::observe::ledger::Ledger;
-use crate::rollout::{Change, Status};
+use serin_rollout::{Change, Status};
 
 /// The agent's own folder.
 #[derive(Debug)]

@@ -9,8 +9,8 @@ use serin_policy::{Arm, Weight};
 
 use super::Driver;
 use crate::observe::latency::Percentiles;
-use crate::release::Release;
-use crate::rollout::{Counts, Observation, Progress, Proxy, Reason, Status};
+use serin_release::Release;
+use serin_rollout::{Counts, Observation, Progress, Proxy, Reason, Status};
 
 /// How many decisions a view remembers.
 const REMEMBERED: usize = 50;

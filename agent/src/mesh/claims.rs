@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::hosts;
 use super::object::{full_name, list, namespace, text, texts};
-use crate::release::Release;
-use crate::release::delivery::AttachPoint;
+use serin_release::Release;
+use serin_release::delivery::AttachPoint;
 
 /// A claim that an older Release has.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,7 +3,7 @@ Releases for this room's tests.
 */
 use serde_json::{Value, json};
 
-use crate::release::{Release, ReleaseObject};
+use serin_release::{Release, ReleaseObject};
 
 /// Release `shop/NAME` for service `shop`, with `routing` as people write it.
 pub(super) fn release(name: &str, routing: &Value) -> Release {

@@ -7,10 +7,11 @@ use jiff::Timestamp;
 use serin_policy::Arm;
 use tokio::task::JoinHandle;
 
-use super::prometheus::custom::{self, Reading, Values};
-use super::prometheus::{AccessError, Client};
-use crate::release::{CustomMetric, Release};
-use crate::rollout::{MetricReading, MetricValue};
+use super::prometheus::Client;
+use super::prometheus::custom::{self, Reading};
+use serin_release::prometheus::{AccessError, Values};
+use serin_release::{CustomMetric, Release};
+use serin_rollout::{MetricReading, MetricValue};
 
 /// The metrics of one release.
 #[derive(Debug, Default)]

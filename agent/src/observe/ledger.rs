@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serin_policy::series::{Group, Metric, Tag};
 
-use crate::rollout::ArmCounts;
+use serin_rollout::ArmCounts;
 
 use super::scrape::{Sample, SeriesKey};
 

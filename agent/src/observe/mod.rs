@@ -15,15 +15,16 @@ pub mod scrape;
 use jiff::Timestamp;
 use serin_policy::series::{Group, Tag};
 
-use crate::release::{Analysis, CountSource, Release};
-use crate::rollout::{ArmCounts, Cell, Counts, Drawn, MetricReading, Proxy, ProxyState};
 use custom::CustomMetrics;
 use fleet::Seen;
 use latency::Latency;
 use ledger::{ClockWentBack, Ledger};
 use prometheus::counts::{Complaint, Count, Counters, Counting, Subject};
-use prometheus::{AccessError, Client, QueryError};
+use prometheus::{Client, QueryError};
 use scrape::Sample;
+use serin_release::prometheus::AccessError;
+use serin_release::{Analysis, CountSource, Release};
+use serin_rollout::{ArmCounts, Cell, Counts, Drawn, MetricReading, Proxy, ProxyState};
 
 /// What one look at all proxies found.
 #[derive(Debug, Default)]

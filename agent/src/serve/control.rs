@@ -15,7 +15,7 @@ use tokio::net::UnixListener;
 use super::{Shown, pages};
 use crate::driver::{Commands, View};
 use crate::http;
-use crate::rollout::CommandKind;
+use serin_rollout::CommandKind;
 
 /// Name of the socket in the agent's folder.
 const SOCKET: &str = "control.sock";

@@ -12,7 +12,7 @@ use axum::serve::ListenerExt;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
-use serin::demo::shop::ERROR_HEADER;
+use serin_local::shop::ERROR_HEADER;
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 

@@ -114,7 +114,7 @@ impl Starter<'_> {
         let name = "kube-controller-manager";
         let plan = Plan { name, program, args: args.into(), env: Vec::new(), folder, ready };
         // It makes a certificate for itself, which nobody else knows.
-        let client = serin::http::plain().tls_danger_accept_invalid_certs(true).build()?;
+        let client = serin_agent::http::plain().tls_danger_accept_invalid_certs(true).build()?;
         Process::up(plan, client).await
     }
 
@@ -169,7 +169,7 @@ impl Starter<'_> {
 
     async fn up(&self, plan: Plan) -> Result<Process> {
         let authority = reqwest::Certificate::from_pem(&self.certificates.authority()?)?;
-        let client = serin::http::secure().tls_certs_only([authority]).build()?;
+        let client = serin_agent::http::secure().tls_certs_only([authority]).build()?;
         let name = plan.name;
         Process::up(plan, client).await.with_context(|| format!("{name} does not come up"))
     }

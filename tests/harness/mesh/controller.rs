@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
-use serin::demo::child::{self, Child};
+use serin_local::child::{self, Child};
 use tokio::process::Command;
 
 use super::inside::free_address;
@@ -128,7 +128,7 @@ impl Controller {
         let out = fs::File::options().create(true).append(true).open(&log)?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(out);
         let controller = Self { child: child::spawn(command)?, log, address: address.to_owned() };
-        let client = serin::http::plain().build()?;
+        let client = serin_agent::http::plain().build()?;
         let ready = format!("http://{}/readyz", controller.address);
         let up = eventually("the agent to be ready", async || {
             Ok(client.get(&ready).send().await?.error_for_status()?)

@@ -8,7 +8,7 @@ pulled and `never-ready` never becomes ready.
 use std::time::Duration;
 
 use anyhow::{Context, Error, Result, bail};
-use serin::release::duration;
+use serin_release::duration;
 
 /// The server in a container.
 #[derive(Debug, Clone, PartialEq)]

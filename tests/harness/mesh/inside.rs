@@ -17,7 +17,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 use rustix::mount::{MountFlags, mount};
 use rustix::process::geteuid;
-use serin::demo::envoy;
+use serin_local::envoy;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::tools::{self, ControlPlane};

@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
-use serin::demo::child::{self, Child};
+use serin_local::child::{self, Child};
 use tokio::process::Command;
 use tokio::sync::Mutex;
 

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Client, ResourceExt};
 use serde_json::json;
-use serin::demo::child::{self, Child};
+use serin_local::child::{self, Child};
 use tokio::time::sleep;
 
 use super::control_plane::XDS_PORT;
@@ -107,7 +107,7 @@ impl Proxy {
     /// Comes back when the proxy serves.
     pub(super) async fn ready(&self) -> Result<()> {
         const LOOK: Duration = Duration::from_millis(50);
-        let client = serin::http::plain().timeout(Duration::from_secs(1)).build()?;
+        let client = serin_agent::http::plain().timeout(Duration::from_secs(1)).build()?;
         let url = format!("http://{}:15021/healthz/ready", self.address);
         while !client.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
             sleep(LOOK).await;

@@ -31,7 +31,7 @@ impl<'m> Registry<'m> {
             folder: folder.clone(),
             ready: format!("http://{address}/v2/"),
         };
-        let process = Process::up(plan, serin::http::plain().build()?).await;
+        let process = Process::up(plan, serin_agent::http::plain().build()?).await;
         Ok(Self { mesh, address, folder, _process: process.context("the registry does not come up")? })
     }
 

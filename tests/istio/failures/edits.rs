@@ -3,7 +3,7 @@ The Release itself is edited, deleted, or given another version, while it is und
 */
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use serin::release::status::ReleaseStatus;
+use serin_release::status::ReleaseStatus;
 use serin_tests::mesh::traffic::Outcome;
 use serin_tests::mesh::{MANNERS, Mesh};
 use serin_tests::site::eventually;

@@ -15,7 +15,7 @@ pub(crate) mod workloads;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use serin::release::status::ReleaseStatus;
+use serin_release::status::ReleaseStatus;
 use serin_tests::mesh::traffic::{Outcome, Record, Traffic};
 use serin_tests::mesh::{Controller, Mesh};
 

@@ -51,7 +51,7 @@ pub(crate) async fn a_proxy_starts_without_the_agent(mesh: &Mesh) -> Result<()> 
     let agent = stage.agent_at("one", &address).await?;
     let bypassed = Case::begin("… and the agent back", &through_new);
     // It is told, unless Istio's agent has tried once more in this very moment.
-    let is_seen = |status: &serin::release::status::ReleaseStatus| {
+    let is_seen = |status: &serin_release::status::ReleaseStatus| {
         let is_told = status.message.contains(&format!("{} does not run the filter", new.0));
         is_told && status.proxies.bypassed == 1 || status.proxies.current == 2 && !status.message.is_empty()
     };
@@ -70,7 +70,7 @@ pub(crate) async fn a_proxy_starts_without_the_agent(mesh: &Mesh) -> Result<()> 
 
 /// Waits until the fetching of the module has failed for good.
 async fn given_up((_, ip): &(String, Ipv4Addr)) -> Result<()> {
-    let (client, url) = (serin::http::plain().build()?, format!("http://{ip}:15020/stats/prometheus"));
+    let (client, url) = (serin_agent::http::plain().build()?, format!("http://{ip}:15020/stats/prometheus"));
     let failed = async || {
         let stats = client.get(&url).send().await?.error_for_status()?.text().await?;
         let counts = stats.lines().filter(|line| line.starts_with("istio_agent_wasm"));

@@ -9,8 +9,8 @@ use super::istio::{gateways_of, hosts_of, is_seen, is_seen_in};
 use super::{MESH, gateway, object_name, service, split, virtual_hosts};
 use crate::mesh::hosts::{covers, resolve};
 use crate::mesh::object::{Ownership, full_name, namespace, owned, text};
-use crate::release::Release;
-use crate::release::delivery::{AttachPoint, Delivery};
+use serin_release::Release;
+use serin_release::delivery::{AttachPoint, Delivery};
 
 /// An object that stands in a Release's way.
 #[derive(Debug, Clone, PartialEq, Eq)]

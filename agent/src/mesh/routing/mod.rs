@@ -18,8 +18,8 @@ use serin_policy::document::VERSION_HEADER;
 
 use super::hosts;
 use super::object::{Labels, metadata, selects};
-use crate::release::Release;
-use crate::release::delivery::{AttachPoint, Delivery, Routing};
+use serin_release::Release;
+use serin_release::delivery::{AttachPoint, Delivery, Routing};
 
 /// The version of both objects' API.
 pub const API_VERSION: &str = "networking.istio.io/v1";

@@ -6,7 +6,7 @@ use serin_policy::Arm;
 use serin_policy::document::VERSION_HEADER;
 
 use super::{Labels, paths, with};
-use crate::release::Release;
+use serin_release::Release;
 
 /// The route of one version, as YAML for `spec.http`.
 pub(super) fn route(arm: Arm, destination: &Value, release: &Release) -> String {

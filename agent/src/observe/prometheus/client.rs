@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, RequestBuilder, Response, StatusCode, Url};
+use serin_release::prometheus::{Access, AccessError, Identity, Trust};
 
-use super::access::{Access, AccessError, Identity, Trust};
 use super::answer::{self, Answer, Labels, Parsed, Sample};
 use super::error::QueryError;
 use crate::http;

@@ -17,11 +17,12 @@ use serin_policy::series::{Metric, REVISION, Tag};
 use super::answer::{self, Parsed};
 use super::client::{Client, MOST_SERIES};
 use super::error::QueryError;
-use super::istio::{self, DURATION, Istio, REQUESTS, Reporter};
+use super::istio::{self, DURATION, REQUESTS};
 use super::promql;
 use super::sorting::Sorting;
 use crate::observe::ledger::{ClockWentBack, Ledger, Number, Total};
-use crate::rollout::ArmCounts;
+use serin_release::prometheus::{Istio, Reporter};
+use serin_rollout::ArmCounts;
 
 /// How many series are taken when there are many releases, for each of them.
 const SERIES_A_RELEASE: usize = 200;

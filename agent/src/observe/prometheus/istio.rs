@@ -6,85 +6,40 @@ no cohort with its own past. Nor do they know who was put on a version by hand: 
 */
 use std::collections::BTreeSet;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use serin_policy::series::{Group, Metric, Tag};
 use serin_policy::{Arm, Cohort};
+use serin_release::prometheus::Istio;
 
 use super::answer::Labels;
 use super::promql;
 use crate::observe::ledger::Number;
-
-/// The label that tells versions apart, unless another one is named.
-pub const DEFAULT_VERSION_LABEL: &str = "destination_version";
 
 /// Counter of requests.
 pub(super) const REQUESTS: &str = "istio_requests_total";
 /// Histogram of their duration.
 pub(super) const DURATION: &str = "istio_request_duration_milliseconds_bucket";
 
-/// Whose report is counted. Both see each request, so it is one of the two.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Reporter {
-    /// The callers' proxies: they also see what never reached the service, and gateways always are there.
-    #[default]
-    Source,
-    /// The service's own sidecars.
-    Destination,
-}
-
-impl Reporter {
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Source => "source",
-            Self::Destination => "destination",
-        }
-    }
-}
-
-/// Where a release's requests are found among Istio's metrics.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Istio {
-    /// Whose report is counted.
-    pub reporter: Reporter,
-    /// The service's namespace: `destination_service_namespace`.
-    pub namespace: String,
-    /// The service's name: `destination_service_name`.
-    pub service: String,
-    /// The label that tells its versions apart.
-    pub version_label: String,
-    /// What that label says of stable.
-    pub stable: String,
-    /// What that label says of the canary.
-    pub canary: String,
-    /// Requests that take longer are slow.
-    pub objective_ms: u32,
-}
-
-impl Istio {
-    /// Whose requests these are, and which number they add to; `None` for another service, another version, or
-    /// another edge of the histogram.
-    pub(super) fn sort(&self, labels: &Labels<'_>) -> Option<(Arm, Number)> {
-        let is_of_the_service = labels.get("reporter") == self.reporter.as_str()
-            && labels.get("destination_service_namespace") == self.namespace
-            && labels.get("destination_service_name") == self.service;
-        let version = labels.get(&self.version_label);
-        let arm = match version {
-            _ if !is_of_the_service => return None,
-            _ if version == self.canary => Arm::Canary,
-            _ if version == self.stable => Arm::Stable,
-            _ => return None,
-        };
-        let number = match labels.get("__name__") {
-            REQUESTS if has_failed(labels) => Number::RequestsAndErrors,
-            REQUESTS => Number::Requests,
-            DURATION if labels.get("le") == "+Inf" => Number::Timed,
-            DURATION if is_edge(labels.get("le"), self.objective_ms) => Number::InTime,
-            _ => return None,
-        };
-        Some((arm, number))
-    }
+/// Whose requests these are, and which number they add to; `None` for another service, another version, or
+/// another edge of the histogram.
+pub(super) fn sort(service: &Istio, labels: &Labels<'_>) -> Option<(Arm, Number)> {
+    let is_of_the_service = labels.get("reporter") == service.reporter.as_str()
+        && labels.get("destination_service_namespace") == service.namespace
+        && labels.get("destination_service_name") == service.service;
+    let version = labels.get(&service.version_label);
+    let arm = match version {
+        _ if !is_of_the_service => return None,
+        _ if version == service.canary => Arm::Canary,
+        _ if version == service.stable => Arm::Stable,
+        _ => return None,
+    };
+    let number = match labels.get("__name__") {
+        REQUESTS if has_failed(labels) => Number::RequestsAndErrors,
+        REQUESTS => Number::Requests,
+        DURATION if labels.get("le") == "+Inf" => Number::Timed,
+        DURATION if is_edge(labels.get("le"), service.objective_ms) => Number::InTime,
+        _ => return None,
+    };
+    Some((arm, number))
 }
 
 /// Selects what there is of a metric for any of some releases, which have the same kind of reporter and versions.

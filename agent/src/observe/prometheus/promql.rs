@@ -3,14 +3,11 @@ Writing PromQL.
 */
 use std::collections::BTreeSet;
 
+use serin_release::prometheus::escaped;
+
 /// `text` as a string of PromQL.
 pub(super) fn quoted(text: &str) -> String {
     format!("\"{}\"", escaped(text))
-}
-
-/// `text` as it stands inside a string of PromQL.
-pub(super) fn escaped(text: &str) -> String {
-    text.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n")
 }
 
 /// A pattern, as a string, that matches exactly these texts.

@@ -9,7 +9,7 @@ use xxhash_rust::xxh64::xxh64;
 
 use super::answer::Labels;
 use super::counts::{Counters, Look, Of, Seen, Subject, UPTIME};
-use super::istio::{DURATION, REQUESTS};
+use super::istio::{self, DURATION, REQUESTS};
 use crate::observe::ledger::{Number, matters};
 use crate::observe::scrape::whole;
 
@@ -66,7 +66,7 @@ impl<'s> Sorting<'s> {
         let service = (labels.get("destination_service_namespace"), labels.get("destination_service_name"));
         for &at in self.index.by_service.get(&service).into_iter().flatten() {
             if let Counters::Istio(istio) = &self.subjects[at].counters
-                && let Some((arm, adds_to)) = istio.sort(labels)
+                && let Some((arm, adds_to)) = istio::sort(istio, labels)
             {
                 let seen = Seen { of: Of::Arm(arm), adds_to, value };
                 self.looks[at].place(&self.place).see(istio_series(labels), seen);

@@ -22,8 +22,8 @@ use super::istio::{created, gateways_of, hosts_of, is_seen, is_seen_in};
 use super::{MESH, Subsets, deployment, gateway, paste, service, virtual_hosts};
 use crate::mesh::hosts::covers;
 use crate::mesh::object::{full_name, list, namespace};
-use crate::release::Release;
-use crate::release::delivery::{AttachPoint, Delivery};
+use serin_release::Release;
+use serin_release::delivery::{AttachPoint, Delivery};
 
 /// The people's objects, of all namespaces that matter.
 #[derive(Debug, Clone, Copy)]

@@ -30,7 +30,7 @@ fn istio() -> Istio {
         reporter: Reporter::Source,
         namespace: "shop".to_owned(),
         service: "shop".to_owned(),
-        version_label: istio::DEFAULT_VERSION_LABEL.to_owned(),
+        version_label: serin_release::prometheus::DEFAULT_VERSION_LABEL.to_owned(),
         stable: "v1".to_owned(),
         canary: "v2".to_owned(),
         objective_ms: 500,

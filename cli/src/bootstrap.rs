@@ -1,0 +1,68 @@
+/*!
+`serin bootstrap`: an Envoy bootstrap for a release, and with it the file that Envoy wants to find when it starts.
+*/
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::Context;
+
+use super::read_release;
+use serin_agent::mesh::bootstrap::{Bootstrap, Endpoint, Protocol, Upstream, bootstrap};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The Release, a YAML file.
+    #[arg(long, value_name = "FILE")]
+    release: PathBuf,
+    /// Where the stable version runs; once for each instance.
+    #[arg(long, value_name = "HOST:PORT", required = true)]
+    stable: Vec<Endpoint>,
+    /// Where the canary runs; once for each instance.
+    #[arg(long, value_name = "HOST:PORT", required = true)]
+    canary: Vec<Endpoint>,
+    /// The folder in which `serin run` keeps the filter for this Envoy. Start the agent before Envoy.
+    #[arg(long, value_name = "DIR")]
+    ecds_dir: PathBuf,
+    /// Where Envoy serves clients.
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    listen: SocketAddr,
+    /// Envoy's admin address: what --envoy-admin of `serin run` wants.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9901")]
+    admin: SocketAddr,
+    /// Envoy's own name, by which the agent speaks of it.
+    #[arg(long, value_name = "NAME", default_value = "envoy")]
+    node: String,
+    /// Speak HTTP/2 to both versions, as gRPC wants it.
+    #[arg(long)]
+    http2: bool,
+    /// Where to write the bootstrap [default: standard output].
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+pub(super) fn write(args: &Args) -> anyhow::Result<()> {
+    let release = read_release(&args.release)?;
+    let protocol = if args.http2 { Protocol::Http2 } else { Protocol::Http1 };
+    let upstream = |endpoints: &[Endpoint]| Upstream { endpoints: endpoints.to_vec(), protocol };
+    // Envoy resolves a relative path from its own working directory.
+    let ecds_dir = std::path::absolute(&args.ecds_dir)?;
+    let json = bootstrap(&Bootstrap {
+        admin: args.admin,
+        listen: args.listen,
+        node: args.node.clone(),
+        hosts: release.hosts.clone(),
+        stable: upstream(&args.stable),
+        canary: upstream(&args.canary),
+        ecds_dir,
+    });
+    let text = format!("{json:#}\n");
+    match &args.output {
+        None => print!("{text}"),
+        Some(path) => {
+            fs::write(path, text)
+                .with_context(|| format!("--output: {}: cannot write it", path.display()))?;
+        }
+    }
+    Ok(())
+}

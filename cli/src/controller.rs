@@ -1,0 +1,64 @@
+/*!
+`serin controller`: the agent in a cluster, until it is told to stop.
+*/
+use std::net::SocketAddr;
+
+use anyhow::Context;
+
+use super::run::told_to_stop;
+use serin_agent::cluster::{self, Config};
+use serin_agent::mesh::plugin::ModuleSource;
+use serin_agent::serve::cluster::{module_path, module_sha256};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Drive the Releases of this namespace only [default: all].
+    #[arg(long, value_name = "NAMESPACE", env = "SERIN_NAMESPACE")]
+    namespace: Option<String>,
+    /// With `--namespace`: another one in which there are gateways, or sidecars of callers; once for each.
+    #[arg(long = "proxy-namespace", value_name = "NAMESPACE", requires = "namespace")]
+    proxy_namespaces: Vec<String>,
+    /// The namespace with the Lease by which one of several agents leads.
+    #[arg(long, value_name = "NAMESPACE", env = "POD_NAMESPACE", default_value = "serin-system")]
+    lease_namespace: String,
+    /// What this agent is called among several.
+    #[arg(long, value_name = "NAME", env = "POD_NAME")]
+    identity: Option<String>,
+    /// Where proxies reach the agents, to fetch the filter's module.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "SERIN_MODULE_BASE",
+        default_value = "http://serin.serin-system.svc.cluster.local"
+    )]
+    module_base: String,
+    /// The module as an OCI image, by its manifest's digest (`oci://…@sha256:…`), in place of the one the agents serve.
+    #[arg(long, value_name = "URL", env = "SERIN_MODULE_IMAGE", conflicts_with = "module_base")]
+    module_image: Option<String>,
+    /// Where health, metrics and the module are served.
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    listen: SocketAddr,
+}
+
+pub(super) async fn run(args: Args) -> anyhow::Result<()> {
+    let module = if let Some(image) = &args.module_image {
+        ModuleSource::new(image, None).context("--module-image")?
+    } else {
+        let url = format!("{}{}", args.module_base.trim_end_matches('/'), module_path());
+        ModuleSource::new(&url, Some(&module_sha256())).context("--module-base")?
+    };
+    let config = Config {
+        namespace: args.namespace,
+        proxy_namespaces: args.proxy_namespaces,
+        lease_namespace: args.lease_namespace,
+        identity: args.identity.unwrap_or_else(|| format!("serin-{}", std::process::id())),
+        module,
+        listen: args.listen,
+    };
+    tokio::select! {
+        result = cluster::run(config) => result?,
+        result = told_to_stop() => result?,
+    }
+    tracing::info!("stopping; the proxies stay as they are");
+    Ok(())
+}

@@ -1,0 +1,148 @@
+/*!
+The command line: what was typed becomes resolved configuration, and nothing further in knows of it.
+*/
+mod analyze;
+mod bootstrap;
+mod control;
+mod controller;
+mod explain;
+mod report;
+mod run;
+mod simulate;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+use serin_agent::cluster::crd;
+use serin_demo as demo;
+use serin_release::Release;
+use serin_rollout::CommandKind;
+
+/// Releases new versions of a service: every user sticks to one version, the share that sees the new one is
+/// exactly what you asked for, and a bad version is off the air before most people have met it.
+#[derive(Debug, Parser)]
+#[command(name = "serin", version, max_term_width = 100)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+    /// How log lines look; how many there are is `RUST_LOG`'s business.
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, env = "SERIN_LOG_FORMAT")]
+    log_format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show it all on this machine: a real Envoy, a good release, a bad one.
+    Demo(demo::Options),
+    /// Walk a release through its steps, driving plain Envoys through a file.
+    Run(run::Args),
+    /// Drive the Releases of a cluster, through Istio.
+    Controller(controller::Args),
+    /// Write a complete Envoy bootstrap for a release.
+    Bootstrap(bootstrap::Args),
+    /// Say how soon a bad canary would be caught, and how often a good one thrown away, by rules side by side.
+    Simulate(simulate::Args),
+    /// Say which version a request would get, its point, and why.
+    Explain(explain::Args),
+    /// Judge the canary: what each version got, the evidence, the verdict.
+    Analyze(analyze::Args),
+    /// Print the CustomResourceDefinition of a Release, for `kubectl apply --server-side -f -`.
+    Crd,
+    /// Show how a running release is.
+    Status(control::StatusArgs),
+    /// Hold a running release where it is. A failing analysis still takes it back.
+    Pause(control::Args),
+    /// Go on after a pause, or approve a step that waits for it.
+    Resume(control::Args),
+    /// Skip the remaining steps: everybody gets the canary.
+    Promote(control::Args),
+    /// Take the release back: everybody gets stable.
+    Abort(control::Args),
+    /// Start a release again that was taken back.
+    Retry(control::Args),
+}
+
+/// Parses the command line and does what it says.
+pub fn parse_and_run() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // Nobody is left to be told that this could not be printed.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { WRONG_USAGE } else { 0 });
+        }
+    };
+    // The demo tells its own story.
+    let level = if matches!(args.command, Command::Demo(_)) { "warn" } else { "info,kube_runtime=warn" };
+    install_log(args.log_format, level);
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("serin: cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(dispatch(args.command)) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("serin: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `EX_USAGE` of BSD's sysexits: to `serin analyze`, clap's own 2 means something else.
+const WRONG_USAGE: u8 = 64;
+
+async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Demo(options) => return Box::pin(demo::run(options)).await,
+        Command::Analyze(args) => return Ok(analyze::analyze(args).await),
+        Command::Run(args) => run::run(args).await?,
+        Command::Controller(args) => Box::pin(controller::run(args)).await?,
+        Command::Bootstrap(args) => bootstrap::write(&args)?,
+        Command::Explain(args) => explain::explain(&args)?,
+        Command::Simulate(args) => simulate::simulate(&args)?,
+        Command::Crd => print!("{}", crd::yaml()?),
+        Command::Status(args) => control::status(&args).await?,
+        Command::Pause(args) => control::command(&args, CommandKind::Pause).await?,
+        Command::Resume(args) => control::command(&args, CommandKind::Resume).await?,
+        Command::Promote(args) => control::command(&args, CommandKind::Promote).await?,
+        Command::Abort(args) => control::command(&args, CommandKind::Abort).await?,
+        Command::Retry(args) => control::command(&args, CommandKind::Retry).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn install_log(format: LogFormat, level: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    let log =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    match format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+}
+
+/// The folder in which an agent keeps its things when `--state` does not name one: beside what it drives.
+fn default_state_dir(ecds_dir: &Path) -> PathBuf {
+    ecds_dir.join("agent")
+}
+
+fn read_release(path: &Path) -> anyhow::Result<Release> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("--release: {}: cannot read it", path.display()))?;
+    Release::from_yaml(&text).with_context(|| path.display().to_string())
+}

@@ -1,0 +1,81 @@
+/*!
+`serin demo`: all of Serin on one machine, in a minute, with nothing to set up.
+
+A small shop in two deployments, a real Envoy in front of it, the agent, and two thousand users who watch: a good
+version goes out to everybody, a bad one is off the air before most of them have met it. Nothing here is staged.
+The agent, the filter and Envoy are those of production, and the numbers are what the users saw.
+*/
+mod line;
+mod play;
+mod progress;
+mod record;
+mod screen;
+mod script;
+mod stage;
+mod story;
+mod summary;
+mod tally;
+mod users;
+mod view;
+mod visit;
+mod words;
+
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use tokio::signal::unix::{SignalKind, signal};
+
+use play::Play;
+use screen::Screen;
+
+/// What was asked for on the command line.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// Print what it came to as one JSON object; everything else goes to standard error.
+    #[arg(long)]
+    json: bool,
+    /// Leave everything running at the end, with another release to play with, until Ctrl-C.
+    #[arg(long)]
+    keep: bool,
+    /// What the shop's errors and the users' comings are drawn from [default: another one each time].
+    #[arg(long, value_name = "NUMBER")]
+    seed: Option<u64>,
+}
+
+/// Plays the demo. It fails when a promise was broken.
+pub async fn run(options: Options) -> Result<ExitCode> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    // Whatever is left when a signal comes is taken down by being dropped.
+    tokio::select! {
+        ended = play(&options) => ended,
+        _ = interrupt.recv() => Ok(ExitCode::from(130)),
+        _ = terminate.recv() => Ok(ExitCode::from(143)),
+        _ = hang_up.recv() => Ok(ExitCode::from(129)),
+    }
+}
+
+async fn play(options: &Options) -> Result<ExitCode> {
+    let seed = options.seed.unwrap_or_else(any_seed);
+    let mut play = Play::begin(seed, Screen::new(options.json)).await?;
+    let summary = play.play_out().await?;
+    if options.json {
+        writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&summary)?)?;
+    }
+    // A broken promise is explained even to a program.
+    if !options.json || !summary.is_good() {
+        play.say(&format!("\n{summary}"))?;
+    }
+    if options.keep {
+        play.keep().await?;
+    }
+    Ok(if summary.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Another number each time, short enough to be typed again.
+fn any_seed() -> u64 {
+    RandomState::new().hash_one(()) % 1_000_000
+}

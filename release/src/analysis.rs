@@ -1,0 +1,173 @@
+/*!
+What a canary is judged by.
+*/
+use std::fmt;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serin_policy::evidence::{Allowance, Dispersion};
+
+use super::Percent;
+use crate::prometheus::{Access, Istio, Template};
+
+/// What a canary is judged by, and how carefully.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Analysis {
+    /// How often the proxies are read: 100 ms to 5 min.
+    pub interval: Duration,
+    /// How long everybody stays on stable at first, while those whom the steps will move are compared with the rest.
+    pub baseline: Duration,
+    /// What the canary does in this time after its first request speaks neither for nor against it.
+    pub warm_up: Duration,
+    /// How many requests to the canary in a step a good verdict takes, from 1.
+    pub min_requests: u64,
+    /// How often a good canary may be taken back, all metrics together: above 0, at most 50 %.
+    pub false_rollback: Percent,
+    /// How many bad requests come at a time at least; the estimate from stable's own past is used where it is higher.
+    pub dispersion: Dispersion,
+    /// Requests that do not fail; not judged without it.
+    pub errors: Option<Criterion>,
+    /// Requests that take no longer than the objective; not judged without it.
+    pub slow: Option<Criterion>,
+    /// A request that takes longer is counted as slow, judged or not. Whole milliseconds, from 1.
+    pub objective_ms: u32,
+    /// People's own metrics.
+    pub custom: Vec<CustomMetric>,
+    /// What to do when a step gets too few requests for a verdict.
+    pub no_data: NoData,
+    /// Where requests are counted.
+    pub source: CountSource,
+    /// The Prometheus that is asked for counts, unless the proxies are, and for people's own metrics.
+    pub prometheus: Option<Access>,
+}
+
+/// Where requests are counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CountSource {
+    /// By the proxies, which are asked themselves.
+    Proxies,
+    /// By the proxies, whose counts a Prometheus has.
+    Prometheus,
+    /// By Istio's standard metrics, which a Prometheus has.
+    Istio(Istio),
+}
+
+/// A metric of people's own.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CustomMetric {
+    /// What it is called.
+    pub name: String,
+    /// What is asked.
+    pub query: Template,
+    /// The time between two readings. Readings of overlapping times would be the same evidence twice.
+    pub interval: Duration,
+    /// The canary's smallest and largest good value.
+    pub range: (Option<f64>, Option<f64>),
+    /// How much larger than stable's the canary's value may be, where the two are compared.
+    pub compare: Option<Excess>,
+    /// Whether it is only shown.
+    pub dry_run: bool,
+}
+
+/// How much larger than stable's value the canary's may be: `ratio` × that + `slack`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Excess {
+    /// The factor, from 1.
+    pub ratio: f64,
+    /// What is allowed on top, in the metric's own unit.
+    pub slack: f64,
+}
+
+impl CustomMetric {
+    /// Of how many readings of a good canary one may be out of range, or larger than is allowed: one in ten.
+    pub const TOLERANCE: f64 = 0.1;
+
+    /// Tests that the metric takes part in.
+    fn tests(&self) -> u32 {
+        let tests = u32::from(self.range != (None, None)) + u32::from(self.compare.is_some());
+        if self.dry_run { 0 } else { tests }
+    }
+}
+
+/// Where "bad" begins, for one metric.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Criterion {
+    /// The largest share of the canary's requests that may be bad, unless more of them were bad while their users were
+    /// on stable: then as much worse than that as `compare` allows.
+    pub limit: Percent,
+    /// How much worse than stable the canary may be.
+    pub compare: Allowance,
+}
+
+/// What to do when a step gets too few requests for a verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoData {
+    /// What.
+    pub then: OnNoData,
+    /// After how long, counted from when the step is observed. [`OnNoData::Pause`] has nothing to wait for.
+    pub after: Duration,
+}
+
+/// What to do without data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum OnNoData {
+    /// Stay at the step until there is data.
+    #[default]
+    Pause,
+    /// Take the canary back.
+    Rollback,
+    /// Go on without a verdict.
+    Promote,
+}
+
+/// What is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Metric {
+    /// Requests that do not fail.
+    RequestSuccessRate,
+    /// Requests that take no longer than the objective.
+    RequestDuration,
+}
+
+impl Metric {
+    /// Every metric there is.
+    pub const ALL: [Self; 2] = [Self::RequestSuccessRate, Self::RequestDuration];
+}
+
+impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::RequestSuccessRate => "request-success-rate",
+            Self::RequestDuration => "request-duration",
+        })
+    }
+}
+
+impl Analysis {
+    /// Where "bad" begins for `metric`, if it is judged.
+    pub const fn criterion(&self, metric: Metric) -> Option<Criterion> {
+        match metric {
+            Metric::RequestSuccessRate => self.errors,
+            Metric::RequestDuration => self.slow,
+        }
+    }
+
+    /// Tests among which the chance of a false rollback is divided.
+    pub fn tests(&self) -> u32 {
+        let metrics = [self.errors, self.slow].into_iter().flatten();
+        // Each metric has a limit of its own and a comparison.
+        metrics.fold(self.custom.iter().map(CustomMetric::tests).sum(), |sum, _| sum + 2)
+    }
+
+    /// The evidence, as ln E, at which a test takes the canary back: ln(m/α).
+    pub fn needed(&self) -> f64 {
+        f64::from(self.tests().max(1)).ln() + self.needed_alone()
+    }
+
+    /// The evidence, as ln E, that a single finding takes which takes nothing back: ln(1/α).
+    pub fn needed_alone(&self) -> f64 {
+        -self.false_rollback.share().ln()
+    }
+}

@@ -1,0 +1,129 @@
+/*!
+The Release resource: what a person writes to have a new version released, read, completed and checked.
+
+[`Release::from_yaml`] is the only way to a [`Release`], so whoever holds one holds one that makes sense: the rest of
+the agent validates nothing. A refusal lists everything that is wrong at once, each with the field's path, the
+value found there and what to write instead.
+
+The way through the room: `resource` has the words people write, with their defaults; `check` turns them into a
+[`Release`]; `accepted` asks the filter's own reader whether it would take the result; `policy` makes the document
+the proxies get.
+*/
+mod accepted;
+mod analysis;
+mod check;
+pub mod delivery;
+pub mod duration;
+mod object;
+mod percent;
+mod policy;
+mod problem;
+pub mod prometheus;
+pub mod resource;
+pub mod status;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use serin_policy::cookie::CookieSpec;
+use serin_policy::matching::{OverrideSpec, SegmentSpec};
+use serin_policy::{Source, Weight};
+
+pub use analysis::{Analysis, CountSource, Criterion, CustomMetric, Excess, Metric, NoData, OnNoData};
+use delivery::Delivery;
+pub use object::ReleaseObject;
+pub use percent::Percent;
+pub use problem::{Problem, ReleaseError};
+pub use resource::Propagation;
+
+/// A release that makes sense, with every default filled in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Release {
+    name: String,
+    run: String,
+    /// What people call the stable version.
+    pub stable_version: String,
+    /// The service whose users are assigned.
+    pub service: Service,
+    /// Hosts by which clients reach the service; at least one.
+    pub hosts: Vec<String>,
+    /// Path prefix under which requests are assigned; begins with `/`.
+    pub path_prefix: String,
+    /// Where a caller's sticky id is looked for, in this order; at least one place.
+    pub sources: Vec<Source>,
+    /// The cookie for callers without an id, if one is issued.
+    pub cookie: Option<CookieSpec>,
+    /// How the id reaches the services behind.
+    pub propagation: Propagation,
+    /// How testers choose a version.
+    pub overrides: Vec<OverrideSpec>,
+    /// Groups with weights of their own.
+    pub segments: Vec<SegmentSpec>,
+    /// The response header that shows the version, if there is to be one.
+    pub response_header: Option<String>,
+    /// The steps before the promotion: 1 to 100, their weights rising.
+    pub steps: Vec<Step>,
+    /// What the canary is judged by.
+    pub analysis: Analysis,
+    /// How the two versions stand in a cluster; none outside of one.
+    pub delivery: Option<Delivery>,
+}
+
+/// The service whose users are assigned to versions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// Name of the service, a DNS label.
+    pub name: String,
+    /// Port of the service, from 1.
+    pub port: u16,
+}
+
+/// One step of a release: a share of users and what ends it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// The canary's share while the step lasts: above 0 and above the step before.
+    pub weight: Weight,
+    /// What must happen, besides a good verdict, before the next step.
+    pub pause: Pause,
+}
+
+/// What holds a step up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pause {
+    /// Nothing: the step ends as soon as the analysis passes.
+    None,
+    /// The step is observed for at least this long.
+    For(Duration),
+    /// A person approves.
+    UntilApproved,
+}
+
+impl Release {
+    /// Reads a Release from YAML (JSON is YAML too).
+    ///
+    /// # Errors
+    /// [`ReleaseError::Unreadable`] with the line when the text is no Release at all, otherwise
+    /// [`ReleaseError::Invalid`] with everything that is wrong.
+    pub fn from_yaml(yaml: &str) -> Result<Self, ReleaseError> {
+        check::check(resource::read(yaml)?)
+    }
+
+    /// Makes sense of a Release in a cluster. Its pod template names the `run` there.
+    ///
+    /// # Errors
+    /// [`ReleaseError::Invalid`] with everything that is wrong.
+    pub fn from_object(object: &ReleaseObject, run: &str) -> Result<(Self, Delivery), ReleaseError> {
+        check::check_in_cluster(object, run)
+    }
+
+    /// `namespace/name`: what this release is called in documents, metrics and logs.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The canary's version. It names the run: another version is another run.
+    pub fn run(&self) -> &str {
+        &self.run
+    }
+}

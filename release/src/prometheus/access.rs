@@ -1,0 +1,279 @@
+/*!
+How a Prometheus is reached, and as whom.
+*/
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+/// How long an answer may take when nobody said.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How to reach a Prometheus, as people write it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Settings {
+    /// Where it is: `http://prometheus.monitoring:9090`, with the path it is served under if there is one.
+    pub address: String,
+    /// Headers that every query carries, such as a tenant's name. The default is none.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// A file, where the agent runs, with a bearer token. It is read for each query, so that the token may change. The
+    /// default is none.
+    #[serde(default)]
+    pub bearer_token_file: Option<PathBuf>,
+    /// A user and their password. The default is none.
+    #[serde(default)]
+    pub basic_auth: Option<BasicAuth>,
+    /// A file, where the agent runs, with the certificates to trust, in PEM, in place of the system's. The default is none.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    /// Whether any certificate will do. The default is false.
+    #[serde(default)]
+    pub insecure_skip_verify: bool,
+    /// How long an answer may take; 5 s if it is not given.
+    #[serde(skip)]
+    pub timeout: Option<Duration>,
+}
+
+/// A user and their password.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BasicAuth {
+    /// The user.
+    pub username: String,
+    /// A file, where the agent runs, with the password. It is read for each query.
+    pub password_file: PathBuf,
+}
+
+/// How to reach a Prometheus: [`Settings`] that make sense.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    /// Where queries go.
+    pub query: Url,
+    /// Headers that every query carries.
+    pub headers: HeaderMap,
+    /// As whom queries are made.
+    pub identity: Identity,
+    /// Whose certificates are good.
+    pub trust: Trust,
+    /// How long an answer may take.
+    pub timeout: Duration,
+}
+
+/// As whom queries are made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Identity {
+    /// As nobody.
+    Nobody,
+    /// As whoever the token says.
+    Bearer {
+        /// The file with the token.
+        token_file: PathBuf,
+    },
+    /// As a user with a password.
+    Basic(BasicAuth),
+}
+
+/// Whose certificates are good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trust {
+    /// There are none to check: plain HTTP.
+    Plain,
+    /// Those that the system trusts.
+    System,
+    /// Those of a file.
+    Only {
+        /// The file, in PEM.
+        ca_file: PathBuf,
+    },
+    /// Anybody's.
+    Anybody,
+}
+
+/// Settings that do not make sense.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {value}: {mend}")]
+pub struct AccessError {
+    /// The field of [`Settings`].
+    pub field: &'static str,
+    /// What stands there.
+    pub value: String,
+    /// What to do about it.
+    pub mend: &'static str,
+}
+
+fn wrong(field: &'static str, value: &dyn ToString, mend: &'static str) -> AccessError {
+    AccessError { field, value: value.to_string(), mend }
+}
+
+impl TryFrom<Settings> for Access {
+    type Error = AccessError;
+
+    fn try_from(settings: Settings) -> Result<Self, AccessError> {
+        let base = address(&settings.address)?;
+        let identity = match (settings.bearer_token_file, settings.basic_auth) {
+            (None, None) => Identity::Nobody,
+            (Some(token_file), None) => Identity::Bearer { token_file },
+            (None, Some(basic)) if basic.username.contains(':') => {
+                return Err(wrong("basicAuth.username", &basic.username, "a user's name has no colon"));
+            }
+            (None, Some(basic)) => Identity::Basic(basic),
+            (Some(file), Some(_)) => {
+                let mend = "there is basicAuth too: keep one of the two";
+                return Err(wrong("bearerTokenFile", &file.display(), mend));
+            }
+        };
+        let is_plain = base.scheme() == "http";
+        let trust = match (settings.ca_file, settings.insecure_skip_verify) {
+            (None, false) if is_plain => Trust::Plain,
+            (None, false) => Trust::System,
+            (Some(file), _) if is_plain => {
+                let mend = "an http address has no certificate: write https, or leave this out";
+                return Err(wrong("caFile", &file.display(), mend));
+            }
+            (None, true) if is_plain => {
+                let mend = "an http address has no certificate: write https, or leave this out";
+                return Err(wrong("insecureSkipVerify", &true, mend));
+            }
+            (Some(ca_file), false) => Trust::Only { ca_file },
+            (None, true) => Trust::Anybody,
+            (Some(file), true) => {
+                let mend = "insecureSkipVerify would make it void: keep one of the two";
+                return Err(wrong("caFile", &file.display(), mend));
+            }
+        };
+        let timeout = settings.timeout.unwrap_or(TIMEOUT);
+        if timeout.is_zero() {
+            return Err(wrong("timeout", &"0s", "an answer takes some time: write 5s, for example"));
+        }
+        let headers = headers(settings.headers, &identity)?;
+        Ok(Self { query: query_of(base), headers, identity, trust, timeout })
+    }
+}
+
+fn address(text: &str) -> Result<Url, AccessError> {
+    const MEND: &str = "write an address like http://prometheus.monitoring:9090";
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    let url = url.ok_or_else(|| wrong("address", &format!("{text:?}"), MEND))?;
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(wrong("address", &url, "leave out what follows the path: queries are added to it"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        let value = format!("a user at {}", url.host_str().unwrap_or_default());
+        return Err(wrong("address", &value, "keep secrets out of it: use basicAuth"));
+    }
+    Ok(url)
+}
+
+fn query_of(mut base: Url) -> Url {
+    let path = format!("{}/api/v1/query", base.path().trim_end_matches('/'));
+    base.set_path(&path);
+    base
+}
+
+fn headers(written: BTreeMap<String, String>, identity: &Identity) -> Result<HeaderMap, AccessError> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in written {
+        let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
+            return Err(wrong("headers", &format!("{name:?}"), "this is no name of a header"));
+        };
+        if header == AUTHORIZATION && *identity != Identity::Nobody {
+            let mend = "bearerTokenFile and basicAuth set it: keep one of them";
+            return Err(wrong("headers", &header, mend));
+        }
+        // Values may be secrets: they are not shown.
+        let Ok(mut value) = HeaderValue::from_str(&value) else {
+            return Err(wrong("headers", &header, "its value has characters that a header cannot have"));
+        };
+        value.set_sensitive(true);
+        headers.insert(header, value);
+    }
+    Ok(headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(change: impl Fn(&mut Settings), expected: Result<&str, &str>) {
+        let mut settings = Settings { address: "https://prometheus:9090".to_owned(), ..Settings::default() };
+        change(&mut settings);
+        match (Access::try_from(settings), expected) {
+            (Ok(access), Ok(query)) => assert_eq!(access.query.as_str(), query),
+            (Err(error), Err(part)) => assert!(error.to_string().contains(part), "{error}"),
+            (found, expected) => panic!("{found:?}, not {expected:?}"),
+        }
+    }
+
+    #[test]
+    fn queries_go_below_the_path_of_the_address() {
+        let addresses = [
+            ("http://prometheus:9090", "http://prometheus:9090/api/v1/query"),
+            ("http://mimir/prometheus", "http://mimir/prometheus/api/v1/query"),
+            ("https://mimir/a/b/", "https://mimir/a/b/api/v1/query"),
+        ];
+        for (address, query) in addresses {
+            check(|settings| address.clone_into(&mut settings.address), Ok(query));
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_refused_with_the_mend() {
+        for address in ["", "prometheus:9090", "ftp://prometheus", "/api"] {
+            let error = format!("address: {address:?}: write an address like http://");
+            check(|settings| address.clone_into(&mut settings.address), Err(&error));
+        }
+        check(|settings| settings.address.push_str("/?a=b"), Err("leave out what follows the path"));
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let settings = Settings { address: "http://ann:hunter2@x".to_owned(), ..Settings::default() };
+        let error = Access::try_from(settings).unwrap_err().to_string();
+        assert!(error.contains("use basicAuth") && !error.contains("hunter2"), "{error}");
+        let headers = [("x-key".to_owned(), "secret".to_owned())].into();
+        let settings = Settings { address: "http://x".to_owned(), headers, ..Settings::default() };
+        assert!(!format!("{:?}", Access::try_from(settings).unwrap()).contains("secret"));
+    }
+
+    #[test]
+    fn settings_that_contradict_each_other_are_refused() {
+        let basic =
+            |username: &str| Some(BasicAuth { username: username.to_owned(), password_file: "/p".into() });
+        check(
+            |settings| {
+                settings.basic_auth = basic("ann");
+                settings.bearer_token_file = Some("/token".into());
+            },
+            Err("bearerTokenFile: /token: there is basicAuth too"),
+        );
+        check(|settings| settings.basic_auth = basic("a:b"), Err("basicAuth.username: a:b"));
+        check(
+            |settings| {
+                settings.ca_file = Some("/ca".into());
+                settings.insecure_skip_verify = true;
+            },
+            Err("caFile: /ca: insecureSkipVerify would make it void"),
+        );
+        check(
+            |settings| {
+                settings.address = "http://x".to_owned();
+                settings.ca_file = Some("/ca".into());
+            },
+            Err("caFile: /ca: an http address has no certificate"),
+        );
+        check(
+            |settings| {
+                settings.basic_auth = basic("ann");
+                settings.headers.insert("Authorization".to_owned(), "Token x".to_owned());
+            },
+            Err("headers: authorization: "),
+        );
+        check(|settings| settings.timeout = Some(Duration::ZERO), Err("timeout: 0s"));
+    }
+}

@@ -1,0 +1,224 @@
+/*!
+How the canary is judged, as people write it.
+*/
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Scalar, schema};
+use crate::OnNoData;
+use crate::prometheus::{Reporter, Settings};
+
+/// How the canary is judged.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [
+    {
+        "rule": "has(self.prometheus) || !has(self.source) || self.source == 'Proxies'",
+        "message": "prometheus: write where it is, such as {address: \"http://prometheus:9090\"}: the source needs it",
+        "fieldPath": ".prometheus",
+    },
+    {
+        "rule": "has(self.prometheus) || !has(self.metrics) || self.metrics.all(metric, !has(metric.query))",
+        "message": "prometheus: write where it is, such as {address: \"http://prometheus:9090\"}: a metric with a query needs it",
+        "fieldPath": ".prometheus",
+    },
+]))]
+pub struct Analysis {
+    /// How often the proxies are read, 100ms to 5m. The default is `1s`.
+    #[schemars(with = "schema::Duration")]
+    pub interval: Scalar,
+    /// How long everybody stays on stable at first, while those whom the steps will move are compared with the rest; 0s to
+    /// 24h. The default is `5m`.
+    #[schemars(with = "schema::Duration")]
+    pub baseline: Scalar,
+    /// What the canary does in this time after its first request is not judged; 0s to 24h. The default is `2s`.
+    #[schemars(with = "schema::Duration")]
+    pub warm_up: Scalar,
+    /// What is judged. The default is `request-success-rate` and `request-duration`. An empty list judges nothing.
+    #[schemars(length(max = 32))]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub metrics: Option<Vec<Metric>>,
+    /// How many requests to the canary in a step a good verdict takes, at least 1. A bad verdict may take fewer. The default
+    /// is 200.
+    #[schemars(range(min = 1))]
+    pub min_requests: u64,
+    /// How careful the judgement is.
+    pub confidence: Confidence,
+    /// How many bad requests come at a time at least, 1 to 1000; what stable's own past shows is used where it is more. The
+    /// default is 1.
+    #[schemars(with = "f64", range(min = 1, max = 1000))]
+    pub dispersion: Scalar,
+    /// What to do when a step gets too few requests for a verdict: `Pause` stays at the step until there are enough,
+    /// `Rollback` takes the canary back, `Promote` goes on without a verdict. The default is `Pause`.
+    pub on_no_data: OnNoData,
+    /// After how long in a step `Rollback` and `Promote` of `onNoData` act; 0s to 24h. The default is `10m`.
+    #[schemars(with = "schema::Duration")]
+    pub no_data_after: Scalar,
+    /// Where requests are counted: `Proxies` asks the proxies themselves, `Prometheus` asks a Prometheus for the proxies'
+    /// counts, `Istio` asks it for Istio's standard metrics. The default is `Proxies`.
+    pub source: AnalysisSource,
+    /// The Prometheus that is asked for counts, and for metrics of your own. Needed by the sources `Prometheus` and `Istio`
+    /// and by metrics with a `query`.
+    pub prometheus: Option<Settings>,
+    /// Where Istio's standard metrics have the service; for the source `Istio`.
+    pub istio: Istio,
+}
+
+/// Where requests are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum AnalysisSource {
+    /// By the proxies, which are asked themselves.
+    #[default]
+    Proxies,
+    /// By the proxies, whose counts a Prometheus has.
+    Prometheus,
+    /// By Istio's standard metrics, which a Prometheus has.
+    Istio,
+}
+
+/// Where Istio's standard metrics have the service.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Istio {
+    /// Whose report is counted: that of the callers' proxies (`source`), which also see what never reached the service, or
+    /// that of the service's own (`destination`). The default is `source`.
+    pub reporter: Reporter,
+    /// The label of Istio's metrics that tells the versions apart. The default is `destination_version`.
+    #[schemars(length(max = 63))]
+    pub version_label: Option<String>,
+    /// What that label says of the stable version. The default is the version's name.
+    #[schemars(length(max = 63))]
+    pub stable: Option<String>,
+    /// What that label says of the canary. The default is the version's name.
+    #[schemars(length(max = 63))]
+    pub canary: Option<String>,
+}
+
+impl Default for Analysis {
+    fn default() -> Self {
+        Self {
+            interval: Scalar::from("1s"),
+            baseline: Scalar::from("5m"),
+            warm_up: Scalar::from("2s"),
+            metrics: None,
+            min_requests: 200,
+            confidence: Confidence::default(),
+            dispersion: Scalar::from("1"),
+            on_no_data: OnNoData::default(),
+            no_data_after: Scalar::from("10m"),
+            source: AnalysisSource::default(),
+            prometheus: None,
+            istio: Istio::default(),
+        }
+    }
+}
+
+/// How careful the judgement is.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Confidence {
+    /// How often a good canary may be taken back, all metrics together: more than 0 and at most 50 percent of releases. The
+    /// default is `1%`.
+    #[schemars(with = "schema::Percentage")]
+    pub false_rollback: Scalar,
+}
+
+impl Default for Confidence {
+    fn default() -> Self {
+        Self { false_rollback: Scalar::from("1%") }
+    }
+}
+
+/// Something that the canary is judged by.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [
+    {
+        "rule": "has(self.query) || self.name in ['request-success-rate', 'request-duration']",
+        "message": "name: write request-success-rate or request-duration, or give the metric a query",
+        "fieldPath": ".name",
+    },
+    {
+        "rule": "!has(self.query) || !(self.name in ['request-success-rate', 'request-duration'])",
+        "message": "name: give a metric with a query a name of its own",
+        "fieldPath": ".name",
+    },
+    {
+        "rule": "!has(self.objective) || self.name == 'request-duration'",
+        "message": "objective: leave it out: an objective belongs to request-duration",
+        "fieldPath": ".objective",
+    },
+    {
+        "rule": "!has(self.query) || has(self.thresholdRange) || has(self.compare)",
+        "message": "thresholdRange: say what is good: thresholdRange: {min, max}, or compare: {maxRatio: 1.5}",
+        "fieldPath": ".thresholdRange",
+    },
+]))]
+pub struct Metric {
+    /// `request-success-rate`, `request-duration`, or a name of its own for a metric with a `query`.
+    #[schemars(length(min = 1, max = 63))]
+    pub name: String,
+    /// Which values are good.
+    #[serde(default)]
+    pub threshold_range: ThresholdRange,
+    /// How much worse than stable the canary may be. Metrics with a `query` are compared with stable only where this is
+    /// given; the others always are.
+    pub compare: Option<Compare>,
+    /// For `request-duration`: a request that takes longer is slow; 1ms to 24h. The default is `500ms`.
+    #[schemars(with = "Option<schema::Duration>")]
+    pub objective: Option<Scalar>,
+    /// PromQL for a metric of your own, with the variables `{{ namespace }}`, `{{ name }}`, `{{ service }}`, `{{ arm }}`
+    /// (stable or canary), `{{ version }}` and `{{ interval }}`. It needs `analysis.prometheus`.
+    #[schemars(length(min = 1, max = 4096))]
+    pub query: Option<String>,
+    /// The time between two readings of the `query`, 1s to 1h. The default is `15s`.
+    #[schemars(with = "Option<schema::Duration>")]
+    pub interval: Option<Scalar>,
+    /// Whether the metric of the `query` is only shown and not judged. The default is false.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// How much worse than stable the canary may be.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Compare {
+    /// How many times stable's value the canary's may be, 1 to 1000: of the error rate, of the share of slow requests, or of
+    /// the value of the `query`. The default is 1.5.
+    #[schemars(with = "Option<f64>", range(min = 1, max = 1000))]
+    pub max_ratio: Option<Scalar>,
+    /// What is allowed on top of that: a percentage, such as `0.1%`, or for a `query` a number in its own unit. The default
+    /// is `0.1%` for `request-success-rate`, `1%` for `request-duration` and 0 for a `query`.
+    #[schemars(with = "Option<schema::Quantity>")]
+    pub slack: Option<Scalar>,
+}
+
+impl Metric {
+    /// The metrics that are judged by where nothing else is said.
+    pub fn defaults() -> Vec<Self> {
+        let metric = |name: &str| Self {
+            name: name.to_owned(),
+            threshold_range: ThresholdRange::default(),
+            compare: None,
+            objective: None,
+            query: None,
+            interval: None,
+            dry_run: false,
+        };
+        ["request-success-rate", "request-duration"].map(metric).into()
+    }
+}
+
+/// Which values are good.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ThresholdRange {
+    /// The smallest good value: for `request-success-rate` the percentage of requests that do not fail (the default is 99),
+    /// for a `query` a number in its own unit.
+    #[schemars(with = "Option<schema::Quantity>")]
+    pub min: Option<Scalar>,
+    /// The largest good value: for `request-duration` the percentage of requests that are slow (the default is 5), for a
+    /// `query` a number in its own unit.
+    #[schemars(with = "Option<schema::Quantity>")]
+    pub max: Option<Scalar>,
+}

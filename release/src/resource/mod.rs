@@ -1,0 +1,226 @@
+/*!
+A Release as people write it: the words of the document and their defaults, not yet checked.
+
+Numbers that need checking are kept as they were written, so that a refusal can show them, and fields that must be
+there are optional, so that their absence is reported together with everything else.
+*/
+mod affinity;
+mod analysis;
+mod routing;
+mod scalar;
+pub mod schema;
+mod strategy;
+
+use schemars::JsonSchema;
+use serde::de::Deserializer;
+use serde::{Deserialize, Serialize};
+use serde_saphyr::UserMessageFormatter;
+use serin_policy::matching::Match;
+
+use super::problem::ReleaseError;
+pub use affinity::Propagation;
+pub use affinity::{Cookie, SessionAffinity};
+pub use analysis::{Analysis, AnalysisSource, Istio, Metric};
+pub use routing::Mode;
+pub use routing::Routing;
+pub use scalar::Scalar;
+pub use strategy::PromotionMode;
+pub use strategy::{Pause, Step, Strategy};
+
+/// Reads the words; `check` makes sense of them.
+pub fn read(yaml: &str) -> Result<Resource, ReleaseError> {
+    serde_saphyr::from_str(yaml).map_err(|error| {
+        let text = error.render_with_formatter(&UserMessageFormatter);
+        ReleaseError::Unreadable(text.strip_prefix("error: ").unwrap_or(&text).to_owned())
+    })
+}
+
+/// The whole document.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Resource {
+    /// The API and its version.
+    pub api_version: Option<String>,
+    /// The kind.
+    pub kind: Option<String>,
+    /// What it is called.
+    #[serde(default)]
+    pub metadata: Metadata,
+    /// How versions are released.
+    #[serde(default)]
+    pub spec: Spec,
+}
+
+/// What a Release is called.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metadata {
+    /// Its name.
+    pub name: Option<String>,
+    /// Its namespace.
+    pub namespace: Option<String>,
+}
+
+/// How new versions of a service are released.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend(
+    "required" = ["service", "stable", "canary"],
+    "x-kubernetes-validations" = [{
+        "rule": "self.stable.targetRef.name != self.canary.targetRef.name",
+        "message": "canary.targetRef.name: name another Deployment than stable's: each version runs in one of its own",
+        "fieldPath": ".canary.targetRef.name",
+    }],
+))]
+pub struct Spec {
+    /// Whether everything is held: no step is taken until this is false again. Evidence against the canary still takes it
+    /// back. The default is false.
+    #[serde(default)]
+    pub suspend: bool,
+    /// The service whose users are assigned to versions.
+    #[serde(default)]
+    pub service: Service,
+    /// The version that everybody gets, but for those who get the canary.
+    #[serde(default)]
+    pub stable: Version,
+    /// The new version. Another pod template in its Deployment begins another run.
+    #[serde(default)]
+    pub canary: Version,
+    /// How requests reach the two versions.
+    #[serde(default)]
+    pub routing: Routing,
+    /// How callers are recognised, so that each of them stays with one version.
+    #[serde(default)]
+    pub session_affinity: SessionAffinity,
+    /// How testers choose a version: by a header of their request. The default is that they cannot.
+    #[serde(default)]
+    #[schemars(length(max = 16))]
+    pub overrides: Vec<Override>,
+    /// Groups of requests with a weight of their own; the first that matches counts. The default is none.
+    #[serde(default)]
+    #[schemars(length(max = 32), extend("x-kubernetes-validations" = [{
+        "rule": "self.all(one, self.exists_one(other, other.name == one.name))",
+        "message": "segments: give every segment a name of its own",
+    }]))]
+    pub segments: Vec<Segment>,
+    /// A response header that shows which version answered, such as `x-served-by`. The default is none.
+    #[schemars(with = "Option<schema::HeaderName>")]
+    pub response_header: Option<String>,
+    /// How the new version comes in.
+    #[serde(default)]
+    pub strategy: Strategy,
+    /// How the canary is judged.
+    #[serde(default)]
+    pub analysis: Analysis,
+}
+
+/// The service whose users are assigned to versions.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["name"]))]
+pub struct Service {
+    /// The name of the Service, in the Release's namespace. It must select the pods of both versions.
+    #[schemars(with = "Option<schema::Label>")]
+    pub name: Option<String>,
+    /// The Service's port, 1 to 65535. The default is 80.
+    #[schemars(range(min = 1))]
+    pub port: u16,
+}
+
+impl Default for Service {
+    fn default() -> Self {
+        Self { name: None, port: 80 }
+    }
+}
+
+/// One of the two versions.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("required" = ["targetRef"]))]
+pub struct Version {
+    /// What people call the version; `stable` is the default for the stable one. In a cluster the canary's is taken from its
+    /// pod template, whatever is written here.
+    #[schemars(length(max = 63))]
+    pub version: Option<String>,
+    /// The Deployment that runs the version.
+    pub target_ref: Option<TargetRef>,
+    /// The HorizontalPodAutoscaler that scales the Deployment, if one does. The default is none.
+    pub autoscaler_ref: Option<AutoscalerRef>,
+    /// The `trafficPolicy` of Istio's DestinationRule, for this version only. The default is that of `routing`.
+    #[schemars(with = "Option<schema::Istios>")]
+    pub traffic_policy: Option<serde_json::Value>,
+}
+
+/// A Deployment of the Release's namespace.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TargetRef {
+    /// The kind, which is `Deployment`; that is also the default.
+    #[serde(default = "deployment")]
+    #[schemars(extend("enum" = ["Deployment"]))]
+    pub kind: String,
+    /// The Deployment's name, in the Release's namespace.
+    #[schemars(with = "schema::Label")]
+    pub name: String,
+}
+
+/// An autoscaler of the Release's namespace.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AutoscalerRef {
+    /// The kind, which is `HorizontalPodAutoscaler`; that is also the default.
+    #[serde(default = "autoscaler")]
+    #[schemars(extend("enum" = ["HorizontalPodAutoscaler"]))]
+    pub kind: String,
+    /// The autoscaler's name, in the Release's namespace.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+fn deployment() -> String {
+    "Deployment".to_owned()
+}
+
+fn autoscaler() -> String {
+    "HorizontalPodAutoscaler".to_owned()
+}
+
+/// A header by which a tester names the version they want, `stable` or `canary`.
+// Unlike the policy's own type, this one refuses what it does not know: a misspelled `tokenSha256` would leave the
+// override open to all.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Override {
+    /// The header's name in lower case, such as `x-canary`.
+    #[schemars(with = "schema::HeaderName")]
+    pub header: String,
+    /// The SHA-256, as 64 hexadecimal digits, of a token that must follow the version, as in `x-canary: canary:TOKEN`. The
+    /// token itself never stands here. Without this the override is open to all.
+    #[serde(default, deserialize_with = "given")]
+    #[schemars(length(max = 64), extend("x-kubernetes-validations" = [{
+        "rule": "self.matches('^[0-9a-fA-F]{64}$')",
+        "message": "tokenSha256: give the token's SHA-256 as 64 hexadecimal digits, never the token itself",
+    }]))]
+    pub token_sha256: Option<String>,
+}
+
+/// A group of requests with a weight of its own.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Segment {
+    /// The segment's name, for reasons and metrics.
+    #[schemars(with = "schema::Label")]
+    pub name: String,
+    /// Which requests belong to the segment: those for which any of these holds, each with all of its conditions.
+    #[schemars(length(min = 1, max = 16))]
+    pub matches: Vec<Match>,
+    /// The share of the segment that gets the canary, in percent, 0 to 100: 100 for testers, 0 for those who must not.
+    #[schemars(with = "schema::Percentage")]
+    pub weight: Scalar,
+}
+
+/// For fields whose absence is a decision: a key with nothing behind it (a template's empty variable, say) is not
+/// taken for one.
+fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}

@@ -1,0 +1,91 @@
+/*!
+How a new version comes in, as people write it.
+*/
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Scalar, given, schema};
+
+/// How a new version comes in.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Strategy {
+    /// A canary: a growing share of users gets the new version.
+    #[serde(default)]
+    pub canary: Canary,
+}
+
+/// A canary: a growing share of users gets the new version.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Canary {
+    /// The steps before the promotion, 1 to 100 of them, each with a higher weight than the one before. The default is
+    /// 1 % for 2 minutes, then 10, 25 and 50 % for 5 minutes each.
+    #[schemars(length(min = 1, max = 100))]
+    pub steps: Vec<Step>,
+    /// How a good canary becomes stable.
+    pub promotion: Promotion,
+    /// How long the canary's pods are kept after every proxy has stopped sending to them, for requests in flight; 0s to
+    /// 24h. The default is `30s`.
+    #[schemars(with = "schema::Duration")]
+    pub scale_down_delay: Scalar,
+}
+
+/// How a good canary becomes stable.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Promotion {
+    /// What becomes of the two Deployments when the canary has passed its last step. With `Copy` the stable Deployment
+    /// takes the canary's pod template, keeping its own labels, and the canary is scaled down; with `Swap` the two change
+    /// places: the canary's Deployment is the stable one from then on; with `Wait` Git or a pipeline updates the stable
+    /// Deployment, and Serin finishes when it runs the canary's pod template. The default is `Copy`.
+    pub mode: PromotionMode,
+}
+
+/// What becomes of the two Deployments when the canary has passed its last step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum PromotionMode {
+    /// The stable Deployment takes the canary's pod template, keeping its own labels; then the canary is scaled down.
+    #[default]
+    Copy,
+    /// The two change places: the canary's Deployment is the stable one from then on.
+    Swap,
+    /// Git or a pipeline updates the stable Deployment; Serin waits until it runs the canary's pod template, and
+    /// finishes.
+    Wait,
+}
+
+impl Default for Canary {
+    fn default() -> Self {
+        let steps = [("1", "2m"), ("10", "5m"), ("25", "5m"), ("50", "5m")].map(|(weight, duration)| Step {
+            set_weight: Scalar::from(weight),
+            pause: Some(Pause { duration: Some(Scalar::from(duration)) }),
+        });
+        Self { steps: steps.into(), promotion: Promotion::default(), scale_down_delay: Scalar::from("30s") }
+    }
+}
+
+/// One step: a share of users, and what ends it.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Step {
+    /// The share of users that gets the canary, in percent: `25`, `0.1` or `"0.1%"`, with at most 4 decimals. More than 0
+    /// and more than the step before.
+    #[schemars(with = "schema::Percentage")]
+    pub set_weight: Scalar,
+    /// How long the step lasts at least, besides what the analysis needs for its verdict. The default is no longer than
+    /// that.
+    #[serde(default, deserialize_with = "given")]
+    pub pause: Option<Pause>,
+}
+
+/// How long a step lasts at least.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Pause {
+    /// How long, e.g. `5m`. Without it, as `pause: {}`, the step lasts until a person approves it with the command
+    /// `resume`.
+    #[schemars(with = "Option<schema::Duration>")]
+    #[serde(default, deserialize_with = "given")]
+    pub duration: Option<Scalar>,
+}

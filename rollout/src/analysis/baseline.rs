@@ -1,0 +1,167 @@
+/*!
+Whom a step moves, while they are still on stable.
+
+Requests are judged, but users are drawn: one user whose requests often fail, and who happens to be drawn, makes a good
+canary look bad. The hash says beforehand who will be moved, so their requests are counted apart while they are still on
+stable, an A/A run for free, and the canary is allowed as much more as they had there.
+*/
+use serde::{Deserialize, Serialize};
+use serin_policy::evidence::Tally;
+use serin_policy::{Cohort, Weight};
+
+use crate::observation::ArmCounts;
+use serin_release::Metric;
+
+/// What the cohorts of a run got on stable.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Baseline {
+    /// The steps' weights that make the cohorts; others make what was counted worthless.
+    steps: Vec<Weight>,
+    /// By era, then by cohort, those whom only the promotion moves last. Era 0 is weight 0, era i + 1 is step i.
+    eras: Vec<Vec<ArmCounts>>,
+}
+
+/// How a cohort fared on stable beside those who stay there longest.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CohortRatio {
+    /// The step that moves the cohort, from 1.
+    pub step: usize,
+    /// Requests of the cohort that were compared.
+    pub requests: u64,
+    /// How many times the others' share of bad requests the cohort's was, with some allowance for small numbers.
+    pub ratio: f64,
+}
+
+impl Baseline {
+    /// Takes in requests of `cohort` that stable answered in `era`.
+    pub(super) fn take_in(&mut self, steps: &[Weight], era: usize, cohort: Cohort, counts: ArmCounts) {
+        if self.steps != steps {
+            *self = Self { steps: steps.to_vec(), eras: Vec::new() };
+        }
+        if self.eras.len() <= era {
+            self.eras.resize_with(era + 1, || vec![ArmCounts::default(); steps.len() + 1]);
+        }
+        let at = self.index(cohort);
+        if let Some(sum) = self.eras.get_mut(era).and_then(|cohorts| cohorts.get_mut(at)) {
+            sum.add(counts);
+        }
+    }
+
+    fn index(&self, cohort: Cohort) -> usize {
+        match cohort {
+            Cohort::Step(i) => i.min(self.steps.len()),
+            Cohort::Rest => self.steps.len(),
+        }
+    }
+
+    /// How many times as bad as those who are still on stable in `era` the `cohort` was, while both were there: the
+    /// factor by which the canary's allowance grows, at least 1 in use.
+    ///
+    /// `((y_c+1)/(n_c+1)) / ((y_s+1)/(n_s+1))`, over the eras in which the cohort was on stable. Few requests make it
+    /// large: of a cohort nobody knows, nothing can be said.
+    pub(super) fn ratio(&self, metric: Metric, cohort: Cohort, era: usize) -> f64 {
+        let (cohort, others) = self.tallies(metric, self.index(cohort), era);
+        cohort.cautious_share() / others.cautious_share()
+    }
+
+    /// What `cohort` got on stable.
+    pub(super) fn own(&self, metric: Metric, cohort: Cohort) -> Tally {
+        self.tallies(metric, self.index(cohort), 0).0
+    }
+
+    fn tallies(&self, metric: Metric, cohort: usize, era: usize) -> (Tally, Tally) {
+        let (mut own, mut others) = (Tally::default(), Tally::default());
+        for cohorts in self.eras.iter().take(cohort + 1) {
+            own.add(cohorts.get(cohort).map(|counts| counts.tally(metric)).unwrap_or_default());
+            // In era i + 1 the cohorts up to i are on the canary: the others are those above, and above this one.
+            for counts in cohorts.iter().skip(era.max(cohort + 1)) {
+                others.add(counts.tally(metric));
+            }
+        }
+        (own, others)
+    }
+
+    /// How each cohort fared at weight 0 and later, beside those who stay on stable after it.
+    pub fn ratios(&self, metric: Metric) -> Vec<CohortRatio> {
+        let ratio = |i: usize| {
+            let (own, others) = self.tallies(metric, i, i + 1);
+            let ratio = own.cautious_share() / others.cautious_share();
+            CohortRatio { step: i + 1, requests: own.requests, ratio }
+        };
+        (0..self.steps.len()).map(ratio).collect()
+    }
+
+    /// Everything that stable has answered in this run: its own recent past.
+    pub(super) fn past(&self, metric: Metric) -> Tally {
+        self.eras.iter().flatten().fold(Tally::default(), |mut sum, counts| {
+            sum.add(counts.tally(metric));
+            sum
+        })
+    }
+
+    /// What was counted at weight 0: of the cohort that the first step moves, and of everybody.
+    pub(super) fn at_rest(&self) -> (ArmCounts, ArmCounts) {
+        let cohorts = self.eras.first().map(Vec::as_slice).unwrap_or_default();
+        let mut all = ArmCounts::default();
+        for counts in cohorts {
+            all.add(*counts);
+        }
+        (cohorts.first().copied().unwrap_or_default(), all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn weights() -> Vec<Weight> {
+        [10_000, 100_000].map(|ppm| Weight::from_ppm(ppm).unwrap()).to_vec()
+    }
+
+    /// Eras of cohorts' requests and errors.
+    fn baseline(eras: &[[(u64, u64); 3]]) -> Baseline {
+        let mut baseline = Baseline::default();
+        for (era, cohorts) in eras.iter().enumerate() {
+            for (i, &(requests, errors)) in cohorts.iter().enumerate() {
+                let cohort = if i < 2 { Cohort::Step(i) } else { Cohort::Rest };
+                let counts = ArmCounts { requests, errors, ..ArmCounts::default() };
+                baseline.take_in(&weights(), era, cohort, counts);
+            }
+        }
+        baseline
+    }
+
+    #[track_caller]
+    fn check(eras: &[[(u64, u64); 3]], cohort: usize, era: usize, expected: f64) {
+        let found = baseline(eras).ratio(Metric::RequestSuccessRate, Cohort::Step(cohort), era);
+        assert!((found - expected).abs() < 1e-9, "{found}, expected {expected}");
+    }
+
+    #[test]
+    fn a_cohort_is_compared_with_those_who_stay() {
+        let at_rest = [(99, 9), (900, 20), (8999, 89)];
+        // At step 1 (era 1), cohort 1 is among those who stay; at step 2 it is not.
+        check(&[at_rest], 0, 1, (10.0 / 100.0) / (110.0 / 9900.0));
+        check(&[at_rest], 0, 2, (10.0 / 100.0) / (90.0 / 9000.0));
+    }
+
+    #[test]
+    fn a_later_cohort_is_watched_until_its_own_step() {
+        let eras = [[(99, 9), (99, 1), (999, 9)], [(0, 0), (100, 0), (1000, 10)], [(0, 0), (0, 0), (50, 50)]];
+        check(&eras, 1, 2, (2.0 / 200.0) / (20.0 / 2000.0));
+    }
+
+    #[test]
+    fn where_nothing_is_known_nothing_is_allowed_for() {
+        check(&[], 0, 1, 1.0);
+    }
+
+    #[test]
+    fn other_steps_make_other_cohorts() {
+        let mut baseline = baseline(&[[(99, 9), (900, 20), (8999, 89)]]);
+        let one = ArmCounts { requests: 1, ..ArmCounts::default() };
+        baseline.take_in(&weights()[..1], 1, Cohort::Rest, one);
+        assert_eq!(baseline.past(Metric::RequestSuccessRate).requests, 1);
+    }
+}

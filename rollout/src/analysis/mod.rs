@@ -1,0 +1,27 @@
+/*!
+The judge: is the canary good enough, on the evidence of this run?
+
+[`Evidence`] takes in what was counted, tick by tick, and gives a [`Verdict`] at any time; the planner knows nothing of
+how it comes about. Two tests run for each metric, both of which may be looked at as often as one likes: the canary
+against a fixed limit, and the canary against stable in the same moments (`serin_policy::evidence`). All tests
+together take a good canary back with a chance of at most [`Analysis::false_rollback`](serin_release::Analysis).
+
+What that promise needs is found out on the way. `baseline` compares those whom a step will move with the rest
+while both are still on stable, for users differ and the hash draws users, not requests; the dispersion comes from
+stable's own past. `forecast` says how long a fault would take to be caught.
+*/
+mod baseline;
+mod custom;
+mod evidence;
+mod findings;
+mod forecast;
+mod requests;
+mod stratum;
+#[cfg(test)]
+mod tests;
+mod verdict;
+
+pub use baseline::CohortRatio;
+pub use evidence::{Evidence, Moment};
+pub use findings::{Finding, ReadingFinding};
+pub use verdict::{Failure, Grouped, Judged, Odds, Promise, Share, Test, Verdict, Wait};

@@ -1,0 +1,227 @@
+/*!
+Handing over: everybody is on the canary, its version becomes stable, and everybody goes there.
+
+Stable's pods are new then. Proxies hear of them by a way of their own, through controllers and Istio's control plane,
+which takes a second mostly and a minute after an outage; nobody reports that they have. So a few go first, and what
+they get is the proof: everybody follows when they are served, and they are taken back when they are not.
+*/
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serin_policy::Weight;
+
+use super::Tick;
+use super::observation::{ArmCounts, Counts};
+use super::reason::Reason;
+use super::status::{Actor, Phase, elapsed};
+use super::workloads::{Workload, Workloads};
+use serin_release::delivery::{Delivery, PromotionMode};
+
+/// For how long stable's pods are ready before anybody is sent to them; twice as long after each time in vain.
+const HEARD_OF: Duration = Duration::from_secs(5);
+
+/// It is never tried again later than after this.
+const AT_LATEST: Duration = Duration::from_mins(1);
+
+/// So many answers to the few are proof.
+const ENOUGH: u64 = 20;
+
+/// How long the few are watched where they do not ask so often. Nobody hears that a pod is gone sooner than after three
+/// attempts to connect of 10 s each, which are Istio's defaults.
+const LONG_ENOUGH: Duration = Duration::from_secs(30);
+
+/// So many requests of the few are no accident any more: that failed, or that were to be expected.
+const NO_ACCIDENT: u64 = 3;
+
+/// So much greater a share of failed requests (0 to 1) than the canary's at the same time is stable's doing.
+const MORE_THAN_CANARY: f64 = 0.05;
+
+/// How far the handing over is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HandoverState {
+    /// How often a few went back to stable in vain.
+    #[serde(default)]
+    pub in_vain: u32,
+    /// The few who have gone back to stable first, if they have.
+    #[serde(default)]
+    pub few: Option<Few>,
+}
+
+/// Those who go back to stable first.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Few {
+    /// When every proxy had sent them there.
+    pub since: Option<Timestamp>,
+    /// What they have got, and the others on the canary meanwhile.
+    pub counts: Counts,
+}
+
+/// Whether stable serves the few.
+enum Served {
+    Yes,
+    No,
+    NotYet,
+}
+
+impl HandoverState {
+    /// The canary's share while a few have gone back to stable.
+    pub const ALL_BUT_FEW: Weight = match Weight::from_ppm(Weight::FULL.ppm() - Few::SHARE.ppm()) {
+        Ok(weight) => weight,
+        Err(_) => Weight::FULL,
+    };
+
+    /// How long stable's pods are to be ready before a few are sent to them.
+    fn patience(&self) -> Duration {
+        HEARD_OF.saturating_mul(2_u32.saturating_pow(self.in_vain)).min(AT_LATEST)
+    }
+}
+
+impl Few {
+    /// Their share of the callers: one in twenty.
+    const SHARE: Weight = match Weight::from_ppm(50_000) {
+        Ok(weight) => weight,
+        Err(_) => Weight::ZERO,
+    };
+
+    fn are_served(&self, now: Timestamp) -> Served {
+        let Counts { stable, canary } = self.counts;
+        if stable.errors >= NO_ACCIDENT && share(stable) > share(canary) + MORE_THAN_CANARY {
+            return Served::No;
+        }
+        if self.since.is_some() && stable.requests >= ENOUGH {
+            return Served::Yes;
+        }
+        if elapsed(self.since, None, now) < LONG_ENOUGH {
+            return Served::NotYet;
+        }
+        let is_missed = self.expected() >= NO_ACCIDENT && stable.requests < self.expected() / 3;
+        let all_failed = stable.requests > 0 && stable.errors == stable.requests;
+        if is_missed || all_failed { Served::No } else { Served::Yes }
+    }
+
+    /// How many requests of theirs must have come, by what came from the others.
+    const fn expected(&self) -> u64 {
+        self.counts.canary.requests * Few::SHARE.ppm() as u64 / HandoverState::ALL_BUT_FEW.ppm() as u64
+    }
+}
+
+impl Tick<'_> {
+    /// Every proxy sends everybody to the canary for good, but for a few: its version becomes stable.
+    pub(super) fn hand_over(&mut self, mut state: HandoverState) {
+        let Some((delivery, workloads)) = self.workloads() else { return };
+        let Workload { desired, ready, rolled_out, .. } = workloads.stable;
+        let has_its_pods = match delivery.promotion {
+            PromotionMode::Copy | PromotionMode::Wait => {
+                rolled_out && ready >= desired.max(self.status.floor).max(1)
+            }
+            // They are the canary's, for whoever has heard of it. Others still get the old version, so a few prove less
+            // here: that stable's route leads somewhere.
+            PromotionMode::Swap => true,
+        };
+        let done = has_new_version(delivery.promotion, workloads) && has_its_pods;
+        if done {
+            self.status.ready_since.get_or_insert(self.now);
+        } else {
+            self.status.ready_since = None;
+            let trouble = workloads.stable.stuck.clone().or_else(|| workloads.stable.trouble.clone());
+            self.reasons.push(Reason::HandingOver { mode: delivery.promotion, trouble });
+            return;
+        }
+        let Some(few) = &mut state.few else {
+            let duration = state.patience();
+            if elapsed(self.status.ready_since, None, self.now) >= duration {
+                state.few = Some(Few::default());
+                let reason = Reason::FewReturn { share: Few::SHARE };
+                self.turn(Actor::Planner, Phase::HandingOver(state), reason);
+            } else {
+                self.reasons.push(Reason::AwaitsHearing { duration, in_vain: state.in_vain });
+            }
+            return;
+        };
+        if few.since.is_none() {
+            // What was served by proxies that knew first proves nothing of the others; what failed counts.
+            few.since = Some(self.now);
+            few.counts.stable.requests = few.counts.stable.errors;
+            few.counts.canary = ArmCounts::default();
+        }
+        match few.are_served(self.now) {
+            Served::Yes => self.turn(Actor::Planner, Phase::Returning, Reason::HandedOver),
+            Served::No | Served::NotYet => {
+                self.status.phase = Phase::HandingOver(state);
+                self.reasons.push(Reason::FewReturn { share: Few::SHARE });
+            }
+        }
+    }
+
+    /// Takes those who went back to stable first to the canary again, at once, if stable does not serve them.
+    pub(super) fn take_the_few_back(&mut self) {
+        let Phase::HandingOver(HandoverState { in_vain, few: Some(few) }) = &mut self.status.phase else {
+            return;
+        };
+        few.counts.add(&self.observation.at_proxies);
+        let (few, again) = (few.clone(), HandoverState { in_vain: in_vain.saturating_add(1), few: None });
+        let Some((delivery, workloads)) = self.workloads() else { return };
+        let has_no_pods = delivery.promotion != PromotionMode::Swap && workloads.stable.ready == 0;
+        let reason = if has_no_pods || !has_new_version(delivery.promotion, workloads) {
+            Reason::HandingOver { mode: delivery.promotion, trouble: workloads.stable.trouble.clone() }
+        } else if let Served::No = few.are_served(self.now) {
+            let (ArmCounts { requests, errors, .. }, expected) = (few.counts.stable, few.expected());
+            Reason::FewNotServed { requests, errors, expected, again_after: again.patience() }
+        } else {
+            return;
+        };
+        // A canary that has a pod too few for all of them is still better than a stable that does not serve them.
+        if workloads.canary.ready > 0 {
+            self.status.ready_since = None;
+            self.turn(Actor::Planner, Phase::HandingOver(again), reason);
+        }
+    }
+
+    /// Whether what is wanted is the end of a try in vain, where the file still has the few on stable.
+    pub(super) fn takes_the_few_back(&self, in_force: Weight) -> bool {
+        matches!(self.status.phase, Phase::HandingOver(HandoverState { few: None, .. }))
+            && in_force == HandoverState::ALL_BUT_FEW
+    }
+
+    /// Where a run is found whose state was lost: whether a few have gone back to stable, which has its version.
+    pub(super) fn few_are_back(&self, weight: Weight) -> bool {
+        let has_it =
+            |(delivery, workloads): (&Delivery, &Workloads)| has_new_version(delivery.promotion, workloads);
+        weight == HandoverState::ALL_BUT_FEW && self.workloads().is_some_and(has_it)
+    }
+
+    /// Whether stable has its old version for as long as nobody gives it the new one: then there is a way back.
+    pub(super) fn awaits_stable(&self) -> bool {
+        self.workloads().is_some_and(|(delivery, workloads)| {
+            delivery.promotion == PromotionMode::Wait && !workloads.same_version
+        })
+    }
+}
+
+/// Whether those who are sent to stable get the new version there.
+const fn has_new_version(mode: PromotionMode, workloads: &Workloads) -> bool {
+    match mode {
+        PromotionMode::Copy | PromotionMode::Wait => workloads.same_version,
+        PromotionMode::Swap => workloads.swapped,
+    }
+}
+
+/// The share of failed requests, 0 to 1.
+#[expect(clippy::cast_precision_loss, reason = "a share")]
+fn share(counts: ArmCounts) -> f64 {
+    if counts.requests == 0 { 0.0 } else { counts.errors as f64 / counts.requests as f64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_agent_saved_that_knew_of_no_few_is_read() {
+        let phase: Phase = serde_json::from_str(r#"{"name": "handing-over"}"#).unwrap();
+        assert_eq!(phase, Phase::HandingOver(HandoverState::default()));
+    }
+}

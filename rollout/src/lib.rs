@@ -1,0 +1,245 @@
+/*!
+The planner: a pure function from how things are to what should be next, and why.
+
+[`plan`] does no I/O, reads no clock and keeps nothing: the same Release, status, observation and time always give
+the same [`Outcome`]. Whoever calls it saves the status first and writes the push then, in this order: a crash
+between the two leaves a file that is behind, which the next tick makes good. The planner never takes the status
+for the truth about the weight; the file in front of the proxies is that.
+
+A tick goes through four rooms. `file` compares status and file and sets right what differs; `analysis` judges
+what was counted; `commands` obeys people; `steps` goes on when nothing holds it. In a cluster all of them ask
+`workloads` what the Deployments behind the two versions can bear, and it says at the end how they are wanted; the
+file is the WasmPlugin there. Four invariants go through all of them:
+
+- The weight rises by one step or the promotion at a time, only from a weight that every proxy reports. What is
+  undone is no rise: the few whom a promoted version's own stable does not serve go back where they were.
+- Once the canary is closed it stays closed until a person retries or another run begins.
+- In a cluster nobody is sent to a version that has no pods for them, neither there nor back.
+- Every tick says why things are as they are, in [`Reason`]s.
+*/
+mod analysis;
+#[cfg(test)]
+mod cluster_properties;
+mod commands;
+#[cfg(test)]
+mod deployments;
+mod file;
+mod handover;
+mod lagging;
+mod observation;
+#[cfg(test)]
+mod properties;
+mod reason;
+#[cfg(test)]
+mod scenarios;
+mod sentences;
+mod status;
+mod steps;
+mod workloads;
+#[cfg(test)]
+mod world;
+
+use jiff::Timestamp;
+use serin_policy::Weight;
+
+pub use analysis::{
+    CohortRatio, Evidence, Failure, Finding, Grouped, Judged, Moment, Odds, Promise, ReadingFinding, Share,
+    Test, Verdict, Wait,
+};
+pub use handover::HandoverState;
+pub use lagging::{Lag, Lagging};
+pub use observation::{
+    ArmCounts, Cell, Command, CommandKind, Counts, Drawn, InForce, MetricReading, MetricValue, Observation,
+    Proxy, ProxyState,
+};
+pub use reason::{NotNow, Reason};
+pub use status::{Actor, Cause, Change, Draw, Paused, Phase, Progress, Stage, Status, StepState};
+pub use workloads::{Handover, Lack, Replicas, Wanted, Workload, Workloads};
+
+use serin_release::Release;
+
+/// What should be next.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// To be saved before anything else is done.
+    pub status: Status,
+    /// To be written in front of the proxies then.
+    pub push: Option<Push>,
+    /// How the Deployments behind the two versions are wanted, in a cluster.
+    pub wanted: Wanted,
+    /// Why things are as they are; never empty.
+    pub reasons: Vec<Reason>,
+}
+
+/// A policy to be written in front of the proxies: the arguments of
+/// [`Release::policy`](serin_release::Release::policy).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Push {
+    /// Its revision.
+    pub revision: u64,
+    /// The canary's share.
+    pub weight: Weight,
+    /// Whether the canary takes no traffic at all.
+    pub closed: bool,
+    /// Whether the canary is to become stable: everybody goes to it, but for those who go back first.
+    pub promoted: bool,
+}
+
+/// Decides what should be next for `release`, given what the last tick left in `status`.
+pub fn plan(release: &Release, status: &Status, observation: &Observation, now: Timestamp) -> Outcome {
+    let mut tick = Tick {
+        release,
+        observation,
+        now,
+        status: status.clone(),
+        write: Write::Nothing,
+        no_way_back: false,
+        decision: None,
+        reasons: Vec::new(),
+    };
+    tick.tell_refusals();
+    if tick.stays_in_its_run() {
+        tick.refuse_all(NotNow::StableDown);
+        return tick.settle(status);
+    }
+    tick.compare_with_file();
+    let failed = tick.judge() || tick.leave_what_is_gone();
+    tick.take_the_few_back();
+    for command in &observation.commands {
+        tick.obey(command, failed);
+    }
+    tick.go_on();
+    tick.settle(status)
+}
+
+/// A tick under way.
+struct Tick<'t> {
+    release: &'t Release,
+    observation: &'t Observation,
+    now: Timestamp,
+    status: Status,
+    write: Write,
+    /// Whether the canary should go and cannot, for there is nobody to go back to.
+    no_way_back: bool,
+    /// Who last decided something in this tick, and why.
+    decision: Option<(Actor, Reason)>,
+    reasons: Vec<Reason>,
+}
+
+/// What is to be written in front of the proxies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Write {
+    /// Nothing: what is there is what is wanted.
+    Nothing,
+    /// Nothing yet: what was lost is to be written, and the canary lacks the pods for it.
+    NotYet,
+    /// What was decided earlier and did not get there.
+    Again,
+    /// Something new, or something that was lost: a higher revision.
+    Anew,
+}
+
+impl Tick<'_> {
+    /// Enters `phase`, which wants something else in front of the proxies than before.
+    fn turn(&mut self, by: Actor, phase: Phase, reason: Reason) {
+        self.status.phase = phase;
+        self.write = Write::Anew;
+        self.reasons.push(reason.clone());
+        self.decision = Some((by, reason));
+    }
+
+    /// Takes in what was counted, and takes the canary off the air if the evidence is against it. Returns whether it
+    /// was.
+    fn judge(&mut self) -> bool {
+        let steps_up_to = |weight| self.release.steps.iter().take_while(|step| step.weight <= weight).count();
+        let (weight, era, settled) = match &self.status.phase {
+            Phase::Starting { since: Some(_), .. } => (Weight::ZERO, 0, Some(Weight::ZERO)),
+            Phase::Progressing(StepState { weight, index, stage, .. }) => {
+                let settled = matches!(stage, Stage::Observing { .. }).then_some(*weight);
+                (*weight, index + 1, settled)
+            }
+            // Between two steps the next one's cohort is on both versions: it is none to compare with.
+            Phase::Stranded { weight } => (*weight, steps_up_to(*weight) + 1, None),
+            // Until every proxy knows the run, what is counted may be another run's; and what is over is not judged.
+            _ => return false,
+        };
+        let moment = Moment { era, settled, now: self.now };
+        self.status.evidence.take_in(&self.observation.counted, moment, self.release);
+        if era == 0 {
+            self.status.evidence.take_in_unassignable(self.observation.unassignable);
+        } else {
+            self.status.evidence.take_in_readings(&self.observation.readings, self.release);
+        }
+        let Verdict::Fail(failure) = self.status.evidence.verdict(&self.release.analysis, self.now) else {
+            return false;
+        };
+        if !self.stable_can_take_all() {
+            return false;
+        }
+        let cause = Cause::Failed { weight, failure };
+        self.turn(Actor::Planner, Phase::RolledBack { cause: cause.clone() }, Reason::RolledBack { cause });
+        true
+    }
+
+    /// Ends the tick that began with `before`.
+    fn settle(mut self, before: &Status) -> Outcome {
+        if self.write == Write::Anew {
+            self.status.revision = self.highest_revision().saturating_add(1);
+            self.status.fingerprint = self.release.fingerprint();
+        }
+        if self.write > Write::NotYet {
+            // Until proxies report what is being written, somebody may be elsewhere.
+            self.status.quiet_since = None;
+        }
+        self.note_change(before);
+        let wanted = self.wanted();
+        let Self { status, write, reasons, .. } = self;
+        let push = (write > Write::NotYet).then_some(Push {
+            revision: status.revision,
+            weight: status.weight(),
+            closed: status.is_closed(),
+            promoted: status.is_promoted(),
+        });
+        Outcome { status, push, wanted, reasons }
+    }
+
+    /// Notes in the status what this tick changed, if it changed what users get.
+    fn note_change(&mut self, before: &Status) {
+        let before = match (before.run.as_str(), &self.observation.in_force) {
+            // No status was kept: what changes, changes from what is there.
+            ("", InForce::Policy { run, weight, closed, .. }) => Some((run.as_str(), *weight, *closed)),
+            ("", _) => None,
+            (run, _) => Some((run, before.weight(), before.is_closed())),
+        };
+        let status = &self.status;
+        let (weight_after, closed) = (status.weight(), status.is_closed());
+        if before == Some((status.run.as_str(), weight_after, closed)) {
+            return;
+        }
+        // What users get changes by decisions only.
+        let Some((by, reason)) = self.decision.take() else { return };
+        self.status.last_change = Some(Change {
+            at: self.now,
+            by,
+            reason,
+            run: self.status.run.clone(),
+            weight_before: before.map_or(Weight::ZERO, |(_, weight, _)| weight),
+            weight_after,
+            closed,
+            revision: self.status.revision,
+        });
+    }
+
+    /// The highest revision anybody knows of: a new one above it cannot be taken for an old one.
+    fn highest_revision(&self) -> u64 {
+        let in_force = match self.observation.in_force {
+            InForce::Policy { revision, .. } => revision,
+            InForce::Nothing | InForce::Unreadable { .. } => 0,
+        };
+        let reported = self.observation.proxies.iter().map(|proxy| match proxy.state {
+            ProxyState::Runs { revision, .. } => revision,
+            ProxyState::Silent { .. } | ProxyState::Bypassed => 0,
+        });
+        reported.fold(self.status.revision.max(in_force), u64::max)
+    }
+}

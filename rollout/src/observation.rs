@@ -1,0 +1,280 @@
+/*!
+What the planner is told: how things are, seen at one moment.
+*/
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serin_policy::evidence::Tally;
+use serin_policy::{Arm, Cohort, Policy, Weight};
+use serin_release::Metric;
+
+use super::workloads::Workloads;
+
+/// Everything the planner looks at besides the Release and its own status.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observation {
+    /// What the file in front of the proxies says.
+    pub in_force: InForce,
+    /// All proxies there are.
+    pub proxies: Vec<Proxy>,
+    /// What was counted since the last observation: randomly assigned requests, by all that tells them apart.
+    pub counted: Vec<Cell>,
+    /// The same in sum and by the proxies' own counters, wherever `counted` comes from.
+    pub at_proxies: Counts,
+    /// Requests since then whose caller has no id and can be given none.
+    pub unassignable: u64,
+    /// What people's own metrics say, of those that were due.
+    pub readings: Vec<MetricReading>,
+    /// Why nothing could be counted, if nothing could: what was asked, and what came back.
+    pub outage: Option<String>,
+    /// What people have asked for since the last observation, in order.
+    pub commands: Vec<Command>,
+    /// The Deployments behind the two versions, in a cluster.
+    pub workloads: Option<Workloads>,
+    /// What stands in the way of moving anybody, besides all that: routes that do not lead where they should, say.
+    pub obstacles: Vec<String>,
+}
+
+/// What the file in front of the proxies says: the truth about the weight.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InForce {
+    /// There is no file.
+    Nothing,
+    /// There is a file that makes no sense.
+    Unreadable {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A policy for this release.
+    Policy {
+        /// The run it was written for.
+        run: String,
+        /// Its revision.
+        revision: u64,
+        /// The canary's share.
+        weight: Weight,
+        /// Whether the canary takes no traffic at all.
+        closed: bool,
+    },
+}
+
+impl InForce {
+    /// What a policy in front of the proxies says.
+    pub fn of(policy: &Policy) -> Self {
+        // The run is what the salt ends in after `namespace/name/`.
+        let salt = policy.salt();
+        let run = salt.strip_prefix(policy.name()).and_then(|rest| rest.strip_prefix('/'));
+        Self::Policy {
+            run: run.unwrap_or(salt).to_owned(),
+            revision: policy.revision(),
+            weight: policy.weight(),
+            closed: policy.is_closed(),
+        }
+    }
+
+    /// The share of the callers that a canary gets, of whatever run.
+    pub(super) fn share(&self) -> Weight {
+        match self {
+            Self::Policy { weight, closed: false, .. } => *weight,
+            Self::Policy { .. } | Self::Nothing | Self::Unreadable { .. } => Weight::ZERO,
+        }
+    }
+
+    /// The share of the callers that the canary of `run` gets.
+    pub(super) fn share_of(&self, run: &str) -> Weight {
+        match self {
+            Self::Policy { run: found, .. } if found == run => self.share(),
+            _ => Weight::ZERO,
+        }
+    }
+}
+
+/// A proxy and what it says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proxy {
+    /// Name of the proxy, for people.
+    pub name: String,
+    /// What it says.
+    pub state: ProxyState,
+}
+
+impl Proxy {
+    /// What kept it from answering, if something did.
+    pub fn silence(&self) -> Option<&str> {
+        match &self.state {
+            ProxyState::Silent { error } => Some(error),
+            ProxyState::Bypassed | ProxyState::Runs { .. } => None,
+        }
+    }
+}
+
+/// What a proxy says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum ProxyState {
+    /// It does not answer.
+    Silent {
+        /// What was got instead of an answer.
+        error: String,
+    },
+    /// It answers but reports no revision: the filter does not run there.
+    Bypassed,
+    /// The filter runs there.
+    Runs {
+        /// The revision it goes by; 0 if it never took one.
+        revision: u64,
+        /// Why it refused the present document, if it did; it then goes on with what it has.
+        refused: Option<String>,
+    },
+}
+
+/// What one of people's own metrics says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MetricReading {
+    /// The metric's name.
+    pub name: String,
+    /// Of the canary.
+    pub canary: MetricValue,
+    /// Of stable, where the two are compared.
+    pub stable: Option<MetricValue>,
+}
+
+/// What one query came to. That there is nothing, no number, or no answer are three different things.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MetricValue {
+    /// A finite number; the largest there is where it was divided by zero.
+    Number(f64),
+    /// NaN, as zero divided by zero gives: there was nothing to measure.
+    NotANumber,
+    /// No series matched the query.
+    Empty,
+    /// The query failed.
+    Failed(String),
+}
+
+/// Requests that came to their version in the same way, at the same place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cell {
+    /// Where they were assigned: an attach point of the filter.
+    pub place: String,
+    /// Who was drawn.
+    pub drawn: Drawn,
+    /// The version they got.
+    pub arm: Arm,
+    /// What became of them.
+    pub counts: ArmCounts,
+}
+
+impl Cell {
+    /// Whether these are requests that the release's own weight gave to `arm`.
+    pub fn is_of(&self, arm: Arm) -> bool {
+        self.arm == arm && matches!(self.drawn, Drawn::Cohort(_))
+    }
+}
+
+/// Who was drawn by their point.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Drawn {
+    /// Callers of this cohort, against the release's weight.
+    Cohort(Cohort),
+    /// Members of the segment of this name, against the segment's own weight.
+    Split(String),
+}
+
+/// Counts of randomly assigned traffic, by version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Counts {
+    /// The stable version's.
+    pub stable: ArmCounts,
+    /// The canary's.
+    pub canary: ArmCounts,
+}
+
+impl Counts {
+    /// All of `cells`.
+    pub fn of(cells: &[Cell]) -> Self {
+        cells.iter().fold(Self::default(), |mut sum, cell| {
+            match cell.arm {
+                Arm::Stable => sum.stable.add(cell.counts),
+                Arm::Canary => sum.canary.add(cell.counts),
+            }
+            sum
+        })
+    }
+
+    /// Adds `other` to these.
+    pub const fn add(&mut self, other: &Self) {
+        self.stable.add(other.stable);
+        self.canary.add(other.canary);
+    }
+}
+
+/// One version's counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ArmCounts {
+    /// Requests answered.
+    pub requests: u64,
+    /// Those that failed.
+    pub errors: u64,
+    /// Those that took longer than the objective.
+    pub slow: u64,
+    /// Those whose caller was given an id just then.
+    pub issued: u64,
+}
+
+impl ArmCounts {
+    /// The requests, and those that are bad in the sense of `metric`.
+    pub const fn tally(self, metric: Metric) -> Tally {
+        let bad = match metric {
+            Metric::RequestSuccessRate => self.errors,
+            Metric::RequestDuration => self.slow,
+        };
+        Tally { requests: self.requests, bad }
+    }
+
+    /// Adds `other` to these.
+    pub const fn add(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.errors += other.errors;
+        self.slow += other.slow;
+        self.issued += other.issued;
+    }
+}
+
+/// Something a person asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Command {
+    /// What.
+    pub kind: CommandKind,
+    /// Who.
+    pub by: String,
+}
+
+/// What a person may ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CommandKind {
+    /// Hold the weight where it is. Evidence against the canary still counts.
+    Pause,
+    /// End a pause, or approve the step that waits for it.
+    Resume,
+    /// Skip what is left: everybody to the canary.
+    Promote,
+    /// Everybody back to stable, and stay there.
+    Abort,
+    /// Start over a run that was rolled back or aborted.
+    Retry,
+}
+
+impl fmt::Display for CommandKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Promote => "promote",
+            Self::Abort => "abort",
+            Self::Retry => "retry",
+        })
+    }
+}

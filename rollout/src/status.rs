@@ -1,0 +1,391 @@
+/*!
+What the planner remembers from tick to tick. It is saved after each, so it holds no more than the next needs.
+*/
+use std::fmt;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serin_policy::Weight;
+
+use super::analysis::{CohortRatio, Evidence, Failure, Finding, ReadingFinding, Verdict};
+use super::handover::HandoverState;
+use super::reason::Reason;
+use serin_release::{Metric, Pause, Release};
+
+/// How far a release is. The default is that of a release never seen before.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// The run this is about; empty before the first tick.
+    pub run: String,
+    /// Where the run stands.
+    pub phase: Phase,
+    /// What the run has shown so far.
+    pub evidence: Evidence,
+    /// Revision of the policy that is wanted in front of the proxies. It never falls.
+    pub revision: u64,
+    /// The Release's fingerprint when that policy was made.
+    pub fingerprint: u64,
+    /// How many pods stable had when the run began: as many it keeps until the run is over.
+    #[serde(default)]
+    pub floor: u32,
+    /// The weight for which the canary is being given pods, if that is a higher one than the present.
+    #[serde(default)]
+    pub preparing: Option<Weight>,
+    /// When something outside of the run was last seen to hold it: its clock stands still.
+    #[serde(default)]
+    pub held_at: Option<Timestamp>,
+    /// Since when stable has been ready to take everybody back, with the new version.
+    #[serde(default)]
+    pub ready_since: Option<Timestamp>,
+    /// Since when every proxy has been sending everybody to stable before a run or after its end.
+    #[serde(default)]
+    pub quiet_since: Option<Timestamp>,
+    /// Whether the canary's pods were taken away after the end of a run.
+    #[serde(default)]
+    pub canary_is_down: bool,
+    /// The last time the run, the weight or the closedness of what is wanted changed.
+    pub last_change: Option<Change>,
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum Phase {
+    /// Nothing was decided yet.
+    #[default]
+    Waiting,
+    /// In a cluster: nobody gets the canary, testers included, until it has the pods for the first step.
+    Preparing,
+    /// Weight 0: every proxy is to know the run before anybody is moved.
+    Starting {
+        /// When every proxy knew the run; time spent paused is left out by moving this on.
+        since: Option<Timestamp>,
+        /// A person holds it.
+        paused: Option<Paused>,
+    },
+    /// At a step.
+    Progressing(StepState),
+    /// At a weight that is no step's, found in front of the proxies: a person must say how to go on.
+    Stranded {
+        /// That weight.
+        weight: Weight,
+    },
+    /// Everybody is to go to the canary; not every proxy reports it.
+    Promoting,
+    /// Everybody is on the canary.
+    Promoted,
+    /// In a cluster: the canary is promoted, and its version becomes stable.
+    HandingOver(HandoverState),
+    /// In a cluster: stable has the new version, and everybody goes to it.
+    Returning,
+    /// In a cluster: there is nothing to release. Stable and canary have one version, and everybody is on stable.
+    Settled,
+    /// The canary is off the air, on evidence.
+    RolledBack {
+        /// Why.
+        cause: Cause,
+    },
+    /// The canary is off the air because a person said so.
+    Aborted {
+        /// Who.
+        by: String,
+    },
+}
+
+/// How far a step is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepState {
+    /// The step, from 0.
+    pub index: usize,
+    /// The step's weight.
+    pub weight: Weight,
+    /// What the step is about at the moment.
+    pub stage: Stage,
+    /// A person holds it.
+    pub paused: Option<Paused>,
+}
+
+/// What a step is about at the moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum Stage {
+    /// Not every proxy reports the step's weight.
+    RollingOut,
+    /// Every proxy has reported it: the step's clock runs.
+    Observing {
+        /// When the clock began; time spent paused is left out by moving this on.
+        since: Timestamp,
+        /// Who has approved the step, where it takes a person.
+        approved_by: Option<String>,
+    },
+}
+
+/// A person holds the run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paused {
+    /// Who.
+    pub by: String,
+    /// Since when: the step's clock stands still.
+    pub since: Timestamp,
+}
+
+/// Why the canary was taken off the air.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum Cause {
+    /// It is worse than allowed.
+    Failed {
+        /// The weight it had.
+        weight: Weight,
+        /// By which test.
+        failure: Failure,
+    },
+    /// There was nothing to judge it by.
+    NoData {
+        /// The weight it had.
+        weight: Weight,
+        /// How long the step was observed.
+        after: Duration,
+        /// What was missing.
+        why: String,
+    },
+    /// It cannot serve: its Deployment is gone, or no pod of it is ready.
+    Down {
+        /// The weight it had.
+        weight: Weight,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// It was found closed in front of the proxies, by whomever.
+    FoundClosed,
+}
+
+/// A change of what is wanted in front of the proxies.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Change {
+    /// When.
+    pub at: Timestamp,
+    /// Who decided it.
+    pub by: Actor,
+    /// Why.
+    pub reason: Reason,
+    /// The run it belongs to.
+    pub run: String,
+    /// The canary's share until then.
+    pub weight_before: Weight,
+    /// The canary's share from then on.
+    pub weight_after: Weight,
+    /// Whether the canary takes no traffic at all from then on.
+    pub closed: bool,
+    /// Revision of the policy that carries it.
+    pub revision: u64,
+}
+
+/// Who decides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Actor {
+    /// The planner, on evidence.
+    Planner,
+    /// A person.
+    Operator(String),
+}
+
+/// How far the present step is, for people to look at.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Progress {
+    /// The step, from 1; none before the first and after the last.
+    pub step: Option<usize>,
+    /// How many steps there are.
+    pub of: usize,
+    /// The canary's share that is wanted.
+    pub weight: Weight,
+    /// How long the step was observed, pauses left out.
+    pub elapsed: Duration,
+    /// How long it is observed at least; none when time does not matter.
+    pub duration: Option<Duration>,
+    /// Requests to the canary that the next verdict goes by.
+    pub have: u64,
+    /// Requests that a good verdict takes.
+    pub need: u64,
+    /// What the judge makes of the run.
+    pub verdict: Verdict,
+    /// How each metric stands.
+    pub findings: Vec<Finding>,
+    /// How people's own metrics stand.
+    pub readings: Vec<ReadingFinding>,
+    /// Those whom each step moves, compared with the rest while both were on stable: their errors.
+    pub cohorts: Vec<CohortRatio>,
+    /// The share of requests at weight 0 whose caller has an id or can be given one; none before there were any.
+    pub assignable: Option<f64>,
+    /// How new callers were drawn.
+    pub draw: Draw,
+}
+
+/// How new callers were drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Draw {
+    /// Evidence (ln E) that the canary's share of them is another than was asked for.
+    pub evidence: f64,
+    /// New callers at the present weight.
+    pub seen: u64,
+    /// Those of them who got the canary.
+    pub canary: u64,
+}
+
+impl Status {
+    /// The canary's share that is wanted.
+    pub const fn weight(&self) -> Weight {
+        match &self.phase {
+            Phase::Waiting
+            | Phase::Preparing
+            | Phase::Starting { .. }
+            | Phase::Returning
+            | Phase::Settled
+            | Phase::RolledBack { .. }
+            | Phase::Aborted { .. } => Weight::ZERO,
+            Phase::Progressing(StepState { weight, .. }) | Phase::Stranded { weight, .. } => *weight,
+            Phase::HandingOver(HandoverState { few: Some(_), .. }) => HandoverState::ALL_BUT_FEW,
+            Phase::Promoting | Phase::Promoted | Phase::HandingOver(_) => Weight::FULL,
+        }
+    }
+
+    /// Whether the canary is to take no traffic at all.
+    pub const fn is_closed(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Preparing
+                | Phase::Returning
+                | Phase::Settled
+                | Phase::RolledBack { .. }
+                | Phase::Aborted { .. }
+        )
+    }
+
+    /// Whether segments are to be dropped: everybody goes to the canary, but for the few who go back to stable first.
+    pub const fn is_promoted(&self) -> bool {
+        matches!(self.phase, Phase::Promoting | Phase::Promoted | Phase::HandingOver(_))
+    }
+
+    /// How far the present step is.
+    pub fn progress(&self, release: &Release, now: Timestamp) -> Progress {
+        let mut progress = Progress {
+            step: None,
+            of: release.steps.len(),
+            weight: self.weight(),
+            elapsed: Duration::ZERO,
+            duration: None,
+            have: self.evidence.requests(),
+            need: release.analysis.min_requests,
+            verdict: self.evidence.verdict(&release.analysis, now),
+            findings: self.evidence.findings(release, self.weight(), now),
+            readings: self.evidence.readings(&release.analysis),
+            cohorts: self.evidence.baseline().ratios(Metric::RequestSuccessRate),
+            assignable: self.evidence.assignable(),
+            draw: self.evidence.draw(),
+        };
+        match &self.phase {
+            Phase::Progressing(state) => {
+                progress.step = Some(state.index + 1);
+                progress.elapsed = state.elapsed(now);
+                progress.duration = release.steps.get(state.index).and_then(|step| match step.pause {
+                    Pause::For(duration) => Some(duration),
+                    Pause::None | Pause::UntilApproved => None,
+                });
+            }
+            Phase::Starting { since, paused } => {
+                progress.elapsed = elapsed(*since, paused.as_ref(), now);
+                progress.duration = Some(release.analysis.baseline);
+            }
+            _ => {}
+        }
+        progress
+    }
+}
+
+impl StepState {
+    /// The step of this index, pushed just now.
+    pub(super) fn new(index: usize, weight: Weight) -> Self {
+        Self { index, weight, stage: Stage::RollingOut, paused: None }
+    }
+
+    /// How long the step was observed, pauses left out.
+    pub(super) fn elapsed(&self, now: Timestamp) -> Duration {
+        let since = match self.stage {
+            Stage::RollingOut => None,
+            Stage::Observing { since, .. } => Some(since),
+        };
+        elapsed(since, self.paused.as_ref(), now)
+    }
+}
+
+/// Time since a clock began, pauses left out. One that was set back has measured nothing.
+pub(super) fn elapsed(since: Option<Timestamp>, paused: Option<&Paused>, now: Timestamp) -> Duration {
+    let until = paused.map_or(now, |paused| paused.since);
+    since.map_or(Duration::ZERO, |since| Duration::try_from(until.duration_since(since)).unwrap_or_default())
+}
+
+impl Phase {
+    /// Whether a run is on its way: it has begun, and nobody has been sent back to stable yet.
+    pub const fn is_under_way(&self) -> bool {
+        match self {
+            Self::Preparing
+            | Self::Starting { .. }
+            | Self::Progressing(_)
+            | Self::Stranded { .. }
+            | Self::Promoting
+            | Self::HandingOver(_) => true,
+            Self::Waiting
+            | Self::Promoted
+            | Self::Returning
+            | Self::Settled
+            | Self::RolledBack { .. }
+            | Self::Aborted { .. } => false,
+        }
+    }
+
+    /// A word for it, in kebab-case, for labels.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Preparing => "preparing",
+            Self::Starting { .. } => "starting",
+            Self::Progressing(_) => "progressing",
+            Self::Stranded { .. } => "stranded",
+            Self::Promoting => "promoting",
+            Self::Promoted => "promoted",
+            Self::HandingOver(_) => "handing-over",
+            Self::Returning => "returning",
+            Self::Settled => "settled",
+            Self::RolledBack { .. } => "rolled-back",
+            Self::Aborted { .. } => "aborted",
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())?;
+        match self {
+            Self::Starting { paused: Some(_), .. } => f.write_str(", paused"),
+            Self::Progressing(state) => {
+                let paused = if state.paused.is_some() { ", paused" } else { "" };
+                write!(f, ", step {}{paused}", state.index + 1)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Planner => f.write_str("the planner"),
+            Self::Operator(name) => f.write_str(name),
+        }
+    }
+}

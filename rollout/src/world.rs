@@ -1,0 +1,202 @@
+/*!
+A world for the planner to be tested in: a file and proxies that follow pushes, unless told otherwise.
+*/
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use serin_policy::{Arm, Cohort};
+
+use super::deployments::Cluster;
+use super::{
+    ArmCounts, Cell, Command, Counts, Drawn, InForce, MetricReading, Observation, Outcome, Proxy, ProxyState,
+    Reason, Status, plan,
+};
+use serin_release::Release;
+
+pub(super) struct World {
+    pub(super) release: Release,
+    pub(super) status: Status,
+    pub(super) file: InForce,
+    pub(super) proxies: BTreeMap<String, Model>,
+    pub(super) now: Timestamp,
+    /// Why nothing can be counted.
+    pub(super) outage: Option<String>,
+    /// What people's own metrics say.
+    pub(super) readings: Vec<MetricReading>,
+    /// The Deployments, in a cluster.
+    pub(super) cluster: Option<Cluster>,
+    /// The status before the last tick.
+    before: Status,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct Model {
+    pub(super) does: Does,
+    revision: u64,
+}
+
+/// What a proxy does with a new file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Does {
+    #[default]
+    Follow,
+    FallSilent,
+    Bypass,
+    Refuse,
+    Lag,
+}
+
+/// What becomes of an outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Crash {
+    #[default]
+    None,
+    /// The status is saved, the file is not written.
+    BeforeWrite,
+    /// Neither is.
+    BeforeSave,
+}
+
+impl World {
+    /// A world for the Release `yaml`: in a cluster, if it names Deployments.
+    pub(super) fn new(yaml: &str) -> Self {
+        let cluster = yaml.contains("targetRef").then(|| Cluster::new(yaml));
+        Self {
+            release: read(yaml, cluster.as_ref(), ""),
+            cluster,
+            status: Status::default(),
+            file: InForce::Nothing,
+            proxies: BTreeMap::new(),
+            now: Timestamp::UNIX_EPOCH,
+            outage: None,
+            readings: Vec::new(),
+            before: Status::default(),
+        }
+    }
+
+    /// The Release is edited.
+    pub(super) fn reread(&mut self, yaml: &str) {
+        if let Some(cluster) = &mut self.cluster {
+            cluster.object = serde_saphyr::from_str(yaml).unwrap();
+        }
+        self.release = read(yaml, self.cluster.as_ref(), &self.status.run);
+    }
+
+    pub(super) fn tick(
+        &mut self,
+        after: SignedDuration,
+        counts: Counts,
+        commands: Vec<Command>,
+        crash: Crash,
+    ) -> Outcome {
+        self.now += after;
+        if let Some(cluster) = &self.cluster {
+            self.release = of_cluster(cluster, &self.status.run);
+        }
+        let observation = self.observe(counts, commands);
+        let outcome = plan(&self.release, &self.status, &observation, self.now);
+        self.check(&outcome);
+        if let Some(cluster) = &mut self.cluster {
+            cluster.follow(&self.status.phase);
+            if crash != Crash::BeforeSave {
+                cluster.note(&self.status.phase, &outcome.status.phase);
+            }
+            if crash == Crash::None {
+                cluster.carry_out(&outcome.wanted);
+            }
+        }
+        if crash != Crash::BeforeSave {
+            self.before = std::mem::replace(&mut self.status, outcome.status.clone());
+        }
+        if let (Crash::None, Some(push)) = (crash, outcome.push) {
+            let (run, revision) = (self.release.run().to_owned(), push.revision);
+            self.file = InForce::Policy { run, revision, weight: push.weight, closed: push.closed };
+        }
+        outcome
+    }
+
+    pub(super) fn observe(&mut self, counts: Counts, commands: Vec<Command>) -> Observation {
+        let revision = match self.file {
+            InForce::Policy { revision, .. } => Some(revision),
+            InForce::Nothing | InForce::Unreadable { .. } => None,
+        };
+        let proxies = self
+            .proxies
+            .iter_mut()
+            .map(|(name, proxy)| Proxy { name: name.clone(), state: proxy.look(revision) });
+        let counted = cells(&counts);
+        Observation {
+            in_force: self.file.clone(),
+            proxies: proxies.collect(),
+            counted,
+            at_proxies: counts,
+            unassignable: 0,
+            readings: self.readings.clone(),
+            outage: self.outage.clone(),
+            commands,
+            workloads: self.cluster.as_ref().map(Cluster::workloads),
+            obstacles: self.cluster.as_ref().map(|cluster| cluster.obstacles.clone()).unwrap_or_default(),
+        }
+    }
+
+    /// The last status to be saved is lost; the one before it is found instead.
+    pub(super) fn lose_last_status(&mut self) {
+        self.status = self.before.clone();
+    }
+
+    /// What holds for every outcome.
+    fn check(&self, outcome: &Outcome) {
+        assert!(!outcome.reasons.is_empty(), "{outcome:?}");
+        for reason in &outcome.reasons {
+            let json = serde_json::to_value(reason).unwrap();
+            assert_eq!(json["code"], reason.code());
+            assert_eq!(&serde_json::from_value::<Reason>(json).unwrap(), reason);
+        }
+        let json = serde_json::to_string(&outcome.status).unwrap();
+        assert_eq!(serde_json::from_str::<Status>(&json).unwrap(), outcome.status, "{json}");
+        if let Some(push) = outcome.push {
+            let status = &outcome.status;
+            assert_eq!((push.revision, push.weight), (status.revision, status.weight()));
+            assert_eq!((push.closed, push.promoted), (status.is_closed(), status.is_promoted()));
+        }
+        let what = |status: &Status| (status.run.clone(), status.weight(), status.is_closed());
+        if !self.status.run.is_empty() {
+            let changed = what(&self.status) != what(&outcome.status);
+            assert_eq!(changed, self.status.last_change != outcome.status.last_change, "{outcome:?}");
+        }
+    }
+}
+
+fn read(yaml: &str, cluster: Option<&Cluster>, last_run: &str) -> Release {
+    cluster.map_or_else(|| Release::from_yaml(yaml).unwrap(), |cluster| of_cluster(cluster, last_run))
+}
+
+/// The Release as the canary's pod template has it be.
+fn of_cluster(cluster: &Cluster, last_run: &str) -> Release {
+    Release::from_object(&cluster.object, &cluster.run(last_run)).unwrap().0
+}
+
+/// Counts whose callers are all of the last cohort.
+fn cells(counts: &Counts) -> Vec<Cell> {
+    let cell =
+        |arm, counts| Cell { place: "gateway".to_owned(), drawn: Drawn::Cohort(Cohort::Rest), arm, counts };
+    let cells = [cell(Arm::Stable, counts.stable), cell(Arm::Canary, counts.canary)];
+    cells.into_iter().filter(|cell| cell.counts != ArmCounts::default()).collect()
+}
+
+impl Model {
+    fn look(&mut self, file: Option<u64>) -> ProxyState {
+        if let (Does::Follow, Some(revision)) = (self.does, file) {
+            self.revision = revision;
+        }
+        let revision = self.revision;
+        match self.does {
+            Does::FallSilent => ProxyState::Silent { error: "connection refused".to_owned() },
+            Does::Bypass => ProxyState::Bypassed,
+            Does::Follow | Does::Lag => ProxyState::Runs { revision, refused: None },
+            Does::Refuse => {
+                ProxyState::Runs { revision, refused: Some("weight: many: give a number".to_owned()) }
+            }
+        }
+    }
+}

@@ -1,0 +1,150 @@
+/*!
+Simulated users: how much each does, whose requests fail, and which step of a release moves them.
+*/
+use std::fmt;
+use std::str::FromStr;
+
+use rand::rngs::StdRng;
+use rand::{Rng, RngExt};
+use rand_distr::{Distribution, LogNormal};
+use serin_policy::Weight;
+
+use serin_release::Percent;
+
+/// What users do and how stable answers them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Traffic {
+    /// Requests of all users per second.
+    pub rps: f64,
+    /// How many users there are.
+    pub users: u32,
+    /// How unlike users are in how much they do: σ of a log-normal distribution.
+    pub activity: f64,
+    /// The share of requests that fails on stable.
+    pub errors: Percent,
+    /// The share of requests that is slow on stable.
+    pub slow: Percent,
+    /// How failures are spread.
+    pub spread: Spread,
+}
+
+/// How failures are spread over users and time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spread {
+    /// Every request by itself.
+    Independent,
+    /// Besides those of the rest, 1 % of users fail 30 % of their requests, on either version.
+    Sticky,
+    /// So many at a time, all of one user.
+    Clusters(u32),
+}
+
+/// The share of users who fail more than others where failures stick to users.
+const BROKEN_USERS: f64 = 0.01;
+/// The share of their requests that fails.
+const BROKEN_REQUESTS: f64 = 0.3;
+/// How many failures come at a time where nothing else is said.
+const CLUSTER: u32 = 5;
+/// The largest cluster that can be asked for.
+const LARGEST_CLUSTER: u32 = 1000;
+
+impl Spread {
+    /// How many failures come at a time.
+    pub(super) fn at_a_time(self) -> f64 {
+        match self {
+            Self::Independent | Self::Sticky => 1.0,
+            Self::Clusters(size) => f64::from(size),
+        }
+    }
+}
+
+impl FromStr for Spread {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const MEND: &str = "write independent, sticky, clusters, or clusters:N with N from 2 to 1000";
+        match text.split_once(':') {
+            None if text == "independent" => Ok(Self::Independent),
+            None if text == "sticky" => Ok(Self::Sticky),
+            None if text == "clusters" => Ok(Self::Clusters(CLUSTER)),
+            Some(("clusters", size)) => {
+                let size = size.parse().map_err(|_| MEND)?;
+                (2..=LARGEST_CLUSTER).contains(&size).then_some(Self::Clusters(size)).ok_or(MEND)
+            }
+            _ => Err(MEND),
+        }
+    }
+}
+
+impl fmt::Display for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Independent => f.write_str("independent"),
+            Self::Sticky => f.write_str("sticky"),
+            Self::Clusters(size) => write!(f, "clusters:{size}"),
+        }
+    }
+}
+
+/// Users of one cohort whose requests fail alike: nothing else about them matters but the sum of what they do.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Group {
+    /// What each user does, in requests per second.
+    activities: Vec<f64>,
+    /// The sum of it.
+    pub(super) rps: f64,
+    /// The share of requests that fails on stable.
+    pub(super) errors: f64,
+}
+
+impl Group {
+    /// How many different users are to be expected behind `answers` that went to users by how much they do.
+    pub(super) fn users_behind(&self, answers: u64) -> f64 {
+        if answers == 0 {
+            return 0.0;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "an expectation")]
+        let answers = answers as f64;
+        let missed = |activity: &f64| ((-activity / self.rps).ln_1p() * answers).exp();
+        self.activities.iter().map(|activity| 1.0 - missed(activity)).sum()
+    }
+}
+
+/// Users of a release, by the step that moves them; those whom only the promotion moves come last.
+#[derive(Debug, Clone)]
+pub(super) struct Population {
+    pub(super) cohorts: Vec<[Group; 2]>,
+}
+
+impl Population {
+    /// Draws users for a release with these steps: their points, what they do, and who of them often fails.
+    pub(super) fn draw(traffic: &Traffic, steps: &[Weight], chance: &mut StdRng) -> Self {
+        let base = traffic.errors.share();
+        let group = |errors| Group { errors, ..Group::default() };
+        let mut cohorts = vec![[group(base), group(BROKEN_REQUESTS.max(base))]; steps.len() + 1];
+        let activities = activities(traffic, chance);
+        let scale = traffic.rps / activities.iter().sum::<f64>();
+        for activity in activities {
+            let point = chance.random_range(0..Weight::FULL.ppm());
+            let cohort = steps.iter().take_while(|weight| weight.ppm() <= point).count();
+            let broken = traffic.spread == Spread::Sticky && chance.random_bool(BROKEN_USERS);
+            if let Some(group) =
+                cohorts.get_mut(cohort).and_then(|groups| groups.get_mut(usize::from(broken)))
+            {
+                group.activities.push(activity * scale);
+                group.rps += activity * scale;
+            }
+        }
+        Self { cohorts }
+    }
+}
+
+/// How much each user does, with no unit yet.
+fn activities(traffic: &Traffic, chance: &mut impl Rng) -> Vec<f64> {
+    let users = usize::try_from(traffic.users).unwrap_or(usize::MAX);
+    match LogNormal::new(0.0, traffic.activity) {
+        Ok(distribution) => distribution.sample_iter(chance).take(users).collect(),
+        // A σ that is no number is refused where it is read.
+        Err(_) => vec![1.0; users],
+    }
+}

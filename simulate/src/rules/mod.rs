@@ -1,0 +1,36 @@
+/*!
+The rules that are compared: each sees the same kind of counts, and moves the canary's share by them.
+*/
+mod flagger;
+mod serin;
+mod z_test;
+
+use std::time::Duration;
+
+use serin_policy::Weight;
+
+pub(super) use flagger::Flagger;
+pub(super) use serin::Serin;
+pub(super) use z_test::ZTest;
+
+use serin_rollout::Cell;
+
+/// Something that watches a canary and moves its share.
+pub(super) trait Rule {
+    /// Where the canary stands until the next look.
+    fn stand(&self) -> Stand;
+
+    /// Looks at what was counted since the last look, `now` after the beginning.
+    fn look(&mut self, counted: &[Cell], now: Duration);
+}
+
+/// Where a canary stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stand {
+    /// At this share.
+    At(Weight),
+    /// With everybody.
+    Promoted,
+    /// Off the air.
+    TakenBack,
+}

@@ -1,0 +1,85 @@
+/*!
+Serin's own planner and judge, as they are, with a proxy that follows every push at once.
+*/
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serin_policy::Weight;
+
+use super::{Rule, Stand};
+use serin_release::{Pause, Release};
+use serin_rollout::{
+    Cell, Counts, InForce, MetricReading, Observation, Phase, Proxy, ProxyState, Status, plan,
+};
+
+pub(crate) struct Serin {
+    release: Release,
+    status: Status,
+    in_force: InForce,
+    /// What people's own metrics say at the next look.
+    pub(crate) readings: Vec<MetricReading>,
+}
+
+impl Serin {
+    /// At weight 0, with the policy of the new run in front of the proxy. What waits for a person is approved at
+    /// once.
+    pub(crate) fn new(release: &Release) -> Self {
+        let mut release = release.clone();
+        for step in &mut release.steps {
+            if step.pause == Pause::UntilApproved {
+                step.pause = Pause::None;
+            }
+        }
+        let (status, in_force) = (Status::default(), InForce::Nothing);
+        let mut serin = Self { release, status, in_force, readings: Vec::new() };
+        serin.look(&[], Duration::ZERO);
+        serin
+    }
+}
+
+impl Rule for Serin {
+    fn stand(&self) -> Stand {
+        match self.status.phase {
+            Phase::Promoting | Phase::Promoted => Stand::Promoted,
+            Phase::RolledBack { .. } | Phase::Aborted { .. } => Stand::TakenBack,
+            _ => Stand::At(match self.in_force {
+                InForce::Policy { weight, .. } => weight,
+                InForce::Nothing | InForce::Unreadable { .. } => Weight::ZERO,
+            }),
+        }
+    }
+
+    fn look(&mut self, counted: &[Cell], now: Duration) {
+        let proxy = |revision| {
+            let state = ProxyState::Runs { revision, refused: None };
+            Proxy { name: "gateway".to_owned(), state }
+        };
+        let observation = Observation {
+            proxies: match self.in_force {
+                InForce::Policy { revision, .. } => vec![proxy(revision)],
+                InForce::Nothing | InForce::Unreadable { .. } => Vec::new(),
+            },
+            in_force: self.in_force.clone(),
+            counted: counted.to_vec(),
+            at_proxies: Counts::default(),
+            unassignable: 0,
+            readings: std::mem::take(&mut self.readings),
+            outage: None,
+            commands: Vec::new(),
+            workloads: None,
+            obstacles: Vec::new(),
+        };
+        let since = SignedDuration::try_from(now).unwrap_or(SignedDuration::MAX);
+        let now = Timestamp::UNIX_EPOCH.saturating_add(since).unwrap_or(Timestamp::MAX);
+        let outcome = plan(&self.release, &self.status, &observation, now);
+        self.status = outcome.status;
+        if let Some(push) = outcome.push {
+            self.in_force = InForce::Policy {
+                run: self.release.run().to_owned(),
+                revision: push.revision,
+                weight: push.weight,
+                closed: push.closed,
+            };
+        }
+    }
+}
