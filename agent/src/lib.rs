@@ -2,17 +2,17 @@
 The agent: reads what real users got, has the planner say what should be next, and carries it out.
 
 [`observe`] says how things are, [`mesh`] makes what proxies are handed, and two loops go round between them and the
-planner: [`driver`] in front of plain Envoys, [`cluster`] in a cluster. [`serve`] answers over HTTP. What users write is
+planner: [`standalone`] in front of plain Envoys, [`cluster`] in a cluster. [`serve`] answers over HTTP. What users write is
 `serin-release`, what is decided about it `serin-rollout`.
 */
 pub mod cluster;
-pub mod driver;
 mod folder_lock;
 pub mod http;
 pub mod mesh;
 pub mod metrics;
 pub mod observe;
 pub mod serve;
+pub mod standalone;
 
 /// The proxy-wasm module this agent was built with, ready to be served to proxies.
 pub static MODULE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/serin_filter.wasm"));

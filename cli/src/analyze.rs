@@ -13,11 +13,11 @@ use tokio::time::{Instant, interval, sleep_until};
 
 use super::read_release;
 use super::report::Report;
-use serin_agent::driver::View;
+use serin_agent::observe::counter_deltas::CounterDeltas;
 use serin_agent::observe::fleet::Fleet;
-use serin_agent::observe::ledger::Ledger;
-use serin_agent::observe::{Look, Observer};
+use serin_agent::observe::{Observer, ProxyReport};
 use serin_agent::serve::control::Client;
+use serin_agent::standalone::View;
 use serin_release::{CountSource, Metric, Release, duration};
 use serin_rollout::{Cell, Counts, Evidence, Moment, Proxy, Reason, Verdict};
 
@@ -146,7 +146,7 @@ struct Looker {
     release: Release,
     fleet: Fleet,
     observer: Observer,
-    ledger: Ledger,
+    deltas: CounterDeltas,
     evidence: Evidence,
     counted: Counts,
     /// Why nothing could be counted at the last look, if nothing could: a Prometheus may need a moment.
@@ -162,7 +162,7 @@ impl Looker {
             fleet: Fleet::new(addresses)?,
             observer: Observer::default(),
             release,
-            ledger: Ledger::default(),
+            deltas: CounterDeltas::default(),
             evidence: Evidence::default(),
             counted: Counts::default(),
             outage: None,
@@ -175,16 +175,16 @@ impl Looker {
         let now = Timestamp::now();
         let seen = self.fleet.look().await;
         let seen: Vec<_> = seen.iter().collect();
-        let Look { proxies, counted, readings, outage, .. } =
-            self.observer.look(&self.release, &mut self.ledger, &seen, None, now).await;
+        let ProxyReport { proxies, counted, readings, outage, .. } =
+            self.observer.look(&self.release, &mut self.deltas, &seen, None, now).await;
         if let Some(error) = proxies.iter().find_map(Proxy::silence) {
             anyhow::bail!("--envoy-admin: {error}");
         }
         self.outage = outage;
         self.evidence.take_in_readings(&readings, &self.release);
         self.counted.add(&Counts::of(&counted));
-        let (era, settled) = self.place(&counted);
-        self.evidence.take_in(&counted, Moment { era, settled, now }, &self.release);
+        let (step_index, settled) = self.place(&counted);
+        self.evidence.take_in(&counted, Moment { step_index, settled, now }, &self.release);
         Ok(())
     }
 

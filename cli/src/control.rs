@@ -8,8 +8,8 @@ use comfy_table::{Table, presets};
 use tokio::time::{Instant, sleep};
 
 use super::report::{Report, table};
-use serin_agent::driver::View;
 use serin_agent::serve::control::Client;
+use serin_agent::standalone::View;
 use serin_rollout::{CommandKind, ProxyState};
 
 #[derive(Debug, clap::Args)]

@@ -79,7 +79,7 @@ pub(super) fn explain(args: &Args) -> anyhow::Result<()> {
     let release = read_release(&args.release)?;
     let table = match (&args.weight, &args.ecds_dir) {
         (Some(weight), _) => {
-            let weight = Percent::parse(weight).map_err(|mend| anyhow!("--weight: {weight}: {mend}"))?;
+            let weight = Percent::parse(weight).map_err(|hint| anyhow!("--weight: {weight}: {hint}"))?;
             let document = Document::new(vec![release.policy(0, weight.weight(), false, false)]);
             Table::read(&serde_json::to_vec(&document)?, None, &Table::default()).0
         }

@@ -7,8 +7,8 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 use serin_policy::evidence::Tally;
 
-use serin_agent::driver::View;
 use serin_agent::observe::latency::Percentiles;
+use serin_agent::standalone::View;
 use serin_release::Metric;
 use serin_rollout::{
     ArmCounts, CohortRatio, Counts, Draw, Finding, Grouped, MetricValue, Odds, ReadingFinding, Share, Verdict,

@@ -11,8 +11,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::interval;
 
 use super::{default_state_dir, read_release};
-use serin_agent::driver::{self, Config, Handle};
 use serin_agent::serve::{Shown, control, pages};
+use serin_agent::standalone::{self, Config, Handle};
 use serin_release::Release;
 
 /// How often the Release file is looked at for a change.
@@ -47,7 +47,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
         .with_context(|| format!("--listen: {listen}: cannot listen there"))?;
     let config =
         Config { release, proxies: args.envoy_admin, ecds_dir: args.ecds_dir, state_dir: state_dir.clone() };
-    let handle = driver::start(config).await?;
+    let handle = standalone::start(config).await?;
     let socket = control::listen(&state_dir)?;
     let shown = Shown { view: handle.view.clone(), metrics: handle.metrics.clone(), interval };
     tracing::info!(address = %listener.local_addr()?, "serving /healthz /readyz /metrics /status");

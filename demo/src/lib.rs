@@ -5,20 +5,20 @@ A small shop in two deployments, a real Envoy in front of it, the agent, and two
 version goes out to everybody, a bad one is off the air before most of them have met it. Nothing here is staged.
 The agent, the filter and Envoy are those of production, and the numbers are what the users saw.
 */
-mod line;
-mod play;
+mod fixture;
+mod format;
 mod progress;
 mod record;
+mod run;
 mod screen;
 mod script;
-mod stage;
-mod story;
+mod stats;
 mod summary;
-mod tally;
+mod term_line;
+mod timeline;
 mod users;
 mod view;
 mod visit;
-mod words;
 
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
@@ -27,7 +27,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use tokio::signal::unix::{SignalKind, signal};
 
-use play::Play;
+use run::Run;
 use screen::Screen;
 
 /// What was asked for on the command line.
@@ -60,7 +60,7 @@ pub async fn run(options: Options) -> Result<ExitCode> {
 
 async fn play(options: &Options) -> Result<ExitCode> {
     let seed = options.seed.unwrap_or_else(any_seed);
-    let mut play = Play::begin(seed, Screen::new(options.json)).await?;
+    let mut play = Run::begin(seed, Screen::new(options.json)).await?;
     let summary = play.play_out().await?;
     if options.json {
         writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&summary)?)?;

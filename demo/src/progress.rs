@@ -5,13 +5,13 @@ use console::Style;
 use serin_policy::Weight;
 use serin_policy::evidence::as_f64;
 
-use crate::line::{Line, bad, dim, good, plain};
-use serin_agent::driver::View;
+use crate::term_line::{TermLine, bad, dim, good, plain};
+use serin_agent::standalone::View;
 use serin_rollout::{Cause, Finding, Odds, Phase};
 
 /// How far the release is: its steps, the present one, what it waits for, and the evidence.
 pub(super) fn progress(view: &View, width: usize) -> Vec<String> {
-    let mut track = Line::new(width);
+    let mut track = TermLine::new(width);
     for &weight in view.steps.iter().chain([&Weight::FULL]) {
         let (style, mark) = mark(&view.status.phase, weight);
         track = track.add(&style, &format!("{mark} {weight}   "));
@@ -43,7 +43,7 @@ fn mark(phase: &Phase, step: Weight) -> (Style, char) {
 fn bar(view: &View, width: usize) -> String {
     let progress = &view.progress;
     let Some(step) = progress.step else {
-        let line = Line::new(width);
+        let line = TermLine::new(width);
         return match &view.status.phase {
             Phase::Promoted => line.add(&good(), "promoted: everybody is on the new version").text,
             Phase::Promoting => line.add(&plain(), "promotion: everybody goes to the new version").text,
@@ -68,7 +68,7 @@ fn bar(view: &View, width: usize) -> String {
     let after = format!("  {time}, {have} of {} requests", progress.need);
     let length = width.saturating_sub(before.chars().count() + after.chars().count()).min(60);
     let done = portion(length, share_of_time.min(share_of_requests));
-    Line::new(width)
+    TermLine::new(width)
         .add(&plain(), &before)
         .add(&Style::new().cyan(), &"█".repeat(done))
         .add(&dim(), &"░".repeat(length - done))
@@ -92,7 +92,7 @@ fn evidence(view: &View, width: usize) -> String {
     let findings = &view.progress.findings;
     let against = findings.iter().map(|finding| finding.over.max(finding.worse)).reduce(f64::max);
     let in_favour = findings.iter().map(|finding| finding.no_worse).reduce(f64::min);
-    let line = Line::new(width);
+    let line = TermLine::new(width);
     match (&view.status.phase, against, in_favour, findings.first()) {
         (Phase::Progressing(_), Some(against), Some(in_favour), Some(Finding { needed, .. })) => {
             line.add(&plain(), "evidence that it is bad ")
@@ -107,7 +107,7 @@ fn evidence(view: &View, width: usize) -> String {
 
 /// What the agent waits for, or what troubles it.
 fn standing(view: &View, width: usize) -> String {
-    let line = Line::new(width);
+    let line = TermLine::new(width);
     if let Some(trouble) = &view.trouble {
         return line.add(&bad(), trouble).text;
     }

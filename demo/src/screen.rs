@@ -5,9 +5,9 @@ use std::io;
 
 use console::Term;
 
-use crate::story::{Kind, Story};
+use crate::format::clock;
+use crate::timeline::{Kind, Timeline};
 use crate::view::{Scene, frame};
-use crate::words::clock;
 
 /// Where the demo is watched.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl Screen {
     pub(super) fn show(&mut self, scene: &Scene<'_>) -> io::Result<()> {
         match self {
             Self::Live(frames) => frames.show(scene),
-            Self::Lines { term, told } => tell(term, told, scene.story),
+            Self::Lines { term, told } => tell(term, told, scene.timeline),
         }
     }
 
@@ -77,12 +77,12 @@ impl Screen {
     }
 }
 
-fn tell(term: &Term, told: &mut usize, story: &Story) -> io::Result<()> {
-    for entry in story.journal.iter().skip(*told) {
+fn tell(term: &Term, told: &mut usize, timeline: &Timeline) -> io::Result<()> {
+    for entry in timeline.journal.iter().skip(*told) {
         let who = if entry.kind == Kind::Deed { "operator: " } else { "" };
-        term.write_line(&format!("{}  {who}{}", clock(story.began, entry.at), entry.text))?;
+        term.write_line(&format!("{}  {who}{}", clock(timeline.began, entry.at), entry.text))?;
     }
-    *told = story.journal.len();
+    *told = timeline.journal.len();
     Ok(())
 }
 

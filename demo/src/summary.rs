@@ -9,12 +9,12 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use serin_policy::Weight;
 
-use crate::line::{WIDEST, wrap};
+use crate::format::{count, share, thousands};
 use crate::record::Failure;
 use crate::script;
-use crate::story::Story;
-use crate::tally::{Division, Move, Tally};
-use crate::words::{count, share, thousands};
+use crate::stats::{Division, Move, Stats};
+use crate::term_line::{WIDEST, wrap};
+use crate::timeline::Timeline;
 
 /// What the demo came to.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -79,22 +79,22 @@ fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S
 }
 
 impl Summary {
-    /// Draws the sum of a story that was played to its end.
+    /// Draws the sum of a timeline that was played to its end.
     pub(super) fn new(
         seed: u64,
-        story: &Story,
-        tally: &Tally,
+        timeline: &Timeline,
+        stats: &Stats,
         turned_away: u64,
         reason: String,
     ) -> Result<Self> {
         let good = script::GOOD.version;
-        let chapters = story.chapters.iter().filter(|chapter| chapter.run == good.to_string());
+        let chapters = timeline.chapters.iter().filter(|chapter| chapter.run == good.to_string());
         let steps = chapters.filter_map(|chapter| {
-            Some(Step { weight: chapter.weight, division: tally.division(chapter.window()?) })
+            Some(Step { weight: chapter.weight, division: stats.division(chapter.window()?) })
         });
-        let bad = tally.bad_answers(script::BAD.version).context("the bad version met nobody")?;
-        let moved_back = tally.moved_back(&story.rollbacks);
-        let failures: Vec<_> = tally.failures().into_iter().collect();
+        let bad = stats.bad_answers(script::BAD.version).context("the bad version met nobody")?;
+        let moved_back = stats.moved_back(&timeline.rollbacks);
+        let failures: Vec<_> = stats.failures().into_iter().collect();
         Ok(Self {
             seed,
             steps: steps.collect(),
@@ -106,12 +106,12 @@ impl Summary {
                 users_met: bad.users,
                 reason,
             },
-            took: Timestamp::now().duration_since(story.began).unsigned_abs(),
+            took: Timestamp::now().duration_since(timeline.began).unsigned_abs(),
             details: Details {
-                requests: tally.requests(),
-                moved: tally.users_of(good),
+                requests: stats.requests(),
+                moved: stats.users_of(good),
                 failures,
-                moved_back: moved_back.iter().map(|one| describe(one, story.began)).collect(),
+                moved_back: moved_back.iter().map(|one| describe(one, timeline.began)).collect(),
                 turned_away,
             },
         })

@@ -5,13 +5,13 @@ use console::Style;
 use jiff::Timestamp;
 use serin_policy::{Arm, Weight};
 
-use crate::line::{Line, WIDEST, bad, dim, good, plain, wrap};
+use crate::format::{clock, share, short, thousands};
 use crate::progress::progress;
 use crate::script;
-use crate::story::{Entry, Kind, Story};
-use crate::tally::{Division, Performance};
-use crate::words::{clock, share, short, thousands};
-use serin_agent::driver::View;
+use crate::stats::{Division, Performance};
+use crate::term_line::{TermLine, WIDEST, bad, dim, good, plain, wrap};
+use crate::timeline::{Entry, Kind, Timeline};
+use serin_agent::standalone::View;
 use serin_local::shop::Version;
 use serin_rollout::Phase;
 
@@ -21,7 +21,7 @@ pub(super) struct Scene<'s> {
     pub(super) now: Timestamp,
     pub(super) seed: u64,
     pub(super) view: &'s View,
-    pub(super) story: &'s Story,
+    pub(super) timeline: &'s Timeline,
     /// Since the weight last changed.
     pub(super) division: Division,
     /// Since the run began: stable, then canary.
@@ -39,10 +39,10 @@ pub(super) fn frame(scene: &Scene<'_>, width: usize, height: usize) -> String {
         lines.extend(part);
         lines.push(String::new());
     }
-    lines.push(Line::new(width).add(&Style::new().bold(), "what happened, and why").text);
+    lines.push(TermLine::new(width).add(&Style::new().bold(), "what happened, and why").text);
     let foot = foot(scene, width);
     let room = height.saturating_sub(lines.len() + foot.len());
-    lines.extend(journal(&scene.story.journal, scene.story.began, width, room));
+    lines.extend(journal(&scene.timeline.journal, scene.timeline.began, width, room));
     lines.extend(foot);
     lines.truncate(height);
     lines.join("\n")
@@ -50,8 +50,8 @@ pub(super) fn frame(scene: &Scene<'_>, width: usize, height: usize) -> String {
 
 fn head(scene: &Scene<'_>, width: usize) -> Vec<String> {
     let [(_, stable, _), (_, canary, _)] = scene.versions;
-    let time = clock(scene.story.began, scene.now);
-    let title = Line::new(width).add(&Style::new().bold(), "serin demo").add(&dim(), "  ");
+    let time = clock(scene.timeline.began, scene.now);
+    let title = TermLine::new(width).add(&Style::new().bold(), "serin demo").add(&dim(), "  ");
     let what = match &scene.view.status.phase {
         Phase::Promoted => format!("{canary} is out"),
         Phase::RolledBack { .. } => format!("{canary} is off the air"),
@@ -62,7 +62,7 @@ fn head(scene: &Scene<'_>, width: usize) -> Vec<String> {
     let load = format!("{users} users with a cookie each, {rate} requests a second, one Envoy, one agent");
     vec![
         title.add(&plain(), &what).right(&dim(), &format!("seed {}  {time}", scene.seed)).text,
-        Line::new(width).add(&dim(), &load).text,
+        TermLine::new(width).add(&dim(), &load).text,
     ]
 }
 
@@ -80,7 +80,7 @@ const COLUMNS: [(&str, usize); 8] = [
 
 fn table(scene: &Scene<'_>, width: usize) -> Vec<String> {
     let row = |label: &str, cells: [(Style, String); 8]| {
-        let mut line = Line::new(width).add(&plain(), &format!("{label:<10}"));
+        let mut line = TermLine::new(width).add(&plain(), &format!("{label:<10}"));
         for ((style, cell), (_, wide)) in cells.iter().zip(COLUMNS) {
             line = line.add(style, &format!("{cell:>wide$}"));
         }
@@ -134,7 +134,8 @@ fn journal(entries: &[Entry], began: Timestamp, width: usize, room: usize) -> Ve
         }
         for (i, part) in wrapped.iter().enumerate().rev() {
             let margin = if i == 0 { clock(began, entry.at) } else { String::new() };
-            lines.push(Line::new(width).add(&dim(), &format!("{margin:<MARGIN$}")).add(&style, part).text);
+            lines
+                .push(TermLine::new(width).add(&dim(), &format!("{margin:<MARGIN$}")).add(&style, part).text);
         }
     }
     lines.reverse();
@@ -144,7 +145,7 @@ fn journal(entries: &[Entry], began: Timestamp, width: usize, room: usize) -> Ve
 
 fn foot(scene: &Scene<'_>, width: usize) -> Vec<String> {
     let kept = |number: usize| if number == 0 { good() } else { bad() };
-    let line = Line::new(width)
+    let line = TermLine::new(width)
         .add(&plain(), &format!("{} requests, failed by Serin ", thousands(scene.requests)))
         .add(&kept(scene.failed), &thousands(scene.failed))
         .add(&plain(), ", users moved back ")
@@ -160,7 +161,7 @@ pub(super) mod tests {
     use serin_policy::evidence::{Allowance, Tally};
 
     use super::*;
-    use serin_agent::driver::Decision;
+    use serin_agent::standalone::Decision;
     use serin_release::{Metric, Percent};
     use serin_rollout::{
         Counts, Evidence, Finding, Progress, Promise, Reason, Stage, Status, StepState, Verdict,
@@ -199,11 +200,11 @@ pub(super) mod tests {
     }
 
     fn finding() -> Finding {
-        let tally = Tally { requests: 312, bad: 1 };
+        let stats = Tally { requests: 312, bad: 1 };
         Finding {
             metric: Metric::RequestSuccessRate,
-            canary: tally,
-            stable: tally,
+            canary: stats,
+            stable: stats,
             over: -1.2,
             worse: 0.7,
             no_worse: 2.5,
@@ -226,8 +227,8 @@ pub(super) mod tests {
         let stage = Stage::Observing { since: at(14), approved_by: None };
         let phase = Phase::Progressing(StepState { index: 2, weight, stage, paused: None });
         let view = view(Status { phase, ..Status::default() });
-        let mut story = Story::new(at(0));
-        story.journal = (0..12)
+        let mut timeline = Timeline::new(at(0));
+        timeline.journal = (0..12)
             .map(|second| Entry {
                 at: at(second),
                 kind: Kind::Decision,
@@ -247,7 +248,7 @@ pub(super) mod tests {
             now: at(19),
             seed: 7,
             view: &view,
-            story: &story,
+            timeline: &timeline,
             division: Division { users: 1_990, users_on_canary: 497, requests: 6_000, served_canary: 1_503 },
             versions: [(Arm::Stable, Version(1), seen), (Arm::Canary, Version(2), seen)],
             requests: 24_690,

@@ -7,7 +7,7 @@ arithmetic of a decision.
 use std::rc::Rc;
 use std::sync::Arc;
 
-use serin_policy::cookie::Keeping;
+use serin_policy::cookie::Cacheability;
 use serin_policy::series::Metric;
 use serin_policy::{Arm, Decision, Id, Identity, Origin, Policy, Reason, Request, baggage};
 
@@ -81,7 +81,7 @@ impl Exchange {
         // A CDN goes by its own header where there is one (RFC 9213), and by this one's forerunner.
         let kept_by_cdn = |name| {
             let field = host.response_header(name);
-            field.is_some_and(|field| Keeping::of(Some(&field), false) != Keeping::Never)
+            field.is_some_and(|field| Cacheability::of(Some(&field), false) != Cacheability::Never)
         };
         if kept_by_cdn("cdn-cache-control") || kept_by_cdn("surrogate-control") {
             return;
@@ -89,10 +89,10 @@ impl Exchange {
         // That there is none costs an eighth of what all of its lines do, and most answers to new callers have none.
         let cache_control = host.response_header("cache-control").is_some();
         let cache_control = cache_control.then(|| host.response_header_list("cache-control")).flatten();
-        match Keeping::of(cache_control.as_deref(), host.response_header("expires").is_some()) {
-            Keeping::Wanted => return,
-            Keeping::Unsaid => host.add_response_header("cache-control", b"private"),
-            Keeping::Never => {}
+        match Cacheability::of(cache_control.as_deref(), host.response_header("expires").is_some()) {
+            Cacheability::Wanted => return,
+            Cacheability::Unsaid => host.add_response_header("cache-control", b"private"),
+            Cacheability::Never => {}
         }
         host.add_response_header("set-cookie", cookie.set_cookie(&id, https).as_bytes());
     }

@@ -58,7 +58,7 @@ impl RootContext for Root {
         let namespace = property(&["xds", "node", "metadata", "NAMESPACE"]);
         let namespace = namespace.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok());
         self.vm = shared();
-        with(&self.vm, |vm| vm.configure(&Proxy, json.as_deref().unwrap_or_default(), namespace));
+        with(&self.vm, |vm| vm.configure(&ProxyHost, json.as_deref().unwrap_or_default(), namespace));
         true
     }
 
@@ -80,23 +80,23 @@ impl Context for Stream {}
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
-        with(&self.vm, |vm| self.exchange.on_request_headers(vm, &Proxy));
+        with(&self.vm, |vm| self.exchange.on_request_headers(vm, &ProxyHost));
         Action::Continue
     }
 
     fn on_http_response_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
-        self.exchange.on_response_headers(&Proxy);
+        self.exchange.on_response_headers(&ProxyHost);
         Action::Continue
     }
 
     fn on_log(&mut self) {
-        with(&self.vm, |vm| self.exchange.on_log(vm, &Proxy));
+        with(&self.vm, |vm| self.exchange.on_log(vm, &ProxyHost));
     }
 }
 
-struct Proxy;
+struct ProxyHost;
 
-impl Host for Proxy {
+impl Host for ProxyHost {
     fn request_header(&self, name: &str) -> Option<Vec<u8>> {
         hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, name).ok().flatten()
     }

@@ -166,7 +166,7 @@ fn what_cannot_be_read_leaves_the_last_good_in_force_and_shows() {
 
 #[test]
 fn a_first_document_that_cannot_be_read_leaves_every_request_alone() {
-    let (mut vm, proxy) = (support::Vm::default(), support::Proxy::default());
+    let (mut vm, proxy) = (support::Vm::default(), support::FakeProxy::default());
     vm.configure(&proxy, b"junk", None);
     begin(&mut vm, &proxy, "x-serin-version: canary");
     assert_eq!(proxy.sent_on("x-serin-version"), ["canary"]);
@@ -218,7 +218,7 @@ fn metrics_are_defined_once_however_often_the_policy_changes() {
 
 #[test]
 fn the_own_namespace_is_where_the_proxy_says_it_is() {
-    let (mut vm, proxy) = (support::Vm::default(), support::Proxy::default());
+    let (mut vm, proxy) = (support::Vm::default(), support::FakeProxy::default());
     let json = document(&[policy(&json!({"hosts": ["cart.shop.svc.cluster.local"]}))]);
     for (namespace, expected) in [(Some("shop"), &["stable"][..]), (Some("other"), &[]), (None, &[])] {
         vm.configure(&proxy, &json, namespace);

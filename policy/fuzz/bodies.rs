@@ -2,7 +2,7 @@
 What must hold whatever the bytes are. The fuzz targets run this on bytes of their own making, the suite on those
 in `seeds`.
 */
-use serin_policy::cookie::{self, Keeping};
+use serin_policy::cookie::{self, Cacheability};
 use serin_policy::series::{Metric, Tag};
 use serin_policy::{Arm, Id, Policy, Reason, Request, Table, baggage};
 
@@ -98,12 +98,12 @@ pub(crate) fn cookie(data: &[u8]) {
     }
 
     for expires in [false, true] {
-        match Keeping::of(Some(data), expires) {
-            Keeping::Never => assert!(holds(b"private") || holds(b"no-store")),
-            Keeping::Wanted => {
+        match Cacheability::of(Some(data), expires) {
+            Cacheability::Never => assert!(holds(b"private") || holds(b"no-store")),
+            Cacheability::Wanted => {
                 assert!(expires || holds(b"public") || holds(b"s-maxage") || holds(b"max-age"));
             }
-            Keeping::Unsaid => {}
+            Cacheability::Unsaid => {}
         }
     }
 }

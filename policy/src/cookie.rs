@@ -8,8 +8,8 @@ then one visitor's cookie would be handed to everybody.
 use serde::{Deserialize, Serialize};
 
 use crate::identity::Id;
+use crate::lenient_int;
 use crate::refusal::{Kind, Refusal};
-use crate::whole;
 
 /// The first value of the cookie `name` in a `cookie` header that `accept` takes.
 ///
@@ -32,7 +32,7 @@ pub struct CookieSpec {
     /// Name of the cookie; also to be listed as a source, or nobody would ever be recognised by it.
     pub name: String,
     /// `Max-Age` in seconds.
-    #[serde(deserialize_with = "whole::u32")]
+    #[serde(deserialize_with = "lenient_int::u32")]
     pub max_age_seconds: u32,
     /// `Path`.
     #[serde(default = "root")]
@@ -90,7 +90,7 @@ impl CookieSpec {
 
     pub(crate) fn check(&self) -> Result<(), Refusal> {
         let invalid =
-            |field: &str, value: String, mend: &str| Err(Refusal::new(Kind::Invalid, field, value, mend));
+            |field: &str, value: String, hint: &str| Err(Refusal::new(Kind::Invalid, field, value, hint));
         if !crate::policy::is_token(&self.name) {
             return invalid("name", format!("{:?}", self.name), "use letters, digits, - and _");
         }
@@ -146,7 +146,7 @@ fn is_attribute(value: &str) -> bool {
 
 /// What shared caches may do with a response (RFC 9111 section 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keeping {
+pub enum Cacheability {
     /// The application keeps shared caches away: `private` or `no-store`.
     Never,
     /// Nothing forbids keeping it and nothing asks for it: adding `private` closes the gap.
@@ -155,7 +155,7 @@ pub enum Keeping {
     Wanted,
 }
 
-impl Keeping {
+impl Cacheability {
     /// Reads a response's `cache-control` and whether it has an `expires` header.
     pub fn of(cache_control: Option<&[u8]>, expires: bool) -> Self {
         let (mut wanted, mut limited) = (false, false);
@@ -231,18 +231,22 @@ mod tests {
     #[test]
     fn shared_caches_are_told_apart_from_private_ones() {
         for (cache_control, expires, expected) in [
-            (None, false, Keeping::Unsaid),
-            (None, true, Keeping::Wanted),
-            (Some("no-cache"), false, Keeping::Unsaid),
-            (Some("max-age=0, must-revalidate"), true, Keeping::Unsaid),
-            (Some("private, max-age=60"), false, Keeping::Never),
-            (Some("PUBLIC"), false, Keeping::Wanted),
-            (Some("max-age=60"), false, Keeping::Wanted),
-            (Some("s-maxage=0"), false, Keeping::Wanted),
-            (Some("private=\"x-a\", max-age=60"), false, Keeping::Wanted),
-            (Some("no-store"), true, Keeping::Never),
+            (None, false, Cacheability::Unsaid),
+            (None, true, Cacheability::Wanted),
+            (Some("no-cache"), false, Cacheability::Unsaid),
+            (Some("max-age=0, must-revalidate"), true, Cacheability::Unsaid),
+            (Some("private, max-age=60"), false, Cacheability::Never),
+            (Some("PUBLIC"), false, Cacheability::Wanted),
+            (Some("max-age=60"), false, Cacheability::Wanted),
+            (Some("s-maxage=0"), false, Cacheability::Wanted),
+            (Some("private=\"x-a\", max-age=60"), false, Cacheability::Wanted),
+            (Some("no-store"), true, Cacheability::Never),
         ] {
-            assert_eq!(Keeping::of(cache_control.map(str::as_bytes), expires), expected, "{cache_control:?}");
+            assert_eq!(
+                Cacheability::of(cache_control.map(str::as_bytes), expires),
+                expected,
+                "{cache_control:?}"
+            );
         }
     }
 }

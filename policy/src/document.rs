@@ -11,10 +11,10 @@ use serde_json::value::RawValue;
 
 use crate::cookie::CookieSpec;
 use crate::identity::Source;
+use crate::lenient_int;
 use crate::matching::{OverrideSpec, SegmentSpec};
 use crate::refusal::{Kind, Refusal};
 use crate::weight::Weight;
-use crate::whole;
 
 /// The request header that carries the chosen version, unless a policy names another.
 pub const VERSION_HEADER: &str = "x-serin-version";
@@ -24,7 +24,7 @@ pub const VERSION_HEADER: &str = "x-serin-version";
 #[serde(rename_all = "camelCase")]
 pub struct Document {
     /// Version of the document's format.
-    #[serde(deserialize_with = "whole::u32")]
+    #[serde(deserialize_with = "lenient_int::u32")]
     pub version: u32,
     /// The policies, most important first: where two claim the same host and path, the earlier has it.
     pub policies: Vec<PolicySpec>,
@@ -47,7 +47,7 @@ pub struct PolicySpec {
     /// `namespace/release`.
     pub name: String,
     /// Rises with every change of this policy; each proxy reports the one it runs.
-    #[serde(deserialize_with = "whole::u64")]
+    #[serde(deserialize_with = "lenient_int::u64")]
     pub revision: u64,
     /// Fields of this policy that a reader must know or refuse the policy.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -113,7 +113,7 @@ pub struct VersionSpec {
 #[serde(rename_all = "camelCase")]
 pub struct CountsSpec {
     /// Requests that take longer than this many milliseconds are counted as slow.
-    #[serde(deserialize_with = "whole::u32")]
+    #[serde(deserialize_with = "lenient_int::u32")]
     pub objective_ms: u32,
 }
 
@@ -148,7 +148,7 @@ pub(crate) fn read(json: &[u8]) -> Result<Vec<Entry>, Refusal> {
     // The version by itself, for what else there is belongs to it.
     #[derive(Deserialize)]
     struct Head {
-        #[serde(deserialize_with = "whole::u32")]
+        #[serde(deserialize_with = "lenient_int::u32")]
         version: u32,
     }
     #[derive(Deserialize)]
@@ -157,13 +157,13 @@ pub(crate) fn read(json: &[u8]) -> Result<Vec<Entry>, Refusal> {
         policies: Vec<&'d RawValue>,
     }
     let malformed = |error: serde_json::Error| {
-        let mend = format!("{error}; want {{\"version\": 1, \"policies\": […]}}");
-        Refusal::new(Kind::Malformed, "document", String::from_utf8_lossy(json), mend)
+        let hint = format!("{error}; want {{\"version\": 1, \"policies\": […]}}");
+        Refusal::new(Kind::Malformed, "document", String::from_utf8_lossy(json), hint)
     };
     let head: Head = serde_json::from_slice(json).map_err(malformed)?;
     if head.version != Document::VERSION {
-        let mend = format!("this filter reads version {}: update the module or the agent", Document::VERSION);
-        return Err(Refusal::new(Kind::Unsupported, "version", head.version, mend));
+        let hint = format!("this filter reads version {}: update the module or the agent", Document::VERSION);
+        return Err(Refusal::new(Kind::Unsupported, "version", head.version, hint));
     }
     let body: Body = serde_json::from_slice(json).map_err(malformed)?;
     Ok(body.policies.into_iter().map(read_policy).collect())
@@ -199,12 +199,12 @@ fn refuse(raw: &RawValue, error: Option<serde_json::Error>) -> Entry {
     let refusal = match (unknown_critical(&critical.unwrap_or_default()), error) {
         (None, Some(error)) => Refusal::new(Kind::Malformed, "", raw.get(), error.to_string()),
         (unknown, _) => {
-            let mend = "this filter does not know the field and must not ignore it: update the module";
+            let hint = "this filter does not know the field and must not ignore it: update the module";
             Refusal::new(
                 Kind::Unsupported,
                 "critical",
                 format!("{:?}", unknown.map_or("", String::as_str)),
-                mend,
+                hint,
             )
         }
     };

@@ -12,8 +12,8 @@ use crate::refusal::{Kind, Refusal};
 /// # Errors
 /// When `host` is no host name, wildcard or `*`.
 pub(crate) fn keys(host: &str, namespace: Option<&str>) -> Result<Vec<String>, Refusal> {
-    let mend = "write a host (shop.example.com, with :port or without), a wildcard (*.example.com) or *";
-    let refusal = || Refusal::new(Kind::Invalid, "", format!("{host:?}"), mend);
+    let hint = "write a host (shop.example.com, with :port or without), a wildcard (*.example.com) or *";
+    let refusal = || Refusal::new(Kind::Invalid, "", format!("{host:?}"), hint);
     let host = host.to_ascii_lowercase();
     let (name, port) = split_port(&host);
     let name = name.strip_suffix('.').unwrap_or(name);

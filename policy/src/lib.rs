@@ -21,6 +21,7 @@ pub mod document;
 pub mod evidence;
 pub mod host;
 pub mod identity;
+mod lenient_int;
 pub mod matching;
 pub mod point;
 pub mod policy;
@@ -29,7 +30,6 @@ pub mod request;
 pub mod series;
 pub mod table;
 pub mod weight;
-mod whole;
 
 pub use decision::{Arm, Cohort, Decision, Reason};
 pub use document::{Document, PolicySpec};

@@ -37,8 +37,8 @@ impl Override {
         let token_sha256 = match &spec.token_sha256 {
             None => None,
             Some(hex) => Some(from_hex(hex).ok_or_else(|| {
-                let mend = "give the token's SHA-256 as 64 hexadecimal digits, never the token itself";
-                Refusal::new(Kind::Invalid, "tokenSha256", format!("{} characters", hex.len()), mend)
+                let hint = "give the token's SHA-256 as 64 hexadecimal digits, never the token itself";
+                Refusal::new(Kind::Invalid, "tokenSha256", format!("{} characters", hex.len()), hint)
             })?),
         };
         Ok(Self { header: spec.header.clone(), token_sha256 })
@@ -89,7 +89,7 @@ pub struct SegmentSpec {
 impl SegmentSpec {
     pub(crate) fn check(&self) -> Result<(), Refusal> {
         let invalid =
-            |field: String, value: &str, mend: &str| Err(Refusal::new(Kind::Invalid, field, value, mend));
+            |field: String, value: &str, hint: &str| Err(Refusal::new(Kind::Invalid, field, value, hint));
         if !is_name(&self.name) {
             return invalid(
                 "name".into(),
@@ -210,8 +210,8 @@ impl Named {
 impl Match {
     fn check(&self) -> Result<(), Refusal> {
         if *self == Self::default() {
-            let mend = "give headers, cookies, path or method; an empty match would take everybody";
-            return Err(Refusal::new(Kind::Invalid, "", "{}", mend));
+            let hint = "give headers, cookies, path or method; an empty match would take everybody";
+            return Err(Refusal::new(Kind::Invalid, "", "{}", hint));
         }
         for (i, header) in self.headers.iter().enumerate() {
             header.check(is_header_name).map_err(|refusal| refusal.within(&format!("headers[{i}]"), None))?;
@@ -221,8 +221,8 @@ impl Match {
         }
         if let Some(path) = &self.path {
             if path.how == How::Present {
-                let mend = "use Exact, Prefix or Contains: every request has a path";
-                return Err(Refusal::new(Kind::Invalid, "path.type", "\"Present\"", mend));
+                let hint = "use Exact, Prefix or Contains: every request has a path";
+                return Err(Refusal::new(Kind::Invalid, "path.type", "\"Present\"", hint));
             }
             if path.value.is_empty() {
                 return Err(Refusal::new(Kind::Invalid, "path.value", "\"\"", "give a path to compare with"));
@@ -230,8 +230,8 @@ impl Match {
         }
         match &self.method {
             Some(method) if method.is_empty() || !method.bytes().all(|byte| byte.is_ascii_uppercase()) => {
-                let mend = "write the method in capitals, like GET";
-                Err(Refusal::new(Kind::Invalid, "method", format!("{method:?}"), mend))
+                let hint = "write the method in capitals, like GET";
+                Err(Refusal::new(Kind::Invalid, "method", format!("{method:?}"), hint))
             }
             _ => Ok(()),
         }

@@ -48,14 +48,14 @@ impl Policy {
         if let Some(cookie) = &spec.cookie {
             cookie.check().map_err(|refusal| refusal.within("cookie", None))?;
             if !spec.identity.contains(&Source::Cookie(cookie.name.clone())) {
-                let mend =
+                let hint =
                     format!("add {{\"cookie\": {:?}}}, or nobody is recognised by the cookie", cookie.name);
-                return Err(Refusal::new(Kind::Invalid, "identity", as_json(&spec.identity), mend));
+                return Err(Refusal::new(Kind::Invalid, "identity", as_json(&spec.identity), hint));
             }
         }
         if let Some(key) = spec.baggage.as_ref().filter(|key| !is_token(key)) {
-            let mend = "use letters, digits, - and _ for the baggage key";
-            return Err(Refusal::new(Kind::Invalid, "baggage", format!("{key:?}"), mend));
+            let hint = "use letters, digits, - and _ for the baggage key";
+            return Err(Refusal::new(Kind::Invalid, "baggage", format!("{key:?}"), hint));
         }
         check_header("requestHeader", &spec.request_header)?;
         if let Some(header) = &spec.response_header {
@@ -68,12 +68,12 @@ impl Policy {
         for (i, segment) in spec.segments.iter().enumerate() {
             segment.check().map_err(|refusal| refusal.within(&format!("segments[{i}]"), None))?;
             if spec.segments.iter().take(i).any(|earlier| earlier.name == segment.name) {
-                let mend = "give every segment a name of its own";
+                let hint = "give every segment a name of its own";
                 return Err(Refusal::new(
                     Kind::Invalid,
                     format!("segments[{i}].name"),
                     as_json(&segment.name),
-                    mend,
+                    hint,
                 ));
             }
         }
@@ -192,28 +192,28 @@ impl Policy {
 
 fn versions(spec: &PolicySpec) -> Result<([String; 2], Weight), Refusal> {
     let [stable, canary] = spec.versions.as_slice() else {
-        let mend = "this filter serves exactly two versions: stable first, then the canary";
+        let hint = "this filter serves exactly two versions: stable first, then the canary";
         return Err(Refusal::new(
             Kind::Unsupported,
             "versions",
             format!("{} of them", spec.versions.len()),
-            mend,
+            hint,
         ));
     };
     for (i, version) in [stable, canary].into_iter().enumerate() {
         if !is_name(&version.name) {
-            let mend = "use lower-case letters, digits and -, at most 63 of them";
+            let hint = "use lower-case letters, digits and -, at most 63 of them";
             let field = format!("versions[{i}].name");
-            return Err(Refusal::new(Kind::Invalid, field, format!("{:?}", version.name), mend));
+            return Err(Refusal::new(Kind::Invalid, field, format!("{:?}", version.name), hint));
         }
     }
     if stable.name == canary.name {
-        let mend = "give the canary a name of its own";
-        return Err(Refusal::new(Kind::Invalid, "versions[1].name", format!("{:?}", canary.name), mend));
+        let hint = "give the canary a name of its own";
+        return Err(Refusal::new(Kind::Invalid, "versions[1].name", format!("{:?}", canary.name), hint));
     }
     if let Some(weight) = stable.weight {
-        let mend = "leave it out: the first version gets what the others leave";
-        return Err(Refusal::new(Kind::Invalid, "versions[0].weight", weight.ppm(), mend));
+        let hint = "leave it out: the first version gets what the others leave";
+        return Err(Refusal::new(Kind::Invalid, "versions[0].weight", weight.ppm(), hint));
     }
     let Some(weight) = canary.weight else {
         return Err(Refusal::new(
@@ -230,29 +230,29 @@ fn check_name(name: &str) -> Result<(), Refusal> {
     match name.split_once('/') {
         Some((namespace, release)) if is_name(namespace) && is_name(release) => Ok(()),
         _ => {
-            let mend = "write namespace/release, each of lower-case letters, digits and -";
-            Err(Refusal::new(Kind::Invalid, "name", format!("{name:?}"), mend))
+            let hint = "write namespace/release, each of lower-case letters, digits and -";
+            Err(Refusal::new(Kind::Invalid, "name", format!("{name:?}"), hint))
         }
     }
 }
 
 fn check_salt(salt: &str) -> Result<(), Refusal> {
     if salt.is_empty() || salt.contains('\0') {
-        let mend = "give a text without zero bytes, such as namespace/release/run";
-        return Err(Refusal::new(Kind::Invalid, "salt", format!("{salt:?}"), mend));
+        let hint = "give a text without zero bytes, such as namespace/release/run";
+        return Err(Refusal::new(Kind::Invalid, "salt", format!("{salt:?}"), hint));
     }
     Ok(())
 }
 
 fn check_steps(steps: &[Weight]) -> Result<(), Refusal> {
     if steps.len() > Policy::MAX_STEPS {
-        let mend = format!("give at most {} steps", Policy::MAX_STEPS);
-        return Err(Refusal::new(Kind::Invalid, "steps", format!("{} steps", steps.len()), mend));
+        let hint = format!("give at most {} steps", Policy::MAX_STEPS);
+        return Err(Refusal::new(Kind::Invalid, "steps", format!("{} steps", steps.len()), hint));
     }
     let falls = steps.iter().zip(steps.iter().skip(1)).position(|(before, after)| before >= after);
     if let Some((i, step)) = falls.and_then(|i| steps.get(i + 1).map(|step| (i + 1, step))) {
-        let mend = "list weights in rising order, each above the one before";
-        return Err(Refusal::new(Kind::Invalid, format!("steps[{i}]"), step.ppm(), mend));
+        let hint = "list weights in rising order, each above the one before";
+        return Err(Refusal::new(Kind::Invalid, format!("steps[{i}]"), step.ppm(), hint));
     }
     Ok(())
 }
@@ -260,8 +260,8 @@ fn check_steps(steps: &[Weight]) -> Result<(), Refusal> {
 fn check_identity(sources: &[Source]) -> Result<(), Refusal> {
     match sources.iter().enumerate().find(|(_, source)| !source.has_valid_name()) {
         Some((i, source)) => {
-            let mend = "use letters, digits, - and _, headers in lower case";
-            Err(Refusal::new(Kind::Invalid, format!("identity[{i}]"), as_json(source), mend))
+            let hint = "use letters, digits, - and _, headers in lower case";
+            Err(Refusal::new(Kind::Invalid, format!("identity[{i}]"), as_json(source), hint))
         }
         None => Ok(()),
     }
@@ -289,8 +289,8 @@ fn check_header(field: &str, name: &str) -> Result<(), Refusal> {
     if is_header_name(name) && !STRUCTURAL.contains(&name) {
         return Ok(());
     }
-    let mend = "use a header of its own in lower-case letters, digits, - and _, such as x-serin-version";
-    Err(Refusal::new(Kind::Invalid, field, format!("{name:?}"), mend))
+    let hint = "use a header of its own in lower-case letters, digits, - and _, such as x-serin-version";
+    Err(Refusal::new(Kind::Invalid, field, format!("{name:?}"), hint))
 }
 
 /// A DNS label, so that it is safe in headers, metric labels and Kubernetes names alike.

@@ -5,7 +5,7 @@ use std::fmt;
 
 /// One thing wrong with a policy document.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{field}: {value}: {mend}")]
+#[error("{field}: {value}: {hint}")]
 pub struct Refusal {
     /// Name of the policy (`namespace/release`), where it could be read.
     pub policy: Option<String>,
@@ -16,7 +16,7 @@ pub struct Refusal {
     /// The kind of mistake, for a metric's label.
     pub kind: Kind,
     /// What to write instead.
-    pub mend: String,
+    pub hint: String,
 }
 
 /// Kinds of mistakes: few and fixed, because they become label values.
@@ -58,14 +58,14 @@ impl Refusal {
         kind: Kind,
         field: impl Into<String>,
         value: impl fmt::Display,
-        mend: impl Into<String>,
+        hint: impl Into<String>,
     ) -> Self {
         Self {
             policy: None,
             field: field.into(),
             value: shorten(&value.to_string()),
             kind,
-            mend: mend.into(),
+            hint: hint.into(),
         }
     }
 

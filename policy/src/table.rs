@@ -89,9 +89,9 @@ impl Table {
                     self.claims(&key).find(|(_, earlier)| earlier.prefix == row.prefix)
                 {
                     let value = format!("{key:?} with path {}", row.prefix);
-                    let mend =
+                    let hint =
                         format!("already claimed by {}: give another host or path", earlier.policy.name());
-                    return Err(Refusal::new(Kind::Duplicate, field, value, mend));
+                    return Err(Refusal::new(Kind::Duplicate, field, value, hint));
                 }
                 keys.push(key);
             }

@@ -8,11 +8,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::whole;
+use crate::lenient_int;
 
 /// A share of users in ppm, from 0 to 1,000,000.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-#[serde(try_from = "whole::Whole", into = "u32")]
+#[serde(try_from = "lenient_int::Whole", into = "u32")]
 pub struct Weight(u32);
 
 impl Weight {
@@ -62,10 +62,10 @@ impl fmt::Display for Weight {
 #[error("{0} ppm is more than everybody: give 0 to 1000000")]
 pub struct OutOfRange(pub u64);
 
-impl TryFrom<whole::Whole> for Weight {
+impl TryFrom<lenient_int::Whole> for Weight {
     type Error = OutOfRange;
 
-    fn try_from(value: whole::Whole) -> Result<Self, OutOfRange> {
+    fn try_from(value: lenient_int::Whole) -> Result<Self, OutOfRange> {
         u32::try_from(value.0).map_or(Err(OutOfRange(value.0)), Self::from_ppm)
     }
 }

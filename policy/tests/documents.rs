@@ -95,8 +95,8 @@ fn fields_of_tomorrow_are_ignored_unless_they_are_critical() {
     // A field of tomorrow may change the type of one of today: `critical` is looked at first.
     let (names, refusals) = read(&[spec(&json!({"critical": ["tomorrow"], "salt": {"new": "shape"}}))]);
     assert!(names.is_empty());
-    let mend = "this filter does not know the field and must not ignore it: update the module";
-    assert_eq!(refusals, [format!(r#"policies[0].critical: "tomorrow": {mend}"#)]);
+    let hint = "this filter does not know the field and must not ignore it: update the module";
+    assert_eq!(refusals, [format!(r#"policies[0].critical: "tomorrow": {hint}"#)]);
 }
 
 #[test]

@@ -77,7 +77,7 @@ fn add(refusal: &Refusal, index: Option<usize>, problems: &mut Problems) {
     };
     let spelling = PATHS.iter().find_map(|(policy, release)| Some((release, field.strip_prefix(policy)?)));
     let path = spelling.map_or_else(|| format!("spec.{field}"), |(release, rest)| format!("{release}{rest}"));
-    problems.add(path, &refusal.value, &refusal.mend);
+    problems.add(path, &refusal.value, &refusal.hint);
 }
 
 /// Fields of a policy that a Release spells otherwise than `spec.<field>`.

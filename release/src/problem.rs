@@ -22,12 +22,12 @@ pub struct Problem {
     /// What was found there.
     pub value: String,
     /// What to write instead.
-    pub mend: String,
+    pub hint: String,
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}: {}", self.path, self.value, self.mend)
+        write!(f, "{}: {}: {}", self.path, self.value, self.hint)
     }
 }
 
@@ -40,8 +40,8 @@ fn lines(problems: &[Problem]) -> String {
 pub(super) struct Problems(Vec<Problem>);
 
 impl Problems {
-    pub(super) fn add(&mut self, path: impl Into<String>, value: impl fmt::Display, mend: impl Into<String>) {
-        self.0.push(Problem { path: path.into(), value: value.to_string(), mend: mend.into() });
+    pub(super) fn add(&mut self, path: impl Into<String>, value: impl fmt::Display, hint: impl Into<String>) {
+        self.0.push(Problem { path: path.into(), value: value.to_string(), hint: hint.into() });
     }
 
     /// `sound` if nothing was wrong with it.

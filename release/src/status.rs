@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub struct ReleaseStatus {
     /// The generation of the spec that the rest of the status is about.
     pub observed_generation: Option<i64>,
-    /// Where the present run stands: `Waiting`, `Preparing`, `Starting`, `Progressing`, `Stranded`, `Promoting`,
+    /// Where the present run stands: `Waiting`, `Preparing`, `Starting`, `Progressing`, `OffPlan`, `Promoting`,
     /// `Promoted`, `RolledBack` or `Aborted`.
     pub phase: String,
     /// Why it stands there, in one sentence.

@@ -190,10 +190,10 @@ fn check_holds(world: &World, before: &Before, outcome: &Outcome) {
 
 /// Nobody follows those who went back to stable first and are not served.
 fn check_few(before: &Before, outcome: &Outcome, counts: Counts) {
-    if let (Phase::HandingOver(state), Phase::Returning) = (&before.status.phase, &outcome.status.phase)
-        && let Some(few) = &state.few
+    if let (Phase::HandingOver(state), Phase::CuttingBack) = (&before.status.phase, &outcome.status.phase)
+        && let Some(probe) = &state.probe
     {
-        let mut stable = few.counts.stable;
+        let mut stable = probe.counts.stable;
         stable.add(counts.stable);
         assert!(stable.requests == 0 || stable.errors * 2 < stable.requests, "{stable:?}: {outcome:?}");
     }

@@ -61,7 +61,7 @@ impl Tick<'_> {
                 *paused = Some(Paused { by: by.to_owned(), since: self.now });
                 Ok(())
             }
-            Phase::Stranded { .. } => Err(NotNow::HeldAlready),
+            Phase::OffPlan { .. } => Err(NotNow::HeldAlready),
             Phase::Preparing => Err(NotNow::Preparing),
             _ => Err(NotNow::NothingInProgress),
         }
@@ -79,7 +79,7 @@ impl Tick<'_> {
                 go_on(paused, since, now);
             }
             Phase::Progressing(_) => return self.approve(by),
-            Phase::Stranded { weight } => {
+            Phase::OffPlan { weight } => {
                 let weight = *weight;
                 self.may_raise_to(self.next_weight(weight))?;
                 self.rise_above(weight, Actor::Operator(by.to_owned()));
@@ -109,7 +109,7 @@ impl Tick<'_> {
 
     fn promote(&mut self, by: &str) -> Result<(), NotNow> {
         match self.status.phase {
-            Phase::Preparing | Phase::Starting { .. } | Phase::Progressing(_) | Phase::Stranded { .. } => {
+            Phase::Preparing | Phase::Starting { .. } | Phase::Progressing(_) | Phase::OffPlan { .. } => {
                 self.may_raise_to(Weight::FULL)?;
                 let by = Actor::Operator(by.to_owned());
                 self.turn(by.clone(), Phase::Promoting, Reason::Promoting { by });
@@ -119,7 +119,7 @@ impl Tick<'_> {
             Phase::Promoting
             | Phase::Promoted
             | Phase::HandingOver(_)
-            | Phase::Returning
+            | Phase::CuttingBack
             | Phase::Settled => Err(NotNow::PromotedAlready),
             Phase::Waiting | Phase::RolledBack { .. } | Phase::Aborted { .. } => {
                 Err(NotNow::NothingInProgress)
@@ -129,7 +129,9 @@ impl Tick<'_> {
 
     fn abort(&mut self, by: &str) -> Result<(), NotNow> {
         match self.status.phase {
-            Phase::HandingOver(_) | Phase::Returning if !self.awaits_stable() => Err(NotNow::PromotedAlready),
+            Phase::HandingOver(_) | Phase::CuttingBack if !self.awaits_stable() => {
+                Err(NotNow::PromotedAlready)
+            }
             _ if self.status.phase.is_under_way() => {
                 if !self.stable_can_take_all() {
                     return Err(NotNow::StableDown);

@@ -79,7 +79,7 @@ impl Cluster {
 
     /// Versions that have been handed over change places.
     pub(super) fn note(&mut self, before: &Phase, after: &Phase) {
-        let returns = matches!(before, Phase::HandingOver(_)) && *after == Phase::Returning;
+        let returns = matches!(before, Phase::HandingOver(_)) && *after == Phase::CuttingBack;
         if returns && self.promotion() == PromotionMode::Swap {
             self.retired = Some(self.stable.image.clone());
             std::mem::swap(&mut self.stable, &mut self.canary);

@@ -45,21 +45,21 @@ pub struct HandoverState {
     #[serde(default)]
     pub in_vain: u32,
     /// The few who have gone back to stable first, if they have.
-    #[serde(default)]
-    pub few: Option<Few>,
+    #[serde(default, alias = "few")]
+    pub probe: Option<Probe>,
 }
 
 /// Those who go back to stable first.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Few {
+pub struct Probe {
     /// When every proxy had sent them there.
     pub since: Option<Timestamp>,
     /// What they have got, and the others on the canary meanwhile.
     pub counts: Counts,
 }
 
-/// Whether stable serves the few.
+/// Whether stable serves those of the probe.
 enum Served {
     Yes,
     No,
@@ -68,7 +68,7 @@ enum Served {
 
 impl HandoverState {
     /// The canary's share while a few have gone back to stable.
-    pub const ALL_BUT_FEW: Weight = match Weight::from_ppm(Weight::FULL.ppm() - Few::SHARE.ppm()) {
+    pub const ALL_BUT_PROBE: Weight = match Weight::from_ppm(Weight::FULL.ppm() - Probe::SHARE.ppm()) {
         Ok(weight) => weight,
         Err(_) => Weight::FULL,
     };
@@ -79,7 +79,7 @@ impl HandoverState {
     }
 }
 
-impl Few {
+impl Probe {
     /// Their share of the callers: one in twenty.
     const SHARE: Weight = match Weight::from_ppm(50_000) {
         Ok(weight) => weight,
@@ -104,12 +104,12 @@ impl Few {
 
     /// How many requests of theirs must have come, by what came from the others.
     const fn expected(&self) -> u64 {
-        self.counts.canary.requests * Few::SHARE.ppm() as u64 / HandoverState::ALL_BUT_FEW.ppm() as u64
+        self.counts.canary.requests * Probe::SHARE.ppm() as u64 / HandoverState::ALL_BUT_PROBE.ppm() as u64
     }
 }
 
 impl Tick<'_> {
-    /// Every proxy sends everybody to the canary for good, but for a few: its version becomes stable.
+    /// Every proxy sends everybody to the canary for good, but for those of a probe: its version becomes stable.
     pub(super) fn hand_over(&mut self, mut state: HandoverState) {
         let Some((delivery, workloads)) = self.workloads() else { return };
         let Workload { desired, ready, rolled_out, .. } = workloads.stable;
@@ -130,46 +130,47 @@ impl Tick<'_> {
             self.reasons.push(Reason::HandingOver { mode: delivery.promotion, trouble });
             return;
         }
-        let Some(few) = &mut state.few else {
+        let Some(probe) = &mut state.probe else {
             let duration = state.patience();
             if elapsed(self.status.ready_since, None, self.now) >= duration {
-                state.few = Some(Few::default());
-                let reason = Reason::FewReturn { share: Few::SHARE };
+                state.probe = Some(Probe::default());
+                let reason = Reason::ProbeBegun { share: Probe::SHARE };
                 self.turn(Actor::Planner, Phase::HandingOver(state), reason);
             } else {
-                self.reasons.push(Reason::AwaitsHearing { duration, in_vain: state.in_vain });
+                self.reasons.push(Reason::AwaitsEndpoints { duration, in_vain: state.in_vain });
             }
             return;
         };
-        if few.since.is_none() {
+        if probe.since.is_none() {
             // What was served by proxies that knew first proves nothing of the others; what failed counts.
-            few.since = Some(self.now);
-            few.counts.stable.requests = few.counts.stable.errors;
-            few.counts.canary = ArmCounts::default();
+            probe.since = Some(self.now);
+            probe.counts.stable.requests = probe.counts.stable.errors;
+            probe.counts.canary = ArmCounts::default();
         }
-        match few.are_served(self.now) {
-            Served::Yes => self.turn(Actor::Planner, Phase::Returning, Reason::HandedOver),
+        match probe.are_served(self.now) {
+            Served::Yes => self.turn(Actor::Planner, Phase::CuttingBack, Reason::HandedOver),
             Served::No | Served::NotYet => {
                 self.status.phase = Phase::HandingOver(state);
-                self.reasons.push(Reason::FewReturn { share: Few::SHARE });
+                self.reasons.push(Reason::ProbeBegun { share: Probe::SHARE });
             }
         }
     }
 
     /// Takes those who went back to stable first to the canary again, at once, if stable does not serve them.
-    pub(super) fn take_the_few_back(&mut self) {
-        let Phase::HandingOver(HandoverState { in_vain, few: Some(few) }) = &mut self.status.phase else {
+    pub(super) fn end_failed_probe(&mut self) {
+        let Phase::HandingOver(HandoverState { in_vain, probe: Some(probe) }) = &mut self.status.phase else {
             return;
         };
-        few.counts.add(&self.observation.at_proxies);
-        let (few, again) = (few.clone(), HandoverState { in_vain: in_vain.saturating_add(1), few: None });
+        probe.counts.add(&self.observation.at_proxies);
+        let (probe, again) =
+            (probe.clone(), HandoverState { in_vain: in_vain.saturating_add(1), probe: None });
         let Some((delivery, workloads)) = self.workloads() else { return };
         let has_no_pods = delivery.promotion != PromotionMode::Swap && workloads.stable.ready == 0;
         let reason = if has_no_pods || !has_new_version(delivery.promotion, workloads) {
             Reason::HandingOver { mode: delivery.promotion, trouble: workloads.stable.trouble.clone() }
-        } else if let Served::No = few.are_served(self.now) {
-            let (ArmCounts { requests, errors, .. }, expected) = (few.counts.stable, few.expected());
-            Reason::FewNotServed { requests, errors, expected, again_after: again.patience() }
+        } else if let Served::No = probe.are_served(self.now) {
+            let (ArmCounts { requests, errors, .. }, expected) = (probe.counts.stable, probe.expected());
+            Reason::ProbeFailed { requests, errors, expected, again_after: again.patience() }
         } else {
             return;
         };
@@ -181,16 +182,16 @@ impl Tick<'_> {
     }
 
     /// Whether what is wanted is the end of a try in vain, where the file still has the few on stable.
-    pub(super) fn takes_the_few_back(&self, in_force: Weight) -> bool {
-        matches!(self.status.phase, Phase::HandingOver(HandoverState { few: None, .. }))
-            && in_force == HandoverState::ALL_BUT_FEW
+    pub(super) fn ends_failed_probe(&self, in_force: Weight) -> bool {
+        matches!(self.status.phase, Phase::HandingOver(HandoverState { probe: None, .. }))
+            && in_force == HandoverState::ALL_BUT_PROBE
     }
 
     /// Where a run is found whose state was lost: whether a few have gone back to stable, which has its version.
-    pub(super) fn few_are_back(&self, weight: Weight) -> bool {
+    pub(super) fn probe_is_out(&self, weight: Weight) -> bool {
         let has_it =
             |(delivery, workloads): (&Delivery, &Workloads)| has_new_version(delivery.promotion, workloads);
-        weight == HandoverState::ALL_BUT_FEW && self.workloads().is_some_and(has_it)
+        weight == HandoverState::ALL_BUT_PROBE && self.workloads().is_some_and(has_it)
     }
 
     /// Whether stable has its old version for as long as nobody gives it the new one: then there is a way back.

@@ -6,7 +6,7 @@ the same [`Outcome`]. Whoever calls it saves the status first and writes the pus
 between the two leaves a file that is behind, which the next tick makes good. The planner never takes the status
 for the truth about the weight; the file in front of the proxies is that.
 
-A tick goes through four rooms. `file` compares status and file and sets right what differs; `analysis` judges
+A tick goes through four rooms. `policy_drift` compares status and file and sets right what differs; `analysis` judges
 what was counted; `commands` obeys people; `steps` goes on when nothing holds it. In a cluster all of them ask
 `workloads` what the Deployments behind the two versions can bear, and it says at the end how they are wanted; the
 file is the WasmPlugin there. Four invariants go through all of them:
@@ -23,16 +23,16 @@ mod cluster_properties;
 mod commands;
 #[cfg(test)]
 mod deployments;
-mod file;
 mod handover;
 mod lagging;
+mod messages;
 mod observation;
+mod policy_drift;
 #[cfg(test)]
 mod properties;
 mod reason;
 #[cfg(test)]
 mod scenarios;
-mod sentences;
 mod status;
 mod steps;
 mod workloads;
@@ -102,9 +102,9 @@ pub fn plan(release: &Release, status: &Status, observation: &Observation, now: 
         tick.refuse_all(NotNow::StableDown);
         return tick.settle(status);
     }
-    tick.compare_with_file();
+    tick.compare_with_policy();
     let failed = tick.judge() || tick.leave_what_is_gone();
-    tick.take_the_few_back();
+    tick.end_failed_probe();
     for command in &observation.commands {
         tick.obey(command, failed);
     }
@@ -152,20 +152,20 @@ impl Tick<'_> {
     /// was.
     fn judge(&mut self) -> bool {
         let steps_up_to = |weight| self.release.steps.iter().take_while(|step| step.weight <= weight).count();
-        let (weight, era, settled) = match &self.status.phase {
+        let (weight, step_index, settled) = match &self.status.phase {
             Phase::Starting { since: Some(_), .. } => (Weight::ZERO, 0, Some(Weight::ZERO)),
             Phase::Progressing(StepState { weight, index, stage, .. }) => {
                 let settled = matches!(stage, Stage::Observing { .. }).then_some(*weight);
                 (*weight, index + 1, settled)
             }
             // Between two steps the next one's cohort is on both versions: it is none to compare with.
-            Phase::Stranded { weight } => (*weight, steps_up_to(*weight) + 1, None),
+            Phase::OffPlan { weight } => (*weight, steps_up_to(*weight) + 1, None),
             // Until every proxy knows the run, what is counted may be another run's; and what is over is not judged.
             _ => return false,
         };
-        let moment = Moment { era, settled, now: self.now };
+        let moment = Moment { step_index, settled, now: self.now };
         self.status.evidence.take_in(&self.observation.counted, moment, self.release);
-        if era == 0 {
+        if step_index == 0 {
             self.status.evidence.take_in_unassignable(self.observation.unassignable);
         } else {
             self.status.evidence.take_in_readings(&self.observation.readings, self.release);

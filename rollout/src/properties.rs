@@ -201,8 +201,8 @@ pub(super) fn check_rise(world: &World, before: &Before, outcome: &Outcome, comm
 
 /// Whether those who went back to stable first go to the promoted canary again: no rise, but the end of a try.
 pub(super) fn are_taken_back(before: &Before, outcome: &Outcome) -> bool {
-    before.file.share_of(&outcome.status.run) == HandoverState::ALL_BUT_FEW
-        && matches!(outcome.status.phase, Phase::HandingOver(HandoverState { few: None, .. }))
+    before.file.share_of(&outcome.status.run) == HandoverState::ALL_BUT_PROBE
+        && matches!(outcome.status.phase, Phase::HandingOver(HandoverState { probe: None, .. }))
 }
 
 /// A closed canary of this run is opened by a retry only.

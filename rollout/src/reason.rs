@@ -1,6 +1,6 @@
 /*!
 Why the planner did what it did, or what it waits for: one typed reason for each, with a plain sentence in
-`sentences`.
+`messages`.
 
 A reason that merely goes on is given again at every tick and is equal to the one before, so that whoever shows
 reasons can leave repetitions out. Numbers that change by the tick therefore have no place here but in
@@ -178,19 +178,22 @@ pub enum Reason {
         trouble: Option<String>,
     },
     /// Stable has the new version: proxies are given time to hear of its pods.
-    AwaitsHearing {
+    #[serde(alias = "awaits-hearing")]
+    AwaitsEndpoints {
         /// How much.
         duration: Duration,
         /// How often a few went there in vain.
         in_vain: u32,
     },
     /// Stable has the new version: a few go to it, to see that it serves them.
-    FewReturn {
+    #[serde(alias = "few-return")]
+    ProbeBegun {
         /// How many of the callers.
         share: Weight,
     },
     /// Stable has the new version and does not serve the few: they are taken back to the canary.
-    FewNotServed {
+    #[serde(alias = "few-not-served")]
+    ProbeFailed {
         /// Their requests.
         requests: u64,
         /// Those that failed.
@@ -241,21 +244,24 @@ pub enum Reason {
         weight: Weight,
     },
     /// The weight is no step's: a person must say how to go on.
-    Stranded {
+    #[serde(alias = "stranded")]
+    OffPlan {
         /// The weight.
         weight: Weight,
         /// The weight of the first step above it; none when the promotion is next.
         next: Option<Weight>,
     },
     /// The file has an earlier revision than was decided: it is written again.
-    FileBehind {
+    #[serde(alias = "file-behind")]
+    PolicyBehind {
         /// The revision found.
         found: u64,
         /// The revision that was decided.
         wanted: u64,
     },
     /// The file was changed by someone else: it is written again.
-    FileEdited {
+    #[serde(alias = "file-edited")]
+    PolicyEdited {
         /// The run found.
         run: String,
         /// The weight found.
@@ -264,12 +270,14 @@ pub enum Reason {
         closed: bool,
     },
     /// The file makes no sense: it is written again.
-    FileUnreadable {
+    #[serde(alias = "file-unreadable")]
+    PolicyUnreadable {
         /// What is wrong with it.
         why: String,
     },
     /// The file is gone: it is written again.
-    FileGone,
+    #[serde(alias = "file-gone")]
+    PolicyGone,
     /// The Release was edited without starting a new run: the policy is written again.
     ReleaseEdited,
 }
@@ -337,9 +345,9 @@ impl Reason {
             Self::RunWaits { .. } => "run-waits",
             Self::StableHasIt => "stable-has-it",
             Self::HandingOver { .. } => "handing-over",
-            Self::AwaitsHearing { .. } => "awaits-hearing",
-            Self::FewReturn { .. } => "few-return",
-            Self::FewNotServed { .. } => "few-not-served",
+            Self::AwaitsEndpoints { .. } => "awaits-endpoints",
+            Self::ProbeBegun { .. } => "probe-begun",
+            Self::ProbeFailed { .. } => "probe-failed",
             Self::HandedOver => "handed-over",
             Self::Draining { .. } => "draining",
             Self::Settled => "settled",
@@ -348,11 +356,11 @@ impl Reason {
             Self::Doubtful { .. } => "doubtful",
             Self::SampleRatio { .. } => "sample-ratio",
             Self::AwaitsApproval { .. } => "awaits-approval",
-            Self::Stranded { .. } => "stranded",
-            Self::FileBehind { .. } => "file-behind",
-            Self::FileEdited { .. } => "file-edited",
-            Self::FileUnreadable { .. } => "file-unreadable",
-            Self::FileGone => "file-gone",
+            Self::OffPlan { .. } => "off-plan",
+            Self::PolicyBehind { .. } => "policy-behind",
+            Self::PolicyEdited { .. } => "policy-edited",
+            Self::PolicyUnreadable { .. } => "policy-unreadable",
+            Self::PolicyGone => "policy-gone",
             Self::ReleaseEdited => "release-edited",
         }
     }

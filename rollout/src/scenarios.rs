@@ -34,7 +34,7 @@ use serin_release::Percent;
 #[test]
 fn every_scenario_goes_as_its_trace_says() {
     insta::glob!("scenarios/*.scenario", |path| {
-        let trace = Play::new(path).play();
+        let trace = ScenarioRun::new(path).play();
         insta::with_settings!(
             { snapshot_path => "scenarios", prepend_module_to_snapshot => false, omit_expression => true },
             { insta::assert_snapshot!("trace", trace) }
@@ -42,7 +42,7 @@ fn every_scenario_goes_as_its_trace_says() {
     });
 }
 
-struct Play {
+struct ScenarioRun {
     yaml: String,
     script: String,
     world: World,
@@ -53,7 +53,7 @@ struct Play {
     trace: String,
 }
 
-impl Play {
+impl ScenarioRun {
     fn new(path: &Path) -> Self {
         let text = std::fs::read_to_string(path).unwrap();
         let (yaml, script) = text.split_once("\n---\n").expect("a Release, --- and a script");

@@ -68,7 +68,8 @@ pub enum Phase {
     /// At a step.
     Progressing(StepState),
     /// At a weight that is no step's, found in front of the proxies: a person must say how to go on.
-    Stranded {
+    #[serde(alias = "stranded")]
+    OffPlan {
         /// That weight.
         weight: Weight,
     },
@@ -79,7 +80,8 @@ pub enum Phase {
     /// In a cluster: the canary is promoted, and its version becomes stable.
     HandingOver(HandoverState),
     /// In a cluster: stable has the new version, and everybody goes to it.
-    Returning,
+    #[serde(alias = "returning")]
+    CuttingBack,
     /// In a cluster: there is nothing to release. Stable and canary have one version, and everybody is on stable.
     Settled,
     /// The canary is off the air, on evidence.
@@ -244,12 +246,12 @@ impl Status {
             Phase::Waiting
             | Phase::Preparing
             | Phase::Starting { .. }
-            | Phase::Returning
+            | Phase::CuttingBack
             | Phase::Settled
             | Phase::RolledBack { .. }
             | Phase::Aborted { .. } => Weight::ZERO,
-            Phase::Progressing(StepState { weight, .. }) | Phase::Stranded { weight, .. } => *weight,
-            Phase::HandingOver(HandoverState { few: Some(_), .. }) => HandoverState::ALL_BUT_FEW,
+            Phase::Progressing(StepState { weight, .. }) | Phase::OffPlan { weight, .. } => *weight,
+            Phase::HandingOver(HandoverState { probe: Some(_), .. }) => HandoverState::ALL_BUT_PROBE,
             Phase::Promoting | Phase::Promoted | Phase::HandingOver(_) => Weight::FULL,
         }
     }
@@ -259,7 +261,7 @@ impl Status {
         matches!(
             self.phase,
             Phase::Preparing
-                | Phase::Returning
+                | Phase::CuttingBack
                 | Phase::Settled
                 | Phase::RolledBack { .. }
                 | Phase::Aborted { .. }
@@ -336,12 +338,12 @@ impl Phase {
             Self::Preparing
             | Self::Starting { .. }
             | Self::Progressing(_)
-            | Self::Stranded { .. }
+            | Self::OffPlan { .. }
             | Self::Promoting
             | Self::HandingOver(_) => true,
             Self::Waiting
             | Self::Promoted
-            | Self::Returning
+            | Self::CuttingBack
             | Self::Settled
             | Self::RolledBack { .. }
             | Self::Aborted { .. } => false,
@@ -355,11 +357,11 @@ impl Phase {
             Self::Preparing => "preparing",
             Self::Starting { .. } => "starting",
             Self::Progressing(_) => "progressing",
-            Self::Stranded { .. } => "stranded",
+            Self::OffPlan { .. } => "off-plan",
             Self::Promoting => "promoting",
             Self::Promoted => "promoted",
             Self::HandingOver(_) => "handing-over",
-            Self::Returning => "returning",
+            Self::CuttingBack => "cutting-back",
             Self::Settled => "settled",
             Self::RolledBack { .. } => "rolled-back",
             Self::Aborted { .. } => "aborted",

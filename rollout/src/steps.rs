@@ -35,9 +35,9 @@ impl Tick<'_> {
                 }
             }
             Phase::Progressing(state) => self.go_on_at_step(state),
-            Phase::Stranded { weight } => {
+            Phase::OffPlan { weight } => {
                 let next = self.first_step_above(weight).map(|(_, step)| step.weight);
-                self.reasons.push(Reason::Stranded { weight, next });
+                self.reasons.push(Reason::OffPlan { weight, next });
                 self.proxies_allow();
             }
             Phase::Promoting => {
@@ -56,7 +56,7 @@ impl Tick<'_> {
                     self.hand_over(state);
                 }
             }
-            Phase::Returning => {
+            Phase::CuttingBack => {
                 if self.proxies_allow() & self.canary_is_down() {
                     self.status.phase = Phase::Settled;
                     self.reasons.push(Reason::Settled);

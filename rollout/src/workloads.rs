@@ -110,7 +110,7 @@ impl<'t> Tick<'t> {
         let Some((_, workloads)) = self.workloads() else { return false };
         let at_risk = match &self.status.phase {
             Phase::Preparing | Phase::Starting { .. } => workloads.canary.stuck.is_some(),
-            Phase::Progressing(_) | Phase::Stranded { .. } => {
+            Phase::Progressing(_) | Phase::OffPlan { .. } => {
                 workloads.canary.stuck.is_some() || workloads.canary.ready == 0
             }
             // What was good enough to be promoted has everybody: it goes when it serves nobody at all.
@@ -172,7 +172,7 @@ impl<'t> Tick<'t> {
     /// Whether stable keeps its size: until everybody is back on it.
     fn is_stable_kept(&self) -> bool {
         match &self.status.phase {
-            Phase::Returning => true,
+            Phase::CuttingBack => true,
             Phase::RolledBack { .. } | Phase::Aborted { .. } => self.status.quiet_since.is_none(),
             phase => phase.is_under_way(),
         }
@@ -222,7 +222,7 @@ impl<'t> Tick<'t> {
             Phase::Preparing | Phase::Starting { .. } => {
                 running(self.next_weight(Weight::ZERO).max(preparing))
             }
-            Phase::Progressing(_) | Phase::Stranded { .. } => running(self.status.weight().max(preparing)),
+            Phase::Progressing(_) | Phase::OffPlan { .. } => running(self.status.weight().max(preparing)),
             Phase::Promoting => running(Weight::FULL),
             Phase::HandingOver(_) => Wanted {
                 handover: match delivery.promotion {
@@ -233,7 +233,7 @@ impl<'t> Tick<'t> {
                 },
                 ..running(Weight::FULL)
             },
-            Phase::Returning | Phase::RolledBack { .. } | Phase::Aborted { .. } => Wanted {
+            Phase::CuttingBack | Phase::RolledBack { .. } | Phase::Aborted { .. } => Wanted {
                 stable_at_least: self.is_stable_kept().then_some(self.status.floor),
                 canary: (!self.status.canary_is_down && self.is_drained()).then_some(Replicas::Zero),
                 handover: None,

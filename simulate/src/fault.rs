@@ -44,15 +44,15 @@ impl FromStr for Change {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const MEND: &str = "write x10 for ten times as many, or 5% for that share of requests";
+        const HINT: &str = "write x10 for ten times as many, or 5% for that share of requests";
         match text.strip_prefix(['x', '×']) {
             Some(factor) => {
-                let factor: f64 = factor.parse().map_err(|_| MEND)?;
+                let factor: f64 = factor.parse().map_err(|_| HINT)?;
                 let possible = factor.is_finite() && factor >= 1.0;
                 possible.then_some(Self::Times(factor)).ok_or("give a factor from 1, such as x10")
             }
-            None if text.ends_with('%') => Percent::parse(text).map(Self::To).map_err(|_| MEND),
-            None => Err(MEND),
+            None if text.ends_with('%') => Percent::parse(text).map(Self::To).map_err(|_| HINT),
+            None => Err(HINT),
         }
     }
 }

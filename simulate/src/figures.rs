@@ -5,7 +5,7 @@ What many plays come to, each figure with how far chance may have moved it.
 use serde::Serialize;
 use serin_policy::evidence::as_f64;
 
-use super::play::{End, Play};
+use super::trial::{End, Trial};
 
 /// What came of bad canaries.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -63,7 +63,7 @@ pub struct Range {
 }
 
 impl Bad {
-    pub(super) fn of(plays: &[Play]) -> Self {
+    pub(super) fn of(plays: &[Trial]) -> Self {
         let caught = || plays.iter().filter(|play| play.end == End::TakenBack);
         Self {
             caught: Share::of(plays, End::TakenBack),
@@ -76,7 +76,7 @@ impl Bad {
 }
 
 impl Good {
-    pub(super) fn of(plays: &[Play]) -> Self {
+    pub(super) fn of(plays: &[Trial]) -> Self {
         let out = plays.iter().filter(|play| play.end == End::Promoted);
         Self {
             thrown_away: Share::of(plays, End::TakenBack),
@@ -89,7 +89,7 @@ impl Good {
 impl Share {
     /// The plays that ended so, with Wilson's interval (Wilson, "Probable Inference, the Law of Succession, and
     /// Statistical Inference", 1927).
-    fn of(plays: &[Play], end: End) -> Self {
+    fn of(plays: &[Trial], end: End) -> Self {
         /// 95 % of a standard normal variable is within this.
         const Z: f64 = 1.959_964;
         let count = plays.iter().filter(|play| play.end == end).count();

@@ -10,12 +10,12 @@ The way through the room: `population` draws users, `play` lets them come, `rule
 */
 mod fault;
 mod figures;
-mod play;
 mod population;
 mod report;
 mod rules;
 #[cfg(test)]
 mod tests;
+mod trial;
 
 use std::num::NonZeroU32;
 use std::thread;
@@ -30,9 +30,9 @@ pub use figures::{Bad, Good, Range, Share};
 pub use population::{Spread, Traffic};
 pub use report::{Report, RuleReport};
 
-use play::{Play, Stage};
 use rules::{Flagger, Rule, Serin, ZTest};
 use serin_release::{Pause, Release};
+use trial::{Setup, Trial};
 
 /// How often Flagger's rule looks where nothing else is said.
 const FLAGGER_INTERVAL: Duration = Duration::from_mins(1);
@@ -88,7 +88,7 @@ impl Scenario {
     }
 
     /// Plays every run under a new rule of this kind.
-    fn plays(&self, kind: Kind, fault: Fault) -> Vec<Play> {
+    fn plays(&self, kind: Kind, fault: Fault) -> Vec<Trial> {
         match kind {
             Kind::Serin => self.plays_under(fault, self.interval(kind), || Serin::new(&self.release)),
             Kind::Flagger => {
@@ -113,13 +113,13 @@ impl Scenario {
         fault: Fault,
         interval: Duration,
         rule: impl Fn() -> R + Sync,
-    ) -> Vec<Play> {
+    ) -> Vec<Trial> {
         let steps: Vec<Weight> = self.release.steps.iter().map(|step| step.weight).collect();
         let longest = self.shortest() * PATIENCE;
-        let stage = Stage { traffic: &self.traffic, fault, steps: &steps, interval, longest };
+        let setup = Setup { traffic: &self.traffic, fault, steps: &steps, interval, longest };
         let play = |run: u32| {
             let mut chance = StdRng::seed_from_u64(self.seed.wrapping_add(u64::from(run) << 32));
-            stage.play(&mut rule(), &mut chance)
+            setup.play(&mut rule(), &mut chance)
         };
         let runs = self.runs.get();
         let cores =

@@ -62,16 +62,16 @@ impl FromStr for Spread {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const MEND: &str = "write independent, sticky, clusters, or clusters:N with N from 2 to 1000";
+        const HINT: &str = "write independent, sticky, clusters, or clusters:N with N from 2 to 1000";
         match text.split_once(':') {
             None if text == "independent" => Ok(Self::Independent),
             None if text == "sticky" => Ok(Self::Sticky),
             None if text == "clusters" => Ok(Self::Clusters(CLUSTER)),
             Some(("clusters", size)) => {
-                let size = size.parse().map_err(|_| MEND)?;
-                (2..=LARGEST_CLUSTER).contains(&size).then_some(Self::Clusters(size)).ok_or(MEND)
+                let size = size.parse().map_err(|_| HINT)?;
+                (2..=LARGEST_CLUSTER).contains(&size).then_some(Self::Clusters(size)).ok_or(HINT)
             }
-            _ => Err(MEND),
+            _ => Err(HINT),
         }
     }
 }

@@ -15,7 +15,7 @@ use tokio::runtime::Runtime;
 use crate::client::Client;
 use crate::figures::Figures;
 use crate::machine::{self, Bystander};
-use crate::proxy::{Ground, Proxy};
+use crate::proxy::{BenchEnvoy, Ground};
 use crate::report::Table;
 use crate::requests::Requests;
 use crate::variants::Variant;
@@ -92,7 +92,7 @@ struct Set<'v> {
 /// A variant in its Envoy.
 struct Contestant<'v> {
     variant: &'v Variant,
-    proxy: Proxy,
+    proxy: BenchEnvoy,
     client: Client,
     requests: Requests,
 }
@@ -144,7 +144,7 @@ impl<'v> Set<'v> {
 }
 
 impl<'v> Contestant<'v> {
-    fn new(variant: &'v Variant, proxy: Proxy, seed: u64) -> Result<Self> {
+    fn new(variant: &'v Variant, proxy: BenchEnvoy, seed: u64) -> Result<Self> {
         let client = Client::connect(proxy.address, CONNECTIONS)?;
         Ok(Self { variant, proxy, client, requests: Requests::of(variant.caller, seed) })
     }

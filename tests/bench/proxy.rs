@@ -30,7 +30,7 @@ pub(crate) struct Ground {
 
 /// A running Envoy.
 #[derive(Debug)]
-pub(crate) struct Proxy {
+pub(crate) struct BenchEnvoy {
     envoy: Envoy,
     /// Where clients are served.
     pub(crate) address: SocketAddr,
@@ -38,7 +38,7 @@ pub(crate) struct Proxy {
 
 impl Ground {
     /// Starts an Envoy that goes `way`.
-    pub(crate) async fn proxy(&self, name: &str, way: &Way) -> Result<Proxy> {
+    pub(crate) async fn proxy(&self, name: &str, way: &Way) -> Result<BenchEnvoy> {
         let ecds_dir = self.ecds_dir(name);
         let mut bootstrap = self.bootstrap(&ecds_dir);
         match way {
@@ -57,7 +57,7 @@ impl Ground {
     }
 
     /// Starts an Envoy that takes its policies from [`ecds_dir`](Self::ecds_dir).
-    pub(crate) async fn driven_proxy(&self, name: &str) -> Result<Proxy> {
+    pub(crate) async fn driven_proxy(&self, name: &str) -> Result<BenchEnvoy> {
         self.start(name, self.bootstrap(&self.ecds_dir(name))).await
     }
 
@@ -81,16 +81,16 @@ impl Ground {
         })
     }
 
-    async fn start(&self, name: &str, bootstrap: Value) -> Result<Proxy> {
+    async fn start(&self, name: &str, bootstrap: Value) -> Result<BenchEnvoy> {
         let (binary, dir) = (self.binary.clone(), self.folder.join(name));
         let envoy = Envoy::start(EnvoyOptions { binary, bootstrap, concurrency: 1, dir }).await?;
         machine::pin_envoy(envoy.pid())?;
         let address = envoy.listener(LISTENER).context("a bootstrap without its listener")?;
-        Ok(Proxy { envoy, address })
+        Ok(BenchEnvoy { envoy, address })
     }
 }
 
-impl Proxy {
+impl BenchEnvoy {
     /// The process id.
     pub(crate) const fn pid(&self) -> u32 {
         self.envoy.pid()

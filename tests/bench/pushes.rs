@@ -19,7 +19,7 @@ use tokio::runtime::Runtime;
 use crate::client::{Answer, Client};
 use crate::figures::Figures;
 use crate::machine::{self, Bystander, wait};
-use crate::proxy::{Ground, Proxy};
+use crate::proxy::{BenchEnvoy, Ground};
 use crate::report::Table;
 use crate::requests::{Caller, Request, Requests};
 use crate::variants::{self, policy, with_counts};
@@ -82,7 +82,7 @@ fn milliseconds(seconds: f64) -> String {
 
 /// An Envoy and the folder it takes its policies from.
 struct Site {
-    proxy: Proxy,
+    proxy: BenchEnvoy,
     ecds: EcdsDir,
     /// With the canary for nobody and for everybody.
     documents: [Document; 2],
@@ -220,7 +220,7 @@ struct Shared {
 }
 
 impl Load {
-    fn start(proxy: &Proxy, requests: Vec<Request>) -> Result<Self> {
+    fn start(proxy: &BenchEnvoy, requests: Vec<Request>) -> Result<Self> {
         let mut client = Client::connect(proxy.address, CONNECTIONS)?;
         let shared = Arc::new(Shared::default());
         let (tell, changes) = mpsc::channel();

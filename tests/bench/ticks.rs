@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
-use serin_agent::observe::ledger::Ledger;
+use serin_agent::observe::counter_deltas::CounterDeltas;
 use serin_agent::observe::prometheus::counts::{Counters, Subject, looks};
 use serin_policy::series::Group;
 use serin_release::Release;
@@ -26,7 +26,7 @@ const WARM_UP: u64 = 5;
 struct Driven {
     release: Release,
     status: Status,
-    ledger: Ledger,
+    deltas: CounterDeltas,
     in_force: InForce,
 }
 
@@ -94,7 +94,12 @@ spec:
   analysis: {{baseline: 0s, warmUp: 0s}}
 "
     ))?;
-    Ok(Driven { release, status: Status::default(), ledger: Ledger::default(), in_force: InForce::Nothing })
+    Ok(Driven {
+        release,
+        status: Status::default(),
+        deltas: CounterDeltas::default(),
+        in_force: InForce::Nothing,
+    })
 }
 
 /// What Prometheus answers at this tick: each proxy has counted a hundred more requests of each cohort.
@@ -137,7 +142,7 @@ fn one(subjects: &[Subject], driven: &mut [Driven], answer: &[u8], now: Timestam
     let mut counted = Vec::with_capacity(driven.len());
     for (look, driven) in looks.iter().zip(driven.iter_mut()) {
         let mut cells = Vec::new();
-        for count in look.book(&mut driven.ledger, now)? {
+        for count in look.record(&mut driven.deltas, now)? {
             if let Group::Cohort(cohort) = count.tag.group {
                 let (place, drawn, arm) = (count.place.to_owned(), Drawn::Cohort(cohort), count.tag.arm);
                 cells.push(Cell { place, drawn, arm, counts: count.counts });
@@ -145,11 +150,11 @@ fn one(subjects: &[Subject], driven: &mut [Driven], answer: &[u8], now: Timestam
         }
         counted.push(cells);
     }
-    let booked = start.elapsed();
+    let recorded = start.elapsed();
     for (driven, counted) in driven.iter_mut().zip(counted) {
         driven.plan(counted, now);
     }
-    Ok([read, booked.saturating_sub(read), start.elapsed().saturating_sub(booked)])
+    Ok([read, recorded.saturating_sub(read), start.elapsed().saturating_sub(recorded)])
 }
 
 impl Driven {

@@ -139,8 +139,8 @@ analysis: {interval: 100ms, minRequests: 1, baseline: 0s, warmUp: 0s}",
         };
         let (site, agent) = start(&plan).await?;
         let load = Load::start(site.address(0), &users(100), |status| status == 200);
-        let at = |ppm: u32| move |view: &serin_agent::driver::View| view.status.weight().ppm() == ppm;
-        let approval = |view: &serin_agent::driver::View| {
+        let at = |ppm: u32| move |view: &serin_agent::standalone::View| view.status.weight().ppm() == ppm;
+        let approval = |view: &serin_agent::standalone::View| {
             view.standing.iter().any(|reason| reason.code().contains("approv"))
         };
         agent.wait_until("the first step to wait", |view| at(100_000)(view) && approval(view)).await?;

@@ -1,7 +1,7 @@
 //! Agents and Envoys that die: the weight never jumps and nothing begins again.
 
 use anyhow::{Context, Result, ensure};
-use serin_agent::driver::View;
+use serin_agent::standalone::View;
 use serin_local::envoy::Envoy;
 use serin_rollout::CommandKind;
 use serin_tests::agent::{Agent, audit_in};

@@ -24,7 +24,7 @@ use stream::{Phase, Stream};
 /// The module, compiled: what takes long, and need be done only once.
 pub struct Compiled {
     module: Module,
-    linker: Linker<Proxy>,
+    linker: Linker<SimulatedProxy>,
 }
 
 impl Compiled {
@@ -46,7 +46,7 @@ impl Compiled {
 
 /// A proxy with one worker. Every callback that the module traps in is an error, and the host of no more use.
 pub struct ModuleHost {
-    store: Store<Proxy>,
+    store: Store<SimulatedProxy>,
     calls: Calls,
     memory: Memory,
     /// Root contexts still there, with their requests in flight; the last is the one in force.
@@ -65,7 +65,7 @@ struct Calls {
 }
 
 /// What the module's calls are answered from.
-pub struct Proxy {
+pub struct SimulatedProxy {
     guest: Option<(Memory, TypedFunc<u32, u32>)>,
     phase: Phase,
     active: u32,
@@ -112,7 +112,7 @@ impl ModuleHost {
     }
 
     fn start(compiled: &Compiled) -> Result<Self> {
-        let proxy = Proxy {
+        let proxy = SimulatedProxy {
             guest: None,
             phase: Phase::Idle,
             active: 0,
@@ -206,8 +206,9 @@ impl ModuleHost {
     /// The request's headers are there.
     pub fn request_headers(&mut self, id: u32) -> Result<u64> {
         let count = u32::try_from(self.stream(id)?.request.len())?;
-        let call =
-            |calls: &Calls, store: &mut Store<Proxy>| calls.request_headers.call(store, (id, count, 1));
+        let call = |calls: &Calls, store: &mut Store<SimulatedProxy>| {
+            calls.request_headers.call(store, (id, count, 1))
+        };
         let (action, fuel) = self.call(Phase::Request, id, call)?;
         self.goes_on(action)?;
         Ok(fuel)
@@ -220,8 +221,9 @@ impl ModuleHost {
         stream.response = Some(response.headers);
         stream.trailers = response.trailers;
         stream.attempts = response.attempts;
-        let call =
-            |calls: &Calls, store: &mut Store<Proxy>| calls.response_headers.call(store, (id, count, 1));
+        let call = |calls: &Calls, store: &mut Store<SimulatedProxy>| {
+            calls.response_headers.call(store, (id, count, 1))
+        };
         let (action, fuel) = self.call(Phase::Response, id, call)?;
         self.goes_on(action)?;
         Ok(fuel)
@@ -295,7 +297,7 @@ impl ModuleHost {
         &mut self,
         phase: Phase,
         context: u32,
-        work: impl FnOnce(&Calls, &mut Store<Proxy>) -> Result<T>,
+        work: impl FnOnce(&Calls, &mut Store<SimulatedProxy>) -> Result<T>,
     ) -> Result<(T, u64)> {
         self.store.set_fuel(u64::MAX)?;
         let proxy = self.store.data_mut();

@@ -58,9 +58,9 @@ pub struct Reply {
 /// When there is no answer.
 pub async fn grpc_call(proxy: SocketAddr, id: &str) -> Result<Reply> {
     let connection = TokioIo::new(TcpStream::connect(proxy).await?);
-    let (mut sender, driver) =
+    let (mut sender, standalone) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), connection).await?;
-    tokio::spawn(driver);
+    tokio::spawn(standalone);
     let request = Request::post(format!("http://{HOST}/shop.Shop/Buy"))
         .version(Version::HTTP_2)
         .header("content-type", "application/grpc")

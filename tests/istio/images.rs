@@ -4,33 +4,33 @@ The module as an image in a registry: proxies pull it from there instead of aski
 use anyhow::{Context, Result, ensure};
 use serin_tests::mesh::Mesh;
 
-use crate::stage::{Stage, check_none_failed, told};
+use crate::fixture::{Fixture, check_none_failed, told};
 
 pub(crate) async fn the_module_is_pulled_from_a_registry(mesh: &Mesh) -> Result<()> {
-    let (stage, registry) = tokio::try_join!(Stage::set(mesh, "image", 1), mesh.registry())?;
+    let (fixture, registry) = tokio::try_join!(Fixture::set(mesh, "image", 1), mesh.registry())?;
     let image = registry.push(serin_agent::MODULE).await?;
     let index = registry.push_index(&image).await?;
 
     // Istio wants the digest of the manifest that it ends at, and an index is one before that.
-    let agent = stage.agent_with_image("one", &index).await?;
-    stage.release("{setWeight: 30, pause: {}}", |yaml| yaml).await?;
-    stage.phase("Promoted").await?;
-    let traffic = stage.traffic(80).await?;
-    stage.set_image("shop:v2").await?;
+    let agent = fixture.agent_with_image("one", &index).await?;
+    fixture.release("{setWeight: 30, pause: {}}", |yaml| yaml).await?;
+    fixture.phase("Promoted").await?;
+    let traffic = fixture.traffic(80).await?;
+    fixture.set_image("shop:v2").await?;
     let is_told = |text: &str| text.contains("does not run the filter");
-    let status = stage.status_that("who is without it", |status| is_told(&status.message)).await;
+    let status = fixture.status_that("who is without it", |status| is_told(&status.message)).await;
     let status = status.with_context(|| agent.log())?;
     ensure!(status.weight == "0%" && status.proxies.bypassed == 1, "{}", told(&status));
-    stage.check_served(&traffic, 0).await?;
+    fixture.check_served(&traffic, 0).await?;
     agent.kill().await?;
 
-    let agent = stage.agent_with_image("one", &image).await?;
-    let exposed = stage.check_exposure(&traffic, 30).await.with_context(|| agent.log())?;
-    eprintln!("30 %: {exposed} of {} users, each as the hash says", stage.users.len());
-    let plugins = stage.kubectl(&["get", "wasmplugins", "-o", "jsonpath={.items[*].spec.url}"]).await?;
+    let agent = fixture.agent_with_image("one", &image).await?;
+    let exposed = fixture.check_exposure(&traffic, 30).await.with_context(|| agent.log())?;
+    eprintln!("30 %: {exposed} of {} users, each as the hash says", fixture.users.len());
+    let plugins = fixture.kubectl(&["get", "wasmplugins", "-o", "jsonpath={.items[*].spec.url}"]).await?;
     ensure!(plugins == image, "{plugins}");
     // Every weight is a push, and none of them makes a proxy pull again.
-    let page = format!("http://{}:15020/stats/prometheus", stage.gateway.pods[0].1);
+    let page = format!("http://{}:15020/stats/prometheus", fixture.gateway.pods[0].1);
     let page = serin_agent::http::plain().build()?.get(page).send().await?.error_for_status()?.text().await?;
     let pulls: Vec<_> = page.lines().filter(|line| line.starts_with("istio_agent_wasm_remote")).collect();
     ensure!(pulls.contains(&r#"istio_agent_wasm_remote_fetch_count{result="success"} 1"#), "{pulls:?}");

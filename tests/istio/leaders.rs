@@ -7,7 +7,7 @@ use serin_release::status::ReleaseStatus;
 use serin_tests::mesh::{Controller, Mesh};
 use serin_tests::site::eventually;
 
-use crate::stage::{Stage, check_none_failed, told};
+use crate::fixture::{Fixture, check_none_failed, told};
 
 /// Where a run stands when the agent is killed.
 type Moment = (&'static str, fn(&ReleaseStatus) -> bool);
@@ -23,19 +23,19 @@ const MOMENTS: [Moment; 7] = [
 ];
 
 pub(crate) async fn an_agent_is_killed_at_every_phase(mesh: &Mesh) -> Result<()> {
-    let stage = Stage::set(mesh, "killed", 1).await?;
-    let mut agent = stage.agent("agent-0").await?;
+    let fixture = Fixture::set(mesh, "killed", 1).await?;
+    let mut agent = fixture.agent("agent-0").await?;
     let steps = "{setWeight: 10, pause: {duration: 3s}}, {setWeight: 50, pause: {duration: 3s}}";
-    stage.release(steps, |yaml| yaml).await?;
-    stage.phase("Promoted").await?;
-    let traffic = stage.traffic(60).await?;
-    stage.set_image("shop:v2?start=2s").await?;
+    fixture.release(steps, |yaml| yaml).await?;
+    fixture.phase("Promoted").await?;
+    let traffic = fixture.traffic(60).await?;
+    fixture.set_image("shop:v2?start=2s").await?;
     for (number, (what, is_now)) in MOMENTS.iter().enumerate() {
-        stage.status_that(what, is_now).await.with_context(|| agent.log())?;
+        fixture.status_that(what, is_now).await.with_context(|| agent.log())?;
         agent.kill().await?;
-        agent = stage.agent(&format!("agent-{}", number + 1)).await?;
+        agent = fixture.agent(&format!("agent-{}", number + 1)).await?;
     }
-    let status = stage.outcome("Promoted").await.with_context(|| agent.log())?;
+    let status = fixture.outcome("Promoted").await.with_context(|| agent.log())?;
     let report = traffic.stop().await?;
     check_none_failed(&report)?;
     ensure!(status.history.len() == 1, "something started over: {:?}", status.history);
@@ -46,26 +46,26 @@ pub(crate) async fn an_agent_is_killed_at_every_phase(mesh: &Mesh) -> Result<()>
 }
 
 pub(crate) async fn a_standby_takes_over(mesh: &Mesh) -> Result<()> {
-    let stage = Stage::set(mesh, "standby", 1).await?;
-    let (first, second) = (stage.agent("first").await?, stage.agent("second").await?);
-    stage.release("{setWeight: 10, pause: {}}, {setWeight: 50, pause: {}}", |yaml| yaml).await?;
-    stage.phase("Promoted").await?;
-    let traffic = stage.traffic(60).await?;
-    stage.set_image("shop:v2").await?;
-    stage.check_exposure(&traffic, 10).await?;
+    let fixture = Fixture::set(mesh, "standby", 1).await?;
+    let (first, second) = (fixture.agent("first").await?, fixture.agent("second").await?);
+    fixture.release("{setWeight: 10, pause: {}}, {setWeight: 50, pause: {}}", |yaml| yaml).await?;
+    fixture.phase("Promoted").await?;
+    let traffic = fixture.traffic(60).await?;
+    fixture.set_image("shop:v2").await?;
+    fixture.check_exposure(&traffic, 10).await?;
     ensure!(leads(&first) && !leads(&second), "the first to come leads: {}", second.log());
     let firsts = first.address().to_owned();
     first.kill().await?;
-    stage.approve().await?;
-    stage.check_exposure(&traffic, 50).await.with_context(|| second.log())?;
-    let status = stage.status().await?;
+    fixture.approve().await?;
+    fixture.check_exposure(&traffic, 50).await.with_context(|| second.log())?;
+    let status = fixture.status().await?;
     ensure!(status.history.len() == 1 && status.history[0].changes.len() == 2, "{:?}", status.history);
     // Another agent may have another module: proxies are not given that in mid-run.
-    ensure!(module(&stage).await?.contains(&firsts), "{}", module(&stage).await?);
-    stage.approve().await?;
-    stage.outcome("Promoted").await.with_context(|| second.log())?;
+    ensure!(module(&fixture).await?.contains(&firsts), "{}", module(&fixture).await?);
+    fixture.approve().await?;
+    fixture.outcome("Promoted").await.with_context(|| second.log())?;
     eventually("the second's module", async || {
-        let module = module(&stage).await?;
+        let module = module(&fixture).await?;
         ensure!(module.contains(second.address()), "{module}");
         Ok(())
     })
@@ -74,23 +74,25 @@ pub(crate) async fn a_standby_takes_over(mesh: &Mesh) -> Result<()> {
 }
 
 /// Where proxies are told to fetch the module.
-async fn module(stage: &Stage<'_>) -> Result<String> {
-    stage.kubectl(&["get", "wasmplugins", "--output", "jsonpath={.items[*].spec.url}"]).await
+async fn module(fixture: &Fixture<'_>) -> Result<String> {
+    fixture.kubectl(&["get", "wasmplugins", "--output", "jsonpath={.items[*].spec.url}"]).await
 }
 
 /// One that stood still for a while does not know that another has taken everybody back.
 pub(crate) async fn a_leader_of_the_past_changes_nothing(mesh: &Mesh) -> Result<()> {
-    let stage = Stage::set(mesh, "past", 1).await?;
-    let first = stage.agent("first").await?;
-    stage.release("{setWeight: 10, pause: {duration: 5s}}, {setWeight: 50, pause: {}}", |yaml| yaml).await?;
-    stage.phase("Promoted").await?;
-    let traffic = stage.traffic(60).await?;
-    stage.set_image("shop:v2").await?;
-    stage.status_that("10 %", |status| status.weight == "10%").await?;
+    let fixture = Fixture::set(mesh, "past", 1).await?;
+    let first = fixture.agent("first").await?;
+    fixture
+        .release("{setWeight: 10, pause: {duration: 5s}}, {setWeight: 50, pause: {}}", |yaml| yaml)
+        .await?;
+    fixture.phase("Promoted").await?;
+    let traffic = fixture.traffic(60).await?;
+    fixture.set_image("shop:v2").await?;
+    fixture.status_that("10 %", |status| status.weight == "10%").await?;
     first.freeze()?;
-    let second = stage.agent("second").await?;
-    stage.kubectl(&["annotate", "release", "shop", "serin.dev/command=abort"]).await?;
-    let aborted = stage.outcome("Aborted").await.with_context(|| second.log())?;
+    let second = fixture.agent("second").await?;
+    fixture.kubectl(&["annotate", "release", "shop", "serin.dev/command=abort"]).await?;
+    let aborted = fixture.outcome("Aborted").await.with_context(|| second.log())?;
     first.thaw()?;
     eventually("the first to notice", async || {
         let log = first.log();
@@ -98,7 +100,7 @@ pub(crate) async fn a_leader_of_the_past_changes_nothing(mesh: &Mesh) -> Result<
         Ok(())
     })
     .await?;
-    let status = stage.status().await?;
+    let status = fixture.status().await?;
     ensure!(status.phase == "Aborted" && status.weight == "0%", "{}", told(&status));
     ensure!(status.history[0].changes == aborted.history[0].changes, "{:?}", status.history[0].changes);
     check_none_failed(&traffic.stop().await?)
@@ -110,14 +112,14 @@ fn leads(agent: &Controller) -> bool {
 
 /// One that comes back while the Lease is still its own leads at once, before it knows what the cluster has.
 pub(crate) async fn an_agent_leads_before_it_knows_everything(mesh: &Mesh) -> Result<()> {
-    let stage = Stage::set(mesh, "at-once", 1).await?;
-    stage.release("{setWeight: 30, pause: {}}", |yaml| yaml).await?;
+    let fixture = Fixture::set(mesh, "at-once", 1).await?;
+    fixture.release("{setWeight: 30, pause: {}}", |yaml| yaml).await?;
     for number in 2..12 {
-        let agent = stage.agent("one").await?;
-        stage.set_image(&format!("shop:v{number}")).await?;
+        let agent = fixture.agent("one").await?;
+        fixture.set_image(&format!("shop:v{number}")).await?;
         let run = format!("v{number}-");
         let is_driven = |status: &ReleaseStatus| status.run.as_ref().is_some_and(|it| it.starts_with(&run));
-        stage.status_that(&run, is_driven).await.with_context(|| agent.log())?;
+        fixture.status_that(&run, is_driven).await.with_context(|| agent.log())?;
         agent.kill().await?;
     }
     Ok(())

@@ -5,6 +5,7 @@ The mesh is brought up once, and tests run side by side in namespaces of their o
 before there is a thread, so this is not the usual test harness, but one that takes the same arguments.
 */
 mod failures;
+mod fixture;
 mod images;
 mod leaders;
 mod mtls;
@@ -15,7 +16,6 @@ mod releases;
 mod serving;
 mod shards;
 mod sidecars;
-mod stage;
 
 use std::process::ExitCode;
 use std::sync::{LazyLock, OnceLock};
@@ -90,12 +90,12 @@ const ALONE: &[(&str, Test)] = tests![
 ];
 
 /// Where they run.
-struct Stage {
+struct SharedMesh {
     mesh: Mesh,
     runtime: Runtime,
 }
 
-static STAGE: OnceLock<Stage> = OnceLock::new();
+static SHARED_MESH: OnceLock<SharedMesh> = OnceLock::new();
 
 fn main() -> Result<ExitCode> {
     let mut arguments = Arguments::from_args();
@@ -110,7 +110,7 @@ fn main() -> Result<ExitCode> {
         let mesh = runtime.block_on(Mesh::up(inside)).context("the mesh does not come up")?;
         runtime.block_on(mesh.install_serin()).context("Serin cannot be installed")?;
         eprintln!("the mesh is up after {:.1} s", began.elapsed().as_secs_f64());
-        drop(STAGE.set(Stage { mesh, runtime }));
+        drop(SHARED_MESH.set(SharedMesh { mesh, runtime }));
     }
     // They wait for others most of the time.
     arguments.test_threads.get_or_insert(4);
@@ -119,7 +119,7 @@ fn main() -> Result<ExitCode> {
 
 fn trial(name: &'static str, test: Test, alone: bool) -> Trial {
     Trial::test(name, move || {
-        let Stage { mesh, runtime } = STAGE.get().expect("no test runs without a mesh");
+        let SharedMesh { mesh, runtime } = SHARED_MESH.get().expect("no test runs without a mesh");
         let (outcome, took) = runtime.block_on(async {
             let _guards =
                 if alone { (None, Some(mesh.alone().await)) } else { (Some(mesh.shared().await), None) };

@@ -8,33 +8,33 @@ use serin_tests::mesh::traffic::{Outcome, Traffic};
 use serin_tests::mesh::{Controller, Mesh};
 use serin_tests::site::eventually;
 
-use crate::stage::{Stage, check_nobody_went_back, check_none_failed};
+use crate::fixture::{Fixture, check_nobody_went_back, check_none_failed};
 
 const STEPS: &str = "{setWeight: 50, pause: {duration: 1s}}";
 
 /// A shop with users, whose Release has nothing to do yet and ends in promotions of this `mode`.
-async fn promoted_by<'m>(mesh: &'m Mesh, mode: &str) -> Result<(Stage<'m>, Controller, Traffic)> {
-    let stage = Stage::set(mesh, &mode.to_lowercase(), 1).await?;
-    let agent = stage.agent("one").await?;
+async fn promoted_by<'m>(mesh: &'m Mesh, mode: &str) -> Result<(Fixture<'m>, Controller, Traffic)> {
+    let fixture = Fixture::set(mesh, &mode.to_lowercase(), 1).await?;
+    let agent = fixture.agent("one").await?;
     let promotion = format!("promotion: {{mode: {mode}}}, scaleDownDelay: 2s");
-    stage.release(STEPS, |yaml| yaml.replace("scaleDownDelay: 2s", &promotion)).await?;
-    stage.phase("Promoted").await?;
-    let traffic = stage.traffic(60).await?;
-    Ok((stage, agent, traffic))
+    fixture.release(STEPS, |yaml| yaml.replace("scaleDownDelay: 2s", &promotion)).await?;
+    fixture.phase("Promoted").await?;
+    let traffic = fixture.traffic(60).await?;
+    Ok((fixture, agent, traffic))
 }
 
 /// Blue and green: the Deployments change places, twice.
 pub(crate) async fn versions_change_places(mesh: &Mesh) -> Result<()> {
-    let (stage, agent, traffic) = promoted_by(mesh, "Swap").await?;
+    let (fixture, agent, traffic) = promoted_by(mesh, "Swap").await?;
     for (number, (image, deployment, other)) in
         [("shop:v2", "shop-canary", "shop-stable"), ("shop:v3", "shop-stable", "shop-canary")]
             .iter()
             .enumerate()
     {
-        stage
+        fixture
             .kubectl(&["set", "image", &format!("deployment/{deployment}"), &format!("shop={image}")])
             .await?;
-        stage
+        fixture
             .status_that(image, |status| {
                 let done =
                     |run: &serin_release::status::RunRecord| run.outcome.as_deref() == Some("Promoted");
@@ -43,7 +43,7 @@ pub(crate) async fn versions_change_places(mesh: &Mesh) -> Result<()> {
             })
             .await
             .with_context(|| agent.log())?;
-        ensure!(stage.replicas(other).await? == 0, "{other} still has pods");
+        ensure!(fixture.replicas(other).await? == 0, "{other} still has pods");
         all_from(&traffic, deployment).await?;
     }
     let report = traffic.stop().await?;
@@ -52,13 +52,13 @@ pub(crate) async fn versions_change_places(mesh: &Mesh) -> Result<()> {
 
 /// Git owns stable: Serin waits for it.
 pub(crate) async fn a_pipeline_updates_stable(mesh: &Mesh) -> Result<()> {
-    let (stage, agent, traffic) = promoted_by(mesh, "Wait").await?;
-    stage.set_image("shop:v2").await?;
+    let (fixture, agent, traffic) = promoted_by(mesh, "Wait").await?;
+    fixture.set_image("shop:v2").await?;
     let waits = |message: &str| message.contains("waits until stable's Deployment has its pod template");
-    stage.status_that("Git's turn", |status| waits(&status.message)).await.with_context(|| agent.log())?;
+    fixture.status_that("Git's turn", |status| waits(&status.message)).await.with_context(|| agent.log())?;
     all_from(&traffic, "shop-canary").await?;
-    stage.kubectl(&["set", "image", "deployment/shop-stable", "shop=shop:v2"]).await?;
-    stage.outcome("Promoted").await.with_context(|| agent.log())?;
+    fixture.kubectl(&["set", "image", "deployment/shop-stable", "shop=shop:v2"]).await?;
+    fixture.outcome("Promoted").await.with_context(|| agent.log())?;
     all_from(&traffic, "shop-stable").await?;
     let report = traffic.stop().await?;
     check_nobody_went_back(&report)?;
@@ -67,18 +67,18 @@ pub(crate) async fn a_pipeline_updates_stable(mesh: &Mesh) -> Result<()> {
 
 /// Autoscalers are told the floor, and have their own back in the end.
 pub(crate) async fn autoscalers_keep_a_floor(mesh: &Mesh) -> Result<()> {
-    let stage = Stage::set(mesh, "scaled", 1).await?;
-    stage.namespace.deploy("shop", "stable", "shop:v1", 3).await?;
-    stage.namespace.rolled_out("shop-stable").await?;
+    let fixture = Fixture::set(mesh, "scaled", 1).await?;
+    fixture.namespace.deploy("shop", "stable", "shop:v1", 3).await?;
+    fixture.namespace.rolled_out("shop-stable").await?;
     for version in ["stable", "canary"] {
-        stage.namespace.apply(&format!(
+        fixture.namespace.apply(&format!(
             "{{apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, metadata: {{name: shop-{version}}}, spec: {{minReplicas: 1, maxReplicas: 5, \
              scaleTargetRef: {{apiVersion: apps/v1, kind: Deployment, name: shop-{version}}}, \
              metrics: [{{type: Resource, resource: {{name: cpu, target: {{type: Utilization, averageUtilization: 80}}}}}}]}}}}"
         ))
         .await?;
     }
-    let agent = stage.agent("one").await?;
+    let agent = fixture.agent("one").await?;
     let scaled = |yaml: String| {
         yaml.replace(
             "{targetRef: {name: shop-stable}}",
@@ -89,13 +89,13 @@ pub(crate) async fn autoscalers_keep_a_floor(mesh: &Mesh) -> Result<()> {
             "{targetRef: {name: shop-canary}, autoscalerRef: {name: shop-canary}}",
         )
     };
-    stage.release("{setWeight: 50, pause: {}}", scaled).await?;
-    stage.phase("Promoted").await?;
-    let traffic = stage.traffic(40).await?;
-    stage.set_image("shop:v2").await?;
+    fixture.release("{setWeight: 50, pause: {}}", scaled).await?;
+    fixture.phase("Promoted").await?;
+    let traffic = fixture.traffic(40).await?;
+    fixture.set_image("shop:v2").await?;
     // There is no autoscaler at work here: the canary gets its pods only if somebody gives it what is asked for.
     let floors = async || -> Result<(i32, i32)> {
-        Ok((floor(&stage, "stable").await?, floor(&stage, "canary").await?))
+        Ok((floor(&fixture, "stable").await?, floor(&fixture, "canary").await?))
     };
     eventually("the floors", async || {
         let found = floors().await?;
@@ -103,25 +103,26 @@ pub(crate) async fn autoscalers_keep_a_floor(mesh: &Mesh) -> Result<()> {
         Ok(())
     })
     .await?;
-    stage.kubectl(&["scale", "deployment/shop-canary", "--replicas=2"]).await?;
-    stage.check_exposure(&traffic, 50).await.with_context(|| agent.log())?;
-    stage.kubectl(&["annotate", "release", "shop", "serin.dev/command=abort"]).await?;
-    stage.outcome("Aborted").await.with_context(|| agent.log())?;
+    fixture.kubectl(&["scale", "deployment/shop-canary", "--replicas=2"]).await?;
+    fixture.check_exposure(&traffic, 50).await.with_context(|| agent.log())?;
+    fixture.kubectl(&["annotate", "release", "shop", "serin.dev/command=abort"]).await?;
+    fixture.outcome("Aborted").await.with_context(|| agent.log())?;
     eventually("their own floors", async || {
         let found = floors().await?;
         ensure!(found == (1, 1), "{found:?}");
-        ensure!(stage.replicas("shop-canary").await? == 0, "the canary still has pods");
+        ensure!(fixture.replicas("shop-canary").await? == 0, "the canary still has pods");
         Ok(())
     })
     .await?;
     check_none_failed(&traffic.stop().await?)?;
-    let stable = stage.namespace.api::<Deployment>().get("shop-stable").await?;
+    let stable = fixture.namespace.api::<Deployment>().get("shop-stable").await?;
     ensure!(stable.spec.and_then(|spec| spec.replicas) == Some(3), "stable's pods are its own business");
     Ok(())
 }
 
-async fn floor(stage: &Stage<'_>, version: &str) -> Result<i32> {
-    let autoscaler = stage.namespace.api::<HorizontalPodAutoscaler>().get(&format!("shop-{version}")).await?;
+async fn floor(fixture: &Fixture<'_>, version: &str) -> Result<i32> {
+    let autoscaler =
+        fixture.namespace.api::<HorizontalPodAutoscaler>().get(&format!("shop-{version}")).await?;
     autoscaler.spec.and_then(|spec| spec.min_replicas).context("a floor")
 }
 

@@ -6,47 +6,50 @@ use serin_tests::mesh::Mesh;
 use serin_tests::mesh::traffic::Outcome;
 use serin_tests::site::eventually;
 
-use crate::stage::{Stage, check_nobody_went_back, check_none_failed, told};
+use crate::fixture::{Fixture, check_nobody_went_back, check_none_failed, told};
 
 /// The canary of the guides that Serin takes the place of: 10 → 25 → 50 → 75 → 100 %.
 pub(crate) async fn a_good_version_is_promoted(mesh: &Mesh) -> Result<()> {
-    goes_all_the_way(&Stage::set(mesh, "good", 2).await?).await
+    goes_all_the_way(&Fixture::set(mesh, "good", 2).await?).await
 }
 
 /// Releases v2 where v1 is, and checks every request of the two gateways' users.
-pub(crate) async fn goes_all_the_way(stage: &Stage<'_>) -> Result<()> {
-    let agent = stage.agent("one").await?;
+pub(crate) async fn goes_all_the_way(fixture: &Fixture<'_>) -> Result<()> {
+    let agent = fixture.agent("one").await?;
     let steps = [10, 25, 50, 75];
     // A person approves each, so that the test knows when it is at which.
-    stage
+    fixture
         .release(&steps.map(|weight| format!("{{setWeight: {weight}, pause: {{}}}}")).join(", "), |yaml| yaml)
         .await?;
-    stage
+    fixture
         .status_that("nothing to release", |status| status.phase == "Promoted" && status.proxies.current == 2)
         .await?;
-    let traffic = stage.traffic(150).await?;
-    stage.set_image("shop:v2").await?;
+    let traffic = fixture.traffic(150).await?;
+    fixture.set_image("shop:v2").await?;
     for percent in steps {
-        let exposed = stage.check_exposure(&traffic, percent).await.with_context(|| agent.log())?;
-        eprintln!("{percent} %: {exposed} of {} users, each as the hash says", stage.users.len());
-        stage.approve().await?;
+        let exposed = fixture.check_exposure(&traffic, percent).await.with_context(|| agent.log())?;
+        eprintln!("{percent} %: {exposed} of {} users, each as the hash says", fixture.users.len());
+        fixture.approve().await?;
     }
-    stage.outcome("Promoted").await.with_context(|| agent.log())?;
-    let status = stage.status().await?;
+    fixture.outcome("Promoted").await.with_context(|| agent.log())?;
+    let status = fixture.status().await?;
     ensure!(status.weight == "0%" && status.phase == "Promoted", "{}", told(&status));
     let report = traffic.stop().await?;
     check_none_failed(&report)?;
     check_nobody_went_back(&report)?;
-    ensure!(stage.replicas("shop-canary").await? == 0, "the canary still has pods");
+    ensure!(fixture.replicas("shop-canary").await? == 0, "the canary still has pods");
     let weights: Vec<_> = status.history[0].changes.iter().map(|change| change.to.as_str()).collect();
     ensure!(weights == ["10%", "25%", "50%", "75%", "100%", "95%", "0%"], "{weights:?}");
-    let events = stage.events().await?;
+    let events = fixture.events().await?;
     for reason in ["Prepared", "StepBegun", "WeightChanged", "Promoting", "HandedOver", "Settled"] {
         ensure!(events.iter().any(|(found, _)| found == reason), "{reason} is not among {events:?}");
     }
     // Istio's own checks find nothing wrong with what Serin has written. (No webhook puts proxies into pods here.)
     let not_injected = ["--suppress", "IST0147=Pod *"];
-    stage.mesh.istioctl(&[&["analyze", "-n", stage.namespace.name()], &not_injected[..]].concat()).await?;
+    fixture
+        .mesh
+        .istioctl(&[&["analyze", "-n", fixture.namespace.name()], &not_injected[..]].concat())
+        .await?;
     eprintln!("{} requests over the whole release, none failed", report.0.len());
     Ok(())
 }
@@ -74,18 +77,18 @@ struct Bad {
 
 /// Releases a version with so many errors to 10 %, and waits until nobody has it any more.
 async fn bad_version(mesh: &Mesh, name: &str, errors: &str, edit: impl Fn(String) -> String) -> Result<Bad> {
-    let stage = Stage::set(mesh, name, 1).await?;
-    let agent = stage.agent("one").await?;
+    let fixture = Fixture::set(mesh, name, 1).await?;
+    let agent = fixture.agent("one").await?;
     let baseline = |yaml: String| edit(yaml.replace("baseline: 2s", "baseline: 10s"));
-    stage.release("{setWeight: 10, pause: {duration: 2m}}, {setWeight: 50}", baseline).await?;
-    stage.phase("Promoted").await?;
-    let traffic = stage.traffic(100).await?;
-    stage.set_image(&format!("shop:v2?errors={errors}")).await?;
-    let status = stage.outcome("RolledBack").await.with_context(|| agent.log())?;
+    fixture.release("{setWeight: 10, pause: {duration: 2m}}, {setWeight: 50}", baseline).await?;
+    fixture.phase("Promoted").await?;
+    let traffic = fixture.traffic(100).await?;
+    fixture.set_image(&format!("shop:v2?errors={errors}")).await?;
+    let status = fixture.outcome("RolledBack").await.with_context(|| agent.log())?;
     // Its pods are there until nobody can be on them any more, and not longer.
-    stage.status_that("the canary to be scaled down", |status| status.phase == "RolledBack").await?;
+    fixture.status_that("the canary to be scaled down", |status| status.phase == "RolledBack").await?;
     eventually("no pods", async || {
-        ensure!(stage.replicas("shop-canary").await? == 0, "the canary still has pods");
+        ensure!(fixture.replicas("shop-canary").await? == 0, "the canary still has pods");
         Ok(())
     })
     .await?;

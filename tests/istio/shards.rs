@@ -6,37 +6,37 @@ use serin_release::status::ReleaseStatus;
 use serin_tests::mesh::Mesh;
 use serin_tests::site::eventually;
 
-use crate::stage::{Stage, check_none_failed, told};
+use crate::fixture::{Fixture, check_none_failed, told};
 
 /// Releases beside the shop's. Three of them fill a plugin.
 const OTHERS: [&str; 5] = ["one", "two", "three", "four", "five"];
 
 pub(crate) async fn one_proxy_runs_two_plugins(mesh: &Mesh) -> Result<()> {
-    let stage = Stage::set(mesh, "shards", 1).await?;
-    let agent = stage.agent("one").await?;
+    let fixture = Fixture::set(mesh, "shards", 1).await?;
+    let agent = fixture.agent("one").await?;
     for name in OTHERS {
         for version in ["stable", "canary"] {
-            stage.namespace.deploy(name, version, "shop:v1", 0).await?;
+            fixture.namespace.deploy(name, version, "shop:v1", 0).await?;
         }
         let service = format!(
             "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec: {{selector: {{app: {name}}}, ports: [{{name: http, port: 80}}]}}\n"
         );
-        stage.namespace.apply(&service).await?;
+        fixture.namespace.apply(&service).await?;
         let other = |yaml: String| large(&yaml).replace("shop", name);
-        stage.release("{setWeight: 30, pause: {}}", other).await?;
+        fixture.release("{setWeight: 30, pause: {}}", other).await?;
     }
-    stage.release("{setWeight: 30, pause: {}}", |yaml| large(&yaml)).await?;
+    fixture.release("{setWeight: 30, pause: {}}", |yaml| large(&yaml)).await?;
     for name in OTHERS.into_iter().chain(["shop"]) {
-        in_force(&stage, name).await.with_context(|| agent.log())?;
+        in_force(&fixture, name).await.with_context(|| agent.log())?;
     }
-    let plugins = stage.kubectl(&["get", "wasmplugins", "-o", "name"]).await?;
+    let plugins = fixture.kubectl(&["get", "wasmplugins", "-o", "name"]).await?;
     ensure!(plugins.lines().count() == 2, "{plugins}");
 
-    let traffic = stage.traffic(80).await?;
-    stage.set_image("shop:v2").await?;
-    stage.check_exposure(&traffic, 30).await.with_context(|| agent.log())?;
+    let traffic = fixture.traffic(80).await?;
+    fixture.set_image("shop:v2").await?;
+    fixture.check_exposure(&traffic, 30).await.with_context(|| agent.log())?;
     let passes = |status: &ReleaseStatus| status.message.contains("waits for approval");
-    let status = stage.status_that("a verdict", passes).await.with_context(|| agent.log())?;
+    let status = fixture.status_that("a verdict", passes).await.with_context(|| agent.log())?;
     let served = status.served.as_deref().context("served")?.trim_end_matches('%').parse::<f64>()?;
     ensure!((20.0..40.0).contains(&served), "{served}: {}", told(&status));
     check_none_failed(&traffic.stop().await?)
@@ -57,9 +57,9 @@ fn large(release: &str) -> String {
 }
 
 /// Waits until the proxy reports the policy of a Release that has nothing to release.
-async fn in_force(stage: &Stage<'_>, release: &str) -> Result<()> {
+async fn in_force(fixture: &Fixture<'_>, release: &str) -> Result<()> {
     eventually(&format!("{release}'s policy in the proxy"), async || {
-        let status = stage.status_of(release).await?;
+        let status = fixture.status_of(release).await?;
         ensure!(status.phase == "Promoted" && status.proxies.current == 1, "{}", told(&status));
         Ok(())
     })

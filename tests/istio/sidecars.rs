@@ -8,7 +8,7 @@ use serin_tests::mesh::traffic::{Traffic, User};
 use serin_tests::mesh::{Gateway, Mesh};
 use serin_tests::site::HOST;
 
-use crate::stage::{Stage, check_nobody_went_back, check_none_failed};
+use crate::fixture::{Fixture, check_nobody_went_back, check_none_failed};
 
 /// Where a Release looks for ids that services hand on.
 const IDS: &str = "  sessionAffinity: {sources: [{cookie: serin}, {baggage: serin}, {header: x-user}]}\n";
@@ -27,43 +27,43 @@ pub(crate) async fn callers_inside(mesh: &Mesh) -> Result<()> {
     let namespace = mesh.namespace("inside").await?;
     let shop = namespace.strict_shop("shop", "shop:v1", "shop:v1");
     let (proxy, ()) = tokio::try_join!(namespace.application("front", "front:v1"), shop)?;
-    let stage = Stage::of(mesh, namespace, Gateway { pods: Vec::new() });
-    let agent = stage.agent("one").await?;
+    let fixture = Fixture::of(mesh, namespace, Gateway { pods: Vec::new() });
+    let agent = fixture.agent("one").await?;
     let routing = |yaml: String| {
         yaml.replace(
             &format!("routing: {{gateways: [gateway], hosts: [{HOST}]}}"),
             "routing: {gateways: [mesh]}",
         ) + IDS
     };
-    release(&stage, routing).await.with_context(|| agent.log())?;
-    let traffic = stage.traffic_by(vec![Client::through(proxy, "shop")?], user_inside, 150)?;
-    promote(&stage, &[&traffic]).await.with_context(|| agent.log())?;
+    release(&fixture, routing).await.with_context(|| agent.log())?;
+    let traffic = fixture.traffic_by(vec![Client::through(proxy, "shop")?], user_inside, 150)?;
+    promote(&fixture, &[&traffic]).await.with_context(|| agent.log())?;
     finish(traffic).await
 }
 
 pub(crate) async fn by_every_way(mesh: &Mesh) -> Result<()> {
-    let stage = Stage::set(mesh, "ways", 1).await?;
-    let proxy = stage.namespace.application("front", "front:v1").await?;
-    let agent = stage.agent("one").await?;
-    let inside = format!("shop.{}.svc.cluster.local", stage.namespace.name());
+    let fixture = Fixture::set(mesh, "ways", 1).await?;
+    let proxy = fixture.namespace.application("front", "front:v1").await?;
+    let agent = fixture.agent("one").await?;
+    let inside = format!("shop.{}.svc.cluster.local", fixture.namespace.name());
     let routing = |yaml: String| {
         let outside = format!("gateways: [gateway], hosts: [{HOST}]");
         yaml.replace(&outside, &format!("gateways: [gateway, mesh], hosts: [{HOST}, {inside}]")) + IDS
     };
-    release(&stage, routing).await.with_context(|| agent.log())?;
-    check_gateway_runs_one_filter(&stage).await?;
-    let outside = stage.traffic(100).await?;
-    let inside = stage.traffic_by(vec![Client::through(proxy, &inside)?], user_inside, 100)?;
+    release(&fixture, routing).await.with_context(|| agent.log())?;
+    check_gateway_runs_one_filter(&fixture).await?;
+    let outside = fixture.traffic(100).await?;
+    let inside = fixture.traffic_by(vec![Client::through(proxy, &inside)?], user_inside, 100)?;
     // Both are checked against one hash, so whoever is on the canary by one way is by the other.
-    promote(&stage, &[&outside, &inside]).await.with_context(|| agent.log())?;
-    check_counted_once(&stage, &outside).await?;
+    promote(&fixture, &[&outside, &inside]).await.with_context(|| agent.log())?;
+    check_counted_once(&fixture, &outside).await?;
     finish(outside).await?;
     finish(inside).await
 }
 
-async fn release(stage: &Stage<'_>, edit: impl Fn(String) -> String) -> Result<()> {
-    stage.release("{setWeight: 25, pause: {}}, {setWeight: 50, pause: {}}", edit).await?;
-    stage
+async fn release(fixture: &Fixture<'_>, edit: impl Fn(String) -> String) -> Result<()> {
+    fixture.release("{setWeight: 25, pause: {}}, {setWeight: 50, pause: {}}", edit).await?;
+    fixture
         .status_that("nothing to release", |status| {
             let proxies = status.proxies;
             status.phase == "Promoted" && proxies.total > 1 && proxies.current == proxies.total
@@ -73,16 +73,16 @@ async fn release(stage: &Stage<'_>, edit: impl Fn(String) -> String) -> Result<(
 }
 
 /// Releases v2 in two steps, and checks who is on it at each.
-async fn promote(stage: &Stage<'_>, ways: &[&Traffic]) -> Result<()> {
-    stage.set_image("shop:v2").await?;
+async fn promote(fixture: &Fixture<'_>, ways: &[&Traffic]) -> Result<()> {
+    fixture.set_image("shop:v2").await?;
     for percent in [25, 50] {
         for traffic in ways {
-            let exposed = stage.check_exposure(traffic, percent).await?;
-            eprintln!("{percent} %: {exposed} of {} users, each as the hash says", stage.users.len());
+            let exposed = fixture.check_exposure(traffic, percent).await?;
+            eprintln!("{percent} %: {exposed} of {} users, each as the hash says", fixture.users.len());
         }
-        stage.approve().await?;
+        fixture.approve().await?;
     }
-    stage.outcome("Promoted").await?;
+    fixture.outcome("Promoted").await?;
     Ok(())
 }
 
@@ -95,21 +95,21 @@ async fn finish(traffic: Traffic) -> Result<()> {
 }
 
 /// The sidecars' plugin covers a gateway in the same namespace: with one of its own it would do everything twice.
-async fn check_gateway_runs_one_filter(stage: &Stage<'_>) -> Result<()> {
+async fn check_gateway_runs_one_filter(fixture: &Fixture<'_>) -> Result<()> {
     let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("extensions.istio.io", "v1alpha1", "WasmPlugin"));
     let plugins: Api<DynamicObject> =
-        Api::namespaced_with(stage.mesh.client(), stage.namespace.name(), &kind);
+        Api::namespaced_with(fixture.mesh.client(), fixture.namespace.name(), &kind);
     let plugins = plugins.list(&ListParams::default()).await?.items;
-    let answer = Client::new(stage.gateway.address()).get("/", &[("sec-fetch-mode", "navigate")]).await?;
+    let answer = Client::new(fixture.gateway.address()).get("/", &[("sec-fetch-mode", "navigate")]).await?;
     let cookies = answer.headers.get_all("set-cookie").iter().count();
     ensure!((plugins.len(), cookies) == (1, 1), "{} plugins, {cookies} cookies", plugins.len());
     Ok(())
 }
 
 /// What the gateway has counted is what it was asked.
-async fn check_counted_once(stage: &Stage<'_>, traffic: &Traffic) -> Result<()> {
+async fn check_counted_once(fixture: &Fixture<'_>, traffic: &Traffic) -> Result<()> {
     let asked = traffic.requests();
-    let stats = format!("http://{}:15090/stats/prometheus", stage.gateway.address().ip());
+    let stats = format!("http://{}:15090/stats/prometheus", fixture.gateway.address().ip());
     let stats = serin_agent::http::plain().build()?.get(stats).send().await?.text().await?;
     let counted = stats.lines().filter(|line| line.starts_with("serin_rq{"));
     let counted: f64 = counted.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum();

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use jiff::Timestamp;
-use serin_agent::observe::ledger::Ledger;
+use serin_agent::observe::counter_deltas::CounterDeltas;
 use serin_agent::observe::prometheus::counts::{Counters, Counting, Subject};
 use serin_local::envoy::Envoy;
 use serin_local::shop::Build;
@@ -16,7 +16,7 @@ use crate::client;
 /// Looks by way of a Prometheus, and what that has come to.
 struct Watch {
     counting: Counting,
-    ledger: Ledger,
+    deltas: CounterDeltas,
     sum: Counts,
 }
 
@@ -24,7 +24,7 @@ impl Watch {
     /// Begins when Prometheus knows all of the site's proxies.
     async fn begin(url: &str, site: &Site) -> Result<Self> {
         let counting = Counting::new(client(url)?);
-        let mut watch = Self { counting, ledger: Ledger::default(), sum: Counts::default() };
+        let mut watch = Self { counting, deltas: CounterDeltas::default(), sum: Counts::default() };
         let client = client(url)?;
         eventually("all proxies to be scraped", async || {
             let known = crate::said(&client, "count(serin_revision)").await;
@@ -46,7 +46,7 @@ impl Watch {
         let subjects = [Subject { release: "shop/shop".to_owned(), counters: Counters::Filter }];
         let now = Timestamp::now();
         for look in self.counting.look(&subjects, now).await? {
-            for count in look.book(&mut self.ledger, now)? {
+            for count in look.record(&mut self.deltas, now)? {
                 let sum = match count.tag.arm {
                     Arm::Stable => &mut self.sum.stable,
                     Arm::Canary => &mut self.sum.canary,

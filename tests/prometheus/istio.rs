@@ -2,9 +2,9 @@
 
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
-use serin_agent::driver::View;
-use serin_agent::observe::ledger::Ledger;
+use serin_agent::observe::counter_deltas::CounterDeltas;
 use serin_agent::observe::prometheus::counts::{Counters, Counting, Subject};
+use serin_agent::standalone::View;
 use serin_policy::Weight;
 use serin_release::prometheus::{DEFAULT_VERSION_LABEL, Istio, Reporter};
 use serin_tests::agent::Agent;
@@ -83,7 +83,7 @@ async fn between(istio: Istio, first: &[Traffic], second: &[Traffic]) -> Result<
     let client = client(&prometheus.url())?;
     let mut counting = Counting::new(client.clone());
     let subjects = [Subject { release: "shop/shop".to_owned(), counters: Counters::Istio(istio) }];
-    let mut ledger = Ledger::default();
+    let mut deltas = CounterDeltas::default();
     let mut last = (Vec::new(), String::new());
     for traffic in [first, second] {
         exporter.say(traffic.iter().flat_map(Traffic::series));
@@ -97,7 +97,7 @@ async fn between(istio: Istio, first: &[Traffic], second: &[Traffic]) -> Result<
         let now = Timestamp::now();
         let looks = counting.look(&subjects, now).await?;
         let look = looks.first().context("one look for each subject")?;
-        let news = look.book(&mut ledger, now)?;
+        let news = look.record(&mut deltas, now)?;
         let news = news.iter().map(|count| {
             let of = &count.counts;
             format!("{}: {} requests, {} errors, {} slow", count.tag, of.requests, of.errors, of.slow)

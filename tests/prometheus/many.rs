@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use jiff::Timestamp;
-use serin_agent::observe::ledger::Ledger;
+use serin_agent::observe::counter_deltas::CounterDeltas;
 use serin_agent::observe::prometheus::counts::{Counters, Counting, Subject};
 use serin_release::prometheus::{DEFAULT_VERSION_LABEL, Istio, Reporter};
 use serin_tests::exporter::Exporter;
@@ -55,7 +55,7 @@ fn a_thousand_releases_of_both_kinds_are_told_apart_in_one_look() -> Result<()> 
         let client = client(&prometheus.url())?;
         let mut counting = Counting::new(client.clone());
         let subjects: Vec<Subject> = (0..RELEASES).map(subject).collect();
-        let mut ledgers = vec![Ledger::default(); subjects.len()];
+        let mut all_deltas = vec![CounterDeltas::default(); subjects.len()];
         let mut requests = Vec::new();
         for more in [1, 8] {
             exporter.say(series(more));
@@ -69,8 +69,9 @@ fn a_thousand_releases_of_both_kinds_are_told_apart_in_one_look() -> Result<()> 
             let now = Timestamp::now();
             let looks = counting.look(&subjects, now).await?;
             requests.clear();
-            for (look, ledger) in looks.iter().zip(&mut ledgers) {
-                requests.push(look.book(ledger, now)?.iter().map(|count| count.counts.requests).sum::<u64>());
+            for (look, deltas) in looks.iter().zip(&mut all_deltas) {
+                requests
+                    .push(look.record(deltas, now)?.iter().map(|count| count.counts.requests).sum::<u64>());
             }
         }
         assert_eq!(requests, vec![7; subjects.len()]);

@@ -132,12 +132,13 @@ fn while_prometheus_is_down_the_release_holds_and_says_what_it_asked() -> Result
     run(async {
         let (site, prometheus, release) = site("baseline: 0s").await?;
         let agent = Agent::start(AGENT, &site, &release, &site.admins()).await?;
-        let at_ten = |view: &serin_agent::driver::View| view.status.weight() == percent(10);
+        let at_ten = |view: &serin_agent::standalone::View| view.status.weight() == percent(10);
         agent.wait_until("the first step", at_ten).await?;
         let url = prometheus.url();
         let options = prometheus.stop().await?;
-        let awaits =
-            |view: &serin_agent::driver::View| view.standing.iter().any(|one| one.code() == "awaits-data");
+        let awaits = |view: &serin_agent::standalone::View| {
+            view.standing.iter().any(|one| one.code() == "awaits-data")
+        };
         let view = agent.wait_until("the agent to say that it cannot count", awaits).await?;
         let told = view.standing.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
         crate::check(&told, &["nothing can be counted", &url]);
@@ -158,7 +159,7 @@ fn a_metric_of_ones_own_that_stays_out_of_range_takes_the_canary_back() -> Resul
         let depth = "{name: depth, query: 'vector(30)', interval: 1s, thresholdRange: {max: 10}}";
         let (site, _prometheus, release) = site(&format!("baseline: 0s, metrics: [{depth}]")).await?;
         let agent = Agent::start(AGENT, &site, &release, &site.admins()).await?;
-        let rolled_back = |view: &serin_agent::driver::View| view.status.phase.code() == "rolled-back";
+        let rolled_back = |view: &serin_agent::standalone::View| view.status.phase.code() == "rolled-back";
         let view = agent.wait_until("the rollback", rolled_back).await?;
         let why = view.standing.first().map(ToString::to_string).unwrap_or_default();
         crate::check(&why, &["depth is out of range", "evidence 1:"]);
@@ -181,7 +182,7 @@ fn a_metric_that_cannot_be_read_holds_the_release_with_prometheus_own_words() ->
                 site(&format!("baseline: 0s, warmUp: 0s, minRequests: 1, metrics: [{own}]")).await?;
             let release = release.replace(STEPS, steps);
             let agent = Agent::start(AGENT, &site, &release, &site.admins()).await?;
-            let awaits = |view: &serin_agent::driver::View| {
+            let awaits = |view: &serin_agent::standalone::View| {
                 view.standing
                     .iter()
                     .any(|one| one.code() == "awaits-reading" && one.to_string().contains(expected))

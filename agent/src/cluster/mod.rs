@@ -1,26 +1,26 @@
 /*!
 The agent in a cluster: it watches Releases and what belongs to them, and plans each at its interval.
 
-[`stores`] know what is there; [`tick`] looks at one release, at its [`scene`], and does what follows; [`desk`] is what is
+[`stores`] know what is there; [`tick`] looks at one release, at its [`snapshot`], and does what follows; [`memory`] is what is
 remembered of it. [`plugins`], [`routes`] and [`workloads`] write what the planner wants, each in an order that a crash leaves
 sound. Of several agents one leads ([`leader`]); all of them serve the module. Nothing here decides anything: that is
 `rollout`'s business.
 */
-mod bars;
+mod admission;
+mod api_resources;
 mod commands;
 pub mod crd;
-mod desk;
-mod farewell;
-mod kinds;
-mod latest;
+mod events;
+mod finalizer;
 mod leader;
+mod memory;
+mod plugin_cache;
 mod plugins;
 mod proxies;
 mod report;
 mod routes;
-mod scene;
+mod snapshot;
 mod stores;
-mod tell;
 mod tick;
 mod workloads;
 
@@ -45,13 +45,13 @@ use tokio::sync::{mpsc, watch};
 
 use crate::mesh::plugin::ModuleSource;
 use crate::metrics::Metrics;
-use bars::Bars;
-use desk::{Desk, SaveError};
+use admission::Admission;
+use memory::{Memory, SaveError};
 use plugins::Plugins;
 use proxies::Proxies;
 use serin_release::ReleaseObject;
 use serin_release::status::ReleaseStatus;
-use stores::{Scope, Soon, Stores, Watched};
+use stores::{Scope, Stores, WatchBackoff, Watched};
 use tick::TickError;
 
 /// The name under which Serin owns fields of objects.
@@ -91,7 +91,7 @@ struct Cluster {
     namespace: Option<String>,
     plugins: Plugins,
     proxies: Proxies,
-    bars: Bars,
+    admission: Admission,
     recorder: Recorder,
     metrics: Arc<Metrics>,
     /// Whether this agent leads.
@@ -99,7 +99,7 @@ struct Cluster {
     /// Whether the stores know all there is.
     is_known: watch::Receiver<bool>,
     /// By uid: a Release that is made anew is another one.
-    desks: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<Desk>>>>>,
+    memories: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<Memory>>>>>,
 }
 
 /// Runs for ever.
@@ -145,7 +145,7 @@ async fn drive(
     let releases = writer.as_reader();
     // A tick writes the status; only what others write is news. Metadata counts: a command is an annotation there.
     let changes = watcher(scope.api::<Watched>(), watcher::Config::default())
-        .backoff(Soon::default())
+        .backoff(WatchBackoff::default())
         .reflect(writer)
         // What one had, another may be waiting for.
         .inspect({
@@ -180,11 +180,11 @@ async fn drive(
         stores,
         namespace: config.namespace,
         proxies: Proxies::default(),
-        bars: Bars::default(),
+        admission: Admission::default(),
         metrics,
         leads: leads.clone(),
         is_known: ready.subscribe(),
-        desks: Mutex::default(),
+        memories: Mutex::default(),
     });
     let controller = Controller::for_stream(changes, releases)
         .with_config(controller::Config::default().concurrency(AT_ONCE))
@@ -201,7 +201,7 @@ async fn drive(
             tracing::debug!("{error}");
         }
     });
-    let sweep = farewell::sweep(&cluster);
+    let sweep = finalizer::sweep(&cluster);
     tokio::select! {
         () = run => {}
         () = ready_when_known => {}
@@ -220,7 +220,7 @@ fn changes_of(leads: watch::Receiver<bool>) -> impl futures::Stream<Item = ()> {
 async fn reconcile(watched: Arc<Watched>, cluster: Arc<Cluster>) -> Result<Action, Arc<TickError>> {
     if !*cluster.leads.borrow() {
         // What is remembered here grows old while another leads.
-        cluster.lock_desks().clear();
+        cluster.lock_memories().clear();
         return Ok(Action::await_change());
     }
     cluster.known().await;
@@ -233,22 +233,22 @@ async fn reconcile(watched: Arc<Watched>, cluster: Arc<Cluster>) -> Result<Actio
                 .map_err(|error| Arc::new(error.into()));
         }
     };
-    let desk = cluster.desk(&object);
-    let mut desk = desk.lock().await;
+    let memory = cluster.memory(&object);
+    let mut memory = memory.lock().await;
     if object.metadata.deletion_timestamp.is_some() {
-        return farewell::bid(&cluster, &object, &mut desk).await.map_err(Arc::new);
+        return finalizer::finalize(&cluster, &object, &mut memory).await.map_err(Arc::new);
     }
     if !object.finalizers().iter().any(|finalizer| finalizer == FINALIZER) {
         cluster.keep_until_on_stable(&object).await.map_err(|error| Arc::new(error.into()))?;
     }
-    let open = desk.get_or_insert_with(|| Desk::open(&object));
+    let open = memory.get_or_insert_with(|| Memory::open(&object));
     match tick::tick(&cluster, &object, open).await {
         Ok(again) => Ok(Action::requeue(again)),
         Err(error) => {
             tracing::warn!(release = %cluster_name(&object), "{error}");
             if matches!(error, TickError::Save(SaveError::Overtaken)) {
                 // What they decided is in the status.
-                *desk = None;
+                *memory = None;
             }
             Err(Arc::new(error))
         }
@@ -276,14 +276,14 @@ impl Cluster {
         let _ = self.is_known.clone().wait_for(|is_known| *is_known).await;
     }
 
-    fn desk(&self, object: &ReleaseObject) -> Arc<tokio::sync::Mutex<Option<Desk>>> {
-        Arc::clone(self.lock_desks().entry(object.uid().unwrap_or_default()).or_default())
+    fn memory(&self, object: &ReleaseObject) -> Arc<tokio::sync::Mutex<Option<Memory>>> {
+        Arc::clone(self.lock_memories().entry(object.uid().unwrap_or_default()).or_default())
     }
 
-    fn lock_desks(
+    fn lock_memories(
         &self,
-    ) -> std::sync::MutexGuard<'_, HashMap<String, Arc<tokio::sync::Mutex<Option<Desk>>>>> {
-        self.desks.lock().unwrap_or_else(PoisonError::into_inner)
+    ) -> std::sync::MutexGuard<'_, HashMap<String, Arc<tokio::sync::Mutex<Option<Memory>>>>> {
+        self.memories.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says of a Release that it cannot be read, and why. Whatever it has under way stays as it is.
@@ -322,7 +322,7 @@ impl Cluster {
     async fn take_command_off(&self, object: &ReleaseObject) -> Result<u64, kube::Error> {
         let annotations = json!({commands::COMMAND: null, commands::BY: null});
         let without = self.patch_metadata(object, json!({"annotations": annotations})).await?;
-        Ok(kinds::version(&without))
+        Ok(api_resources::version(&without))
     }
 
     async fn patch_metadata(

@@ -16,9 +16,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use serin_policy::PolicySpec;
 
-use super::latest::{Latest, Plugin};
-use super::stores::Several;
-use super::{FIELD_MANAGER, as_serin, kinds};
+use super::plugin_cache::{Plugin, PluginCache};
+use super::stores::MultiStore;
+use super::{FIELD_MANAGER, api_resources, as_serin};
 use crate::mesh::object::removal;
 use crate::mesh::plugin::contents::{self, Contents};
 use crate::mesh::plugin::shards::{Shards, TooLarge, Write};
@@ -28,7 +28,7 @@ use serin_rollout::InForce;
 /// All plugins of Serin.
 pub(super) struct Plugins {
     client: Client,
-    latest: Latest,
+    cache: PluginCache,
     module: ModuleSource,
     /// One writer at a time for each attachment.
     locks: Mutex<HashMap<Attachment, Arc<tokio::sync::Mutex<()>>>>,
@@ -45,8 +45,8 @@ pub(super) enum WriteError {
 }
 
 impl Plugins {
-    pub(super) fn new(client: Client, store: Several<DynamicObject>, module: ModuleSource) -> Self {
-        Self { client, latest: Latest::new(store), module, locks: Mutex::default() }
+    pub(super) fn new(client: Client, store: MultiStore<DynamicObject>, module: ModuleSource) -> Self {
+        Self { client, cache: PluginCache::new(store), module, locks: Mutex::default() }
     }
 
     /// What all `attachments` say of `release`, taken together. Where they differ, the one that is furthest from
@@ -118,7 +118,7 @@ impl Plugins {
             plugin.policies().iter().any(|policy| contents::name(policy) == Some(release))
         };
         let mut attachments: HashSet<_> =
-            self.latest.all().iter().filter(holds).filter_map(|plugin| plugin.attachment()).collect();
+            self.cache.all().iter().filter(holds).filter_map(|plugin| plugin.attachment()).collect();
         attachments.retain(|attachment| !but.contains(attachment));
         for attachment in attachments {
             let lock = self.lock(&attachment);
@@ -133,7 +133,7 @@ impl Plugins {
 
     /// Releases that have a policy somewhere.
     pub(super) fn releases(&self) -> BTreeSet<String> {
-        let all = self.latest.all();
+        let all = self.cache.all();
         let policies = all.iter().flat_map(|plugin| plugin.policies());
         policies.filter_map(|policy| contents::name(policy).map(str::to_owned)).collect()
     }
@@ -159,7 +159,7 @@ impl Plugins {
     ///
     /// # Errors
     /// When the API server refuses or does not answer.
-    pub(super) async fn set_right(
+    pub(super) async fn repair(
         &self,
         attachment: &Attachment,
         may_change_module: bool,
@@ -185,7 +185,7 @@ impl Plugins {
             );
             let applied = self.apply(&wanted, plugin.object().resource_version()).await?;
             // What somebody else has put in is still theirs.
-            if let Some(removal) = removal(&wanted, &kinds::json(&applied)) {
+            if let Some(removal) = removal(&wanted, &api_resources::json(&applied)) {
                 self.patch(&wanted, &as_serin(), &Patch::Merge(removal)).await?;
             }
         }
@@ -231,7 +231,7 @@ impl Plugins {
         match self.api(&namespace).patch(&name, params, patch).await {
             Ok(object) => {
                 let object = Arc::new(object);
-                self.latest.note(Arc::clone(&object));
+                self.cache.note(Arc::clone(&object));
                 Ok(object)
             }
             Err(error) => {
@@ -247,7 +247,7 @@ impl Plugins {
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
         match self.api(&namespace).delete(&name, &params).await {
             Ok(_) => {
-                self.latest.forget(&namespace, &name);
+                self.cache.forget(&namespace, &name);
                 Ok(())
             }
             Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
@@ -258,8 +258,8 @@ impl Plugins {
     /// A refused write means that what is known is old: the next plan is to go by what is there.
     async fn look_again(&self, namespace: &str, name: &str) {
         match self.api(namespace).get_opt(name).await {
-            Ok(Some(object)) => self.latest.note(Arc::new(object)),
-            Ok(None) => self.latest.forget(namespace, name),
+            Ok(Some(object)) => self.cache.note(Arc::new(object)),
+            Ok(None) => self.cache.forget(namespace, name),
             // Not to be known now: the watch will tell.
             Err(_) => {}
         }
@@ -267,7 +267,7 @@ impl Plugins {
 
     /// The plugins at `attachment`, by shard.
     fn of(&self, attachment: &Attachment) -> Vec<(usize, Arc<Plugin>)> {
-        let all = self.latest.all().into_iter();
+        let all = self.cache.all().into_iter();
         let mut found: Vec<_> = all.filter_map(|plugin| Some((plugin.shard(attachment)?, plugin))).collect();
         found.sort_by_key(|(shard, _)| *shard);
         found
@@ -279,7 +279,7 @@ impl Plugins {
     }
 
     fn api(&self, namespace: &str) -> Api<DynamicObject> {
-        Api::namespaced_with(self.client.clone(), namespace, &kinds::wasm_plugin())
+        Api::namespaced_with(self.client.clone(), namespace, &api_resources::wasm_plugin())
     }
 }
 

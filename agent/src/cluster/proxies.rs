@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 
-use super::kinds;
+use super::api_resources;
 use super::stores::Stores;
 use crate::mesh::object::{Labels, labels, selects};
 use crate::mesh::plugin::{Attachment, Place};
@@ -44,7 +44,7 @@ pub(super) struct Attached {
 /// Finds an attach point in the cluster.
 ///
 /// # Errors
-/// When there is none of that name; the text says which, and the mend.
+/// When there is none of that name; the text says which, and the hint.
 pub(super) fn find(stores: &Stores, point: &AttachPoint) -> Result<Attached, String> {
     match point {
         AttachPoint::Sidecars { namespace } => {
@@ -56,7 +56,8 @@ pub(super) fn find(stores: &Stores, point: &AttachPoint) -> Result<Attached, Str
             })
         }
         AttachPoint::Gateway { namespace, name } => {
-            let gateway = stores.gateways.get(&ObjectRef::new_with(name, kinds::gateway()).within(namespace));
+            let gateway =
+                stores.gateways.get(&ObjectRef::new_with(name, api_resources::gateway()).within(namespace));
             let Some(gateway) = gateway else {
                 return Err(format!(
                     "spec.routing.gateways: there is no Gateway {namespace}/{name}: create it, or name another"

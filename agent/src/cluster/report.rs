@@ -33,7 +33,7 @@ pub(super) fn show(
     shown.weight = status.weight().to_string();
     let progress = status.progress(release, now);
     shown.step = progress.step.map(|step| format!("{step}/{}", progress.of));
-    let in_progress = matches!(status.phase, Phase::Progressing(_) | Phase::Stranded { .. });
+    let in_progress = matches!(status.phase, Phase::Progressing(_) | Phase::OffPlan { .. });
     shown.served = in_progress.then(|| served(status.evidence.step())).flatten();
     let is_judged = in_progress || matches!(status.phase, Phase::Starting { .. });
     shown.verdict = is_judged.then(|| progress.verdict.to_string());
@@ -74,8 +74,8 @@ fn phase_name(phase: &Phase) -> &'static str {
         Phase::Preparing => "Preparing",
         Phase::Starting { .. } => "Starting",
         Phase::Progressing(_) => "Progressing",
-        Phase::Stranded { .. } => "Stranded",
-        Phase::Promoting | Phase::HandingOver(_) | Phase::Returning => "Promoting",
+        Phase::OffPlan { .. } => "OffPlan",
+        Phase::Promoting | Phase::HandingOver(_) | Phase::CuttingBack => "Promoting",
         Phase::Promoted | Phase::Settled => "Promoted",
         Phase::RolledBack { .. } => "RolledBack",
         Phase::Aborted { .. } => "Aborted",
@@ -124,7 +124,7 @@ fn conditions(
         (Phase::Preparing | Phase::Starting { .. } | Phase::Progressing(_), Some(held)) => {
             (false, pascal(held.code()))
         }
-        (Phase::Stranded { .. }, _) => (false, "Stranded".to_owned()),
+        (Phase::OffPlan { .. }, _) => (false, "OffPlan".to_owned()),
         (Phase::Waiting | Phase::Promoted | Phase::Settled, _) => (false, "NothingToRelease".to_owned()),
         (Phase::RolledBack { .. }, _) => (false, "RolledBack".to_owned()),
         (Phase::Aborted { .. }, _) => (false, "Aborted".to_owned()),
@@ -133,7 +133,7 @@ fn conditions(
     set("Progressing", Some(going), &reason, &message);
     match &status.phase {
         Phase::RolledBack { .. } => set("Healthy", Some(false), "RolledBack", &message),
-        Phase::Preparing | Phase::Starting { .. } | Phase::Progressing(_) | Phase::Stranded { .. } => {
+        Phase::Preparing | Phase::Starting { .. } | Phase::Progressing(_) | Phase::OffPlan { .. } => {
             let said = shown.verdict.clone().unwrap_or_default();
             let is = passes.then_some(true);
             set("Healthy", is, if passes { "VerdictGood" } else { "VerdictPending" }, &said);

@@ -11,7 +11,7 @@ use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 
 use super::stores::Stores;
-use super::{FIELD_MANAGER, as_serin, kinds};
+use super::{FIELD_MANAGER, api_resources, as_serin};
 use crate::mesh::object::{drift, removal};
 use crate::mesh::routing::conflicts::conflicts;
 use crate::mesh::routing::verify::{Existing, verify};
@@ -25,7 +25,7 @@ pub(super) struct Routes {
     /// What stands in the way of moving anybody.
     pub(super) obstacles: Vec<String>,
     /// What others had changed in Serin's own objects, or taken away: it was set right.
-    pub(super) mended: Vec<String>,
+    pub(super) repaired: Vec<String>,
 }
 
 /// The routes that a release needs.
@@ -65,13 +65,14 @@ pub(super) async fn ensure(
         && (checked.version, checked.generation) == (version, generation)
         && (&checked.subsets, &checked.both) == (wanted.subsets, &wanted.both)
     {
-        return Ok(Routes { obstacles: checked.obstacles.clone(), mended: Vec::new() });
+        return Ok(Routes { obstacles: checked.obstacles.clone(), repaired: Vec::new() });
     }
     let routes = look(client, stores, wanted).await?;
     let Wanted { subsets, both, .. } = wanted;
     let (subsets, both, obstacles) = (Subsets::clone(subsets), both.clone(), routes.obstacles.clone());
     // What was just written is looked at once more, when it is there.
-    *checked = routes.mended.is_empty().then_some(Checked { version, generation, subsets, both, obstacles });
+    *checked =
+        routes.repaired.is_empty().then_some(Checked { version, generation, subsets, both, obstacles });
     Ok(routes)
 }
 
@@ -86,7 +87,7 @@ async fn look(client: &Client, stores: &Stores, wanted: &Wanted<'_>) -> Result<R
                 Existing { virtual_services: &routes, destination_rules: &rules, services: &services };
             let missing = verify(existing, release, delivery, subsets);
             let obstacles = missing.into_iter().map(|missing| missing.to_string()).collect();
-            Ok(Routes { obstacles, mended: Vec::new() })
+            Ok(Routes { obstacles, repaired: Vec::new() })
         }
     }
 }
@@ -101,11 +102,13 @@ async fn ensure_managed(
     let in_the_way = conflicts(&foreign, release, delivery);
     if !in_the_way.is_empty() {
         let obstacles = in_the_way.iter().map(ToString::to_string).collect();
-        return Ok(Routes { obstacles, mended: Vec::new() });
+        return Ok(Routes { obstacles, repaired: Vec::new() });
     }
     let mut objects = match managed(release, delivery, subsets) {
         Ok(objects) => objects,
-        Err(indistinct) => return Ok(Routes { obstacles: vec![indistinct.to_string()], mended: Vec::new() }),
+        Err(indistinct) => {
+            return Ok(Routes { obstacles: vec![indistinct.to_string()], repaired: Vec::new() });
+        }
     };
     if let (Some(both), Some(subsets)) =
         (both, objects.destination_rule.pointer_mut("/spec/subsets").and_then(Value::as_array_mut))
@@ -117,11 +120,11 @@ async fn ensure_managed(
     let mut routes = Routes::default();
     // Subsets first: a route to one that is not known yet answers 503.
     for (mut object, kind, store) in [
-        (objects.destination_rule, kinds::destination_rule(), &stores.destination_rules),
-        (objects.virtual_service, kinds::virtual_service(), &stores.virtual_services),
+        (objects.destination_rule, api_resources::destination_rule(), &stores.destination_rules),
+        (objects.virtual_service, api_resources::virtual_service(), &stores.virtual_services),
     ] {
         object["metadata"]["ownerReferences"] = json!([owner]);
-        routes.mended.extend(apply(client, &object, &kind, store).await?);
+        routes.repaired.extend(apply(client, &object, &kind, store).await?);
     }
     Ok(routes)
 }
@@ -136,14 +139,14 @@ async fn apply(
     let text = |field: &str| wanted["metadata"][field].as_str().unwrap_or_default();
     let (namespace, name) = (text("namespace"), text("name"));
     let found = store.get(&ObjectRef::new_with(name, kind.clone()).within(namespace));
-    let edits = found.map(|found| drift(wanted, &kinds::json(&found)));
+    let edits = found.map(|found| drift(wanted, &api_resources::json(&found)));
     if edits.as_ref().is_some_and(Vec::is_empty) {
         return Ok(Vec::new());
     }
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, kind);
     let applied = api.patch(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(wanted)).await?;
     // What somebody else has put in is still theirs.
-    if let Some(removal) = removal(wanted, &kinds::json(&applied)) {
+    if let Some(removal) = removal(wanted, &api_resources::json(&applied)) {
         api.patch(name, &as_serin(), &Patch::Merge(removal)).await?;
     }
     let kind = &kind.kind;
@@ -167,7 +170,8 @@ pub(super) async fn take_away(
     };
     let Some(route) = stores.virtual_services.state().iter().find(is_own).cloned() else { return Ok(false) };
     let namespace = route.namespace().unwrap_or_default();
-    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &kinds::virtual_service());
+    let api: Api<DynamicObject> =
+        Api::namespaced_with(client.clone(), &namespace, &api_resources::virtual_service());
     match api.delete(&route.name_any(), &DeleteParams::default()).await {
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(true),
         other => other.map(|_| true),
@@ -186,5 +190,5 @@ pub(super) fn lead_to_canary(stores: &Stores, release: &Release, subsets: &Subse
 }
 
 fn all(store: &Store<DynamicObject>) -> Vec<Value> {
-    store.state().iter().map(|object| kinds::json(object)).collect()
+    store.state().iter().map(|object| api_resources::json(object)).collect()
 }

@@ -26,7 +26,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::kinds;
+use super::api_resources;
 use crate::mesh::object::RELEASE as RELEASE_LABEL;
 use crate::mesh::plugin::contents;
 use serin_release::ReleaseObject;
@@ -37,12 +37,12 @@ pub(super) struct Stores {
     pub(super) releases: Store<Watched>,
     pub(super) deployments: Store<Deployment>,
     pub(super) autoscalers: Store<HorizontalPodAutoscaler>,
-    pub(super) pods: Several<Pod>,
+    pub(super) pods: MultiStore<Pod>,
     pub(super) services: Store<Service>,
-    pub(super) plugins: Several<DynamicObject>,
+    pub(super) plugins: MultiStore<DynamicObject>,
     pub(super) virtual_services: Store<DynamicObject>,
     pub(super) destination_rules: Store<DynamicObject>,
-    pub(super) gateways: Several<DynamicObject>,
+    pub(super) gateways: MultiStore<DynamicObject>,
     /// Rises with every change of what routes depend on.
     routes_version: Arc<AtomicU64>,
 }
@@ -65,11 +65,11 @@ pub(super) struct Scope {
 
 /// The stores of one kind, where it is watched in more than one namespace.
 #[derive(Clone)]
-pub(super) struct Several<K: Resource + 'static>(Vec<Store<K>>)
+pub(super) struct MultiStore<K: Resource + 'static>(Vec<Store<K>>)
 where
     K::DynamicType: Eq + Hash;
 
-impl<K: Resource + Clone + 'static> Several<K>
+impl<K: Resource + Clone + 'static> MultiStore<K>
 where
     K::DynamicType: Clone + Eq + Hash,
 {
@@ -148,7 +148,7 @@ impl Stores {
         };
         let plugins = scope.each().map(|scope| {
             let wake = wake.clone();
-            let kind = kinds::wasm_plugin();
+            let kind = api_resources::wasm_plugin();
             keep(
                 scope.dynamic(&kind),
                 kind,
@@ -161,7 +161,7 @@ impl Stores {
             )
         });
         let gateways = scope.each().map(|scope| {
-            let kind = kinds::gateway();
+            let kind = api_resources::gateway();
             keep(scope.dynamic(&kind), kind, |_| (), wake_all_or_owner())
         });
         let pods = scope.each().map(|scope| keep(scope.api(), (), strip, |_: Option<&Pod>| ()));
@@ -169,12 +169,12 @@ impl Stores {
         Self {
             deployments: keep(scope.api(), (), |_| (), wakes_users(&releases, wake)),
             autoscalers: keep(scope.api(), (), |_| (), wakes_users(&releases, wake)),
-            pods: Several(pods.collect()),
+            pods: MultiStore(pods.collect()),
             services: keep(scope.api(), (), |_| (), move |_: Option<&Service>| on_service()),
-            plugins: Several(plugins.collect()),
-            virtual_services: routes(kinds::virtual_service()),
-            destination_rules: routes(kinds::destination_rule()),
-            gateways: Several(gateways.collect()),
+            plugins: MultiStore(plugins.collect()),
+            virtual_services: routes(api_resources::virtual_service()),
+            destination_rules: routes(api_resources::destination_rule()),
+            gateways: MultiStore(gateways.collect()),
             routes_version,
             releases,
         }
@@ -206,19 +206,19 @@ impl Stores {
 /// When a watch that was interrupted is tried again: soon at first, and never so late that anybody goes by what was
 /// half a minute ago. A few watches of few agents are no burden.
 #[derive(Debug, Clone)]
-pub(super) struct Soon(Duration);
+pub(super) struct WatchBackoff(Duration);
 
-impl Soon {
+impl WatchBackoff {
     const LATEST: Duration = Duration::from_secs(3);
 }
 
-impl Default for Soon {
+impl Default for WatchBackoff {
     fn default() -> Self {
         Self(Duration::from_millis(200))
     }
 }
 
-impl Iterator for Soon {
+impl Iterator for WatchBackoff {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
@@ -228,7 +228,7 @@ impl Iterator for Soon {
     }
 }
 
-impl Backoff for Soon {
+impl Backoff for WatchBackoff {
     fn reset(&mut self) {
         *self = Self::default();
     }
@@ -247,7 +247,7 @@ where
 {
     let writer = Writer::new(kind);
     let store = writer.as_reader();
-    let events = watcher(api, watcher::Config::default()).backoff(Soon::default());
+    let events = watcher(api, watcher::Config::default()).backoff(WatchBackoff::default());
     let mut events = events
         .modify(move |object: &mut K| {
             object.meta_mut().managed_fields = None;

@@ -12,12 +12,12 @@ use futures::future::join_all;
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::desk::{Desk, SaveError};
+use super::memory::{Memory, SaveError};
 use super::plugins::WriteError;
-use super::scene::Scene;
+use super::snapshot::Snapshot;
 use super::workloads::{get, run_of};
-use super::{Cluster, commands, kinds, report};
-use crate::observe::Look;
+use super::{Cluster, api_resources, commands, report};
+use crate::observe::ProxyReport;
 use crate::observe::fleet::Seen;
 use serin_release::delivery::PromotionMode;
 use serin_release::{Release, ReleaseError, ReleaseObject};
@@ -29,7 +29,7 @@ use serin_rollout::{
 const AT_REST: Duration = Duration::from_secs(10);
 
 /// How often a release is looked at, at least, while a few have gone back to stable first.
-const WITH_FEW: Duration = Duration::from_secs(1);
+const WITH_PROBE: Duration = Duration::from_secs(1);
 
 /// For how long a proxy may be without the filter before it is told to fetch it again.
 const TOUCH_AFTER: Duration = Duration::from_secs(5);
@@ -40,7 +40,7 @@ pub(super) enum TickError {
     #[error(transparent)]
     Invalid(#[from] ReleaseError),
     #[error("{0}")]
-    Barred(String),
+    NotAdmitted(String),
     #[error(transparent)]
     Save(#[from] SaveError),
     #[error(transparent)]
@@ -53,19 +53,20 @@ pub(super) enum TickError {
 pub(super) async fn tick(
     cluster: &Cluster,
     object: &Arc<ReleaseObject>,
-    desk: &mut Desk,
+    memory: &mut Memory,
 ) -> Result<Duration, TickError> {
     // One that was taken off is still there in what a watch had seen before.
-    let command =
-        commands::read(object).filter(|_| kinds::version(&**object) > desk.heard).and_then(Result::ok);
+    let command = commands::read(object)
+        .filter(|_| api_resources::version(&**object) > memory.heard)
+        .and_then(Result::ok);
     // What cannot be undone by being done twice is taken off first; what must not be lost, afterwards.
     let late = command.as_ref().is_some_and(|command| is_safe_twice(command.kind));
     if command.is_some() && !late {
-        desk.heard = cluster.take_command_off(object).await?;
+        memory.heard = cluster.take_command_off(object).await?;
     }
-    let again = tick_with(cluster, object, desk, command).await?;
+    let again = tick_with(cluster, object, memory, command).await?;
     if late {
-        desk.heard = cluster.take_command_off(object).await?;
+        memory.heard = cluster.take_command_off(object).await?;
     }
     Ok(again)
 }
@@ -74,78 +75,78 @@ pub(super) async fn tick(
 pub(super) async fn leave(
     cluster: &Cluster,
     object: &Arc<ReleaseObject>,
-    desk: &mut Desk,
+    memory: &mut Memory,
 ) -> Result<bool, TickError> {
     let abort = || Command { kind: CommandKind::Abort, by: "whoever deleted the Release".to_owned() };
-    let command = desk.state.status.phase.is_under_way().then(abort);
-    tick_with(cluster, object, desk, command).await?;
-    Ok(is_at_rest(&desk.state.status) || desk.state.status.phase == Phase::Waiting)
+    let command = memory.state.status.phase.is_under_way().then(abort);
+    tick_with(cluster, object, memory, command).await?;
+    Ok(is_at_rest(&memory.state.status) || memory.state.status.phase == Phase::Waiting)
 }
 
 async fn tick_with(
     cluster: &Cluster,
     object: &Arc<ReleaseObject>,
-    desk: &mut Desk,
+    memory: &mut Memory,
     command: Option<Command>,
 ) -> Result<Duration, TickError> {
     let now = Timestamp::now();
-    let scene = match Scene::set(cluster, object, desk).await {
+    let snapshot = match Snapshot::take(cluster, object, memory).await {
         Err(TickError::Invalid(error)) => {
             // Since this agent has known the Release, its spec never made sense: nobody can tell what to watch for.
             report::show_unfit(
-                &mut desk.shown,
+                &mut memory.shown,
                 object.metadata.generation,
                 "InvalidSpec",
                 &error.to_string(),
                 now,
             );
-            return rest(cluster, object, desk, &error.to_string()).await;
+            return rest(cluster, object, memory, &error.to_string()).await;
         }
-        Err(TickError::Barred(why)) => {
-            report::show_unfit(&mut desk.shown, object.metadata.generation, "Barred", &why, now);
-            return rest(cluster, object, desk, &why).await;
+        Err(TickError::NotAdmitted(why)) => {
+            report::show_unfit(&mut memory.shown, object.metadata.generation, "NotAdmitted", &why, now);
+            return rest(cluster, object, memory, &why).await;
         }
         other => other?,
     };
-    if scene.invalid.is_none() {
-        desk.last_good = Some(Arc::clone(object));
+    if snapshot.invalid.is_none() {
+        memory.last_good = Some(Arc::clone(object));
     }
-    let booked = desk.state.ledger.clone();
-    let observation = observe(cluster, desk, &scene, command, now).await;
-    let outcome = plan(&scene.release, &desk.state.status, &observation, now);
-    if let Err(error) = save(cluster, object, desk, &scene, &observation, &outcome, now).await {
+    let recorded = memory.state.deltas.clone();
+    let observation = observe(cluster, memory, &snapshot, command, now).await;
+    let outcome = plan(&snapshot.release, &memory.state.status, &observation, now);
+    if let Err(error) = save(cluster, object, memory, &snapshot, &observation, &outcome, now).await {
         // What was counted counts again in the next tick.
-        desk.state.ledger = booked;
+        memory.state.deltas = recorded;
         return Err(error);
     }
-    let pushed = push(cluster, object, &scene, &outcome).await;
-    cluster.tell(object, desk, &scene.release, &observation, &outcome, pushed.is_ok(), now).await;
+    let pushed = push(cluster, object, &snapshot, &outcome).await;
+    cluster.tell(object, memory, &snapshot.release, &observation, &outcome, pushed.is_ok(), now).await;
     pushed?;
-    scene.pair.carry_out(&cluster.client, &outcome.wanted, scene.release.run()).await?;
-    touch_if_bypassed(cluster, desk, &scene, &observation, now).await?;
-    Ok(interval(&scene.release, &desk.state.status, &observation))
+    snapshot.pair.carry_out(&cluster.client, &outcome.wanted, snapshot.release.run()).await?;
+    touch_if_bypassed(cluster, memory, &snapshot, &observation, now).await?;
+    Ok(interval(&snapshot.release, &memory.state.status, &observation))
 }
 
 /// Nothing can be planned: says why, once.
 async fn rest(
     cluster: &Cluster,
     object: &Arc<ReleaseObject>,
-    desk: &mut Desk,
+    memory: &mut Memory,
     why: &str,
 ) -> Result<Duration, TickError> {
-    cluster.tell_unfit(object, desk, why).await;
-    desk.save(&cluster.client, object, false).await?;
+    cluster.tell_unfit(object, memory, why).await;
+    memory.save(&cluster.client, object, false).await?;
     Ok(AT_REST)
 }
 
 async fn observe(
     cluster: &Cluster,
-    desk: &mut Desk,
-    scene: &Scene,
+    memory: &mut Memory,
+    snapshot: &Snapshot,
     command: Option<Command>,
     now: Timestamp,
 ) -> Observation {
-    let looks = scene.points.iter().map(|(point, found)| cluster.proxies.look(point, found));
+    let looks = snapshot.points.iter().map(|(point, found)| cluster.proxies.look(point, found));
     let looks = join_all(looks).await;
     // One proxy may be found at several points: at the first it counts.
     let mut addresses = HashSet::new();
@@ -154,10 +155,10 @@ async fn observe(
         .flat_map(|look| look.iter())
         .filter(|seen| addresses.insert(seen.address.clone()))
         .collect();
-    let complaint = cluster.plugins.complaint(&scene.attachments);
-    let Desk { state, observer, .. } = desk;
-    let Look { proxies, counted, at_proxies, unassignable, readings, outage } =
-        observer.look(&scene.release, &mut state.ledger, &seen, complaint.as_deref(), now).await;
+    let complaint = cluster.plugins.complaint(&snapshot.attachments);
+    let Memory { state, observer, .. } = memory;
+    let ProxyReport { proxies, counted, at_proxies, unassignable, readings, outage } =
+        observer.look(&snapshot.release, &mut state.deltas, &seen, complaint.as_deref(), now).await;
     let status = &state.status;
     let is_wanted = |found: &InForce| match found {
         InForce::Policy { run, revision, weight, closed } => {
@@ -167,7 +168,7 @@ async fn observe(
         InForce::Nothing | InForce::Unreadable { .. } => false,
     };
     Observation {
-        in_force: cluster.plugins.in_force(&scene.attachments, scene.release.name(), is_wanted),
+        in_force: cluster.plugins.in_force(&snapshot.attachments, snapshot.release.name(), is_wanted),
         proxies,
         counted,
         at_proxies,
@@ -175,8 +176,8 @@ async fn observe(
         readings,
         outage,
         commands: command.into_iter().collect(),
-        workloads: Some(scene.pair.workloads(scene.swapped)),
-        obstacles: scene.obstacles.clone(),
+        workloads: Some(snapshot.pair.workloads(snapshot.swapped)),
+        obstacles: snapshot.obstacles.clone(),
     }
 }
 
@@ -184,49 +185,49 @@ async fn observe(
 async fn save(
     cluster: &Cluster,
     object: &ReleaseObject,
-    desk: &mut Desk,
-    scene: &Scene,
+    memory: &mut Memory,
+    snapshot: &Snapshot,
     observation: &Observation,
     outcome: &Outcome,
     now: Timestamp,
 ) -> Result<(), TickError> {
-    let before = std::mem::replace(&mut desk.state.status, outcome.status.clone());
-    let status = &desk.state.status;
+    let before = std::mem::replace(&mut memory.state.status, outcome.status.clone());
+    let status = &memory.state.status;
     if before.run != status.run {
-        desk.observer.clear_latency();
+        memory.observer.clear_latency();
     }
-    let places = (desk.state.retired.clone(), desk.shown.stable_deployment.clone());
+    let places = (memory.state.retired.clone(), memory.shown.stable_deployment.clone());
     let returns = matches!(before.phase, Phase::HandingOver(_))
-        && status.phase == Phase::Returning
+        && status.phase == Phase::CuttingBack
         // The canary may also have been given stable's version back.
         && before.run == status.run
-        && scene.swapped;
+        && snapshot.swapped;
     if let Some(delivery) =
-        scene.release.delivery.as_ref().filter(|it| returns && it.promotion == PromotionMode::Swap)
+        snapshot.release.delivery.as_ref().filter(|it| returns && it.promotion == PromotionMode::Swap)
     {
         let namespace = object.namespace().unwrap_or_default();
         let stable = get(&cluster.stores.deployments, &namespace, &delivery.stable.deployment);
-        desk.state.retired = stable.as_deref().and_then(run_of);
-        desk.shown.stable_deployment = Some(delivery.canary.deployment.clone());
+        memory.state.retired = stable.as_deref().and_then(run_of);
+        memory.shown.stable_deployment = Some(delivery.canary.deployment.clone());
     }
     let decided = outcome.push.is_some()
         || std::mem::discriminant(&before.phase) != std::mem::discriminant(&status.phase)
         || before.run != status.run;
     report::show(
-        &mut desk.shown,
+        &mut memory.shown,
         object.metadata.generation,
-        &scene.release,
+        &snapshot.release,
         status,
         observation,
         &outcome.reasons,
         now,
     );
-    let fit = scene.invalid.as_ref().map_or(Ok(()), |why| Err(("InvalidSpec", why.as_str())));
-    report::ready(&mut desk.shown, object.metadata.generation, fit, now);
-    if let Err(error) = desk.save(&cluster.client, object, decided).await {
+    let fit = snapshot.invalid.as_ref().map_or(Ok(()), |why| Err(("InvalidSpec", why.as_str())));
+    report::ready(&mut memory.shown, object.metadata.generation, fit, now);
+    if let Err(error) = memory.save(&cluster.client, object, decided).await {
         // Nothing of this was decided, then: the same is found again in the next tick.
-        desk.state.status = before;
-        (desk.state.retired, desk.shown.stable_deployment) = places;
+        memory.state.status = before;
+        (memory.state.retired, memory.shown.stable_deployment) = places;
         return Err(error.into());
     }
     Ok(())
@@ -236,20 +237,20 @@ async fn save(
 async fn push(
     cluster: &Cluster,
     object: &ReleaseObject,
-    scene: &Scene,
+    snapshot: &Snapshot,
     outcome: &Outcome,
 ) -> Result<(), WriteError> {
-    let release = &scene.release;
+    let release = &snapshot.release;
     if let Some(push) = &outcome.push {
         let policy = release.policy(push.revision, push.weight, push.closed, push.promoted);
-        let writes = scene.attachments.iter().map(|attachment| cluster.plugins.write(attachment, &policy));
+        let writes = snapshot.attachments.iter().map(|attachment| cluster.plugins.write(attachment, &policy));
         join_all(writes).await.into_iter().collect::<Result<(), _>>()?;
     }
-    cluster.plugins.remove(release.name(), &scene.attachments).await?;
+    cluster.plugins.remove(release.name(), &snapshot.attachments).await?;
     let between_releases = matches!(outcome.status.phase, Phase::Settled | Phase::Promoted);
-    for attachment in &scene.attachments {
-        let edits = cluster.plugins.set_right(attachment, between_releases).await?;
-        cluster.tell_set_right(object, &edits).await;
+    for attachment in &snapshot.attachments {
+        let edits = cluster.plugins.repair(attachment, between_releases).await?;
+        cluster.tell_plugins_repaired(object, &edits).await;
     }
     Ok(())
 }
@@ -257,25 +258,25 @@ async fn push(
 /// A proxy whose fetch of the module has failed does not try again by itself.
 async fn touch_if_bypassed(
     cluster: &Cluster,
-    desk: &mut Desk,
-    scene: &Scene,
+    memory: &mut Memory,
+    snapshot: &Snapshot,
     observation: &Observation,
     now: Timestamp,
 ) -> Result<(), TickError> {
     let is_bypassed = observation.proxies.iter().any(|proxy| proxy.state == ProxyState::Bypassed);
     if !is_bypassed {
-        desk.bypassed_since = None;
+        memory.bypassed_since = None;
         return Ok(());
     }
     // One that has just begun, or has just been told of the filter, needs a moment.
-    let since = *desk.bypassed_since.get_or_insert_with(Instant::now);
+    let since = *memory.bypassed_since.get_or_insert_with(Instant::now);
     if since.elapsed() < TOUCH_AFTER {
         return Ok(());
     }
-    desk.bypassed_since = Some(Instant::now());
-    for attachment in &scene.attachments {
+    memory.bypassed_since = Some(Instant::now());
+    for attachment in &snapshot.attachments {
         tracing::info!(
-            release = scene.release.name(),
+            release = snapshot.release.name(),
             "a proxy does not run the filter: it is told to fetch it again"
         );
         cluster.plugins.touch(attachment, now).await?;
@@ -297,7 +298,7 @@ fn interval(release: &Release, status: &Status, observation: &Observation) -> Du
     match &status.phase {
         _ if is_at_rest(status) && all_know => AT_REST,
         // Those who have gone first are not left to themselves.
-        Phase::HandingOver(HandoverState { few: Some(_), .. }) => release.analysis.interval.min(WITH_FEW),
+        Phase::HandingOver(HandoverState { probe: Some(_), .. }) => release.analysis.interval.min(WITH_PROBE),
         _ => release.analysis.interval,
     }
 }

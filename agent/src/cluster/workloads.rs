@@ -13,7 +13,7 @@ use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use xxhash_rust::xxh64::xxh64;
 
-use super::stores::{Several, Stores};
+use super::stores::{MultiStore, Stores};
 use super::{FIELD_MANAGER, as_serin};
 use crate::mesh::object::selects;
 use crate::mesh::routing::{Pods, Subsets};
@@ -239,7 +239,7 @@ impl Side {
 
 /// What a Deployment's pods complain of: the first container that waits for something that does not come by itself, or
 /// else the first pod that has run for long enough and is still not ready.
-fn trouble(pods: &Several<Pod>, namespace: &str, deployment: &Deployment) -> Option<String> {
+fn trouble(pods: &MultiStore<Pod>, namespace: &str, deployment: &Deployment) -> Option<String> {
     let selector = deployment.spec.as_ref()?.selector.match_labels.as_ref()?;
     let pods = pods.state();
     let mut own: Vec<_> = pods

@@ -75,7 +75,7 @@ fn claims(release: &Release) -> Vec<Claim<'_>> {
 /// entries may name the namespace before the host.
 ///
 /// # Errors
-/// One sentence with the Gateway, what it lets in, and the mend.
+/// One sentence with the Gateway, what it lets in, and the hint.
 pub fn gateway_allows(gateway: &Value, of: &str, host: &str) -> Result<(), String> {
     let host = hosts::canonical(hosts::without_port(host));
     let name = full_name(gateway);

@@ -2,23 +2,23 @@
 From what proxies say of themselves to what the planner looks at.
 
 [`scrape`] reads one proxy's own statistics and [`fleet`] those of all at once, so that one observation has one time.
-[`ledger`] turns running totals into what is new since the last look, and [`Observer`] does so for one release.
+[`counter_deltas`] turns running totals into what is new since the last look, and [`Observer`] does so for one release.
 [`prometheus`] asks a Prometheus instead.
 */
+pub mod counter_deltas;
 mod custom;
 pub mod fleet;
 pub mod latency;
-pub mod ledger;
 pub mod prometheus;
 pub mod scrape;
 
 use jiff::Timestamp;
 use serin_policy::series::{Group, Tag};
 
+use counter_deltas::{ClockWentBack, CounterDeltas};
 use custom::CustomMetrics;
 use fleet::Seen;
 use latency::Latency;
-use ledger::{ClockWentBack, Ledger};
 use prometheus::counts::{Complaint, Count, Counters, Counting, Subject};
 use prometheus::{Client, QueryError};
 use scrape::Sample;
@@ -28,7 +28,7 @@ use serin_rollout::{ArmCounts, Cell, Counts, Drawn, MetricReading, Proxy, ProxyS
 
 /// What one look at all proxies found.
 #[derive(Debug, Default)]
-pub struct Look {
+pub struct ProxyReport {
     /// The proxies, as they say they are.
     pub proxies: Vec<Proxy>,
     /// What is new of randomly assigned requests.
@@ -43,7 +43,7 @@ pub struct Look {
     pub outage: Option<String>,
 }
 
-impl Look {
+impl ProxyReport {
     fn add(&mut self, place: &str, tag: Tag<'_>, counts: ArmCounts) {
         let drawn = match tag.group {
             Group::Cohort(cohort) => Drawn::Cohort(cohort),
@@ -65,37 +65,37 @@ pub struct Observer {
     source: Source,
     custom: CustomMetrics,
     /// The proxies' own totals where `source` is not the proxies. A restart loses no more than a moment of them.
-    own: Ledger,
+    own: CounterDeltas,
     /// What `source` and `custom` were made for.
     made_for: Option<Analysis>,
 }
 
 impl Observer {
     /// Takes in what the proxies said, asks Prometheus if it is to be asked, and books what is new for `release` in
-    /// `ledger`. `complaint` is what is wrong with the present document, for proxies that refuse it.
+    /// `counter_deltas`. `complaint` is what is wrong with the present document, for proxies that refuse it.
     pub async fn look(
         &mut self,
         release: &Release,
-        ledger: &mut Ledger,
+        deltas: &mut CounterDeltas,
         seen: &[&Seen],
         complaint: Option<&str>,
         now: Timestamp,
-    ) -> Look {
-        let mut look = Look::default();
+    ) -> ProxyReport {
+        let mut look = ProxyReport::default();
         match self.prepare(release) {
-            Ok(()) => ledger.count_from(self.source.name()),
+            Ok(()) => deltas.count_from(self.source.name()),
             Err(error) => look.outage = Some(error.to_string()),
         }
         let is_source = matches!(self.source, Source::Proxies);
-        let mut own = Look::default();
+        let mut own = ProxyReport::default();
         for Seen { name, address, attach_point, sample } in seen {
             let state = match sample {
                 Err(error) => ProxyState::Silent { error: error.clone() },
                 Ok(sample) => {
                     self.latency.take_in(address, release.name(), sample);
-                    let (ledger, look) =
-                        if is_source { (&mut *ledger, &mut look) } else { (&mut self.own, &mut own) };
-                    for (tag, new) in ledger.book_proxy(address, release.name(), sample, now) {
+                    let (deltas, look) =
+                        if is_source { (&mut *deltas, &mut look) } else { (&mut self.own, &mut own) };
+                    for (tag, new) in deltas.record_proxy(address, release.name(), sample, now) {
                         look.add(attach_point, tag, new);
                     }
                     state(sample, release.name(), complaint)
@@ -106,10 +106,10 @@ impl Observer {
         look.at_proxies = Counts::of(if is_source { &look.counted } else { &own.counted });
         match &mut self.source {
             Source::Nowhere => {}
-            Source::Proxies => ledger.looked(now),
+            Source::Proxies => deltas.looked(now),
             Source::Prometheus(counting, subject) => {
                 let judges_time = release.analysis.slow.is_some();
-                if let Err(error) = count(counting, subject, ledger, now, judges_time, &mut look).await {
+                if let Err(error) = count(counting, subject, deltas, now, judges_time, &mut look).await {
                     look.outage = Some(error.to_string());
                 }
             }
@@ -194,17 +194,17 @@ enum Uncounted {
 async fn count(
     counting: &mut Counting,
     subject: &Subject,
-    ledger: &mut Ledger,
+    deltas: &mut CounterDeltas,
     now: Timestamp,
     judges_time: bool,
-    look: &mut Look,
+    look: &mut ProxyReport,
 ) -> Result<(), Uncounted> {
     let looks = counting.look(std::slice::from_ref(subject), now).await?;
     for seen in &looks {
         if seen.is_empty() {
             return Err(Uncounted::Nothing(subject.release.clone()));
         }
-        for Count { place, tag, counts } in seen.book(ledger, now)? {
+        for Count { place, tag, counts } in seen.record(deltas, now)? {
             look.add(place, tag, counts);
         }
         // All that can be missing are slow requests.

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use tokio::net::UnixListener;
 
 use super::{Shown, pages};
-use crate::driver::{Commands, View};
 use crate::http;
+use crate::standalone::{Commands, View};
 use serin_rollout::CommandKind;
 
 /// Name of the socket in the agent's folder.

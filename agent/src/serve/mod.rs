@@ -18,17 +18,17 @@ use axum::{Json, Router};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use crate::driver::View;
 use crate::metrics::Metrics;
+use crate::standalone::View;
 
 /// What the answers are made from.
 #[derive(Debug, Clone)]
 pub struct Shown {
-    /// The driver's view.
+    /// The agent's view.
     pub view: watch::Receiver<View>,
-    /// The driver's metrics.
+    /// The agent's metrics.
     pub metrics: Arc<Metrics>,
-    /// How often the driver looks at its proxies.
+    /// How often the agent looks at its proxies.
     pub interval: Duration,
 }
 

@@ -21,7 +21,7 @@ pub(crate) fn lines(text: &str) -> Lines {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Proxy {
+pub(crate) struct FakeProxy {
     pub(crate) request: RefCell<Lines>,
     pub(crate) response: RefCell<Lines>,
     pub(crate) trailers: RefCell<Lines>,
@@ -33,7 +33,7 @@ pub(crate) struct Proxy {
     pub(crate) dry: Cell<bool>,
 }
 
-impl Proxy {
+impl FakeProxy {
     /// All values of `name` in `map`.
     fn values(map: &RefCell<Lines>, name: &str) -> Vec<Vec<u8>> {
         map.borrow().iter().filter(|(given, _)| given == name).map(|(_, value)| value.clone()).collect()
@@ -78,7 +78,7 @@ impl Proxy {
     }
 }
 
-impl Host for Proxy {
+impl Host for FakeProxy {
     fn request_header(&self, name: &str) -> Option<Vec<u8>> {
         Self::values(&self.request, name).into_iter().next()
     }
@@ -165,15 +165,15 @@ pub(crate) fn document(policies: &[Value]) -> Vec<u8> {
 }
 
 /// A module that runs one policy with `changes`, and its proxy.
-pub(crate) fn module(changes: &Value) -> (Vm, Proxy) {
-    let (mut vm, proxy) = (Vm::default(), Proxy::default());
+pub(crate) fn module(changes: &Value) -> (Vm, FakeProxy) {
+    let (mut vm, proxy) = (Vm::default(), FakeProxy::default());
     vm.configure(&proxy, &document(&[policy(changes)]), None);
     assert_eq!(*proxy.log.borrow(), [""; 0], "{changes}");
     (vm, proxy)
 }
 
 /// A request comes in.
-pub(crate) fn begin(vm: &mut Vm, proxy: &Proxy, request: &str) -> Exchange {
+pub(crate) fn begin(vm: &mut Vm, proxy: &FakeProxy, request: &str) -> Exchange {
     let mut exchange = Exchange::default();
     *proxy.request.borrow_mut() =
         lines(&format!(":authority: shop.example.com\n:scheme: https\n:path: /\n{request}"));
@@ -182,14 +182,14 @@ pub(crate) fn begin(vm: &mut Vm, proxy: &Proxy, request: &str) -> Exchange {
 }
 
 /// Its response goes out, and it is over.
-pub(crate) fn end(vm: &mut Vm, proxy: &Proxy, mut exchange: Exchange, response: &str) {
+pub(crate) fn end(vm: &mut Vm, proxy: &FakeProxy, mut exchange: Exchange, response: &str) {
     *proxy.response.borrow_mut() = lines(response);
     exchange.on_response_headers(proxy);
     exchange.on_log(vm, proxy);
 }
 
 /// One request by one policy, from beginning to end.
-pub(crate) fn visit(changes: &Value, request: &str, response: &str) -> Proxy {
+pub(crate) fn visit(changes: &Value, request: &str, response: &str) -> FakeProxy {
     let (mut vm, proxy) = module(changes);
     let exchange = begin(&mut vm, &proxy, request);
     end(&mut vm, &proxy, exchange, response);

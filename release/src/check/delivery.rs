@@ -24,8 +24,8 @@ pub(super) fn check(parts: &Parts<'_>, problems: &mut Problems) -> Delivery {
     let stable = target("spec.stable", parts.stable, problems);
     let canary = target("spec.canary", parts.canary, problems);
     if stable.deployment == canary.deployment && parts.stable.target_ref.is_some() {
-        let mend = "name another Deployment than stable's: each version runs in one of its own";
-        problems.add("spec.canary.targetRef.name", quoted(Some(&canary.deployment)), mend);
+        let hint = "name another Deployment than stable's: each version runs in one of its own";
+        problems.add("spec.canary.targetRef.name", quoted(Some(&canary.deployment)), hint);
     }
     let bounds = Duration::ZERO..=Duration::from_hours(24);
     let path = "spec.strategy.canary.scaleDownDelay";
@@ -70,8 +70,8 @@ fn routing(namespace: &str, resource: &resource::Routing, problems: &mut Problem
         }
     };
     if resource.gateways.is_empty() {
-        let mend = "give at least one Gateway as namespace/name, or leave it out for [mesh]";
-        problems.add("spec.routing.gateways", "[]", mend);
+        let hint = "give at least one Gateway as namespace/name, or leave it out for [mesh]";
+        problems.add("spec.routing.gateways", "[]", hint);
     }
     for (i, gateway) in resource.gateways.iter().enumerate() {
         let path = format!("spec.routing.gateways[{i}]");
@@ -91,8 +91,8 @@ fn routing(namespace: &str, resource: &resource::Routing, problems: &mut Problem
         add(AttachPoint::Gateway { namespace, name }, path, problems);
     }
     if resource.mesh_namespaces.is_some() && !resource.gateways.iter().any(|gateway| gateway == MESH) {
-        let mend = "add mesh to spec.routing.gateways, or leave the namespaces out";
-        problems.add("spec.routing.meshNamespaces", "mesh is not among the gateways", mend);
+        let hint = "add mesh to spec.routing.gateways, or leave the namespaces out";
+        problems.add("spec.routing.meshNamespaces", "mesh is not among the gateways", hint);
     }
     Routing {
         mode: resource.mode,

@@ -76,8 +76,8 @@ fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
     let hosts = spec.routing.hosts.unwrap_or_else(|| vec![own_name(&service.name, &namespace)]);
     let sources = spec.session_affinity.sources;
     if sources.is_empty() {
-        let mend = "give at least one place to look for a user's id, or leave it out for [{cookie: serin}]";
-        problems.add("spec.sessionAffinity.sources", "[]", mend);
+        let hint = "give at least one place to look for a user's id, or leave it out for [{cookie: serin}]";
+        problems.add("spec.sessionAffinity.sources", "[]", hint);
     }
     let stable_version = spec.stable.version.unwrap_or_else(|| "stable".to_owned());
     let whose = analysis::Whose {
@@ -133,8 +133,8 @@ fn label(path: &str, found: Option<String>, problems: &mut Problems) -> String {
     if sound {
         return found;
     }
-    let mend = "give a name of 1 to 63 lower-case letters, digits and -, with no - at its ends";
-    problems.add(path, quoted(Some(found.as_str()).filter(|found| !found.is_empty())), mend);
+    let hint = "give a name of 1 to 63 lower-case letters, digits and -, with no - at its ends";
+    problems.add(path, quoted(Some(found.as_str()).filter(|found| !found.is_empty())), hint);
     // Something sound to go on with, or the default host would be refused as well.
     "unknown".to_owned()
 }
@@ -143,11 +143,11 @@ fn run(found: Option<String>, problems: &mut Problems) -> String {
     let found = found.unwrap_or_default();
     let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     if !(1..=63).contains(&found.len()) || !found.bytes().all(inner) {
-        let mend = "name the new version in 1 to 63 letters, digits, ., _ and -, such as \"1.5.0\"";
+        let hint = "name the new version in 1 to 63 letters, digits, ., _ and -, such as \"1.5.0\"";
         problems.add(
             "spec.canary.version",
             quoted(Some(found.as_str()).filter(|found| !found.is_empty())),
-            mend,
+            hint,
         );
     }
     found
@@ -174,16 +174,16 @@ fn cookie(
     });
     let Some(name) = resource.name.or(first) else {
         if asked_for {
-            let mend = "add {cookie: serin} to spec.sessionAffinity.sources, or leave the cookie out";
-            problems.add(path, "no cookie source is listed", mend);
+            let hint = "add {cookie: serin} to spec.sessionAffinity.sources, or leave the cookie out";
+            problems.add(path, "no cookie source is listed", hint);
         }
         return None;
     };
     if !sources.contains(&Source::Cookie(name.clone())) {
-        let mend = format!(
+        let hint = format!(
             "add {{cookie: {name}}} to spec.sessionAffinity.sources, or nobody is recognised by the cookie"
         );
-        problems.add(format!("{path}.name"), format!("{name:?}"), mend);
+        problems.add(format!("{path}.name"), format!("{name:?}"), hint);
     }
     let bounds = Duration::from_secs(1)..=Duration::from_secs(CookieSpec::MAX_AGE_SECONDS.into());
     let max_age = span(&format!("{path}.maxAge"), &resource.max_age, bounds, "give 1s to 400d", problems);
@@ -212,8 +212,8 @@ fn steps(resources: Vec<resource::Step>, problems: &mut Problems) -> Vec<Step> {
         problems.add(path, "[]", "give at least one step, or leave it out for 1%, 10%, 25% and 50%");
     }
     if resources.len() > Policy::MAX_STEPS {
-        let mend = format!("give at most {}", Policy::MAX_STEPS);
-        problems.add(path, format!("{} steps", resources.len()), mend);
+        let hint = format!("give at most {}", Policy::MAX_STEPS);
+        problems.add(path, format!("{} steps", resources.len()), hint);
     }
     let mut before = Weight::ZERO;
     let step = |(i, resource): (usize, resource::Step)| {
@@ -227,7 +227,7 @@ fn steps(resources: Vec<resource::Step>, problems: &mut Problems) -> Vec<Step> {
 
 fn step_weight(path: &str, found: &Scalar, before: Weight, problems: &mut Problems) -> Weight {
     match Percent::parse(&found.0).map(Percent::weight) {
-        Err(mend) => problems.add(path, quoted(Some(&found.0)), mend),
+        Err(hint) => problems.add(path, quoted(Some(&found.0)), hint),
         Ok(Weight::ZERO) => problems.add(path, Weight::ZERO, "give more than 0%: a step must reach somebody"),
         Ok(weight) if weight <= before => {
             problems.add(
@@ -246,31 +246,31 @@ fn pause(path: &str, found: Option<resource::Pause>, problems: &mut Problems) ->
         None => Pause::None,
         Some(None) => Pause::UntilApproved,
         Some(Some(duration)) => {
-            let mend = "give more than 0s, or leave the pause out to go on as soon as the analysis passes";
-            Pause::For(span(path, &duration, Duration::from_millis(1)..=Duration::MAX, mend, problems))
+            let hint = "give more than 0s, or leave the pause out to go on as soon as the analysis passes";
+            Pause::For(span(path, &duration, Duration::from_millis(1)..=Duration::MAX, hint, problems))
         }
     }
 }
 
 fn percent(path: &str, found: &Scalar, problems: &mut Problems) -> Percent {
-    Percent::parse(&found.0).unwrap_or_else(|mend| {
-        problems.add(path, quoted(Some(&found.0)), mend);
+    Percent::parse(&found.0).unwrap_or_else(|hint| {
+        problems.add(path, quoted(Some(&found.0)), hint);
         Percent::ZERO
     })
 }
 
-/// Reads a duration; `mend` is for one out of `bounds`.
+/// Reads a duration; `hint` is for one out of `bounds`.
 fn span(
     path: &str,
     found: &Scalar,
     bounds: RangeInclusive<Duration>,
-    mend: &str,
+    hint: &str,
     problems: &mut Problems,
 ) -> Duration {
     match duration::parse(&found.0) {
         Ok(duration) if bounds.contains(&duration) => return duration,
-        Ok(_) => problems.add(path, &found.0, mend),
-        Err(mend) => problems.add(path, quoted(Some(&found.0)), mend),
+        Ok(_) => problems.add(path, &found.0, hint),
+        Err(hint) => problems.add(path, quoted(Some(&found.0)), hint),
     }
     *bounds.start()
 }

@@ -97,18 +97,18 @@ pub enum Trust {
 
 /// Settings that do not make sense.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{field}: {value}: {mend}")]
+#[error("{field}: {value}: {hint}")]
 pub struct AccessError {
     /// The field of [`Settings`].
     pub field: &'static str,
     /// What stands there.
     pub value: String,
     /// What to do about it.
-    pub mend: &'static str,
+    pub hint: &'static str,
 }
 
-fn wrong(field: &'static str, value: &dyn ToString, mend: &'static str) -> AccessError {
-    AccessError { field, value: value.to_string(), mend }
+fn wrong(field: &'static str, value: &dyn ToString, hint: &'static str) -> AccessError {
+    AccessError { field, value: value.to_string(), hint }
 }
 
 impl TryFrom<Settings> for Access {
@@ -124,8 +124,8 @@ impl TryFrom<Settings> for Access {
             }
             (None, Some(basic)) => Identity::Basic(basic),
             (Some(file), Some(_)) => {
-                let mend = "there is basicAuth too: keep one of the two";
-                return Err(wrong("bearerTokenFile", &file.display(), mend));
+                let hint = "there is basicAuth too: keep one of the two";
+                return Err(wrong("bearerTokenFile", &file.display(), hint));
             }
         };
         let is_plain = base.scheme() == "http";
@@ -133,18 +133,18 @@ impl TryFrom<Settings> for Access {
             (None, false) if is_plain => Trust::Plain,
             (None, false) => Trust::System,
             (Some(file), _) if is_plain => {
-                let mend = "an http address has no certificate: write https, or leave this out";
-                return Err(wrong("caFile", &file.display(), mend));
+                let hint = "an http address has no certificate: write https, or leave this out";
+                return Err(wrong("caFile", &file.display(), hint));
             }
             (None, true) if is_plain => {
-                let mend = "an http address has no certificate: write https, or leave this out";
-                return Err(wrong("insecureSkipVerify", &true, mend));
+                let hint = "an http address has no certificate: write https, or leave this out";
+                return Err(wrong("insecureSkipVerify", &true, hint));
             }
             (Some(ca_file), false) => Trust::Only { ca_file },
             (None, true) => Trust::Anybody,
             (Some(file), true) => {
-                let mend = "insecureSkipVerify would make it void: keep one of the two";
-                return Err(wrong("caFile", &file.display(), mend));
+                let hint = "insecureSkipVerify would make it void: keep one of the two";
+                return Err(wrong("caFile", &file.display(), hint));
             }
         };
         let timeout = settings.timeout.unwrap_or(TIMEOUT);
@@ -157,9 +157,9 @@ impl TryFrom<Settings> for Access {
 }
 
 fn address(text: &str) -> Result<Url, AccessError> {
-    const MEND: &str = "write an address like http://prometheus.monitoring:9090";
+    const HINT: &str = "write an address like http://prometheus.monitoring:9090";
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    let url = url.ok_or_else(|| wrong("address", &format!("{text:?}"), MEND))?;
+    let url = url.ok_or_else(|| wrong("address", &format!("{text:?}"), HINT))?;
     if url.query().is_some() || url.fragment().is_some() {
         return Err(wrong("address", &url, "leave out what follows the path: queries are added to it"));
     }
@@ -183,8 +183,8 @@ fn headers(written: BTreeMap<String, String>, identity: &Identity) -> Result<Hea
             return Err(wrong("headers", &format!("{name:?}"), "this is no name of a header"));
         };
         if header == AUTHORIZATION && *identity != Identity::Nobody {
-            let mend = "bearerTokenFile and basicAuth set it: keep one of them";
-            return Err(wrong("headers", &header, mend));
+            let hint = "bearerTokenFile and basicAuth set it: keep one of them";
+            return Err(wrong("headers", &header, hint));
         }
         // Values may be secrets: they are not shown.
         let Ok(mut value) = HeaderValue::from_str(&value) else {

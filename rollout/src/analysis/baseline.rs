@@ -17,8 +17,9 @@ use serin_release::Metric;
 pub struct Baseline {
     /// The steps' weights that make the cohorts; others make what was counted worthless.
     steps: Vec<Weight>,
-    /// By era, then by cohort, those whom only the promotion moves last. Era 0 is weight 0, era i + 1 is step i.
-    eras: Vec<Vec<ArmCounts>>,
+    /// By step, then by cohort, those whom only the promotion moves last. Entry 0 is weight 0, entry i + 1 is step i.
+    #[serde(alias = "eras")]
+    steps_seen: Vec<Vec<ArmCounts>>,
 }
 
 /// How a cohort fared on stable beside those who stay there longest.
@@ -34,16 +35,16 @@ pub struct CohortRatio {
 }
 
 impl Baseline {
-    /// Takes in requests of `cohort` that stable answered in `era`.
-    pub(super) fn take_in(&mut self, steps: &[Weight], era: usize, cohort: Cohort, counts: ArmCounts) {
+    /// Takes in requests of `cohort` that stable answered at `step_index`.
+    pub(super) fn take_in(&mut self, steps: &[Weight], step_index: usize, cohort: Cohort, counts: ArmCounts) {
         if self.steps != steps {
-            *self = Self { steps: steps.to_vec(), eras: Vec::new() };
+            *self = Self { steps: steps.to_vec(), steps_seen: Vec::new() };
         }
-        if self.eras.len() <= era {
-            self.eras.resize_with(era + 1, || vec![ArmCounts::default(); steps.len() + 1]);
+        if self.steps_seen.len() <= step_index {
+            self.steps_seen.resize_with(step_index + 1, || vec![ArmCounts::default(); steps.len() + 1]);
         }
         let at = self.index(cohort);
-        if let Some(sum) = self.eras.get_mut(era).and_then(|cohorts| cohorts.get_mut(at)) {
+        if let Some(sum) = self.steps_seen.get_mut(step_index).and_then(|cohorts| cohorts.get_mut(at)) {
             sum.add(counts);
         }
     }
@@ -55,13 +56,13 @@ impl Baseline {
         }
     }
 
-    /// How many times as bad as those who are still on stable in `era` the `cohort` was, while both were there: the
+    /// How many times as bad as those who are still on stable at `step_index` the `cohort` was, while both were there: the
     /// factor by which the canary's allowance grows, at least 1 in use.
     ///
-    /// `((y_c+1)/(n_c+1)) / ((y_s+1)/(n_s+1))`, over the eras in which the cohort was on stable. Few requests make it
+    /// `((y_c+1)/(n_c+1)) / ((y_s+1)/(n_s+1))`, over the steps in which the cohort was on stable. Few requests make it
     /// large: of a cohort nobody knows, nothing can be said.
-    pub(super) fn ratio(&self, metric: Metric, cohort: Cohort, era: usize) -> f64 {
-        let (cohort, others) = self.tallies(metric, self.index(cohort), era);
+    pub(super) fn ratio(&self, metric: Metric, cohort: Cohort, step_index: usize) -> f64 {
+        let (cohort, others) = self.tallies(metric, self.index(cohort), step_index);
         cohort.cautious_share() / others.cautious_share()
     }
 
@@ -70,12 +71,12 @@ impl Baseline {
         self.tallies(metric, self.index(cohort), 0).0
     }
 
-    fn tallies(&self, metric: Metric, cohort: usize, era: usize) -> (Tally, Tally) {
+    fn tallies(&self, metric: Metric, cohort: usize, step_index: usize) -> (Tally, Tally) {
         let (mut own, mut others) = (Tally::default(), Tally::default());
-        for cohorts in self.eras.iter().take(cohort + 1) {
+        for cohorts in self.steps_seen.iter().take(cohort + 1) {
             own.add(cohorts.get(cohort).map(|counts| counts.tally(metric)).unwrap_or_default());
-            // In era i + 1 the cohorts up to i are on the canary: the others are those above, and above this one.
-            for counts in cohorts.iter().skip(era.max(cohort + 1)) {
+            // At entry i + 1 the cohorts up to i are on the canary: the others are those above, and above this one.
+            for counts in cohorts.iter().skip(step_index.max(cohort + 1)) {
                 others.add(counts.tally(metric));
             }
         }
@@ -94,7 +95,7 @@ impl Baseline {
 
     /// Everything that stable has answered in this run: its own recent past.
     pub(super) fn past(&self, metric: Metric) -> Tally {
-        self.eras.iter().flatten().fold(Tally::default(), |mut sum, counts| {
+        self.steps_seen.iter().flatten().fold(Tally::default(), |mut sum, counts| {
             sum.add(counts.tally(metric));
             sum
         })
@@ -102,7 +103,7 @@ impl Baseline {
 
     /// What was counted at weight 0: of the cohort that the first step moves, and of everybody.
     pub(super) fn at_rest(&self) -> (ArmCounts, ArmCounts) {
-        let cohorts = self.eras.first().map(Vec::as_slice).unwrap_or_default();
+        let cohorts = self.steps_seen.first().map(Vec::as_slice).unwrap_or_default();
         let mut all = ArmCounts::default();
         for counts in cohorts {
             all.add(*counts);
@@ -120,36 +121,37 @@ mod tests {
     }
 
     /// Eras of cohorts' requests and errors.
-    fn baseline(eras: &[[(u64, u64); 3]]) -> Baseline {
+    fn baseline(steps_seen: &[[(u64, u64); 3]]) -> Baseline {
         let mut baseline = Baseline::default();
-        for (era, cohorts) in eras.iter().enumerate() {
+        for (step_index, cohorts) in steps_seen.iter().enumerate() {
             for (i, &(requests, errors)) in cohorts.iter().enumerate() {
                 let cohort = if i < 2 { Cohort::Step(i) } else { Cohort::Rest };
                 let counts = ArmCounts { requests, errors, ..ArmCounts::default() };
-                baseline.take_in(&weights(), era, cohort, counts);
+                baseline.take_in(&weights(), step_index, cohort, counts);
             }
         }
         baseline
     }
 
     #[track_caller]
-    fn check(eras: &[[(u64, u64); 3]], cohort: usize, era: usize, expected: f64) {
-        let found = baseline(eras).ratio(Metric::RequestSuccessRate, Cohort::Step(cohort), era);
+    fn check(steps_seen: &[[(u64, u64); 3]], cohort: usize, step_index: usize, expected: f64) {
+        let found = baseline(steps_seen).ratio(Metric::RequestSuccessRate, Cohort::Step(cohort), step_index);
         assert!((found - expected).abs() < 1e-9, "{found}, expected {expected}");
     }
 
     #[test]
     fn a_cohort_is_compared_with_those_who_stay() {
         let at_rest = [(99, 9), (900, 20), (8999, 89)];
-        // At step 1 (era 1), cohort 1 is among those who stay; at step 2 it is not.
+        // At step 1, cohort 1 is among those who stay; at step 2 it is not.
         check(&[at_rest], 0, 1, (10.0 / 100.0) / (110.0 / 9900.0));
         check(&[at_rest], 0, 2, (10.0 / 100.0) / (90.0 / 9000.0));
     }
 
     #[test]
     fn a_later_cohort_is_watched_until_its_own_step() {
-        let eras = [[(99, 9), (99, 1), (999, 9)], [(0, 0), (100, 0), (1000, 10)], [(0, 0), (0, 0), (50, 50)]];
-        check(&eras, 1, 2, (2.0 / 200.0) / (20.0 / 2000.0));
+        let steps_seen =
+            [[(99, 9), (99, 1), (999, 9)], [(0, 0), (100, 0), (1000, 10)], [(0, 0), (0, 0), (50, 50)]];
+        check(&steps_seen, 1, 2, (2.0 / 200.0) / (20.0 / 2000.0));
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub struct Evidence {
 #[derive(Debug, Clone, Copy)]
 pub struct Moment {
     /// 0 at weight 0, i + 1 at step i.
-    pub era: usize,
+    pub step_index: usize,
     /// The canary's share, if every proxy reports it.
     pub settled: Option<Weight>,
     /// When the counting ended.
@@ -70,7 +70,7 @@ impl Evidence {
         self.began.get_or_insert(moment.now);
         // What the canary gets by the release's weight at weight 0 are late answers of another run.
         let cells: Vec<_> =
-            cells.iter().filter(|cell| moment.era > 0 || !cell.is_of(Arm::Canary)).cloned().collect();
+            cells.iter().filter(|cell| moment.step_index > 0 || !cell.is_of(Arm::Canary)).cloned().collect();
         if cells.iter().any(|cell| cell.is_of(Arm::Canary)) {
             self.exposed.get_or_insert(since);
         }
@@ -93,7 +93,7 @@ impl Evidence {
         let steps: Vec<_> = release.steps.iter().map(|step| step.weight).collect();
         for cell in &cells {
             if let (Arm::Stable, Drawn::Cohort(cohort)) = (cell.arm, &cell.drawn) {
-                self.baseline.take_in(&steps, moment.era, *cohort, cell.counts);
+                self.baseline.take_in(&steps, moment.step_index, *cohort, cell.counts);
             }
         }
     }

@@ -104,7 +104,7 @@ impl Tests {
         self.canary.add(canary);
         self.stable.add(stable);
         for stratum in strata(cells).values() {
-            let (canary, allowance) = stratum.canary(metric, baseline, moment.era, criterion);
+            let (canary, allowance) = stratum.canary(metric, baseline, moment.step_index, criterion);
             let stable = stratum.stable(metric);
             if canary.requests == 0 {
                 continue;

@@ -30,13 +30,13 @@ impl Stratum {
         &self,
         metric: Metric,
         baseline: &Baseline,
-        era: usize,
+        step_index: usize,
         criterion: Criterion,
     ) -> (Tally, Allowance) {
         let (mut tally, mut weighted) = (Tally::default(), 0.0);
         for (drawn, counts) in &self.canary {
             let factor = match drawn {
-                Drawn::Cohort(cohort) => baseline.ratio(metric, *cohort, era).max(1.0),
+                Drawn::Cohort(cohort) => baseline.ratio(metric, *cohort, step_index).max(1.0),
                 // Members of a segment are split from the beginning: they were never all on stable.
                 Drawn::Split(_) => 1.0,
             };

@@ -67,10 +67,10 @@ impl Run {
         self
     }
 
-    fn go_on(&mut self, seconds: u32, cells: &[Cell], era: usize, settled: Option<Weight>) {
+    fn go_on(&mut self, seconds: u32, cells: &[Cell], step_index: usize, settled: Option<Weight>) {
         for _ in 0..seconds {
             self.now += SignedDuration::from_secs(1);
-            self.evidence.take_in(cells, Moment { era, settled, now: self.now }, &self.release);
+            self.evidence.take_in(cells, Moment { step_index, settled, now: self.now }, &self.release);
         }
     }
 

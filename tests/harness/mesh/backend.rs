@@ -47,7 +47,7 @@ impl Backend {
     }
 
     /// Changes its manners from the next request on.
-    pub(super) fn mend(&self, manners: Manners) {
+    pub(super) fn hint(&self, manners: Manners) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.0 != manners {
             *state = (manners, StdRng::seed_from_u64(manners.seed));

@@ -170,7 +170,7 @@ async fn end_of_life(containers: &Containers, updates: &mut watch::Receiver<Pod>
         if pod.metadata.deletion_timestamp.is_some() {
             break;
         }
-        containers.mend(&pod)?;
+        containers.hint(&pod)?;
     }
     Ok(())
 }

@@ -77,12 +77,12 @@ pub(super) async fn capture(inside: &Inside, sandbox: &Sandbox) -> Result<()> {
 
 /// A running proxy. It ends with this value.
 #[derive(Debug)]
-pub(super) struct Proxy {
+pub(super) struct ProxyPod {
     _child: Child,
     address: Ipv4Addr,
 }
 
-impl Proxy {
+impl ProxyPod {
     /// Starts the proxy of `pod` in its network.
     pub(super) fn start(inside: &Inside, pod: &Pod, sandbox: &Sandbox, token: &str) -> Result<Self> {
         let name = pod.name_any();

@@ -4,7 +4,7 @@ The functions the module imports. Those it never calls are there as traps.
 use rand::Rng;
 use wasmtime::{Caller, Engine, Error, Linker, Memory, Module, Result, bail, format_err};
 
-use super::Proxy;
+use super::SimulatedProxy;
 use super::stream::{Phase, Stream};
 
 /// The ABI's numbers for outcomes.
@@ -14,7 +14,7 @@ const NOT_FOUND: u32 = 1;
 /// A place in the module's memory: address and length.
 type Span = (u32, u32);
 
-pub(super) fn linker(engine: &Engine, module: &Module) -> Result<Linker<Proxy>> {
+pub(super) fn linker(engine: &Engine, module: &Module) -> Result<Linker<SimulatedProxy>> {
     let mut linker = Linker::new(engine);
     headers(&mut linker)?;
     metrics(&mut linker)?;
@@ -24,11 +24,11 @@ pub(super) fn linker(engine: &Engine, module: &Module) -> Result<Linker<Proxy>> 
     Ok(linker)
 }
 
-fn headers(linker: &mut Linker<Proxy>) -> Result<()> {
+fn headers(linker: &mut Linker<SimulatedProxy>) -> Result<()> {
     linker.func_wrap(
         "env",
         "proxy_get_header_map_value",
-        |mut caller: Caller<'_, Proxy>, map: u32, name: u32, length: u32, at: u32, size: u32| {
+        |mut caller: Caller<'_, SimulatedProxy>, map: u32, name: u32, length: u32, at: u32, size: u32| {
             let (memory, proxy) = guest(&mut caller)?;
             let name = bytes(memory, (name, length))?;
             let found = match proxy.stream()?.readable(map.try_into()?, proxy.phase)? {
@@ -46,7 +46,7 @@ fn headers(linker: &mut Linker<Proxy>) -> Result<()> {
     linker.func_wrap(
         "env",
         "proxy_replace_header_map_value",
-        |mut caller: Caller<'_, Proxy>,
+        |mut caller: Caller<'_, SimulatedProxy>,
          map: u32,
          name: u32,
          name_length: u32,
@@ -66,7 +66,7 @@ fn headers(linker: &mut Linker<Proxy>) -> Result<()> {
     linker.func_wrap(
         "env",
         "proxy_add_header_map_value",
-        |mut caller: Caller<'_, Proxy>,
+        |mut caller: Caller<'_, SimulatedProxy>,
          map: u32,
          name: u32,
          name_length: u32,
@@ -82,11 +82,11 @@ fn headers(linker: &mut Linker<Proxy>) -> Result<()> {
     Ok(())
 }
 
-fn metrics(linker: &mut Linker<Proxy>) -> Result<()> {
+fn metrics(linker: &mut Linker<SimulatedProxy>) -> Result<()> {
     linker.func_wrap(
         "env",
         "proxy_define_metric",
-        |mut caller: Caller<'_, Proxy>, kind: u32, name: u32, length: u32, at: u32| {
+        |mut caller: Caller<'_, SimulatedProxy>, kind: u32, name: u32, length: u32, at: u32| {
             let (memory, proxy) = guest(&mut caller)?;
             let name = String::from_utf8(bytes(memory, (name, length))?.to_vec())?;
             let id = proxy.metrics.define(kind, name)?;
@@ -96,25 +96,25 @@ fn metrics(linker: &mut Linker<Proxy>) -> Result<()> {
     linker.func_wrap(
         "env",
         "proxy_increment_metric",
-        |mut caller: Caller<'_, Proxy>, id: u32, offset: i64| {
+        |mut caller: Caller<'_, SimulatedProxy>, id: u32, offset: i64| {
             caller.data_mut().metrics.increment(id, offset).map(|()| OK)
         },
     )?;
     linker.func_wrap(
         "env",
         "proxy_record_metric",
-        |mut caller: Caller<'_, Proxy>, id: u32, value: u64| {
+        |mut caller: Caller<'_, SimulatedProxy>, id: u32, value: u64| {
             caller.data_mut().metrics.record(id, value).map(|()| OK)
         },
     )?;
     Ok(())
 }
 
-fn surroundings(linker: &mut Linker<Proxy>) -> Result<()> {
+fn surroundings(linker: &mut Linker<SimulatedProxy>) -> Result<()> {
     linker.func_wrap(
         "env",
         "proxy_get_buffer_bytes",
-        |mut caller: Caller<'_, Proxy>, kind: u32, start: u32, most: u32, at: u32, size: u32| {
+        |mut caller: Caller<'_, SimulatedProxy>, kind: u32, start: u32, most: u32, at: u32, size: u32| {
             const PLUGIN_CONFIGURATION: u32 = 7;
             let proxy = caller.data_mut();
             if kind != PLUGIN_CONFIGURATION || proxy.phase != Phase::Configure {
@@ -128,7 +128,7 @@ fn surroundings(linker: &mut Linker<Proxy>) -> Result<()> {
     linker.func_wrap(
         "env",
         "proxy_get_property",
-        |mut caller: Caller<'_, Proxy>, path: u32, length: u32, at: u32, size: u32| {
+        |mut caller: Caller<'_, SimulatedProxy>, path: u32, length: u32, at: u32, size: u32| {
             let (memory, proxy) = guest(&mut caller)?;
             let path: Vec<_> = bytes(memory, (path, length))?.split(|&byte| byte == 0).collect();
             let found = match path[..] {
@@ -144,7 +144,7 @@ fn surroundings(linker: &mut Linker<Proxy>) -> Result<()> {
     linker.func_wrap(
         "env",
         "proxy_get_current_time_nanoseconds",
-        |mut caller: Caller<'_, Proxy>, at: u32| {
+        |mut caller: Caller<'_, SimulatedProxy>, at: u32| {
             let (memory, proxy) = guest(&mut caller)?;
             put(memory, at, &u64::try_from(proxy.now.as_nanos())?.to_le_bytes())
         },
@@ -152,7 +152,7 @@ fn surroundings(linker: &mut Linker<Proxy>) -> Result<()> {
     linker.func_wrap(
         "env",
         "proxy_log",
-        |mut caller: Caller<'_, Proxy>, _level: u32, text: u32, length: u32| {
+        |mut caller: Caller<'_, SimulatedProxy>, _level: u32, text: u32, length: u32| {
             let (memory, proxy) = guest(&mut caller)?;
             proxy.log.push(String::from_utf8(bytes(memory, (text, length))?.to_vec())?);
             Ok(OK)
@@ -161,17 +161,21 @@ fn surroundings(linker: &mut Linker<Proxy>) -> Result<()> {
     Ok(())
 }
 
-fn wasi(linker: &mut Linker<Proxy>) -> Result<()> {
+fn wasi(linker: &mut Linker<SimulatedProxy>) -> Result<()> {
     const WASI: &str = "wasi_snapshot_preview1";
-    linker.func_wrap(WASI, "random_get", |mut caller: Caller<'_, Proxy>, at: u32, length: u32| {
-        let (memory, proxy) = guest(&mut caller)?;
-        proxy.random.fill_bytes(span_mut(memory, (at, length))?);
-        Ok(OK)
-    })?;
+    linker.func_wrap(
+        WASI,
+        "random_get",
+        |mut caller: Caller<'_, SimulatedProxy>, at: u32, length: u32| {
+            let (memory, proxy) = guest(&mut caller)?;
+            proxy.random.fill_bytes(span_mut(memory, (at, length))?);
+            Ok(OK)
+        },
+    )?;
     linker.func_wrap(
         WASI,
         "fd_write",
-        |mut caller: Caller<'_, Proxy>, _file: u32, vectors: u32, count: u32, at: u32| {
+        |mut caller: Caller<'_, SimulatedProxy>, _file: u32, vectors: u32, count: u32, at: u32| {
             let (memory, proxy) = guest(&mut caller)?;
             let mut written = 0;
             for i in 0..count {
@@ -183,16 +187,20 @@ fn wasi(linker: &mut Linker<Proxy>) -> Result<()> {
             put(memory, at, &written.to_le_bytes())
         },
     )?;
-    linker.func_wrap(WASI, "environ_sizes_get", |mut caller: Caller<'_, Proxy>, count: u32, size: u32| {
-        let (memory, _) = guest(&mut caller)?;
-        put(memory, count, &[0; 4])?;
-        put(memory, size, &[0; 4])
-    })?;
+    linker.func_wrap(
+        WASI,
+        "environ_sizes_get",
+        |mut caller: Caller<'_, SimulatedProxy>, count: u32, size: u32| {
+            let (memory, _) = guest(&mut caller)?;
+            put(memory, count, &[0; 4])?;
+            put(memory, size, &[0; 4])
+        },
+    )?;
     linker.func_wrap(WASI, "environ_get", |_: u32, _: u32| OK)?;
     Ok(())
 }
 
-impl Proxy {
+impl SimulatedProxy {
     fn stream(&self) -> Result<&Stream> {
         self.streams.get(&self.active).ok_or_else(|| format_err!("{} is no request's context", self.active))
     }
@@ -203,19 +211,19 @@ impl Proxy {
     }
 }
 
-fn memory(caller: &Caller<'_, Proxy>) -> Result<Memory> {
+fn memory(caller: &Caller<'_, SimulatedProxy>) -> Result<Memory> {
     let guest = caller.data().guest.as_ref();
     guest.map(|(memory, _)| *memory).ok_or_else(|| format_err!("the module calls while it is being started"))
 }
 
 /// The module's memory, and what it asks.
-fn guest<'c>(caller: &'c mut Caller<'_, Proxy>) -> Result<(&'c mut [u8], &'c mut Proxy)> {
+fn guest<'c>(caller: &'c mut Caller<'_, SimulatedProxy>) -> Result<(&'c mut [u8], &'c mut SimulatedProxy)> {
     Ok(memory(caller)?.data_and_store_mut(caller))
 }
 
 /// Copies `value` to memory that the module allocates for it, and writes where to `at` and `size`. Of an empty
 /// value nothing is copied, and its address is null.
-fn give(caller: &mut Caller<'_, Proxy>, value: &[u8], (at, size): Span) -> Result<u32> {
+fn give(caller: &mut Caller<'_, SimulatedProxy>, value: &[u8], (at, size): Span) -> Result<u32> {
     let length = u32::try_from(value.len())?;
     let mut address = 0;
     if length > 0 {

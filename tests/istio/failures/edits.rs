@@ -8,7 +8,7 @@ use serin_tests::mesh::traffic::Outcome;
 use serin_tests::mesh::{MANNERS, Mesh};
 use serin_tests::site::eventually;
 
-use super::{Play, STEPS, said};
+use super::{STEPS, UnderLoad, said};
 
 /// Everybody who is not taken care of by a route of their own, as many meshes have it.
 const REST: &str = "
@@ -26,88 +26,92 @@ pub(crate) fn condition<'s>(status: &'s ReleaseStatus, kind: &str) -> Result<&'s
 }
 
 pub(crate) async fn a_release_is_edited(mesh: &Mesh) -> Result<()> {
-    let play = Play::set(mesh, "edited", 1).await?;
-    play.release("v2").await?;
+    let under_load = UnderLoad::set(mesh, "edited", 1).await?;
+    under_load.release("v2").await?;
     let edits: [(&str, &str, &str); 2] = [
         ("a step's pause", "{setWeight: 30, pause: {}}", "{setWeight: 30, pause: {duration: 1h}}"),
         ("the analysis", "minRequests: 20", "minRequests: 10"),
     ];
     for (what, from, to) in edits {
-        let case = play.case(&format!("{what} edited at 30%"));
-        play.stage.release(STEPS, |yaml| yaml.replace(from, to)).await?;
-        let generation = generation(&play).await?;
-        let status = play
+        let case = under_load.case(&format!("{what} edited at 30%"));
+        under_load.fixture.release(STEPS, |yaml| yaml.replace(from, to)).await?;
+        let generation = generation(&under_load).await?;
+        let status = under_load
             .status_that("the edit to be seen", |status| status.observed_generation == Some(generation))
             .await?;
         ensure!(status.weight == "30%", "{}", said(&status));
-        play.check_exposure(30).await?;
-        case.end(&said(&play.stage.status().await?), "the run stays at 30%", 0)?;
+        under_load.check_exposure(30).await?;
+        case.end(&said(&under_load.fixture.status().await?), "the run stays at 30%", 0)?;
     }
 
     // What the schema cannot let through never gets there.
-    let case = play.case("an edit that is no duration, at 30%");
-    let refused = play.stage.release(STEPS, |yaml| yaml.replace("interval: 500ms", "interval: soon")).await;
+    let case = under_load.case("an edit that is no duration, at 30%");
+    let refused =
+        under_load.fixture.release(STEPS, |yaml| yaml.replace("interval: 500ms", "interval: soon")).await;
     let refused = format!("{:#}", refused.err().context("it was let through")?);
     ensure!(refused.contains("spec.analysis.interval") && refused.contains("500ms, 2m"), "{refused}");
-    case.end("(refused by the API server: field and mend)", "nothing changes", 0)?;
+    case.end("(refused by the API server: field and hint)", "nothing changes", 0)?;
 
-    let case = play.case("an edit out of bounds at 30%");
-    play.stage.release(STEPS, |yaml| yaml.replace("interval: 500ms", "interval: 1ms")).await?;
-    let status = play
+    let case = under_load.case("an edit out of bounds at 30%");
+    under_load.fixture.release(STEPS, |yaml| yaml.replace("interval: 500ms", "interval: 1ms")).await?;
+    let status = under_load
         .status_that("the edit to be refused", |status| {
             condition(status, "Ready").is_ok_and(|ready| ready.status == "False")
         })
         .await?;
     let ready = condition(&status, "Ready")?.message.clone();
     ensure!(ready.contains("spec.analysis.interval") && ready.contains("give 100ms to 5m"), "{ready}");
-    play.check_exposure(30).await?;
+    under_load.check_exposure(30).await?;
     case.end(&ready, "the run stays at 30%", 0)?;
 
-    let case = play.case("the edit repaired");
-    play.stage.release(STEPS, |yaml| yaml).await?;
-    play.status_that("the spec to be in order", |status| {
-        condition(status, "Ready").is_ok_and(|ready| ready.status == "True")
-    })
-    .await?;
-    play.approve().await?;
-    play.check_exposure(60).await?;
-    case.end(&said(&play.stage.status().await?), "goes on to 60%", 0)
+    let case = under_load.case("the edit repaired");
+    under_load.fixture.release(STEPS, |yaml| yaml).await?;
+    under_load
+        .status_that("the spec to be in order", |status| {
+            condition(status, "Ready").is_ok_and(|ready| ready.status == "True")
+        })
+        .await?;
+    under_load.approve().await?;
+    under_load.check_exposure(60).await?;
+    case.end(&said(&under_load.fixture.status().await?), "goes on to 60%", 0)
 }
 
 /// Whoever edits a Release in mid-run, and wrongly, is not left without protection.
 pub(crate) async fn a_bad_version_is_taken_back_under_a_wrong_spec(mesh: &Mesh) -> Result<()> {
-    let play = Play::set(mesh, "wrong", 1).await?;
-    play.release("v2").await?;
-    let case = play.case("an edit out of bounds at 30%, and then 30% errors");
-    play.stage.release(STEPS, |yaml| yaml.replace("interval: 500ms", "interval: 1ms")).await?;
-    play.status_that("the edit to be refused", |status| {
-        condition(status, "Ready").is_ok_and(|ready| ready.status == "False")
-    })
-    .await?;
+    let under_load = UnderLoad::set(mesh, "wrong", 1).await?;
+    under_load.release("v2").await?;
+    let case = under_load.case("an edit out of bounds at 30%, and then 30% errors");
+    under_load.fixture.release(STEPS, |yaml| yaml.replace("interval: 500ms", "interval: 1ms")).await?;
+    under_load
+        .status_that("the edit to be refused", |status| {
+            condition(status, "Ready").is_ok_and(|ready| ready.status == "False")
+        })
+        .await?;
     let bad = format!("{MANNERS}=errors=30%");
-    play.stage.kubectl(&["annotate", "pods", "--selector", "version=canary", &bad]).await?;
-    let status = play.phase("RolledBack").await?;
+    under_load.fixture.kubectl(&["annotate", "pods", "--selector", "version=canary", &bad]).await?;
+    let status = under_load.phase("RolledBack").await?;
     case.end(&said(&status), "everybody back on stable", 0)
 }
 
-async fn generation(play: &Play<'_>) -> Result<i64> {
-    let found = play.stage.kubectl(&["get", "release", "shop", "-o", "jsonpath={.metadata.generation}"]);
+async fn generation(under_load: &UnderLoad<'_>) -> Result<i64> {
+    let found =
+        under_load.fixture.kubectl(&["get", "release", "shop", "-o", "jsonpath={.metadata.generation}"]);
     Ok(found.await?.trim().parse()?)
 }
 
 pub(crate) async fn another_version_comes(mesh: &Mesh) -> Result<()> {
-    let play = Play::set(mesh, "another", 1).await?;
-    play.release("v2").await?;
-    let case = play.case("another image at 30%");
+    let under_load = UnderLoad::set(mesh, "another", 1).await?;
+    under_load.release("v2").await?;
+    let case = under_load.case("another image at 30%");
     // Pods take a moment; the proxies must know before that.
-    play.stage.set_image("shop:v3?start=2s").await?;
-    let status = play
+    under_load.fixture.set_image("shop:v3?start=2s").await?;
+    let status = under_load
         .status_that("everybody to be on stable", |status| {
             status.run.as_ref().is_some_and(|run| run.starts_with("v3-")) && status.proxies.current == 1
         })
         .await?;
     ensure!(status.weight == "0%", "{}", said(&status));
-    play.first_step("v3").await?;
+    under_load.first_step("v3").await?;
     let records = case.records();
     let got = |record: &serin_tests::mesh::traffic::Record, wanted: &str| matches!(&record.outcome, Outcome::Served { version, .. } if version == wanted);
     // v2, then stable alone, then v3 for those whom its own hash says.
@@ -120,23 +124,23 @@ pub(crate) async fn another_version_comes(mesh: &Mesh) -> Result<()> {
 }
 
 pub(crate) async fn a_release_is_deleted(mesh: &Mesh) -> Result<()> {
-    let play = Play::set(mesh, "deleted", 1).await?;
-    play.stage.namespace.apply(REST).await?;
-    play.release("v2").await?;
-    let case = play.case("Release deleted at 30%");
-    play.stage.kubectl(&["delete", "release", "shop", "--timeout=40s"]).await?;
+    let under_load = UnderLoad::set(mesh, "deleted", 1).await?;
+    under_load.fixture.namespace.apply(REST).await?;
+    under_load.release("v2").await?;
+    let case = under_load.case("Release deleted at 30%");
+    under_load.fixture.kubectl(&["delete", "release", "shop", "--timeout=40s"]).await?;
     case.after(300).await?;
     for kind in ["wasmplugin", "virtualservice", "destinationrule"] {
         eventually(&format!("{kind} to be gone"), async || {
-            let left = play.stage.kubectl(&["get", kind, "-o", "name"]).await?;
+            let left = under_load.fixture.kubectl(&["get", kind, "-o", "name"]).await?;
             ensure!(!left.contains("serin"), "{left}");
             Ok(())
         })
         .await?;
     }
-    let from = play.traffic.requests();
+    let from = under_load.traffic.requests();
     case.after(from - case.from + 300).await?;
-    let records = play.traffic.so_far().0.split_off(from);
+    let records = under_load.traffic.so_far().0.split_off(from);
     let on_canary = records
         .iter()
         .filter(|record| matches!(&record.outcome, Outcome::Served { version, .. } if version != "v1"));

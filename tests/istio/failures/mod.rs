@@ -19,7 +19,7 @@ use serin_release::status::ReleaseStatus;
 use serin_tests::mesh::traffic::{Outcome, Record, Traffic};
 use serin_tests::mesh::{Controller, Mesh};
 
-use crate::stage::{Stage, told};
+use crate::fixture::{Fixture, told};
 
 /// Steps that wait for a person: a test knows where such a run stands.
 const STEPS: &str = "{setWeight: 30, pause: {}}, {setWeight: 60, pause: {}}";
@@ -28,39 +28,39 @@ const STEPS: &str = "{setWeight: 30, pause: {}}, {setWeight: 60, pause: {}}";
 const RATE: u32 = 80;
 
 /// A release with its users.
-struct Play<'m> {
+struct UnderLoad<'m> {
     traffic: Traffic,
     agent: Controller,
-    stage: Stage<'m>,
+    fixture: Fixture<'m>,
 }
 
-impl<'m> Play<'m> {
+impl<'m> UnderLoad<'m> {
     /// A shop whose two Deployments have one version: a release is all set to begin.
     async fn set(mesh: &'m Mesh, name: &str, gateways: u32) -> Result<Self> {
-        let stage = Stage::set(mesh, name, gateways).await?;
-        Self::on(stage, |yaml| yaml).await
+        let fixture = Fixture::set(mesh, name, gateways).await?;
+        Self::on(fixture, |yaml| yaml).await
     }
 
-    /// The same on a stage that is set already, with a Release that `edit` makes of the usual one.
-    async fn on(stage: Stage<'m>, edit: impl Fn(String) -> String) -> Result<Self> {
-        let agent = stage.agent("one").await?;
-        Self::with(stage, agent, edit).await
+    /// The same on a fixture that is set already, with a Release that `edit` makes of the usual one.
+    async fn on(fixture: Fixture<'m>, edit: impl Fn(String) -> String) -> Result<Self> {
+        let agent = fixture.agent("one").await?;
+        Self::with(fixture, agent, edit).await
     }
 
     /// The same with an agent that runs already.
-    async fn with(stage: Stage<'m>, agent: Controller, edit: impl Fn(String) -> String) -> Result<Self> {
-        stage.release(STEPS, edit).await?;
-        let gateways = u32::try_from(stage.gateway.pods.len())?;
+    async fn with(fixture: Fixture<'m>, agent: Controller, edit: impl Fn(String) -> String) -> Result<Self> {
+        fixture.release(STEPS, edit).await?;
+        let gateways = u32::try_from(fixture.gateway.pods.len())?;
         let is_ready =
             |status: &ReleaseStatus| status.phase == "Promoted" && status.proxies.current == gateways;
-        stage.status_that("nothing to release", is_ready).await.with_context(|| agent.log())?;
-        let traffic = stage.traffic(RATE).await?;
-        Ok(Self { traffic, agent, stage })
+        fixture.status_that("nothing to release", is_ready).await.with_context(|| agent.log())?;
+        let traffic = fixture.traffic(RATE).await?;
+        Ok(Self { traffic, agent, fixture })
     }
 
     /// Releases `version` as far as the first step, and checks who is on it.
     async fn release(&self, version: &str) -> Result<()> {
-        self.stage.set_image(&format!("shop:{version}")).await?;
+        self.fixture.set_image(&format!("shop:{version}")).await?;
         self.first_step(version).await
     }
 
@@ -75,23 +75,23 @@ impl<'m> Play<'m> {
     }
 
     async fn check_exposure(&self, percent: u32) -> Result<()> {
-        let checked = self.stage.check_exposure(&self.traffic, percent).await;
+        let checked = self.fixture.check_exposure(&self.traffic, percent).await;
         checked.with_context(|| self.agent.log()).map(drop)
     }
 
     /// What the people who own the release type.
     async fn command(&self, command: &str) -> Result<()> {
         let command = format!("serin.dev/command={command}");
-        self.stage.kubectl(&["annotate", "release", "shop", &command]).await.map(drop)
+        self.fixture.kubectl(&["annotate", "release", "shop", &command]).await.map(drop)
     }
 
     /// Waits until the status is as `is_so` wants it.
     async fn status_that(&self, what: &str, is_so: impl Fn(&ReleaseStatus) -> bool) -> Result<ReleaseStatus> {
-        self.stage.status_that(what, is_so).await.with_context(|| self.agent.log())
+        self.fixture.status_that(what, is_so).await.with_context(|| self.agent.log())
     }
 
     async fn phase(&self, phase: &str) -> Result<ReleaseStatus> {
-        self.stage.phase(phase).await.with_context(|| self.agent.log())
+        self.fixture.phase(phase).await.with_context(|| self.agent.log())
     }
 
     /// Waits until the status says `text`.
@@ -102,7 +102,7 @@ impl<'m> Play<'m> {
     /// Waits for an event of this reason whose note has `text` in it, and returns the note.
     async fn event(&self, reason: &str, text: &str) -> Result<String> {
         serin_tests::site::eventually(&format!("an event {reason}: {text}"), async || {
-            let events = self.stage.events().await?;
+            let events = self.fixture.events().await?;
             let found = events.iter().find(|(found, note)| found == reason && note.contains(text));
             found.map(|(_, note)| note.clone()).with_context(|| format!("{events:?}"))
         })

@@ -6,8 +6,8 @@ use serin_tests::mesh::Mesh;
 use serin_tests::mesh::traffic::Outcome;
 use serin_tests::site::{HOST, eventually};
 
-use super::Play;
-use crate::stage::Stage;
+use super::UnderLoad;
+use crate::fixture::Fixture;
 
 /// Where users end up for whom there is nothing better.
 const REST: &str = "
@@ -28,28 +28,29 @@ pub(crate) async fn a_namespace_is_deleted(mesh: &Mesh) -> Result<()> {
         entrance.shop("rest", "rest:v0", "rest:v0")
     )?;
     entrance.apply(REST).await?;
-    let stage = Stage::of(mesh, namespace, gateway);
-    let agent = stage.agent_for_all("all").await?;
+    let fixture = Fixture::of(mesh, namespace, gateway);
+    let agent = fixture.agent_for_all("all").await?;
     let gateways = format!("gateways: [{}/gateway]", entrance.name());
-    let play = Play::with(stage, agent, |yaml| yaml.replace("gateways: [gateway]", &gateways)).await?;
-    play.release("v2").await?;
+    let under_load =
+        UnderLoad::with(fixture, agent, |yaml| yaml.replace("gateways: [gateway]", &gateways)).await?;
+    under_load.release("v2").await?;
     let plugins =
         async || mesh.kubectl(&["--namespace", entrance.name(), "get", "wasmplugins", "-o", "yaml"]).await;
     ensure!(plugins().await?.contains(HOST), "the policy is not where the gateway is");
 
-    let case = play.case("namespace deleted at 30%, gateway in another");
+    let case = under_load.case("namespace deleted at 30%, gateway in another");
     // Longer than this, and nobody would wait for it.
-    mesh.kubectl(&["delete", "namespace", play.stage.namespace.name(), "--timeout=45s"])
+    mesh.kubectl(&["delete", "namespace", under_load.fixture.namespace.name(), "--timeout=45s"])
         .await
-        .with_context(|| play.agent.log())?;
+        .with_context(|| under_load.agent.log())?;
     eventually("no policy of it to be left", async || {
         let left = plugins().await?;
         ensure!(!left.contains(HOST), "{left}");
         Ok(())
     })
     .await
-    .with_context(|| play.agent.log())?;
-    let from = play.traffic.requests() - case.from;
+    .with_context(|| under_load.agent.log())?;
+    let from = under_load.traffic.requests() - case.from;
     case.after(from + 100).await?;
     let served = case.records().split_off(from + 50);
     ensure!(

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use serin_tests::mesh::Mesh;
 use serin_tests::site::eventually;
 
-use super::Play;
+use super::UnderLoad;
 
 /// What is done to an object, and what the event on the Release has to say of it.
 struct Deed {
@@ -48,7 +48,7 @@ fn deeds() -> [Deed; 9] {
             "RoutesWritten",
             "spec.trafficPolicy",
         ),
-        deed("WasmPlugin: weight edited", "wasmplugin", Some(policy), "FileEdited", "90%"),
+        deed("WasmPlugin: weight edited", "wasmplugin", Some(policy), "PolicyEdited", "90%"),
         deed(
             "WasmPlugin: failStrategy edited",
             "wasmplugin",
@@ -64,40 +64,44 @@ fn deeds() -> [Deed; 9] {
             "spec.imagePullSecret",
         ),
         deed("WasmPlugin: wrong sha256", "wasmplugin", Some(sha), "PluginWritten", "spec.sha256"),
-        deed("WasmPlugin deleted", "wasmplugin", None, "FileGone", ""),
+        deed("WasmPlugin deleted", "wasmplugin", None, "PolicyGone", ""),
     ]
 }
 
 pub(crate) async fn objects_are_edited_by_hand(mesh: &Mesh) -> Result<()> {
-    let play = Play::set(mesh, "by-hand", 1).await?;
-    play.release("v2").await?;
+    let under_load = UnderLoad::set(mesh, "by-hand", 1).await?;
+    under_load.release("v2").await?;
     for Deed { what, kind, patch, reason, note } in deeds() {
-        let case = play.case(&format!("{what} at 30%"));
-        let name = play.stage.kubectl(&["get", kind, "-o", "name"]).await?;
+        let case = under_load.case(&format!("{what} at 30%"));
+        let name = under_load.fixture.kubectl(&["get", kind, "-o", "name"]).await?;
         let name = name.trim();
-        let before = spec(&play, name).await?;
-        let told = play.stage.times_told(reason, note).await?;
+        let before = spec(&under_load, name).await?;
+        let told = under_load.fixture.times_told(reason, note).await?;
         match patch {
-            None => play.stage.kubectl(&["delete", name]).await?,
+            None => under_load.fixture.kubectl(&["delete", name]).await?,
             Some(patch) => {
                 let how = if patch.is_array() { "--type=json" } else { "--type=merge" };
-                play.stage.kubectl(&["patch", name, how, "-p", &patch.to_string()]).await?
+                under_load.fixture.kubectl(&["patch", name, how, "-p", &patch.to_string()]).await?
             }
         };
         eventually(&format!("what was before: {what}"), async || {
-            let now = spec(&play, name).await?;
+            let now = spec(&under_load, name).await?;
             ensure!(without_revisions(now.clone()) == without_revisions(before.clone()), "{now}");
             Ok(())
         })
         .await?;
         eventually(&format!("an event {reason}: {note}"), async || {
-            ensure!(play.stage.times_told(reason, note).await? > told, "{:?}", play.stage.events().await?);
+            ensure!(
+                under_load.fixture.times_told(reason, note).await? > told,
+                "{:?}",
+                under_load.fixture.events().await?
+            );
             Ok(())
         })
         .await?;
-        let note = play.event(reason, note).await?;
+        let note = under_load.event(reason, note).await?;
         // Proxies may have taken it, and take what is right a moment later than the object has it.
-        eventually("everybody to be where they belong", async || play.check_exposure(30).await).await?;
+        eventually("everybody to be where they belong", async || under_load.check_exposure(30).await).await?;
         // Without routes of their own, requests for the host have none.
         let at_most = if kind == "wasmplugin" { 0 } else { 40 };
         case.end(&format!("{reason}: {note}"), "set right; the run stays at 30%", at_most)?;
@@ -105,8 +109,8 @@ pub(crate) async fn objects_are_edited_by_hand(mesh: &Mesh) -> Result<()> {
     Ok(())
 }
 
-async fn spec(play: &Play<'_>, name: &str) -> Result<Value> {
-    let object = play.stage.kubectl(&["get", name, "-o", "json"]).await?;
+async fn spec(under_load: &UnderLoad<'_>, name: &str) -> Result<Value> {
+    let object = under_load.fixture.kubectl(&["get", name, "-o", "json"]).await?;
     Ok(serde_json::from_str::<Value>(&object)?["spec"].take())
 }
 

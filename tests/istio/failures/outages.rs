@@ -11,41 +11,42 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use super::{Case, Play, RATE, said};
-use crate::stage::Stage;
+use super::{Case, RATE, UnderLoad, said};
+use crate::fixture::Fixture;
 
 /// How long each is away, in requests.
 const OUTAGE: usize = 30 * RATE as usize;
 
 pub(crate) async fn the_control_plane_is_away(mesh: &Mesh) -> Result<()> {
-    let play = Play::set(mesh, "away", 1).await?;
-    play.release("v2").await?;
+    let under_load = UnderLoad::set(mesh, "away", 1).await?;
+    under_load.release("v2").await?;
 
-    let case = play.case("istiod down 30 s at 30%");
+    let case = under_load.case("istiod down 30 s at 30%");
     mesh.control_plane.istiod.kill().await?;
-    play.approve().await?;
-    let status = play.said("has another revision").await?;
+    under_load.approve().await?;
+    let status = under_load.said("has another revision").await?;
     away(&case).await?;
-    play.stage.check_served(&play.traffic, 30).await?;
+    under_load.fixture.check_served(&under_load.traffic, 30).await?;
     mesh.control_plane.istiod.start().await?;
-    play.check_exposure(60).await?;
+    under_load.check_exposure(60).await?;
     case.end(&said(&status), "users stay at 30%, then go on to 60%", 0)?;
 
-    let case = play.case("API server down 30 s at 60%");
+    let case = under_load.case("API server down 30 s at 60%");
     mesh.control_plane.api_server.kill().await?;
-    let log = play.agent.log().len();
+    let log = under_load.agent.log().len();
     away(&case).await?;
-    let told = play.agent.log().split_off(log);
+    let told = under_load.agent.log().split_off(log);
     let told = told.lines().last().context("the agent says nothing of it")?.to_owned();
     mesh.control_plane.api_server.start().await?;
-    play.stage.check_served(&play.traffic, 60).await?;
+    under_load.fixture.check_served(&under_load.traffic, 60).await?;
     case.end(&format!("(in the log) {told}"), "users stay at 60%", 0)?;
 
-    let case = play.case("and the API server back");
-    play.approve().await?;
-    play.status_that("the end", |status| status.phase == "Promoted" && status.weight == "0%").await?;
+    let case = under_load.case("and the API server back");
+    under_load.approve().await?;
+    under_load.status_that("the end", |status| status.phase == "Promoted" && status.weight == "0%").await?;
     // A mesh that has much to catch up with may hear of stable's new pod after a few were sent to it.
-    case.end(&said(&play.stage.status().await?), "promoted", 30).with_context(|| play.agent.log())
+    case.end(&said(&under_load.fixture.status().await?), "promoted", 30)
+        .with_context(|| under_load.agent.log())
 }
 
 async fn away(case: &Case<'_>) -> Result<()> {
@@ -56,25 +57,25 @@ async fn away(case: &Case<'_>) -> Result<()> {
 }
 
 pub(crate) async fn prometheus_is_away(mesh: &Mesh) -> Result<()> {
-    let stage = Stage::set(mesh, "prometheus", 1).await?;
-    let proxies: Vec<SocketAddr> = stage.gateway.pods.iter().map(|(_, ip)| (*ip, 15_090).into()).collect();
+    let fixture = Fixture::set(mesh, "prometheus", 1).await?;
+    let proxies: Vec<SocketAddr> = fixture.gateway.pods.iter().map(|(_, ip)| (*ip, 15_090).into()).collect();
     let options = Options::new()?.scraping("proxies", "/stats/prometheus", &proxies);
     let prometheus = Prometheus::start(options).await?;
     let (door, url) = Door::to(prometheus.address()).await?;
     let source = format!("analysis: {{source: Prometheus, prometheus: {{address: \"{url}\"}}, ");
-    let play = Play::on(stage, |yaml| yaml.replace("analysis: {", &source)).await?;
-    play.release("v2").await?;
+    let under_load = UnderLoad::on(fixture, |yaml| yaml.replace("analysis: {", &source)).await?;
+    under_load.release("v2").await?;
 
-    let case = play.case("Prometheus down 30 s at 30%");
+    let case = under_load.case("Prometheus down 30 s at 30%");
     door.close();
-    let status = play.said("nothing can be counted").await?;
-    play.command("resume").await?;
+    let status = under_load.said("nothing can be counted").await?;
+    under_load.command("resume").await?;
     away(&case).await?;
-    ensure!(play.stage.status().await?.weight == "30%", "it has gone on blindly");
-    play.stage.check_served(&play.traffic, 30).await?;
+    ensure!(under_load.fixture.status().await?.weight == "30%", "it has gone on blindly");
+    under_load.fixture.check_served(&under_load.traffic, 30).await?;
     // The approval was noted: nothing else is in the way when it is back.
     door.open();
-    play.check_exposure(60).await?;
+    under_load.check_exposure(60).await?;
     case.end(&said(&status), "held at 30%, then goes on to 60%", 0)
 }
 

@@ -3,7 +3,7 @@ What must have become of a request, worked out natively by the same rules.
 */
 use std::sync::Arc;
 
-use serin_policy::cookie::Keeping;
+use serin_policy::cookie::Cacheability;
 use serin_policy::{Arm, Decision, Id, Origin, Policy, Request, baggage, cookie};
 use serin_tests::module_host::{Headers, Response, values};
 
@@ -108,11 +108,13 @@ impl Expectation {
         assert_eq!(after, before, "the application's own headers");
 
         let cache_control = Seen(sent).header_list("cache-control");
-        let keeping = Keeping::of(cache_control.as_deref(), Seen(sent).first("expires").is_some());
+        let keeping = Cacheability::of(cache_control.as_deref(), Seen(sent).first("expires").is_some());
         let set_cookie = match (added[..].as_ref(), keeping) {
-            ([], _) => return (None, keeping != Keeping::Wanted),
-            ([(b"set-cookie", set_cookie)], Keeping::Never)
-            | ([(b"cache-control", b"private"), (b"set-cookie", set_cookie)], Keeping::Unsaid) => set_cookie,
+            ([], _) => return (None, keeping != Cacheability::Wanted),
+            ([(b"set-cookie", set_cookie)], Cacheability::Never)
+            | ([(b"cache-control", b"private"), (b"set-cookie", set_cookie)], Cacheability::Unsaid) => {
+                set_cookie
+            }
             (added, keeping) => panic!("{added:?} on a response that caches: {keeping:?}"),
         };
         let spec = policy.cookie().expect("a policy that issues cookies");

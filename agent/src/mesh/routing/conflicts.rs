@@ -24,13 +24,13 @@ pub struct Conflict {
     /// What comes of it.
     why: &'static str,
     /// What to do.
-    mend: &'static str,
+    hint: &'static str,
 }
 
 impl fmt::Display for Conflict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { object, host, place, why, mend } = self;
-        write!(f, "{object} has {host} at {place}: {why}; {mend}")
+        let Self { object, host, place, why, hint } = self;
+        write!(f, "{object} has {host} at {place}: {why}; {hint}")
     }
 }
 
@@ -82,7 +82,7 @@ fn by_routes(object: &Value, ours: bool, release: &Release, delivery: &Delivery)
                         "which of two VirtualServices for a host is followed depends on their age"
                     },
                     place,
-                    mend: if ours { "give the Releases different hosts" } else { VERIFY },
+                    hint: if ours { "give the Releases different hosts" } else { VERIFY },
                 });
             }
         }
@@ -113,7 +113,7 @@ fn by_subsets(object: &Value, release: &Release, delivery: &Delivery) -> Option<
         host,
         place,
         why,
-        mend: "move its trafficPolicy to spec.routing.trafficPolicy and delete it, or set spec.routing.mode to Verify and \
+        hint: "move its trafficPolicy to spec.routing.trafficPolicy and delete it, or set spec.routing.mode to Verify and \
                keep it",
     })
 }

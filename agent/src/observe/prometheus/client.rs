@@ -44,7 +44,7 @@ impl Client {
         let http = http.map_err(|error| AccessError {
             field: "address",
             value: format!("{}: no TLS for it: {error}", access.query),
-            mend: "install the system's CA certificates, or give a caFile",
+            hint: "install the system's CA certificates, or give a caFile",
         })?;
         Ok(Self { access, http })
     }
@@ -163,7 +163,7 @@ fn secret(field: &'static str, file: &Path) -> Result<String, QueryError> {
 }
 
 fn certificates(file: &Path) -> Result<Vec<Certificate>, AccessError> {
-    let wrong = |mend| AccessError { field: "caFile", value: file.display().to_string(), mend };
+    let wrong = |hint| AccessError { field: "caFile", value: file.display().to_string(), hint };
     let pem = fs::read(file).map_err(|_| wrong("it cannot be read: mount it there"))?;
     let certificates = Certificate::from_pem_bundle(&pem).unwrap_or_default();
     if certificates.is_empty() {

@@ -2,7 +2,7 @@
 The counters of all releases of one tick, in one query and so at one timestamp.
 
 Raw counters are fetched, never `rate()` or `increase()`: those extrapolate, and miss what a series was born with.
-They are booked in each release's [`Ledger`], place by place. A place is a pod, or an `instance` where Prometheus
+They are recorded in each release's [`CounterDeltas`], place by place. A place is a pod, or an `instance` where Prometheus
 knows no pods. How long a place has been up is asked along, so that one which Prometheus only now begins to scrape
 does not bring its past with it.
 */
@@ -19,8 +19,8 @@ use super::client::{Client, MOST_SERIES};
 use super::error::QueryError;
 use super::istio::{self, DURATION, REQUESTS};
 use super::promql;
-use super::sorting::Sorting;
-use crate::observe::ledger::{ClockWentBack, Ledger, Number, Total};
+use super::series_index::SeriesIndex;
+use crate::observe::counter_deltas::{ClockWentBack, CounterDeltas, Number, Total};
 use serin_release::prometheus::{Istio, Reporter};
 use serin_rollout::ArmCounts;
 
@@ -53,7 +53,7 @@ pub enum Counters {
 
 /// What was seen of one release.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Look {
+pub struct PromSample {
     release: String,
     places: Vec<Place>,
     by_name: HashMap<String, usize>,
@@ -150,7 +150,7 @@ impl Place {
     }
 }
 
-impl Look {
+impl PromSample {
     pub(super) fn of(release: &str) -> Self {
         Self { release: release.to_owned(), places: Vec::new(), by_name: HashMap::new(), complaint: None }
     }
@@ -194,12 +194,12 @@ impl Look {
         self.complaint.as_ref()
     }
 
-    /// Books what was seen in the release's own `ledger`, and returns what is new.
+    /// Books what was seen in the release's own `counter_deltas`, and returns what is new.
     ///
     /// # Errors
-    /// When the ledger knows totals of a later time.
-    pub fn book(&self, ledger: &mut Ledger, at: Timestamp) -> Result<Vec<Count<'_>>, ClockWentBack> {
-        ledger.accepts(at)?;
+    /// When totals of a later time are known.
+    pub fn record(&self, deltas: &mut CounterDeltas, at: Timestamp) -> Result<Vec<Count<'_>>, ClockWentBack> {
+        deltas.accepts(at)?;
         let mut counted = Vec::new();
         for place in &self.places {
             let totals = place.totals.iter().filter_map(|(series, seen)| {
@@ -209,12 +209,12 @@ impl Look {
                 };
                 Some(Total { tag, adds_to: seen.adds_to, series, value: seen.value })
             });
-            let news = ledger.book(&place.name, place.uptime_s, totals, at);
+            let news = deltas.record(&place.name, place.uptime_s, totals, at);
             counted.extend(news.into_iter().map(|(tag, counts)| Count { place: &place.name, tag, counts }));
         }
         // A Prometheus that knows nothing of the release yet has not begun to watch it.
         if !self.places.is_empty() {
-            ledger.looked(at);
+            deltas.looked(at);
         }
         Ok(counted)
     }
@@ -240,13 +240,13 @@ impl Counting {
     ///
     /// # Errors
     /// When there is no answer. Nothing is lost then: the next look counts from the last.
-    pub async fn look(&mut self, subjects: &[Subject], at: Timestamp) -> Result<Vec<Look>, QueryError> {
+    pub async fn look(&mut self, subjects: &[Subject], at: Timestamp) -> Result<Vec<PromSample>, QueryError> {
         let Some(query) = query(subjects) else { return Ok(Vec::new()) };
         let most = MOST_SERIES.max(subjects.len().saturating_mul(SERIES_A_RELEASE));
         let body = self.client.ask(&query, at, most).await?;
-        let mut sorting = Sorting::of(subjects);
-        body.read(|labels, value| sorting.take(labels, value))?;
-        let mut looks = sorting.into_looks();
+        let mut series_index = SeriesIndex::of(subjects);
+        body.read(|labels, value| series_index.take(labels, value))?;
+        let mut looks = series_index.into_looks();
         let mut lacking = Vec::new();
         for (subject, look) in subjects.iter().zip(&mut looks) {
             if let Counters::Istio(istio) = &subject.counters
@@ -303,10 +303,10 @@ impl Counting {
 
 /// What `answer`, the text of an answer to the one query, says of each of `subjects`: the part of [`Counting::look`]
 /// that takes no network. `None` if it is no vector.
-pub fn looks(subjects: &[Subject], answer: &[u8]) -> Option<Vec<Look>> {
-    let mut sorting = Sorting::of(subjects);
-    let parsed = answer::parse(answer, usize::MAX, |labels, value| sorting.take(labels, value));
-    (parsed == Parsed::Vector).then(|| sorting.into_looks())
+pub fn looks(subjects: &[Subject], answer: &[u8]) -> Option<Vec<PromSample>> {
+    let mut series_index = SeriesIndex::of(subjects);
+    let parsed = answer::parse(answer, usize::MAX, |labels, value| series_index.take(labels, value));
+    (parsed == Parsed::Vector).then(|| series_index.into_looks())
 }
 
 /// The one query for all of `subjects`.

@@ -12,7 +12,7 @@ use serin_release::prometheus::Istio;
 
 use super::answer::Labels;
 use super::promql;
-use crate::observe::ledger::Number;
+use crate::observe::counter_deltas::Number;
 
 /// Counter of requests.
 pub(super) const REQUESTS: &str = "istio_requests_total";

@@ -3,7 +3,7 @@ What a Prometheus knows of releases: an alternative to asking the proxies themse
 metrics.
 
 [`Client`] asks. [`counts`] are the raw counters of all releases, fetched in one
-query a tick and differenced by the [`ledger`](super::ledger): of the filter, or of Istio's standard metrics.
+query a tick and differenced by the [`counter_deltas`](super::counter_deltas): of the filter, or of Istio's standard metrics.
 [`custom`] metrics are PromQL that people write.
 */
 mod answer;
@@ -13,7 +13,7 @@ pub mod custom;
 mod error;
 mod istio;
 mod promql;
-mod sorting;
+mod series_index;
 
 pub use answer::{Answer, Sample};
 pub use client::{Client, MOST_SERIES};

@@ -12,12 +12,12 @@ use crate::{CustomMetric, Excess};
 
 pub(super) fn check(path: &str, metric: &Metric, query: &str, problems: &mut Problems) -> CustomMetric {
     if metric.name.is_empty() || matches!(metric.name.as_str(), "request-success-rate" | "request-duration") {
-        let mend = "give a metric with a query a name of its own";
-        problems.add(format!("{path}.name"), quoted(Some(&metric.name)), mend);
+        let hint = "give a metric with a query a name of its own";
+        problems.add(format!("{path}.name"), quoted(Some(&metric.name)), hint);
     }
     if let Some(objective) = &metric.objective {
-        let mend = "leave it out: an objective belongs to request-duration";
-        problems.add(format!("{path}.objective"), &objective.0, mend);
+        let hint = "leave it out: an objective belongs to request-duration";
+        problems.add(format!("{path}.objective"), &objective.0, hint);
     }
     let query = Template::parse(query).unwrap_or_else(|error| {
         problems.add(format!("{path}.query"), quoted(Some(query)), error.to_string());
@@ -34,16 +34,16 @@ pub(super) fn check(path: &str, metric: &Metric, query: &str, problems: &mut Pro
     if let (Some(min), Some(max)) = (min, max)
         && min > max
     {
-        let mend = format!("min ({min}) is above max ({max}): no value is good");
-        problems.add(format!("{path}.thresholdRange"), format!("{min} to {max}"), mend);
+        let hint = format!("min ({min}) is above max ({max}): no value is good");
+        problems.add(format!("{path}.thresholdRange"), format!("{min} to {max}"), hint);
     }
     let compare = metric.compare.as_ref().map(|compare| {
         let slack = bound("compare.slack", compare.slack.as_ref(), problems).unwrap_or_default();
         Excess { ratio: max_ratio(path, metric, problems), slack }
     });
     if min.is_none() && max.is_none() && compare.is_none() {
-        let mend = "say what is good: thresholdRange: {min, max}, or compare: {maxRatio: 1.5}";
-        problems.add(format!("{path}.thresholdRange"), "missing", mend);
+        let hint = "say what is good: thresholdRange: {min, max}, or compare: {maxRatio: 1.5}";
+        problems.add(format!("{path}.thresholdRange"), "missing", hint);
     }
     CustomMetric {
         name: metric.name.clone(),

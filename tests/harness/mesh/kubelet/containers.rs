@@ -17,7 +17,7 @@ use tokio::time::sleep;
 use crate::mesh::backend::{Answer, Backend};
 use crate::mesh::image::{Image, MANNERS, Manners};
 use crate::mesh::inside::Inside;
-use crate::mesh::proxy::{self, Proxy, Role, SIDECAR_PORT};
+use crate::mesh::proxy::{self, ProxyPod, Role, SIDECAR_PORT};
 use crate::mesh::sandbox::Sandbox;
 use crate::mesh::status::{Container, State};
 
@@ -74,7 +74,7 @@ impl Containers {
                 let _ = say.send((index, state));
             };
             if let (Some(sandbox), proxy::CONTAINER) = (&sandbox, spec.name.as_str()) {
-                let proxy = Proxy::start(inside, pod, sandbox, token.unwrap_or_default())?;
+                let proxy = ProxyPod::start(inside, pod, sandbox, token.unwrap_or_default())?;
                 tasks.spawn(run_proxy(proxy, tell));
                 continue;
             }
@@ -108,15 +108,15 @@ impl Containers {
     }
 
     /// Has the servers behave as the pod now says.
-    pub(super) fn mend(&self, pod: &Pod) -> Result<()> {
+    pub(super) fn hint(&self, pod: &Pod) -> Result<()> {
         for server in &self.servers {
-            server.backend.mend(manners(pod, &server.image)?);
+            server.backend.hint(manners(pod, &server.image)?);
         }
         Ok(())
     }
 }
 
-async fn run_proxy(proxy: Proxy, tell: impl Fn(State)) {
+async fn run_proxy(proxy: ProxyPod, tell: impl Fn(State)) {
     tell(State::Running);
     if proxy.ready().await.is_ok() {
         tell(State::Ready);

@@ -41,12 +41,12 @@ fn istio() -> Istio {
 /// requests, errors and slow.
 fn check(subject: Subject, looks: &[&[(&str, u64)]], expected: &[(&str, &str, [u64; 3])]) {
     let subjects = [subject];
-    let mut ledger = Ledger::default();
+    let mut deltas = CounterDeltas::default();
     let mut last = Vec::new();
     for (second, series) in (100..).zip(looks) {
         let mut found = super::looks(&subjects, answer(series).as_bytes()).unwrap();
         found[0].leave_out_untold();
-        let news = found[0].book(&mut ledger, at(second)).unwrap();
+        let news = found[0].record(&mut deltas, at(second)).unwrap();
         last = news
             .iter()
             .map(|Count { place, tag, counts }| {
@@ -187,9 +187,9 @@ fn looks_of_an_earlier_time_are_not_booked() {
     let subjects = [filter()];
     let text = answer(&[(REVISION_OF_A, 1), (UP_A, 900), (GOOD, 50)]);
     let look = super::looks(&subjects, text.as_bytes()).unwrap().remove(0);
-    let mut ledger = Ledger::default();
-    look.book(&mut ledger, at(100)).unwrap();
-    look.book(&mut ledger, at(90)).unwrap_err();
+    let mut deltas = CounterDeltas::default();
+    look.record(&mut deltas, at(100)).unwrap();
+    look.record(&mut deltas, at(90)).unwrap_err();
 }
 
 #[test]

@@ -1,0 +1,130 @@
+/*!
+The end of a Release: the mesh is left on stable, and nothing of it stays in any proxy.
+
+A finalizer keeps the deleted object until that is done. It never keeps it for long: not where the whole namespace
+goes, and not where something that is needed for it does not answer.
+*/
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::ResourceExt;
+use kube::api::Api;
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
+use serde_json::json;
+
+use super::memory::Memory;
+use super::tick::{self, TickError};
+use super::{Cluster, FINALIZER, cluster_name, routes};
+use serin_release::ReleaseObject;
+
+/// How long a deleted Release may be kept.
+const LONGEST: SignedDuration = SignedDuration::from_secs(60);
+
+/// How long proxies are given to take the routes that others have for its hosts.
+const UNROUTED: Duration = Duration::from_secs(2);
+
+/// How often policies of Releases that are gone are looked for.
+const SWEEP: Duration = Duration::from_secs(30);
+
+/// Goes on with the finalizer of `object`.
+///
+/// # Errors
+/// When the API server refuses or does not answer; it is tried again then.
+pub(super) async fn finalize(
+    cluster: &Cluster,
+    object: &Arc<ReleaseObject>,
+    memory: &mut Option<Memory>,
+) -> Result<Action, TickError> {
+    if !object.finalizers().iter().any(|finalizer| finalizer == FINALIZER) {
+        return Ok(Action::await_change());
+    }
+    let deleted = object.metadata.deletion_timestamp.as_ref().map_or(Timestamp::MIN, |at| at.0);
+    let is_late = Timestamp::now().duration_since(deleted) > LONGEST;
+    if !is_late && !namespace_goes(cluster, object).await {
+        let open = memory.get_or_insert_with(|| Memory::open(object));
+        let wait = leave(cluster, object, open).await.unwrap_or_else(|error| {
+            tracing::warn!(release = cluster_name(object), "still to be left on stable: {error}");
+            Some(super::AGAIN)
+        });
+        if let Some(wait) = wait {
+            return Ok(Action::requeue(wait));
+        }
+    }
+    let name = cluster_name(object);
+    if let Err(error) = cluster.plugins.remove(&name, &[]).await {
+        if !is_late {
+            return Err(error.into());
+        }
+        // The sweep goes on with it.
+        tracing::error!(release = name, "its policy could not be taken out of the proxies: {error}");
+    }
+    let finalizers: Vec<_> = object.finalizers().iter().filter(|one| *one != FINALIZER).collect();
+    cluster.patch_metadata(object, json!({"finalizers": finalizers})).await?;
+    cluster.metrics.forget(&name);
+    cluster.lock_memories().remove(&object.uid().unwrap_or_default());
+    tracing::info!(release = name, "the Release is gone: everybody is on stable");
+    Ok(Action::await_change())
+}
+
+/// Goes on to leave everybody on stable, and then to take the route away. Says when to look again, if that is not done.
+///
+/// What the route leads to goes with the Release itself, and only when proxies have taken another route: one that leads
+/// to a subset that is gone answers 503.
+async fn leave(
+    cluster: &Cluster,
+    object: &Arc<ReleaseObject>,
+    memory: &mut Memory,
+) -> Result<Option<Duration>, TickError> {
+    let since = if let Some(since) = memory.unrouted_since {
+        since
+    } else {
+        if !tick::leave(cluster, object, memory).await? {
+            return Ok(Some(Duration::from_millis(500)));
+        }
+        // Where another Release has been waiting for the host, its route is next.
+        if cluster.is_awaited(object) || !routes::take_away(&cluster.client, &cluster.stores, object).await? {
+            return Ok(None);
+        }
+        *memory.unrouted_since.insert(Instant::now())
+    };
+    let left = UNROUTED.saturating_sub(since.elapsed());
+    Ok((!left.is_zero()).then_some(left))
+}
+
+/// Whether the namespace is being deleted: then there is nobody left to be sent anywhere.
+async fn namespace_goes(cluster: &Cluster, object: &ReleaseObject) -> bool {
+    let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
+    let namespace = namespaces.get_opt(&object.namespace().unwrap_or_default()).await;
+    // Whoever may not read namespaces takes the longer way.
+    namespace.is_ok_and(|namespace| namespace.is_none_or(|it| it.metadata.deletion_timestamp.is_some()))
+}
+
+/// Takes policies out of the proxies whose Release went without a finalizer.
+pub(super) async fn sweep(cluster: &Cluster) {
+    cluster.known().await;
+    loop {
+        tokio::time::sleep(SWEEP).await;
+        if !*cluster.leads.borrow() {
+            continue;
+        }
+        for name in cluster.plugins.releases() {
+            let Some((namespace, release)) = name.split_once('/') else { continue };
+            // Another namespace's are another agent's business, if only one namespace is ours.
+            if cluster.namespace.as_ref().is_some_and(|own| own != namespace) {
+                continue;
+            }
+            if cluster.stores.releases.get(&ObjectRef::new(release).within(namespace)).is_none() {
+                tracing::warn!(
+                    release = name,
+                    "there is no such Release: its policy is taken out of the proxies"
+                );
+                if let Err(error) = cluster.plugins.remove(&name, &[]).await {
+                    tracing::warn!(release = name, "{error}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,298 @@
+/*!
+Running totals → what is new.
+
+Each series of each place is differenced by itself: rates and sums over series that come and go would lose the first
+errors of a canary, whose series is born with them. A *place* is where totals are kept: a proxy, or a pod that
+Prometheus scrapes.
+*/
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use serin_policy::series::{Group, Metric, Tag};
+
+use serin_rollout::ArmCounts;
+
+use super::scrape::{Sample, SeriesKey};
+
+/// How old the totals may be that a look finds: Prometheus shows none older than five minutes, and Envoy brings its
+/// uptime up to date every five seconds.
+const OLDEST_S: u64 = 305;
+
+/// A place that was not seen for so long will not be seen again.
+const FORGOTTEN_AFTER: SignedDuration = SignedDuration::from_hours(24);
+
+/// The totals as they were at the last look, kept with the agent's state so that a restart loses nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CounterDeltas {
+    /// Who counts.
+    #[serde(default)]
+    source: String,
+    /// When the places were first looked at.
+    began: Option<Timestamp>,
+    /// When they were last looked at.
+    #[serde(default)]
+    latest: Option<Timestamp>,
+    #[serde(rename = "proxies")]
+    places: BTreeMap<String, Totals>,
+}
+
+/// One place's totals. A series that is missing from a look keeps its total here, so that it counts from there
+/// when it is back.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Totals {
+    uptime_s: Option<u64>,
+    /// When it was last looked at.
+    #[serde(default)]
+    latest: Option<Timestamp>,
+    #[serde(rename = "totals")]
+    by_series: BTreeMap<String, u64>,
+}
+
+/// What is known of a place before this look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Past {
+    /// It was looked at, and has not started again since: no total can have fallen.
+    Known,
+    /// It was looked at. Whether it has started again, only its totals can tell.
+    Seen,
+    /// It began within our time: all it has counted is new.
+    Born,
+    /// It was there before us: what it has counted may be anybody's.
+    Unknown,
+}
+
+/// One series' running total.
+#[derive(Debug, Clone, Copy)]
+pub struct Total<'t, S> {
+    /// Whose requests it counts.
+    pub tag: Tag<'t>,
+    /// Which of the numbers it adds to.
+    pub adds_to: Number,
+    /// What tells the series from all others of its place, as it is displayed.
+    pub series: S,
+    /// The total.
+    pub value: u64,
+}
+
+/// Which of a version's numbers a series adds to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Number {
+    /// Requests that did not fail, or of which another series says that they failed.
+    Requests,
+    /// Failures among requests that another series counts.
+    Errors,
+    /// Requests that failed.
+    RequestsAndErrors,
+    /// Requests that took longer than the objective.
+    Slow,
+    /// Requests whose caller was given an id just then.
+    Issued,
+    /// All requests whose time was taken: those that are not [`Number::InTime`] were slow.
+    Timed,
+    /// Requests that did not take longer than the objective.
+    InTime,
+}
+
+impl Number {
+    /// What a series of the filter's own adds to, if it matters here.
+    pub fn of_the_filter(metric: &str, class: &str) -> Option<Self> {
+        let is = |known: Metric| metric == known.prometheus_name();
+        match class {
+            "5xx" if is(Metric::Requests(5)) => Some(Self::RequestsAndErrors),
+            _ if is(Metric::Requests(5)) => Some(Self::Requests),
+            _ if is(Metric::GrpcServerErrors) => Some(Self::Errors),
+            _ if is(Metric::Slow) => Some(Self::Slow),
+            _ if is(Metric::Issued) => Some(Self::Issued),
+            _ => None,
+        }
+    }
+}
+
+/// The clock was set back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the clock went from {latest} back to {now}: nothing is counted until it is past {latest} again")]
+pub struct ClockWentBack {
+    latest: Timestamp,
+    now: Timestamp,
+}
+
+/// What is new of one tag.
+struct News<'t> {
+    tag: Tag<'t>,
+    counts: ArmCounts,
+    timed: u64,
+    in_time: u64,
+}
+
+impl<'t> News<'t> {
+    fn of(tag: Tag<'t>) -> Self {
+        Self { tag, counts: ArmCounts::default(), timed: 0, in_time: 0 }
+    }
+
+    const fn add(&mut self, adds_to: Number, new: u64) {
+        match adds_to {
+            Number::Requests => self.counts.requests += new,
+            Number::Errors => self.counts.errors += new,
+            Number::RequestsAndErrors => {
+                self.counts.requests += new;
+                self.counts.errors += new;
+            }
+            Number::Slow => self.counts.slow += new,
+            Number::Issued => self.counts.issued += new,
+            Number::Timed => self.timed += new,
+            Number::InTime => self.in_time += new,
+        }
+    }
+
+    fn sum(self) -> Option<(Tag<'t>, ArmCounts)> {
+        let mut counts = self.counts;
+        counts.slow += self.timed.saturating_sub(self.in_time);
+        (counts != ArmCounts::default()).then_some((self.tag, counts))
+    }
+}
+
+impl Totals {
+    /// What is known of the place, which now says that it has been up for `uptime_s`.
+    ///
+    /// An uptime that fell tells a restart, but not always: a Prometheus may show what is some minutes old, and
+    /// another one than a moment ago may answer. A place that was up well before the last look has not restarted. Of
+    /// any other it is not certain, though its uptime rose: Envoy's stands still for seconds.
+    fn past(&self, uptime_s: Option<u64>, now: Timestamp) -> Past {
+        let (Some(uptime), Some(before)) = (uptime_s, self.uptime_s) else { return Past::Seen };
+        let since = self.latest.map_or(0, |latest| now.duration_since(latest).as_secs());
+        let since = u64::try_from(since).unwrap_or_default();
+        match uptime {
+            _ if uptime > since.saturating_add(OLDEST_S) => Past::Known,
+            _ if uptime < before => Past::Born,
+            _ => Past::Seen,
+        }
+    }
+
+    /// Takes down the total of a series and says how much of it is new.
+    fn take(&mut self, series: &str, total: u64, past: Past) -> u64 {
+        if let Some(before) = self.by_series.get_mut(series) {
+            let new = match total.checked_sub(*before) {
+                Some(new) => new,
+                // This look is older than the last one.
+                None if past == Past::Known => return 0,
+                // It began again from zero.
+                None => total,
+            };
+            *before = total;
+            return new;
+        }
+        self.by_series.insert(series.to_owned(), total);
+        if past == Past::Unknown { 0 } else { total }
+    }
+}
+
+impl CounterDeltas {
+    /// Counts come from `source` from now on. Another one's places have other names: what it knows of them would count
+    /// for new.
+    pub fn count_from(&mut self, source: &str) {
+        if self.source != source {
+            *self = Self { source: source.to_owned(), ..Self::default() };
+        }
+    }
+
+    /// Books `totals` of `place` and returns what is new. No series may be among them twice.
+    ///
+    /// A place that has started again counts from zero. One seen for the first time has its past left out, unless
+    /// all of its life lies within ours; where nobody knows its uptime, its life begins when it is first seen.
+    pub fn record<'t, S: fmt::Display>(
+        &mut self,
+        place: &str,
+        uptime_s: Option<u64>,
+        totals: impl IntoIterator<Item = Total<'t, S>>,
+        now: Timestamp,
+    ) -> Vec<(Tag<'t>, ArmCounts)> {
+        let past = match self.places.get(place) {
+            Some(totals_of_place) => totals_of_place.past(uptime_s, now),
+            None if self.is_younger_than_us(uptime_s, now) => Past::Born,
+            None => Past::Unknown,
+        };
+        let totals_of_place = self.places.entry(place.to_owned()).or_default();
+        if past == Past::Born {
+            *totals_of_place = Totals::default();
+        }
+        totals_of_place.uptime_s = totals_of_place.uptime_s.max(uptime_s);
+        totals_of_place.latest = Some(now);
+        let mut news: Vec<News<'t>> = Vec::new();
+        let mut spelled = String::new();
+        for total in totals {
+            spelled.clear();
+            // Writing to a string cannot fail.
+            let _ = write!(spelled, "{}", total.series);
+            let new = totals_of_place.take(&spelled, total.value, past);
+            let of_tag = match news.iter_mut().position(|known| known.tag == total.tag) {
+                Some(known) => &mut news[known],
+                None => news.push_mut(News::of(total.tag)),
+            };
+            of_tag.add(total.adds_to, new);
+        }
+        news.into_iter().filter_map(News::sum).collect()
+    }
+
+    /// Books what the proxy at `address` says of `release`: requests whose version was drawn, and those that could
+    /// not be assigned.
+    pub fn record_proxy<'s>(
+        &mut self,
+        address: &str,
+        release: &str,
+        sample: &'s Sample,
+        now: Timestamp,
+    ) -> Vec<(Tag<'s>, ArmCounts)> {
+        // In order, a release's own series stand beside each other.
+        let first = SeriesKey { tag: format!("{release}/"), metric: String::new(), class: String::new() };
+        let of_release =
+            sample.totals.range(&first..).take_while(|(series, _)| series.tag.starts_with(&first.tag));
+        let of_interest = of_release.filter_map(|(series, &value)| {
+            let tag = Tag::parse(&series.tag).filter(|tag| tag.release == release && matters(tag.group))?;
+            let adds_to = Number::of_the_filter(&series.metric, &series.class)?;
+            Some(Total { tag, adds_to, series, value })
+        });
+        self.record(address, Some(sample.uptime_s), of_interest, now)
+    }
+
+    fn is_younger_than_us(&self, uptime_s: Option<u64>, now: Timestamp) -> bool {
+        let watched = self.began.map(|began| now.duration_since(began).as_secs());
+        watched
+            .and_then(|watched| u64::try_from(watched).ok())
+            .is_some_and(|watched| uptime_s.is_none_or(|uptime_s| uptime_s < watched))
+    }
+
+    /// All places have been looked at, at `now`.
+    pub fn looked(&mut self, now: Timestamp) {
+        self.began.get_or_insert(now);
+        self.latest = self.latest.max(Some(now));
+        let is_gone = |latest: Timestamp| now.duration_since(latest) > FORGOTTEN_AFTER;
+        self.places.retain(|_, totals_of_place| !totals_of_place.latest.is_some_and(is_gone));
+    }
+
+    /// Whether totals as they were at `now` can be recorded: totals of an earlier time would count twice.
+    ///
+    /// # Errors
+    /// When the last look was later.
+    pub fn accepts(&self, now: Timestamp) -> Result<(), ClockWentBack> {
+        match self.latest {
+            Some(latest) if latest > now => Err(ClockWentBack { latest, now }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether requests of this group are for the planner to know of.
+pub(super) fn matters(group: Group<'_>) -> bool {
+    group.is_random() || group == Group::NoIdentity
+}
+
+impl fmt::Display for SeriesKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{{{}}}/{}", self.metric, self.class, self.tag)
+    }
+}
+
+#[cfg(test)]
+mod tests;

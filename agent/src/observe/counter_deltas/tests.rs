@@ -1,0 +1,154 @@
+//! What is new, and what is not.
+
+use super::*;
+
+const RELEASE: &str = "shop/shop";
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+/// A sample in which the canary's first cohort has had `good` answers below 500 and `bad` above.
+fn sample(uptime_s: u64, good: u64, bad: u64) -> Sample {
+    let key = |class: &str| SeriesKey {
+        tag: "shop/shop/canary/step-1".to_owned(),
+        metric: "serin_rq".to_owned(),
+        class: class.to_owned(),
+    };
+    let totals = [(key("2xx"), good), (key("5xx"), bad)];
+    let totals = totals.into_iter().filter(|&(_, total)| total > 0).collect();
+    Sample { uptime_s, totals, ..Sample::default() }
+}
+
+/// Books one sample after another, each a second later, and says what was new: requests and errors.
+fn check(samples: &[Sample], expected: &[(u64, u64)]) {
+    let mut deltas = CounterDeltas::default();
+    for (second, (sample, &expected)) in (100..).zip(samples.iter().zip(expected)) {
+        let news = deltas.record_proxy("a", RELEASE, sample, at(second));
+        deltas.looked(at(second));
+        let sum = news.iter().fold((0, 0), |sum, (_, new)| (sum.0 + new.requests, sum.1 + new.errors));
+        assert_eq!(sum, expected, "at {second}");
+    }
+}
+
+#[test]
+fn the_past_of_a_proxy_that_was_there_before_us_is_left_out() {
+    check(&[sample(500, 1000, 50), sample(501, 1010, 50)], &[(0, 0), (10, 0)]);
+}
+
+#[test]
+fn a_series_born_with_the_first_error_counts_from_its_first_value() {
+    check(&[sample(500, 10, 0), sample(501, 10, 3)], &[(0, 0), (3, 3)]);
+}
+
+#[test]
+fn a_proxy_that_started_again_counts_from_zero() {
+    check(&[sample(500, 10, 1), sample(1, 12, 2), sample(2, 13, 2)], &[(0, 0), (14, 2), (1, 0)]);
+    // Its uptime stood still all the while.
+    check(&[sample(0, 10, 1), sample(0, 7, 0), sample(0, 8, 0)], &[(0, 0), (7, 0), (1, 0)]);
+}
+
+#[test]
+fn a_proxy_that_came_up_while_we_watched_counts_from_zero() {
+    let mut deltas = CounterDeltas::default();
+    deltas.looked(at(100));
+    assert_eq!(deltas.record_proxy("new", RELEASE, &sample(3, 5, 0), at(110)).len(), 1);
+    assert_eq!(deltas.record_proxy("old", RELEASE, &sample(300, 5, 0), at(110)).len(), 0);
+}
+
+#[test]
+fn only_randomly_assigned_traffic_of_this_release_is_booked() {
+    let mut deltas = CounterDeltas::default();
+    deltas.looked(at(100));
+    let tags =
+        ["shop/shop/canary/override", "shop/shop/stable/closed", "shop/other/canary/step-1", "foreign"];
+    let key = |tag: &str| SeriesKey { tag: tag.into(), metric: "serin_rq".into(), class: "5xx".into() };
+    let totals = tags.iter().map(|tag| (key(tag), 9)).collect();
+    let sample = Sample { uptime_s: 1, totals, ..Sample::default() };
+    assert_eq!(deltas.record_proxy("a", RELEASE, &sample, at(110)), []);
+}
+
+#[test]
+fn a_look_that_is_older_than_the_last_one_is_no_restart() {
+    check(&[sample(9000, 10, 1), sample(8950, 8, 0), sample(9001, 12, 1)], &[(0, 0), (0, 0), (2, 0)]);
+}
+
+/// What is left of the deltas of a place whose uptime nobody knows, look by look: totals of one series, as far
+/// as they are there.
+fn check_series(looks: &[Option<u64>], expected: &[u64]) {
+    let mut deltas = CounterDeltas::default();
+    let tag = Tag::parse("shop/shop/canary/rest").unwrap();
+    deltas.looked(at(99));
+    for (second, (&look, &expected)) in (100..).zip(looks.iter().zip(expected)) {
+        let totals =
+            look.map(|value| Total { tag, adds_to: Number::RequestsAndErrors, series: "5xx", value });
+        let news = deltas.record("pod", None, totals, at(second));
+        deltas.looked(at(second));
+        let sum: u64 = news.iter().map(|(_, new)| new.errors).sum();
+        assert_eq!(sum, expected, "at {second}");
+    }
+}
+
+#[test]
+fn a_series_that_was_missing_for_a_look_does_not_count_twice() {
+    check_series(&[Some(5), None, Some(7), None, None, Some(7)], &[5, 0, 2, 0, 0, 0]);
+}
+
+#[test]
+fn a_total_that_fell_counts_from_zero() {
+    check_series(&[Some(5), Some(2), Some(3)], &[5, 2, 1]);
+}
+
+#[test]
+fn a_total_that_fell_while_it_was_missing_counts_from_zero() {
+    check_series(&[Some(5), None, Some(2)], &[5, 0, 2]);
+}
+
+#[test]
+fn requests_that_were_not_in_time_were_slow() {
+    let mut deltas = CounterDeltas::default();
+    let tag = Tag::parse("shop/shop/canary/rest").unwrap();
+    deltas.looked(at(100));
+    let look = |timed, in_time| {
+        [("+Inf", Number::Timed, timed), ("500", Number::InTime, in_time)]
+            .map(|(series, adds_to, value)| Total { tag, adds_to, series, value })
+    };
+    let slow = |news: Vec<(Tag<'_>, ArmCounts)>| news.first().map_or(0, |(_, new)| new.slow);
+    assert_eq!(slow(deltas.record("pod", None, look(10, 7), at(101))), 3);
+    assert_eq!(slow(deltas.record("pod", None, look(15, 11), at(102))), 1);
+    assert_eq!(slow(deltas.record("pod", None, look(16, 12), at(103))), 0);
+}
+
+#[test]
+fn while_the_clock_is_behind_the_last_look_nothing_can_be_booked() {
+    let mut deltas = CounterDeltas::default();
+    deltas.looked(at(100));
+    let error = deltas.accepts(at(40)).unwrap_err().to_string();
+    assert!(error.contains("1970-01-01T00:01:40Z back to 1970-01-01T00:00:40Z"), "{error}");
+    deltas.looked(at(40));
+    assert!(deltas.accepts(at(99)).is_err());
+    assert_eq!(deltas.accepts(at(100)), Ok(()));
+}
+
+#[test]
+fn another_source_begins_anew() {
+    let mut deltas = CounterDeltas::default();
+    deltas.count_from("proxies");
+    deltas.looked(at(100));
+    deltas.record_proxy("a", RELEASE, &sample(1, 5, 0), at(100));
+    // The same proxy under another name, younger than the deltas were: what it has counted is known already.
+    deltas.count_from("prometheus");
+    assert_eq!(deltas.record_proxy("pod/a", RELEASE, &sample(2, 5, 0), at(101)).len(), 0);
+    deltas.count_from("prometheus");
+    assert_eq!(deltas.record_proxy("pod/a", RELEASE, &sample(3, 6, 0), at(102)).len(), 1);
+}
+
+#[test]
+fn a_place_that_is_gone_for_a_day_is_forgotten() {
+    let mut deltas = CounterDeltas::default();
+    deltas.record_proxy("gone", RELEASE, &sample(1, 5, 0), at(100));
+    deltas.looked(at(100));
+    deltas.record_proxy("here", RELEASE, &sample(1, 5, 0), at(90_000));
+    deltas.looked(at(90_000));
+    assert_eq!(deltas.places.keys().collect::<Vec<_>>(), ["here"]);
+}

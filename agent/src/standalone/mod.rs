@@ -1,0 +1,213 @@
+/*!
+The loop: look at the proxies, plan, act, tell; then wait for the next tick or for a command.
+
+The planner decides and this room carries out, in an order that a crash at any point leaves sound: a decision is
+saved before it is acted on, and what is in force is read from the ECDS file, never remembered.
+*/
+mod store;
+mod view;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serin_policy::Document;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
+
+use crate::mesh::ecds::{Contents, EcdsDir};
+use crate::metrics::Metrics;
+use crate::observe::fleet::Fleet;
+use crate::observe::{Observer, ProxyReport};
+use serin_release::Release;
+use serin_rollout::{Command, CommandKind, InForce, Observation, Outcome, plan};
+use store::{State, Store};
+pub use view::{Decision, View};
+
+/// What the agent drives, and where it keeps its things.
+#[derive(Debug)]
+pub struct Config {
+    /// The release to walk.
+    pub release: Release,
+    /// Admin addresses of the Envoys, e.g. `http://127.0.0.1:9901`.
+    pub proxies: Vec<String>,
+    /// The folder that the Envoys read their filter from.
+    pub ecds_dir: PathBuf,
+    /// The agent's own folder: state and audit log.
+    pub state_dir: PathBuf,
+}
+
+/// A running agent. Dropping it stops the loop; proxies stay as they are.
+#[derive(Debug)]
+pub struct Handle {
+    /// What the agent knows and thinks, after each tick.
+    pub view: watch::Receiver<View>,
+    /// The agent's own metrics.
+    pub metrics: Arc<Metrics>,
+    inbox: mpsc::Sender<Message>,
+    task: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+enum Message {
+    Command(Command),
+    Replace(Box<Release>),
+    Stop,
+}
+
+impl Handle {
+    /// Gives the planner a command at once; what it made of it stands in the view.
+    pub async fn command(&self, kind: CommandKind, by: &str) {
+        self.send(Message::Command(Command { kind, by: by.to_owned() })).await;
+    }
+
+    /// Takes a new version of the Release document.
+    pub async fn replace(&self, release: Release) {
+        self.send(Message::Replace(Box::new(release))).await;
+    }
+
+    /// Ends the loop after the tick in hand, and gives up the folders.
+    pub async fn stop(self) {
+        self.send(Message::Stop).await;
+        let _ = self.task.await;
+    }
+
+    /// A sender of commands that can be handed on.
+    pub fn commands(&self) -> Commands {
+        Commands(self.inbox.clone())
+    }
+
+    async fn send(&self, message: Message) {
+        // The loop only ends when it is told to; then nobody is there to mind.
+        let _ = self.inbox.send(message).await;
+    }
+}
+
+/// Sends commands to a running agent.
+#[derive(Debug, Clone)]
+pub struct Commands(mpsc::Sender<Message>);
+
+impl Commands {
+    /// Gives the planner a command.
+    pub async fn send(&self, kind: CommandKind, by: &str) {
+        let _ = self.0.send(Message::Command(Command { kind, by: by.to_owned() })).await;
+    }
+}
+
+/// Starts driving. When this returns, the first look has been taken and the ECDS file is there, so Envoys can be
+/// started.
+///
+/// # Errors
+/// When a folder cannot be used or an address is none.
+pub async fn start(config: Config) -> anyhow::Result<Handle> {
+    let ecds = EcdsDir::open(&config.ecds_dir)?;
+    let (store, state) = Store::open(&config.state_dir, config.release.name())?;
+    let fleet = Fleet::new(&config.proxies)?;
+    let metrics = Arc::new(Metrics::new());
+    let (view_sender, view) = watch::channel(View::new(&config.release, &state.status));
+    let (inbox, messages) = mpsc::channel(16);
+    let mut standalone = Standalone {
+        release: config.release,
+        ecds,
+        store,
+        state,
+        fleet,
+        observer: Observer::default(),
+        metrics: Arc::clone(&metrics),
+        view: view_sender,
+    };
+    standalone.tick(Vec::new()).await?;
+    let task = tokio::spawn(standalone.run(messages));
+    Ok(Handle { view, metrics, inbox, task })
+}
+
+struct Standalone {
+    release: Release,
+    ecds: EcdsDir,
+    store: Store,
+    state: State,
+    fleet: Fleet,
+    observer: Observer,
+    metrics: Arc<Metrics>,
+    view: watch::Sender<View>,
+}
+
+impl Standalone {
+    async fn run(mut self, mut messages: mpsc::Receiver<Message>) {
+        let mut next = Instant::now() + self.interval();
+        loop {
+            let mut commands = Vec::new();
+            tokio::select! {
+                () = sleep_until(next) => {}
+                message = messages.recv() => match message {
+                    Some(Message::Command(command)) => commands.push(command),
+                    Some(Message::Replace(release)) => self.release = *release,
+                    Some(Message::Stop) | None => return,
+                },
+            }
+            next = Instant::now() + self.interval();
+            if let Err(error) = self.tick(commands).await {
+                // The next tick tries again; until then proxies stay as they are.
+                tracing::error!("{error:#}");
+                self.view.send_modify(|view| view.trouble = Some(format!("{error:#}")));
+            }
+        }
+    }
+
+    fn interval(&self) -> Duration {
+        self.release.analysis.interval
+    }
+
+    async fn tick(&mut self, commands: Vec<Command>) -> anyhow::Result<()> {
+        let now = Timestamp::now();
+        let name = self.release.name().to_owned();
+        let contents = self.ecds.read()?;
+        let complaint = contents.complaint();
+        let seen = self.fleet.look().await;
+        let seen: Vec<_> = seen.iter().collect();
+        let ProxyReport { proxies, counted, at_proxies, unassignable, readings, outage } =
+            self.observer.look(&self.release, &mut self.state.deltas, &seen, complaint.as_deref(), now).await;
+        let in_force = in_force(&contents, &name);
+        let observation = Observation {
+            in_force,
+            proxies,
+            counted,
+            at_proxies,
+            unassignable,
+            readings,
+            outage,
+            commands,
+            workloads: None,
+            obstacles: Vec::new(),
+        };
+        let Outcome { status, push, reasons, .. } =
+            plan(&self.release, &self.state.status, &observation, now);
+        if status.run != self.state.status.run {
+            self.observer.clear_latency();
+        }
+        self.state.status = status;
+        self.store.save(&self.state)?;
+        if let Some(push) = &push {
+            let policy = self.release.policy(push.revision, push.weight, push.closed, push.promoted);
+            self.ecds.write(&Document::new(vec![policy]))?;
+        }
+        self.tell(&observation, reasons, push.is_some(), now);
+        Ok(())
+    }
+}
+
+fn in_force(contents: &Contents, release: &str) -> InForce {
+    match contents {
+        Contents::Nothing => InForce::Nothing,
+        Contents::Unreadable(why) => InForce::Unreadable { why: why.clone() },
+        Contents::Policies { .. } => match contents.policy(release) {
+            None => {
+                let missing = || format!("no policy for {release} in it");
+                InForce::Unreadable { why: contents.complaint().unwrap_or_else(missing) }
+            }
+            Some(policy) => InForce::of(policy),
+        },
+    }
+}
