@@ -7,7 +7,7 @@ use serin_policy::Weight;
 use super::Tick;
 use super::analysis::Evidence;
 use super::observation::{Command, CommandKind};
-use super::reason::{NotNow, Reason};
+use super::reason::{Event, NotNow, Outcome};
 use super::status::{Actor, Paused, Phase, Stage, StepState};
 
 impl Tick<'_> {
@@ -24,14 +24,14 @@ impl Tick<'_> {
             CommandKind::Retry => self.retry(by),
         };
         if let Err(why) = obeyed {
-            self.reasons.push(Reason::CommandRefused { command: *kind, by: by.clone(), why });
+            self.say(Event::CommandRefused { command: *kind, by: by.clone(), why });
         }
     }
 
     /// Obeys nothing that was asked for.
     pub(super) fn refuse_all(&mut self, why: NotNow) {
         for Command { kind, by } in &self.observation.commands {
-            self.reasons.push(Reason::CommandRefused { command: *kind, by: by.clone(), why });
+            self.say(Event::CommandRefused { command: *kind, by: by.clone(), why });
         }
     }
 
@@ -89,7 +89,7 @@ impl Tick<'_> {
             Phase::Starting { paused: None, .. } | Phase::Promoting => return Err(NotNow::NothingToResume),
             _ => return Err(NotNow::NothingInProgress),
         }
-        self.reasons.push(Reason::Resumed { by: by.to_owned() });
+        self.say(Event::Resumed { by: by.to_owned() });
         Ok(())
     }
 
@@ -101,7 +101,8 @@ impl Tick<'_> {
             && awaited
         {
             *approved_by = Some(by.to_owned());
-            self.reasons.push(Reason::Approved { step: *index + 1, by: by.to_owned() });
+            let step = *index + 1;
+            self.say(Event::Approved { step, by: by.to_owned() });
             return Ok(());
         }
         Err(NotNow::NothingToResume)
@@ -112,7 +113,7 @@ impl Tick<'_> {
             Phase::Preparing | Phase::Starting { .. } | Phase::Progressing(_) | Phase::OffPlan { .. } => {
                 self.may_raise_to(Weight::FULL)?;
                 let by = Actor::Operator(by.to_owned());
-                self.turn(by.clone(), Phase::Promoting, Reason::Promoting { by });
+                self.turn(by.clone(), Phase::Promoting, Event::Promoting { by });
                 Ok(())
             }
             Phase::Settled if self.nothing_to_release() => Err(NotNow::NothingToRelease),
@@ -137,7 +138,7 @@ impl Tick<'_> {
                     return Err(NotNow::StableDown);
                 }
                 let by = by.to_owned();
-                let reason = Reason::Aborted { by: by.clone() };
+                let reason = Outcome::Aborted { by: by.clone() };
                 self.turn(Actor::Operator(by.clone()), Phase::Aborted { by }, reason);
                 Ok(())
             }
@@ -156,7 +157,7 @@ impl Tick<'_> {
                     return Err(NotNow::StableDown);
                 }
                 let by = by.to_owned();
-                let reason = Reason::Retried { by: by.clone() };
+                let reason = Event::Retried { by: by.clone() };
                 self.status.evidence = Evidence::default();
                 self.note_floor();
                 self.turn(Actor::Operator(by), self.beginning(), reason);

@@ -13,7 +13,7 @@ use serin_policy::Weight;
 
 use super::Tick;
 use super::observation::{ArmCounts, Counts};
-use super::reason::Reason;
+use super::reason::{Event, Hold, Reason};
 use super::status::{Actor, Phase, elapsed};
 use super::workloads::{Workload, Workloads};
 use serin_release::delivery::{Delivery, PromotionMode};
@@ -127,17 +127,17 @@ impl Tick<'_> {
         } else {
             self.status.ready_since = None;
             let trouble = workloads.stable.stuck.clone().or_else(|| workloads.stable.trouble.clone());
-            self.reasons.push(Reason::HandingOver { mode: delivery.promotion, trouble });
+            self.say(Hold::HandingOver { mode: delivery.promotion, trouble });
             return;
         }
         let Some(probe) = &mut state.probe else {
             let duration = state.patience();
             if elapsed(self.status.ready_since, None, self.now) >= duration {
                 state.probe = Some(Probe::default());
-                let reason = Reason::ProbeBegun { share: Probe::SHARE };
+                let reason = Hold::ProbeBegun { share: Probe::SHARE };
                 self.turn(Actor::Planner, Phase::HandingOver(state), reason);
             } else {
-                self.reasons.push(Reason::AwaitsEndpoints { duration, in_vain: state.in_vain });
+                self.say(Hold::AwaitsEndpoints { duration, in_vain: state.in_vain });
             }
             return;
         };
@@ -148,10 +148,10 @@ impl Tick<'_> {
             probe.counts.canary = ArmCounts::default();
         }
         match probe.are_served(self.now) {
-            Served::Yes => self.turn(Actor::Planner, Phase::CuttingBack, Reason::HandedOver),
+            Served::Yes => self.turn(Actor::Planner, Phase::CuttingBack, Event::HandedOver),
             Served::No | Served::NotYet => {
                 self.status.phase = Phase::HandingOver(state);
-                self.reasons.push(Reason::ProbeBegun { share: Probe::SHARE });
+                self.say(Hold::ProbeBegun { share: Probe::SHARE });
             }
         }
     }
@@ -167,10 +167,13 @@ impl Tick<'_> {
         let Some((delivery, workloads)) = self.workloads() else { return };
         let has_no_pods = delivery.promotion != PromotionMode::Swap && workloads.stable.ready == 0;
         let reason = if has_no_pods || !has_new_version(delivery.promotion, workloads) {
-            Reason::HandingOver { mode: delivery.promotion, trouble: workloads.stable.trouble.clone() }
+            Reason::from(Hold::HandingOver {
+                mode: delivery.promotion,
+                trouble: workloads.stable.trouble.clone(),
+            })
         } else if let Served::No = probe.are_served(self.now) {
             let (ArmCounts { requests, errors, .. }, expected) = (probe.counts.stable, probe.expected());
-            Reason::ProbeFailed { requests, errors, expected, again_after: again.patience() }
+            Event::ProbeFailed { requests, errors, expected, again_after: again.patience() }.into()
         } else {
             return;
         };

@@ -2,7 +2,7 @@
 The planner: a pure function from how things are to what should be next, and why.
 
 [`plan`] does no I/O, reads no clock and keeps nothing: the same Release, status, observation and time always give
-the same [`Outcome`]. Whoever calls it saves the status first and writes the push then, in this order: a crash
+the same [`Plan`]. Whoever calls it saves the status first and writes the push then, in this order: a crash
 between the two leaves a file that is behind, which the next tick makes good. The planner never takes the status
 for the truth about the weight; the file in front of the proxies is that.
 
@@ -52,7 +52,7 @@ pub use observation::{
     ArmCounts, Cell, Command, CommandKind, Counts, Drawn, InForce, MetricReading, MetricValue, Observation,
     Proxy, ProxyState,
 };
-pub use reason::{NotNow, Reason};
+pub use reason::{Event, Hold, NotNow, Outcome, Reason, Severity};
 pub use status::{Actor, Cause, Change, Draw, Paused, Phase, Progress, Stage, Status, StepState};
 pub use workloads::{Handover, Lack, Replicas, Wanted, Workload, Workloads};
 
@@ -60,7 +60,7 @@ use serin_release::Release;
 
 /// What should be next.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Outcome {
+pub struct Plan {
     /// To be saved before anything else is done.
     pub status: Status,
     /// To be written in front of the proxies then.
@@ -86,7 +86,7 @@ pub struct Push {
 }
 
 /// Decides what should be next for `release`, given what the last tick left in `status`.
-pub fn plan(release: &Release, status: &Status, observation: &Observation, now: Timestamp) -> Outcome {
+pub fn plan(release: &Release, status: &Status, observation: &Observation, now: Timestamp) -> Plan {
     let mut tick = Tick {
         release,
         observation,
@@ -140,11 +140,17 @@ enum Write {
 }
 
 impl Tick<'_> {
+    /// Gives a reason.
+    fn say(&mut self, reason: impl Into<Reason>) {
+        self.reasons.push(reason.into());
+    }
+
     /// Enters `phase`, which wants something else in front of the proxies than before.
-    fn turn(&mut self, by: Actor, phase: Phase, reason: Reason) {
+    fn turn(&mut self, by: Actor, phase: Phase, reason: impl Into<Reason>) {
+        let reason = reason.into();
         self.status.phase = phase;
         self.write = Write::Anew;
-        self.reasons.push(reason.clone());
+        self.say(reason.clone());
         self.decision = Some((by, reason));
     }
 
@@ -177,12 +183,12 @@ impl Tick<'_> {
             return false;
         }
         let cause = Cause::Failed { weight, failure };
-        self.turn(Actor::Planner, Phase::RolledBack { cause: cause.clone() }, Reason::RolledBack { cause });
+        self.turn(Actor::Planner, Phase::RolledBack { cause: cause.clone() }, Outcome::RolledBack { cause });
         true
     }
 
     /// Ends the tick that began with `before`.
-    fn settle(mut self, before: &Status) -> Outcome {
+    fn settle(mut self, before: &Status) -> Plan {
         if self.write == Write::Anew {
             self.status.revision = self.highest_revision().saturating_add(1);
             self.status.fingerprint = self.release.fingerprint();
@@ -200,7 +206,7 @@ impl Tick<'_> {
             closed: status.is_closed(),
             promoted: status.is_promoted(),
         });
-        Outcome { status, push, wanted, reasons }
+        Plan { status, push, wanted, reasons }
     }
 
     /// Notes in the status what this tick changed, if it changed what users get.

@@ -8,7 +8,7 @@ use serin_policy::Weight;
 
 use super::analysis::Evidence;
 use super::handover::{HandoverState, Probe};
-use super::reason::Reason;
+use super::reason::{Event, Outcome, Reason};
 use super::status::{Actor, Cause, Paused, Phase, Stage, StepState};
 use super::{InForce, Tick, Write};
 
@@ -30,7 +30,7 @@ impl Tick<'_> {
         self.status.evidence = Evidence::default();
         self.note_floor();
         if let InForce::Unreadable { why } = &self.observation.in_force {
-            self.reasons.push(Reason::PolicyUnreadable { why: why.clone() });
+            self.say(Event::PolicyUnreadable { why: why.clone() });
         }
         match &self.observation.in_force {
             // The state was lost, not the run: users stay where they are.
@@ -44,19 +44,19 @@ impl Tick<'_> {
                     (false, Phase::OffPlan { weight: Weight::FULL }) => self.at_full(),
                     (false, phase) => phase,
                 };
-                let reason = Reason::TakenUp { run, weight: *weight, closed: *closed };
+                let reason = Event::TakenUp { run, weight: *weight, closed: *closed };
                 self.turn(Actor::Planner, phase, reason);
             }
             _ if self.nothing_to_release() => {
                 // Whoever takes the new version back has users on it still, and its pods.
                 let phase = if is_over { Phase::Settled } else { Phase::CuttingBack };
-                self.turn(Actor::Planner, phase, Reason::NothingToRelease);
+                self.turn(Actor::Planner, phase, Outcome::NothingToRelease);
             }
             _ => {
                 let reason = if previous.is_empty() {
-                    Reason::Started { run }
+                    Event::Started { run }
                 } else {
-                    Reason::NewRun { previous, run }
+                    Event::NewRun { previous, run }
                 };
                 self.turn(Actor::Planner, self.beginning(), reason);
             }
@@ -96,7 +96,7 @@ impl Tick<'_> {
             InForce::Policy { revision: found, weight: present, .. } if *found < self.status.revision => {
                 // A rise that was decided and not written is a rise still: proxies may have gone silent since.
                 if weight <= *present || self.ends_failed_probe(*present) || self.all_run(*found) {
-                    let reason = Reason::PolicyBehind { found: *found, wanted: self.status.revision };
+                    let reason = Event::PolicyBehind { found: *found, wanted: self.status.revision };
                     self.write_again(Write::Again, reason);
                 }
             }
@@ -108,29 +108,29 @@ impl Tick<'_> {
                 if *found_closed && !closed && *run == self.status.run {
                     // Whoever closed the canary meant it; it is not for a planner to put users back on it.
                     let cause = Cause::FoundClosed;
-                    let reason = Reason::RolledBack { cause: cause.clone() };
+                    let reason = Outcome::RolledBack { cause: cause.clone() };
                     self.turn(Actor::Planner, Phase::RolledBack { cause }, reason);
                 } else {
                     let reason =
-                        Reason::PolicyEdited { run: run.clone(), weight: *found, closed: *found_closed };
+                        Event::PolicyEdited { run: run.clone(), weight: *found, closed: *found_closed };
                     self.write_again(Write::Anew, reason);
                 }
             }
             InForce::Policy { .. } => {}
-            InForce::Nothing => self.write_again(Write::Anew, Reason::PolicyGone),
+            InForce::Nothing => self.write_again(Write::Anew, Event::PolicyGone),
             InForce::Unreadable { why } => {
-                self.write_again(Write::Anew, Reason::PolicyUnreadable { why: why.clone() });
+                self.write_again(Write::Anew, Event::PolicyUnreadable { why: why.clone() });
             }
         }
         if self.status.fingerprint != self.release.fingerprint() {
-            self.write_again(Write::Anew, Reason::ReleaseEdited);
+            self.write_again(Write::Anew, Event::ReleaseEdited);
         }
     }
 
     /// Writes what is wanted once more. What was observed until now may have been something else, so the present
     /// step's clock begins anew; evidence against the canary is kept.
-    fn write_again(&mut self, write: Write, reason: Reason) {
-        self.reasons.push(reason);
+    fn write_again(&mut self, write: Write, reason: impl Into<Reason>) {
+        self.say(reason);
         let write = if self.may_be_restored() { write } else { Write::NotYet };
         self.write = self.write.max(write);
         self.status.phase = match std::mem::take(&mut self.status.phase) {

@@ -26,8 +26,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::deployments::in_words;
 use super::world::{Crash, Does, World};
 use super::{
-    ArmCounts, Change, Command, CommandKind, Counts, InForce, MetricReading, MetricValue, Outcome, Push,
-    Reason, Status, Wanted,
+    ArmCounts, Change, Command, CommandKind, Counts, InForce, MetricReading, MetricValue, Plan, Push, Reason,
+    Status, Wanted,
 };
 use serin_release::Percent;
 
@@ -180,8 +180,8 @@ impl ScenarioRun {
         for _ in 0..times {
             let change = self.world.status.last_change.clone();
             let (commands, crash) = (std::mem::take(&mut self.commands), std::mem::take(&mut self.crash));
-            let outcome = self.world.tick(after, counts, commands, crash);
-            self.tell(&outcome, crash, change.as_ref());
+            let planned = self.world.tick(after, counts, commands, crash);
+            self.tell(&planned, crash, change.as_ref());
         }
         let (status, now) = (&self.world.status, self.world.now);
         let progress = status.progress(&self.world.release, now);
@@ -194,30 +194,30 @@ impl ScenarioRun {
         }
     }
 
-    /// Adds what is new about an outcome to the trace.
-    fn tell(&mut self, outcome: &Outcome, crash: Crash, change: Option<&Change>) {
+    /// Adds what is new about an planned to the trace.
+    fn tell(&mut self, planned: &Plan, crash: Crash, change: Option<&Change>) {
         let mut lines = Vec::new();
-        for reason in outcome.reasons.iter().filter(|reason| !self.standing.contains(reason)) {
+        for reason in planned.reasons.iter().filter(|reason| !self.standing.contains(reason)) {
             lines.push(format!("{}: {reason}", reason.code()));
         }
-        if let Some(Push { revision, weight, closed, promoted }) = outcome.push {
+        if let Some(Push { revision, weight, closed, promoted }) = planned.push {
             let words = [(closed, ", closed"), (promoted, ", promoted"), (crash != Crash::None, ", lost")];
             let words: String = words.into_iter().filter(|(holds, _)| *holds).map(|(_, word)| word).collect();
             lines.push(format!("=> push revision {revision}: {weight}{words}"));
         }
-        if let Some(new) = outcome.status.last_change.as_ref().filter(|new| Some(*new) != change) {
+        if let Some(new) = planned.status.last_change.as_ref().filter(|new| Some(*new) != change) {
             let Change { by, weight_before, weight_after, .. } = new;
             lines.push(format!("=> change {weight_before} to {weight_after} by {by}"));
         }
-        if outcome.wanted != self.wanted {
-            self.wanted = outcome.wanted;
-            lines.push(format!("=> wanted: {}", in_words(&outcome.wanted)));
+        if planned.wanted != self.wanted {
+            self.wanted = planned.wanted;
+            lines.push(format!("=> wanted: {}", in_words(&planned.wanted)));
         }
         let at = self.world.now.duration_since(Timestamp::UNIX_EPOCH);
         for line in lines {
             writeln!(self.trace, "  {:>5} {line}", format!("{at:#}")).unwrap();
         }
-        self.standing.clone_from(&outcome.reasons);
+        self.standing.clone_from(&planned.reasons);
     }
 }
 

@@ -6,7 +6,7 @@ use serin_policy::Weight;
 
 use super::analysis::{Verdict, Wait};
 use super::handover::HandoverState;
-use super::reason::Reason;
+use super::reason::{Event, Hold, Outcome, Reason};
 use super::status::{Actor, Cause, Phase, Stage, StepState, elapsed};
 use super::{Tick, Write};
 use serin_release::{NoData, OnNoData, Pause, Step};
@@ -26,7 +26,7 @@ impl Tick<'_> {
             Phase::Preparing => self.prepare(),
             Phase::Starting { paused: Some(paused), .. }
             | Phase::Progressing(StepState { paused: Some(paused), .. }) => {
-                self.reasons.push(Reason::Paused { by: paused.by });
+                self.say(Hold::Paused { by: paused.by });
                 self.proxies_allow();
             }
             Phase::Starting { since, paused: None } => {
@@ -37,7 +37,7 @@ impl Tick<'_> {
             Phase::Progressing(state) => self.go_on_at_step(state),
             Phase::OffPlan { weight } => {
                 let next = self.first_step_above(weight).map(|(_, step)| step.weight);
-                self.reasons.push(Reason::OffPlan { weight, next });
+                self.say(Hold::OffPlan { weight, next });
                 self.proxies_allow();
             }
             Phase::Promoting => {
@@ -48,7 +48,7 @@ impl Tick<'_> {
                     } else {
                         Phase::Promoted
                     };
-                    self.reasons.push(Reason::Promoted { run: self.status.run.clone() });
+                    self.say(Outcome::Promoted { run: self.status.run.clone() });
                 }
             }
             Phase::HandingOver(state) => {
@@ -59,26 +59,26 @@ impl Tick<'_> {
             Phase::CuttingBack => {
                 if self.proxies_allow() & self.canary_is_down() {
                     self.status.phase = Phase::Settled;
-                    self.reasons.push(Reason::Settled);
+                    self.say(Outcome::Settled);
                 }
             }
             Phase::Settled => {
-                self.reasons.push(Reason::Settled);
+                self.say(Outcome::Settled);
                 self.proxies_allow();
             }
-            Phase::Promoted => self.reasons.push(Reason::Promoted { run: self.status.run.clone() }),
-            Phase::RolledBack { cause } => self.stay_back(Reason::RolledBack { cause }),
-            Phase::Aborted { by } => self.stay_back(Reason::Aborted { by }),
+            Phase::Promoted => self.say(Outcome::Promoted { run: self.status.run.clone() }),
+            Phase::RolledBack { cause } => self.stay_back(Outcome::RolledBack { cause }),
+            Phase::Aborted { by } => self.stay_back(Outcome::Aborted { by }),
             // Comparing with the file has left this phase.
             Phase::Waiting => {}
         }
     }
 
     /// The canary was taken off the air, for this `reason`, and stays so.
-    fn stay_back(&mut self, reason: Reason) {
-        self.reasons.push(reason);
+    fn stay_back(&mut self, reason: impl Into<Reason>) {
+        self.say(reason);
         if self.nothing_to_release() {
-            self.reasons.push(Reason::StableHasIt);
+            self.say(Outcome::StableHasIt);
         }
         self.proxies_allow();
         self.canary_is_down();
@@ -90,16 +90,16 @@ impl Tick<'_> {
         let before = self.reasons.len();
         if is_judged || matches!(self.status.phase, Phase::Preparing | Phase::HandingOver(_)) {
             if self.is_suspended() {
-                self.reasons.push(Reason::Suspended);
+                self.say(Hold::Suspended);
             }
             let obstacles = self.observation.obstacles.iter().cloned();
-            self.reasons.extend(obstacles.map(|why| Reason::Blocked { why }));
+            self.reasons.extend(obstacles.map(|why| Hold::Blocked { why }.into()));
         }
         let stands_still = self.reasons.len() > before;
         if is_judged {
             self.hold_clock(stands_still);
             if let Some(why) = &self.observation.outage {
-                self.reasons.push(Reason::AwaitsData { why: why.clone() });
+                self.say(Hold::AwaitsData { why: why.clone() });
             }
         }
         // Without a way back nobody else goes there, whatever is found about the canary.
@@ -133,10 +133,10 @@ impl Tick<'_> {
         let of = self.release.steps.len();
         match self.first_step_above(weight) {
             Some((index, Step { weight, .. })) => {
-                let reason = Reason::StepBegun { step: index + 1, of, weight, by: by.clone() };
+                let reason = Event::StepBegun { step: index + 1, of, weight, by: by.clone() };
                 self.turn(by, Phase::Progressing(StepState::new(index, weight)), reason);
             }
-            None => self.turn(by.clone(), Phase::Promoting, Reason::Promoting { by }),
+            None => self.turn(by.clone(), Phase::Promoting, Event::Promoting { by }),
         }
     }
 
@@ -154,7 +154,7 @@ impl Tick<'_> {
         let allow = self.all_report();
         if !allow {
             let revision = self.status.revision;
-            self.reasons.push(Reason::AwaitsProxies { revision, proxies: self.lagging_behind(revision) });
+            self.say(Hold::AwaitsProxies { revision, proxies: self.lagging_behind(revision) });
         }
         allow
     }
@@ -168,11 +168,7 @@ impl Tick<'_> {
         }
         if self.capacity_allows(self.next_weight(Weight::ZERO)) && proxies_allow {
             let run = self.status.run.clone();
-            self.turn(
-                Actor::Planner,
-                Phase::Starting { since: None, paused: None },
-                Reason::Prepared { run },
-            );
+            self.turn(Actor::Planner, Phase::Starting { since: None, paused: None }, Event::Prepared { run });
         }
     }
 
@@ -186,18 +182,18 @@ impl Tick<'_> {
         }
         let Stage::Observing { approved_by, .. } = &state.stage else { return };
         match self.hold(&state, approved_by.is_some()) {
-            Hold::By(reason) => self.reasons.push(reason),
+            Held::By(reason) => self.say(reason),
             // Nobody is sent to a stable that is not there; the reason for it has been given.
-            Hold::ForGood(_) if !self.stable_can_take_all() => {}
-            Hold::ForGood(cause) => {
-                let reason = Reason::RolledBack { cause: cause.clone() };
+            Held::ForGood(_) if !self.stable_can_take_all() => {}
+            Held::ForGood(cause) => {
+                let reason = Outcome::RolledBack { cause: cause.clone() };
                 self.turn(Actor::Planner, Phase::RolledBack { cause }, reason);
             }
-            Hold::No if proxies_allow && self.capacity_allows(self.next_weight(state.weight)) => {
+            Held::No if proxies_allow && self.capacity_allows(self.next_weight(state.weight)) => {
                 let by = approved_by.clone().map_or(Actor::Planner, Actor::Operator);
                 self.rise_above(state.weight, by);
             }
-            Hold::No => {}
+            Held::No => {}
         }
     }
 
@@ -210,7 +206,7 @@ impl Tick<'_> {
         self.status.phase = Phase::Starting { since: Some(since), paused: None };
         let duration = self.release.analysis.baseline;
         if elapsed(Some(since), None, self.now) < duration {
-            self.reasons.push(Reason::Baseline { duration });
+            self.say(Hold::Baseline { duration });
         } else if self.capacity_allows(self.next_weight(Weight::ZERO)) {
             self.rise_above(Weight::ZERO, Actor::Planner);
         }
@@ -218,11 +214,11 @@ impl Tick<'_> {
 
     /// Whether a step is held by nothing but an approval.
     pub(super) fn awaits_approval(&self, state: &StepState) -> bool {
-        !self.no_way_back && matches!(self.hold(state, false), Hold::By(Reason::AwaitsApproval { .. }))
+        !self.no_way_back && matches!(self.hold(state, false), Held::By(Hold::AwaitsApproval { .. }))
     }
 
     /// What holds a step that is being observed, besides proxies.
-    fn hold(&self, state: &StepState, approved: bool) -> Hold {
+    fn hold(&self, state: &StepState, approved: bool) -> Held {
         let of = self.release.steps.len();
         let (step, weight) = (state.index + 1, state.weight);
         let pause = self.release.steps.get(state.index).map_or(Pause::UntilApproved, |step| step.pause);
@@ -230,13 +226,13 @@ impl Tick<'_> {
         if let Pause::For(duration) = pause
             && elapsed < duration
         {
-            return Hold::By(Reason::Observing { step, of, weight, duration });
+            return Held::By(Hold::Observing { step, of, weight, duration });
         }
         let missing = match self.status.evidence.verdict(&self.release.analysis, self.now) {
-            Verdict::NotYet(Wait::Requests { need, .. }) => Some(Reason::AwaitsRequests { need }),
-            Verdict::NotYet(Wait::Reading { metric, why }) => Some(Reason::AwaitsReading { metric, why }),
-            Verdict::NotYet(Wait::Doubt { metric }) => return Hold::By(Reason::Doubtful { metric }),
-            Verdict::NotYet(Wait::SampleRatio) => return Hold::By(Reason::SampleRatio { weight }),
+            Verdict::NotYet(Wait::Requests { need, .. }) => Some(Hold::AwaitsRequests { need }),
+            Verdict::NotYet(Wait::Reading { metric, why }) => Some(Hold::AwaitsReading { metric, why }),
+            Verdict::NotYet(Wait::Doubt { metric }) => return Held::By(Hold::Doubtful { metric }),
+            Verdict::NotYet(Wait::SampleRatio) => return Held::By(Hold::SampleRatio { weight }),
             // Evidence against the canary has ended the step before it comes to this.
             Verdict::Fail(_) | Verdict::Pass => None,
         };
@@ -245,22 +241,22 @@ impl Tick<'_> {
             match then {
                 OnNoData::Promote if elapsed >= after => {}
                 OnNoData::Rollback if elapsed >= after => {
-                    return Hold::ForGood(Cause::NoData { weight, after, why: missing.to_string() });
+                    return Held::ForGood(Cause::NoData { weight, after, why: missing.to_string() });
                 }
-                _ => return Hold::By(missing),
+                _ => return Held::By(missing),
             }
         }
         if pause == Pause::UntilApproved && !approved {
-            return Hold::By(Reason::AwaitsApproval { step, of, weight });
+            return Held::By(Hold::AwaitsApproval { step, of, weight });
         }
-        Hold::No
+        Held::No
     }
 }
 
 /// What holds a step.
-enum Hold {
+enum Held {
     No,
-    By(Reason),
+    By(Hold),
     /// The step ends here.
     ForGood(Cause),
 }

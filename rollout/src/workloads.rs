@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serin_policy::Weight;
 
 use super::Tick;
-use super::reason::Reason;
+use super::reason::{Hold, Outcome};
 use super::status::{Actor, Cause, Phase, elapsed};
 use serin_release::delivery::{Delivery, PromotionMode};
 
@@ -123,7 +123,7 @@ impl<'t> Tick<'t> {
         let Workload { stuck, trouble, .. } = workloads.canary.clone();
         let why = stuck.or(trouble).unwrap_or_else(|| "no pod of it is ready".to_owned());
         let cause = Cause::Down { weight: self.status.weight(), why };
-        self.turn(Actor::Planner, Phase::RolledBack { cause: cause.clone() }, Reason::RolledBack { cause });
+        self.turn(Actor::Planner, Phase::RolledBack { cause: cause.clone() }, Outcome::RolledBack { cause });
         true
     }
 
@@ -131,8 +131,8 @@ impl<'t> Tick<'t> {
     pub(super) fn stable_can_take_all(&mut self) -> bool {
         let can = self.workloads().is_none_or(|(_, workloads)| workloads.stable.ready > 0);
         self.no_way_back |= !can;
-        if !can && !self.reasons.contains(&Reason::StableDown) {
-            self.reasons.push(Reason::StableDown);
+        if !can && !self.reasons.contains(&Hold::StableDown.into()) {
+            self.say(Hold::StableDown);
         }
         can
     }
@@ -143,7 +143,7 @@ impl<'t> Tick<'t> {
         let is_on_another = in_force.share() > Weight::ZERO && in_force.share_of(run) == Weight::ZERO;
         let stays = self.status.run != run && is_on_another && !self.stable_can_take_all();
         if stays {
-            self.reasons.push(Reason::RunWaits { run: run.to_owned() });
+            self.say(Hold::RunWaits { run: run.to_owned() });
         }
         stays
     }
@@ -191,7 +191,7 @@ impl<'t> Tick<'t> {
         let Workload { desired, ready, .. } = workloads.canary;
         self.status.canary_is_down = desired == 0 && (ready == 0 || self.is_drained());
         if !self.status.canary_is_down {
-            self.reasons.push(Reason::Draining { delay: delivery.scale_down_delay });
+            self.say(Hold::Draining { delay: delivery.scale_down_delay });
         }
         self.status.canary_is_down
     }
@@ -248,7 +248,7 @@ impl<'t> Tick<'t> {
         // Pods for more than that may be on their way because a person has asked for it.
         let more = self.status.preparing.filter(|more| *more > weight);
         self.status.preparing = more.or((!allows).then_some(weight));
-        self.reasons.extend(lack.map(|lack| Reason::AwaitsCapacity { weight, lack }));
+        self.reasons.extend(lack.map(|lack| Hold::AwaitsCapacity { weight, lack }.into()));
         allows
     }
 

@@ -8,7 +8,7 @@ use serin_policy::{Arm, Cohort};
 
 use super::deployments::Cluster;
 use super::{
-    ArmCounts, Cell, Command, Counts, Drawn, InForce, MetricReading, Observation, Outcome, Proxy, ProxyState,
+    ArmCounts, Cell, Command, Counts, Drawn, InForce, MetricReading, Observation, Plan, Proxy, ProxyState,
     Reason, Status, plan,
 };
 use serin_release::Release;
@@ -46,7 +46,7 @@ pub(super) enum Does {
     Lag,
 }
 
-/// What becomes of an outcome.
+/// What becomes of an planned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Crash {
     #[default]
@@ -88,31 +88,31 @@ impl World {
         counts: Counts,
         commands: Vec<Command>,
         crash: Crash,
-    ) -> Outcome {
+    ) -> Plan {
         self.now += after;
         if let Some(cluster) = &self.cluster {
             self.release = of_cluster(cluster, &self.status.run);
         }
         let observation = self.observe(counts, commands);
-        let outcome = plan(&self.release, &self.status, &observation, self.now);
-        self.check(&outcome);
+        let planned = plan(&self.release, &self.status, &observation, self.now);
+        self.check(&planned);
         if let Some(cluster) = &mut self.cluster {
             cluster.follow(&self.status.phase);
             if crash != Crash::BeforeSave {
-                cluster.note(&self.status.phase, &outcome.status.phase);
+                cluster.note(&self.status.phase, &planned.status.phase);
             }
             if crash == Crash::None {
-                cluster.carry_out(&outcome.wanted);
+                cluster.carry_out(&planned.wanted);
             }
         }
         if crash != Crash::BeforeSave {
-            self.before = std::mem::replace(&mut self.status, outcome.status.clone());
+            self.before = std::mem::replace(&mut self.status, planned.status.clone());
         }
-        if let (Crash::None, Some(push)) = (crash, outcome.push) {
+        if let (Crash::None, Some(push)) = (crash, planned.push) {
             let (run, revision) = (self.release.run().to_owned(), push.revision);
             self.file = InForce::Policy { run, revision, weight: push.weight, closed: push.closed };
         }
-        outcome
+        planned
     }
 
     pub(super) fn observe(&mut self, counts: Counts, commands: Vec<Command>) -> Observation {
@@ -144,25 +144,25 @@ impl World {
         self.status = self.before.clone();
     }
 
-    /// What holds for every outcome.
-    fn check(&self, outcome: &Outcome) {
-        assert!(!outcome.reasons.is_empty(), "{outcome:?}");
-        for reason in &outcome.reasons {
+    /// What holds for every planned.
+    fn check(&self, planned: &Plan) {
+        assert!(!planned.reasons.is_empty(), "{planned:?}");
+        for reason in &planned.reasons {
             let json = serde_json::to_value(reason).unwrap();
             assert_eq!(json["code"], reason.code());
             assert_eq!(&serde_json::from_value::<Reason>(json).unwrap(), reason);
         }
-        let json = serde_json::to_string(&outcome.status).unwrap();
-        assert_eq!(serde_json::from_str::<Status>(&json).unwrap(), outcome.status, "{json}");
-        if let Some(push) = outcome.push {
-            let status = &outcome.status;
+        let json = serde_json::to_string(&planned.status).unwrap();
+        assert_eq!(serde_json::from_str::<Status>(&json).unwrap(), planned.status, "{json}");
+        if let Some(push) = planned.push {
+            let status = &planned.status;
             assert_eq!((push.revision, push.weight), (status.revision, status.weight()));
             assert_eq!((push.closed, push.promoted), (status.is_closed(), status.is_promoted()));
         }
         let what = |status: &Status| (status.run.clone(), status.weight(), status.is_closed());
         if !self.status.run.is_empty() {
-            let changed = what(&self.status) != what(&outcome.status);
-            assert_eq!(changed, self.status.last_change != outcome.status.last_change, "{outcome:?}");
+            let changed = what(&self.status) != what(&planned.status);
+            assert_eq!(changed, self.status.last_change != planned.status.last_change, "{planned:?}");
         }
     }
 }

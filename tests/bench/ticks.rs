@@ -11,7 +11,7 @@ use serin_agent::observe::counter_deltas::CounterDeltas;
 use serin_agent::observe::prometheus::counts::{Counters, Subject, looks};
 use serin_policy::series::Group;
 use serin_release::Release;
-use serin_rollout::{Cell, Counts, Drawn, InForce, Observation, Outcome, Proxy, ProxyState, Status, plan};
+use serin_rollout::{Cell, Counts, Drawn, InForce, Observation, Plan, Proxy, ProxyState, Status, plan};
 
 use crate::figures::Figures;
 use crate::report::Table;
@@ -175,7 +175,7 @@ impl Driven {
             workloads: None,
             obstacles: Vec::new(),
         };
-        let Outcome { status, push, .. } = plan(&self.release, &self.status, &observation, now);
+        let Plan { status, push, .. } = plan(&self.release, &self.status, &observation, now);
         self.status = status;
         if let Some(push) = push {
             let (run, revision) = (self.release.run().to_owned(), push.revision);

@@ -9,7 +9,7 @@ use xxhash_rust::xxh64::xxh64;
 use super::memory::Memory;
 use super::{Cluster, cluster_name, commands, report};
 use serin_release::{Release, ReleaseObject};
-use serin_rollout::{Change, Observation, Outcome, Reason};
+use serin_rollout::{Change, Hold, Observation, Plan, Reason, Severity};
 
 /// The longest note that an event may have, in bytes.
 const LONGEST_NOTE: usize = 1_000;
@@ -23,19 +23,19 @@ impl Cluster {
         memory: &mut Memory,
         release: &Release,
         observation: &Observation,
-        outcome: &Outcome,
+        planned: &Plan,
         pushed: bool,
         now: Timestamp,
     ) {
         let name = cluster_name(object);
         let status = &memory.state.status;
-        let held = std::mem::replace(&mut memory.standing, outcome.reasons.clone());
-        for reason in outcome.reasons.iter().filter(|reason| !held.contains(reason)) {
+        let held = std::mem::replace(&mut memory.standing, planned.reasons.clone());
+        for reason in planned.reasons.iter().filter(|reason| !held.contains(reason)) {
             tracing::info!(release = name, code = reason.code(), weight = %status.weight(), "{reason}");
             self.metrics.decided(&name, reason);
             self.publish(object, kind(reason), &report::pascal(reason.code()), &reason.to_string()).await;
         }
-        if let (Some(push), Some(change)) = (&outcome.push, &status.last_change)
+        if let (Some(push), Some(change)) = (&planned.push, &status.last_change)
             && change.revision == push.revision
         {
             self.audit(object, &name, change).await;
@@ -48,7 +48,7 @@ impl Cluster {
             }
         }
         let progress = status.progress(release, now);
-        let pushed = pushed && outcome.push.is_some();
+        let pushed = pushed && planned.push.is_some();
         self.metrics.looked(&name, status, &progress, observation, pushed, now.as_second());
     }
 
@@ -65,7 +65,7 @@ impl Cluster {
 
     /// Tells why nothing can be planned, once.
     pub(super) async fn tell_unfit(&self, object: &ReleaseObject, memory: &mut Memory, why: &str) {
-        let reason = Reason::Blocked { why: why.to_owned() };
+        let reason = Reason::from(Hold::Blocked { why: why.to_owned() });
         if memory.standing != [reason.clone()] {
             memory.standing = vec![reason];
             tracing::warn!(release = cluster_name(object), "not driven: {why}");
@@ -109,19 +109,10 @@ impl Cluster {
     }
 }
 
-/// Whether somebody should look.
-fn kind(reason: &Reason) -> EventType {
-    match reason {
-        Reason::RolledBack { .. }
-        | Reason::StableDown
-        | Reason::ProbeFailed { .. }
-        | Reason::Blocked { .. }
-        | Reason::ProxyRefuses { .. }
-        | Reason::PolicyEdited { .. }
-        | Reason::PolicyGone
-        | Reason::PolicyUnreadable { .. }
-        | Reason::CommandRefused { .. }
-        | Reason::SampleRatio { .. } => EventType::Warning,
-        _ => EventType::Normal,
+/// Kubernetes knows two kinds.
+const fn kind(reason: &Reason) -> EventType {
+    match reason.severity() {
+        Severity::Info => EventType::Normal,
+        Severity::Warning | Severity::Critical => EventType::Warning,
     }
 }

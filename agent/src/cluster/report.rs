@@ -7,7 +7,7 @@ use serin_policy::Weight;
 
 use serin_release::Release;
 use serin_release::status::{ProxyCounts, ReleaseStatus, RunRecord, WeightChange};
-use serin_rollout::{Change, Counts, Observation, Phase, ProxyState, Reason, Status, Verdict};
+use serin_rollout::{Change, Counts, Hold, Observation, Phase, ProxyState, Reason, Status, Verdict};
 
 /// How many runs are remembered.
 const RUNS: usize = 10;
@@ -143,21 +143,22 @@ fn conditions(
 }
 
 /// Whether a run cannot go on for this.
-fn is_obstacle(reason: &Reason) -> bool {
+const fn is_obstacle(reason: &Reason) -> bool {
+    let Reason::Hold(hold) = reason else { return false };
     matches!(
-        reason,
-        Reason::Paused { .. }
-            | Reason::Suspended
-            | Reason::Blocked { .. }
-            | Reason::StableDown
-            | Reason::AwaitsCapacity { .. }
-            | Reason::AwaitsProxies { .. }
-            | Reason::AwaitsData { .. }
-            | Reason::AwaitsReading { .. }
-            | Reason::AwaitsApproval { .. }
-            | Reason::AwaitsRequests { .. }
-            | Reason::Doubtful { .. }
-            | Reason::SampleRatio { .. }
+        hold,
+        Hold::Paused { .. }
+            | Hold::Suspended
+            | Hold::Blocked { .. }
+            | Hold::StableDown
+            | Hold::AwaitsCapacity { .. }
+            | Hold::AwaitsProxies { .. }
+            | Hold::AwaitsData { .. }
+            | Hold::AwaitsReading { .. }
+            | Hold::AwaitsApproval { .. }
+            | Hold::AwaitsRequests { .. }
+            | Hold::Doubtful { .. }
+            | Hold::SampleRatio { .. }
     )
 }
 

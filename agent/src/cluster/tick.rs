@@ -22,7 +22,7 @@ use crate::observe::fleet::Seen;
 use serin_release::delivery::PromotionMode;
 use serin_release::{Release, ReleaseError, ReleaseObject};
 use serin_rollout::{
-    Command, CommandKind, HandoverState, InForce, Observation, Outcome, Phase, ProxyState, Status, plan,
+    Command, CommandKind, HandoverState, InForce, Observation, Phase, Plan, ProxyState, Status, plan,
 };
 
 /// How often a release is looked at that has nothing under way.
@@ -113,16 +113,16 @@ async fn tick_with(
     }
     let recorded = memory.state.deltas.clone();
     let observation = observe(cluster, memory, &snapshot, command, now).await;
-    let outcome = plan(&snapshot.release, &memory.state.status, &observation, now);
-    if let Err(error) = save(cluster, object, memory, &snapshot, &observation, &outcome, now).await {
+    let planned = plan(&snapshot.release, &memory.state.status, &observation, now);
+    if let Err(error) = save(cluster, object, memory, &snapshot, &observation, &planned, now).await {
         // What was counted counts again in the next tick.
         memory.state.deltas = recorded;
         return Err(error);
     }
-    let pushed = push(cluster, object, &snapshot, &outcome).await;
-    cluster.tell(object, memory, &snapshot.release, &observation, &outcome, pushed.is_ok(), now).await;
+    let pushed = push(cluster, object, &snapshot, &planned).await;
+    cluster.tell(object, memory, &snapshot.release, &observation, &planned, pushed.is_ok(), now).await;
     pushed?;
-    snapshot.pair.carry_out(&cluster.client, &outcome.wanted, snapshot.release.run()).await?;
+    snapshot.pair.carry_out(&cluster.client, &planned.wanted, snapshot.release.run()).await?;
     touch_if_bypassed(cluster, memory, &snapshot, &observation, now).await?;
     Ok(interval(&snapshot.release, &memory.state.status, &observation))
 }
@@ -188,10 +188,10 @@ async fn save(
     memory: &mut Memory,
     snapshot: &Snapshot,
     observation: &Observation,
-    outcome: &Outcome,
+    planned: &Plan,
     now: Timestamp,
 ) -> Result<(), TickError> {
-    let before = std::mem::replace(&mut memory.state.status, outcome.status.clone());
+    let before = std::mem::replace(&mut memory.state.status, planned.status.clone());
     let status = &memory.state.status;
     if before.run != status.run {
         memory.observer.clear_latency();
@@ -210,7 +210,7 @@ async fn save(
         memory.state.retired = stable.as_deref().and_then(run_of);
         memory.shown.stable_deployment = Some(delivery.canary.deployment.clone());
     }
-    let decided = outcome.push.is_some()
+    let decided = planned.push.is_some()
         || std::mem::discriminant(&before.phase) != std::mem::discriminant(&status.phase)
         || before.run != status.run;
     report::show(
@@ -219,7 +219,7 @@ async fn save(
         &snapshot.release,
         status,
         observation,
-        &outcome.reasons,
+        &planned.reasons,
         now,
     );
     let fit = snapshot.invalid.as_ref().map_or(Ok(()), |why| Err(("InvalidSpec", why.as_str())));
@@ -238,16 +238,16 @@ async fn push(
     cluster: &Cluster,
     object: &ReleaseObject,
     snapshot: &Snapshot,
-    outcome: &Outcome,
+    planned: &Plan,
 ) -> Result<(), WriteError> {
     let release = &snapshot.release;
-    if let Some(push) = &outcome.push {
+    if let Some(push) = &planned.push {
         let policy = release.policy(push.revision, push.weight, push.closed, push.promoted);
         let writes = snapshot.attachments.iter().map(|attachment| cluster.plugins.write(attachment, &policy));
         join_all(writes).await.into_iter().collect::<Result<(), _>>()?;
     }
     cluster.plugins.remove(release.name(), &snapshot.attachments).await?;
-    let between_releases = matches!(outcome.status.phase, Phase::Settled | Phase::Promoted);
+    let between_releases = matches!(planned.status.phase, Phase::Settled | Phase::Promoted);
     for attachment in &snapshot.attachments {
         let edits = cluster.plugins.repair(attachment, between_releases).await?;
         cluster.tell_plugins_repaired(object, &edits).await;

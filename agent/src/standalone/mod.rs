@@ -22,7 +22,7 @@ use crate::metrics::Metrics;
 use crate::observe::fleet::Fleet;
 use crate::observe::{Observer, ProxyReport};
 use serin_release::Release;
-use serin_rollout::{Command, CommandKind, InForce, Observation, Outcome, plan};
+use serin_rollout::{Command, CommandKind, InForce, Observation, Plan, plan};
 use store::{State, Store};
 pub use view::{Decision, View};
 
@@ -182,8 +182,7 @@ impl Standalone {
             workloads: None,
             obstacles: Vec::new(),
         };
-        let Outcome { status, push, reasons, .. } =
-            plan(&self.release, &self.state.status, &observation, now);
+        let Plan { status, push, reasons, .. } = plan(&self.release, &self.state.status, &observation, now);
         if status.run != self.state.status.run {
             self.observer.clear_latency();
         }
