@@ -205,8 +205,13 @@ mod tests {
             view.decisions.push_back(Decision { at: at(*second), reason: reason.clone() });
             if let Reason::Event(Event::StepBegun { weight, .. }) = reason {
                 let stage = Stage::Observing { since: at(second + 1), approved_by: None };
-                view.status.phase =
-                    Phase::Progressing(StepState { index: 0, weight: *weight, stage, paused: None });
+                view.status.phase = Phase::Progressing(StepState {
+                    index: 0,
+                    weight: *weight,
+                    stage,
+                    paused: None,
+                    held_at: None,
+                });
             }
             timeline.take_in(&view);
         }

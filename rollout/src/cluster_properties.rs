@@ -138,7 +138,7 @@ fn happen(world: &mut World, wanted: &mut Wanted, event: &Event, counts: Counts)
 
 fn tick(world: &mut World, wanted: &mut Wanted, commands: &[CommandKind], counts: Counts, crash: Crash) {
     let before = Before::of(world);
-    let workloads = world.cluster.as_ref().unwrap().workloads();
+    let workloads = world.cluster.as_ref().unwrap().observe(&world.status).workloads;
     let list = commands.iter().map(|&kind| Command { kind, by: "ann".to_owned() }).collect();
     let planned = world.tick(SignedDuration::from_secs(1), counts, list, crash);
     check_rise(world, &before, &planned, commands);
@@ -163,7 +163,7 @@ fn check_capacity(world: &World, before: &Before, planned: &Plan, workloads: &Wo
     if are_taken_back(before, planned) {
         return;
     }
-    let all = planned.status.floor.max(workloads.stable.desired);
+    let all = planned.status.pods.stable_floor.max(workloads.stable.desired);
     let need = (f64::from(all) * f64::from(push.weight.ppm()) / 1e6).ceil();
     let canary = &workloads.canary;
     assert!(canary.rolled_out && f64::from(canary.ready) >= need, "{need} pods, {workloads:?}: {planned:?}");
@@ -190,7 +190,8 @@ fn check_holds(world: &World, before: &Before, planned: &Plan) {
 
 /// Nobody follows those who went back to stable first and are not served.
 fn check_few(before: &Before, planned: &Plan, counts: Counts) {
-    if let (Phase::HandingOver(state), Phase::CuttingBack) = (&before.status.phase, &planned.status.phase)
+    if let (Phase::HandingOver(state), Phase::CuttingBack { .. }) =
+        (&before.status.phase, &planned.status.phase)
         && let Some(probe) = &state.probe
     {
         let mut stable = probe.counts.stable;
@@ -209,15 +210,26 @@ fn check_wanted(before: &Before, planned: &Plan, wanted: &Wanted) {
     let everybody_may_be_back = match &planned.status.phase {
         Phase::Waiting => before.file.share() == Weight::ZERO,
         Phase::Settled | Phase::Promoted => true,
-        Phase::RolledBack { .. } | Phase::Aborted { .. } => planned.status.quiet_since.is_some(),
+        Phase::RolledBack { canary, .. } | Phase::Aborted { canary, .. } => !canary.is_in_use(),
         _ => false,
     };
-    if let (Some(quiet), true) = (planned.status.quiet_since, before.status.quiet_since.is_none()) {
-        assert!(before.all_run(planned.status.revision), "quiet since {quiet}: {planned:?}");
+    if is_quiet(&planned.status.phase) && !is_quiet(&before.status.phase) {
+        assert!(before.all_run(planned.status.revision), "{planned:?}");
     }
     match (planned.wanted.stable_at_least, wanted.stable_at_least) {
         (Some(now), Some(earlier)) => assert!(now >= earlier, "{planned:?}"),
         (now, _) => assert!(everybody_may_be_back || now >= Some(1), "{planned:?}"),
+    }
+}
+
+/// Whether every proxy is said to have reported that nobody gets the canary.
+const fn is_quiet(phase: &Phase) -> bool {
+    match phase {
+        Phase::Preparing { reported } => *reported,
+        Phase::CuttingBack { canary } | Phase::RolledBack { canary, .. } | Phase::Aborted { canary, .. } => {
+            !canary.is_in_use()
+        }
+        _ => false,
     }
 }
 

@@ -80,6 +80,7 @@ impl fmt::Display for Event {
 }
 
 impl fmt::Display for Hold {
+    #[expect(clippy::too_many_lines, reason = "a table: one sentence for each")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Paused { by } => write!(f, "paused by {by}: resume to go on"),
@@ -113,6 +114,12 @@ impl fmt::Display for Hold {
                 f.write_str("no pod of stable is ready, so nobody is sent back to it: scale it up again")
             }
             Self::Suspended => f.write_str("suspended: set spec.suspend to false to go on"),
+            Self::AwaitsRoutes => f.write_str("the routes are being written"),
+            Self::RolesUnclear(unclear) => unclear.fmt(f),
+            Self::StateUnreadable { why } => write!(
+                f,
+                "the saved state cannot be read, so the run stays as it is: {why}. Run the agent that wrote it, or abort"
+            ),
             Self::Blocked { why } => write!(f, "nobody is moved: {why}"),
             Self::RunWaits { run } => write!(
                 f,
@@ -228,6 +235,7 @@ impl fmt::Display for NotNow {
                 "nobody is moved before the canary has its pods: abort, or set spec.suspend, to hold it"
             }
             Self::NothingToRelease => "stable and canary have one version: there is nothing to release",
+            Self::Unreadable => "the saved state cannot be read: only abort is possible",
         })
     }
 }

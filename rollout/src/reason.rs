@@ -14,6 +14,7 @@ use serin_policy::Weight;
 use super::analysis::Judged;
 use super::lagging::Lagging;
 use super::observation::CommandKind;
+use super::roles::RolesUnclear;
 use super::status::{Actor, Cause};
 use super::workloads::Lack;
 use serin_release::delivery::PromotionMode;
@@ -97,6 +98,7 @@ impl Hold {
             | Self::Observing { .. }
             | Self::AwaitsRequests { .. }
             | Self::AwaitsCapacity { .. }
+            | Self::AwaitsRoutes
             | Self::Suspended
             | Self::RunWaits { .. }
             | Self::HandingOver { .. }
@@ -107,6 +109,8 @@ impl Hold {
             | Self::AwaitsApproval { .. } => Severity::Info,
             Self::ProxyRefuses { .. }
             | Self::Blocked { .. }
+            | Self::RolesUnclear(_)
+            | Self::StateUnreadable { .. }
             | Self::AwaitsData { .. }
             | Self::Doubtful { .. }
             | Self::SampleRatio { .. }
@@ -321,6 +325,15 @@ pub enum Hold {
         /// What.
         why: String,
     },
+    /// The routes do not lead where they are to, and are being written.
+    AwaitsRoutes,
+    /// The status was lost, and nobody can say which Deployment is the stable one.
+    RolesUnclear(RolesUnclear),
+    /// What was saved of the run cannot be read by this agent.
+    StateUnreadable {
+        /// Why.
+        why: String,
+    },
     /// Another run is to begin, and waits until there is somebody to go back to.
     RunWaits {
         /// The run.
@@ -459,6 +472,9 @@ impl Hold {
             Self::StableDown => "stable-down",
             Self::Suspended => "suspended",
             Self::Blocked { .. } => "blocked",
+            Self::AwaitsRoutes => "awaits-routes",
+            Self::RolesUnclear(_) => "roles-unclear",
+            Self::StateUnreadable { .. } => "state-unreadable",
             Self::RunWaits { .. } => "run-waits",
             Self::HandingOver { .. } => "handing-over",
             Self::AwaitsEndpoints { .. } => "awaits-endpoints",
@@ -518,4 +534,6 @@ pub enum NotNow {
     Preparing,
     /// Stable and canary have one version.
     NothingToRelease,
+    /// What was saved of the run cannot be read: only an abort needs nothing of it.
+    Unreadable,
 }

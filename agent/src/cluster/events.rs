@@ -7,7 +7,7 @@ use kube::runtime::events::{Event, EventType};
 use xxhash_rust::xxh64::xxh64;
 
 use super::memory::Memory;
-use super::{Cluster, cluster_name, commands, report};
+use super::{Cluster, cluster_name, report};
 use serin_release::{Release, ReleaseObject};
 use serin_rollout::{Change, Hold, Observation, Plan, Reason, Severity};
 
@@ -40,13 +40,6 @@ impl Cluster {
         {
             self.audit(object, &name, change).await;
         }
-        if let Some(Err(why)) = commands::read(object) {
-            self.publish(object, EventType::Warning, "UnknownCommand", &why).await;
-            // One that nobody understands is not kept until somebody does.
-            if let Err(error) = self.take_command_off(object).await {
-                tracing::warn!(release = name, "{error}");
-            }
-        }
         let progress = status.progress(release, now);
         let pushed = pushed && planned.push.is_some();
         self.metrics.looked(&name, status, &progress, observation, pushed, now.as_second());
@@ -61,6 +54,11 @@ impl Cluster {
         );
         let note = format!("{weight_before} to {weight_after}, by {by}, revision {revision}: {reason}");
         self.publish(object, EventType::Normal, "WeightChanged", &note).await;
+    }
+
+    /// Tells of a command that no plan was asked about, and why it changes nothing.
+    pub(super) async fn tell_command_refused(&self, object: &ReleaseObject, why: &str) {
+        self.publish(object, EventType::Warning, "CommandRefused", why).await;
     }
 
     /// Tells why nothing can be planned, once.
