@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
-use serin::demo::envoy::{self, Envoy, EnvoyOptions};
+use serin::demo::envoy::{Envoy, EnvoyOptions};
 use serin::demo::shop::{Build, Shop, Version};
 use serin::mesh::bootstrap::{Bootstrap, Endpoint, LISTENER, Protocol, Upstream, bootstrap};
 use serin::mesh::ecds::EcdsDir;
@@ -16,9 +16,11 @@ use serin::observe::scrape::{Sample, Scraper};
 use serin::release::Release;
 use serin_policy::{Arm, Document, PolicySpec, Weight};
 use tempfile::TempDir;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
 use crate::client::Client;
+use crate::tools::Tool;
 
 /// The host that requests are for.
 pub const HOST: &str = "shop.example.com";
@@ -138,7 +140,7 @@ impl Site {
                 filters.context("a bootstrap has HTTP filters")?.insert(0, filter.clone());
             }
             let options = EnvoyOptions {
-                binary: envoy::find(|line| eprintln!("{line}")).await?,
+                binary: spawn_blocking(|| Tool::Envoy.path()).await??,
                 bootstrap,
                 concurrency: 2,
                 dir: self.folder.path().join(format!("edge-{number}")),
