@@ -7,8 +7,9 @@ use serin_policy::Weight;
 use super::Tick;
 use super::analysis::Evidence;
 use super::observation::{Command, CommandKind};
+use super::phase::{Emptying, Paused, Phase, Stage, StepState};
 use super::reason::{Event, NotNow, Outcome};
-use super::status::{Actor, Emptying, Paused, Phase, Stage, StepState};
+use super::status::Actor;
 
 impl Tick<'_> {
     /// Obeys `command`, or says why not. After a canary has `failed` in this tick nothing is obeyed: whoever gave

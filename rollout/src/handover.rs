@@ -13,9 +13,10 @@ use serin_policy::Weight;
 
 use super::Tick;
 use super::observation::{ArmCounts, Counts, InCluster};
+use super::phase::{Emptying, Phase, elapsed};
 use super::reason::{Event, Hold, Reason};
 use super::roles::RouteTargets;
-use super::status::{Actor, Emptying, Phase, elapsed};
+use super::status::Actor;
 use serin_release::delivery::PromotionMode;
 
 /// For how long stable's pods are ready before anybody is sent to them; twice as long after each time in vain.

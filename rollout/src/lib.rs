@@ -27,6 +27,7 @@ mod handover;
 mod lagging;
 mod messages;
 mod observation;
+mod phase;
 mod policy_drift;
 #[cfg(test)]
 mod properties;
@@ -54,11 +55,10 @@ pub use observation::{
     ArmCounts, Cell, Command, CommandKind, Counts, Drawn, Environment, InCluster, InForce, MetricReading,
     MetricValue, Observation, Proxy, ProxyState,
 };
+pub use phase::{Cause, Emptying, Paused, Phase, Stage, StepState};
 pub use reason::{Event, Hold, NotNow, Outcome, Reason, Severity};
 pub use roles::{Candidate, Live, Roles, RolesUnclear, RouteTargets, Traces};
-pub use status::{
-    Actor, Cause, Change, Draw, Emptying, Paused, Phase, Pods, Progress, Stage, Status, StepState,
-};
+pub use status::{Actor, Change, Draw, Pods, Progress, Status};
 pub use workloads::{Lack, Replicas, Wanted, Workload, Workloads};
 
 use serin_release::Release;

@@ -5,8 +5,8 @@ use std::fmt;
 use std::time::Duration;
 
 use super::lagging;
+use super::phase::Cause;
 use super::reason::{Event, Hold, NotNow, Outcome, Reason};
-use super::status::Cause;
 use serin_release::delivery::PromotionMode;
 
 impl fmt::Display for Reason {

@@ -9,9 +9,10 @@ use serin_policy::Weight;
 use super::analysis::Evidence;
 use super::handover::{HandoverState, Probe};
 use super::observation::{Command, CommandKind};
+use super::phase::{Cause, Emptying, Paused, Phase, StepState};
 use super::reason::{Event, Hold, NotNow, Outcome, Reason};
 use super::roles::RolesUnclear;
-use super::status::{Actor, Cause, Emptying, Paused, Phase, StepState};
+use super::status::Actor;
 use super::{InForce, Tick, Write};
 
 impl Tick<'_> {

@@ -14,8 +14,9 @@ use serin_policy::Weight;
 use super::analysis::Judged;
 use super::lagging::Lagging;
 use super::observation::CommandKind;
+use super::phase::Cause;
 use super::roles::RolesUnclear;
-use super::status::{Actor, Cause};
+use super::status::Actor;
 use super::workloads::Lack;
 use serin_release::delivery::PromotionMode;
 

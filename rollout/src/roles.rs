@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use serin_release::delivery::PromotionMode;
 
 use super::Tick;
-use super::status::{Phase, Status};
+use super::phase::Phase;
+use super::status::Status;
 use super::workloads::Workload;
 
 /// Which of the two Deployments is the stable one.

@@ -9,7 +9,8 @@ use std::fmt;
 use serde_json::{Value, json};
 use serin_policy::Weight;
 
-use super::status::{Phase, Status};
+use super::phase::Phase;
+use super::status::Status;
 
 /// The version that is written.
 pub const VERSION: u64 = 1;

@@ -6,8 +6,9 @@ use serin_policy::Weight;
 
 use super::analysis::{Verdict, Wait};
 use super::handover::HandoverState;
+use super::phase::{Cause, Emptying, Phase, Stage, StepState, elapsed};
 use super::reason::{Event, Hold, Outcome, Reason};
-use super::status::{Actor, Cause, Emptying, Phase, Stage, StepState, elapsed};
+use super::status::Actor;
 use super::{Tick, Write};
 use serin_release::{NoData, OnNoData, Pause, Step};
 

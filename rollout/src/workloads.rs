@@ -12,9 +12,10 @@ use serin_policy::Weight;
 
 use super::Tick;
 use super::observation::{Environment, InCluster};
+use super::phase::{Cause, Emptying, Phase, elapsed};
 use super::reason::Hold;
 use super::roles::RouteTargets;
-use super::status::{Cause, Emptying, Phase, Pods, elapsed};
+use super::status::Pods;
 use serin_release::delivery::{Delivery, PromotionMode};
 
 /// The two versions' Deployments, as they are.
