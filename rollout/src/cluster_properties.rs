@@ -87,7 +87,7 @@ fn nobody_is_sent_where_there_are_no_pods() {
         for name in PROXIES {
             world.proxies.insert(name.to_owned(), Model::default());
         }
-        let mut wanted = Wanted::default();
+        let mut wanted = None;
         for (event, counts) in events {
             happen(&mut world, &mut wanted, &event, counts);
         }
@@ -99,7 +99,7 @@ fn nobody_is_sent_where_there_are_no_pods() {
     }
 }
 
-fn happen(world: &mut World, wanted: &mut Wanted, event: &Event, counts: Counts) {
+fn happen(world: &mut World, wanted: &mut Option<Wanted>, event: &Event, counts: Counts) {
     let (mut commands, mut crash) = (Vec::new(), Crash::None);
     let cluster = world.cluster.as_mut().unwrap();
     match event {
@@ -109,11 +109,11 @@ fn happen(world: &mut World, wanted: &mut Wanted, event: &Event, counts: Counts)
         Event::Crash(at) => crash = *at,
         Event::LoseStatus => {
             world.lose_last_status();
-            *wanted = Wanted::default();
+            *wanted = None;
         }
         Event::LoseState => {
             world.status = Status::default();
-            *wanted = Wanted::default();
+            *wanted = None;
         }
         Event::LoseFile => world.file = InForce::Nothing,
         Event::EditFile { weight: to, closed: close } => {
@@ -136,7 +136,13 @@ fn happen(world: &mut World, wanted: &mut Wanted, event: &Event, counts: Counts)
     tick(world, wanted, &commands, counts, crash);
 }
 
-fn tick(world: &mut World, wanted: &mut Wanted, commands: &[CommandKind], counts: Counts, crash: Crash) {
+fn tick(
+    world: &mut World,
+    wanted: &mut Option<Wanted>,
+    commands: &[CommandKind],
+    counts: Counts,
+    crash: Crash,
+) {
     let before = Before::of(world);
     let workloads = world.cluster.as_ref().unwrap().observe(&world.status).workloads;
     let list = commands.iter().map(|&kind| Command { kind, by: "ann".to_owned() }).collect();
@@ -148,7 +154,7 @@ fn tick(world: &mut World, wanted: &mut Wanted, commands: &[CommandKind], counts
     check_way_back(&before, &planned, &workloads);
     check_holds(world, &before, &planned);
     check_few(&before, &planned, counts);
-    check_wanted(&before, &planned, wanted);
+    check_wanted(&before, &planned, *wanted);
     if crash != Crash::BeforeSave {
         *wanted = planned.wanted;
     }
@@ -201,8 +207,9 @@ fn check_few(before: &Before, planned: &Plan, counts: Counts) {
 }
 
 /// The canary keeps its pods while anybody may be sent to it, and stable until everybody is back.
-fn check_wanted(before: &Before, planned: &Plan, wanted: &Wanted) {
-    if planned.wanted.canary == Some(Replicas::Zero) {
+fn check_wanted(before: &Before, planned: &Plan, wanted: Option<Wanted>) {
+    let (now, earlier) = (planned.wanted.unwrap_or_default(), wanted.unwrap_or_default());
+    if now.canary == Some(Replicas::Zero) {
         assert_eq!(planned.push, None);
         assert_eq!(planned.status.weight(), Weight::ZERO);
         assert!(before.all_run(planned.status.revision), "{planned:?}");
@@ -216,7 +223,7 @@ fn check_wanted(before: &Before, planned: &Plan, wanted: &Wanted) {
     if is_quiet(&planned.status.phase) && !is_quiet(&before.status.phase) {
         assert!(before.all_run(planned.status.revision), "{planned:?}");
     }
-    match (planned.wanted.stable_at_least, wanted.stable_at_least) {
+    match (now.stable_at_least, earlier.stable_at_least) {
         (Some(now), Some(earlier)) => assert!(now >= earlier, "{planned:?}"),
         (now, _) => assert!(everybody_may_be_back || now >= Some(1), "{planned:?}"),
     }
@@ -234,7 +241,7 @@ const fn is_quiet(phase: &Phase) -> bool {
 }
 
 /// From wherever it is, a good release gets to its end, given a person who says so.
-fn settles_in_the_end(world: &mut World, wanted: &mut Wanted) {
+fn settles_in_the_end(world: &mut World, wanted: &mut Option<Wanted>) {
     for proxy in world.proxies.values_mut() {
         proxy.does = Does::Follow;
     }

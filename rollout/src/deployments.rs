@@ -116,10 +116,9 @@ impl Cluster {
     /// Carries out what is wanted.
     pub(super) fn carry_out(&mut self, Plan { status, wanted, .. }: &Plan) {
         let swapped = status.roles.swapped;
-        if let Some(routes) = wanted.routes {
-            let deployment = NAMES[usize::from(swapped)].to_owned();
-            self.routes = Some((routes, Live { deployment, retired: status.roles.retired.clone() }));
-        }
+        let Some(wanted) = wanted else { return };
+        let deployment = NAMES[usize::from(swapped)].to_owned();
+        self.routes = Some((wanted.routes, Live { deployment, retired: status.roles.retired.clone() }));
         let (stable, canary) = self.in_roles(swapped);
         if let Some(floor) = wanted.stable_at_least {
             stable.scale(stable.desired.max(floor));
@@ -223,7 +222,8 @@ impl fmt::Display for Model {
 }
 
 /// What is wanted of the Deployments, in words.
-pub(super) fn in_words(wanted: &Wanted) -> String {
+pub(super) fn in_words(wanted: Option<Wanted>) -> String {
+    let Some(wanted) = wanted else { return "all as it is".to_owned() };
     let stable = wanted.stable_at_least.map(|floor| format!("stable at least {floor}"));
     let canary = wanted.canary.map(|replicas| match replicas {
         Replicas::AtLeast(floor) => format!("canary at least {floor}"),
@@ -231,11 +231,10 @@ pub(super) fn in_words(wanted: &Wanted) -> String {
     });
     let copy = wanted.copy_template.then(|| "stable takes the canary's template".to_owned());
     let routes = match wanted.routes {
-        None => None,
-        Some(RouteTargets::Apart) => Some("routes apart".to_owned()),
-        Some(RouteTargets::BothToCanary) => Some("both routes lead to the canary".to_owned()),
-        Some(RouteTargets::BothToStable) => Some("both routes lead to stable".to_owned()),
+        RouteTargets::Apart => "routes apart",
+        RouteTargets::BothToCanary => "both routes lead to the canary",
+        RouteTargets::BothToStable => "both routes lead to stable",
     };
-    let all: Vec<_> = [stable, canary, copy, routes].into_iter().flatten().collect();
-    if all.is_empty() { "nothing".to_owned() } else { all.join(", ") }
+    let all: Vec<_> = [stable, canary, copy, Some(routes.to_owned())].into_iter().flatten().collect();
+    all.join(", ")
 }

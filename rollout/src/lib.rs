@@ -70,8 +70,8 @@ pub struct Plan {
     pub status: Status,
     /// To be written in front of the proxies then.
     pub push: Option<Push>,
-    /// How the Deployments behind the two versions are wanted, in a cluster.
-    pub wanted: Wanted,
+    /// How Deployments and routes are wanted in a cluster; none if all is to be left as it is.
+    pub wanted: Option<Wanted>,
     /// Why things are as they are; never empty.
     pub reasons: Vec<Reason>,
 }

@@ -51,7 +51,7 @@ struct ScenarioRun {
     commands: Vec<Command>,
     crash: Crash,
     standing: Vec<Reason>,
-    wanted: Wanted,
+    wanted: Option<Wanted>,
     trace: String,
 }
 
@@ -66,7 +66,7 @@ impl ScenarioRun {
             commands: Vec::new(),
             crash: Crash::None,
             standing: Vec::new(),
-            wanted: Wanted::default(),
+            wanted: None,
             trace: String::new(),
         }
     }
@@ -225,7 +225,7 @@ impl ScenarioRun {
         }
         if planned.wanted != self.wanted {
             self.wanted = planned.wanted;
-            lines.push(format!("=> wanted: {}", in_words(&planned.wanted)));
+            lines.push(format!("=> wanted: {}", in_words(planned.wanted)));
         }
         let at = self.world.now.duration_since(Timestamp::UNIX_EPOCH);
         for line in lines {

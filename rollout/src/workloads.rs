@@ -56,8 +56,8 @@ pub struct Wanted {
     pub canary: Option<Replicas>,
     /// Whether stable's Deployment is to take the canary's pod template.
     pub copy_template: bool,
-    /// Where the routes are to lead; none if they are to be left alone.
-    pub routes: Option<RouteTargets>,
+    /// Where the routes are to lead.
+    pub routes: RouteTargets,
 }
 
 /// How many pods a Deployment is to have.
@@ -197,12 +197,12 @@ impl<'t> Tick<'t> {
         self.all_report() && elapsed(Some(since), None, self.now) >= delivery.scale_down_delay
     }
 
-    /// How the Deployments and the routes are wanted, at the end of the tick.
-    pub(super) fn wanted(&self) -> Wanted {
+    /// How the Deployments and the routes are wanted, at the end of the tick; none if all is to be left as it is.
+    pub(super) fn wanted(&self) -> Option<Wanted> {
         let Some(InCluster { delivery, roles: Ok(_), .. }) = self.in_cluster() else {
-            return Wanted::default();
+            return None;
         };
-        let routes = Some(self.status.routes);
+        let routes = self.status.routes;
         let running = |weight| Wanted {
             stable_at_least: Some(self.status.pods.stable_floor.max(1)),
             canary: Some(Replicas::AtLeast(self.need(weight))),
@@ -210,15 +210,15 @@ impl<'t> Tick<'t> {
             routes,
         };
         if matches!(self.status.phase, Phase::Unreadable { .. }) {
-            return Wanted::default();
+            return None;
         }
         if self.status.run != self.release.run() {
             // Another run is to begin and cannot: what this one has is kept, and nothing is handed over.
-            return running(self.status.weight());
+            return Some(running(self.status.weight()));
         }
         let canary_for = self.status.pods.canary_for.unwrap_or_default();
-        match &self.status.phase {
-            Phase::Waiting | Phase::Unreadable { .. } => Wanted::default(),
+        Some(match &self.status.phase {
+            Phase::Waiting | Phase::Unreadable { .. } => return None,
             Phase::Promoted | Phase::Settled => Wanted { routes, ..Wanted::default() },
             Phase::Preparing { .. } | Phase::Starting { .. } => {
                 running(self.next_weight(Weight::ZERO).max(canary_for))
@@ -237,7 +237,7 @@ impl<'t> Tick<'t> {
                 copy_template: false,
                 routes,
             },
-        }
+        })
     }
 
     /// What the canary lacks for `weight`, if it lacks anything.

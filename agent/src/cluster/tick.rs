@@ -123,11 +123,15 @@ async fn tick_with(
         return Err(error.into());
     }
     let snapshot = snapshot.in_planned_roles(&planned.status.roles);
-    write_routes(cluster, object, memory, &snapshot, planned.wanted.routes).await;
+    if let Some(wanted) = &planned.wanted {
+        write_routes(cluster, object, memory, &snapshot, wanted.routes).await;
+    }
     let pushed = push(cluster, object, &snapshot, &planned).await;
     cluster.tell(object, memory, &snapshot.release, &observation, &planned, pushed.is_ok(), now).await;
     pushed?;
-    snapshot.pair.carry_out(&cluster.client, &planned.wanted, snapshot.release.run()).await?;
+    if let Some(wanted) = &planned.wanted {
+        snapshot.pair.carry_out(&cluster.client, wanted, snapshot.release.run()).await?;
+    }
     touch_if_bypassed(cluster, memory, &snapshot, &observation, now).await?;
     Ok(interval(&snapshot.release, &memory.state.status, &observation))
 }
@@ -233,11 +237,9 @@ async fn write_routes(
     object: &ReleaseObject,
     memory: &mut Memory,
     snapshot: &Snapshot,
-    targets: Option<RouteTargets>,
+    targets: RouteTargets,
 ) {
-    let (Some(targets), Some(subsets), Ok(roles)) = (targets, snapshot.subsets(), &snapshot.roles) else {
-        return;
-    };
+    let (Some(subsets), Ok(roles)) = (snapshot.subsets(), &snapshot.roles) else { return };
     let Snapshot { release, delivery, .. } = snapshot;
     let needed = Needed { release, delivery, subsets: &subsets, retired: roles.retired.as_deref() };
     let (client, stores) = (&cluster.client, &cluster.stores);
