@@ -9,12 +9,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kube::api::{Api, Patch};
+use kube::core::DynamicObject;
 use kube::{Client, ResourceExt};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::as_serin;
 use super::routes::RoutesMemory;
+use super::{api_resources, as_serin};
 use crate::observe::Observer;
 use crate::observe::counter_deltas::CounterDeltas;
 use serin_release::ReleaseObject;
@@ -172,8 +173,7 @@ impl Memory {
             return Ok(());
         }
         self.shown.state = Some(self.state.encoded());
-        let releases: Api<ReleaseObject> =
-            Api::namespaced(client.clone(), &object.namespace().unwrap_or_default());
+        let releases = api_resources::releases(client.clone(), &object.namespace().unwrap_or_default());
         let written = match self.patch(&releases, object).await {
             Err(kube::Error::Api(status)) if status.is_conflict() => {
                 self.catch_up(&releases, object).await?;
@@ -194,9 +194,9 @@ impl Memory {
 
     async fn patch(
         &self,
-        releases: &Api<ReleaseObject>,
+        releases: &Api<DynamicObject>,
         object: &ReleaseObject,
-    ) -> Result<ReleaseObject, kube::Error> {
+    ) -> Result<DynamicObject, kube::Error> {
         // A field that is gone is written as null, which takes it out.
         let patch = json!({"metadata": {"resourceVersion": self.version}, "status": self.shown});
         releases.patch_status(&object.name_any(), &as_serin(), &Patch::Merge(patch)).await
@@ -206,13 +206,12 @@ impl Memory {
     /// place, they lead.
     async fn catch_up(
         &mut self,
-        releases: &Api<ReleaseObject>,
+        releases: &Api<DynamicObject>,
         object: &ReleaseObject,
     ) -> Result<(), SaveError> {
         let present = releases.get(&object.name_any()).await.map_err(SaveError::Api)?;
-        let state = |status: Option<&ReleaseStatus>| status.and_then(|status| status.state.clone());
-        let theirs = state(present.status.as_ref());
-        let ours = state(self.saved.as_ref().map(|(_, status)| status));
+        let theirs = present.data.pointer("/status/state").and_then(Value::as_str);
+        let ours = self.saved.as_ref().and_then(|(_, status)| status.state.as_deref());
         if theirs != ours {
             return Err(SaveError::Overtaken);
         }

@@ -31,10 +31,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use futures::{StreamExt, stream};
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Patch, PatchParams};
 use kube::core::DynamicObject;
 use kube::core::error_boundary::InvalidObject;
-use kube::discovery::ApiResource;
 use kube::runtime::controller::{self, Action, Controller};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::store::Writer;
@@ -322,8 +321,7 @@ impl Cluster {
         }
         // This agent has never known it: another one may have, and kept it in the status.
         let (namespace, name) = (unreadable.namespace().unwrap_or_default(), unreadable.name_any());
-        let kind = ApiResource::erase::<ReleaseObject>(&());
-        let releases: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &namespace, &kind);
+        let releases = api_resources::releases(self.client.clone(), &namespace);
         let present = releases.get_status(&name).await?;
         let status: Option<ReleaseStatus> =
             present.data.get("status").and_then(|status| serde_json::from_value(status.clone()).ok());
@@ -334,8 +332,7 @@ impl Cluster {
     /// Says of a Release that it cannot be read, and why. Nothing of it is under way: it never could be read.
     async fn tell_unreadable(&self, unreadable: &Watched, why: &str) -> Result<Action, kube::Error> {
         let (namespace, name) = (unreadable.namespace().unwrap_or_default(), unreadable.name_any());
-        let kind = ApiResource::erase::<ReleaseObject>(&());
-        let releases: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &namespace, &kind);
+        let releases = api_resources::releases(self.client.clone(), &namespace);
         // Its policy is taken out of the proxies by the sweep.
         if unreadable.meta().deletion_timestamp.is_some() {
             let finalizers: Vec<_> = unreadable.finalizers().iter().filter(|one| *one != FINALIZER).collect();
@@ -356,7 +353,7 @@ impl Cluster {
         Ok(Action::await_change())
     }
 
-    async fn keep_until_on_stable(&self, object: &ReleaseObject) -> Result<ReleaseObject, kube::Error> {
+    async fn keep_until_on_stable(&self, object: &ReleaseObject) -> Result<DynamicObject, kube::Error> {
         let mut finalizers = object.finalizers().to_vec();
         finalizers.push(FINALIZER.to_owned());
         let metadata = json!({"resourceVersion": object.resource_version(), "finalizers": finalizers});
@@ -382,9 +379,8 @@ impl Cluster {
         &self,
         object: &ReleaseObject,
         metadata: serde_json::Value,
-    ) -> Result<ReleaseObject, kube::Error> {
-        let releases: Api<ReleaseObject> =
-            Api::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());
+    ) -> Result<DynamicObject, kube::Error> {
+        let releases = api_resources::releases(self.client.clone(), &object.namespace().unwrap_or_default());
         releases.patch(&object.name_any(), &as_serin(), &Patch::Merge(json!({"metadata": metadata}))).await
     }
 }
