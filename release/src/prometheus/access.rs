@@ -22,17 +22,18 @@ pub struct Settings {
     /// Headers that every query carries, such as a tenant's name. The default is none.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// A file, where the agent runs, with a bearer token. It is read for each query, so that the token may change. The
+    /// A file in the agent's file system with a bearer token. It is read for each query, so the token may change. The
     /// default is none.
     #[serde(default)]
     pub bearer_token_file: Option<PathBuf>,
-    /// A user and their password. The default is none.
+    /// A user and password for basic authentication. The default is none.
     #[serde(default)]
     pub basic_auth: Option<BasicAuth>,
-    /// A file, where the agent runs, with the certificates to trust, in PEM, in place of the system's. The default is none.
+    /// A file in the agent's file system with the certificates to trust, in PEM, in place of the system's. The default is
+    /// none.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
-    /// Whether any certificate will do. The default is false.
+    /// Whether the server's certificate is accepted without a check. The default is false.
     #[serde(default)]
     pub insecure_skip_verify: bool,
     /// How long an answer may take; 5 s if it is not given.
@@ -40,13 +41,13 @@ pub struct Settings {
     pub timeout: Option<Duration>,
 }
 
-/// A user and their password.
+/// A user and password for basic authentication.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BasicAuth {
     /// The user.
     pub username: String,
-    /// A file, where the agent runs, with the password. It is read for each query.
+    /// A file in the agent's file system with the password. It is read for each query.
     pub password_file: PathBuf,
 }
 
