@@ -10,9 +10,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-/// How long an answer may take when nobody said.
-const TIMEOUT: Duration = Duration::from_secs(5);
-
 /// How to reach a Prometheus, as people write it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -36,9 +33,6 @@ pub struct Settings {
     /// Whether the server's certificate is accepted without a check. The default is false.
     #[serde(default)]
     pub insecure_skip_verify: bool,
-    /// How long an answer may take; 5 s if it is not given.
-    #[serde(skip)]
-    pub timeout: Option<Duration>,
 }
 
 /// A user and password for basic authentication.
@@ -62,8 +56,11 @@ pub struct Access {
     pub identity: Identity,
     /// Whose certificates are good.
     pub trust: Trust,
+}
+
+impl Access {
     /// How long an answer may take.
-    pub timeout: Duration,
+    pub const TIMEOUT: Duration = Duration::from_secs(5);
 }
 
 /// As whom queries are made.
@@ -148,12 +145,8 @@ impl TryFrom<Settings> for Access {
                 return Err(wrong("caFile", &file.display(), hint));
             }
         };
-        let timeout = settings.timeout.unwrap_or(TIMEOUT);
-        if timeout.is_zero() {
-            return Err(wrong("timeout", &"0s", "an answer takes some time: write 5s, for example"));
-        }
         let headers = headers(settings.headers, &identity)?;
-        Ok(Self { query: query_of(base), headers, identity, trust, timeout })
+        Ok(Self { query: query_of(base), headers, identity, trust })
     }
 }
 
@@ -275,6 +268,5 @@ mod tests {
             },
             Err("headers: authorization: "),
         );
-        check(|settings| settings.timeout = Some(Duration::ZERO), Err("timeout: 0s"));
     }
 }

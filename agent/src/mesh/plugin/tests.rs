@@ -3,17 +3,17 @@ use std::sync::LazyLock;
 use serde_json::{Value, json};
 use serin_policy::{PolicySpec, Weight};
 
-use super::contents::{name, read, with_policy, without};
+use super::contents::{name, read};
 use super::shards::{ROOM, ROOM_TO_GROW, Shards, Write};
 use super::*;
 use crate::mesh::fixtures;
 
-fn attachment(place: Place) -> Attachment {
-    Attachment { namespace: "istio-ingress".to_owned(), place }
+fn attachment(pods: Labels) -> Attachment {
+    Attachment { namespace: "istio-ingress".to_owned(), pods }
 }
 
-fn pods(labels: &[(&str, &str)]) -> Place {
-    Place::Pods(labels.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect())
+fn pods(labels: &[(&str, &str)]) -> Labels {
+    labels.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 fn module() -> ModuleSource {
@@ -32,7 +32,7 @@ fn policy(name: &str, hosts: &[&str], revision: u64) -> PolicySpec {
 
 #[test]
 fn a_plugin_is_complete() {
-    let policies = with_policy(Vec::new(), &policy("shop/shop", &["shop.example.com"], 7));
+    let policies = [json!(policy("shop/shop", &["shop.example.com"], 7))];
     insta::assert_snapshot!(format!(
         "{:#}",
         plugin(&attachment(pods(&[("istio", "ingressgateway")])), 0, &module(), &policies)
@@ -41,16 +41,13 @@ fn a_plugin_is_complete() {
 
 #[test]
 fn where_it_lives_decides_how_it_is_attached() {
-    for (place, selector, target, matches) in [
-        (pods(&[]), Value::Null, Value::Null, json!([{"mode": "CLIENT"}])),
-        (pods(&[("a", "b")]), json!({"matchLabels": {"a": "b"}}), Value::Null, json!([{"mode": "CLIENT"}])),
-        (Place::Gateway("edge".to_owned()), Value::Null, "edge".into(), json!([{"mode": "CLIENT"}])),
-        (Place::Waypoint("edge".to_owned()), Value::Null, "edge".into(), Value::Null),
-    ] {
+    for (place, selector) in
+        [(pods(&[]), Value::Null), (pods(&[("a", "b")]), json!({"matchLabels": {"a": "b"}}))]
+    {
         let plugin = plugin(&attachment(place.clone()), 0, &module(), &[]);
         assert_eq!(plugin["spec"]["selector"], selector, "{place:?}");
-        assert_eq!(plugin["spec"]["targetRefs"][0]["name"], target, "{place:?}");
-        assert_eq!(plugin["spec"]["match"], matches, "{place:?}");
+        assert_eq!(plugin["spec"]["match"], json!([{"mode": "CLIENT"}]), "{place:?}");
+        assert_eq!(attachment_of(&plugin), Some(attachment(place)));
         // Two of them in one proxy are told apart by the root id.
         assert_eq!(plugin["spec"]["pluginName"], plugin["metadata"]["name"]);
     }
@@ -58,14 +55,7 @@ fn where_it_lives_decides_how_it_is_attached() {
 
 #[test]
 fn every_place_and_shard_has_a_name_of_its_own_for_ever() {
-    let long = "a.very-long.gateway-name".repeat(10);
-    let places = [
-        (pods(&[]), "serin-all-4f929c62"),
-        (pods(&[("a", "b")]), "serin-pods-bcde648f"),
-        (Place::Gateway("edge".to_owned()), "serin-edge-1ceb1c67"),
-        (Place::Waypoint("edge".to_owned()), "serin-edge-ff49accf"),
-        (Place::Gateway(long), "serin-a-very-long-gateway-namea-very-long-5f4b11aa"),
-    ];
+    let places = [(pods(&[]), "serin-all-4f929c62"), (pods(&[("a", "b")]), "serin-pods-bcde648f")];
     for (place, expected) in places {
         let here = attachment(place);
         assert_eq!(here.name(0), expected);
@@ -83,8 +73,8 @@ fn every_place_and_shard_has_a_name_of_its_own_for_ever() {
 }
 
 /// Checks that of plugins at `places` only those at `expected` are needed.
-fn check_uncovered(places: &[Place], expected: &[Place]) {
-    let at = |places: &[Place]| places.iter().cloned().map(attachment).collect::<Vec<_>>();
+fn check_uncovered(places: &[Labels], expected: &[Labels]) {
+    let at = |places: &[Labels]| places.iter().cloned().map(attachment).collect::<Vec<_>>();
     assert_eq!(uncovered(at(places)), at(expected), "{places:?}");
 }
 
@@ -95,10 +85,7 @@ fn no_proxy_runs_a_plugin_too_many() {
     check_uncovered(&[one.clone(), edge.clone()], std::slice::from_ref(&edge));
     let other = pods(&[("istio", "other")]);
     check_uncovered(&[edge.clone(), other.clone()], &[edge.clone(), other]);
-    // A waypoint is not among the pods that a selector is for.
-    let waypoint = Place::Waypoint("edge".to_owned());
-    check_uncovered(&[waypoint.clone(), all.clone()], &[all.clone(), waypoint]);
-    let elsewhere = Attachment { namespace: "apps".to_owned(), place: all };
+    let elsewhere = Attachment { namespace: "apps".to_owned(), pods: all };
     let both = vec![elsewhere, attachment(edge)];
     assert_eq!(uncovered(both.clone()), both);
 }
@@ -110,7 +97,9 @@ fn a_module_is_pinned_or_refused() {
     let check = |url: &str, sha256: Option<&str>, expected: Result<(), &str>| {
         let found = ModuleSource::new(url, sha256).map_err(|error| error.to_string());
         match (found, expected) {
-            (Ok(module), Ok(())) => assert_eq!((module.url(), module.sha256()), (url, digest.as_str())),
+            (Ok(module), Ok(())) => {
+                assert_eq!((module.url.as_str(), module.sha256.as_str()), (url, digest.as_str()))
+            }
             (Err(found), Err(expected)) => assert!(found.contains(expected), "{found}"),
             (found, expected) => panic!("{url}: {found:?}, want {expected:?}"),
         }
@@ -129,7 +118,7 @@ fn a_module_is_pinned_or_refused() {
 
 #[test]
 fn what_is_written_is_read_back() {
-    let policies = with_policy(Vec::new(), &policy("shop/shop", &["shop.example.com"], 7));
+    let policies = [json!(policy("shop/shop", &["shop.example.com"], 7))];
     let plugin = plugin(&attachment(pods(&[])), 0, &module(), &policies);
     // Numbers come back as doubles from whoever holds them in a protobuf Struct.
     let doubled =
@@ -140,8 +129,6 @@ fn what_is_written_is_read_back() {
         assert_eq!((policy.revision(), policy.weight().ppm()), (7, 10_000));
         assert_eq!(contents.raw("shop/shop").unwrap()["revision"].as_f64(), Some(7.0));
         assert!(contents.raw("shop/other").is_none() && contents.policy("shop/other").is_none());
-        assert_eq!(contents.url, module().url());
-        assert_eq!(contents.sha256, module().sha256());
         assert_eq!(contents.refusals(), []);
     }
 }
@@ -152,11 +139,12 @@ fn a_policy_of_tomorrow_survives_the_writing_of_another() {
         json!({"name": "a/tomorrow", "hosts": {"exact": ["x"]}, "critical": ["hosts"], "revision": 1});
     let nameless = json!({"who": "knows"});
     let existing = vec![nameless.clone(), json!(policy("b/b", &["b.example.com"], 1)), tomorrow.clone()];
-    let written = with_policy(existing, &policy("b/b", &["b.example.com"], 2));
+    let shards = Shards::new([(0, existing)]);
+    let written = shards.place(&policy("b/b", &["b.example.com"], 2)).unwrap().remove(0).policies;
     assert_eq!([&written[0], &written[2]], [&tomorrow, &nameless]);
     assert_eq!(written[1]["revision"], 2);
     assert_eq!(written.len(), 3);
-    assert_eq!(without(written.clone(), "b/b"), [tomorrow, nameless]);
+    assert_eq!(shards.remove("b/b")[0].policies, [tomorrow, nameless]);
     let contents = read(&plugin(&attachment(pods(&[])), 0, &module(), &written)).unwrap();
     assert_eq!(contents.policy("b/b").unwrap().revision(), 2);
     assert!(contents.policy("a/tomorrow").is_none() && contents.raw("a/tomorrow").is_some());
@@ -174,7 +162,7 @@ fn what_is_no_list_of_policies_is_refused_rather_than_lost() {
 
 #[test]
 fn a_touch_changes_the_spec_is_no_edit_and_the_filter_overlooks_it() {
-    let policies = with_policy(Vec::new(), &policy("shop/shop", &["shop.example.com"], 7));
+    let policies = [json!(policy("shop/shop", &["shop.example.com"], 7))];
     let wanted = plugin(&attachment(pods(&[])), 0, &module(), &policies);
     let mut found = wanted.clone();
     touch(&mut found, "2026-11-21T15:00:00Z".parse().unwrap());
