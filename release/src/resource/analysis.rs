@@ -121,8 +121,8 @@ impl Default for Analysis {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Confidence {
-    /// How likely a good canary may be taken back by mistake, all metrics together: more than 0% and at most 50% of
-    /// releases. The default is `1%`.
+    /// The chance that a good canary is taken back by mistake, all metrics together: more than 0% and at most 50%. The
+    /// default is `1%`.
     #[schemars(with = "schema::Percentage")]
     pub false_rollback: Scalar,
 }
