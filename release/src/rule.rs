@@ -90,7 +90,7 @@ pub const STEP: &str = "give more than 0%: a step must reach somebody";
 /// What to write where the port is 0.
 pub const PORT: &str = "give the service's port, 1 to 65535";
 /// What to write where no request at all is enough.
-pub const MIN_REQUESTS: &str = "give at least 1: no evidence is no good evidence";
+pub const MIN_REQUESTS: &str = "give at least 1: without requests there is no evidence";
 /// What to write where both versions are in one Deployment.
 pub const OTHER_DEPLOYMENT: &str =
     "name another Deployment than stable's: each version runs in one of its own";

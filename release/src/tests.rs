@@ -225,11 +225,11 @@ fn metrics_have_the_bound_that_makes_sense() {
   - {name: latency}",
         ),
         &[
-            "spec.analysis.minRequests: 0: give at least 1: no evidence is no good evidence",
+            "spec.analysis.minRequests: 0: give at least 1: without requests there is no evidence",
             "spec.analysis.metrics[0].thresholdRange.max: 1: a success rate has a smallest value: write min, such \
              as {min: 99}",
             "spec.analysis.metrics[0].objective: 1s: leave it out: an objective belongs to request-duration",
-            "spec.analysis.metrics[1].name: \"request-success-rate\": list every metric once",
+            "spec.analysis.metrics[1].name: \"request-success-rate\": list every metric once: another one has this name",
             "spec.analysis.metrics[1].thresholdRange.min: 0.99%: a success rate is in percent: write 99 for 99%, \
              not 0.99",
             "spec.analysis.metrics[2].thresholdRange.min: 1: the share of slow requests has a largest value: write \
@@ -266,14 +266,14 @@ fn what_is_asked_of_the_judge_must_make_sense() {
             "spec.analysis.metrics[0].compare.slack: \"lots\": write a percentage such as 25, 0.1 or \"0.1%\"",
             "spec.analysis.metrics[0].compare.maxRatio: \"0.5\": give 1 to 1000: how many times stable's value the \
              canary's may be",
-            "spec.analysis.metrics[1].query: \"x{{ target }}\": {{ target }} is not known: take one of namespace, name, \
+            "spec.analysis.metrics[1].query: \"x{{ target }}\": {{ target }} is not a variable: use one of namespace, name, \
              service, arm, version, interval",
             "spec.analysis.metrics[1].thresholdRange: missing: say what is good: thresholdRange: {min, max}, or \
              compare: {maxRatio: 1.5}",
-            "spec.analysis.metrics[2].name: \"depth\": list every metric once",
+            "spec.analysis.metrics[2].name: \"depth\": list every metric once: another one has this name",
             "spec.analysis.metrics[2].objective: 1s: leave it out: an objective belongs to request-duration",
             "spec.analysis.metrics[2].interval: 1ms: give 1s to 1h",
-            "spec.analysis.metrics[2].thresholdRange: 3 to 2: min (3) is above max (2): no value is good",
+            "spec.analysis.metrics[2].thresholdRange: 3 to 2: give a min that is not above max",
             "spec.analysis.metrics[3].name: \"request-duration\": give a metric with a query a name of its own",
             "spec.analysis.metrics[3].thresholdRange.max: \"high\": give a number",
             "spec.analysis.istio.versionLabel: \"v\\\"} or up{x\": name a label of istio_requests_total, such as \

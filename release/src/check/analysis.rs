@@ -43,7 +43,11 @@ pub(super) fn check(resource: resource::Analysis, whose: &Whose<'_>, problems: &
     for (i, metric) in metrics.iter().enumerate() {
         let path = format!("{PATH}.metrics[{i}]");
         if metrics.iter().take(i).any(|earlier| earlier.name == metric.name) {
-            problems.add(format!("{path}.name"), quoted(Some(&metric.name)), "list every metric once");
+            problems.add(
+                format!("{path}.name"),
+                quoted(Some(&metric.name)),
+                "list every metric once: another one has this name",
+            );
         }
         match (Metric::named(&metric.name), &metric.query) {
             (Some(Metric::RequestSuccessRate), None) => {

@@ -40,8 +40,8 @@ pub(super) fn check(path: &str, metric: &Metric, query: &str, problems: &mut Pro
     if let (Some(min), Some(max)) = (min, max)
         && min > max
     {
-        let hint = format!("min ({min}) is above max ({max}): no value is good");
-        problems.add(format!("{path}.thresholdRange"), format!("{min} to {max}"), hint);
+        let value = format!("{min} to {max}");
+        problems.add(format!("{path}.thresholdRange"), value, "give a min that is not above max");
     }
     let compare = metric.compare.as_ref().map(|compare| {
         let slack = bound("compare.slack", compare.slack.as_ref(), problems).unwrap_or_default();
