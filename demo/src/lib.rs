@@ -33,13 +33,13 @@ use screen::Screen;
 /// What was asked for on the command line.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// Print what it came to as one JSON object; everything else goes to standard error.
+    /// Print the outcome as one JSON object; everything else goes to standard error.
     #[arg(long)]
     json: bool,
-    /// Leave everything running at the end, with another release to play with, until Ctrl-C.
+    /// Leave everything running at the end, with another release to try things on, until Ctrl-C.
     #[arg(long)]
     keep: bool,
-    /// What the shop's errors and the users' comings are drawn from [default: another one each time].
+    /// Seed of the random numbers: the shop's errors and the users' visits [default: another one each time].
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
 }

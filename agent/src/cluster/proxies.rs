@@ -12,7 +12,7 @@ use kube::runtime::reflector::ObjectRef;
 use super::api_resources;
 use super::stores::Stores;
 use crate::mesh::object::{Labels, labels, selects};
-use crate::mesh::plugin::{Attachment, Place};
+use crate::mesh::plugin::Attachment;
 use crate::observe::fleet::{Fleet, ProxyAt, Seen};
 use serin_release::delivery::AttachPoint;
 
@@ -49,7 +49,7 @@ pub(super) fn find(stores: &Stores, point: &AttachPoint) -> Result<Attached, Str
     match point {
         AttachPoint::Sidecars { namespace } => {
             let pods = live(stores, point, |pod| pod.namespace().as_deref() == Some(namespace));
-            let attachment = Attachment { namespace: namespace.clone(), place: Place::Pods(Labels::new()) };
+            let attachment = Attachment { namespace: namespace.clone(), pods: Labels::new() };
             Ok(Attached {
                 attachments: vec![attachment],
                 proxies: pods.into_iter().map(|(_, ip, at)| (ip, at)).collect(),
@@ -75,7 +75,7 @@ pub(super) fn find(stores: &Stores, point: &AttachPoint) -> Result<Attached, Str
             if namespaces.is_empty() {
                 namespaces.push(namespace.clone());
             }
-            let attachment = |namespace| Attachment { namespace, place: Place::Pods(selector.clone()) };
+            let attachment = |namespace| Attachment { namespace, pods: selector.clone() };
             Ok(Attached {
                 attachments: namespaces.into_iter().map(attachment).collect(),
                 proxies: pods.into_iter().map(|(_, ip, at)| (ip, at)).collect(),

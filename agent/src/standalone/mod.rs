@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
+use crate::errors::chain;
 use crate::mesh::ecds::{Contents, EcdsDir};
 use crate::metrics::Metrics;
 use crate::observe::fleet::Fleet;
@@ -151,8 +152,9 @@ impl Standalone {
             next = Instant::now() + self.interval();
             if let Err(error) = self.tick(&mut commands).await {
                 // The next tick tries again; until then proxies stay as they are.
-                tracing::error!("{error:#}");
-                self.view.send_modify(|view| view.trouble = Some(format!("{error:#}")));
+                let trouble = chain(error.as_ref());
+                tracing::error!("{trouble}");
+                self.view.send_modify(|view| view.trouble = Some(trouble));
             }
         }
     }
