@@ -43,7 +43,7 @@ use jiff::Timestamp;
 use serin_policy::Weight;
 
 pub use analysis::{
-    CohortRatio, Evidence, Failure, Finding, Grouped, Judged, Moment, Odds, Promise, ReadingFinding, Share,
+    CohortRatio, Evidence, Failure, Finding, Grouped, Judged, Moment, OneIn, Promise, ReadingFinding, Share,
     Test, Verdict, Wait,
 };
 pub use handover::HandoverState;
@@ -52,7 +52,7 @@ pub use observation::{
     ArmCounts, Cell, Command, CommandKind, Counts, Drawn, InForce, MetricReading, MetricValue, Observation,
     Proxy, ProxyState,
 };
-pub use reason::{Event, Hold, NotNow, Outcome, Reason, Severity};
+pub use reason::{Awaits, Event, Hold, NotNow, Outcome, Reason, Severity};
 pub use status::{Actor, Cause, Change, Draw, Paused, Phase, Progress, Stage, Status, StepState};
 pub use workloads::{Handover, Lack, Replicas, Wanted, Workload, Workloads};
 
