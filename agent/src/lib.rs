@@ -8,6 +8,7 @@ planner: [`standalone`] in front of plain Envoys, [`cluster`] in a cluster. [`se
 pub mod cluster;
 mod folder_lock;
 pub mod http;
+pub mod journal;
 pub mod mesh;
 pub mod metrics;
 pub mod observe;

@@ -26,7 +26,7 @@ use serin_rollout::{Cell, Counts, Evidence, Hold, Moment, Proxy, Reason, Verdict
     after_help = "Exit status: 0 healthy, 1 unhealthy, 2 not enough data yet, 3 it could not look, 64 wrong usage."
 )]
 pub(super) struct Args {
-    /// A running agent's own folder: what it knows is shown.
+    /// The folder of a running agent (its --state), to show what that agent has found.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["release", "envoy_admin"])]
     state: Option<PathBuf>,
     /// The Release to judge by, a YAML file, where no agent drives it.

@@ -29,7 +29,7 @@ use serin_rollout::CommandKind;
 struct Args {
     #[command(subcommand)]
     command: Command,
-    /// How log lines look; how many there are is `RUST_LOG`'s business.
+    /// Format of the log. Its level is set by the environment variable `RUST_LOG`.
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, env = "SERIN_LOG_FORMAT")]
     log_format: LogFormat,
 }

@@ -71,7 +71,7 @@ impl Reason {
     }
 }
 
-/// One row for each variant: its code, and who should usually hear of it.
+/// One row for each variant: its code, who should usually hear of it, and what a hold waits for.
 macro_rules! table {
     ($kind:ident: $($variant:ident, $code:literal, $severity:ident;)+) => {
         impl $kind {
@@ -100,6 +100,21 @@ macro_rules! table {
             }
         }
     };
+    ($kind:ident: $($variant:ident, $code:literal, $severity:ident, $awaits:ident;)+) => {
+        table! { $kind: $($variant, $code, $severity;)+ }
+
+        impl $kind {
+            /// What each waits for, by its name.
+            pub const AWAITS: &[(&'static str, Awaits)] = &[$((stringify!($variant), Awaits::$awaits)),+];
+
+            /// What a run waits for that is held by this.
+            pub const fn awaits(&self) -> Awaits {
+                match self {
+                    $(Self::$variant { .. } => Awaits::$awaits),+
+                }
+            }
+        }
+    };
 }
 
 table! { Event:
@@ -123,27 +138,27 @@ table! { Event:
 }
 
 table! { Hold:
-    Paused, "paused", Info;
-    AwaitsProxies, "awaits-proxies", Info;
-    ProxyRefuses, "proxy-refuses", Warning;
-    Baseline, "baseline", Info;
-    Observing, "observing", Info;
-    AwaitsRequests, "awaits-requests", Info;
-    AwaitsCapacity, "awaits-capacity", Info;
-    StableDown, "stable-down", Critical;
-    Suspended, "suspended", Info;
-    Blocked, "blocked", Warning;
-    RunWaits, "run-waits", Warning;
-    HandingOver, "handing-over", Info;
-    AwaitsEndpoints, "awaits-endpoints", Info;
-    ProbeBegun, "probe-begun", Info;
-    Draining, "draining", Info;
-    AwaitsData, "awaits-data", Warning;
-    AwaitsReading, "awaits-reading", Info;
-    Doubtful, "doubtful", Warning;
-    SampleRatio, "sample-ratio", Warning;
-    AwaitsApproval, "awaits-approval", Info;
-    OffPlan, "off-plan", Warning;
+    Paused, "paused", Info, Person;
+    AwaitsProxies, "awaits-proxies", Info, Others;
+    ProxyRefuses, "proxy-refuses", Warning, Course;
+    Baseline, "baseline", Info, Course;
+    Observing, "observing", Info, Course;
+    AwaitsRequests, "awaits-requests", Info, Others;
+    AwaitsCapacity, "awaits-capacity", Info, Others;
+    StableDown, "stable-down", Critical, Mending;
+    Suspended, "suspended", Info, Person;
+    Blocked, "blocked", Warning, Mending;
+    RunWaits, "run-waits", Warning, Mending;
+    HandingOver, "handing-over", Info, Course;
+    AwaitsEndpoints, "awaits-endpoints", Info, Course;
+    ProbeBegun, "probe-begun", Info, Course;
+    Draining, "draining", Info, Course;
+    AwaitsData, "awaits-data", Warning, Others;
+    AwaitsReading, "awaits-reading", Info, Others;
+    Doubtful, "doubtful", Warning, Others;
+    SampleRatio, "sample-ratio", Warning, Mending;
+    AwaitsApproval, "awaits-approval", Info, Person;
+    OffPlan, "off-plan", Warning, Mending;
 }
 
 table! { Outcome:
@@ -158,7 +173,7 @@ table! { Outcome:
 /// What a held run waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Awaits {
-    /// What the plan has come to: a time, or work that is under way. Nothing is in the way.
+    /// A time, or work that is under way: nothing is in the way.
     Course,
     /// What comes by itself, sooner or later.
     Others,
@@ -169,32 +184,6 @@ pub enum Awaits {
 }
 
 impl Hold {
-    /// What a run waits for that is held by this.
-    pub const fn awaits(&self) -> Awaits {
-        match self {
-            Self::Baseline { .. }
-            | Self::Observing { .. }
-            | Self::HandingOver { .. }
-            | Self::AwaitsEndpoints { .. }
-            | Self::ProbeBegun { .. }
-            | Self::Draining { .. }
-            // It holds nothing by itself: what proxies run does.
-            | Self::ProxyRefuses { .. } => Awaits::Course,
-            Self::AwaitsProxies { .. }
-            | Self::AwaitsRequests { .. }
-            | Self::AwaitsCapacity { .. }
-            | Self::AwaitsData { .. }
-            | Self::AwaitsReading { .. }
-            | Self::Doubtful { .. } => Awaits::Others,
-            Self::Paused { .. } | Self::Suspended | Self::AwaitsApproval { .. } => Awaits::Person,
-            Self::StableDown
-            | Self::Blocked { .. }
-            | Self::RunWaits { .. }
-            | Self::SampleRatio { .. }
-            | Self::OffPlan { .. } => Awaits::Mending,
-        }
-    }
-
     /// Whether a run cannot go on for this.
     pub const fn is_obstacle(&self) -> bool {
         !matches!(self.awaits(), Awaits::Course)

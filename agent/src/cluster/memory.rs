@@ -15,11 +15,12 @@ use serde_json::json;
 
 use super::as_serin;
 use super::routes::Checked;
+use crate::journal::Journal;
 use crate::observe::Observer;
 use crate::observe::counter_deltas::CounterDeltas;
 use serin_release::ReleaseObject;
 use serin_release::status::ReleaseStatus;
-use serin_rollout::{Reason, Status};
+use serin_rollout::Status;
 
 /// Numbers that change with every look are written so often, for people to look at.
 const REFRESH: Duration = Duration::from_secs(5);
@@ -33,8 +34,8 @@ pub(super) struct Memory {
     pub(super) state: State,
     pub(super) shown: ReleaseStatus,
     pub(super) observer: Observer,
-    /// The reasons of the last tick.
-    pub(super) standing: Vec<Reason>,
+    /// What has been told.
+    pub(super) journal: Journal,
     /// The version of the Release that was last read or written.
     version: Option<String>,
     saved: Option<(Instant, ReleaseStatus)>,
@@ -65,9 +66,9 @@ pub(super) struct State {
 /// Why a status could not be saved.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SaveError {
-    #[error("the Release's status: {0}")]
+    #[error("the Release's status cannot be written: {0}")]
     Api(#[source] kube::Error),
-    #[error("another agent has decided meanwhile: its word counts")]
+    #[error("another agent has changed the Release's status meanwhile: this one goes on from there")]
     Overtaken,
 }
 
@@ -86,7 +87,7 @@ impl Memory {
             saved: Some((Instant::now(), shown.clone())),
             shown,
             observer: Observer::default(),
-            standing: Vec::new(),
+            journal: Journal::default(),
             version: object.resource_version(),
             routes: None,
             last_good: None,
@@ -174,7 +175,10 @@ impl Memory {
 
 /// A status without what changes with every look.
 fn without_numbers(status: &ReleaseStatus) -> ReleaseStatus {
-    let mut status = ReleaseStatus { state: None, served: None, verdict: None, ..status.clone() };
+    let mut status = ReleaseStatus { state: None, served: None, analysis: None, ..status.clone() };
+    for version in &mut status.versions {
+        version.served = None;
+    }
     for condition in &mut status.conditions {
         condition.message.clear();
     }

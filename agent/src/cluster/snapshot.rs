@@ -79,7 +79,7 @@ impl Snapshot {
             match found {
                 Ok(routes) => {
                     obstacles.extend(routes.obstacles);
-                    cluster.tell_routes_repaired(object, &routes.repaired).await;
+                    cluster.tell_routes_repaired(object, memory, &routes.repaired).await;
                 }
                 // What is under way is still watched over.
                 Err(error) => obstacles.push(format!("its routes cannot be written: {error}")),

@@ -12,11 +12,13 @@ use futures::future::join_all;
 use jiff::Timestamp;
 use kube::ResourceExt;
 
+use super::conditions::Rejection;
 use super::memory::{Memory, SaveError};
 use super::plugins::WriteError;
 use super::snapshot::Snapshot;
 use super::workloads::{get, run_of};
 use super::{Cluster, api_resources, commands, report};
+use crate::journal::Entry;
 use crate::observe::ProxyReport;
 use crate::observe::fleet::Seen;
 use serin_release::delivery::PromotionMode;
@@ -93,18 +95,11 @@ async fn tick_with(
     let snapshot = match Snapshot::take(cluster, object, memory).await {
         Err(TickError::Invalid(error)) => {
             // Since this agent has known the Release, its spec never made sense: nobody can tell what to watch for.
-            report::show_unfit(
-                &mut memory.shown,
-                object.metadata.generation,
-                "InvalidSpec",
-                &error.to_string(),
-                now,
-            );
-            return rest(cluster, object, memory, &error.to_string()).await;
+            let rejection = Rejection::InvalidSpec(error.to_string());
+            return rest(cluster, object, memory, &rejection, now).await;
         }
         Err(TickError::NotAdmitted(why)) => {
-            report::show_unfit(&mut memory.shown, object.metadata.generation, "NotAdmitted", &why, now);
-            return rest(cluster, object, memory, &why).await;
+            return rest(cluster, object, memory, &Rejection::NotAdmitted(why), now).await;
         }
         other => other?,
     };
@@ -114,13 +109,15 @@ async fn tick_with(
     let recorded = memory.state.deltas.clone();
     let observation = observe(cluster, memory, &snapshot, command, now).await;
     let planned = plan(&snapshot.release, &memory.state.status, &observation, now);
-    if let Err(error) = save(cluster, object, memory, &snapshot, &observation, &planned, now).await {
+    let news = memory.journal.news(&planned, now);
+    if let Err(error) = save(cluster, object, memory, &snapshot, &observation, &planned, &news, now).await {
         // What was counted counts again in the next tick.
         memory.state.deltas = recorded;
         return Err(error);
     }
-    let pushed = push(cluster, object, &snapshot, &planned).await;
-    cluster.tell(object, memory, &snapshot.release, &observation, &planned, pushed.is_ok(), now).await;
+    let pushed = push(cluster, object, memory, &snapshot, &planned).await;
+    let is_pushed = pushed.is_ok();
+    cluster.tell(object, memory, &snapshot.release, &observation, &planned, &news, is_pushed, now).await;
     pushed?;
     snapshot.pair.carry_out(&cluster.client, &planned.wanted, snapshot.release.run()).await?;
     touch_if_bypassed(cluster, memory, &snapshot, &observation, now).await?;
@@ -132,9 +129,11 @@ async fn rest(
     cluster: &Cluster,
     object: &Arc<ReleaseObject>,
     memory: &mut Memory,
-    why: &str,
+    rejection: &Rejection,
+    now: Timestamp,
 ) -> Result<Duration, TickError> {
-    cluster.tell_unfit(object, memory, why).await;
+    report::reject(&mut memory.shown, object.metadata.generation, rejection, now);
+    cluster.tell_unfit(object, memory, rejection.text()).await;
     memory.save(&cluster.client, object, false).await?;
     Ok(AT_REST)
 }
@@ -182,6 +181,7 @@ async fn observe(
 }
 
 /// Saves what was decided, before it is acted on.
+#[expect(clippy::too_many_arguments, reason = "each is something to save or to show")]
 async fn save(
     cluster: &Cluster,
     object: &ReleaseObject,
@@ -189,14 +189,16 @@ async fn save(
     snapshot: &Snapshot,
     observation: &Observation,
     planned: &Plan,
+    news: &[Entry],
     now: Timestamp,
 ) -> Result<(), TickError> {
+    let shown = memory.shown.clone();
     let before = std::mem::replace(&mut memory.state.status, planned.status.clone());
     let status = &memory.state.status;
     if before.run != status.run {
         memory.observer.clear_latency();
     }
-    let places = (memory.state.retired.clone(), memory.shown.stable_deployment.clone());
+    let retired = memory.state.retired.clone();
     let returns = matches!(before.phase, Phase::HandingOver(_))
         && status.phase == Phase::CuttingBack
         // The canary may also have been given stable's version back.
@@ -213,21 +215,14 @@ async fn save(
     let decided = planned.push.is_some()
         || std::mem::discriminant(&before.phase) != std::mem::discriminant(&status.phase)
         || before.run != status.run;
-    report::show(
-        &mut memory.shown,
-        object.metadata.generation,
-        &snapshot.release,
-        status,
-        observation,
-        &planned.reasons,
-        now,
-    );
-    let fit = snapshot.invalid.as_ref().map_or(Ok(()), |why| Err(("InvalidSpec", why.as_str())));
-    report::ready(&mut memory.shown, object.metadata.generation, fit, now);
+    let rejection = snapshot.invalid.clone().map(Rejection::InvalidSpec);
+    let (release, rejection) = (&snapshot.release, rejection.as_ref());
+    let tick = report::Tick { release, observation, planned, news, rejection, now };
+    report::show(&mut memory.shown, object.metadata.generation, &tick);
     if let Err(error) = memory.save(&cluster.client, object, decided).await {
         // Nothing of this was decided, then: the same is found again in the next tick.
         memory.state.status = before;
-        (memory.state.retired, memory.shown.stable_deployment) = places;
+        (memory.state.retired, memory.shown) = (retired, shown);
         return Err(error.into());
     }
     Ok(())
@@ -237,6 +232,7 @@ async fn save(
 async fn push(
     cluster: &Cluster,
     object: &ReleaseObject,
+    memory: &Memory,
     snapshot: &Snapshot,
     planned: &Plan,
 ) -> Result<(), WriteError> {
@@ -250,7 +246,7 @@ async fn push(
     let between_releases = matches!(planned.status.phase, Phase::Settled | Phase::Promoted);
     for attachment in &snapshot.attachments {
         let edits = cluster.plugins.repair(attachment, between_releases).await?;
-        cluster.tell_plugins_repaired(object, &edits).await;
+        cluster.tell_plugins_repaired(object, memory, &edits).await;
     }
     Ok(())
 }
@@ -277,7 +273,7 @@ async fn touch_if_bypassed(
     for attachment in &snapshot.attachments {
         tracing::info!(
             release = snapshot.release.name(),
-            "a proxy does not run the filter: it is told to fetch it again"
+            "a proxy does not run the filter: it is made to fetch it again"
         );
         cluster.plugins.touch(attachment, now).await?;
     }
