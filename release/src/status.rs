@@ -6,6 +6,8 @@ makes sense and never keeps a Release from being read.
 */
 mod share;
 
+use std::fmt;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::JsonSchema;
@@ -115,6 +117,12 @@ impl ReleasePhase {
             Self::RolledBack => "RolledBack",
             Self::Aborted => "Aborted",
         }
+    }
+}
+
+impl fmt::Display for ReleasePhase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

@@ -4,6 +4,7 @@ What becomes of the two Deployments in the end, and of their autoscalers on the 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use serin_release::status::RunOutcome;
 use serin_tests::mesh::traffic::{Outcome, Traffic};
 use serin_tests::mesh::{Controller, Mesh};
 use serin_tests::site::eventually;
@@ -18,7 +19,7 @@ async fn promoted_by<'m>(mesh: &'m Mesh, mode: &str) -> Result<(Fixture<'m>, Con
     let agent = fixture.agent("one").await?;
     let promotion = format!("promotion: {{mode: {mode}}}, scaleDownDelay: 2s");
     fixture.release(STEPS, |yaml| yaml.replace("scaleDownDelay: 2s", &promotion)).await?;
-    fixture.phase("Promoted").await?;
+    fixture.idle().await?;
     let traffic = fixture.traffic(60).await?;
     Ok((fixture, agent, traffic))
 }
@@ -36,8 +37,7 @@ pub(crate) async fn versions_change_places(mesh: &Mesh) -> Result<()> {
             .await?;
         fixture
             .status_that(image, |status| {
-                let done =
-                    |run: &serin_release::status::RunRecord| run.outcome.as_deref() == Some("Promoted");
+                let done = |run: &serin_release::status::RunRecord| run.outcome == Some(RunOutcome::Promoted);
                 status.history.iter().filter(|run| done(run)).count() == number + 1
                     && status.history.len() == number + 1
             })
@@ -54,11 +54,12 @@ pub(crate) async fn versions_change_places(mesh: &Mesh) -> Result<()> {
 pub(crate) async fn a_pipeline_updates_stable(mesh: &Mesh) -> Result<()> {
     let (fixture, agent, traffic) = promoted_by(mesh, "Wait").await?;
     fixture.set_image("shop:v2").await?;
-    let waits = |message: &str| message.contains("waits until stable's Deployment has its pod template");
+    let waits =
+        |message: &str| message.contains("waits until stable's Deployment has the canary's pod template");
     fixture.status_that("Git's turn", |status| waits(&status.message)).await.with_context(|| agent.log())?;
     all_from(&traffic, "shop-canary").await?;
     fixture.kubectl(&["set", "image", "deployment/shop-stable", "shop=shop:v2"]).await?;
-    fixture.outcome("Promoted").await.with_context(|| agent.log())?;
+    fixture.outcome(RunOutcome::Promoted).await.with_context(|| agent.log())?;
     all_from(&traffic, "shop-stable").await?;
     let report = traffic.stop().await?;
     check_nobody_went_back(&report)?;
@@ -90,7 +91,7 @@ pub(crate) async fn autoscalers_keep_a_floor(mesh: &Mesh) -> Result<()> {
         )
     };
     fixture.release("{setWeight: 50, pause: {}}", scaled).await?;
-    fixture.phase("Promoted").await?;
+    fixture.idle().await?;
     let traffic = fixture.traffic(40).await?;
     fixture.set_image("shop:v2").await?;
     // There is no autoscaler at work here: the canary gets its pods only if somebody gives it what is asked for.
@@ -106,7 +107,7 @@ pub(crate) async fn autoscalers_keep_a_floor(mesh: &Mesh) -> Result<()> {
     fixture.kubectl(&["scale", "deployment/shop-canary", "--replicas=2"]).await?;
     fixture.check_exposure(&traffic, 50).await.with_context(|| agent.log())?;
     fixture.kubectl(&["annotate", "release", "shop", "serin.dev/command=abort"]).await?;
-    fixture.outcome("Aborted").await.with_context(|| agent.log())?;
+    fixture.outcome(RunOutcome::Aborted).await.with_context(|| agent.log())?;
     eventually("their own floors", async || {
         let found = floors().await?;
         ensure!(found == (1, 1), "{found:?}");
