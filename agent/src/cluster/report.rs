@@ -74,23 +74,19 @@ pub(super) fn reject(
 fn phase(status: &Status, shown: &ReleaseStatus) -> ReleasePhase {
     let had_run = shown.history.first().is_some_and(|latest| latest.run == status.run);
     match &status.phase {
-        Phase::Waiting => ReleasePhase::Idle,
         Phase::Preparing => ReleasePhase::Preparing,
         Phase::Starting { .. } => ReleasePhase::Starting,
         Phase::Progressing(_) => ReleasePhase::Progressing,
         Phase::OffPlan { .. } => ReleasePhase::OffPlan,
         Phase::Promoting | Phase::HandingOver(_) => ReleasePhase::Promoting,
         Phase::CuttingBack if had_run => ReleasePhase::Promoting,
-        // Somebody has given the canary stable's version.
-        Phase::CuttingBack => ReleasePhase::RollingBack,
         Phase::Promoted => ReleasePhase::Promoted,
         Phase::Settled if had_run => ReleasePhase::Promoted,
-        Phase::Settled => ReleasePhase::Idle,
-        Phase::RolledBack { .. } | Phase::Aborted { .. } if !status.canary_is_down => {
-            ReleasePhase::RollingBack
-        }
-        Phase::RolledBack { .. } => ReleasePhase::RolledBack,
-        Phase::Aborted { .. } => ReleasePhase::Aborted,
+        Phase::Waiting | Phase::Settled => ReleasePhase::Idle,
+        Phase::RolledBack { .. } if status.canary_is_down => ReleasePhase::RolledBack,
+        Phase::Aborted { .. } if status.canary_is_down => ReleasePhase::Aborted,
+        // At the end of no run: somebody has given the canary stable's version.
+        Phase::CuttingBack | Phase::RolledBack { .. } | Phase::Aborted { .. } => ReleasePhase::RollingBack,
     }
 }
 

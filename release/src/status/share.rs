@@ -88,6 +88,7 @@ mod number {
 
     const PPM: f64 = 10_000.0;
 
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
     pub(super) fn serialize<S: Serializer>(percent: &Percent, to: S) -> Result<S::Ok, S::Error> {
         match percent.ppm() {
             whole if whole % 10_000 == 0 => to.serialize_u32(whole / 10_000),
