@@ -49,8 +49,8 @@ pub struct Deed {
 pub enum DeedKind {
     /// Nothing can be planned for the Release as it is.
     NotDriven,
-    /// The annotation with a command holds none. It is taken off.
-    UnknownCommand,
+    /// A command is none that there is, or comes while nothing can be planned.
+    CommandRefused,
     /// A route of Serin's own was missing, or edited by somebody else, and was written.
     RoutesWritten,
     /// A `WasmPlugin` of Serin's own was edited by somebody else, and was written.
@@ -60,13 +60,13 @@ pub enum DeedKind {
 impl DeedKind {
     /// All there are.
     pub const ALL: [Self; 4] =
-        [Self::NotDriven, Self::UnknownCommand, Self::RoutesWritten, Self::PluginWritten];
+        [Self::NotDriven, Self::CommandRefused, Self::RoutesWritten, Self::PluginWritten];
 
     /// The word for it: in `CamelCase` as Kubernetes has reasons, and in kebab-case for logs and the labels of metrics.
     const fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::NotDriven => ("NotDriven", "not-driven"),
-            Self::UnknownCommand => ("UnknownCommand", "unknown-command"),
+            Self::CommandRefused => ("CommandRefused", "command-refused"),
             Self::RoutesWritten => ("RoutesWritten", "routes-written"),
             Self::PluginWritten => ("PluginWritten", "plugin-written"),
         }
@@ -80,7 +80,7 @@ impl DeedKind {
     /// Who should hear of it.
     pub const fn severity(self) -> Severity {
         match self {
-            Self::NotDriven | Self::UnknownCommand => Severity::Warning,
+            Self::NotDriven | Self::CommandRefused => Severity::Warning,
             Self::RoutesWritten | Self::PluginWritten => Severity::Info,
         }
     }
@@ -213,7 +213,7 @@ fn log(release: &str, Entry { news, change, .. }: &Entry) {
 #[cfg(test)]
 mod tests {
     use serin_policy::Weight;
-    use serin_rollout::{Actor, Event, Hold, Push, Status, Wanted};
+    use serin_rollout::{Actor, Event, Hold, Push, Status};
 
     use super::*;
 
@@ -245,7 +245,7 @@ mod tests {
         Plan {
             status: Status { last_change: push.map(change), ..Status::default() },
             push: push.map(push_of),
-            wanted: Wanted::default(),
+            wanted: None,
             reasons: reasons.to_vec(),
         }
     }

@@ -295,7 +295,7 @@ impl Families<'_, '_> {
 mod tests {
     use jiff::Timestamp;
     use serin_release::Release;
-    use serin_rollout::{Cell, Drawn, InForce};
+    use serin_rollout::{Cell, Drawn, Environment, InForce};
 
     use super::*;
 
@@ -320,8 +320,7 @@ mod tests {
             readings: Vec::new(),
             outage: None,
             commands: Vec::new(),
-            workloads: None,
-            obstacles: Vec::new(),
+            environment: Environment::Standalone,
         };
         metrics.told(name, "started");
         metrics.looked(name, &status, &progress, &observation, true, 1_000);

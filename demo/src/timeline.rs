@@ -211,8 +211,13 @@ mod tests {
             });
             if let Reason::Event(Event::StepBegun { weight, .. }) = reason {
                 let stage = Stage::Observing { since: at(second + 1), approved_by: None };
-                view.status.phase =
-                    Phase::Progressing(StepState { index: 0, weight: *weight, stage, paused: None });
+                view.status.phase = Phase::Progressing(StepState {
+                    index: 0,
+                    weight: *weight,
+                    stage,
+                    paused: None,
+                    held_at: None,
+                });
             }
             timeline.take_in(&view);
         }

@@ -224,7 +224,7 @@ pub(super) mod tests {
         console::set_colors_enabled(false);
         let weight = Weight::from_ppm(250_000).unwrap();
         let stage = Stage::Observing { since: at(14), approved_by: None };
-        let phase = Phase::Progressing(StepState { index: 2, weight, stage, paused: None });
+        let phase = Phase::Progressing(StepState { index: 2, weight, stage, paused: None, held_at: None });
         let view = view(Status { phase, ..Status::default() });
         let mut timeline = Timeline::new(at(0));
         timeline.journal = (0..12)

@@ -86,11 +86,13 @@ pub enum ReleasePhase {
     RolledBack,
     /// A person ended the run: everybody is on stable.
     Aborted,
+    /// This agent cannot read what another has saved of the run: whatever is under way stays as it is.
+    Unknown,
 }
 
 impl ReleasePhase {
     /// All there are, in the order of a release.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Idle,
         Self::Preparing,
         Self::Starting,
@@ -101,6 +103,7 @@ impl ReleasePhase {
         Self::RollingBack,
         Self::RolledBack,
         Self::Aborted,
+        Self::Unknown,
     ];
 
     /// The phase as it is written.
@@ -116,6 +119,7 @@ impl ReleasePhase {
             Self::RollingBack => "RollingBack",
             Self::RolledBack => "RolledBack",
             Self::Aborted => "Aborted",
+            Self::Unknown => "Unknown",
         }
     }
 }

@@ -87,7 +87,7 @@ fn nobody_is_sent_where_there_are_no_pods() {
         for name in PROXIES {
             world.proxies.insert(name.to_owned(), Model::default());
         }
-        let mut wanted = Wanted::default();
+        let mut wanted = None;
         for (event, counts) in events {
             happen(&mut world, &mut wanted, &event, counts);
         }
@@ -99,7 +99,7 @@ fn nobody_is_sent_where_there_are_no_pods() {
     }
 }
 
-fn happen(world: &mut World, wanted: &mut Wanted, event: &Event, counts: Counts) {
+fn happen(world: &mut World, wanted: &mut Option<Wanted>, event: &Event, counts: Counts) {
     let (mut commands, mut crash) = (Vec::new(), Crash::None);
     let cluster = world.cluster.as_mut().unwrap();
     match event {
@@ -109,11 +109,11 @@ fn happen(world: &mut World, wanted: &mut Wanted, event: &Event, counts: Counts)
         Event::Crash(at) => crash = *at,
         Event::LoseStatus => {
             world.lose_last_status();
-            *wanted = Wanted::default();
+            *wanted = None;
         }
         Event::LoseState => {
             world.status = Status::default();
-            *wanted = Wanted::default();
+            *wanted = None;
         }
         Event::LoseFile => world.file = InForce::Nothing,
         Event::EditFile { weight: to, closed: close } => {
@@ -136,9 +136,15 @@ fn happen(world: &mut World, wanted: &mut Wanted, event: &Event, counts: Counts)
     tick(world, wanted, &commands, counts, crash);
 }
 
-fn tick(world: &mut World, wanted: &mut Wanted, commands: &[CommandKind], counts: Counts, crash: Crash) {
+fn tick(
+    world: &mut World,
+    wanted: &mut Option<Wanted>,
+    commands: &[CommandKind],
+    counts: Counts,
+    crash: Crash,
+) {
     let before = Before::of(world);
-    let workloads = world.cluster.as_ref().unwrap().workloads();
+    let workloads = world.cluster.as_ref().unwrap().observe(&world.status).workloads;
     let list = commands.iter().map(|&kind| Command { kind, by: "ann".to_owned() }).collect();
     let planned = world.tick(SignedDuration::from_secs(1), counts, list, crash);
     check_rise(world, &before, &planned, commands);
@@ -148,7 +154,7 @@ fn tick(world: &mut World, wanted: &mut Wanted, commands: &[CommandKind], counts
     check_way_back(&before, &planned, &workloads);
     check_holds(world, &before, &planned);
     check_few(&before, &planned, counts);
-    check_wanted(&before, &planned, wanted);
+    check_wanted(&before, &planned, *wanted);
     if crash != Crash::BeforeSave {
         *wanted = planned.wanted;
     }
@@ -163,7 +169,7 @@ fn check_capacity(world: &World, before: &Before, planned: &Plan, workloads: &Wo
     if are_taken_back(before, planned) {
         return;
     }
-    let all = planned.status.floor.max(workloads.stable.desired);
+    let all = planned.status.pods.stable_floor.max(workloads.stable.desired);
     let need = (f64::from(all) * f64::from(push.weight.ppm()) / 1e6).ceil();
     let canary = &workloads.canary;
     assert!(canary.rolled_out && f64::from(canary.ready) >= need, "{need} pods, {workloads:?}: {planned:?}");
@@ -190,7 +196,8 @@ fn check_holds(world: &World, before: &Before, planned: &Plan) {
 
 /// Nobody follows those who went back to stable first and are not served.
 fn check_few(before: &Before, planned: &Plan, counts: Counts) {
-    if let (Phase::HandingOver(state), Phase::CuttingBack) = (&before.status.phase, &planned.status.phase)
+    if let (Phase::HandingOver(state), Phase::CuttingBack { .. }) =
+        (&before.status.phase, &planned.status.phase)
         && let Some(probe) = &state.probe
     {
         let mut stable = probe.counts.stable;
@@ -200,8 +207,9 @@ fn check_few(before: &Before, planned: &Plan, counts: Counts) {
 }
 
 /// The canary keeps its pods while anybody may be sent to it, and stable until everybody is back.
-fn check_wanted(before: &Before, planned: &Plan, wanted: &Wanted) {
-    if planned.wanted.canary == Some(Replicas::Zero) {
+fn check_wanted(before: &Before, planned: &Plan, wanted: Option<Wanted>) {
+    let (now, earlier) = (planned.wanted.unwrap_or_default(), wanted.unwrap_or_default());
+    if now.canary == Some(Replicas::Zero) {
         assert_eq!(planned.push, None);
         assert_eq!(planned.status.weight(), Weight::ZERO);
         assert!(before.all_run(planned.status.revision), "{planned:?}");
@@ -209,20 +217,31 @@ fn check_wanted(before: &Before, planned: &Plan, wanted: &Wanted) {
     let everybody_may_be_back = match &planned.status.phase {
         Phase::Waiting => before.file.share() == Weight::ZERO,
         Phase::Settled | Phase::Promoted => true,
-        Phase::RolledBack { .. } | Phase::Aborted { .. } => planned.status.quiet_since.is_some(),
+        Phase::RolledBack { canary, .. } | Phase::Aborted { canary, .. } => !canary.is_in_use(),
         _ => false,
     };
-    if let (Some(quiet), true) = (planned.status.quiet_since, before.status.quiet_since.is_none()) {
-        assert!(before.all_run(planned.status.revision), "quiet since {quiet}: {planned:?}");
+    if is_quiet(&planned.status.phase) && !is_quiet(&before.status.phase) {
+        assert!(before.all_run(planned.status.revision), "{planned:?}");
     }
-    match (planned.wanted.stable_at_least, wanted.stable_at_least) {
+    match (now.stable_at_least, earlier.stable_at_least) {
         (Some(now), Some(earlier)) => assert!(now >= earlier, "{planned:?}"),
         (now, _) => assert!(everybody_may_be_back || now >= Some(1), "{planned:?}"),
     }
 }
 
+/// Whether every proxy is said to have reported that nobody gets the canary.
+const fn is_quiet(phase: &Phase) -> bool {
+    match phase {
+        Phase::Preparing { reported } => *reported,
+        Phase::CuttingBack { canary } | Phase::RolledBack { canary, .. } | Phase::Aborted { canary, .. } => {
+            !canary.is_in_use()
+        }
+        _ => false,
+    }
+}
+
 /// From wherever it is, a good release gets to its end, given a person who says so.
-fn settles_in_the_end(world: &mut World, wanted: &mut Wanted) {
+fn settles_in_the_end(world: &mut World, wanted: &mut Option<Wanted>) {
     for proxy in world.proxies.values_mut() {
         proxy.does = Does::Follow;
     }

@@ -5,8 +5,8 @@ use std::fmt;
 use std::time::Duration;
 
 use super::lagging;
+use super::phase::Cause;
 use super::reason::{Event, Hold, NotNow, Outcome, Reason};
-use super::status::Cause;
 use serin_release::delivery::PromotionMode;
 
 impl fmt::Display for Reason {
@@ -73,6 +73,7 @@ impl fmt::Display for Event {
 }
 
 impl fmt::Display for Hold {
+    #[expect(clippy::too_many_lines, reason = "a table: one sentence for each")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Paused { by } => write!(f, "paused by {by}: resume to go on"),
@@ -106,6 +107,13 @@ impl fmt::Display for Hold {
                 f.write_str("stable has no ready pod, so nobody can be sent back to it: scale it up")
             }
             Self::Suspended => f.write_str("suspended: set spec.suspend to false to go on"),
+            Self::AwaitsRoutes => f.write_str("waits for the routes to be written"),
+            Self::RolesUnclear(unclear) => unclear.fmt(f),
+            Self::StateUnreadable { why } => write!(
+                f,
+                "this agent cannot read the run's saved state, so nothing is moved: {why}. Run the agent that wrote it, or \
+                 abort"
+            ),
             Self::Blocked { why } => write!(f, "nobody is moved: {why}"),
             Self::RunWaits { run } => write!(
                 f,
@@ -217,6 +225,7 @@ impl fmt::Display for NotNow {
                 "nobody is moved before the canary has its pods: abort, or set spec.suspend, to hold it"
             }
             Self::NothingToRelease => "stable and canary have the same version: there is nothing to release",
+            Self::Unreadable => "this agent cannot read the run's saved state: only abort is possible",
         })
     }
 }

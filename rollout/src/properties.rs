@@ -211,7 +211,7 @@ pub(super) fn check_closed(world: &World, before: &Before, planned: &Plan, comma
     let retried =
         before.status.run == *run && !before.status.is_closed() && before.status.revision > *revision;
     // In a cluster a run begins closed, and is opened when the canary has its pods.
-    let prepared = before.status.run == *run && before.status.phase == Phase::Preparing;
+    let prepared = before.status.run == *run && matches!(before.status.phase, Phase::Preparing { .. });
     if prepared {
         return;
     }

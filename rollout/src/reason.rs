@@ -14,7 +14,9 @@ use serin_policy::Weight;
 use super::analysis::Judged;
 use super::lagging::Lagging;
 use super::observation::CommandKind;
-use super::status::{Actor, Cause};
+use super::phase::Cause;
+use super::roles::RolesUnclear;
+use super::status::Actor;
 use super::workloads::Lack;
 use serin_release::delivery::PromotionMode;
 
@@ -147,6 +149,9 @@ table! { Hold:
     AwaitsCapacity, "awaits-capacity", Info, Others;
     StableDown, "stable-down", Critical, Mending;
     Suspended, "suspended", Info, Person;
+    AwaitsRoutes, "awaits-routes", Info, Others;
+    RolesUnclear, "roles-unclear", Warning, Mending;
+    StateUnreadable, "state-unreadable", Warning, Mending;
     Blocked, "blocked", Warning, Mending;
     RunWaits, "run-waits", Warning, Mending;
     HandingOver, "handing-over", Info, Course;
@@ -394,6 +399,15 @@ pub enum Hold {
         /// What.
         why: String,
     },
+    /// The routes do not lead where they are to, and are being written.
+    AwaitsRoutes,
+    /// The status was lost, and nobody can say which Deployment is the stable one.
+    RolesUnclear(RolesUnclear),
+    /// What was saved of the run cannot be read by this agent.
+    StateUnreadable {
+        /// Why.
+        why: String,
+    },
     /// Another run is to begin, and waits until there is somebody to go back to.
     RunWaits {
         /// The run.
@@ -523,4 +537,6 @@ pub enum NotNow {
     Preparing,
     /// Stable and canary have one version.
     NothingToRelease,
+    /// What was saved of the run cannot be read: only an abort needs nothing of it.
+    Unreadable,
 }

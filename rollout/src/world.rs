@@ -8,8 +8,8 @@ use serin_policy::{Arm, Cohort};
 
 use super::deployments::Cluster;
 use super::{
-    ArmCounts, Cell, Command, Counts, Drawn, InForce, MetricReading, Observation, Plan, Proxy, ProxyState,
-    Reason, Status, plan,
+    ArmCounts, Cell, Command, Counts, Drawn, Environment, InForce, MetricReading, Observation, Plan, Proxy,
+    ProxyState, Reason, Status, plan,
 };
 use serin_release::Release;
 
@@ -62,7 +62,7 @@ impl World {
     pub(super) fn new(yaml: &str) -> Self {
         let cluster = yaml.contains("targetRef").then(|| Cluster::new(yaml));
         Self {
-            release: read(yaml, cluster.as_ref(), ""),
+            release: read(yaml, cluster.as_ref(), &Status::default()),
             cluster,
             status: Status::default(),
             file: InForce::Nothing,
@@ -79,7 +79,7 @@ impl World {
         if let Some(cluster) = &mut self.cluster {
             cluster.object = serde_saphyr::from_str(yaml).unwrap();
         }
-        self.release = read(yaml, self.cluster.as_ref(), &self.status.run);
+        self.release = read(yaml, self.cluster.as_ref(), &self.status);
     }
 
     pub(super) fn tick(
@@ -91,18 +91,15 @@ impl World {
     ) -> Plan {
         self.now += after;
         if let Some(cluster) = &self.cluster {
-            self.release = of_cluster(cluster, &self.status.run);
+            self.release = of_cluster(cluster, &self.status);
         }
         let observation = self.observe(counts, commands);
         let planned = plan(&self.release, &self.status, &observation, self.now);
         self.check(&planned);
         if let Some(cluster) = &mut self.cluster {
-            cluster.follow(&self.status.phase);
-            if crash != Crash::BeforeSave {
-                cluster.note(&self.status.phase, &planned.status.phase);
-            }
+            cluster.follow();
             if crash == Crash::None {
-                cluster.carry_out(&planned.wanted);
+                cluster.carry_out(&planned);
             }
         }
         if crash != Crash::BeforeSave {
@@ -134,8 +131,9 @@ impl World {
             readings: self.readings.clone(),
             outage: self.outage.clone(),
             commands,
-            workloads: self.cluster.as_ref().map(Cluster::workloads),
-            obstacles: self.cluster.as_ref().map(|cluster| cluster.obstacles.clone()).unwrap_or_default(),
+            environment: self.cluster.as_ref().map_or(Environment::Standalone, |cluster| {
+                Environment::Cluster(Box::new(cluster.observe(&self.status)))
+            }),
         }
     }
 
@@ -167,13 +165,13 @@ impl World {
     }
 }
 
-fn read(yaml: &str, cluster: Option<&Cluster>, last_run: &str) -> Release {
-    cluster.map_or_else(|| Release::from_yaml(yaml).unwrap(), |cluster| of_cluster(cluster, last_run))
+fn read(yaml: &str, cluster: Option<&Cluster>, status: &Status) -> Release {
+    cluster.map_or_else(|| Release::from_yaml(yaml).unwrap(), |cluster| of_cluster(cluster, status))
 }
 
 /// The Release as the canary's pod template has it be.
-fn of_cluster(cluster: &Cluster, last_run: &str) -> Release {
-    Release::from_object(&cluster.object, &cluster.run(last_run)).unwrap().0
+fn of_cluster(cluster: &Cluster, status: &Status) -> Release {
+    Release::from_object(&cluster.object, &cluster.run(status)).unwrap().0
 }
 
 /// Counts whose callers are all of the last cohort.

@@ -11,7 +11,9 @@ use serin_agent::observe::counter_deltas::CounterDeltas;
 use serin_agent::observe::prometheus::counts::{Counters, Subject, looks};
 use serin_policy::series::Group;
 use serin_release::Release;
-use serin_rollout::{Cell, Counts, Drawn, InForce, Observation, Plan, Proxy, ProxyState, Status, plan};
+use serin_rollout::{
+    Cell, Counts, Drawn, Environment, InForce, Observation, Plan, Proxy, ProxyState, Status, plan,
+};
 
 use crate::figures::Figures;
 use crate::report::Table;
@@ -172,8 +174,7 @@ impl Driven {
             readings: Vec::new(),
             outage: None,
             commands: Vec::new(),
-            workloads: None,
-            obstacles: Vec::new(),
+            environment: Environment::Standalone,
         };
         let Plan { status, push, .. } = plan(&self.release, &self.status, &observation, now);
         self.status = status;

@@ -64,6 +64,11 @@ impl<'m> Fixture<'m> {
         Controller::start(AGENT, self.mesh, &self.namespace, identity).await
     }
 
+    /// Lets agents here do what they are to do, if somebody has taken that away.
+    pub(crate) async fn allow_the_agent(&self) -> Result<()> {
+        Controller::grant_rights(&self.namespace).await
+    }
+
     /// An agent that listens where another one did.
     pub(crate) async fn agent_at(&self, identity: &str, address: &str) -> Result<Controller> {
         Controller::start_at(AGENT, self.mesh, &self.namespace, identity, address).await

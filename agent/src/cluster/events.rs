@@ -8,7 +8,7 @@ use kube::runtime::events::{Event, EventType};
 use xxhash_rust::xxh64::xxh64;
 
 use super::memory::Memory;
-use super::{Cluster, cluster_name, commands};
+use super::{Cluster, cluster_name};
 use crate::journal::{DeedKind, Entry};
 use serin_release::{Release, ReleaseObject};
 use serin_rollout::{Change, Observation, Plan, Severity};
@@ -35,19 +35,14 @@ impl Cluster {
         for entry in news {
             self.publish(object, entry).await;
         }
-        if let Some(Err(why)) = commands::read(object) {
-            self.did(object, memory, DeedKind::UnknownCommand, why).await;
-            // One that nobody understands is not kept until somebody does.
-            if let Err(error) = self.take_command_off(object).await {
-                tracing::warn!(
-                    release = name,
-                    "the annotation with the command cannot be taken off: {error}"
-                );
-            }
-        }
         let progress = planned.status.progress(release, now);
         let pushed = pushed && planned.push.is_some();
         self.metrics.looked(&name, &planned.status, &progress, observation, pushed, now.as_second());
+    }
+
+    /// Tells of a command that no plan was asked about, and why it changes nothing.
+    pub(super) async fn tell_command_refused(&self, object: &ReleaseObject, memory: &Memory, why: String) {
+        self.did(object, memory, DeedKind::CommandRefused, why).await;
     }
 
     /// Tells why nothing can be planned, once.

@@ -15,7 +15,11 @@ const CHANGES: usize = 120;
 
 /// Takes down what is new.
 pub(super) fn record(history: &mut Vec<RunRecord>, status: &Status, news: &[Entry], now: Timestamp) {
-    let begins = matches!(status.phase, Phase::Preparing | Phase::Starting { .. }) && !status.run.is_empty();
+    // What another agent has saved is about some run, and nobody here can say which.
+    if status.run.is_empty() || matches!(status.phase, Phase::Unreadable { .. }) {
+        return;
+    }
+    let begins = matches!(status.phase, Phase::Preparing { .. } | Phase::Starting { .. });
     if let Some(latest) = history.first_mut().filter(|latest| latest.run != status.run) {
         latest.outcome.get_or_insert(RunOutcome::Replaced);
     }

@@ -7,14 +7,15 @@ use serin_policy::{Arm, Weight};
 use super::conditions::{self, Facts, Rejection};
 use super::history;
 use crate::journal::Entry;
+use serin_release::delivery::Delivery;
 use serin_release::status::{
     AnalysisStatus, MetricStatus, MetricVersion, Odds, ProxyCounts, ReleasePhase, ReleaseStatus,
     RequestsStatus, Role, Served, Share, StepStatus, Unit, VerdictStatus, VersionStatus,
 };
 use serin_release::{CustomMetric, Percent, Release};
 use serin_rollout::{
-    Cause, Counts, Finding, MetricValue, Observation, OneIn, Phase, Plan, Progress, ProxyState,
-    ReadingFinding, Status, Verdict, Wait,
+    Cause, Counts, Emptying, Environment, Finding, InCluster, MetricValue, Observation, OneIn, Phase, Plan,
+    Progress, ProxyState, ReadingFinding, Status, Verdict, Wait,
 };
 
 /// What there is to show after a tick.
@@ -40,7 +41,8 @@ pub(super) fn show(shown: &mut ReleaseStatus, generation: Option<i64>, tick: &Ti
     shown.run = Some(status.run.clone()).filter(|run| !run.is_empty());
     shown.weight = status.weight().into();
     shown.step = progress.step.map(|step| StepStatus { index: whole(step), of: whole(progress.of) });
-    shown.versions = versions(release, status);
+    let delivery = delivery(observation, status);
+    shown.versions = versions(delivery.as_ref(), status);
     let canary = shown.versions.iter().find(|version| version.role == Role::Canary);
     shown.served = canary.and_then(|canary| canary.served);
     shown.analysis = analysis(status, &progress);
@@ -52,7 +54,10 @@ pub(super) fn show(shown: &mut ReleaseStatus, generation: Option<i64>, tick: &Ti
         failed: matches!(status.phase, Phase::RolledBack { .. }),
         verdict,
         reasons: &planned.reasons,
-        obstacles: &observation.obstacles,
+        obstacles: match &observation.environment {
+            Environment::Standalone => &[],
+            Environment::Cluster(cluster) => &cluster.obstacles,
+        },
         message: &shown.message,
     };
     facts.show(&mut shown.conditions, generation, now);
@@ -74,24 +79,35 @@ pub(super) fn reject(
 fn phase(status: &Status, shown: &ReleaseStatus) -> ReleasePhase {
     let had_run = shown.history.first().is_some_and(|latest| latest.run == status.run);
     match &status.phase {
-        Phase::Preparing => ReleasePhase::Preparing,
+        Phase::Unreadable { .. } => ReleasePhase::Unknown,
+        Phase::Preparing { .. } => ReleasePhase::Preparing,
         Phase::Starting { .. } => ReleasePhase::Starting,
         Phase::Progressing(_) => ReleasePhase::Progressing,
         Phase::OffPlan { .. } => ReleasePhase::OffPlan,
         Phase::Promoting | Phase::HandingOver(_) => ReleasePhase::Promoting,
-        Phase::CuttingBack if had_run => ReleasePhase::Promoting,
+        Phase::CuttingBack { .. } if had_run => ReleasePhase::Promoting,
         Phase::Promoted => ReleasePhase::Promoted,
         Phase::Settled if had_run => ReleasePhase::Promoted,
         Phase::Waiting | Phase::Settled => ReleasePhase::Idle,
-        Phase::RolledBack { .. } if status.canary_is_down => ReleasePhase::RolledBack,
-        Phase::Aborted { .. } if status.canary_is_down => ReleasePhase::Aborted,
+        Phase::RolledBack { canary: Emptying::Empty, .. } => ReleasePhase::RolledBack,
+        Phase::Aborted { canary: Emptying::Empty, .. } => ReleasePhase::Aborted,
         // At the end of no run: somebody has given the canary stable's version.
-        Phase::CuttingBack | Phase::RolledBack { .. } | Phase::Aborted { .. } => ReleasePhase::RollingBack,
+        Phase::CuttingBack { .. } | Phase::RolledBack { .. } | Phase::Aborted { .. } => {
+            ReleasePhase::RollingBack
+        }
     }
 }
 
-fn versions(release: &Release, status: &Status) -> Vec<VersionStatus> {
-    let delivery = release.delivery.as_ref();
+/// The Deployments in the roles that are planned.
+fn delivery(observation: &Observation, status: &Status) -> Option<Delivery> {
+    let Environment::Cluster(cluster) = &observation.environment else { return None };
+    let InCluster { delivery, roles, .. } = cluster.as_ref();
+    let present = roles.as_ref().ok()?;
+    let delivery = delivery.clone();
+    Some(if present.swapped == status.roles.swapped { delivery } else { delivery.swapped() })
+}
+
+fn versions(delivery: Option<&Delivery>, status: &Status) -> Vec<VersionStatus> {
     let canary = status.weight();
     let stable = Weight::from_ppm(Weight::FULL.ppm() - canary.ppm()).unwrap_or_default();
     let is_at_weight = matches!(status.phase, Phase::Progressing(_) | Phase::OffPlan { .. });
@@ -122,7 +138,7 @@ fn versions(release: &Release, status: &Status) -> Vec<VersionStatus> {
 fn analysis(status: &Status, progress: &Progress) -> Option<AnalysisStatus> {
     let verdict = match &status.phase {
         Phase::Starting { .. } | Phase::Progressing(_) | Phase::OffPlan { .. } => progress.verdict.clone(),
-        Phase::RolledBack { cause: Cause::Failed { failure, .. } } => Verdict::Fail(failure.clone()),
+        Phase::RolledBack { cause: Cause::Failed { failure, .. }, .. } => Verdict::Fail(failure.clone()),
         _ => return None,
     };
     let of_requests = progress.findings.iter().map(of_requests);

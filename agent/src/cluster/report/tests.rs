@@ -1,11 +1,9 @@
 //! What the status says of whole runs, as the planner has them.
 
-use std::time::Duration;
-
 use jiff::SignedDuration;
 use serin_policy::Cohort;
 use serin_rollout::{
-    ArmCounts, Cell, Drawn, Event, HandoverState, Hold, InForce, MetricReading, Proxy, Wanted, plan,
+    ArmCounts, Cell, Drawn, Event, HandoverState, Hold, InForce, MetricReading, Proxy, plan,
 };
 
 use serin_release::status::{RunOutcome, RunRecord};
@@ -90,8 +88,7 @@ impl Run {
             readings: vec![depth],
             outage: None,
             commands: Vec::new(),
-            workloads: None,
-            obstacles: Vec::new(),
+            environment: Environment::Standalone,
         };
         let planned = plan(&self.release, &self.status, &observation, self.now);
         let news = self.journal.news(&planned, self.now);
@@ -141,22 +138,21 @@ fn check(phase: Phase, expected: ReleasePhase, without_a_run: ReleasePhase) {
 #[test]
 fn whether_a_release_is_idle_or_was_promoted_depends_on_whether_there_was_a_run() {
     check(Phase::Settled, ReleasePhase::Promoted, ReleasePhase::Idle);
-    check(Phase::CuttingBack, ReleasePhase::Promoting, ReleasePhase::RollingBack);
+    check(Phase::CuttingBack { canary: Emptying::InUse }, ReleasePhase::Promoting, ReleasePhase::RollingBack);
     let handover = Phase::HandingOver(HandoverState::default());
     check(handover, ReleasePhase::Promoting, ReleasePhase::Promoting);
 }
 
 #[test]
 fn a_rollback_is_over_when_the_canary_has_no_pods() {
-    let aborted = || Phase::Aborted { by: "ann".to_owned() };
-    let cause = Cause::NoData { weight: Weight::ZERO, after: Duration::ZERO, why: String::new() };
-    for (phase, at_the_end) in
-        [(aborted(), ReleasePhase::Aborted), (Phase::RolledBack { cause }, ReleasePhase::RolledBack)]
-    {
-        check(phase.clone(), ReleasePhase::RollingBack, ReleasePhase::RollingBack);
-        let status = Status { canary_is_down: true, phase, ..Status::default() };
-        assert_eq!(super::phase(&status, &ReleaseStatus::default()), at_the_end);
+    let aborted = |canary| Phase::Aborted { by: "ann".to_owned(), canary };
+    let rolled_back = |canary| Phase::RolledBack { cause: Cause::FoundClosed, canary };
+    for canary in [Emptying::InUse, Emptying::Draining { since: Timestamp::UNIX_EPOCH }] {
+        check(aborted(canary), ReleasePhase::RollingBack, ReleasePhase::RollingBack);
+        check(rolled_back(canary), ReleasePhase::RollingBack, ReleasePhase::RollingBack);
     }
+    check(aborted(Emptying::Empty), ReleasePhase::Aborted, ReleasePhase::Aborted);
+    check(rolled_back(Emptying::Empty), ReleasePhase::RolledBack, ReleasePhase::RolledBack);
 }
 
 /// Outcomes of the runs in `history`, and how often the weight changed in each.
@@ -170,10 +166,15 @@ fn a_run_that_another_one_replaces_is_over() {
     let mut shown = run.shown;
     assert_eq!(runs(&shown.history), [("v2", None, 1)]);
     // Somebody gives the canary stable's version: there is nothing to release, and no run.
-    let back = Status { run: "v1".to_owned(), phase: Phase::CuttingBack, ..Status::default() };
+    let back = Status {
+        run: "v1".to_owned(),
+        phase: Phase::CuttingBack { canary: Emptying::InUse },
+        ..Status::default()
+    };
     history::record(&mut shown.history, &back, &[], run.now);
     assert_eq!(runs(&shown.history), [("v2", Some(RunOutcome::Replaced), 1)]);
-    let next = Status { run: "v3".to_owned(), phase: Phase::Preparing, ..Status::default() };
+    let next =
+        Status { run: "v3".to_owned(), phase: Phase::Preparing { reported: false }, ..Status::default() };
     history::record(&mut shown.history, &next, &[], run.now);
     assert_eq!(runs(&shown.history), [("v3", None, 0), ("v2", Some(RunOutcome::Replaced), 1)]);
 }
@@ -191,7 +192,7 @@ fn what_an_earlier_life_has_taken_down_is_not_taken_down_again() {
             promoted: false,
         }),
         status: run.status.clone(),
-        wanted: Wanted::default(),
+        wanted: None,
         reasons: vec![Event::PolicyBehind { found: 1, wanted: 2 }.into(), Hold::Suspended.into()],
     };
     let news = Journal::default().news(&again, run.now);
