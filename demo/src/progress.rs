@@ -7,7 +7,7 @@ use serin_policy::evidence::as_f64;
 
 use crate::term_line::{TermLine, bad, dim, good, plain};
 use serin_agent::standalone::View;
-use serin_rollout::{Cause, Finding, Odds, Phase};
+use serin_rollout::{Cause, Finding, OneIn, Phase};
 
 /// How far the release is: its steps, the present one, what it waits for, and the evidence.
 pub(super) fn progress(view: &View, width: usize) -> Vec<String> {
@@ -97,10 +97,10 @@ fn evidence(view: &View, width: usize) -> String {
     let line = TermLine::new(width);
     match (&view.status.phase, against, in_favour, findings.first()) {
         (Phase::Progressing(_), Some(against), Some(in_favour), Some(Finding { needed, .. })) => {
-            line.add(&plain(), "evidence that it is bad ")
-                .add(&Style::new().bold(), &Odds(against).to_string())
-                .add(&dim(), &format!(" ({} takes it back), that it is no worse ", Odds(*needed)))
-                .add(&Style::new().bold(), &Odds(in_favour).to_string())
+            line.add(&plain(), "a good version looks this bad 1 time in ")
+                .add(&Style::new().bold(), &OneIn(against).to_string())
+                .add(&dim(), &format!(" (rolled back at {}), a bad one this good 1 time in ", OneIn(*needed)))
+                .add(&Style::new().bold(), &OneIn(in_favour).to_string())
                 .text
         }
         _ => line.text,

@@ -5,7 +5,8 @@ use jiff::Timestamp;
 use serin_policy::Weight;
 
 use crate::stats::Window;
-use serin_agent::standalone::{Decision, View};
+use serin_agent::journal::{Entry as Told, News};
+use serin_agent::standalone::View;
 use serin_rollout::{Event, Hold, Outcome, Phase, Reason, Stage, StepState};
 
 /// What happened so far.
@@ -103,8 +104,9 @@ impl Timeline {
     /// Takes in what is new in `view`.
     pub(super) fn take_in(&mut self, view: &View) {
         let latest = self.latest;
-        for Decision { at, reason } in view.decisions.iter().filter(|decision| Some(decision.at) > latest) {
+        for Told { at, news, .. } in view.journal.iter().filter(|entry| Some(entry.at) > latest) {
             self.latest = Some(*at);
+            let News::Reason(reason) = news else { continue };
             if is_news(reason) {
                 let text = self.tell(*at, reason);
                 self.journal.push(Entry { at: *at, kind: Kind::of(reason), text });
@@ -202,7 +204,11 @@ mod tests {
         let mut timeline = Timeline::new(at(0));
         let mut view = view(Status { run: "v2".to_owned(), ..Status::default() });
         for (second, reason) in decisions {
-            view.decisions.push_back(Decision { at: at(*second), reason: reason.clone() });
+            view.journal.push_back(Told {
+                at: at(*second),
+                news: News::Reason(reason.clone()),
+                change: None,
+            });
             if let Reason::Event(Event::StepBegun { weight, .. }) = reason {
                 let stage = Stage::Observing { since: at(second + 1), approved_by: None };
                 view.status.phase = Phase::Progressing(StepState {

@@ -161,7 +161,6 @@ pub(super) mod tests {
     use serin_policy::evidence::{Allowance, Tally};
 
     use super::*;
-    use serin_agent::standalone::Decision;
     use serin_release::{Metric, Percent};
     use serin_rollout::{
         Counts, Evidence, Finding, Hold, Progress, Promise, Reason, Stage, Status, StepState, Verdict,
@@ -192,7 +191,7 @@ pub(super) mod tests {
             counted: Counts::default(),
             stable_latency: None,
             canary_latency: None,
-            decisions: VecDeque::<Decision>::new(),
+            journal: VecDeque::new(),
             standing: vec![Reason::Hold(Hold::AwaitsRequests { need: 100 })],
             looked_at: None,
             trouble: None,

@@ -79,9 +79,9 @@ impl fmt::Display for Shortened<'_> {
         for (i, Lagging { name, how }) in self.0.iter().take(SHOWN).enumerate() {
             f.write_str(if i == 0 { "" } else { "; " })?;
             match how {
-                Lag::Silent { error } => write!(f, "{name} is silent ({error})")?,
+                Lag::Silent { error } => write!(f, "{name} does not answer ({error})")?,
                 Lag::Bypassed => write!(f, "{name} does not run the filter")?,
-                Lag::Behind => write!(f, "{name} has another revision")?,
+                Lag::Behind => write!(f, "{name} runs another revision")?,
             }
         }
         match self.0.len().saturating_sub(SHOWN) {

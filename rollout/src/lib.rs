@@ -46,7 +46,7 @@ use jiff::Timestamp;
 use serin_policy::Weight;
 
 pub use analysis::{
-    CohortRatio, Evidence, Failure, Finding, Grouped, Judged, Moment, Odds, Promise, ReadingFinding, Share,
+    CohortRatio, Evidence, Failure, Finding, Grouped, Judged, Moment, OneIn, Promise, ReadingFinding, Share,
     Test, Verdict, Wait,
 };
 pub use handover::HandoverState;
@@ -56,7 +56,7 @@ pub use observation::{
     MetricValue, Observation, Proxy, ProxyState,
 };
 pub use phase::{Cause, Emptying, Paused, Phase, Stage, StepState};
-pub use reason::{Event, Hold, NotNow, Outcome, Reason, Severity};
+pub use reason::{Awaits, Event, Hold, NotNow, Outcome, Reason, Severity};
 pub use roles::{Candidate, Live, Roles, RolesUnclear, RouteTargets, Traces};
 pub use status::{Actor, Change, Draw, Pods, Progress, Status};
 pub use workloads::{Lack, Replicas, Wanted, Workload, Workloads};

@@ -32,17 +32,6 @@ pub enum Reason {
     Outcome(Outcome),
 }
 
-impl Reason {
-    /// A word for it, in kebab-case, for labels and logs.
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::Event(event) => event.code(),
-            Self::Hold(hold) => hold.code(),
-            Self::Outcome(outcome) => outcome.code(),
-        }
-    }
-}
-
 /// Who should hear of a reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -56,77 +45,161 @@ pub enum Severity {
 }
 
 impl Reason {
+    /// A word for it, in kebab-case, for logs and the labels of metrics.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Event(event) => event.code(),
+            Self::Hold(hold) => hold.code(),
+            Self::Outcome(outcome) => outcome.code(),
+        }
+    }
+
+    /// The same word in `CamelCase`, as Kubernetes has reasons.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Event(event) => event.name(),
+            Self::Hold(hold) => hold.name(),
+            Self::Outcome(outcome) => outcome.name(),
+        }
+    }
+
     /// Who should hear of it.
     pub const fn severity(&self) -> Severity {
         match self {
-            Self::Event(event) => event.severity(),
+            Self::Event(event) => event.usual_severity(),
             Self::Hold(hold) => hold.severity(),
-            Self::Outcome(outcome) => outcome.severity(),
+            Self::Outcome(outcome) => outcome.usual_severity(),
         }
     }
 }
 
-impl Event {
-    const fn severity(&self) -> Severity {
-        match self {
-            Self::Started { .. }
-            | Self::NewRun { .. }
-            | Self::TakenUp { .. }
-            | Self::StepBegun { .. }
-            | Self::Promoting { .. }
-            | Self::Prepared { .. }
-            | Self::Retried { .. }
-            | Self::Resumed { .. }
-            | Self::Approved { .. }
-            | Self::HandedOver
-            | Self::PolicyBehind { .. }
-            | Self::ReleaseEdited => Severity::Info,
-            Self::CommandRefused { .. }
-            | Self::PolicyEdited { .. }
-            | Self::PolicyUnreadable { .. }
-            | Self::PolicyGone => Severity::Warning,
-            Self::ProbeFailed { .. } => Severity::Critical,
+/// One row for each variant: its code, who should usually hear of it, and what a hold waits for.
+macro_rules! table {
+    ($kind:ident: $($variant:ident, $code:literal, $severity:ident;)+) => {
+        impl $kind {
+            /// Every name there is, with the severity it usually has.
+            pub const NAMES: &[(&'static str, Severity)] =
+                &[$((stringify!($variant), Severity::$severity)),+];
+
+            /// A word for it, in kebab-case, for logs and the labels of metrics.
+            pub const fn code(&self) -> &'static str {
+                match self {
+                    $(Self::$variant { .. } => $code),+
+                }
+            }
+
+            /// The same word in `CamelCase`, as Kubernetes has reasons.
+            pub const fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$variant { .. } => stringify!($variant)),+
+                }
+            }
+
+            const fn usual_severity(&self) -> Severity {
+                match self {
+                    $(Self::$variant { .. } => Severity::$severity),+
+                }
+            }
         }
-    }
+    };
+    ($kind:ident: $($variant:ident, $code:literal, $severity:ident, $awaits:ident;)+) => {
+        table! { $kind: $($variant, $code, $severity;)+ }
+
+        impl $kind {
+            /// What each waits for, by its name.
+            pub const AWAITS: &[(&'static str, Awaits)] = &[$((stringify!($variant), Awaits::$awaits)),+];
+
+            /// What a run waits for that is held by this.
+            pub const fn awaits(&self) -> Awaits {
+                match self {
+                    $(Self::$variant { .. } => Awaits::$awaits),+
+                }
+            }
+        }
+    };
+}
+
+table! { Event:
+    Started, "started", Info;
+    NewRun, "new-run", Info;
+    TakenUp, "taken-up", Warning;
+    StepBegun, "step-begun", Info;
+    Promoting, "promoting", Info;
+    Prepared, "prepared", Info;
+    Retried, "retried", Info;
+    Resumed, "resumed", Info;
+    Approved, "approved", Info;
+    CommandRefused, "command-refused", Warning;
+    ProbeFailed, "probe-failed", Critical;
+    HandedOver, "handed-over", Info;
+    PolicyBehind, "policy-behind", Info;
+    PolicyEdited, "policy-edited", Warning;
+    PolicyUnreadable, "policy-unreadable", Warning;
+    PolicyGone, "policy-gone", Warning;
+    ReleaseEdited, "release-edited", Info;
+}
+
+table! { Hold:
+    Paused, "paused", Info, Person;
+    AwaitsProxies, "awaits-proxies", Info, Others;
+    ProxyRefuses, "proxy-refuses", Warning, Course;
+    Baseline, "baseline", Info, Course;
+    Observing, "observing", Info, Course;
+    AwaitsRequests, "awaits-requests", Info, Others;
+    AwaitsCapacity, "awaits-capacity", Info, Others;
+    StableDown, "stable-down", Critical, Mending;
+    Suspended, "suspended", Info, Person;
+    AwaitsRoutes, "awaits-routes", Info, Others;
+    RolesUnclear, "roles-unclear", Warning, Mending;
+    StateUnreadable, "state-unreadable", Warning, Mending;
+    Blocked, "blocked", Warning, Mending;
+    RunWaits, "run-waits", Warning, Mending;
+    HandingOver, "handing-over", Info, Course;
+    AwaitsEndpoints, "awaits-endpoints", Info, Course;
+    ProbeBegun, "probe-begun", Info, Course;
+    Draining, "draining", Info, Course;
+    AwaitsData, "awaits-data", Warning, Others;
+    AwaitsReading, "awaits-reading", Info, Others;
+    Doubtful, "doubtful", Warning, Others;
+    SampleRatio, "sample-ratio", Warning, Mending;
+    AwaitsApproval, "awaits-approval", Info, Person;
+    OffPlan, "off-plan", Warning, Mending;
+}
+
+table! { Outcome:
+    NothingToRelease, "nothing-to-release", Info;
+    Promoted, "promoted", Info;
+    RolledBack, "rolled-back", Critical;
+    Aborted, "aborted", Warning;
+    StableHasIt, "stable-has-it", Warning;
+    Settled, "settled", Info;
+}
+
+/// What a held run waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Awaits {
+    /// A time, or work that is under way: nothing is in the way.
+    Course,
+    /// What comes by itself, sooner or later.
+    Others,
+    /// A person's word.
+    Person,
+    /// Somebody who mends something.
+    Mending,
 }
 
 impl Hold {
-    const fn severity(&self) -> Severity {
-        match self {
-            Self::Paused { .. }
-            | Self::AwaitsProxies { .. }
-            | Self::Baseline { .. }
-            | Self::Observing { .. }
-            | Self::AwaitsRequests { .. }
-            | Self::AwaitsCapacity { .. }
-            | Self::AwaitsRoutes
-            | Self::Suspended
-            | Self::RunWaits { .. }
-            | Self::HandingOver { .. }
-            | Self::AwaitsEndpoints { .. }
-            | Self::ProbeBegun { .. }
-            | Self::Draining { .. }
-            | Self::AwaitsReading { .. }
-            | Self::AwaitsApproval { .. } => Severity::Info,
-            Self::ProxyRefuses { .. }
-            | Self::Blocked { .. }
-            | Self::RolesUnclear(_)
-            | Self::StateUnreadable { .. }
-            | Self::AwaitsData { .. }
-            | Self::Doubtful { .. }
-            | Self::SampleRatio { .. }
-            | Self::OffPlan { .. } => Severity::Warning,
-            Self::StableDown => Severity::Critical,
-        }
+    /// Whether a run cannot go on for this.
+    pub const fn is_obstacle(&self) -> bool {
+        !matches!(self.awaits(), Awaits::Course)
     }
-}
 
-impl Outcome {
-    const fn severity(&self) -> Severity {
+    /// Who should hear of it. Pods that complain do not get ready by themselves.
+    pub const fn severity(&self) -> Severity {
         match self {
-            Self::Promoted { .. } | Self::NothingToRelease | Self::Settled => Severity::Info,
-            Self::Aborted { .. } | Self::StableHasIt => Severity::Warning,
-            Self::RolledBack { .. } => Severity::Critical,
+            Self::AwaitsCapacity { lack: Lack { trouble: Some(_), .. }, .. }
+            | Self::HandingOver { trouble: Some(_), .. } => Severity::Warning,
+            _ => self.usual_severity(),
         }
     }
 }
@@ -432,77 +505,6 @@ pub enum Outcome {
     StableHasIt,
     /// The release is over, and everybody is on stable, which has the new version.
     Settled,
-}
-
-impl Event {
-    /// A word for it, in kebab-case, for logs and metrics.
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::Started { .. } => "started",
-            Self::NewRun { .. } => "new-run",
-            Self::TakenUp { .. } => "taken-up",
-            Self::StepBegun { .. } => "step-begun",
-            Self::Promoting { .. } => "promoting",
-            Self::Prepared { .. } => "prepared",
-            Self::Retried { .. } => "retried",
-            Self::Resumed { .. } => "resumed",
-            Self::Approved { .. } => "approved",
-            Self::CommandRefused { .. } => "command-refused",
-            Self::ProbeFailed { .. } => "probe-failed",
-            Self::HandedOver => "handed-over",
-            Self::PolicyBehind { .. } => "policy-behind",
-            Self::PolicyEdited { .. } => "policy-edited",
-            Self::PolicyUnreadable { .. } => "policy-unreadable",
-            Self::PolicyGone => "policy-gone",
-            Self::ReleaseEdited => "release-edited",
-        }
-    }
-}
-
-impl Hold {
-    /// A word for it, in kebab-case, for logs and metrics.
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::Paused { .. } => "paused",
-            Self::AwaitsProxies { .. } => "awaits-proxies",
-            Self::ProxyRefuses { .. } => "proxy-refuses",
-            Self::Baseline { .. } => "baseline",
-            Self::Observing { .. } => "observing",
-            Self::AwaitsRequests { .. } => "awaits-requests",
-            Self::AwaitsCapacity { .. } => "awaits-capacity",
-            Self::StableDown => "stable-down",
-            Self::Suspended => "suspended",
-            Self::Blocked { .. } => "blocked",
-            Self::AwaitsRoutes => "awaits-routes",
-            Self::RolesUnclear(_) => "roles-unclear",
-            Self::StateUnreadable { .. } => "state-unreadable",
-            Self::RunWaits { .. } => "run-waits",
-            Self::HandingOver { .. } => "handing-over",
-            Self::AwaitsEndpoints { .. } => "awaits-endpoints",
-            Self::ProbeBegun { .. } => "probe-begun",
-            Self::Draining { .. } => "draining",
-            Self::AwaitsData { .. } => "awaits-data",
-            Self::AwaitsReading { .. } => "awaits-reading",
-            Self::Doubtful { .. } => "doubtful",
-            Self::SampleRatio { .. } => "sample-ratio",
-            Self::AwaitsApproval { .. } => "awaits-approval",
-            Self::OffPlan { .. } => "off-plan",
-        }
-    }
-}
-
-impl Outcome {
-    /// A word for it, in kebab-case, for logs and metrics.
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::NothingToRelease => "nothing-to-release",
-            Self::Promoted { .. } => "promoted",
-            Self::RolledBack { .. } => "rolled-back",
-            Self::Aborted { .. } => "aborted",
-            Self::StableHasIt => "stable-has-it",
-            Self::Settled => "settled",
-        }
-    }
 }
 
 /// Why a command makes no sense now.

@@ -54,7 +54,7 @@ pub(crate) async fn measure(mesh: &Mesh, agent: &str, count: u32) -> Result<()> 
         eventually("a new image to be noticed", async || {
             let release = releases.get(&name).await?;
             let phase = release.data.pointer("/status/phase").and_then(|phase| phase.as_str());
-            ensure!(phase != Some("Promoted"), "{phase:?}");
+            ensure!(phase != Some("Idle"), "{phase:?}");
             Ok(())
         })
         .await?;
@@ -105,7 +105,7 @@ async fn at_rest(releases: &Api<DynamicObject>) -> Result<usize> {
     let releases = releases.list(&ListParams::default()).await?;
     let is_at_rest = |release: &&DynamicObject| {
         let status = &release.data["status"];
-        status["phase"] == "Promoted" && status["proxies"]["current"] == 1
+        status["phase"] == "Idle" && status["proxies"]["current"] == 1
     };
     Ok(releases.items.iter().filter(is_at_rest).count())
 }

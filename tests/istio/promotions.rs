@@ -4,11 +4,12 @@ What becomes of the two Deployments in the end, and of their autoscalers on the 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use serin_release::status::RunOutcome;
 use serin_tests::mesh::traffic::{Outcome, Traffic};
 use serin_tests::mesh::{Controller, Mesh};
 use serin_tests::site::eventually;
 
-use crate::fixture::{Fixture, check_nobody_went_back, check_none_failed, told};
+use crate::fixture::{Fixture, check_nobody_went_back, check_none_failed, is_at, told};
 
 const STEPS: &str = "{setWeight: 50, pause: {duration: 1s}}";
 
@@ -18,7 +19,7 @@ async fn promoted_by<'m>(mesh: &'m Mesh, mode: &str) -> Result<(Fixture<'m>, Con
     let agent = fixture.agent("one").await?;
     let promotion = format!("promotion: {{mode: {mode}}}, scaleDownDelay: 2s");
     fixture.release(STEPS, |yaml| yaml.replace("scaleDownDelay: 2s", &promotion)).await?;
-    fixture.phase("Promoted").await?;
+    fixture.idle().await?;
     let traffic = fixture.traffic(60).await?;
     Ok((fixture, agent, traffic))
 }
@@ -36,8 +37,7 @@ pub(crate) async fn versions_change_places(mesh: &Mesh) -> Result<()> {
             .await?;
         fixture
             .status_that(image, |status| {
-                let done =
-                    |run: &serin_release::status::RunRecord| run.outcome.as_deref() == Some("Promoted");
+                let done = |run: &serin_release::status::RunRecord| run.outcome == Some(RunOutcome::Promoted);
                 status.history.iter().filter(|run| done(run)).count() == number + 1
                     && status.history.len() == number + 1
             })
@@ -55,7 +55,7 @@ pub(crate) async fn versions_change_places(mesh: &Mesh) -> Result<()> {
 pub(crate) async fn roles_outlive_the_status(mesh: &Mesh) -> Result<()> {
     let (fixture, agent, traffic) = promoted_by(mesh, "Swap").await?;
     fixture.set_image("shop:v2").await?;
-    fixture.outcome("Promoted").await.with_context(|| agent.log())?;
+    fixture.outcome(RunOutcome::Promoted).await.with_context(|| agent.log())?;
     all_from(&traffic, "shop-canary").await?;
     agent.kill().await?;
     let live = r"jsonpath={.items[0].metadata.labels.serin\.dev/stable}";
@@ -79,7 +79,7 @@ pub(crate) async fn roles_outlive_the_status(mesh: &Mesh) -> Result<()> {
     };
     let status = fixture.status_that("the live Deployment to be known", is_known).await;
     let status = status.with_context(|| agent.log())?;
-    ensure!(status.weight == "0%" && status.history.is_empty(), "{}", told(&status));
+    ensure!(is_at(&status, 0) && status.history.is_empty(), "{}", told(&status));
     all_from(&traffic, "shop-canary").await?;
     check_none_failed(&traffic.stop().await?)?;
 
@@ -93,7 +93,7 @@ pub(crate) async fn roles_outlive_the_status(mesh: &Mesh) -> Result<()> {
     fixture.namespace.apply(&again.to_string()).await?;
     let status = fixture.status_that("the live Deployment to be known again", is_known).await;
     let status = status.with_context(|| agent.log())?;
-    ensure!(status.weight == "0%" && status.history.is_empty(), "{}", told(&status));
+    ensure!(is_at(&status, 0) && status.history.is_empty(), "{}", told(&status));
     let traffic = fixture.traffic(60).await?;
     all_from(&traffic, "shop-canary").await?;
     check_none_failed(&traffic.stop().await?)
@@ -114,7 +114,7 @@ pub(crate) async fn a_swap_is_suspended(mesh: &Mesh) -> Result<()> {
             .await
     };
     release("false").await?;
-    fixture.phase("Promoted").await?;
+    fixture.idle().await?;
     let traffic = fixture.traffic(60).await?;
     fixture.set_image("shop:v2").await?;
     fixture.check_exposure(&traffic, 50).await.with_context(|| agent.log())?;
@@ -125,7 +125,7 @@ pub(crate) async fn a_swap_is_suspended(mesh: &Mesh) -> Result<()> {
     let apart = fixture.kubectl(&["get", "destinationrules", "-o", subsets]).await?;
     release("false").await?;
     fixture.approve().await?;
-    fixture.outcome("Promoted").await.with_context(|| agent.log())?;
+    fixture.outcome(RunOutcome::Promoted).await.with_context(|| agent.log())?;
     all_from(&traffic, "shop-canary").await?;
     let after = fixture.kubectl(&["get", "destinationrules", "-o", subsets]).await?;
     ensure!(apart != after, "the subsets have changed places: {after}");
@@ -136,11 +136,12 @@ pub(crate) async fn a_swap_is_suspended(mesh: &Mesh) -> Result<()> {
 pub(crate) async fn a_pipeline_updates_stable(mesh: &Mesh) -> Result<()> {
     let (fixture, agent, traffic) = promoted_by(mesh, "Wait").await?;
     fixture.set_image("shop:v2").await?;
-    let waits = |message: &str| message.contains("waits until stable's Deployment has its pod template");
+    let waits =
+        |message: &str| message.contains("waits until stable's Deployment has the canary's pod template");
     fixture.status_that("Git's turn", |status| waits(&status.message)).await.with_context(|| agent.log())?;
     all_from(&traffic, "shop-canary").await?;
     fixture.kubectl(&["set", "image", "deployment/shop-stable", "shop=shop:v2"]).await?;
-    fixture.outcome("Promoted").await.with_context(|| agent.log())?;
+    fixture.outcome(RunOutcome::Promoted).await.with_context(|| agent.log())?;
     all_from(&traffic, "shop-stable").await?;
     let report = traffic.stop().await?;
     check_nobody_went_back(&report)?;
@@ -172,7 +173,7 @@ pub(crate) async fn autoscalers_keep_a_floor(mesh: &Mesh) -> Result<()> {
         )
     };
     fixture.release("{setWeight: 50, pause: {}}", scaled).await?;
-    fixture.phase("Promoted").await?;
+    fixture.idle().await?;
     let traffic = fixture.traffic(40).await?;
     fixture.set_image("shop:v2").await?;
     // There is no autoscaler at work here: the canary gets its pods only if somebody gives it what is asked for.
@@ -188,7 +189,7 @@ pub(crate) async fn autoscalers_keep_a_floor(mesh: &Mesh) -> Result<()> {
     fixture.kubectl(&["scale", "deployment/shop-canary", "--replicas=2"]).await?;
     fixture.check_exposure(&traffic, 50).await.with_context(|| agent.log())?;
     fixture.kubectl(&["annotate", "release", "shop", "serin.dev/command=abort"]).await?;
-    fixture.outcome("Aborted").await.with_context(|| agent.log())?;
+    fixture.outcome(RunOutcome::Aborted).await.with_context(|| agent.log())?;
     eventually("their own floors", async || {
         let found = floors().await?;
         ensure!(found == (1, 1), "{found:?}");

@@ -2,11 +2,14 @@
 Whole releases, as users do them: `kubectl set image`, and the rest happens.
 */
 use anyhow::{Context, Result, ensure};
+use serin_release::status::{ReleasePhase, RunOutcome};
 use serin_tests::mesh::Mesh;
 use serin_tests::mesh::traffic::Outcome;
 use serin_tests::site::eventually;
 
-use crate::fixture::{Fixture, check_nobody_went_back, check_none_failed, told};
+use crate::fixture::{
+    Fixture, check_nobody_went_back, check_none_failed, condition, is_at, is_idle, told, weights,
+};
 
 /// The canary of the guides that Serin takes the place of: 10 → 25 → 50 → 75 → 100 %.
 pub(crate) async fn a_good_version_is_promoted(mesh: &Mesh) -> Result<()> {
@@ -22,7 +25,7 @@ pub(crate) async fn goes_all_the_way(fixture: &Fixture<'_>) -> Result<()> {
         .release(&steps.map(|weight| format!("{{setWeight: {weight}, pause: {{}}}}")).join(", "), |yaml| yaml)
         .await?;
     fixture
-        .status_that("nothing to release", |status| status.phase == "Promoted" && status.proxies.current == 2)
+        .status_that("nothing to release", |status| is_idle(status) && status.proxies.current == 2)
         .await?;
     let traffic = fixture.traffic(150).await?;
     fixture.set_image("shop:v2").await?;
@@ -31,19 +34,21 @@ pub(crate) async fn goes_all_the_way(fixture: &Fixture<'_>) -> Result<()> {
         eprintln!("{percent} %: {exposed} of {} users, each as the hash says", fixture.users.len());
         fixture.approve().await?;
     }
-    fixture.outcome("Promoted").await.with_context(|| agent.log())?;
+    fixture.outcome(RunOutcome::Promoted).await.with_context(|| agent.log())?;
     let status = fixture.status().await?;
-    ensure!(status.weight == "0%" && status.phase == "Promoted", "{}", told(&status));
+    ensure!(is_at(&status, 0) && status.phase == ReleasePhase::Promoted, "{}", told(&status));
     let report = traffic.stop().await?;
     check_none_failed(&report)?;
     check_nobody_went_back(&report)?;
     ensure!(fixture.replicas("shop-canary").await? == 0, "the canary still has pods");
-    let weights: Vec<_> = status.history[0].changes.iter().map(|change| change.to.as_str()).collect();
+    let weights = weights(&status);
     ensure!(weights == ["10%", "25%", "50%", "75%", "100%", "95%", "0%"], "{weights:?}");
     let events = fixture.events().await?;
-    for reason in ["Prepared", "StepBegun", "WeightChanged", "Promoting", "HandedOver", "Settled"] {
+    for reason in ["Prepared", "StepBegun", "Promoting", "HandedOver", "Settled"] {
         ensure!(events.iter().any(|(found, _)| found == reason), "{reason} is not among {events:?}");
     }
+    let change = "(10% to 25% by ";
+    ensure!(events.iter().any(|(_, note)| note.contains(change)), "{change} is not among {events:?}");
     // Istio's own checks find nothing wrong with what Serin has written. (No webhook puts proxies into pods here.)
     let not_injected = ["--suppress", "IST0147=Pod *"];
     fixture
@@ -81,12 +86,18 @@ async fn bad_version(mesh: &Mesh, name: &str, errors: &str, edit: impl Fn(String
     let agent = fixture.agent("one").await?;
     let baseline = |yaml: String| edit(yaml.replace("baseline: 2s", "baseline: 10s"));
     fixture.release("{setWeight: 10, pause: {duration: 2m}}, {setWeight: 50}", baseline).await?;
-    fixture.phase("Promoted").await?;
+    fixture.idle().await?;
     let traffic = fixture.traffic(100).await?;
     fixture.set_image(&format!("shop:v2?errors={errors}")).await?;
-    let status = fixture.outcome("RolledBack").await.with_context(|| agent.log())?;
+    let status = fixture.outcome(RunOutcome::RolledBack).await.with_context(|| agent.log())?;
     // Its pods are there until nobody can be on them any more, and not longer.
-    fixture.status_that("the canary to be scaled down", |status| status.phase == "RolledBack").await?;
+    let settled = fixture.phase(ReleasePhase::RolledBack).await.with_context(|| agent.log())?;
+    for (kind, is) in
+        [("Ready", "False"), ("Stalled", "True"), ("Progressing", "False"), ("Healthy", "False")]
+    {
+        let found = condition(&settled, kind)?;
+        ensure!(found.status == is && found.reason == "RolledBack", "{found:?}");
+    }
     eventually("no pods", async || {
         ensure!(fixture.replicas("shop-canary").await? == 0, "the canary still has pods");
         Ok(())
@@ -114,6 +125,6 @@ async fn bad_version(mesh: &Mesh, name: &str, errors: &str, edit: impl Fn(String
         bad.seconds, bad.errors, status.message
     );
     let change = status.history[0].changes.last().context("a change")?;
-    ensure!(change.from == "10%" && change.to == "0%" && change.by == "the planner", "{change:?}");
+    ensure!(weights(&status) == ["10%", "0%"] && change.by == "the planner", "{change:?}");
     Ok(bad)
 }

@@ -6,7 +6,7 @@ use serin_release::status::ReleaseStatus;
 use serin_tests::mesh::Mesh;
 use serin_tests::site::eventually;
 
-use crate::fixture::{Fixture, check_none_failed, told};
+use crate::fixture::{Fixture, check_none_failed, is_idle, told};
 
 /// Releases beside the shop's. Three of them fill a plugin.
 const OTHERS: [&str; 5] = ["one", "two", "three", "four", "five"];
@@ -37,8 +37,8 @@ pub(crate) async fn one_proxy_runs_two_plugins(mesh: &Mesh) -> Result<()> {
     fixture.check_exposure(&traffic, 30).await.with_context(|| agent.log())?;
     let passes = |status: &ReleaseStatus| status.message.contains("waits for approval");
     let status = fixture.status_that("a verdict", passes).await.with_context(|| agent.log())?;
-    let served = status.served.as_deref().context("served")?.trim_end_matches('%').parse::<f64>()?;
-    ensure!((20.0..40.0).contains(&served), "{served}: {}", told(&status));
+    let served = status.served.context("served")?.percent;
+    ensure!((200_000..400_000).contains(&served.ppm()), "{served}: {}", told(&status));
     check_none_failed(&traffic.stop().await?)
 }
 
@@ -60,7 +60,7 @@ fn large(release: &str) -> String {
 async fn in_force(fixture: &Fixture<'_>, release: &str) -> Result<()> {
     eventually(&format!("{release}'s policy in the proxy"), async || {
         let status = fixture.status_of(release).await?;
-        ensure!(status.phase == "Promoted" && status.proxies.current == 1, "{}", told(&status));
+        ensure!(is_idle(&status) && status.proxies.current == 1, "{}", told(&status));
         Ok(())
     })
     .await

@@ -16,12 +16,13 @@ use serde_json::{Value, json};
 
 use super::routes::RoutesMemory;
 use super::{api_resources, as_serin};
+use crate::journal::Journal;
 use crate::observe::Observer;
 use crate::observe::counter_deltas::CounterDeltas;
 use serin_release::ReleaseObject;
 use serin_release::resource::Spec;
 use serin_release::status::ReleaseStatus;
-use serin_rollout::{Phase, Reason, Roles, Status, saved};
+use serin_rollout::{Phase, Roles, Status, saved};
 
 /// Numbers that change with every look are written so often, for people to look at.
 const REFRESH: Duration = Duration::from_secs(5);
@@ -35,8 +36,8 @@ pub(super) struct Memory {
     pub(super) state: State,
     pub(super) shown: ReleaseStatus,
     pub(super) observer: Observer,
-    /// The reasons of the last tick.
-    pub(super) standing: Vec<Reason>,
+    /// What has been told.
+    pub(super) journal: Journal,
     /// The version of the Release that was last read or written.
     version: Option<String>,
     saved: Option<(Instant, ReleaseStatus)>,
@@ -79,9 +80,9 @@ struct Saved {
 /// Why a status could not be saved.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SaveError {
-    #[error("the Release's status: {0}")]
+    #[error("the Release's status cannot be written: {0}")]
     Api(#[source] kube::Error),
-    #[error("another agent has written the status meanwhile: its decision stands")]
+    #[error("another agent has changed the Release's status meanwhile: this one goes on from there")]
     Overtaken,
 }
 
@@ -142,7 +143,7 @@ impl Memory {
             saved: Some((Instant::now(), shown.clone())),
             shown,
             observer: Observer::default(),
-            standing: Vec::new(),
+            journal: Journal::default(),
             version: object.resource_version(),
             routes: RoutesMemory::default(),
             bypassed_since: None,
@@ -222,7 +223,10 @@ impl Memory {
 
 /// A status without what changes with every look.
 fn without_numbers(status: &ReleaseStatus) -> ReleaseStatus {
-    let mut status = ReleaseStatus { state: None, served: None, verdict: None, ..status.clone() };
+    let mut status = ReleaseStatus { state: None, served: None, analysis: None, ..status.clone() };
+    for version in &mut status.versions {
+        version.served = None;
+    }
     for condition in &mut status.conditions {
         condition.message.clear();
     }

@@ -9,9 +9,11 @@ sound. Of several agents one leads ([`leader`]); all of them serve the module. N
 mod admission;
 mod api_resources;
 mod commands;
+mod conditions;
 pub mod crd;
 mod events;
 mod finalizer;
+mod history;
 mod leader;
 mod memory;
 mod plugin_cache;
@@ -46,6 +48,7 @@ use tokio::sync::{mpsc, watch};
 use crate::mesh::plugin::ModuleSource;
 use crate::metrics::Metrics;
 use admission::Admission;
+use conditions::Rejection;
 use leader::Standing;
 use memory::{Memory, SaveError};
 use plugins::Plugins;
@@ -209,6 +212,19 @@ async fn drive(
         () = run => {}
         () = ready_when_known => {}
         () = sweep => {}
+        () = tell_while_leading(&cluster) => {}
+    }
+}
+
+/// Of releases only the agent that leads has metrics.
+async fn tell_while_leading(cluster: &Cluster) {
+    let mut leads = cluster.leads.clone();
+    loop {
+        cluster.metrics.lead(*leads.borrow_and_update());
+        if leads.changed().await.is_err() {
+            // Whoever stands for leadership has ended; that ends the process elsewhere.
+            return std::future::pending().await;
+        }
     }
 }
 
@@ -344,9 +360,9 @@ impl Cluster {
         let shown = present.data.get("status").cloned().unwrap_or_default();
         let mut shown: ReleaseStatus = serde_json::from_value(shown).unwrap_or_default();
         if shown.message != why {
-            tracing::warn!(release = format!("{namespace}/{name}"), "not driven: {why}");
-            let now = jiff::Timestamp::now();
-            report::show_unfit(&mut shown, unreadable.meta().generation, "InvalidSpec", why, now);
+            tracing::warn!(release = format!("{namespace}/{name}"), code = "not-driven", "{why}");
+            let rejection = Rejection::InvalidSpec(why.to_owned());
+            report::reject(&mut shown, unreadable.meta().generation, &rejection, jiff::Timestamp::now());
             let patch = Patch::Merge(json!({"status": shown}));
             releases.patch_status(&name, &as_serin(), &patch).await?;
         }

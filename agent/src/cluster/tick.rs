@@ -12,11 +12,13 @@ use futures::future::join_all;
 use jiff::Timestamp;
 
 use super::commands::{self, Given};
+use super::conditions::Rejection;
 use super::memory::{Memory, SaveError};
 use super::plugins::WriteError;
 use super::routes::Needed;
 use super::snapshot::Snapshot;
 use super::{Cluster, api_resources, report};
+use crate::journal::Entry;
 use crate::observe::ProxyReport;
 use crate::observe::fleet::Seen;
 use serin_release::delivery::{Delivery, PromotionMode};
@@ -63,7 +65,7 @@ pub(super) async fn tick(
     // One that was heard is on its way off.
     let new = given.as_ref().filter(|given| memory.state.heard.as_ref() != Some(&given.id));
     if let Some(Given { command: Err(why), .. }) = new {
-        cluster.tell_command_refused(object, why).await;
+        cluster.tell_command_refused(object, memory, why.clone()).await;
     }
     let command = new.map(|given| (given.command.as_ref().ok().cloned(), Some(given.id.clone())));
     let (command, heard) = command.unwrap_or_default();
@@ -96,38 +98,37 @@ async fn tick_with(
     heard: Option<String>,
 ) -> Result<Duration, TickError> {
     let now = Timestamp::now();
-    let generation = object.metadata.generation;
     let snapshot = match Snapshot::take(cluster, object, unreadable, memory) {
         Err(TickError::Invalid(error)) => {
             // Since this agent has known the Release, its spec never made sense: nobody can tell what to watch for.
-            let why = error.to_string();
-            report::show_unfit(&mut memory.shown, generation, "InvalidSpec", &why, now);
-            return rest(cluster, object, memory, heard, &why).await;
+            let rejection = Rejection::InvalidSpec(error.to_string());
+            return rest(cluster, object, memory, heard, &rejection, now).await;
         }
         Err(TickError::NotAdmitted(why)) => {
-            report::show_unfit(&mut memory.shown, generation, "NotAdmitted", &why, now);
-            return rest(cluster, object, memory, heard, &why).await;
+            return rest(cluster, object, memory, heard, &Rejection::NotAdmitted(why), now).await;
         }
         other => other?,
     };
     if snapshot.invalid.is_none() {
         memory.state.last_good = Some(Arc::clone(object));
     }
-    let before = memory.state.clone();
+    let before = (memory.state.clone(), memory.shown.clone());
     memory.state.heard = heard.or(memory.state.heard.take());
     let observation = observe(cluster, memory, &snapshot, command, now).await;
     let planned = plan(&snapshot.release, &memory.state.status, &observation, now);
-    if let Err(error) = save(cluster, object, memory, &snapshot, &observation, &planned, now).await {
+    let news = memory.journal.news(&planned, now);
+    if let Err(error) = save(cluster, object, memory, &snapshot, &observation, &planned, &news, now).await {
         // Nothing of this was decided, then: what was counted and asked for counts again in the next tick.
-        memory.state = before;
+        (memory.state, memory.shown) = before;
         return Err(error.into());
     }
     let snapshot = snapshot.in_planned_roles(&planned.status.roles);
     if let Some(wanted) = &planned.wanted {
         write_routes(cluster, object, memory, &snapshot, wanted.routes).await;
     }
-    let pushed = push(cluster, object, &snapshot, &planned).await;
-    cluster.tell(object, memory, &snapshot.release, &observation, &planned, pushed.is_ok(), now).await;
+    let pushed = push(cluster, object, memory, &snapshot, &planned).await;
+    let is_pushed = pushed.is_ok();
+    cluster.tell(object, memory, &snapshot.release, &observation, &planned, &news, is_pushed, now).await;
     pushed?;
     if let Some(wanted) = &planned.wanted {
         snapshot.pair.carry_out(&cluster.client, wanted, snapshot.release.run()).await?;
@@ -142,12 +143,15 @@ async fn rest(
     object: &Arc<ReleaseObject>,
     memory: &mut Memory,
     heard: Option<String>,
-    why: &str,
+    rejection: &Rejection,
+    now: Timestamp,
 ) -> Result<Duration, TickError> {
+    let why = rejection.text();
+    report::reject(&mut memory.shown, object.metadata.generation, rejection, now);
     cluster.tell_unfit(object, memory, why).await;
     if let Some(heard) = heard {
-        let refused = format!("{heard} changes nothing, for the Release is not driven: {why}");
-        cluster.tell_command_refused(object, &refused).await;
+        let refused = format!("{heard} refused, for nothing is done for this Release: {why}");
+        cluster.tell_command_refused(object, memory, refused).await;
         memory.state.heard = Some(heard);
     }
     memory.save(&cluster.client, object, false).await?;
@@ -196,6 +200,7 @@ async fn observe(
 }
 
 /// Saves what was decided, before it is acted on.
+#[expect(clippy::too_many_arguments, reason = "each is something to save or to show")]
 async fn save(
     cluster: &Cluster,
     object: &ReleaseObject,
@@ -203,6 +208,7 @@ async fn save(
     snapshot: &Snapshot,
     observation: &Observation,
     planned: &Plan,
+    news: &[Entry],
     now: Timestamp,
 ) -> Result<(), SaveError> {
     let before = std::mem::replace(&mut memory.state.status, planned.status.clone());
@@ -215,11 +221,10 @@ async fn save(
         || std::mem::discriminant(&before.phase) != std::mem::discriminant(&status.phase)
         || (&before.run, &before.roles, before.routes) != (&status.run, &status.roles, status.routes)
         || !observation.commands.is_empty();
-    let generation = object.metadata.generation;
-    let shown = &mut memory.shown;
-    report::show(shown, generation, &snapshot.release, status, observation, &planned.reasons, now);
-    let fit = snapshot.invalid.as_ref().map_or(Ok(()), |why| Err(("InvalidSpec", why.as_str())));
-    report::ready(shown, generation, fit, now);
+    let rejection = snapshot.invalid.clone().map(Rejection::InvalidSpec);
+    let (release, rejection) = (&snapshot.release, rejection.as_ref());
+    let tick = report::Tick { release, observation, planned, news, rejection, now };
+    report::show(&mut memory.shown, object.metadata.generation, &tick);
     memory.save(&cluster.client, object, decided).await
 }
 
@@ -244,13 +249,14 @@ async fn write_routes(
     let needed = Needed { release, delivery, subsets: &subsets, retired: roles.retired.as_deref() };
     let (client, stores) = (&cluster.client, &cluster.stores);
     let written = memory.routes.lead_to(targets, client, stores, &needed, object).await;
-    cluster.tell_routes_repaired(object, &written).await;
+    cluster.tell_routes_repaired(object, memory, &written).await;
 }
 
 /// Puts the policy in force wherever the release is attached, and nowhere else.
 async fn push(
     cluster: &Cluster,
     object: &ReleaseObject,
+    memory: &Memory,
     snapshot: &Snapshot,
     planned: &Plan,
 ) -> Result<(), WriteError> {
@@ -264,7 +270,7 @@ async fn push(
     let between_releases = matches!(planned.status.phase, Phase::Settled | Phase::Promoted);
     for attachment in &snapshot.attachments {
         let edits = cluster.plugins.repair(attachment, between_releases).await?;
-        cluster.tell_plugins_repaired(object, &edits).await;
+        cluster.tell_plugins_repaired(object, memory, &edits).await;
     }
     Ok(())
 }
@@ -291,7 +297,7 @@ async fn touch_if_bypassed(
     for attachment in &snapshot.attachments {
         tracing::info!(
             release = snapshot.release.name(),
-            "a proxy does not run the filter: it is told to fetch it again"
+            "a proxy does not run the filter: it is made to fetch it again"
         );
         cluster.plugins.touch(attachment, now).await?;
     }

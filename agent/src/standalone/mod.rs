@@ -18,14 +18,15 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 use crate::errors::chain;
+use crate::journal::Journal;
 use crate::mesh::ecds::{Contents, EcdsDir};
 use crate::metrics::Metrics;
 use crate::observe::fleet::Fleet;
 use crate::observe::{Observer, ProxyReport};
 use serin_release::Release;
-use serin_rollout::{Command, CommandKind, Environment, InForce, Observation, Plan, plan};
+use serin_rollout::{Command, CommandKind, Environment, InForce, Observation, plan};
 use store::{State, Store};
-pub use view::{Decision, View};
+pub use view::View;
 
 /// What the agent drives, and where it keeps its things.
 #[derive(Debug)]
@@ -117,6 +118,7 @@ pub async fn start(config: Config) -> anyhow::Result<Handle> {
         fleet,
         observer: Observer::default(),
         metrics: Arc::clone(&metrics),
+        journal: Journal::default(),
         view: view_sender,
     };
     standalone.tick(&mut Vec::new()).await?;
@@ -132,6 +134,7 @@ struct Standalone {
     fleet: Fleet,
     observer: Observer,
     metrics: Arc<Metrics>,
+    journal: Journal,
     view: watch::Sender<View>,
 }
 
@@ -186,22 +189,22 @@ impl Standalone {
             commands: commands.clone(),
             environment: Environment::Standalone,
         };
-        let Plan { status, push, reasons, .. } = plan(&self.release, &self.state.status, &observation, now);
-        if status.run != self.state.status.run {
+        let planned = plan(&self.release, &self.state.status, &observation, now);
+        if planned.status.run != self.state.status.run {
             self.observer.clear_latency();
         }
-        self.state.status = status;
+        self.state.status = planned.status.clone();
         if let Err(error) = self.store.save(&self.state) {
             // Nothing of this was decided, then: what was counted counts again in the next tick.
             self.state = before;
             return Err(error);
         }
         commands.clear();
-        if let Some(push) = &push {
+        if let Some(push) = &planned.push {
             let policy = self.release.policy(push.revision, push.weight, push.closed, push.promoted);
             self.ecds.write(&Document::new(vec![policy]))?;
         }
-        self.tell(&observation, reasons, push.is_some(), now);
+        self.tell(&observation, &planned, now);
         Ok(())
     }
 }

@@ -3,6 +3,7 @@ A release under way stays under watch whatever becomes of its spec, its host or 
 heard, and nothing they say is lost.
 */
 use anyhow::{Context, Result, ensure};
+use serin_release::status::{ReleasePhase, RunOutcome};
 use serin_tests::mesh::{MANNERS, Mesh};
 use serin_tests::site::eventually;
 
@@ -31,7 +32,7 @@ pub(crate) async fn a_bad_version_is_taken_back_under_an_unreadable_spec(mesh: &
     under_load.leave_the_pause_empty().await?;
     under_load.check_exposure(30).await?;
     under_load.spoil_the_canary().await?;
-    let status = under_load.phase("RolledBack").await?;
+    let status = under_load.phase(ReleasePhase::RolledBack).await?;
     case.end(&said(&status), "the last good spec counts: everybody back on stable", 0)
 }
 
@@ -44,7 +45,7 @@ pub(crate) async fn an_unreadable_spec_outlives_its_agent(mesh: &Mesh) -> Result
     std::mem::replace(&mut under_load.agent, next).kill().await?;
     let case = under_load.case("a step's pause left empty at 30%, another agent, and then abort");
     under_load.command("abort").await?;
-    let status = under_load.phase("Aborted").await?;
+    let status = under_load.phase(ReleasePhase::Aborted).await?;
     case.end(&said(&status), "the last good spec counts: everybody back on stable", 0)
 }
 
@@ -58,10 +59,10 @@ pub(crate) async fn a_gateway_is_narrowed(mesh: &Mesh) -> Result<()> {
         .await?;
     under_load.said("nothing of it lets namespace").await?;
     let status = under_load.fixture.status().await?;
-    ensure!(status.phase == "Progressing", "{}", said(&status));
+    ensure!(status.phase == ReleasePhase::Progressing, "{}", said(&status));
     // A person is heard, and the policy gets where the proxies are.
     under_load.command("abort").await?;
-    under_load.phase("Aborted").await?;
+    under_load.phase(ReleasePhase::Aborted).await?;
     under_load
         .status_that("every proxy to know", |status| status.proxies.current == status.proxies.total)
         .await
@@ -81,7 +82,8 @@ pub(crate) async fn a_save_fails_with_each_command(mesh: &Mesh) -> Result<()> {
     under_load.command_unsaved("retry").await?;
     under_load.check_exposure(30).await?;
     under_load.command_unsaved("promote").await?;
-    let status = under_load.fixture.outcome("Promoted").await.with_context(|| under_load.agent.log())?;
+    let status =
+        under_load.fixture.outcome(RunOutcome::Promoted).await.with_context(|| under_load.agent.log())?;
     case.end(&said(&status), "each command is obeyed when the status can be written again", 0)
 }
 
