@@ -16,6 +16,7 @@ mod leader;
 mod memory;
 mod plugin_cache;
 mod plugins;
+mod pods;
 mod proxies;
 mod report;
 mod routes;
@@ -45,6 +46,8 @@ use tokio::sync::{mpsc, watch};
 
 use crate::mesh::plugin::ModuleSource;
 use crate::metrics::Metrics;
+use crate::observe::beat::Beat;
+use crate::observe::prometheus::collector::Collectors;
 use admission::Admission;
 use memory::{Memory, SaveError};
 use plugins::Plugins;
@@ -90,7 +93,10 @@ struct Cluster {
     /// The namespace whose Releases are driven; none for all.
     namespace: Option<String>,
     plugins: Plugins,
+    /// When releases under way are looked at.
+    beat: Beat,
     proxies: Proxies,
+    collectors: Collectors,
     admission: Admission,
     recorder: Recorder,
     metrics: Arc<Metrics>,
@@ -123,7 +129,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let leads = leader::stand(client.clone(), &config.lease_namespace, &config.identity).await?;
     let drive = drive(client, config, metrics, ready, leads);
     tokio::select! {
-        () = drive => anyhow::bail!("the controller has ended"),
+        end = drive => end.and_then(|()| anyhow::bail!("the controller has ended")),
         result = http => anyhow::bail!("the listener has ended: {result:?}"),
     }
 }
@@ -134,7 +140,7 @@ async fn drive(
     metrics: Arc<Metrics>,
     ready: watch::Sender<bool>,
     leads: watch::Receiver<bool>,
-) {
+) -> anyhow::Result<()> {
     let (wake, woken) = mpsc::unbounded_channel();
     let scope = Scope {
         client: client.clone(),
@@ -170,6 +176,7 @@ async fn drive(
                 .map(Ok)
         });
     let stores = Stores::watch(&scope, releases.clone(), &wake);
+    let beat = Beat::begin();
     let cluster = Arc::new(Cluster {
         plugins: Plugins::new(client.clone(), stores.plugins.clone(), config.module),
         recorder: Recorder::new(
@@ -179,7 +186,9 @@ async fn drive(
         client,
         stores,
         namespace: config.namespace,
-        proxies: Proxies::default(),
+        beat,
+        proxies: Proxies::new(beat)?,
+        collectors: Collectors::new(beat),
         admission: Admission::default(),
         metrics,
         leads: leads.clone(),
@@ -207,6 +216,7 @@ async fn drive(
         () = ready_when_known => {}
         () = sweep => {}
     }
+    Ok(())
 }
 
 /// Whenever this agent begins to lead, everything is to be looked at.
@@ -221,6 +231,8 @@ async fn reconcile(watched: Arc<Watched>, cluster: Arc<Cluster>) -> Result<Actio
     if !*cluster.leads.borrow() {
         // What is remembered here grows old while another leads.
         cluster.lock_memories().clear();
+        cluster.proxies.stop();
+        cluster.collectors.stop();
         return Ok(Action::await_change());
     }
     cluster.known().await;

@@ -19,8 +19,8 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::mesh::ecds::{Contents, EcdsDir};
 use crate::metrics::Metrics;
+use crate::observe::ProxyReport;
 use crate::observe::fleet::Fleet;
-use crate::observe::{Observer, ProxyReport};
 use serin_release::Release;
 use serin_rollout::{Command, CommandKind, InForce, Observation, Outcome, plan};
 use store::{State, Store};
@@ -114,7 +114,6 @@ pub async fn start(config: Config) -> anyhow::Result<Handle> {
         store,
         state,
         fleet,
-        observer: Observer::default(),
         metrics: Arc::clone(&metrics),
         view: view_sender,
     };
@@ -129,7 +128,6 @@ struct Standalone {
     store: Store,
     state: State,
     fleet: Fleet,
-    observer: Observer,
     metrics: Arc<Metrics>,
     view: watch::Sender<View>,
 }
@@ -165,10 +163,8 @@ impl Standalone {
         let name = self.release.name().to_owned();
         let contents = self.ecds.read()?;
         let complaint = contents.complaint();
-        let seen = self.fleet.look().await;
-        let seen: Vec<_> = seen.iter().collect();
         let ProxyReport { proxies, counted, at_proxies, unassignable, readings, outage } =
-            self.observer.look(&self.release, &mut self.state.deltas, &seen, complaint.as_deref(), now).await;
+            self.fleet.look(&self.release, &mut self.state.deltas, complaint.as_deref(), now).await;
         let in_force = in_force(&contents, &name);
         let observation = Observation {
             in_force,
@@ -185,7 +181,7 @@ impl Standalone {
         let Outcome { status, push, reasons, .. } =
             plan(&self.release, &self.state.status, &observation, now);
         if status.run != self.state.status.run {
-            self.observer.clear_latency();
+            self.fleet.clear_latency();
         }
         self.state.status = status;
         self.store.save(&self.state)?;

@@ -1,5 +1,5 @@
 /*!
-The counters of all releases of one tick, in one query and so at one timestamp.
+The counters of many releases, in one query and so at one timestamp.
 
 Raw counters are fetched, never `rate()` or `increase()`: those extrapolate, and miss what a series was born with.
 They are recorded in each release's [`CounterDeltas`], place by place. A place is a pod, or an `instance` where Prometheus
@@ -21,7 +21,8 @@ use super::istio::{self, DURATION, REQUESTS};
 use super::promql;
 use super::series_index::SeriesIndex;
 use crate::observe::counter_deltas::{ClockWentBack, CounterDeltas, Number, Total};
-use serin_release::prometheus::{Istio, Reporter};
+use serin_release::prometheus::{Access, Istio, Reporter};
+use serin_release::{CountSource, Release};
 use serin_rollout::ArmCounts;
 
 /// How many series are taken when there are many releases, for each of them.
@@ -40,6 +41,19 @@ pub struct Subject {
     pub release: String,
     /// Which counters are its own.
     pub counters: Counters,
+}
+
+impl Subject {
+    /// `release`, and the Prometheus that has its counts; `None` where the proxies themselves are asked for them.
+    pub fn of(release: &Release) -> Option<(&Access, Self)> {
+        let counters = match &release.analysis.source {
+            CountSource::Proxies => return None,
+            CountSource::Prometheus => Counters::Filter,
+            CountSource::Istio(istio) => Counters::Istio(istio.clone()),
+        };
+        let access = release.analysis.prometheus.as_ref()?;
+        Some((access, Self { release: release.name().to_owned(), counters }))
+    }
 }
 
 /// Which counters are a release's own.
