@@ -39,7 +39,7 @@ impl Fleet {
         Ok(Self { proxies, ..Self::default() })
     }
 
-    /// Asks all at the same time, and books what is new for `release` in `deltas`. `complaint` is what is wrong with
+    /// Asks all at the same time, and records what is new for `release` in `deltas`. `complaint` is what is wrong with
     /// the present document, for proxies that refuse it.
     pub async fn look(
         &mut self,

@@ -88,10 +88,10 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// Books what is new for `release` in `deltas`: of what a Prometheus has `collected`, or else of the proxies' own
+    /// Records what is new for `release` in `deltas`: of what a Prometheus has `collected`, or else of the proxies' own
     /// counters. `complaint` is what is wrong with the present document, for proxies that refuse it.
     ///
-    /// Of a sample that was booked before nothing is new. One that was taken before the last push shows the revision
+    /// Of a sample that was recorded before nothing is new. One that was taken before the last push shows the revision
     /// before it: the same answer holds a proxy's revision and what it has counted under it.
     pub fn report(
         &mut self,
@@ -224,3 +224,6 @@ fn state(sample: &Sample, release: &str, complaint: Option<&str>) -> ProxyState 
         None => ProxyState::Bypassed,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -55,7 +55,7 @@ impl Asker {
         parts.push(together);
         let mut found = Vec::new();
         while let Some(mut part) = parts.pop() {
-            match self.look(&part, at).await {
+            match self.sample(&part, at).await {
                 Ok(samples) => found.extend(part.into_iter().zip(samples.into_iter().map(Ok))),
                 Err(AskError::Query(QueryError::TooMany { .. })) if part.len() > 1 => {
                     let half = part.split_off(part.len() / 2);
@@ -77,11 +77,11 @@ impl Asker {
         found
     }
 
-    async fn look(&mut self, subjects: &[Subject], at: Timestamp) -> Result<Vec<PromSample>, AskError> {
+    async fn sample(&mut self, subjects: &[Subject], at: Timestamp) -> Result<Vec<PromSample>, AskError> {
         let counting = match &mut self.counting {
             Some(counting) => counting,
             missing => missing.insert(Counting::new(Client::new(self.access.clone())?)),
         };
-        Ok(counting.look(subjects, at).await?)
+        Ok(counting.sample(subjects, at).await?)
     }
 }

@@ -26,7 +26,7 @@ use serin_release::{CountSource, Release};
 use serin_rollout::ArmCounts;
 
 /// How many series are taken when there are many releases, for each of them.
-const SERIES_A_RELEASE: usize = 200;
+const SERIES_A_RELEASE: usize = 1_000;
 
 /// Up to so many releases are named in the query. More make a pattern that is slower to match than what it saves.
 const MOST_NAMED: usize = 50;
@@ -208,7 +208,7 @@ impl PromSample {
         self.complaint.as_ref()
     }
 
-    /// Books what was seen in the release's own `counter_deltas`, and returns what is new.
+    /// Records what was seen in the release's own `deltas`, and returns what is new.
     ///
     /// # Errors
     /// When totals of a later time are known.
@@ -234,7 +234,7 @@ impl PromSample {
     }
 }
 
-/// Looks at releases.
+/// Asks one Prometheus for counters.
 #[derive(Debug)]
 pub struct Counting {
     client: Client,
@@ -243,37 +243,41 @@ pub struct Counting {
 }
 
 impl Counting {
-    /// Looks by way of `client`.
+    /// Asks by way of `client`.
     pub fn new(client: Client) -> Self {
         Self { client, edges: HashMap::new() }
     }
 
-    /// Looks at all of `subjects` as they were at `at`: one look for each, in their order.
+    /// Samples all of `subjects` as they were at `at`, in their order.
     ///
     /// It takes one query, and another one when a histogram is first found to lack the edge at its objective.
     ///
     /// # Errors
-    /// When there is no answer. Nothing is lost then: the next look counts from the last.
-    pub async fn look(&mut self, subjects: &[Subject], at: Timestamp) -> Result<Vec<PromSample>, QueryError> {
+    /// When there is no answer. Nothing is lost then: the next sample counts from the last.
+    pub async fn sample(
+        &mut self,
+        subjects: &[Subject],
+        at: Timestamp,
+    ) -> Result<Vec<PromSample>, QueryError> {
         let Some(query) = query(subjects) else { return Ok(Vec::new()) };
         let most = MOST_SERIES.max(subjects.len().saturating_mul(SERIES_A_RELEASE));
         let body = self.client.ask(&query, at, most).await?;
         let mut series_index = SeriesIndex::of(subjects);
         body.read(|labels, value| series_index.take(labels, value))?;
-        let mut looks = series_index.into_looks();
+        let mut samples = series_index.into_samples();
         let mut lacking = Vec::new();
-        for (subject, look) in subjects.iter().zip(&mut looks) {
+        for (subject, sample) in subjects.iter().zip(&mut samples) {
             if let Counters::Istio(istio) = &subject.counters
-                && look.leave_out_untold()
+                && sample.leave_out_untold()
             {
-                lacking.push((istio, look));
+                lacking.push((istio, sample));
             }
         }
         self.learn_edges(lacking.iter().map(|(istio, _)| *istio), at).await?;
-        for (istio, look) in lacking {
-            look.complaint = Some(self.complain(istio));
+        for (istio, sample) in lacking {
+            sample.complaint = Some(self.complain(istio));
         }
-        Ok(looks)
+        Ok(samples)
     }
 
     async fn learn_edges(
@@ -315,12 +319,12 @@ impl Counting {
     }
 }
 
-/// What `answer`, the text of an answer to the one query, says of each of `subjects`: the part of [`Counting::look`]
+/// What `answer`, the text of an answer to the one query, says of each of `subjects`: the part of [`Counting::sample`]
 /// that takes no network. `None` if it is no vector.
-pub fn looks(subjects: &[Subject], answer: &[u8]) -> Option<Vec<PromSample>> {
+pub fn samples(subjects: &[Subject], answer: &[u8]) -> Option<Vec<PromSample>> {
     let mut series_index = SeriesIndex::of(subjects);
     let parsed = answer::parse(answer, usize::MAX, |labels, value| series_index.take(labels, value));
-    (parsed == Parsed::Vector).then(|| series_index.into_looks())
+    (parsed == Parsed::Vector).then(|| series_index.into_samples())
 }
 
 /// The one query for all of `subjects`.
