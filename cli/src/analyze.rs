@@ -19,7 +19,7 @@ use serin_agent::observe::fleet::Fleet;
 use serin_agent::serve::control::Client;
 use serin_agent::standalone::View;
 use serin_release::{CountSource, Metric, Release, duration};
-use serin_rollout::{Cell, Counts, Evidence, Moment, Proxy, Reason, Verdict};
+use serin_rollout::{Cell, Counts, Evidence, Hold, Moment, Proxy, Reason, Verdict};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -92,7 +92,7 @@ fn still_looks(view: &View) -> anyhow::Result<()> {
         Timestamp::now().duration_since(looked) < LONGEST,
         "the agent last looked at {looked:.0}"
     );
-    let blind = view.standing.iter().find(|reason| matches!(reason, Reason::AwaitsData { .. }));
+    let blind = view.standing.iter().find(|reason| matches!(reason, Reason::Hold(Hold::AwaitsData { .. })));
     anyhow::ensure!(blind.is_none(), "{}", blind.map(ToString::to_string).unwrap_or_default());
     if let Some(error) = view.proxies.iter().find_map(Proxy::silence) {
         anyhow::bail!("a proxy is silent: {error}");

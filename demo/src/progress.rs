@@ -22,12 +22,14 @@ pub(super) fn progress(view: &View, width: usize) -> Vec<String> {
 /// How a step looks from where the release is.
 fn mark(phase: &Phase, step: Weight) -> (Style, char) {
     let at = match phase {
-        Phase::RolledBack { cause: Cause::Failed { weight, .. } | Cause::NoData { weight, .. } }
+        Phase::RolledBack { cause: Cause::Failed { weight, .. } | Cause::NoData { weight, .. }, .. }
             if *weight == step =>
         {
             return (bad(), '✗');
         }
-        Phase::RolledBack { cause: Cause::Failed { weight, .. } | Cause::NoData { weight, .. } } => *weight,
+        Phase::RolledBack { cause: Cause::Failed { weight, .. } | Cause::NoData { weight, .. }, .. } => {
+            *weight
+        }
         Phase::Progressing(state) => state.weight,
         Phase::Promoting => Weight::FULL,
         Phase::Promoted => return (good(), '✓'),
@@ -136,7 +138,7 @@ mod tests {
     fn a_failed_step_is_crossed_out_and_those_before_it_are_done() {
         let weight = |percent: u32| Weight::from_ppm(percent * 10_000).unwrap();
         let cause = Cause::NoData { weight: weight(10), after: Duration::from_mins(1), why: String::new() };
-        let phase = Phase::RolledBack { cause };
+        let phase = Phase::RolledBack { cause, canary: serin_rollout::Emptying::InUse };
         assert_eq!([1, 10, 25].map(|percent| mark(&phase, weight(percent)).1), ['✓', '✗', '○']);
         assert_eq!(mark(&Phase::Promoted, Weight::FULL).1, '✓');
     }

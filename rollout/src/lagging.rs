@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::observation::{Proxy, ProxyState};
-use super::reason::Reason;
+use super::reason::Hold;
 use super::{Tick, Write};
 
 /// A proxy that does not report what is wanted.
@@ -39,7 +39,7 @@ impl Tick<'_> {
     pub(super) fn tell_refusals(&mut self) {
         for Proxy { name, state } in &self.observation.proxies {
             if let ProxyState::Runs { refused: Some(why), .. } = state {
-                self.reasons.push(Reason::ProxyRefuses { name: name.clone(), why: why.clone() });
+                self.say(Hold::ProxyRefuses { name: name.clone(), why: why.clone() });
             }
         }
     }

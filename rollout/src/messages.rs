@@ -5,12 +5,21 @@ use std::fmt;
 use std::time::Duration;
 
 use super::lagging;
-use super::reason::{NotNow, Reason};
+use super::reason::{Event, Hold, NotNow, Outcome, Reason};
 use super::status::Cause;
 use serin_release::delivery::PromotionMode;
 
 impl fmt::Display for Reason {
-    #[expect(clippy::too_many_lines, reason = "a table: one sentence for each")]
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Event(event) => event.fmt(f),
+            Self::Hold(hold) => hold.fmt(f),
+            Self::Outcome(outcome) => outcome.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Started { run } => write!(f, "run {run} begins: proxies are told of it, at 0%"),
@@ -31,30 +40,49 @@ impl fmt::Display for Reason {
             Self::Prepared { run } => {
                 write!(f, "run {run} has the pods for its first step: testers may try it")
             }
-            Self::NothingToRelease => {
-                f.write_str("stable and canary have one version: there is nothing to release")
-            }
-            Self::Promoted { run } => write!(f, "run {run} is promoted: everybody is on it"),
-            Self::RolledBack { cause: Cause::Failed { weight, failure } } => {
-                write!(f, "rolled back at {weight}: {failure}")
-            }
-            Self::RolledBack { cause: Cause::NoData { weight, after, why } } => {
-                let after = friendly(after);
-                write!(f, "rolled back at {weight}: nothing to judge by after {after}: {why}")
-            }
-            Self::RolledBack { cause: Cause::Down { weight, why } } => {
-                write!(f, "rolled back at {weight}: the canary cannot serve: {why}")
-            }
-            Self::RolledBack { cause: Cause::FoundClosed } => f.write_str(
-                "the canary was found closed in front of the proxies and stays so: retry to start over",
-            ),
-            Self::Aborted { by } => write!(f, "aborted by {by}: everybody is on stable"),
             Self::Retried { by } => write!(f, "started over by {by}"),
             Self::Resumed { by } => write!(f, "resumed by {by}"),
             Self::Approved { step, by } => write!(f, "step {step} approved by {by}"),
             Self::CommandRefused { command, by, why } => {
                 write!(f, "{command} by {by} changes nothing: {why}")
             }
+            Self::ProbeFailed { requests, errors, expected, again_after } => write!(
+                f,
+                "stable does not serve those who went to it first ({errors} of {requests} requests failed, and about \
+                 {expected} were to be expected): they go back to the canary; tried again after {}",
+                friendly(again_after)
+            ),
+            Self::HandedOver => f.write_str("stable has the new version: everybody goes to it"),
+            Self::PolicyBehind { found, wanted } => write!(
+                f,
+                "revision {found} is in front of the proxies, not {wanted} yet, which is to be written again"
+            ),
+            Self::PolicyEdited { run, weight, closed } => {
+                let closed = if *closed { ", closed" } else { "" };
+                write!(
+                    f,
+                    "someone else put run {run} at {weight}{closed} in front of the proxies: what is wanted is to be \
+                     written again"
+                )
+            }
+            Self::PolicyUnreadable { why } => {
+                write!(
+                    f,
+                    "the policy in front of the proxies is unreadable ({why}): it is to be written again"
+                )
+            }
+            Self::PolicyGone => {
+                f.write_str("the policy in front of the proxies is gone: it is to be written again")
+            }
+            Self::ReleaseEdited => f.write_str("the Release was edited: the policy is to be written again"),
+        }
+    }
+}
+
+impl fmt::Display for Hold {
+    #[expect(clippy::too_many_lines, reason = "a table: one sentence for each")]
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Self::Paused { by } => write!(f, "paused by {by}: resume to go on"),
             Self::AwaitsProxies { revision, proxies } if proxies.is_empty() => {
                 write!(f, "waits for a proxy to report revision {revision}: there is none")
@@ -86,14 +114,17 @@ impl fmt::Display for Reason {
                 f.write_str("no pod of stable is ready, so nobody is sent back to it: scale it up again")
             }
             Self::Suspended => f.write_str("suspended: set spec.suspend to false to go on"),
+            Self::AwaitsRoutes => f.write_str("the routes are being written"),
+            Self::RolesUnclear(unclear) => unclear.fmt(f),
+            Self::StateUnreadable { why } => write!(
+                f,
+                "the saved state cannot be read, so the run stays as it is: {why}. Run the agent that wrote it, or abort"
+            ),
             Self::Blocked { why } => write!(f, "nobody is moved: {why}"),
             Self::RunWaits { run } => write!(
                 f,
                 "run {run} begins when stable has pods again: whoever is on the canary stays there till then, and may \
                  get it already"
-            ),
-            Self::StableHasIt => f.write_str(
-                "stable's Deployment has this version's pod template by now: if it is bad, set stable's back",
             ),
             Self::HandingOver { mode, trouble } => {
                 f.write_str(match mode {
@@ -118,13 +149,6 @@ impl fmt::Display for Reason {
                     "stable has the new version: {share} of the callers go to it first, to see that it serves them"
                 )
             }
-            Self::ProbeFailed { requests, errors, expected, again_after } => write!(
-                f,
-                "stable does not serve those who went to it first ({errors} of {requests} requests failed, and about \
-                 {expected} were to be expected): they go back to the canary; tried again after {}",
-                friendly(again_after)
-            ),
-            Self::HandedOver => f.write_str("stable has the new version: everybody goes to it"),
             Self::Draining { delay } => {
                 let delay = friendly(delay);
                 write!(
@@ -132,7 +156,6 @@ impl fmt::Display for Reason {
                     "the canary keeps its pods until nobody was sent there for {delay}, for requests under way"
                 )
             }
-            Self::Settled => f.write_str("everybody is on stable, and no release is under way"),
             Self::AwaitsData { why } => write!(f, "nothing can be counted, so nobody else is moved: {why}"),
             Self::AwaitsReading { metric, why } => write!(f, "waits for a reading of {metric}: {why}"),
             Self::Doubtful { metric } => {
@@ -159,28 +182,35 @@ impl fmt::Display for Reason {
                     None => f.write_str("to the promotion, or abort"),
                 }
             }
-            Self::PolicyBehind { found, wanted } => write!(
-                f,
-                "revision {found} is in front of the proxies, not {wanted} yet, which is to be written again"
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NothingToRelease => {
+                f.write_str("stable and canary have one version: there is nothing to release")
+            }
+            Self::Promoted { run } => write!(f, "run {run} is promoted: everybody is on it"),
+            Self::RolledBack { cause: Cause::Failed { weight, failure } } => {
+                write!(f, "rolled back at {weight}: {failure}")
+            }
+            Self::RolledBack { cause: Cause::NoData { weight, after, why } } => {
+                let after = friendly(after);
+                write!(f, "rolled back at {weight}: nothing to judge by after {after}: {why}")
+            }
+            Self::RolledBack { cause: Cause::Down { weight, why } } => {
+                write!(f, "rolled back at {weight}: the canary cannot serve: {why}")
+            }
+            Self::RolledBack { cause: Cause::FoundClosed } => f.write_str(
+                "the canary was found closed in front of the proxies and stays so: retry to start over",
             ),
-            Self::PolicyEdited { run, weight, closed } => {
-                let closed = if *closed { ", closed" } else { "" };
-                write!(
-                    f,
-                    "someone else put run {run} at {weight}{closed} in front of the proxies: what is wanted is to be \
-                     written again"
-                )
-            }
-            Self::PolicyUnreadable { why } => {
-                write!(
-                    f,
-                    "the policy in front of the proxies is unreadable ({why}): it is to be written again"
-                )
-            }
-            Self::PolicyGone => {
-                f.write_str("the policy in front of the proxies is gone: it is to be written again")
-            }
-            Self::ReleaseEdited => f.write_str("the Release was edited: the policy is to be written again"),
+            Self::Aborted { by } => write!(f, "aborted by {by}: everybody is on stable"),
+            Self::StableHasIt => f.write_str(
+                "stable's Deployment has this version's pod template by now: if it is bad, set stable's back",
+            ),
+            Self::Settled => f.write_str("everybody is on stable, and no release is under way"),
         }
     }
 }
@@ -200,11 +230,12 @@ impl fmt::Display for NotNow {
             Self::LacksCapacity => "the canary lacks the pods for everybody; they are being added: try again",
             Self::StableDown => "no pod of stable is ready: scale it up first",
             Self::Suspended => "the Release is suspended: set spec.suspend to false first",
-            Self::Blocked => "something stands in the way, as said here: hint it first",
+            Self::Blocked => "something stands in the way, as said here: remove it first",
             Self::Preparing => {
                 "nobody is moved before the canary has its pods: abort, or set spec.suspend, to hold it"
             }
             Self::NothingToRelease => "stable and canary have one version: there is nothing to release",
+            Self::Unreadable => "the saved state cannot be read: only abort is possible",
         })
     }
 }

@@ -14,14 +14,144 @@ use serin_policy::Weight;
 use super::analysis::Judged;
 use super::lagging::Lagging;
 use super::observation::CommandKind;
+use super::roles::RolesUnclear;
 use super::status::{Actor, Cause};
 use super::workloads::Lack;
 use serin_release::delivery::PromotionMode;
 
-/// Why something was done or is waited for.
+/// Why things are as they are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Reason {
+    /// Something happened.
+    Event(Event),
+    /// Something is waited for.
+    Hold(Hold),
+    /// The run is over.
+    Outcome(Outcome),
+}
+
+impl Reason {
+    /// A word for it, in kebab-case, for labels and logs.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Event(event) => event.code(),
+            Self::Hold(hold) => hold.code(),
+            Self::Outcome(outcome) => outcome.code(),
+        }
+    }
+}
+
+/// Who should hear of a reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// Whoever follows the release: it goes as planned, or as somebody asked.
+    Info,
+    /// Whoever is responsible for it: it needs a person, or has lost something.
+    Warning,
+    /// The same, at once: users are hurt or were, or there is no way back.
+    Critical,
+}
+
+impl Reason {
+    /// Who should hear of it.
+    pub const fn severity(&self) -> Severity {
+        match self {
+            Self::Event(event) => event.severity(),
+            Self::Hold(hold) => hold.severity(),
+            Self::Outcome(outcome) => outcome.severity(),
+        }
+    }
+}
+
+impl Event {
+    const fn severity(&self) -> Severity {
+        match self {
+            Self::Started { .. }
+            | Self::NewRun { .. }
+            | Self::TakenUp { .. }
+            | Self::StepBegun { .. }
+            | Self::Promoting { .. }
+            | Self::Prepared { .. }
+            | Self::Retried { .. }
+            | Self::Resumed { .. }
+            | Self::Approved { .. }
+            | Self::HandedOver
+            | Self::PolicyBehind { .. }
+            | Self::ReleaseEdited => Severity::Info,
+            Self::CommandRefused { .. }
+            | Self::PolicyEdited { .. }
+            | Self::PolicyUnreadable { .. }
+            | Self::PolicyGone => Severity::Warning,
+            Self::ProbeFailed { .. } => Severity::Critical,
+        }
+    }
+}
+
+impl Hold {
+    const fn severity(&self) -> Severity {
+        match self {
+            Self::Paused { .. }
+            | Self::AwaitsProxies { .. }
+            | Self::Baseline { .. }
+            | Self::Observing { .. }
+            | Self::AwaitsRequests { .. }
+            | Self::AwaitsCapacity { .. }
+            | Self::AwaitsRoutes
+            | Self::Suspended
+            | Self::RunWaits { .. }
+            | Self::HandingOver { .. }
+            | Self::AwaitsEndpoints { .. }
+            | Self::ProbeBegun { .. }
+            | Self::Draining { .. }
+            | Self::AwaitsReading { .. }
+            | Self::AwaitsApproval { .. } => Severity::Info,
+            Self::ProxyRefuses { .. }
+            | Self::Blocked { .. }
+            | Self::RolesUnclear(_)
+            | Self::StateUnreadable { .. }
+            | Self::AwaitsData { .. }
+            | Self::Doubtful { .. }
+            | Self::SampleRatio { .. }
+            | Self::OffPlan { .. } => Severity::Warning,
+            Self::StableDown => Severity::Critical,
+        }
+    }
+}
+
+impl Outcome {
+    const fn severity(&self) -> Severity {
+        match self {
+            Self::Promoted { .. } | Self::NothingToRelease | Self::Settled => Severity::Info,
+            Self::Aborted { .. } | Self::StableHasIt => Severity::Warning,
+            Self::RolledBack { .. } => Severity::Critical,
+        }
+    }
+}
+
+impl From<Event> for Reason {
+    fn from(event: Event) -> Self {
+        Self::Event(event)
+    }
+}
+
+impl From<Hold> for Reason {
+    fn from(hold: Hold) -> Self {
+        Self::Hold(hold)
+    }
+}
+
+impl From<Outcome> for Reason {
+    fn from(outcome: Outcome) -> Self {
+        Self::Outcome(outcome)
+    }
+}
+
+/// Something that happened, once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "code", rename_all = "kebab-case", rename_all_fields = "camelCase")]
-pub enum Reason {
+pub enum Event {
     /// The first run this planner sees begins.
     Started {
         /// The run.
@@ -64,23 +194,6 @@ pub enum Reason {
         /// The run.
         run: String,
     },
-    /// Stable and canary have one version.
-    NothingToRelease,
-    /// Everybody is on the canary.
-    Promoted {
-        /// The run.
-        run: String,
-    },
-    /// The canary is off the air.
-    RolledBack {
-        /// Why.
-        cause: Cause,
-    },
-    /// A person took the canary off the air.
-    Aborted {
-        /// Who.
-        by: String,
-    },
     /// A person starts the run over.
     Retried {
         /// Who.
@@ -107,6 +220,55 @@ pub enum Reason {
         /// Why it makes no sense.
         why: NotNow,
     },
+    /// Stable has the new version and does not serve the few: they are taken back to the canary.
+    #[serde(alias = "few-not-served")]
+    ProbeFailed {
+        /// Their requests.
+        requests: u64,
+        /// Those that failed.
+        errors: u64,
+        /// How many were to be expected.
+        expected: u64,
+        /// How long until it is tried again.
+        again_after: Duration,
+    },
+    /// Stable has the new version: everybody goes to it.
+    HandedOver,
+    /// The file has an earlier revision than was decided: it is written again.
+    #[serde(alias = "file-behind")]
+    PolicyBehind {
+        /// The revision found.
+        found: u64,
+        /// The revision that was decided.
+        wanted: u64,
+    },
+    /// The file was changed by someone else: it is written again.
+    #[serde(alias = "file-edited")]
+    PolicyEdited {
+        /// The run found.
+        run: String,
+        /// The weight found.
+        weight: Weight,
+        /// Whether the canary was found taking no traffic.
+        closed: bool,
+    },
+    /// The file makes no sense: it is written again.
+    #[serde(alias = "file-unreadable")]
+    PolicyUnreadable {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The file is gone: it is written again.
+    #[serde(alias = "file-gone")]
+    PolicyGone,
+    /// The Release was edited without starting a new run: the policy is written again.
+    ReleaseEdited,
+}
+
+/// What is waited for, or holds the run. It is given again at every tick for as long as it lasts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "code", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum Hold {
     /// A person holds the run.
     Paused {
         /// Who.
@@ -163,13 +325,20 @@ pub enum Reason {
         /// What.
         why: String,
     },
+    /// The routes do not lead where they are to, and are being written.
+    AwaitsRoutes,
+    /// The status was lost, and nobody can say which Deployment is the stable one.
+    RolesUnclear(RolesUnclear),
+    /// What was saved of the run cannot be read by this agent.
+    StateUnreadable {
+        /// Why.
+        why: String,
+    },
     /// Another run is to begin, and waits until there is somebody to go back to.
     RunWaits {
         /// The run.
         run: String,
     },
-    /// The canary was taken off the air when stable had taken its version, in part at least.
-    StableHasIt,
     /// The canary's version becomes stable.
     HandingOver {
         /// How.
@@ -191,27 +360,11 @@ pub enum Reason {
         /// How many of the callers.
         share: Weight,
     },
-    /// Stable has the new version and does not serve the few: they are taken back to the canary.
-    #[serde(alias = "few-not-served")]
-    ProbeFailed {
-        /// Their requests.
-        requests: u64,
-        /// Those that failed.
-        errors: u64,
-        /// How many were to be expected.
-        expected: u64,
-        /// How long until it is tried again.
-        again_after: Duration,
-    },
-    /// Stable has the new version: everybody goes to it.
-    HandedOver,
     /// Requests may still be under way on the canary.
     Draining {
         /// How long they are given.
         delay: Duration,
     },
-    /// The release is over, and everybody is on stable, which has the new version.
-    Settled,
     /// Nothing can be counted: nobody else is moved until it can.
     AwaitsData {
         /// What was asked, and what came back.
@@ -251,35 +404,104 @@ pub enum Reason {
         /// The weight of the first step above it; none when the promotion is next.
         next: Option<Weight>,
     },
-    /// The file has an earlier revision than was decided: it is written again.
-    #[serde(alias = "file-behind")]
-    PolicyBehind {
-        /// The revision found.
-        found: u64,
-        /// The revision that was decided.
-        wanted: u64,
-    },
-    /// The file was changed by someone else: it is written again.
-    #[serde(alias = "file-edited")]
-    PolicyEdited {
-        /// The run found.
+}
+
+/// How a run ended. It is given again at every tick for as long as nothing else begins.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "code", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum Outcome {
+    /// Stable and canary have one version.
+    NothingToRelease,
+    /// Everybody is on the canary.
+    Promoted {
+        /// The run.
         run: String,
-        /// The weight found.
-        weight: Weight,
-        /// Whether the canary was found taking no traffic.
-        closed: bool,
     },
-    /// The file makes no sense: it is written again.
-    #[serde(alias = "file-unreadable")]
-    PolicyUnreadable {
-        /// What is wrong with it.
-        why: String,
+    /// The canary is off the air.
+    RolledBack {
+        /// Why.
+        cause: Cause,
     },
-    /// The file is gone: it is written again.
-    #[serde(alias = "file-gone")]
-    PolicyGone,
-    /// The Release was edited without starting a new run: the policy is written again.
-    ReleaseEdited,
+    /// A person took the canary off the air.
+    Aborted {
+        /// Who.
+        by: String,
+    },
+    /// The canary was taken off the air when stable had taken its version, in part at least.
+    StableHasIt,
+    /// The release is over, and everybody is on stable, which has the new version.
+    Settled,
+}
+
+impl Event {
+    /// A word for it, in kebab-case, for logs and metrics.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Started { .. } => "started",
+            Self::NewRun { .. } => "new-run",
+            Self::TakenUp { .. } => "taken-up",
+            Self::StepBegun { .. } => "step-begun",
+            Self::Promoting { .. } => "promoting",
+            Self::Prepared { .. } => "prepared",
+            Self::Retried { .. } => "retried",
+            Self::Resumed { .. } => "resumed",
+            Self::Approved { .. } => "approved",
+            Self::CommandRefused { .. } => "command-refused",
+            Self::ProbeFailed { .. } => "probe-failed",
+            Self::HandedOver => "handed-over",
+            Self::PolicyBehind { .. } => "policy-behind",
+            Self::PolicyEdited { .. } => "policy-edited",
+            Self::PolicyUnreadable { .. } => "policy-unreadable",
+            Self::PolicyGone => "policy-gone",
+            Self::ReleaseEdited => "release-edited",
+        }
+    }
+}
+
+impl Hold {
+    /// A word for it, in kebab-case, for logs and metrics.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Paused { .. } => "paused",
+            Self::AwaitsProxies { .. } => "awaits-proxies",
+            Self::ProxyRefuses { .. } => "proxy-refuses",
+            Self::Baseline { .. } => "baseline",
+            Self::Observing { .. } => "observing",
+            Self::AwaitsRequests { .. } => "awaits-requests",
+            Self::AwaitsCapacity { .. } => "awaits-capacity",
+            Self::StableDown => "stable-down",
+            Self::Suspended => "suspended",
+            Self::Blocked { .. } => "blocked",
+            Self::AwaitsRoutes => "awaits-routes",
+            Self::RolesUnclear(_) => "roles-unclear",
+            Self::StateUnreadable { .. } => "state-unreadable",
+            Self::RunWaits { .. } => "run-waits",
+            Self::HandingOver { .. } => "handing-over",
+            Self::AwaitsEndpoints { .. } => "awaits-endpoints",
+            Self::ProbeBegun { .. } => "probe-begun",
+            Self::Draining { .. } => "draining",
+            Self::AwaitsData { .. } => "awaits-data",
+            Self::AwaitsReading { .. } => "awaits-reading",
+            Self::Doubtful { .. } => "doubtful",
+            Self::SampleRatio { .. } => "sample-ratio",
+            Self::AwaitsApproval { .. } => "awaits-approval",
+            Self::OffPlan { .. } => "off-plan",
+        }
+    }
+}
+
+impl Outcome {
+    /// A word for it, in kebab-case, for logs and metrics.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::NothingToRelease => "nothing-to-release",
+            Self::Promoted { .. } => "promoted",
+            Self::RolledBack { .. } => "rolled-back",
+            Self::Aborted { .. } => "aborted",
+            Self::StableHasIt => "stable-has-it",
+            Self::Settled => "settled",
+        }
+    }
 }
 
 /// Why a command makes no sense now.
@@ -312,56 +534,6 @@ pub enum NotNow {
     Preparing,
     /// Stable and canary have one version.
     NothingToRelease,
-}
-
-impl Reason {
-    /// A word for it, in kebab-case, for labels and logs.
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::Started { .. } => "started",
-            Self::NewRun { .. } => "new-run",
-            Self::TakenUp { .. } => "taken-up",
-            Self::StepBegun { .. } => "step-begun",
-            Self::Promoting { .. } => "promoting",
-            Self::Prepared { .. } => "prepared",
-            Self::NothingToRelease => "nothing-to-release",
-            Self::Promoted { .. } => "promoted",
-            Self::RolledBack { .. } => "rolled-back",
-            Self::Aborted { .. } => "aborted",
-            Self::Retried { .. } => "retried",
-            Self::Resumed { .. } => "resumed",
-            Self::Approved { .. } => "approved",
-            Self::CommandRefused { .. } => "command-refused",
-            Self::Paused { .. } => "paused",
-            Self::AwaitsProxies { .. } => "awaits-proxies",
-            Self::ProxyRefuses { .. } => "proxy-refuses",
-            Self::Baseline { .. } => "baseline",
-            Self::Observing { .. } => "observing",
-            Self::AwaitsRequests { .. } => "awaits-requests",
-            Self::AwaitsCapacity { .. } => "awaits-capacity",
-            Self::StableDown => "stable-down",
-            Self::Suspended => "suspended",
-            Self::Blocked { .. } => "blocked",
-            Self::RunWaits { .. } => "run-waits",
-            Self::StableHasIt => "stable-has-it",
-            Self::HandingOver { .. } => "handing-over",
-            Self::AwaitsEndpoints { .. } => "awaits-endpoints",
-            Self::ProbeBegun { .. } => "probe-begun",
-            Self::ProbeFailed { .. } => "probe-failed",
-            Self::HandedOver => "handed-over",
-            Self::Draining { .. } => "draining",
-            Self::Settled => "settled",
-            Self::AwaitsData { .. } => "awaits-data",
-            Self::AwaitsReading { .. } => "awaits-reading",
-            Self::Doubtful { .. } => "doubtful",
-            Self::SampleRatio { .. } => "sample-ratio",
-            Self::AwaitsApproval { .. } => "awaits-approval",
-            Self::OffPlan { .. } => "off-plan",
-            Self::PolicyBehind { .. } => "policy-behind",
-            Self::PolicyEdited { .. } => "policy-edited",
-            Self::PolicyUnreadable { .. } => "policy-unreadable",
-            Self::PolicyGone => "policy-gone",
-            Self::ReleaseEdited => "release-edited",
-        }
-    }
+    /// What was saved of the run cannot be read: only an abort needs nothing of it.
+    Unreadable,
 }

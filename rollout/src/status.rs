@@ -11,9 +11,12 @@ use serin_policy::Weight;
 use super::analysis::{CohortRatio, Evidence, Failure, Finding, ReadingFinding, Verdict};
 use super::handover::HandoverState;
 use super::reason::Reason;
+use super::roles::{Roles, RouteTargets};
 use serin_release::{Metric, Pause, Release};
 
 /// How far a release is. The default is that of a release never seen before.
+///
+/// What is only of use in one phase is kept with that phase.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
@@ -27,26 +30,27 @@ pub struct Status {
     pub revision: u64,
     /// The Release's fingerprint when that policy was made.
     pub fingerprint: u64,
-    /// How many pods stable had when the run began: as many it keeps until the run is over.
+    /// In a cluster: the pods that the run has the two versions keep.
     #[serde(default)]
-    pub floor: u32,
-    /// The weight for which the canary is being given pods, if that is a higher one than the present.
+    pub pods: Pods,
+    /// In a cluster: which of the two Deployments is the stable one.
     #[serde(default)]
-    pub preparing: Option<Weight>,
-    /// When something outside of the run was last seen to hold it: its clock stands still.
+    pub roles: Roles,
+    /// In a cluster: where the routes of the two versions are to lead.
     #[serde(default)]
-    pub held_at: Option<Timestamp>,
-    /// Since when stable has been ready to take everybody back, with the new version.
-    #[serde(default)]
-    pub ready_since: Option<Timestamp>,
-    /// Since when every proxy has been sending everybody to stable before a run or after its end.
-    #[serde(default)]
-    pub quiet_since: Option<Timestamp>,
-    /// Whether the canary's pods were taken away after the end of a run.
-    #[serde(default)]
-    pub canary_is_down: bool,
+    pub routes: RouteTargets,
     /// The last time the run, the weight or the closedness of what is wanted changed.
     pub last_change: Option<Change>,
+}
+
+/// The pods that a run has the two versions keep. Of use from its beginning until everybody is back on stable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pods {
+    /// How many stable had when the run began, or since: as many it keeps, so that going back works.
+    pub stable_floor: u32,
+    /// The weight for which the canary is being given pods, if that is a higher one than the present.
+    pub canary_for: Option<Weight>,
 }
 
 /// Where a run stands.
@@ -56,14 +60,30 @@ pub enum Phase {
     /// Nothing was decided yet.
     #[default]
     Waiting,
+    /// What was saved cannot be read: the run stays as it is until an agent comes that can, or a person aborts it.
+    Unreadable {
+        /// Why it cannot.
+        why: String,
+        /// The weight in front of the proxies.
+        weight: Weight,
+        /// Whether the canary takes no traffic at all there.
+        closed: bool,
+    },
     /// In a cluster: nobody gets the canary, testers included, until it has the pods for the first step.
-    Preparing,
+    Preparing {
+        /// Whether every proxy has reported so.
+        #[serde(default)]
+        reported: bool,
+    },
     /// Weight 0: every proxy is to know the run before anybody is moved.
     Starting {
-        /// When every proxy knew the run; time spent paused is left out by moving this on.
+        /// When every proxy knew the run; time spent paused or held is left out by moving this on.
         since: Option<Timestamp>,
         /// A person holds it.
         paused: Option<Paused>,
+        /// When something outside of the run was last seen to hold it: its clock stands still.
+        #[serde(default)]
+        held_at: Option<Timestamp>,
     },
     /// At a step.
     Progressing(StepState),
@@ -81,19 +101,52 @@ pub enum Phase {
     HandingOver(HandoverState),
     /// In a cluster: stable has the new version, and everybody goes to it.
     #[serde(alias = "returning")]
-    CuttingBack,
+    CuttingBack {
+        /// What becomes of the canary meanwhile.
+        #[serde(default)]
+        canary: Emptying,
+    },
     /// In a cluster: there is nothing to release. Stable and canary have one version, and everybody is on stable.
     Settled,
     /// The canary is off the air, on evidence.
     RolledBack {
         /// Why.
         cause: Cause,
+        /// What becomes of the canary meanwhile.
+        #[serde(default)]
+        canary: Emptying,
     },
     /// The canary is off the air because a person said so.
     Aborted {
         /// Who.
         by: String,
+        /// What becomes of the canary meanwhile.
+        #[serde(default)]
+        canary: Emptying,
     },
+}
+
+/// What becomes of a canary that nobody is to be sent to any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(tag = "stage", rename_all = "kebab-case")]
+pub enum Emptying {
+    /// Some proxy may still send somebody there.
+    #[default]
+    InUse,
+    /// Every proxy has reported that it sends nobody there: requests under way are given their time.
+    Draining {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// It has no pods any more.
+    Empty,
+}
+
+impl Emptying {
+    /// Whether some proxy may still send somebody there.
+    pub const fn is_in_use(self) -> bool {
+        matches!(self, Self::InUse)
+    }
 }
 
 /// How far a step is.
@@ -107,6 +160,9 @@ pub struct StepState {
     pub stage: Stage,
     /// A person holds it.
     pub paused: Option<Paused>,
+    /// When something outside of the run was last seen to hold it: its clock stands still.
+    #[serde(default)]
+    pub held_at: Option<Timestamp>,
 }
 
 /// What a step is about at the moment.
@@ -244,13 +300,15 @@ impl Status {
     pub const fn weight(&self) -> Weight {
         match &self.phase {
             Phase::Waiting
-            | Phase::Preparing
+            | Phase::Preparing { .. }
             | Phase::Starting { .. }
-            | Phase::CuttingBack
+            | Phase::CuttingBack { .. }
             | Phase::Settled
             | Phase::RolledBack { .. }
             | Phase::Aborted { .. } => Weight::ZERO,
-            Phase::Progressing(StepState { weight, .. }) | Phase::OffPlan { weight, .. } => *weight,
+            Phase::Progressing(StepState { weight, .. })
+            | Phase::OffPlan { weight }
+            | Phase::Unreadable { weight, .. } => *weight,
             Phase::HandingOver(HandoverState { probe: Some(_), .. }) => HandoverState::ALL_BUT_PROBE,
             Phase::Promoting | Phase::Promoted | Phase::HandingOver(_) => Weight::FULL,
         }
@@ -258,14 +316,15 @@ impl Status {
 
     /// Whether the canary is to take no traffic at all.
     pub const fn is_closed(&self) -> bool {
-        matches!(
-            self.phase,
-            Phase::Preparing
-                | Phase::CuttingBack
-                | Phase::Settled
-                | Phase::RolledBack { .. }
-                | Phase::Aborted { .. }
-        )
+        match self.phase {
+            Phase::Preparing { .. }
+            | Phase::CuttingBack { .. }
+            | Phase::Settled
+            | Phase::RolledBack { .. }
+            | Phase::Aborted { .. } => true,
+            Phase::Unreadable { closed, .. } => closed,
+            _ => false,
+        }
     }
 
     /// Whether segments are to be dropped: everybody goes to the canary, but for the few who go back to stable first.
@@ -299,7 +358,7 @@ impl Status {
                     Pause::None | Pause::UntilApproved => None,
                 });
             }
-            Phase::Starting { since, paused } => {
+            Phase::Starting { since, paused, .. } => {
                 progress.elapsed = elapsed(*since, paused.as_ref(), now);
                 progress.duration = Some(release.analysis.baseline);
             }
@@ -312,7 +371,7 @@ impl Status {
 impl StepState {
     /// The step of this index, pushed just now.
     pub(super) fn new(index: usize, weight: Weight) -> Self {
-        Self { index, weight, stage: Stage::RollingOut, paused: None }
+        Self { index, weight, stage: Stage::RollingOut, paused: None, held_at: None }
     }
 
     /// How long the step was observed, pauses left out.
@@ -332,10 +391,19 @@ pub(super) fn elapsed(since: Option<Timestamp>, paused: Option<&Paused>, now: Ti
 }
 
 impl Phase {
+    /// The beginning of a run outside a cluster, and in one when the canary has its pods.
+    pub(super) const STARTING: Self = Self::Starting { since: None, paused: None, held_at: None };
+
+    /// Off the air, on evidence.
+    pub(super) const fn rolled_back(cause: Cause) -> Self {
+        Self::RolledBack { cause, canary: Emptying::InUse }
+    }
+
     /// Whether a run is on its way: it has begun, and nobody has been sent back to stable yet.
     pub const fn is_under_way(&self) -> bool {
         match self {
-            Self::Preparing
+            Self::Preparing { .. }
+            | Self::Unreadable { .. }
             | Self::Starting { .. }
             | Self::Progressing(_)
             | Self::OffPlan { .. }
@@ -343,10 +411,20 @@ impl Phase {
             | Self::HandingOver(_) => true,
             Self::Waiting
             | Self::Promoted
-            | Self::CuttingBack
+            | Self::CuttingBack { .. }
             | Self::Settled
             | Self::RolledBack { .. }
             | Self::Aborted { .. } => false,
+        }
+    }
+
+    /// What becomes of the canary, in phases in which nobody is to be sent to it any more.
+    pub(super) const fn emptying(&mut self) -> Option<&mut Emptying> {
+        match self {
+            Self::CuttingBack { canary } | Self::RolledBack { canary, .. } | Self::Aborted { canary, .. } => {
+                Some(canary)
+            }
+            _ => None,
         }
     }
 
@@ -354,14 +432,15 @@ impl Phase {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
-            Self::Preparing => "preparing",
+            Self::Unreadable { .. } => "unreadable",
+            Self::Preparing { .. } => "preparing",
             Self::Starting { .. } => "starting",
             Self::Progressing(_) => "progressing",
             Self::OffPlan { .. } => "off-plan",
             Self::Promoting => "promoting",
             Self::Promoted => "promoted",
             Self::HandingOver(_) => "handing-over",
-            Self::CuttingBack => "cutting-back",
+            Self::CuttingBack { .. } => "cutting-back",
             Self::Settled => "settled",
             Self::RolledBack { .. } => "rolled-back",
             Self::Aborted { .. } => "aborted",

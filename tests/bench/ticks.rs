@@ -11,7 +11,9 @@ use serin_agent::observe::counter_deltas::CounterDeltas;
 use serin_agent::observe::prometheus::counts::{Counters, Subject, samples};
 use serin_policy::series::Group;
 use serin_release::Release;
-use serin_rollout::{Cell, Counts, Drawn, InForce, Observation, Outcome, Proxy, ProxyState, Status, plan};
+use serin_rollout::{
+    Cell, Counts, Drawn, Environment, InForce, Observation, Plan, Proxy, ProxyState, Status, plan,
+};
 
 use crate::figures::Figures;
 use crate::report::Table;
@@ -172,10 +174,9 @@ impl Driven {
             readings: Vec::new(),
             outage: None,
             commands: Vec::new(),
-            workloads: None,
-            obstacles: Vec::new(),
+            environment: Environment::Standalone,
         };
-        let Outcome { status, push, .. } = plan(&self.release, &self.status, &observation, now);
+        let Plan { status, push, .. } = plan(&self.release, &self.status, &observation, now);
         self.status = status;
         if let Some(push) = push {
             let (run, revision) = (self.release.run().to_owned(), push.revision);

@@ -25,6 +25,7 @@ use anyhow::{Context, Result};
 use futures::future::LocalBoxFuture;
 use libtest_mimic::{Arguments, Trial};
 use serin_tests::mesh::{Mesh, inside};
+use serin_tests::tools;
 use tokio::runtime::{Builder, Runtime};
 
 /// The seed of everything that is drawn here; `SERIN_SEED` gives another one.
@@ -104,6 +105,8 @@ fn main() -> Result<ExitCode> {
         shared.chain(ALONE.iter().map(|&(name, test)| trial(name, test, true))).collect();
     let any = trials.iter().any(|trial| !arguments.is_filtered_out(trial));
     if any && !arguments.list {
+        // Once inside, nothing can be fetched any more.
+        tools::bring(&[tools::MESH, tools::PROMETHEUS])?;
         let began = Instant::now();
         let inside = inside::enter()?;
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;

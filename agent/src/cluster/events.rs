@@ -7,9 +7,9 @@ use kube::runtime::events::{Event, EventType};
 use xxhash_rust::xxh64::xxh64;
 
 use super::memory::Memory;
-use super::{Cluster, cluster_name, commands, report};
+use super::{Cluster, cluster_name, report};
 use serin_release::{Release, ReleaseObject};
-use serin_rollout::{Change, Observation, Outcome, Reason};
+use serin_rollout::{Change, Hold, Observation, Plan, Reason, Severity};
 
 /// The longest note that an event may have, in bytes.
 const LONGEST_NOTE: usize = 1_000;
@@ -23,32 +23,25 @@ impl Cluster {
         memory: &mut Memory,
         release: &Release,
         observation: &Observation,
-        outcome: &Outcome,
+        planned: &Plan,
         pushed: bool,
         now: Timestamp,
     ) {
         let name = cluster_name(object);
         let status = &memory.state.status;
-        let held = std::mem::replace(&mut memory.standing, outcome.reasons.clone());
-        for reason in outcome.reasons.iter().filter(|reason| !held.contains(reason)) {
+        let held = std::mem::replace(&mut memory.standing, planned.reasons.clone());
+        for reason in planned.reasons.iter().filter(|reason| !held.contains(reason)) {
             tracing::info!(release = name, code = reason.code(), weight = %status.weight(), "{reason}");
             self.metrics.decided(&name, reason);
             self.publish(object, kind(reason), &report::pascal(reason.code()), &reason.to_string()).await;
         }
-        if let (Some(push), Some(change)) = (&outcome.push, &status.last_change)
+        if let (Some(push), Some(change)) = (&planned.push, &status.last_change)
             && change.revision == push.revision
         {
             self.audit(object, &name, change).await;
         }
-        if let Some(Err(why)) = commands::read(object) {
-            self.publish(object, EventType::Warning, "UnknownCommand", &why).await;
-            // One that nobody understands is not kept until somebody does.
-            if let Err(error) = self.take_command_off(object).await {
-                tracing::warn!(release = name, "{error}");
-            }
-        }
         let progress = status.progress(release, now);
-        let pushed = pushed && outcome.push.is_some();
+        let pushed = pushed && planned.push.is_some();
         self.metrics.looked(&name, status, &progress, observation, pushed, now.as_second());
     }
 
@@ -63,9 +56,14 @@ impl Cluster {
         self.publish(object, EventType::Normal, "WeightChanged", &note).await;
     }
 
+    /// Tells of a command that no plan was asked about, and why it changes nothing.
+    pub(super) async fn tell_command_refused(&self, object: &ReleaseObject, why: &str) {
+        self.publish(object, EventType::Warning, "CommandRefused", why).await;
+    }
+
     /// Tells why nothing can be planned, once.
     pub(super) async fn tell_unfit(&self, object: &ReleaseObject, memory: &mut Memory, why: &str) {
-        let reason = Reason::Blocked { why: why.to_owned() };
+        let reason = Reason::from(Hold::Blocked { why: why.to_owned() });
         if memory.standing != [reason.clone()] {
             memory.standing = vec![reason];
             tracing::warn!(release = cluster_name(object), "not driven: {why}");
@@ -109,19 +107,10 @@ impl Cluster {
     }
 }
 
-/// Whether somebody should look.
-fn kind(reason: &Reason) -> EventType {
-    match reason {
-        Reason::RolledBack { .. }
-        | Reason::StableDown
-        | Reason::ProbeFailed { .. }
-        | Reason::Blocked { .. }
-        | Reason::ProxyRefuses { .. }
-        | Reason::PolicyEdited { .. }
-        | Reason::PolicyGone
-        | Reason::PolicyUnreadable { .. }
-        | Reason::CommandRefused { .. }
-        | Reason::SampleRatio { .. } => EventType::Warning,
-        _ => EventType::Normal,
+/// Kubernetes knows two kinds.
+const fn kind(reason: &Reason) -> EventType {
+    match reason.severity() {
+        Severity::Info => EventType::Normal,
+        Severity::Warning | Severity::Critical => EventType::Warning,
     }
 }

@@ -34,6 +34,7 @@ use anyhow::Context;
 use futures::{StreamExt, stream};
 use kube::api::{Api, Patch, PatchParams};
 use kube::core::DynamicObject;
+use kube::core::error_boundary::InvalidObject;
 use kube::discovery::ApiResource;
 use kube::runtime::controller::{self, Action, Controller};
 use kube::runtime::events::{Recorder, Reporter};
@@ -49,6 +50,7 @@ use crate::metrics::Metrics;
 use crate::observe::beat::Beat;
 use crate::observe::prometheus::collector::Collectors;
 use admission::Admission;
+use leader::Standing;
 use memory::{Memory, SaveError};
 use plugins::Plugins;
 use proxies::Proxies;
@@ -126,11 +128,13 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         .with_context(|| format!("--listen: {}: cannot listen there", config.listen))?;
     tracing::info!(address = %listener.local_addr()?, "serving the module, /livez /readyz /metrics");
     let http = tokio::spawn(axum::serve(listener, pages).into_future());
-    let leads = leader::stand(client.clone(), &config.lease_namespace, &config.identity).await?;
+    let Standing { leads, renewal } =
+        leader::stand(client.clone(), &config.lease_namespace, &config.identity).await?;
     let drive = drive(client, config, metrics, ready, leads);
     tokio::select! {
         end = drive => end.and_then(|()| anyhow::bail!("the controller has ended")),
         result = http => anyhow::bail!("the listener has ended: {result:?}"),
+        result = renewal => anyhow::bail!("the lease is no longer renewed: {result:?}"),
     }
 }
 
@@ -236,15 +240,21 @@ async fn reconcile(watched: Arc<Watched>, cluster: Arc<Cluster>) -> Result<Actio
         return Ok(Action::await_change());
     }
     cluster.known().await;
-    let object = match &watched.0 {
-        Ok(object) => Arc::new(object.clone()),
-        Err(unreadable) => {
-            return cluster
-                .tell_unreadable(&watched, &unreadable.error)
-                .await
-                .map_err(|error| Arc::new(error.into()));
-        }
+    let (object, unreadable) = match &watched.0 {
+        Ok(object) => (object.clone(), None),
+        Err(InvalidObject { error, .. }) => match cluster.last_good(&watched).await {
+            // What is under way is still watched over, by what was right before, and goes no further.
+            Ok(Some(object)) => (object, Some(error.as_str())),
+            Ok(None) => {
+                return cluster
+                    .tell_unreadable(&watched, error)
+                    .await
+                    .map_err(|error| Arc::new(error.into()));
+            }
+            Err(error) => return Err(Arc::new(error.into())),
+        },
     };
+    let object = Arc::new(object);
     let memory = cluster.memory(&object);
     let mut memory = memory.lock().await;
     if object.metadata.deletion_timestamp.is_some() {
@@ -254,10 +264,10 @@ async fn reconcile(watched: Arc<Watched>, cluster: Arc<Cluster>) -> Result<Actio
         cluster.keep_until_on_stable(&object).await.map_err(|error| Arc::new(error.into()))?;
     }
     let open = memory.get_or_insert_with(|| Memory::open(&object));
-    match tick::tick(&cluster, &object, open).await {
+    match tick::tick(&cluster, &object, unreadable, open).await {
         Ok(again) => Ok(Action::requeue(again)),
         Err(error) => {
-            tracing::warn!(release = %cluster_name(&object), "{error}");
+            tracing::warn!(release = %cluster_name(&object), "{}", chain(&error));
             if matches!(error, TickError::Save(SaveError::Overtaken)) {
                 // What they decided is in the status.
                 *memory = None;
@@ -274,6 +284,20 @@ fn retry(_: Arc<Watched>, _: &Arc<TickError>, _: Arc<Cluster>) -> Action {
 /// For patches that change some fields and leave the others to whoever wrote them.
 fn as_serin() -> PatchParams {
     PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
+}
+
+/// An error with all that caused it, each said once.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let said = inner.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = inner.source();
+    }
+    text
 }
 
 /// `namespace/name`.
@@ -298,7 +322,28 @@ impl Cluster {
         self.memories.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says of a Release that it cannot be read, and why. Whatever it has under way stays as it is.
+    /// An unreadable Release as it was when it could be read last, with what its metadata say now; none if it never could.
+    async fn last_good(&self, unreadable: &Watched) -> Result<Option<ReleaseObject>, kube::Error> {
+        let metadata = unreadable.meta().clone();
+        let known = self.lock_memories().get(&unreadable.uid().unwrap_or_default()).cloned();
+        if let Some(known) = known
+            && let Some(memory) = &*known.lock().await
+        {
+            let last_good = memory.state.last_good.as_deref().cloned();
+            return Ok(last_good.map(|object| ReleaseObject { metadata, ..object }));
+        }
+        // This agent has never known it: another one may have, and kept it in the status.
+        let (namespace, name) = (unreadable.namespace().unwrap_or_default(), unreadable.name_any());
+        let kind = ApiResource::erase::<ReleaseObject>(&());
+        let releases: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &namespace, &kind);
+        let present = releases.get_status(&name).await?;
+        let status: Option<ReleaseStatus> =
+            present.data.get("status").and_then(|status| serde_json::from_value(status.clone()).ok());
+        let spec = status.as_ref().and_then(memory::last_good_spec);
+        Ok(spec.map(|spec| ReleaseObject { metadata, spec, status }))
+    }
+
+    /// Says of a Release that it cannot be read, and why. Nothing of it is under way: it never could be read.
     async fn tell_unreadable(&self, unreadable: &Watched, why: &str) -> Result<Action, kube::Error> {
         let (namespace, name) = (unreadable.namespace().unwrap_or_default(), unreadable.name_any());
         let kind = ApiResource::erase::<ReleaseObject>(&());
@@ -330,11 +375,19 @@ impl Cluster {
         self.patch_metadata(object, metadata).await
     }
 
-    /// Takes the command off, and returns the version of the Release without it.
-    async fn take_command_off(&self, object: &ReleaseObject) -> Result<u64, kube::Error> {
-        let annotations = json!({commands::COMMAND: null, commands::BY: null});
-        let without = self.patch_metadata(object, json!({"annotations": annotations})).await?;
-        Ok(api_resources::version(&without))
+    /// Takes off a command that was heard, from the version of the Release that it was heard in. What fails is tried again
+    /// at the next tick; where somebody has changed the Release meanwhile, that may be another command.
+    async fn take_command_off(&self, object: &ReleaseObject, version: u64) {
+        let metadata = json!({"resourceVersion": version.to_string(), "annotations": commands::removal()});
+        match self.patch_metadata(object, metadata).await {
+            Err(kube::Error::Api(status)) if status.is_conflict() => {}
+            Err(error) => tracing::warn!(
+                release = cluster_name(object),
+                "a command that was heard is still there: {}",
+                chain(&error)
+            ),
+            Ok(_) => {}
+        }
     }
 
     async fn patch_metadata(

@@ -114,11 +114,7 @@ impl Plugins {
     /// # Errors
     /// When the API server refuses or does not answer.
     pub(super) async fn remove(&self, release: &str, but: &[Attachment]) -> Result<(), WriteError> {
-        let holds = |plugin: &&Arc<Plugin>| {
-            plugin.policies().iter().any(|policy| contents::name(policy) == Some(release))
-        };
-        let mut attachments: HashSet<_> =
-            self.cache.all().iter().filter(holds).filter_map(|plugin| plugin.attachment()).collect();
+        let mut attachments = self.attachments_of(release);
         attachments.retain(|attachment| !but.contains(attachment));
         for attachment in attachments {
             let lock = self.lock(&attachment);
@@ -129,6 +125,16 @@ impl Plugins {
             }
         }
         Ok(())
+    }
+
+    /// Where `release` has a policy.
+    pub(super) fn attachments_of(&self, release: &str) -> Vec<Attachment> {
+        let holds = |plugin: &&Arc<Plugin>| {
+            plugin.policies().iter().any(|policy| contents::name(policy) == Some(release))
+        };
+        let all: HashSet<_> =
+            self.cache.all().iter().filter(holds).filter_map(|plugin| plugin.attachment()).collect();
+        all.into_iter().collect()
     }
 
     /// Releases that have a policy somewhere.

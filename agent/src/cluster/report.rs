@@ -7,7 +7,9 @@ use serin_policy::Weight;
 
 use serin_release::Release;
 use serin_release::status::{ProxyCounts, ReleaseStatus, RunRecord, WeightChange};
-use serin_rollout::{Change, Counts, Observation, Phase, ProxyState, Reason, Status, Verdict};
+use serin_rollout::{
+    Change, Counts, Environment, Hold, Observation, Phase, ProxyState, Reason, Status, Verdict,
+};
 
 /// How many runs are remembered.
 const RUNS: usize = 10;
@@ -71,11 +73,12 @@ pub(super) fn ready(
 fn phase_name(phase: &Phase) -> &'static str {
     match phase {
         Phase::Waiting => "Waiting",
-        Phase::Preparing => "Preparing",
+        Phase::Unreadable { .. } => "Unreadable",
+        Phase::Preparing { .. } => "Preparing",
         Phase::Starting { .. } => "Starting",
         Phase::Progressing(_) => "Progressing",
         Phase::OffPlan { .. } => "OffPlan",
-        Phase::Promoting | Phase::HandingOver(_) | Phase::CuttingBack => "Promoting",
+        Phase::Promoting | Phase::HandingOver(_) | Phase::CuttingBack { .. } => "Promoting",
         Phase::Promoted | Phase::Settled => "Promoted",
         Phase::RolledBack { .. } => "RolledBack",
         Phase::Aborted { .. } => "Aborted",
@@ -116,12 +119,16 @@ fn conditions(
     let mut set = |kind: &str, is: Option<bool>, reason: &str, message: &str| {
         set(&mut shown.conditions, kind, is, reason, message, generation, now);
     };
-    match observation.obstacles.first() {
+    let obstacles = match &observation.environment {
+        Environment::Standalone => &[],
+        Environment::Cluster(cluster) => cluster.obstacles.as_slice(),
+    };
+    match obstacles.first() {
         Some(why) => set("Routed", Some(false), "Blocked", why),
         None => set("Routed", Some(true), "RoutesInPlace", "both versions can be reached by their routes"),
     }
     let (going, reason) = match (&status.phase, holds) {
-        (Phase::Preparing | Phase::Starting { .. } | Phase::Progressing(_), Some(held)) => {
+        (Phase::Preparing { .. } | Phase::Starting { .. } | Phase::Progressing(_), Some(held)) => {
             (false, pascal(held.code()))
         }
         (Phase::OffPlan { .. }, _) => (false, "OffPlan".to_owned()),
@@ -133,7 +140,7 @@ fn conditions(
     set("Progressing", Some(going), &reason, &message);
     match &status.phase {
         Phase::RolledBack { .. } => set("Healthy", Some(false), "RolledBack", &message),
-        Phase::Preparing | Phase::Starting { .. } | Phase::Progressing(_) | Phase::OffPlan { .. } => {
+        Phase::Preparing { .. } | Phase::Starting { .. } | Phase::Progressing(_) | Phase::OffPlan { .. } => {
             let said = shown.verdict.clone().unwrap_or_default();
             let is = passes.then_some(true);
             set("Healthy", is, if passes { "VerdictGood" } else { "VerdictPending" }, &said);
@@ -143,21 +150,22 @@ fn conditions(
 }
 
 /// Whether a run cannot go on for this.
-fn is_obstacle(reason: &Reason) -> bool {
+const fn is_obstacle(reason: &Reason) -> bool {
+    let Reason::Hold(hold) = reason else { return false };
     matches!(
-        reason,
-        Reason::Paused { .. }
-            | Reason::Suspended
-            | Reason::Blocked { .. }
-            | Reason::StableDown
-            | Reason::AwaitsCapacity { .. }
-            | Reason::AwaitsProxies { .. }
-            | Reason::AwaitsData { .. }
-            | Reason::AwaitsReading { .. }
-            | Reason::AwaitsApproval { .. }
-            | Reason::AwaitsRequests { .. }
-            | Reason::Doubtful { .. }
-            | Reason::SampleRatio { .. }
+        hold,
+        Hold::Paused { .. }
+            | Hold::Suspended
+            | Hold::Blocked { .. }
+            | Hold::StableDown
+            | Hold::AwaitsCapacity { .. }
+            | Hold::AwaitsProxies { .. }
+            | Hold::AwaitsData { .. }
+            | Hold::AwaitsReading { .. }
+            | Hold::AwaitsApproval { .. }
+            | Hold::AwaitsRequests { .. }
+            | Hold::Doubtful { .. }
+            | Hold::SampleRatio { .. }
     )
 }
 
@@ -202,7 +210,7 @@ fn record(history: &mut Vec<RunRecord>, status: &Status, now: Timestamp) {
     let has_run = !matches!(status.phase, Phase::Waiting) && !status.run.is_empty();
     // Where there was nothing to release, there was no run.
     let began = history.first().is_some_and(|latest| latest.run == status.run && latest.outcome.is_none())
-        || matches!(status.phase, Phase::Preparing | Phase::Starting { .. });
+        || matches!(status.phase, Phase::Preparing { .. } | Phase::Starting { .. });
     if has_run
         && began
         && history.first().is_none_or(|latest| latest.run != status.run || latest.outcome.is_some())

@@ -18,7 +18,7 @@ use super::stores::Stores;
 use super::{FIELD_MANAGER, as_serin};
 use crate::mesh::routing::{self, Subsets};
 use serin_release::delivery::{Delivery, Target};
-use serin_rollout::{Handover, Replicas, Wanted, Workload, Workloads};
+use serin_rollout::{Replicas, Wanted, Workload, Workloads};
 
 /// Set by `kubectl rollout restart`: the same version, started again.
 const RESTARTED: &str = "kubectl.kubernetes.io/restartedAt";
@@ -87,11 +87,16 @@ impl Pair {
         }
     }
 
-    /// As the planner sees them. `swapped`: whether the routes of stable lead to the canary's Deployment.
-    pub(super) fn workloads(&self, swapped: bool) -> Workloads {
+    /// The same with the two in each other's places.
+    pub(super) fn swapped(self) -> Self {
+        Self { stable: self.canary, canary: self.stable, ..self }
+    }
+
+    /// As the planner sees them.
+    pub(super) fn workloads(&self) -> Workloads {
         let version = |side: &Side| side.template().map(version_of);
         let same_version = version(&self.stable).is_some_and(|stable| version(&self.canary) == Some(stable));
-        Workloads { stable: self.stable.workload(), canary: self.canary.workload(), same_version, swapped }
+        Workloads { stable: self.stable.workload(), canary: self.canary.workload(), same_version }
     }
 
     /// The pods of the two, as routes find them; none while a Deployment is missing.
@@ -114,7 +119,7 @@ impl Pair {
         self.scale(client, &self.canary, wanted.canary).await?;
         // The canary may have been given another template a moment ago, which nobody has judged.
         let is_of_run = self.canary.deployment.as_deref().and_then(run_of).as_deref() == Some(run);
-        if wanted.handover == Some(Handover::CopyTemplate) && is_of_run {
+        if wanted.copy_template && is_of_run {
             self.copy_template(client).await?;
         }
         Ok(())
@@ -233,6 +238,7 @@ impl Side {
                 self.trouble.as_ref().map_or_else(|| said.clone(), |trouble| format!("{said} {trouble}"))
             }),
             trouble: self.trouble.clone(),
+            run: run_of(deployment),
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::metrics::Metrics;
 use crate::observe::ProxyReport;
 use crate::observe::fleet::Fleet;
 use serin_release::Release;
-use serin_rollout::{Command, CommandKind, InForce, Observation, Outcome, plan};
+use serin_rollout::{Command, CommandKind, Environment, InForce, Observation, Plan, plan};
 use store::{State, Store};
 pub use view::{Decision, View};
 
@@ -117,7 +117,7 @@ pub async fn start(config: Config) -> anyhow::Result<Handle> {
         metrics: Arc::clone(&metrics),
         view: view_sender,
     };
-    standalone.tick(Vec::new()).await?;
+    standalone.tick(&mut Vec::new()).await?;
     let task = tokio::spawn(standalone.run(messages));
     Ok(Handle { view, metrics, inbox, task })
 }
@@ -135,8 +135,9 @@ struct Standalone {
 impl Standalone {
     async fn run(mut self, mut messages: mpsc::Receiver<Message>) {
         let mut next = Instant::now() + self.interval();
+        // Those whose outcome is not saved yet: a tick that fails loses none.
+        let mut commands = Vec::new();
         loop {
-            let mut commands = Vec::new();
             tokio::select! {
                 () = sleep_until(next) => {}
                 message = messages.recv() => match message {
@@ -146,7 +147,7 @@ impl Standalone {
                 },
             }
             next = Instant::now() + self.interval();
-            if let Err(error) = self.tick(commands).await {
+            if let Err(error) = self.tick(&mut commands).await {
                 // The next tick tries again; until then proxies stay as they are.
                 tracing::error!("{error:#}");
                 self.view.send_modify(|view| view.trouble = Some(format!("{error:#}")));
@@ -158,10 +159,12 @@ impl Standalone {
         self.release.analysis.interval
     }
 
-    async fn tick(&mut self, commands: Vec<Command>) -> anyhow::Result<()> {
+    /// One tick. `commands` are heard, and taken out, when what comes of them is saved.
+    async fn tick(&mut self, commands: &mut Vec<Command>) -> anyhow::Result<()> {
         let now = Timestamp::now();
         let name = self.release.name().to_owned();
         let contents = self.ecds.read()?;
+        let before = self.state.clone();
         let complaint = contents.complaint();
         let ProxyReport { proxies, counted, at_proxies, unassignable, readings, outage } =
             self.fleet.look(&self.release, &mut self.state.deltas, complaint.as_deref(), now).await;
@@ -174,17 +177,20 @@ impl Standalone {
             unassignable,
             readings,
             outage,
-            commands,
-            workloads: None,
-            obstacles: Vec::new(),
+            commands: commands.clone(),
+            environment: Environment::Standalone,
         };
-        let Outcome { status, push, reasons, .. } =
-            plan(&self.release, &self.state.status, &observation, now);
+        let Plan { status, push, reasons, .. } = plan(&self.release, &self.state.status, &observation, now);
         if status.run != self.state.status.run {
             self.fleet.clear_latency();
         }
         self.state.status = status;
-        self.store.save(&self.state)?;
+        if let Err(error) = self.store.save(&self.state) {
+            // Nothing of this was decided, then: what was counted counts again in the next tick.
+            self.state = before;
+            return Err(error);
+        }
+        commands.clear();
         if let Some(push) = &push {
             let policy = self.release.policy(push.revision, push.weight, push.closed, push.promoted);
             self.ecds.write(&Document::new(vec![policy]))?;

@@ -4,7 +4,7 @@ The part of a Release that only a cluster gives meaning to.
 use std::time::Duration;
 
 use super::{Problems, Scalar, label, quoted, span};
-use crate::delivery::{AttachPoint, Delivery, PromotionMode, Routing, Target};
+use crate::delivery::{AttachPoint, Delivery, Mode, PromotionMode, Routing, Target};
 use crate::resource;
 
 /// The word for the callers' sidecars among gateways, as Istio has it.
@@ -26,6 +26,11 @@ pub(super) fn check(parts: &Parts<'_>, problems: &mut Problems) -> Delivery {
     if stable.deployment == canary.deployment && parts.stable.target_ref.is_some() {
         let hint = "name another Deployment than stable's: each version runs in one of its own";
         problems.add("spec.canary.targetRef.name", quoted(Some(&canary.deployment)), hint);
+    }
+    if parts.promotion == PromotionMode::Swap && parts.routing.mode == Mode::Verify {
+        let hint = "write Copy or Wait, or let spec.routing.mode be Managed: Swap changes where the routes lead, and with \
+                    Verify Serin writes none";
+        problems.add("spec.strategy.canary.promotion.mode", "Swap", hint);
     }
     let bounds = Duration::ZERO..=Duration::from_hours(24);
     let path = "spec.strategy.canary.scaleDownDelay";

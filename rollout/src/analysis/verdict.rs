@@ -86,7 +86,7 @@ pub enum Test {
     Comparison {
         /// How much worse the canary may be, what its users had before included.
         allowance: Allowance,
-        /// What the outcome is worth.
+        /// What the planned is worth.
         promise: Promise,
     },
 }

@@ -24,7 +24,7 @@ fn module() -> ModuleSource {
 fn policy(name: &str, hosts: &[&str], revision: u64) -> PolicySpec {
     static SHOP: LazyLock<PolicySpec> = LazyLock::new(|| {
         let weight = Weight::from_ppm(10_000).unwrap();
-        fixtures::release("shop", &json!({})).policy(0, weight, false, false)
+        fixtures::release("shop", &json!({})).0.policy(0, weight, false, false)
     });
     let hosts = hosts.iter().map(|&host| host.to_owned()).collect();
     PolicySpec { name: name.to_owned(), revision, hosts, ..SHOP.clone() }
