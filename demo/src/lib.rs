@@ -60,7 +60,7 @@ pub async fn run(options: Options) -> Result<ExitCode> {
 
 async fn play(options: &Options) -> Result<ExitCode> {
     let seed = options.seed.unwrap_or_else(any_seed);
-    let mut play = Run::begin(seed, Screen::new(options.json)).await?;
+    let mut run = Box::pin(Run::begin(seed, Screen::new(options.json))).await?;
     let summary = play.play_out().await?;
     if options.json {
         writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&summary)?)?;
