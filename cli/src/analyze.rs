@@ -13,9 +13,10 @@ use tokio::time::{Instant, interval, sleep_until};
 
 use super::read_release;
 use super::report::Report;
+use serin_agent::errors::chain;
+use serin_agent::observe::ProxyReport;
 use serin_agent::observe::counter_deltas::CounterDeltas;
 use serin_agent::observe::fleet::Fleet;
-use serin_agent::observe::{Observer, ProxyReport};
 use serin_agent::serve::control::Client;
 use serin_agent::standalone::View;
 use serin_release::{CountSource, Metric, Release, duration};
@@ -23,26 +24,26 @@ use serin_rollout::{Cell, Counts, Evidence, Hold, Moment, Proxy, Reason, Verdict
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exit status: 0 healthy, 1 unhealthy, 2 not enough data yet, 3 it could not look, 64 wrong usage."
+    after_help = "Exit status: 0 the canary passes, 1 it fails, 2 not enough data yet, 3 no data could be read, 64 wrong usage."
 )]
 pub(super) struct Args {
-    /// The folder of a running agent (its --state), to show what that agent has found.
+    /// The folder of a running agent (--state of `serin run`): show how it judges the canary.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["release", "envoy_admin"])]
     state: Option<PathBuf>,
-    /// The Release to judge by, a YAML file, where no agent drives it.
+    /// The Release to judge by, a YAML file, if no agent drives it.
     #[arg(long, value_name = "FILE", required_unless_present = "state")]
     release: Option<PathBuf>,
-    /// Admin address of an Envoy, such as `http://127.0.0.1:9901`; once for each. Not needed where the Release has its
+    /// Admin address of an Envoy, such as `http://127.0.0.1:9901`; may be repeated. Not needed if the Release takes its
     /// counts from a Prometheus.
     #[arg(long = "envoy-admin", value_name = "URL", requires = "release")]
     envoy_admin: Vec<String>,
-    /// How long to look before the verdict.
+    /// How long to watch before the verdict.
     #[arg(long = "for", value_name = "DURATION", default_value = "10s", value_parser = duration::parse)]
     look: Duration,
-    /// Go on looking, and show every look, until told to stop.
+    /// Keep watching and print each look, until interrupted.
     #[arg(long)]
     watch: bool,
-    /// Print JSON, one object for each look.
+    /// Print JSON, one object a look.
     #[arg(long)]
     json: bool,
 }
@@ -60,7 +61,7 @@ pub(super) async fn analyze(args: Args) -> ExitCode {
         Ok(Verdict::Fail(_)) => ExitCode::from(1),
         Ok(Verdict::NotYet(_)) => ExitCode::from(2),
         Err(error) => {
-            eprintln!("serin: {error:#}");
+            eprintln!("serin: {}", chain(error.as_ref()));
             ExitCode::from(COULD_NOT_LOOK)
         }
     }
@@ -145,7 +146,6 @@ fn print(report: &Report, json: bool) -> anyhow::Result<()> {
 struct Looker {
     release: Release,
     fleet: Fleet,
-    observer: Observer,
     deltas: CounterDeltas,
     evidence: Evidence,
     counted: Counts,
@@ -160,7 +160,6 @@ impl Looker {
     fn new(release: Release, addresses: &[String]) -> anyhow::Result<Self> {
         Ok(Self {
             fleet: Fleet::new(addresses)?,
-            observer: Observer::default(),
             release,
             deltas: CounterDeltas::default(),
             evidence: Evidence::default(),
@@ -173,10 +172,8 @@ impl Looker {
 
     async fn look(&mut self) -> anyhow::Result<()> {
         let now = Timestamp::now();
-        let seen = self.fleet.look().await;
-        let seen: Vec<_> = seen.iter().collect();
         let ProxyReport { proxies, counted, readings, outage, .. } =
-            self.observer.look(&self.release, &mut self.deltas, &seen, None, now).await;
+            self.fleet.look(&self.release, &mut self.deltas, None, now).await;
         if let Some(error) = proxies.iter().find_map(Proxy::silence) {
             anyhow::bail!("--envoy-admin: {error}");
         }
@@ -208,7 +205,7 @@ impl Looker {
     fn report(&self) -> Report {
         let (release, now) = (&self.release, Timestamp::now());
         let verdict = self.evidence.verdict(&release.analysis, now);
-        let latency = |arm| self.observer.latency().percentiles(arm);
+        let latency = |arm| self.fleet.latency().percentiles(arm);
         Report {
             release: release.name().to_owned(),
             because: verdict.to_string(),

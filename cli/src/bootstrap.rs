@@ -15,28 +15,28 @@ pub(super) struct Args {
     /// The Release, a YAML file.
     #[arg(long, value_name = "FILE")]
     release: PathBuf,
-    /// Where the stable version runs; once for each instance.
+    /// Address of an instance of the stable version; may be repeated.
     #[arg(long, value_name = "HOST:PORT", required = true)]
     stable: Vec<Endpoint>,
-    /// Where the canary runs; once for each instance.
+    /// Address of an instance of the canary; may be repeated.
     #[arg(long, value_name = "HOST:PORT", required = true)]
     canary: Vec<Endpoint>,
-    /// The folder in which `serin run` keeps the filter for this Envoy. Start the agent before Envoy.
+    /// The folder into which `serin run` writes the filter's configuration. Start the agent before Envoy.
     #[arg(long, value_name = "DIR")]
     ecds_dir: PathBuf,
-    /// Where Envoy serves clients.
+    /// Address at which Envoy serves clients.
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
-    /// Envoy's admin address: what --envoy-admin of `serin run` wants.
+    /// Envoy's admin address, for --envoy-admin of `serin run`.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9901")]
     admin: SocketAddr,
-    /// Envoy's own name, by which the agent speaks of it.
+    /// Envoy's node id, by which the agent names it.
     #[arg(long, value_name = "NAME", default_value = "envoy")]
     node: String,
-    /// Speak HTTP/2 to both versions, as gRPC wants it.
+    /// Speak HTTP/2 to both versions, which gRPC needs.
     #[arg(long)]
     http2: bool,
-    /// Where to write the bootstrap [default: standard output].
+    /// The file to write the bootstrap to [default: standard output].
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 }

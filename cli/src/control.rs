@@ -14,20 +14,20 @@ use serin_rollout::{CommandKind, ProxyState};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The agent's own folder: what --state of `serin run` says.
+    /// The agent's folder: --state of `serin run`.
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
-    /// Who this is, for the audit log.
+    /// Your name, for the audit log.
     #[arg(long, value_name = "NAME", env = "USER", default_value = "unknown")]
     by: String,
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct StatusArgs {
-    /// The agent's own folder: what --state of `serin run` says.
+    /// The agent's folder: --state of `serin run`.
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
-    /// Print everything there is to know as JSON.
+    /// Print everything, as JSON.
     #[arg(long)]
     json: bool,
 }

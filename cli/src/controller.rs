@@ -12,19 +12,19 @@ use serin_agent::serve::cluster::{module_path, module_sha256};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Drive the Releases of this namespace only [default: all].
+    /// Only run the Releases of this namespace [default: of all].
     #[arg(long, value_name = "NAMESPACE", env = "SERIN_NAMESPACE")]
     namespace: Option<String>,
-    /// With `--namespace`: another one in which there are gateways, or sidecars of callers; once for each.
+    /// With --namespace: another namespace with gateways or with callers' sidecars; may be repeated.
     #[arg(long = "proxy-namespace", value_name = "NAMESPACE", requires = "namespace")]
     proxy_namespaces: Vec<String>,
-    /// The namespace with the Lease by which one of several agents leads.
+    /// The namespace of the Lease by which replicas elect their leader.
     #[arg(long, value_name = "NAMESPACE", env = "POD_NAMESPACE", default_value = "serin-system")]
     lease_namespace: String,
-    /// What this agent is called among several.
+    /// The name of this replica in the Lease [default: serin- and the process id].
     #[arg(long, value_name = "NAME", env = "POD_NAME")]
     identity: Option<String>,
-    /// Where proxies reach the agents, to fetch the filter's module.
+    /// The URL at which proxies reach this agent to fetch the filter's module.
     #[arg(
         long,
         value_name = "URL",
@@ -32,10 +32,10 @@ pub(super) struct Args {
         default_value = "http://serin.serin-system.svc.cluster.local"
     )]
     module_base: String,
-    /// The module as an OCI image, by its manifest's digest (`oci://…@sha256:…`), in place of the one the agents serve.
+    /// An OCI image with the filter's module, by digest (`oci://…@sha256:…`), instead of the module that this agent serves.
     #[arg(long, value_name = "URL", env = "SERIN_MODULE_IMAGE", conflicts_with = "module_base")]
     module_image: Option<String>,
-    /// Where health, metrics and the module are served.
+    /// Address for health, metrics and the module.
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
 }

@@ -16,10 +16,10 @@ pub(super) struct Args {
     /// The Release, a YAML file.
     #[arg(long, value_name = "FILE")]
     release: PathBuf,
-    /// A header of the request, like curl's; once for each.
+    /// A header of the request, as with curl; may be repeated.
     #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
     headers: Vec<Header>,
-    /// Host of the request, with its port or without [default: the release's first].
+    /// Host of the request, with or without a port [default: the Release's first host].
     #[arg(long)]
     host: Option<String>,
     /// Path of the request.
@@ -28,10 +28,10 @@ pub(super) struct Args {
     /// Method of the request.
     #[arg(long, default_value = "GET")]
     method: String,
-    /// The canary's weight to explain for, in percent; without it, what is in force in --ecds-dir.
+    /// Explain for this weight of the canary, in percent.
     #[arg(long, value_name = "PERCENT", conflicts_with = "ecds_dir")]
     weight: Option<String>,
-    /// The folder that the Envoys read their filter from: explain for the policy in force there.
+    /// Explain for the policy in force in this folder, from which the Envoys read the filter's configuration.
     #[arg(long, value_name = "DIR")]
     ecds_dir: Option<PathBuf>,
 }
@@ -43,10 +43,10 @@ struct Header {
 }
 
 impl FromStr for Header {
-    type Err = String;
+    type Err = &'static str;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (name, value) = text.split_once(':').ok_or_else(|| format!("{text:?}: write 'name: value'"))?;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (name, value) = text.split_once(':').ok_or("write it as 'name: value'")?;
         Ok(Self { name: name.trim().to_ascii_lowercase(), value: value.trim().to_owned() })
     }
 }

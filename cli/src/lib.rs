@@ -18,59 +18,60 @@ use clap::{Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 use serin_agent::cluster::crd;
+use serin_agent::errors::chain;
 use serin_demo as demo;
 use serin_release::Release;
 use serin_rollout::CommandKind;
 
-/// Releases new versions of a service: every user sticks to one version, the share that sees the new one is
-/// exactly what you asked for, and a bad version is off the air before most people have met it.
+/// Releases new versions of a service, step by step. Every user stays on one version, the share of users that gets the new
+/// one is exactly what you asked for, and a bad version is taken back before most users have met it.
 #[derive(Debug, Parser)]
 #[command(name = "serin", version, max_term_width = 100)]
 struct Args {
     #[command(subcommand)]
     command: Command,
-    /// Format of the log. Its level is set by the environment variable `RUST_LOG`.
+    /// Format of log lines. `RUST_LOG` sets their level, such as `debug` or `warn`.
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, env = "SERIN_LOG_FORMAT")]
     log_format: LogFormat,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum LogFormat {
-    /// For people.
+    /// Plain lines, for people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object a line, for machines.
     Json,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show it all on this machine: a real Envoy, a good release, a bad one.
+    /// Play a good and a bad release on this machine, with a real Envoy.
     Demo(demo::Options),
-    /// Walk a release through its steps, driving plain Envoys through a file.
+    /// Run a release on plain Envoys, without Kubernetes.
     Run(run::Args),
-    /// Drive the Releases of a cluster, through Istio.
+    /// Run the Releases of a Kubernetes cluster with Istio.
     Controller(controller::Args),
-    /// Write a complete Envoy bootstrap for a release.
+    /// Write an Envoy bootstrap for a release.
     Bootstrap(bootstrap::Args),
-    /// Say how soon a bad canary would be caught, and how often a good one thrown away, by rules side by side.
+    /// Simulate how soon a bad canary is caught and how often a good one is taken back, under several rules.
     Simulate(simulate::Args),
-    /// Say which version a request would get, its point, and why.
+    /// Explain which version a request gets, and why.
     Explain(explain::Args),
-    /// Judge the canary: what each version got, the evidence, the verdict.
+    /// Judge the canary now: what each version served, the evidence, the verdict.
     Analyze(analyze::Args),
-    /// Print the CustomResourceDefinition of a Release, for `kubectl apply --server-side -f -`.
+    /// Print the CustomResourceDefinition of Release, for `kubectl apply --server-side -f -`.
     Crd,
-    /// Show how a running release is.
+    /// Show how a running release stands.
     Status(control::StatusArgs),
-    /// Hold a running release where it is. A failing analysis still takes it back.
+    /// Hold a running release at its step. A failing analysis still takes it back.
     Pause(control::Args),
-    /// Go on after a pause, or approve a step that waits for it.
+    /// Go on after a pause, or approve a step that waits for approval.
     Resume(control::Args),
     /// Skip the remaining steps: everybody gets the canary.
     Promote(control::Args),
     /// Take the release back: everybody gets stable.
     Abort(control::Args),
-    /// Start a release again that was taken back.
+    /// Start a release again after it was taken back.
     Retry(control::Args),
 }
 
@@ -97,7 +98,7 @@ pub fn parse_and_run() -> ExitCode {
     match runtime.block_on(dispatch(args.command)) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("serin: {error:#}");
+            eprintln!("serin: {}", chain(error.as_ref()));
             ExitCode::FAILURE
         }
     }

@@ -23,16 +23,16 @@ pub(super) struct Args {
     /// The Release, a YAML file. It is read again whenever it changes.
     #[arg(long, value_name = "FILE")]
     release: PathBuf,
-    /// Admin address of an Envoy, such as `http://127.0.0.1:9901`; once for each.
+    /// Admin address of an Envoy, such as `http://127.0.0.1:9901`; may be repeated.
     #[arg(long = "envoy-admin", value_name = "URL", required = true)]
     envoy_admin: Vec<String>,
-    /// The folder that the Envoys read their filter from.
+    /// The folder from which the Envoys read the filter's configuration.
     #[arg(long, value_name = "DIR")]
     ecds_dir: PathBuf,
-    /// The agent's own folder, for its state, its audit log and its control socket [default: agent in --ecds-dir].
+    /// The agent's folder, for its state, audit log and control socket [default: the folder `agent` in --ecds-dir].
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
-    /// Where health, readiness, metrics and status are served. Read-only.
+    /// Address for health, readiness, metrics and status, all read-only.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8686")]
     listen: SocketAddr,
 }
@@ -93,7 +93,7 @@ async fn follow(path: &Path, mut text: String, handle: &Handle) -> anyhow::Resul
             Ok(release) => {
                 let name = release.name();
                 tracing::error!(
-                    "metadata: {name}: an agent drives one release: give {name} an agent of its own"
+                    "metadata: {name}: this agent runs another release, and only one: start another agent for {name}"
                 );
             }
             Err(error) => tracing::error!("the Release file has changed and is not taken: {error}"),

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::read_release;
-use serin_release::{Percent, Release, duration};
+use serin_release::{Percent, Release, rule};
 use serin_simulate::{Change, Fault, Scenario, Spread, Traffic};
 
 /// What is released where no Release is given: every default.
@@ -17,48 +17,47 @@ const RELEASE: &str = "{apiVersion: serin.dev/v1alpha1, kind: Release, metadata:
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The Release, a YAML file, for its steps and its analysis [default: one with every default].
+    /// The Release, a YAML file, whose steps and analysis are simulated [default: a Release with every default].
     #[arg(long, value_name = "FILE")]
     release: Option<PathBuf>,
-    /// Requests of all users per second.
+    /// Requests per second, of all users together.
     #[arg(long, value_name = "NUMBER", default_value = "100", value_parser = rate)]
     rps: f64,
-    /// How many users there are.
+    /// Number of users.
     #[arg(long, value_name = "NUMBER", default_value = "2000", value_parser = users)]
     users: u32,
-    /// How unlike users are in how much they do: σ of a log-normal distribution.
+    /// How much users differ in activity: the σ of a log-normal distribution; 0 for no difference.
     #[arg(long, value_name = "SIGMA", default_value = "2", value_parser = sigma)]
     activity: f64,
-    /// The share of requests that fails on stable.
+    /// Share of requests that fail on stable.
     #[arg(long, value_name = "PERCENT", default_value = "0.5%", value_parser = Percent::parse)]
     error_rate: Percent,
-    /// The share of requests that is slow on stable.
+    /// Share of requests that are slow on stable.
     #[arg(long, value_name = "PERCENT", default_value = "1%", value_parser = Percent::parse)]
     slow_rate: Percent,
-    /// What the bad canary does to errors: x10 for ten times as many, or 5% for that share.
+    /// Errors of the bad canary: x10 for ten times stable's, or 5% for that share of requests.
     #[arg(long, value_name = "CHANGE", default_value = "x10", value_parser = Change::from_str)]
     fault: Change,
-    /// What it does to slow requests.
+    /// Slow requests of the bad canary, in the same form.
     #[arg(long, value_name = "CHANGE", default_value = "x1", value_parser = Change::from_str)]
     slow: Change,
-    /// How failures are spread: independent, sticky (1% of users fail 30% of their requests), or clusters of 5 or
-    /// clusters:N.
+    /// How failures are spread: independent, sticky (for 1% of users 30% of their requests fail), clusters (of 5 failures),
+    /// or clusters:N.
     #[arg(long, default_value = "independent", value_parser = Spread::from_str)]
     spread: Spread,
-    /// How many releases to play, good and bad, under each rule.
+    /// How many good and how many bad releases to simulate under each rule.
     #[arg(long, value_name = "NUMBER", default_value = "200", value_parser = runs)]
     runs: NonZeroU32,
-    /// What chance is seeded with [default: another one each time].
+    /// Seed of the random numbers [default: another one each time].
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
-    /// How often every rule looks [default: Serin as often as the release says, Flagger's rule every 1m, the
-    /// z-test every 15s].
+    /// How often each rule looks [default: for Serin the Release's interval, for Flagger's rule 1m, for the z-test 15s].
     #[arg(long, value_name = "DURATION", value_parser = interval)]
     interval: Option<Duration>,
-    /// How many failed checks are too many for Flagger's rule.
+    /// After how many failed checks Flagger's rule takes the canary back.
     #[arg(long, value_name = "NUMBER", default_value_t = 5)]
     threshold: u32,
-    /// Print it as one JSON object.
+    /// Print one JSON object.
     #[arg(long)]
     json: bool,
 }
@@ -84,9 +83,7 @@ fn sigma(text: &str) -> Result<f64, &'static str> {
 }
 
 fn interval(text: &str) -> Result<Duration, String> {
-    let interval = duration::parse(text)?;
-    let possible = (Duration::from_millis(100)..=Duration::from_mins(5)).contains(&interval);
-    possible.then_some(interval).ok_or_else(|| "give 100ms to 5m".to_owned())
+    rule::INTERVAL.parse(text)
 }
 
 pub(super) fn simulate(args: &Args) -> anyhow::Result<()> {

@@ -56,6 +56,7 @@ fn a_mistake_is_answered_with_the_field_the_value_and_the_mend() {
         "explain | --release | release.yaml",
         "explain | --release | release.yaml | --weight | 101",
         "explain | --release | release.yaml | --ecds-dir | nowhere",
+        "explain | --release | release.yaml | --ecds-dir | release.yaml",
         "explain | --release | release.yaml | --weight | 10 | -H | no colon",
         "bootstrap | --release | release.yaml | --ecds-dir | ecds | --canary | b:80 | --stable | a",
         "status | --state | nowhere",

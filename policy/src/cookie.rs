@@ -7,9 +7,10 @@ then one visitor's cookie would be handed to everybody.
 */
 use serde::{Deserialize, Serialize};
 
-use crate::identity::Id;
+use crate::identity::{Id, Source};
 use crate::lenient_int;
 use crate::refusal::{Kind, Refusal};
+use crate::rule;
 
 /// The first value of the cookie `name` in a `cookie` header that `accept` takes.
 ///
@@ -88,36 +89,31 @@ impl CookieSpec {
     /// The longest `Max-Age` browsers keep: 400 days (RFC 6265bis section 5.5).
     pub const MAX_AGE_SECONDS: u32 = 400 * 24 * 60 * 60;
 
-    pub(crate) fn check(&self) -> Result<(), Refusal> {
-        let invalid =
-            |field: &str, value: String, hint: &str| Err(Refusal::new(Kind::Invalid, field, value, hint));
-        if !crate::policy::is_token(&self.name) {
-            return invalid("name", format!("{:?}", self.name), "use letters, digits, - and _");
+    /// What to write where browsers would drop the cookie.
+    pub const SECURE: &str = "write always: browsers drop a cookie with SameSite=None that is not Secure";
+
+    /// What to do where the cookie of this name is issued and not looked for.
+    pub fn unlisted(name: &str) -> String {
+        format!("list {{cookie: {name}}} among the sources too, or nobody is recognised by the cookie")
+    }
+
+    /// Checks the cookie. It must be among `sources`.
+    pub(crate) fn check(&self, sources: &[Source]) -> Result<(), Refusal> {
+        rule::TOKEN.check("name", &self.name)?;
+        if !sources.contains(&Source::Cookie(self.name.clone())) {
+            let value = format!("{:?}", self.name);
+            return Err(Refusal::new(Kind::Invalid, "name", value, Self::unlisted(&self.name)));
         }
-        if self.max_age_seconds == 0 || self.max_age_seconds > Self::MAX_AGE_SECONDS {
-            return invalid(
-                "maxAgeSeconds",
-                self.max_age_seconds.to_string(),
-                "give 1 to 34560000 (400 days)",
-            );
+        if !(1..=Self::MAX_AGE_SECONDS).contains(&self.max_age_seconds) {
+            let hint = format!("give 1 to {} (400 days)", Self::MAX_AGE_SECONDS);
+            return Err(Refusal::new(Kind::Invalid, "maxAgeSeconds", self.max_age_seconds, hint));
         }
-        if !self.path.starts_with('/') || !is_attribute(&self.path) {
-            return invalid(
-                "path",
-                format!("{:?}", self.path),
-                "start with / and use no ; or control characters",
-            );
-        }
-        if let Some(domain) = self.domain.as_ref().filter(|domain| domain.is_empty() || !is_attribute(domain))
-        {
-            return invalid("domain", format!("{domain:?}"), "give a host name, or leave it out");
+        rule::COOKIE_PATH.check("path", &self.path)?;
+        if let Some(domain) = &self.domain {
+            rule::COOKIE_DOMAIN.check("domain", domain)?;
         }
         if self.same_site == SameSite::None && self.secure != Secure::Always {
-            return invalid(
-                "secure",
-                "\"auto\"".to_owned(),
-                "browsers drop SameSite=None without Secure: write always",
-            );
+            return Err(Refusal::new(Kind::Invalid, "secure", "\"auto\"", Self::SECURE));
         }
         Ok(())
     }
@@ -137,11 +133,6 @@ impl CookieSpec {
             self.name, self.max_age_seconds, self.path
         )
     }
-}
-
-/// Characters that may stand in a cookie attribute (RFC 6265 section 4.1.1, av-octet).
-fn is_attribute(value: &str) -> bool {
-    value.bytes().all(|byte| matches!(byte, 0x20..=0x3A | 0x3C..=0x7E))
 }
 
 /// What shared caches may do with a response (RFC 9111 section 3).

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cookie::CookieSpec;
 use crate::request::{Asked, Request};
-use crate::{baggage, policy};
+use crate::{baggage, rule};
 
 /// A caller's sticky id: 1 to 128 characters that may stand in a cookie and in baggage alike.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -73,13 +73,14 @@ pub enum Source {
 }
 
 impl Source {
-    /// The header, cookie or member name, if the source has one, checked to be one.
-    pub(crate) fn has_valid_name(&self) -> bool {
-        match self {
-            Self::Header(name) => policy::is_header_name(name),
-            Self::Cookie(name) | Self::Baggage(name) => policy::is_token(name),
-            Self::RequestId => true,
-        }
+    /// What the source's name must be, if that is not what it is.
+    pub(crate) fn broken_rule(&self) -> Option<rule::Text> {
+        let (name, rule) = match self {
+            Self::Header(name) => (name, rule::HEADER),
+            Self::Cookie(name) | Self::Baggage(name) => (name, rule::TOKEN),
+            Self::RequestId => return None,
+        };
+        (!rule.accepts(name)).then_some(rule)
     }
 }
 

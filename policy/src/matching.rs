@@ -6,9 +6,9 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::decision::Arm;
-use crate::policy::{is_header_name, is_name, is_token};
 use crate::refusal::{Kind, Refusal};
 use crate::request::{Asked, Request};
+use crate::rule::{self, check_length};
 use crate::weight::Weight;
 
 /// A header by which a tester names the version they want: `canary`, or `canary:<token>`.
@@ -31,14 +31,13 @@ pub(crate) struct Override {
 
 impl Override {
     pub(crate) fn compile(spec: &OverrideSpec) -> Result<Self, Refusal> {
-        if !is_header_name(&spec.header) {
-            return Err(bad_header("header", &spec.header));
-        }
+        rule::HEADER.check("header", &spec.header)?;
         let token_sha256 = match &spec.token_sha256 {
             None => None,
             Some(hex) => Some(from_hex(hex).ok_or_else(|| {
-                let hint = "give the token's SHA-256 as 64 hexadecimal digits, never the token itself";
-                Refusal::new(Kind::Invalid, "tokenSha256", format!("{} characters", hex.len()), hint)
+                // It may be the token itself, which is not to be shown.
+                let (value, hint) = (format!("{} characters", hex.len()), rule::TOKEN_SHA256.hint());
+                Refusal::new(Kind::Invalid, "tokenSha256", value, hint)
             })?),
         };
         Ok(Self { header: spec.header.clone(), token_sha256 })
@@ -65,7 +64,7 @@ impl Override {
 fn from_hex(hex: &str) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
     // `from_str_radix` would take a sign for a digit.
-    if hex.len() != 64 || !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    if !rule::TOKEN_SHA256.accepts(hex) {
         return None;
     }
     for (byte, pair) in bytes.iter_mut().zip(hex.as_bytes().chunks(2)) {
@@ -87,23 +86,18 @@ pub struct SegmentSpec {
 }
 
 impl SegmentSpec {
+    /// The most matches.
+    pub const MAX_MATCHES: usize = 16;
+    /// What to write where two segments have one name.
+    pub const OWN_NAME: &str = "give every segment a name of its own";
+
     pub(crate) fn check(&self) -> Result<(), Refusal> {
-        let invalid =
-            |field: String, value: &str, hint: &str| Err(Refusal::new(Kind::Invalid, field, value, hint));
-        if !is_name(&self.name) {
-            return invalid(
-                "name".into(),
-                &format!("{:?}", self.name),
-                "use lower-case letters, digits and -",
-            );
-        }
+        rule::LABEL.check("name", &self.name)?;
         if self.matches.is_empty() {
-            return invalid(
-                "matches".into(),
-                "[]",
-                "give at least one match; a segment of all is the steps' business",
-            );
+            let hint = "give at least one match: the share of everybody else is the steps'";
+            return Err(Refusal::new(Kind::Invalid, "matches", "[]", hint));
         }
+        check_length("matches", &self.matches, Self::MAX_MATCHES)?;
         for (i, one) in self.matches.iter().enumerate() {
             one.check().map_err(|refusal| refusal.within(&format!("matches[{i}]"), None))?;
         }
@@ -118,19 +112,29 @@ impl SegmentSpec {
 /// Conditions on a request, all of which must hold. The words are the Gateway API's.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[cfg_attr(feature = "schema", schemars(extend("minProperties" = 1)))]
+#[cfg_attr(feature = "schema", schemars(extend("x-kubernetes-validations" = [{
+    "rule": "has(self.path) || has(self.method) || (has(self.headers) && self.headers.size() > 0) \
+             || (has(self.cookies) && self.cookies.size() > 0)",
+    "message": Match::EMPTY,
+}])))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Match {
     /// Conditions on headers, all of which must hold.
+    #[cfg_attr(feature = "schema", schemars(length(max = Match::MAX_CONDITIONS)))]
+    #[cfg_attr(feature = "schema", schemars(extend("x-kubernetes-validations" = [names(&rule::HEADER)])))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<Named>,
     /// Conditions on cookies, all of which must hold.
+    #[cfg_attr(feature = "schema", schemars(length(max = Match::MAX_CONDITIONS)))]
+    #[cfg_attr(feature = "schema", schemars(extend("x-kubernetes-validations" = [names(&rule::TOKEN)])))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cookies: Vec<Named>,
     /// Condition on the path, without its query.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<Condition>,
     /// The method, e.g. `GET`.
+    #[cfg_attr(feature = "schema", schemars(length(max = rule::METHOD.most())))]
+    #[cfg_attr(feature = "schema", schemars(extend("x-kubernetes-validations" = [rule::METHOD.validation()])))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
 }
@@ -140,24 +144,32 @@ pub struct Match {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(extend("x-kubernetes-validations" = [{
     "rule": "has(self.type) && self.type == 'Present' ? !has(self.value) : has(self.value) && self.value != ''",
-    "message": "value: give a value to compare with, or leave it out with {type: Present}",
+    "message": Named::VALUE,
+    "fieldPath": ".value",
 }])))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Named {
     /// Name of the header, in lower case, or of the cookie.
+    #[cfg_attr(feature = "schema", schemars(length(max = rule::TOKEN.most())))]
     pub name: String,
     /// How to compare: the value is this (`Exact`), begins with it (`Prefix`), has it somewhere (`Contains`), or is there at
     /// all (`Present`). The default is `Exact`.
     #[serde(rename = "type", default)]
     pub how: How,
     /// What to compare with. Not with `Present`.
+    #[cfg_attr(feature = "schema", schemars(length(max = rule::WANTED.most())))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
 }
 
-/// A condition on one value.
+/// A condition on the path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("x-kubernetes-validations" = [{
+    "rule": "!has(self.type) || self.type != 'Present'",
+    "message": Condition::HOW,
+    "fieldPath": ".type",
+}])))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Condition {
     /// How to compare: the value is this (`Exact`), begins with it (`Prefix`) or has it somewhere (`Contains`). The default is
@@ -165,6 +177,8 @@ pub struct Condition {
     #[serde(rename = "type", default)]
     pub how: How,
     /// What to compare with.
+    #[cfg_attr(feature = "schema", schemars(length(max = rule::WANTED.most())))]
+    #[cfg_attr(feature = "schema", schemars(extend("x-kubernetes-validations" = [rule::WANTED.validation()])))]
     pub value: String,
 }
 
@@ -194,12 +208,27 @@ impl How {
     }
 }
 
+/// The rule for the names in a list of conditions.
+#[cfg(feature = "schema")]
+fn names(name: &rule::Text) -> serde_json::Value {
+    let rule = format!("self.all(one, {})", name.cel("one.name"));
+    serde_json::json!({"rule": rule, "message": name.hint()})
+}
+
 impl Named {
-    fn check(&self, kind_of_name: impl Fn(&str) -> bool) -> Result<(), Refusal> {
-        if !kind_of_name(&self.name) {
-            return Err(bad_header("name", &self.name));
+    /// What to write where there is no value to compare with, or one too many.
+    pub const VALUE: &str = "give a value to compare with, or leave it out with {type: Present}";
+
+    fn check(&self, name: &rule::Text) -> Result<(), Refusal> {
+        name.check("name", &self.name)?;
+        let invalid = |value: String| Err(Refusal::new(Kind::Invalid, "value", value, Self::VALUE));
+        match (self.how, self.value.as_deref()) {
+            (How::Present, None) => Ok(()),
+            (How::Present, Some(value)) => invalid(format!("{value:?}")),
+            (_, Some(value)) if rule::WANTED.accepts(value) => Ok(()),
+            (_, Some(value)) => invalid(format!("{value:?}")),
+            (_, None) => invalid("missing".to_owned()),
         }
-        check_value(self.how, self.value.as_deref())
     }
 
     fn holds(&self, actual: &[u8]) -> bool {
@@ -207,34 +236,40 @@ impl Named {
     }
 }
 
+impl Condition {
+    /// What to write where a path is only to be there.
+    pub const HOW: &str = "write Exact, Prefix or Contains: every request has a path";
+
+    fn check(&self) -> Result<(), Refusal> {
+        if self.how == How::Present {
+            return Err(Refusal::new(Kind::Invalid, "type", "\"Present\"", Self::HOW));
+        }
+        rule::WANTED.check("value", &self.value)
+    }
+}
+
 impl Match {
+    /// The most conditions on headers, and on cookies.
+    pub const MAX_CONDITIONS: usize = 16;
+    /// What to write where there is no condition.
+    pub const EMPTY: &str = "give headers, cookies, path or method: an empty match would take everybody";
+
     fn check(&self) -> Result<(), Refusal> {
         if *self == Self::default() {
-            let hint = "give headers, cookies, path or method; an empty match would take everybody";
-            return Err(Refusal::new(Kind::Invalid, "", "{}", hint));
+            return Err(Refusal::new(Kind::Invalid, "", "{}", Self::EMPTY));
         }
-        for (i, header) in self.headers.iter().enumerate() {
-            header.check(is_header_name).map_err(|refusal| refusal.within(&format!("headers[{i}]"), None))?;
-        }
-        for (i, cookie) in self.cookies.iter().enumerate() {
-            cookie.check(is_token).map_err(|refusal| refusal.within(&format!("cookies[{i}]"), None))?;
+        for (field, conditions, name) in
+            [("headers", &self.headers, rule::HEADER), ("cookies", &self.cookies, rule::TOKEN)]
+        {
+            check_length(field, conditions, Self::MAX_CONDITIONS)?;
+            for (i, one) in conditions.iter().enumerate() {
+                one.check(&name).map_err(|refusal| refusal.within(&format!("{field}[{i}]"), None))?;
+            }
         }
         if let Some(path) = &self.path {
-            if path.how == How::Present {
-                let hint = "use Exact, Prefix or Contains: every request has a path";
-                return Err(Refusal::new(Kind::Invalid, "path.type", "\"Present\"", hint));
-            }
-            if path.value.is_empty() {
-                return Err(Refusal::new(Kind::Invalid, "path.value", "\"\"", "give a path to compare with"));
-            }
+            path.check().map_err(|refusal| refusal.within("path", None))?;
         }
-        match &self.method {
-            Some(method) if method.is_empty() || !method.bytes().all(|byte| byte.is_ascii_uppercase()) => {
-                let hint = "write the method in capitals, like GET";
-                Err(Refusal::new(Kind::Invalid, "method", format!("{method:?}"), hint))
-            }
-            _ => Ok(()),
-        }
+        self.method.as_ref().map_or(Ok(()), |method| rule::METHOD.check("method", method))
     }
 
     fn holds<R: Request>(&self, request: &Asked<'_, R>) -> bool {
@@ -258,32 +293,4 @@ impl Match {
 /// The path up to its query.
 pub(crate) fn without_query(path: &[u8]) -> &[u8] {
     path.split(|&byte| byte == b'?' || byte == b'#').next().unwrap_or_default()
-}
-
-fn check_value(how: How, value: Option<&str>) -> Result<(), Refusal> {
-    match (how, value) {
-        (How::Present, None) => Ok(()),
-        (How::Present, Some(value)) => Err(Refusal::new(
-            Kind::Invalid,
-            "value",
-            format!("{value:?}"),
-            "leave it out: Present compares nothing",
-        )),
-        (_, Some(value)) if !value.is_empty() => Ok(()),
-        _ => Err(Refusal::new(
-            Kind::Invalid,
-            "value",
-            "empty",
-            "give a value to compare with, or use type Present",
-        )),
-    }
-}
-
-fn bad_header(field: &str, value: &str) -> Refusal {
-    Refusal::new(
-        Kind::Invalid,
-        field,
-        format!("{value:?}"),
-        "use letters, digits, - and _, headers in lower case",
-    )
 }

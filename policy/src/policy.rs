@@ -9,6 +9,7 @@ use crate::document::{CountsSpec, PolicySpec};
 use crate::identity::Source;
 use crate::matching::{Override, SegmentSpec};
 use crate::refusal::{Kind, Refusal};
+use crate::rule::{self, check_length};
 use crate::weight::Weight;
 
 /// One release's rules, checked. Made by [`Policy::compile`], so every one there is makes sense.
@@ -35,6 +36,14 @@ pub struct Policy {
 impl Policy {
     /// The most steps a release may have; with two versions each, this bounds the number of series.
     pub const MAX_STEPS: usize = 100;
+    /// What to write where the steps' weights do not rise.
+    pub const RISING: &str = "list weights in rising order, each above the one before";
+    /// The most places to look for an id.
+    pub const MAX_SOURCES: usize = 16;
+    /// The most ways to override the version.
+    pub const MAX_OVERRIDES: usize = 16;
+    /// The most segments; each has series of its own.
+    pub const MAX_SEGMENTS: usize = 32;
 
     /// Checks `spec`.
     ///
@@ -46,34 +55,30 @@ impl Policy {
         check_steps(&spec.steps)?;
         check_identity(&spec.identity)?;
         if let Some(cookie) = &spec.cookie {
-            cookie.check().map_err(|refusal| refusal.within("cookie", None))?;
-            if !spec.identity.contains(&Source::Cookie(cookie.name.clone())) {
-                let hint =
-                    format!("add {{\"cookie\": {:?}}}, or nobody is recognised by the cookie", cookie.name);
-                return Err(Refusal::new(Kind::Invalid, "identity", as_json(&spec.identity), hint));
-            }
+            cookie.check(&spec.identity).map_err(|refusal| refusal.within("cookie", None))?;
         }
-        if let Some(key) = spec.baggage.as_ref().filter(|key| !is_token(key)) {
-            let hint = "use letters, digits, - and _ for the baggage key";
-            return Err(Refusal::new(Kind::Invalid, "baggage", format!("{key:?}"), hint));
+        if let Some(key) = &spec.baggage {
+            rule::TOKEN.check("baggage", key)?;
         }
         check_header("requestHeader", &spec.request_header)?;
         if let Some(header) = &spec.response_header {
             check_header("responseHeader", header)?;
         }
+        check_length("overrides", &spec.overrides, Self::MAX_OVERRIDES)?;
         let overrides = spec.overrides.iter().enumerate().map(|(i, one)| {
             Override::compile(one).map_err(|refusal| refusal.within(&format!("overrides[{i}]"), None))
         });
         let overrides = overrides.collect::<Result<_, _>>()?;
+        check_length("segments", &spec.segments, Self::MAX_SEGMENTS)?;
         for (i, segment) in spec.segments.iter().enumerate() {
             segment.check().map_err(|refusal| refusal.within(&format!("segments[{i}]"), None))?;
             if spec.segments.iter().take(i).any(|earlier| earlier.name == segment.name) {
-                let hint = "give every segment a name of its own";
+                let field = format!("segments[{i}].name");
                 return Err(Refusal::new(
                     Kind::Invalid,
-                    format!("segments[{i}].name"),
+                    field,
                     as_json(&segment.name),
-                    hint,
+                    SegmentSpec::OWN_NAME,
                 ));
             }
         }
@@ -201,11 +206,7 @@ fn versions(spec: &PolicySpec) -> Result<([String; 2], Weight), Refusal> {
         ));
     };
     for (i, version) in [stable, canary].into_iter().enumerate() {
-        if !is_name(&version.name) {
-            let hint = "use lower-case letters, digits and -, at most 63 of them";
-            let field = format!("versions[{i}].name");
-            return Err(Refusal::new(Kind::Invalid, field, format!("{:?}", version.name), hint));
-        }
+        rule::LABEL.check(&format!("versions[{i}].name"), &version.name)?;
     }
     if stable.name == canary.name {
         let hint = "give the canary a name of its own";
@@ -228,9 +229,11 @@ fn versions(spec: &PolicySpec) -> Result<([String; 2], Weight), Refusal> {
 
 fn check_name(name: &str) -> Result<(), Refusal> {
     match name.split_once('/') {
-        Some((namespace, release)) if is_name(namespace) && is_name(release) => Ok(()),
+        Some((namespace, release)) if rule::LABEL.accepts(namespace) && rule::LABEL.accepts(release) => {
+            Ok(())
+        }
         _ => {
-            let hint = "write namespace/release, each of lower-case letters, digits and -";
+            let hint = "write namespace/release, each of 1 to 63 lower-case letters, digits and -";
             Err(Refusal::new(Kind::Invalid, "name", format!("{name:?}"), hint))
         }
     }
@@ -245,23 +248,20 @@ fn check_salt(salt: &str) -> Result<(), Refusal> {
 }
 
 fn check_steps(steps: &[Weight]) -> Result<(), Refusal> {
-    if steps.len() > Policy::MAX_STEPS {
-        let hint = format!("give at most {} steps", Policy::MAX_STEPS);
-        return Err(Refusal::new(Kind::Invalid, "steps", format!("{} steps", steps.len()), hint));
-    }
+    check_length("steps", steps, Policy::MAX_STEPS)?;
     let falls = steps.iter().zip(steps.iter().skip(1)).position(|(before, after)| before >= after);
     if let Some((i, step)) = falls.and_then(|i| steps.get(i + 1).map(|step| (i + 1, step))) {
-        let hint = "list weights in rising order, each above the one before";
-        return Err(Refusal::new(Kind::Invalid, format!("steps[{i}]"), step.ppm(), hint));
+        return Err(Refusal::new(Kind::Invalid, format!("steps[{i}]"), step.ppm(), Policy::RISING));
     }
     Ok(())
 }
 
 fn check_identity(sources: &[Source]) -> Result<(), Refusal> {
-    match sources.iter().enumerate().find(|(_, source)| !source.has_valid_name()) {
-        Some((i, source)) => {
-            let hint = "use letters, digits, - and _, headers in lower case";
-            Err(Refusal::new(Kind::Invalid, format!("identity[{i}]"), as_json(source), hint))
+    check_length("identity", sources, Policy::MAX_SOURCES)?;
+    let broken = sources.iter().enumerate().find_map(|(i, source)| Some((i, source, source.broken_rule()?)));
+    match broken {
+        Some((i, source, rule)) => {
+            Err(Refusal::new(Kind::Invalid, format!("identity[{i}]"), as_json(source), rule.hint()))
         }
         None => Ok(()),
     }
@@ -272,7 +272,7 @@ fn as_json(value: &(impl Serialize + ?Sized)) -> String {
 }
 
 /// Headers that carry the message itself: overwriting one would break the request, not mark it.
-const STRUCTURAL: [&str; 10] = [
+pub const STRUCTURAL_HEADERS: [&str; 10] = [
     "host",
     "cookie",
     "set-cookie",
@@ -285,31 +285,13 @@ const STRUCTURAL: [&str; 10] = [
     "authorization",
 ];
 
+/// What to write where a structural header stands.
+pub const OWN_HEADER: &str = "name a header that HTTP itself does not use, such as x-served-by";
+
 fn check_header(field: &str, name: &str) -> Result<(), Refusal> {
-    if is_header_name(name) && !STRUCTURAL.contains(&name) {
-        return Ok(());
+    rule::HEADER.check(field, name)?;
+    if STRUCTURAL_HEADERS.contains(&name) {
+        return Err(Refusal::new(Kind::Invalid, field, format!("{name:?}"), OWN_HEADER));
     }
-    let hint = "use a header of its own in lower-case letters, digits, - and _, such as x-serin-version";
-    Err(Refusal::new(Kind::Invalid, field, format!("{name:?}"), hint))
-}
-
-/// A DNS label, so that it is safe in headers, metric labels and Kubernetes names alike.
-pub(crate) fn is_name(name: &str) -> bool {
-    let inner = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
-    !name.is_empty()
-        && name.len() <= 63
-        && name.bytes().all(inner)
-        && !name.starts_with('-')
-        && !name.ends_with('-')
-}
-
-/// A header name as HTTP/2 writes it.
-pub(crate) fn is_header_name(name: &str) -> bool {
-    is_token(name) && !name.bytes().any(|byte| byte.is_ascii_uppercase())
-}
-
-/// A safe subset of RFC 9110 `token`.
-pub(crate) fn is_token(name: &str) -> bool {
-    let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    !name.is_empty() && name.len() <= 128 && name.bytes().all(inner)
+    Ok(())
 }

@@ -12,6 +12,7 @@ use crate::host;
 use crate::matching::without_query;
 use crate::policy::Policy;
 use crate::refusal::{Kind, Refusal};
+use crate::rule;
 
 /// Policies by host and path prefix. One lookup costs a hash of the host, however many releases there are; only
 /// where there are wildcards do they add one per label.
@@ -74,10 +75,7 @@ impl Table {
             let value = format!("{name:?}");
             return Err(Refusal::new(Kind::Duplicate, "name", value, "name every policy once"));
         }
-        if !row.prefix.starts_with('/') {
-            let value = format!("{:?}", row.prefix);
-            return Err(Refusal::new(Kind::Invalid, "pathPrefix", value, "start with /"));
-        }
+        rule::PATH_PREFIX.check("pathPrefix", &row.prefix)?;
         if row.hosts.is_empty() {
             return Err(Refusal::new(Kind::Invalid, "hosts", "[]", "give at least one host, * for all"));
         }

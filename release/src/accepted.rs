@@ -4,7 +4,7 @@ Whether the filter would take the policies of a Release: its own reader is asked
 The reader stops at the first thing it refuses. So that a person sees everything at once, each list entry is
 put to it in a policy of its own, and then the whole.
 */
-use serin_policy::{Document, PolicySpec, Refusal, Table, Weight};
+use serin_policy::{Document, PolicySpec, Refusal, Source, Table, Weight};
 
 use super::Release;
 use super::problem::Problems;
@@ -44,7 +44,8 @@ fn parts(whole: &PolicySpec) -> Vec<(Option<usize>, PolicySpec)> {
         (None, PolicySpec { response_header: whole.response_header.clone(), ..bare.clone() }),
     ];
     if let Some(cookie) = &whole.cookie {
-        let identity = vec![serin_policy::Source::Cookie(cookie.name.clone())];
+        let itself = Source::Cookie(cookie.name.clone());
+        let identity = whole.identity.iter().filter(|source| **source == itself).cloned().collect();
         parts.push((None, PolicySpec { identity, cookie: Some(cookie.clone()), ..bare.clone() }));
     }
     parts.extend(each(&whole.hosts, |host| PolicySpec { hosts: vec![host], ..bare.clone() }));

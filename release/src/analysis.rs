@@ -134,14 +134,24 @@ pub enum Metric {
 impl Metric {
     /// Every metric there is.
     pub const ALL: [Self; 2] = [Self::RequestSuccessRate, Self::RequestDuration];
+
+    /// What people call it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RequestSuccessRate => "request-success-rate",
+            Self::RequestDuration => "request-duration",
+        }
+    }
+
+    /// The metric that people call so.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|metric| metric.as_str() == name)
+    }
 }
 
 impl fmt::Display for Metric {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::RequestSuccessRate => "request-success-rate",
-            Self::RequestDuration => "request-duration",
-        })
+        f.write_str(self.as_str())
     }
 }
 

@@ -6,6 +6,13 @@ use std::time::Duration;
 use jiff::SpanRelativeTo;
 use jiff::fmt::friendly::SpanParser;
 
+/// What to write instead of what is no duration.
+pub const HINT: &str = "write a duration such as 500ms, 2m, 1h30m or 7d";
+
+/// Texts that may be durations, as a regular expression. What it takes and [`parse`] does not (`1 month`, say) is refused
+/// later, with better words.
+pub const PATTERN: &str = "^[0-9]+([.,][0-9]+)? ?[a-zµμ]+(,? ?[0-9]+([.,][0-9]+)? ?[a-zµμ]+)*$";
+
 /// Reads a duration. A day has 24 hours.
 ///
 /// # Errors
@@ -19,7 +26,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         .and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()))
         .ok()
         .and_then(|duration| Duration::try_from(duration).ok())
-        .ok_or_else(|| "write a duration such as 500ms, 2m, 1h30m or 7d".to_owned())
+        .ok_or_else(|| HINT.to_owned())
 }
 
 #[cfg(test)]

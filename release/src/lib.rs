@@ -20,6 +20,7 @@ mod policy;
 mod problem;
 pub mod prometheus;
 pub mod resource;
+pub mod rule;
 pub mod status;
 #[cfg(test)]
 mod tests;

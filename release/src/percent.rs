@@ -15,12 +15,15 @@ impl Percent {
     /// Nothing.
     pub(super) const ZERO: Self = Self(Weight::ZERO);
 
+    /// The same as a regular expression, for texts.
+    pub const PATTERN: &str = r"^ *0*(100(\.0+)?|[0-9]{1,2}(\.[0-9]{1,4}0*)?) *%?$";
+
     /// Reads a number with or without `%`.
     ///
     /// # Errors
     /// What to write instead.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
-        let number = text.strip_suffix('%').unwrap_or(text).trim();
+        let number = text.strip_suffix('%').unwrap_or(text).trim_matches(' ');
         let (whole, decimals) = number.split_once('.').unwrap_or((number, "0"));
         let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
         if !digits(whole) || !digits(decimals) {
@@ -112,6 +115,44 @@ mod tests {
         check("0.00001", Err("4 decimals"));
         check("100.0001", Err("at most 100%"));
         check("99999999999999999999", Err("at most 100%"));
+    }
+
+    #[test]
+    fn the_pattern_takes_what_is_read() {
+        let pattern = regex::Regex::new(Percent::PATTERN).unwrap();
+        for text in [
+            "0",
+            "007",
+            "25",
+            "0.1%",
+            " 0.1 %",
+            "12.5",
+            "0.0001",
+            "99.90000000",
+            "100%",
+            "100.000",
+            "0.00010",
+            "",
+            "%",
+            "-5",
+            "1e2",
+            "a",
+            "1.",
+            ".5",
+            "1.2.3",
+            "5%%",
+            "+5",
+            "½",
+            "\t5",
+            "5% ",
+            "0.00001",
+            "100.0001",
+            "101",
+            "1000",
+            "0100",
+        ] {
+            assert_eq!(pattern.is_match(text), Percent::parse(text).is_ok(), "{text:?}");
+        }
     }
 
     #[test]

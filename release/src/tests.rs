@@ -149,7 +149,7 @@ fn everything_that_is_wrong_is_said_at_once() {
             "apiVersion: \"v1\": write serin.dev/v1alpha1",
             "kind: missing: write Release",
             "metadata.name: \"Shop\": give a name of 1 to 63 lower-case letters, digits and -, with no - at its ends",
-            "spec.canary.version: missing: name the new version in 1 to 63 letters, digits, ., _ and -, such as \
+            "spec.canary.version: missing: name the version in 1 to 63 letters, digits, ., _ and -, such as \
              \"1.5.0\"",
             "spec.service.port: 0: give the service's port, 1 to 65535",
             "spec.service.name: missing: give a name of 1 to 63 lower-case letters, digits and -, with no - at its \
@@ -165,10 +165,10 @@ fn steps_rise_from_above_nothing_to_at_most_all() {
         &steps("[{setWeight: 0}, {setWeight: 10%}, {setWeight: 5%}, {setWeight: 10}, {setWeight: lots}]"),
         &[
             "spec.strategy.canary.steps[0].setWeight: 0%: give more than 0%: a step must reach somebody",
-            "spec.strategy.canary.steps[2].setWeight: 5%: not above the step before it (10%): list weights in \
-             rising order",
-            "spec.strategy.canary.steps[3].setWeight: 10%: not above the step before it (10%): list weights in \
-             rising order",
+            "spec.strategy.canary.steps[2].setWeight: 5%: list weights in rising order, each above the one \
+             before",
+            "spec.strategy.canary.steps[3].setWeight: 10%: list weights in rising order, each above the one \
+             before",
             "spec.strategy.canary.steps[4].setWeight: \"lots\": write a percentage such as 25, 0.1 or \"0.1%\"",
         ],
     );
@@ -187,7 +187,7 @@ fn steps_rise_from_above_nothing_to_at_most_all() {
     let many: Vec<_> = (1..=101).map(|i| format!("{{setWeight: 0.{i:04}}}")).collect();
     check(
         &steps(&format!("[{}]", many.join(", "))),
-        &["spec.strategy.canary.steps: 101 steps: give at most 100"],
+        &["spec.strategy.canary.steps: 101 of them: give at most 100"],
     );
 }
 
@@ -225,11 +225,11 @@ fn metrics_have_the_bound_that_makes_sense() {
   - {name: latency}",
         ),
         &[
-            "spec.analysis.minRequests: 0: give at least 1: no evidence is no good evidence",
+            "spec.analysis.minRequests: 0: give at least 1: without requests there is no evidence",
             "spec.analysis.metrics[0].thresholdRange.max: 1: a success rate has a smallest value: write min, such \
              as {min: 99}",
             "spec.analysis.metrics[0].objective: 1s: leave it out: an objective belongs to request-duration",
-            "spec.analysis.metrics[1].name: \"request-success-rate\": list every metric once",
+            "spec.analysis.metrics[1].name: \"request-success-rate\": list every metric once: another one has this name",
             "spec.analysis.metrics[1].thresholdRange.min: 0.99%: a success rate is in percent: write 99 for 99%, \
              not 0.99",
             "spec.analysis.metrics[2].thresholdRange.min: 1: the share of slow requests has a largest value: write \
@@ -261,23 +261,21 @@ fn what_is_asked_of_the_judge_must_make_sense() {
         &[
             "spec.analysis.baseline: 2d: give 0s to 24h",
             "spec.analysis.confidence.falseRollback: 0%: give more than 0% and at most 50%, such as 1%",
-            "spec.analysis.dispersion: \"0.5\": give 1 to 1000: how many bad requests come at a time at least",
+            "spec.analysis.dispersion: \"0.5\": give 1 to 1000: how many bad requests belong together",
             "spec.analysis.noDataAfter: \"soon\": write a duration such as 500ms, 2m, 1h30m or 7d",
             "spec.analysis.metrics[0].compare.slack: \"lots\": write a percentage such as 25, 0.1 or \"0.1%\"",
             "spec.analysis.metrics[0].compare.maxRatio: \"0.5\": give 1 to 1000: how many times stable's value the \
              canary's may be",
-            "spec.analysis.metrics[1].query: \"x{{ target }}\": {{ target }} is not known: take one of namespace, name, \
+            "spec.analysis.metrics[1].query: \"x{{ target }}\": {{ target }} is not a variable: use one of namespace, name, \
              service, arm, version, interval",
             "spec.analysis.metrics[1].thresholdRange: missing: say what is good: thresholdRange: {min, max}, or \
              compare: {maxRatio: 1.5}",
-            "spec.analysis.metrics[2].name: \"depth\": list every metric once",
+            "spec.analysis.metrics[2].name: \"depth\": list every metric once: another one has this name",
             "spec.analysis.metrics[2].objective: 1s: leave it out: an objective belongs to request-duration",
             "spec.analysis.metrics[2].interval: 1ms: give 1s to 1h",
-            "spec.analysis.metrics[2].thresholdRange: 3 to 2: min (3) is above max (2): no value is good",
+            "spec.analysis.metrics[2].thresholdRange: 3 to 2: give a min that is not above max",
             "spec.analysis.metrics[3].name: \"request-duration\": give a metric with a query a name of its own",
             "spec.analysis.metrics[3].thresholdRange.max: \"high\": give a number",
-            "spec.analysis.metrics[3].thresholdRange: missing: say what is good: thresholdRange: {min, max}, or \
-             compare: {maxRatio: 1.5}",
             "spec.analysis.istio.versionLabel: \"v\\\"} or up{x\": name a label of istio_requests_total, such as \
              destination_version",
             "spec.analysis.prometheus: missing: write where it is, such as {address: \"http://prometheus:9090\"}: the \
@@ -317,9 +315,9 @@ fn a_cookie_needs_a_source_of_its_name() {
     check(
         &with("sessionAffinity: {cookie: {name: sid, maxAge: 500d}}"),
         &[
-            "spec.sessionAffinity.cookie.name: \"sid\": add {cookie: sid} to spec.sessionAffinity.sources, or \
-             nobody is recognised by the cookie",
             "spec.sessionAffinity.cookie.maxAge: 500d: give 1s to 400d",
+            "spec.sessionAffinity.cookie.name: \"sid\": list {cookie: sid} among the sources too, or nobody is \
+             recognised by the cookie",
         ],
     );
     check(
@@ -368,8 +366,8 @@ segments:
     check(
         &with("responseHeader: Set-Cookie"),
         &[
-            "spec.responseHeader: \"Set-Cookie\": use a header of its own in lower-case letters, digits, - and _, such \
-           as x-serin-version",
+            "spec.responseHeader: \"Set-Cookie\": write a header's name in lower case: letters, digits, -, _ and ., such \
+             as x-canary",
         ],
     );
 }
@@ -388,10 +386,29 @@ fn what_cannot_be_read_is_shown_with_its_line() {
 #[test]
 fn a_key_with_nothing_behind_it_never_takes_the_riskier_way() {
     let pause = |pause: &str| with(&format!("strategy: {{canary: {{steps: [{{setWeight: 1, {pause}}}]}}}}"));
-    check_unreadable(&pause("pause: {duration: }"), &["nothing is written here", "line 8"]);
-    let release = Release::from_yaml(&pause("pause: ")).unwrap();
-    assert_eq!(release.steps[0].pause, Pause::UntilApproved);
-    check_unreadable(&with("overrides: [{header: x-beta, tokenSha256: }]"), &["null", "line 8"]);
+    for empty in ["", "null", "~"] {
+        check(
+            &pause(&format!("pause: {{duration: {empty}}}")),
+            &[
+                "spec.strategy.canary.steps[0].pause.duration: empty: write a duration such as 5m, or leave it out to \
+                 wait for a person",
+            ],
+        );
+        check(
+            &pause(&format!("pause: {empty}")),
+            &[
+                "spec.strategy.canary.steps[0].pause: empty: write {duration: 5m}, or {} to wait for a person, or leave \
+                 pause out to go on as soon as the analysis passes",
+            ],
+        );
+        check(
+            &with(&format!("overrides: [{{header: x-beta, tokenSha256: {empty}}}]")),
+            &[
+                "spec.overrides[0].tokenSha256: empty: give the token's SHA-256 as 64 hexadecimal digits, or leave it \
+                 out to let anybody use the override",
+            ],
+        );
+    }
     let release = Release::from_yaml(&with("analysis: {metrics: }")).unwrap();
     assert!(release.analysis.errors.is_some() && release.analysis.slow.is_some());
 }

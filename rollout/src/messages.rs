@@ -73,7 +73,6 @@ impl fmt::Display for Event {
 }
 
 impl fmt::Display for Hold {
-    #[expect(clippy::too_many_lines, reason = "a table: one sentence for each")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Paused { by } => write!(f, "paused by {by}: resume to go on"),

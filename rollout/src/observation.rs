@@ -180,7 +180,7 @@ pub enum MetricValue {
 /// Requests that came to their version in the same way, at the same place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cell {
-    /// Where they were assigned: an attach point of the filter.
+    /// The attach point where they were assigned; empty where that is not known.
     pub place: String,
     /// Who was drawn.
     pub drawn: Drawn,

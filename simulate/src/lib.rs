@@ -18,6 +18,7 @@ mod tests;
 mod trial;
 
 use std::num::NonZeroU32;
+use std::panic::resume_unwind;
 use std::thread;
 use std::time::Duration;
 
@@ -129,7 +130,10 @@ impl Scenario {
             let shares = (0..cores).map(|core| (core * share).min(runs)..((core + 1) * share).min(runs));
             let workers: Vec<_> =
                 shares.map(|share| scope.spawn(|| share.map(play).collect::<Vec<_>>())).collect();
-            workers.into_iter().flat_map(|worker| worker.join().unwrap_or_default()).collect()
+            workers
+                .into_iter()
+                .flat_map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)))
+                .collect()
         })
     }
 

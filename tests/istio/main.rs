@@ -13,6 +13,7 @@ mod outages;
 mod pods;
 mod promotions;
 mod releases;
+mod rules;
 mod serving;
 mod shards;
 mod sidecars;
@@ -77,6 +78,7 @@ const SHARED: &[(&str, Test)] = tests![
     mtls::a_release_goes_through_under_strict_mtls,
     sidecars::callers_inside,
     sidecars::by_every_way,
+    rules::the_api_server_and_the_check_agree,
     shards::one_proxy_runs_two_plugins,
     pods::bad_ones_say_what_is_wrong,
     pods::manners_change_while_they_run,

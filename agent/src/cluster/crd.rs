@@ -11,8 +11,8 @@ use kube::core::schema::{OptionalEnum, OptionalIntOrString, StructuralSchemaRewr
 use schemars::generate::SchemaSettings;
 use schemars::transform::AddNullable;
 use serde_json::{Map, Value, json};
+use serin_policy::rule::LABEL;
 use serin_release::ReleaseObject;
-use serin_release::resource::schema;
 
 /// The longest text where nothing else is said.
 const MAX_LENGTH: u64 = 1024;
@@ -23,7 +23,7 @@ const FORMATS: [&str; 5] = ["int32", "int64", "float", "double", "date-time"];
 
 /// Fields whose absence is a decision. The API server takes a key with nothing behind it (a template's empty variable,
 /// say) for no key at all, which would leave an override open to everybody, or a step without its pause. Of these it
-/// keeps the nothing, so that whoever reads the Release refuses it: no rule of the API server can.
+/// keeps the nothing (`Given::Empty`), so that the check refuses it: no rule of the API server can.
 const GIVEN: [&str; 3] = ["tokenSha256", "pause", "duration"];
 
 /// What `kubectl get releases` shows: name, type, where it stands, and whether only `-o wide` has it.
@@ -47,8 +47,8 @@ pub fn definition() -> Value {
         bound(spec);
     }
     root["x-kubernetes-validations"] = json!([{
-            "rule": "self.metadata.name.size() <= 63 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
-            "message": format!("metadata.name: {}", schema::LABEL),
+            "rule": format!("self.metadata.name.size() <= {} && {}", LABEL.most(), LABEL.cel("self.metadata.name")),
+            "message": format!("metadata.name: {}", LABEL.hint()),
     }]);
     let columns = COLUMNS.map(|(name, kind, path, wide)| {
         json!({"name": name, "type": kind, "jsonPath": path, "priority": i32::from(wide)})

@@ -18,6 +18,7 @@ mod leader;
 mod memory;
 mod plugin_cache;
 mod plugins;
+mod pods;
 mod proxies;
 mod report;
 mod routes;
@@ -47,6 +48,8 @@ use tokio::sync::{mpsc, watch};
 
 use crate::mesh::plugin::ModuleSource;
 use crate::metrics::Metrics;
+use crate::observe::beat::Beat;
+use crate::observe::prometheus::collector::Collectors;
 use admission::Admission;
 use conditions::Rejection;
 use leader::Standing;
@@ -94,7 +97,10 @@ struct Cluster {
     /// The namespace whose Releases are driven; none for all.
     namespace: Option<String>,
     plugins: Plugins,
+    /// When releases under way are looked at.
+    beat: Beat,
     proxies: Proxies,
+    collectors: Collectors,
     admission: Admission,
     recorder: Recorder,
     metrics: Arc<Metrics>,
@@ -128,7 +134,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         leader::stand(client.clone(), &config.lease_namespace, &config.identity).await?;
     let drive = drive(client, config, metrics, ready, leads);
     tokio::select! {
-        () = drive => anyhow::bail!("the controller has ended"),
+        end = drive => end.and_then(|()| anyhow::bail!("the controller has ended")),
         result = http => anyhow::bail!("the listener has ended: {result:?}"),
         result = renewal => anyhow::bail!("the lease is no longer renewed: {result:?}"),
     }
@@ -140,7 +146,7 @@ async fn drive(
     metrics: Arc<Metrics>,
     ready: watch::Sender<bool>,
     leads: watch::Receiver<bool>,
-) {
+) -> anyhow::Result<()> {
     let (wake, woken) = mpsc::unbounded_channel();
     let scope = Scope {
         client: client.clone(),
@@ -176,6 +182,7 @@ async fn drive(
                 .map(Ok)
         });
     let stores = Stores::watch(&scope, releases.clone(), &wake);
+    let beat = Beat::begin();
     let cluster = Arc::new(Cluster {
         plugins: Plugins::new(client.clone(), stores.plugins.clone(), config.module),
         recorder: Recorder::new(
@@ -185,7 +192,9 @@ async fn drive(
         client,
         stores,
         namespace: config.namespace,
-        proxies: Proxies::default(),
+        beat,
+        proxies: Proxies::new(beat)?,
+        collectors: Collectors::new(beat),
         admission: Admission::default(),
         metrics,
         leads: leads.clone(),
@@ -214,6 +223,7 @@ async fn drive(
         () = sweep => {}
         () = tell_while_leading(&cluster) => {}
     }
+    Ok(())
 }
 
 /// Of releases only the agent that leads has metrics.
@@ -240,6 +250,8 @@ async fn reconcile(watched: Arc<Watched>, cluster: Arc<Cluster>) -> Result<Actio
     if !*cluster.leads.borrow() {
         // What is remembered here grows old while another leads.
         cluster.lock_memories().clear();
+        cluster.proxies.stop();
+        cluster.collectors.stop();
         return Ok(Action::await_change());
     }
     cluster.known().await;

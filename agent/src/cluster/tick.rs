@@ -4,7 +4,6 @@ One release, one look: how things are, what the planner says, and the carrying o
 The order is what a crash must find sound: a decision is saved in the Release's status before any proxy hears of it,
 and what is in force is read from the `WasmPlugin`s, never remembered.
 */
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,7 +19,7 @@ use super::snapshot::Snapshot;
 use super::{Cluster, api_resources, report};
 use crate::journal::Entry;
 use crate::observe::ProxyReport;
-use crate::observe::fleet::Seen;
+use crate::observe::prometheus::counts::Subject;
 use serin_release::delivery::{Delivery, PromotionMode};
 use serin_release::{Release, ReleaseError, ReleaseObject};
 use serin_rollout::{
@@ -134,7 +133,7 @@ async fn tick_with(
         snapshot.pair.carry_out(&cluster.client, wanted, snapshot.release.run()).await?;
     }
     touch_if_bypassed(cluster, memory, &snapshot, &observation, now).await?;
-    Ok(interval(&snapshot.release, &memory.state.status, &observation))
+    Ok(next_look(cluster, &snapshot, interval(&snapshot.release, &memory.state.status, &observation)))
 }
 
 /// Nothing can be planned: says why, once.
@@ -165,19 +164,13 @@ async fn observe(
     command: Option<Command>,
     now: Timestamp,
 ) -> Observation {
-    let looks = snapshot.points.iter().map(|(point, found)| cluster.proxies.look(point, found));
-    let looks = join_all(looks).await;
-    // One proxy may be found at several points: at the first it counts.
-    let mut addresses = HashSet::new();
-    let seen: Vec<&Seen> = looks
-        .iter()
-        .flat_map(|look| look.iter())
-        .filter(|seen| addresses.insert(seen.address.clone()))
-        .collect();
+    let samples = cluster.proxies.look(&snapshot.points).await;
+    let collected =
+        Subject::of(&snapshot.release).map(|(access, subject)| cluster.collectors.latest(access, &subject));
     let complaint = cluster.plugins.complaint(&snapshot.attachments);
     let Memory { state, observer, .. } = memory;
     let ProxyReport { proxies, counted, at_proxies, unassignable, readings, outage } =
-        observer.look(&snapshot.release, &mut state.deltas, &seen, complaint.as_deref(), now).await;
+        observer.report(&snapshot.release, &mut state.deltas, &samples, collected, complaint.as_deref(), now);
     let status = &state.status;
     let is_wanted = |found: &InForce| match found {
         InForce::Policy { run, revision, weight, closed } => {
@@ -197,6 +190,16 @@ async fn observe(
         commands: command.into_iter().collect(),
         environment: Environment::Cluster(Box::new(snapshot.in_cluster())),
     }
+}
+
+/// Has what the next look goes by asked for once in `every`, and says how long until that look: just after it was asked
+/// for. At rest nobody waits for anything new, and looks are not all at once.
+fn next_look(cluster: &Cluster, snapshot: &Snapshot, every: Duration) -> Duration {
+    cluster.proxies.want(&snapshot.points, every);
+    if let Some((access, subject)) = Subject::of(&snapshot.release) {
+        cluster.collectors.want(access, &subject, every);
+    }
+    if every == AT_REST { every } else { cluster.beat.until_look(every) }
 }
 
 /// Saves what was decided, before it is acted on.

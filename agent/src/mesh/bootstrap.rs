@@ -74,21 +74,20 @@ pub struct Endpoint {
 
 /// A text that is not `host:port`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no endpoint: write host:port, an IPv6 address in brackets")]
-pub struct NotAnEndpoint(String);
+#[error("write host:port, with an IPv6 address in brackets")]
+pub struct NotAnEndpoint;
 
 impl FromStr for Endpoint {
     type Err = NotAnEndpoint;
 
     fn from_str(text: &str) -> Result<Self, NotAnEndpoint> {
-        let refusal = || NotAnEndpoint(text.to_owned());
         if let Ok(address) = text.parse::<SocketAddr>() {
             return Ok(address.into());
         }
-        let (host, port) = text.rsplit_once(':').ok_or_else(refusal)?;
-        let port = port.parse().map_err(|_| refusal())?;
+        let (host, port) = text.rsplit_once(':').ok_or(NotAnEndpoint)?;
+        let port = port.parse().map_err(|_| NotAnEndpoint)?;
         if host.is_empty() || host.contains([':', '/', ' ']) || port == 0 {
-            return Err(refusal());
+            return Err(NotAnEndpoint);
         }
         Ok(Self { host: host.to_owned(), port })
     }
@@ -317,7 +316,7 @@ mod tests {
     #[test]
     fn what_is_no_endpoint_is_refused_by_its_text() {
         for wrong in ["shop", "shop:", ":80", "shop:http", "shop:0", "http://shop:80", "::1:80"] {
-            assert_eq!(wrong.parse::<Endpoint>(), Err(NotAnEndpoint(wrong.to_owned())), "{wrong:?}");
+            assert_eq!(wrong.parse::<Endpoint>(), Err(NotAnEndpoint), "{wrong:?}");
         }
     }
 }

@@ -93,7 +93,8 @@ impl Client {
     /// # Errors
     /// When no agent answers.
     pub async fn view(&self) -> anyhow::Result<View> {
-        let response = self.client.get("http://agent/status").send().await.with_context(|| self.nobody())?;
+        let response = self.client.get("http://agent/status").send().await;
+        let response = response.map_err(reqwest::Error::without_url).with_context(|| self.nobody())?;
         Ok(response.error_for_status()?.json().await?)
     }
 
@@ -106,11 +107,15 @@ impl Client {
         let kind = kind.as_str().context("a command is spelled as one word")?;
         let url = format!("http://agent/commands/{kind}");
         let response = self.client.post(url).query(&By { by: by.to_owned() }).send().await;
-        response.with_context(|| self.nobody())?.error_for_status()?;
+        let response = response.map_err(reqwest::Error::without_url).with_context(|| self.nobody())?;
+        response.error_for_status()?;
         Ok(())
     }
 
     fn nobody(&self) -> String {
-        format!("no agent answers at {}: is `serin run` there, with the same --state?", self.socket.display())
+        format!(
+            "--state: {}: no agent answers there: start `serin run` with the same --state",
+            self.socket.display()
+        )
     }
 }

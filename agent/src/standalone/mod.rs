@@ -17,11 +17,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
+use crate::errors::chain;
 use crate::journal::Journal;
 use crate::mesh::ecds::{Contents, EcdsDir};
 use crate::metrics::Metrics;
+use crate::observe::ProxyReport;
 use crate::observe::fleet::Fleet;
-use crate::observe::{Observer, ProxyReport};
 use serin_release::Release;
 use serin_rollout::{Command, CommandKind, Environment, InForce, Observation, plan};
 use store::{State, Store};
@@ -115,7 +116,6 @@ pub async fn start(config: Config) -> anyhow::Result<Handle> {
         store,
         state,
         fleet,
-        observer: Observer::default(),
         metrics: Arc::clone(&metrics),
         journal: Journal::default(),
         view: view_sender,
@@ -131,7 +131,6 @@ struct Standalone {
     store: Store,
     state: State,
     fleet: Fleet,
-    observer: Observer,
     metrics: Arc<Metrics>,
     journal: Journal,
     view: watch::Sender<View>,
@@ -154,8 +153,9 @@ impl Standalone {
             next = Instant::now() + self.interval();
             if let Err(error) = self.tick(&mut commands).await {
                 // The next tick tries again; until then proxies stay as they are.
-                tracing::error!("{error:#}");
-                self.view.send_modify(|view| view.trouble = Some(format!("{error:#}")));
+                let trouble = chain(error.as_ref());
+                tracing::error!("{trouble}");
+                self.view.send_modify(|view| view.trouble = Some(trouble));
             }
         }
     }
@@ -171,10 +171,8 @@ impl Standalone {
         let contents = self.ecds.read()?;
         let before = self.state.clone();
         let complaint = contents.complaint();
-        let seen = self.fleet.look().await;
-        let seen: Vec<_> = seen.iter().collect();
         let ProxyReport { proxies, counted, at_proxies, unassignable, readings, outage } =
-            self.observer.look(&self.release, &mut self.state.deltas, &seen, complaint.as_deref(), now).await;
+            self.fleet.look(&self.release, &mut self.state.deltas, complaint.as_deref(), now).await;
         let in_force = in_force(&contents, &name);
         let observation = Observation {
             in_force,
@@ -189,7 +187,7 @@ impl Standalone {
         };
         let planned = plan(&self.release, &self.state.status, &observation, now);
         if planned.status.run != self.state.status.run {
-            self.observer.clear_latency();
+            self.fleet.clear_latency();
         }
         self.state.status = planned.status.clone();
         if let Err(error) = self.store.save(&self.state) {

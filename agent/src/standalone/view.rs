@@ -86,8 +86,8 @@ impl Standalone {
             view.progress = progress;
             view.proxies.clone_from(&observation.proxies);
             view.counted.add(&Counts::of(&observation.counted));
-            view.stable_latency = self.observer.latency().percentiles(Arm::Stable);
-            view.canary_latency = self.observer.latency().percentiles(Arm::Canary);
+            view.stable_latency = self.fleet.latency().percentiles(Arm::Stable);
+            view.canary_latency = self.fleet.latency().percentiles(Arm::Canary);
             view.looked_at = Some(now);
             view.trouble = None;
         });

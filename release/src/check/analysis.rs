@@ -7,22 +7,21 @@ use std::time::Duration;
 
 use serin_policy::evidence::{Allowance, Dispersion};
 
-use super::{percent, quoted, span};
+use super::{few, percent, quoted, span};
 use crate::problem::Problems;
 use crate::prometheus::{Access, AccessError, DEFAULT_VERSION_LABEL, Istio, Settings};
 use crate::resource::{self, AnalysisSource, Scalar};
-use crate::{Analysis, CountSource, Criterion, NoData, Percent};
+use crate::{Analysis, CountSource, Criterion, Metric, NoData, Percent, rule};
 
 const PATH: &str = "spec.analysis";
 
 pub(super) fn check(resource: resource::Analysis, whose: &Whose<'_>, problems: &mut Problems) -> Analysis {
     let has_prometheus = resource.prometheus.is_some();
     if resource.min_requests == 0 {
-        problems.add(format!("{PATH}.minRequests"), 0, "give at least 1: no evidence is no good evidence");
+        problems.add(format!("{PATH}.minRequests"), 0, rule::MIN_REQUESTS);
     }
-    let bounds = Duration::from_millis(100)..=Duration::from_mins(5);
     let mut analysis = Analysis {
-        interval: span(&format!("{PATH}.interval"), &resource.interval, bounds, "give 100ms to 5m", problems),
+        interval: span(&format!("{PATH}.interval"), &resource.interval, &rule::INTERVAL, problems),
         baseline: up_to_a_day("baseline", &resource.baseline, problems),
         warm_up: up_to_a_day("warmUp", &resource.warm_up, problems),
         min_requests: resource.min_requests,
@@ -40,18 +39,23 @@ pub(super) fn check(resource: resource::Analysis, whose: &Whose<'_>, problems: &
         },
     };
     let metrics = resource.metrics.unwrap_or_else(resource::Metric::defaults);
+    few(&format!("{PATH}.metrics"), metrics.len(), rule::MAX_METRICS, problems);
     for (i, metric) in metrics.iter().enumerate() {
         let path = format!("{PATH}.metrics[{i}]");
         if metrics.iter().take(i).any(|earlier| earlier.name == metric.name) {
-            problems.add(format!("{path}.name"), quoted(Some(&metric.name)), "list every metric once");
+            problems.add(
+                format!("{path}.name"),
+                quoted(Some(&metric.name)),
+                "list every metric once: another one has this name",
+            );
         }
-        match (metric.name.as_str(), &metric.query) {
-            ("request-success-rate", None) => {
+        match (Metric::named(&metric.name), &metric.query) {
+            (Some(Metric::RequestSuccessRate), None) => {
                 let limit = largest_error_share(&path, metric, problems);
                 let compare = compare(&path, metric, "0.1%", problems);
                 analysis.errors = Some(Criterion { limit, compare });
             }
-            ("request-duration", None) => {
+            (Some(Metric::RequestDuration), None) => {
                 let limit = largest_slow_share(&path, metric, problems);
                 let compare = compare(&path, metric, "1%", problems);
                 analysis.slow = Some(Criterion { limit, compare });
@@ -60,9 +64,8 @@ pub(super) fn check(resource: resource::Analysis, whose: &Whose<'_>, problems: &
                 }
             }
             (_, Some(query)) => analysis.custom.push(custom::check(&path, metric, query, problems)),
-            (other, None) => {
-                let hint = "write request-success-rate or request-duration, or give the metric a query";
-                problems.add(format!("{path}.name"), quoted(Some(other)), hint);
+            (None, None) => {
+                problems.add(format!("{path}.name"), quoted(Some(&metric.name)), rule::BUILT_IN);
             }
         }
     }
@@ -76,8 +79,7 @@ pub(super) fn check(resource: resource::Analysis, whose: &Whose<'_>, problems: &
     };
     let needs_prometheus = analysis.source != CountSource::Proxies || !analysis.custom.is_empty();
     if needs_prometheus && !has_prometheus {
-        let hint = "write where it is, such as {address: \"http://prometheus:9090\"}: the source or a metric needs it";
-        problems.add(format!("{PATH}.prometheus"), "missing", hint);
+        problems.add(format!("{PATH}.prometheus"), "missing", rule::PROMETHEUS);
     }
     analysis
 }
@@ -100,10 +102,9 @@ pub(super) struct Whose<'w> {
 
 fn istio(resource: resource::Istio, whose: &Whose<'_>, objective_ms: u32, problems: &mut Problems) -> Istio {
     let resource::Istio { reporter, version_label, stable, canary } = resource;
-    // It stands in PromQL as it is.
-    if let Some(label) = version_label.as_ref().filter(|label| !is_label_name(label)) {
-        let hint = format!("name a label of istio_requests_total, such as {DEFAULT_VERSION_LABEL}");
-        problems.add(format!("{PATH}.istio.versionLabel"), quoted(Some(label)), hint);
+    if let Some(label) = version_label.as_ref().filter(|label| !rule::METRIC_LABEL.accepts(label)) {
+        let path = format!("{PATH}.istio.versionLabel");
+        problems.add(path, quoted(Some(label)), rule::METRIC_LABEL.hint());
     }
     Istio {
         reporter,
@@ -116,35 +117,22 @@ fn istio(resource: resource::Istio, whose: &Whose<'_>, objective_ms: u32, proble
     }
 }
 
-/// Prometheus' own rule for names of labels.
-fn is_label_name(text: &str) -> bool {
-    let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    text.bytes().all(word) && text.bytes().next().is_some_and(|first| !first.is_ascii_digit())
-}
-
 fn up_to_a_day(field: &str, found: &Scalar, problems: &mut Problems) -> Duration {
-    let bounds = Duration::ZERO..=Duration::from_hours(24);
-    span(&format!("{PATH}.{field}"), found, bounds, "give 0s to 24h", problems)
+    span(&format!("{PATH}.{field}"), found, &rule::UP_TO_A_DAY, problems)
 }
 
 fn false_rollback(found: &Scalar, problems: &mut Problems) -> Percent {
     let path = format!("{PATH}.confidence.falseRollback");
     let share = percent(&path, found, problems);
-    if !(1..=500_000).contains(&share.ppm()) {
-        problems.add(path, share, "give more than 0% and at most 50%, such as 1%");
+    if !rule::FALSE_ROLLBACK_PPM.contains(&share.ppm()) {
+        problems.add(path, share, rule::FALSE_ROLLBACK);
     }
     share
 }
 
 fn dispersion(found: &Scalar, problems: &mut Problems) -> Dispersion {
-    match found.0.parse() {
-        Ok(number) if (1.0..=1000.0).contains(&number) => Dispersion::new(number),
-        _ => {
-            let hint = "give 1 to 1000: how many bad requests come at a time at least";
-            problems.add(format!("{PATH}.dispersion"), quoted(Some(&found.0)), hint);
-            Dispersion::NONE
-        }
-    }
+    let what = "how many bad requests belong together";
+    Dispersion::new(factor(&format!("{PATH}.dispersion"), &found.0, what, problems))
 }
 
 /// How much worse than stable the canary may be; `slack` is the default of that.
@@ -158,14 +146,17 @@ fn compare(path: &str, metric: &resource::Metric, slack: &str, problems: &mut Pr
 fn max_ratio(path: &str, metric: &resource::Metric, problems: &mut Problems) -> f64 {
     let ratio = metric.compare.as_ref().and_then(|compare| compare.max_ratio.as_ref());
     let ratio = ratio.map_or("1.5", |ratio| &ratio.0);
-    match ratio.parse() {
-        Ok(number) if (1.0..=1000.0).contains(&number) => number,
-        _ => {
-            let hint = "give 1 to 1000: how many times stable's value the canary's may be";
-            problems.add(format!("{path}.compare.maxRatio"), quoted(Some(ratio)), hint);
-            1.0
-        }
-    }
+    let what = "how many times stable's value the canary's may be";
+    factor(&format!("{path}.compare.maxRatio"), ratio, what, problems)
+}
+
+/// Reads how many times as much of `what` there may be.
+fn factor(path: &str, found: &str, what: &str, problems: &mut Problems) -> f64 {
+    let (least, most) = (*rule::FACTOR.start(), *rule::FACTOR.end());
+    found.parse().ok().filter(|number| rule::FACTOR.contains(number)).unwrap_or_else(|| {
+        problems.add(path, quoted(Some(found)), format!("give {least} to {most}: {what}"));
+        least
+    })
 }
 
 fn largest_error_share(path: &str, metric: &resource::Metric, problems: &mut Problems) -> Percent {
@@ -175,8 +166,7 @@ fn largest_error_share(path: &str, metric: &resource::Metric, problems: &mut Pro
         problems.add(format!("{path}.thresholdRange.max"), &max.0, hint);
     }
     if let Some(objective) = &metric.objective {
-        let hint = "leave it out: an objective belongs to request-duration";
-        problems.add(format!("{path}.objective"), &objective.0, hint);
+        problems.add(format!("{path}.objective"), &objective.0, rule::NO_OBJECTIVE);
     }
     let path = format!("{path}.thresholdRange.min");
     let min = percent(&path, range.min.as_ref().unwrap_or(&Scalar::from("99")), problems);
@@ -200,8 +190,7 @@ fn largest_slow_share(path: &str, metric: &resource::Metric, problems: &mut Prob
 }
 
 fn milliseconds(path: &str, found: &Scalar, problems: &mut Problems) -> u32 {
-    let bounds = Duration::from_millis(1)..=Duration::from_hours(24);
-    let objective = span(path, found, bounds, "give 1ms to 24h", problems);
+    let objective = span(path, found, &rule::OBJECTIVE, problems);
     if !objective.subsec_nanos().is_multiple_of(1_000_000) {
         problems.add(path, &found.0, "give whole milliseconds");
     }

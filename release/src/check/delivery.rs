@@ -1,11 +1,11 @@
 /*!
 The part of a Release that only a cluster gives meaning to.
 */
-use std::time::Duration;
+use serin_policy::rule::LABEL;
 
-use super::{Problems, Scalar, label, quoted, span};
+use super::{Problems, Scalar, few, label, quoted, span};
 use crate::delivery::{AttachPoint, Delivery, Mode, PromotionMode, Routing, Target};
-use crate::resource;
+use crate::{resource, rule};
 
 /// The word for the callers' sidecars among gateways, as Istio has it.
 pub(super) const MESH: &str = "mesh";
@@ -24,21 +24,18 @@ pub(super) fn check(parts: &Parts<'_>, problems: &mut Problems) -> Delivery {
     let stable = target("spec.stable", parts.stable, problems);
     let canary = target("spec.canary", parts.canary, problems);
     if stable.deployment == canary.deployment && parts.stable.target_ref.is_some() {
-        let hint = "name another Deployment than stable's: each version runs in one of its own";
-        problems.add("spec.canary.targetRef.name", quoted(Some(&canary.deployment)), hint);
+        let (path, value) = ("spec.canary.targetRef.name", quoted(Some(&canary.deployment)));
+        problems.add(path, value, rule::OTHER_DEPLOYMENT);
     }
     if parts.promotion == PromotionMode::Swap && parts.routing.mode == Mode::Verify {
-        let hint = "write Copy or Wait, or let spec.routing.mode be Managed: Swap changes where the routes lead, and with \
-                    Verify Serin writes none";
-        problems.add("spec.strategy.canary.promotion.mode", "Swap", hint);
+        problems.add("spec.strategy.canary.promotion.mode", "Swap", rule::SWAP_NEEDS_MANAGED);
     }
-    let bounds = Duration::ZERO..=Duration::from_hours(24);
     let path = "spec.strategy.canary.scaleDownDelay";
     Delivery {
         stable,
         canary,
         promotion: parts.promotion,
-        scale_down_delay: span(path, parts.scale_down_delay, bounds, "give 0s to 24h", problems),
+        scale_down_delay: span(path, parts.scale_down_delay, &rule::UP_TO_A_DAY, problems),
         suspended: parts.suspended,
         routing: routing(parts.namespace, parts.routing, problems),
     }
@@ -47,10 +44,10 @@ pub(super) fn check(parts: &Parts<'_>, problems: &mut Problems) -> Delivery {
 fn target(path: &str, version: &resource::Version, problems: &mut Problems) -> Target {
     let name = version.target_ref.as_ref().map(|target| target.name.clone());
     if let Some(target) = &version.target_ref {
-        kind(&format!("{path}.targetRef.kind"), &target.kind, "Deployment", problems);
+        kind(&format!("{path}.targetRef.kind"), &target.kind, rule::DEPLOYMENT, problems);
     }
     if let Some(autoscaler) = &version.autoscaler_ref {
-        kind(&format!("{path}.autoscalerRef.kind"), &autoscaler.kind, "HorizontalPodAutoscaler", problems);
+        kind(&format!("{path}.autoscalerRef.kind"), &autoscaler.kind, rule::AUTOSCALER, problems);
     }
     Target {
         deployment: label(&format!("{path}.targetRef.name"), name, problems),
@@ -75,14 +72,18 @@ fn routing(namespace: &str, resource: &resource::Routing, problems: &mut Problem
         }
     };
     if resource.gateways.is_empty() {
-        let hint = "give at least one Gateway as namespace/name, or leave it out for [mesh]";
-        problems.add("spec.routing.gateways", "[]", hint);
+        problems.add("spec.routing.gateways", "[]", rule::GATEWAYS);
+    }
+    few("spec.routing.gateways", resource.gateways.len(), rule::MAX_GATEWAYS, problems);
+    if resource.hosts.is_none() && resource.gateways.iter().any(|gateway| gateway != MESH) {
+        problems.add("spec.routing.hosts", "missing", rule::HOSTS);
     }
     for (i, gateway) in resource.gateways.iter().enumerate() {
         let path = format!("spec.routing.gateways[{i}]");
         if gateway == MESH {
             let own = [namespace.to_owned()];
             let namespaces = resource.mesh_namespaces.as_deref().unwrap_or(&own);
+            few("spec.routing.meshNamespaces", namespaces.len(), rule::MAX_MESH_NAMESPACES, problems);
             for (i, namespace) in namespaces.iter().enumerate() {
                 let path = format!("spec.routing.meshNamespaces[{i}]");
                 let namespace = label(&path, Some(namespace.clone()), problems);
@@ -91,13 +92,16 @@ fn routing(namespace: &str, resource: &resource::Routing, problems: &mut Problem
             continue;
         }
         let (namespace, name) = gateway.split_once('/').unwrap_or((namespace, gateway));
-        let namespace = label(&path, Some(namespace.to_owned()), problems);
-        let name = label(&path, Some(name.to_owned()), problems);
-        add(AttachPoint::Gateway { namespace, name }, path, problems);
+        if LABEL.accepts(namespace) && LABEL.accepts(name) {
+            let (namespace, name) = (namespace.to_owned(), name.to_owned());
+            add(AttachPoint::Gateway { namespace, name }, path, problems);
+        } else {
+            problems.add(path, quoted(Some(gateway)), rule::GATEWAY);
+        }
     }
     if resource.mesh_namespaces.is_some() && !resource.gateways.iter().any(|gateway| gateway == MESH) {
-        let hint = "add mesh to spec.routing.gateways, or leave the namespaces out";
-        problems.add("spec.routing.meshNamespaces", "mesh is not among the gateways", hint);
+        let value = "mesh is not among the gateways";
+        problems.add("spec.routing.meshNamespaces", value, rule::MESH_NAMESPACES);
     }
     Routing {
         mode: resource.mode,

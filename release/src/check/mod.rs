@@ -7,16 +7,17 @@ after a problem was noted never leaves the room.
 mod analysis;
 mod delivery;
 
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serin_policy::cookie::CookieSpec;
 use serin_policy::matching::{OverrideSpec, SegmentSpec};
+use serin_policy::rule::{LABEL, Text, at_most};
 use serin_policy::{Policy, Source, Weight};
 
 use super::delivery::Delivery;
 use super::problem::{Problems, ReleaseError};
-use super::resource::{self, Metadata, Resource, Scalar, Spec};
+use super::resource::{self, Given, Metadata, Resource, Scalar, Spec};
+use super::rule::{self, Span};
 use super::{Pause, Percent, Release, ReleaseObject, Service, Step, accepted, duration};
 
 const API_VERSION: &str = "serin.dev/v1alpha1";
@@ -27,6 +28,7 @@ pub(super) fn check(resource: Resource) -> Result<Release, ReleaseError> {
     let Resource { api_version, kind, metadata, spec } = resource;
     literal("apiVersion", api_version.as_deref(), API_VERSION, &mut problems);
     literal("kind", kind.as_deref(), KIND, &mut problems);
+    written_hosts(&spec.routing, &mut problems);
     let release = release(metadata, spec, &mut problems);
     accepted::check(&release, &mut problems);
     problems.unless_any(release)
@@ -52,6 +54,7 @@ pub(super) fn check_in_cluster(
         suspended: object.spec.suspend,
     };
     let delivery = delivery::check(&parts, &mut problems);
+    written_hosts(&spec.routing, &mut problems);
     // Callers inside the mesh use the service's own name, whatever the world calls it.
     if spec.routing.gateways.iter().any(|gateway| gateway == delivery::MESH)
         && let (Some(hosts), Some(service)) = (&mut spec.routing.hosts, &spec.service.name)
@@ -67,11 +70,16 @@ pub(super) fn check_in_cluster(
     problems.unless_any((release, delivery))
 }
 
+/// Before the service's own name is among them.
+fn written_hosts(routing: &resource::Routing, problems: &mut Problems) {
+    few("spec.routing.hosts", routing.hosts.iter().flatten().count(), rule::MAX_HOSTS, problems);
+}
+
 fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
     let namespace =
         label("metadata.namespace", metadata.namespace.or_else(|| Some("default".to_owned())), problems);
     let name = label("metadata.name", metadata.name, problems);
-    let run = run(spec.canary.version, problems);
+    let run = named("spec.canary.version", spec.canary.version, &rule::VERSION, problems).unwrap_or_default();
     let service = service(spec.service, problems);
     let hosts = spec.routing.hosts.unwrap_or_else(|| vec![own_name(&service.name, &namespace)]);
     let sources = spec.session_affinity.sources;
@@ -79,7 +87,9 @@ fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
         let hint = "give at least one place to look for a user's id, or leave it out for [{cookie: serin}]";
         problems.add("spec.sessionAffinity.sources", "[]", hint);
     }
-    let stable_version = spec.stable.version.unwrap_or_else(|| "stable".to_owned());
+    let stable_version = spec.stable.version.or_else(|| Some("stable".to_owned()));
+    let stable_version =
+        named("spec.stable.version", stable_version, &rule::VERSION, problems).unwrap_or_default();
     let whose = analysis::Whose {
         namespace: &namespace,
         service: &service.name,
@@ -98,11 +108,7 @@ fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
         path_prefix: spec.routing.path_prefix,
         sources,
         propagation: spec.session_affinity.propagation,
-        overrides: spec
-            .overrides
-            .into_iter()
-            .map(|resource::Override { header, token_sha256 }| OverrideSpec { header, token_sha256 })
-            .collect(),
+        overrides: overrides(spec.overrides, problems),
         segments: segments(spec.segments, problems),
         response_header: spec.response_header,
         steps,
@@ -123,38 +129,30 @@ fn literal(path: &str, found: Option<&str>, wanted: &str, problems: &mut Problem
 
 /// A DNS label: safe in host names, headers and metric labels alike.
 fn label(path: &str, found: Option<String>, problems: &mut Problems) -> String {
-    let found = found.unwrap_or_default();
-    let inner = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
-    let sound = (1..=63).contains(&found.len())
-        && found.bytes().all(inner)
-        && !found.starts_with('-')
-        && !found.ends_with('-');
-    if sound {
-        return found;
-    }
-    let hint = "give a name of 1 to 63 lower-case letters, digits and -, with no - at its ends";
-    problems.add(path, quoted(Some(found.as_str()).filter(|found| !found.is_empty())), hint);
     // Something sound to go on with, or the default host would be refused as well.
-    "unknown".to_owned()
+    named(path, found, &LABEL, problems).unwrap_or_else(|| "unknown".to_owned())
 }
 
-fn run(found: Option<String>, problems: &mut Problems) -> String {
-    let found = found.unwrap_or_default();
-    let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    if !(1..=63).contains(&found.len()) || !found.bytes().all(inner) {
-        let hint = "name the new version in 1 to 63 letters, digits, ., _ and -, such as \"1.5.0\"";
-        problems.add(
-            "spec.canary.version",
-            quoted(Some(found.as_str()).filter(|found| !found.is_empty())),
-            hint,
-        );
+/// A text that must be there and must be as `rule` says.
+fn named(path: &str, found: Option<String>, rule: &Text, problems: &mut Problems) -> Option<String> {
+    let found = found.filter(|found| !found.is_empty());
+    if found.as_ref().is_some_and(|found| rule.accepts(found)) {
+        return found;
     }
-    found
+    problems.add(path, quoted(found.as_deref()), rule.hint());
+    None
+}
+
+/// Notes where a list has more than `most` entries.
+fn few(path: &str, length: usize, most: usize, problems: &mut Problems) {
+    if length > most {
+        problems.add(path, format!("{length} of them"), at_most(most));
+    }
 }
 
 fn service(resource: resource::Service, problems: &mut Problems) -> Service {
     if resource.port == 0 {
-        problems.add("spec.service.port", 0, "give the service's port, 1 to 65535");
+        problems.add("spec.service.port", 0, rule::PORT);
     }
     Service { name: label("spec.service.name", resource.name, problems), port: resource.port }
 }
@@ -178,14 +176,7 @@ fn cookie(
         }
         return None;
     };
-    if !sources.contains(&Source::Cookie(name.clone())) {
-        let hint = format!(
-            "add {{cookie: {name}}} to spec.sessionAffinity.sources, or nobody is recognised by the cookie"
-        );
-        problems.add(format!("{path}.name"), format!("{name:?}"), hint);
-    }
-    let bounds = Duration::from_secs(1)..=Duration::from_secs(CookieSpec::MAX_AGE_SECONDS.into());
-    let max_age = span(&format!("{path}.maxAge"), &resource.max_age, bounds, "give 1s to 400d", problems);
+    let max_age = span(&format!("{path}.maxAge"), &resource.max_age, &rule::COOKIE_AGE, problems);
     Some(CookieSpec {
         name,
         max_age_seconds: u32::try_from(max_age.as_secs()).unwrap_or(CookieSpec::MAX_AGE_SECONDS),
@@ -195,6 +186,26 @@ fn cookie(
         http_only: resource.http_only,
         secure: resource.secure,
     })
+}
+
+fn overrides(resources: Vec<resource::Override>, problems: &mut Problems) -> Vec<OverrideSpec> {
+    let one = |(i, resource::Override { header, token_sha256 }): (usize, resource::Override)| {
+        let path = format!("spec.overrides[{i}].tokenSha256");
+        OverrideSpec { header, token_sha256: given(&path, token_sha256, rule::NO_TOKEN, problems) }
+    };
+    resources.into_iter().enumerate().map(one).collect()
+}
+
+/// What was given, if anything. A key with nothing behind it is not taken for one that was left out.
+fn given<T>(path: &str, found: Given<T>, hint: &str, problems: &mut Problems) -> Option<T> {
+    match found {
+        Given::LeftOut => None,
+        Given::Value(value) => Some(value),
+        Given::Empty => {
+            problems.add(path, "empty", hint);
+            None
+        }
+    }
 }
 
 fn segments(resources: Vec<resource::Segment>, problems: &mut Problems) -> Vec<SegmentSpec> {
@@ -210,16 +221,13 @@ fn steps(resources: Vec<resource::Step>, problems: &mut Problems) -> Vec<Step> {
     if resources.is_empty() {
         problems.add(path, "[]", "give at least one step, or leave it out for 1%, 10%, 25% and 50%");
     }
-    if resources.len() > Policy::MAX_STEPS {
-        let hint = format!("give at most {}", Policy::MAX_STEPS);
-        problems.add(path, format!("{} steps", resources.len()), hint);
-    }
+    few(path, resources.len(), Policy::MAX_STEPS, problems);
     let mut before = Weight::ZERO;
     let step = |(i, resource): (usize, resource::Step)| {
         let path = format!("{path}[{i}]");
         let weight = step_weight(&format!("{path}.setWeight"), &resource.set_weight, before, problems);
         before = weight.max(before);
-        Step { weight, pause: pause(&format!("{path}.pause.duration"), resource.pause, problems) }
+        Step { weight, pause: pause(&format!("{path}.pause"), resource.pause, problems) }
     };
     resources.into_iter().enumerate().map(step).collect()
 }
@@ -227,27 +235,21 @@ fn steps(resources: Vec<resource::Step>, problems: &mut Problems) -> Vec<Step> {
 fn step_weight(path: &str, found: &Scalar, before: Weight, problems: &mut Problems) -> Weight {
     match Percent::parse(&found.0).map(Percent::weight) {
         Err(hint) => problems.add(path, quoted(Some(&found.0)), hint),
-        Ok(Weight::ZERO) => problems.add(path, Weight::ZERO, "give more than 0%: a step must reach somebody"),
-        Ok(weight) if weight <= before => {
-            problems.add(
-                path,
-                weight,
-                format!("not above the step before it ({before}): list weights in rising order"),
-            );
-        }
+        Ok(Weight::ZERO) => problems.add(path, Weight::ZERO, rule::STEP),
+        Ok(weight) if weight <= before => problems.add(path, weight, Policy::RISING),
         Ok(weight) => return weight,
     }
     before
 }
 
-fn pause(path: &str, found: Option<resource::Pause>, problems: &mut Problems) -> Pause {
-    match found.map(|pause| pause.duration) {
-        None => Pause::None,
-        Some(None) => Pause::UntilApproved,
-        Some(Some(duration)) => {
-            let hint = "give more than 0s, or leave the pause out to go on as soon as the analysis passes";
-            Pause::For(span(path, &duration, Duration::from_millis(1)..=Duration::MAX, hint, problems))
-        }
+fn pause(path: &str, found: Given<resource::Pause>, problems: &mut Problems) -> Pause {
+    let Some(resource::Pause { duration }) = given(path, found, rule::NO_PAUSE, problems) else {
+        return Pause::None;
+    };
+    let path = format!("{path}.duration");
+    match given(&path, duration, rule::NO_DURATION, problems) {
+        None => Pause::UntilApproved,
+        Some(duration) => Pause::For(span(&path, &duration, &rule::PAUSE, problems)),
     }
 }
 
@@ -258,20 +260,16 @@ fn percent(path: &str, found: &Scalar, problems: &mut Problems) -> Percent {
     })
 }
 
-/// Reads a duration; `hint` is for one out of `bounds`.
-fn span(
-    path: &str,
-    found: &Scalar,
-    bounds: RangeInclusive<Duration>,
-    hint: &str,
-    problems: &mut Problems,
-) -> Duration {
+/// Reads a duration with these bounds.
+fn span(path: &str, found: &Scalar, bounds: &Span, problems: &mut Problems) -> Duration {
     match duration::parse(&found.0) {
-        Ok(duration) if bounds.contains(&duration) => return duration,
-        Ok(_) => problems.add(path, &found.0, hint),
         Err(hint) => problems.add(path, quoted(Some(&found.0)), hint),
+        Ok(duration) => match bounds.check(duration) {
+            Ok(duration) => return duration,
+            Err(hint) => problems.add(path, &found.0, hint),
+        },
     }
-    *bounds.start()
+    bounds.least()
 }
 
 /// A text in quotes, or the word for its absence.

@@ -10,9 +10,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-/// How long an answer may take when nobody said.
-const TIMEOUT: Duration = Duration::from_secs(5);
-
 /// How to reach a Prometheus, as people write it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -22,31 +19,29 @@ pub struct Settings {
     /// Headers that every query carries, such as a tenant's name. The default is none.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// A file, where the agent runs, with a bearer token. It is read for each query, so that the token may change. The
+    /// A file in the agent's file system with a bearer token. It is read for each query, so the token may change. The
     /// default is none.
     #[serde(default)]
     pub bearer_token_file: Option<PathBuf>,
-    /// A user and their password. The default is none.
+    /// A user and password for basic authentication. The default is none.
     #[serde(default)]
     pub basic_auth: Option<BasicAuth>,
-    /// A file, where the agent runs, with the certificates to trust, in PEM, in place of the system's. The default is none.
+    /// A file in the agent's file system with the certificates to trust, in PEM, in place of the system's. The default is
+    /// none.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
-    /// Whether any certificate will do. The default is false.
+    /// Whether the server's certificate is accepted without a check. The default is false.
     #[serde(default)]
     pub insecure_skip_verify: bool,
-    /// How long an answer may take; 5 s if it is not given.
-    #[serde(skip)]
-    pub timeout: Option<Duration>,
 }
 
-/// A user and their password.
+/// A user and password for basic authentication.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BasicAuth {
     /// The user.
     pub username: String,
-    /// A file, where the agent runs, with the password. It is read for each query.
+    /// A file in the agent's file system with the password. It is read for each query.
     pub password_file: PathBuf,
 }
 
@@ -61,8 +56,11 @@ pub struct Access {
     pub identity: Identity,
     /// Whose certificates are good.
     pub trust: Trust,
+}
+
+impl Access {
     /// How long an answer may take.
-    pub timeout: Duration,
+    pub const TIMEOUT: Duration = Duration::from_secs(5);
 }
 
 /// As whom queries are made.
@@ -120,11 +118,11 @@ impl TryFrom<Settings> for Access {
             (None, None) => Identity::Nobody,
             (Some(token_file), None) => Identity::Bearer { token_file },
             (None, Some(basic)) if basic.username.contains(':') => {
-                return Err(wrong("basicAuth.username", &basic.username, "a user's name has no colon"));
+                return Err(wrong("basicAuth.username", &basic.username, "give a user name without a colon"));
             }
             (None, Some(basic)) => Identity::Basic(basic),
             (Some(file), Some(_)) => {
-                let hint = "there is basicAuth too: keep one of the two";
+                let hint = "keep one of bearerTokenFile and basicAuth";
                 return Err(wrong("bearerTokenFile", &file.display(), hint));
             }
         };
@@ -143,16 +141,12 @@ impl TryFrom<Settings> for Access {
             (Some(ca_file), false) => Trust::Only { ca_file },
             (None, true) => Trust::Anybody,
             (Some(file), true) => {
-                let hint = "insecureSkipVerify would make it void: keep one of the two";
+                let hint = "keep one of caFile and insecureSkipVerify";
                 return Err(wrong("caFile", &file.display(), hint));
             }
         };
-        let timeout = settings.timeout.unwrap_or(TIMEOUT);
-        if timeout.is_zero() {
-            return Err(wrong("timeout", &"0s", "an answer takes some time: write 5s, for example"));
-        }
         let headers = headers(settings.headers, &identity)?;
-        Ok(Self { query: query_of(base), headers, identity, trust, timeout })
+        Ok(Self { query: query_of(base), headers, identity, trust })
     }
 }
 
@@ -161,11 +155,11 @@ fn address(text: &str) -> Result<Url, AccessError> {
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     let url = url.ok_or_else(|| wrong("address", &format!("{text:?}"), HINT))?;
     if url.query().is_some() || url.fragment().is_some() {
-        return Err(wrong("address", &url, "leave out what follows the path: queries are added to it"));
+        return Err(wrong("address", &url, "leave out what follows the path"));
     }
     if !url.username().is_empty() || url.password().is_some() {
         let value = format!("a user at {}", url.host_str().unwrap_or_default());
-        return Err(wrong("address", &value, "keep secrets out of it: use basicAuth"));
+        return Err(wrong("address", &value, "leave the user out of it: use basicAuth"));
     }
     Ok(url)
 }
@@ -180,15 +174,23 @@ fn headers(written: BTreeMap<String, String>, identity: &Identity) -> Result<Hea
     let mut headers = HeaderMap::new();
     for (name, value) in written {
         let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
-            return Err(wrong("headers", &format!("{name:?}"), "this is no name of a header"));
+            return Err(wrong(
+                "headers",
+                &format!("{name:?}"),
+                "write the name of a header, such as x-scope-orgid",
+            ));
         };
         if header == AUTHORIZATION && *identity != Identity::Nobody {
-            let hint = "bearerTokenFile and basicAuth set it: keep one of them";
+            let hint = "leave it out: bearerTokenFile or basicAuth sets it";
             return Err(wrong("headers", &header, hint));
         }
         // Values may be secrets: they are not shown.
         let Ok(mut value) = HeaderValue::from_str(&value) else {
-            return Err(wrong("headers", &header, "its value has characters that a header cannot have"));
+            return Err(wrong(
+                "headers",
+                &header,
+                "give it a value of visible characters: a header cannot carry others",
+            ));
         };
         value.set_sensitive(true);
         headers.insert(header, value);
@@ -250,7 +252,7 @@ mod tests {
                 settings.basic_auth = basic("ann");
                 settings.bearer_token_file = Some("/token".into());
             },
-            Err("bearerTokenFile: /token: there is basicAuth too"),
+            Err("bearerTokenFile: /token: keep one of bearerTokenFile and basicAuth"),
         );
         check(|settings| settings.basic_auth = basic("a:b"), Err("basicAuth.username: a:b"));
         check(
@@ -258,7 +260,7 @@ mod tests {
                 settings.ca_file = Some("/ca".into());
                 settings.insecure_skip_verify = true;
             },
-            Err("caFile: /ca: insecureSkipVerify would make it void"),
+            Err("caFile: /ca: keep one of caFile and insecureSkipVerify"),
         );
         check(
             |settings| {
@@ -274,6 +276,5 @@ mod tests {
             },
             Err("headers: authorization: "),
         );
-        check(|settings| settings.timeout = Some(Duration::ZERO), Err("timeout: 0s"));
     }
 }

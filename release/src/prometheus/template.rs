@@ -51,14 +51,14 @@ pub enum TemplateError {
     /// There is nothing in it.
     #[error("the query is empty: write PromQL")]
     Empty,
-    /// Nobody knows this variable.
-    #[error("{{{{ {name} }}}} is not known: take one of {}", Known)]
+    /// There is no such variable.
+    #[error("{{{{ {name} }}}} is not a variable: use one of {}", Known)]
     Unknown {
         /// The variable.
         name: String,
     },
-    /// A variable does not end.
-    #[error("{{{{ in {after:?} has no end: write }}}}")]
+    /// A variable is not closed.
+    #[error("{{{{ before {after:?} is not closed: add }}}}")]
     Unclosed {
         /// What follows the braces.
         after: String,
@@ -94,7 +94,7 @@ impl Template {
     /// Takes a template apart.
     ///
     /// # Errors
-    /// When it has variables that nobody knows.
+    /// When it is empty, or has something in braces that is not a variable.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
         if text.trim().is_empty() {
             return Err(TemplateError::Empty);
@@ -166,11 +166,11 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_that_nobody_knows_is_refused_with_those_that_are_known() {
-        let known = "take one of namespace, name, service, arm, version, interval";
-        check("x{{ target }}", Err(&format!("{{{{ target }}}} is not known: {known}")));
-        check("x{{}}", Err(&format!("{{{{  }}}} is not known: {known}")));
-        check("x{{ name", Err(r#"{{ in " name" has no end: write }}"#));
+    fn what_is_not_a_variable_is_refused_with_those_that_are() {
+        let known = "use one of namespace, name, service, arm, version, interval";
+        check("x{{ target }}", Err(&format!("{{{{ target }}}} is not a variable: {known}")));
+        check("x{{}}", Err(&format!("{{{{  }}}} is not a variable: {known}")));
+        check("x{{ name", Err(r#"{{ before " name" is not closed: add }}"#));
         check(" \n", Err("the query is empty: write PromQL"));
     }
 }

@@ -3,8 +3,8 @@ How callers are recognised, as people write it.
 */
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serin_policy::Source;
-use serin_policy::cookie::{SameSite, Secure};
+use serin_policy::cookie::{CookieSpec, SameSite, Secure};
+use serin_policy::{Policy, Source};
 
 use super::{Scalar, schema};
 
@@ -13,15 +13,14 @@ use super::{Scalar, schema};
 #[serde(default, deny_unknown_fields)]
 pub struct SessionAffinity {
     /// Where a caller's id is looked for, in this order; the first valid id wins. Each is `{header: NAME}`,
-    /// `{cookie: NAME}`, `{baggage: KEY}` or the word `requestId`, which gives all services that a request passes one
-    /// answer, but no stickiness from one request to the next. The default is `[{cookie: serin}]`.
-    #[schemars(with = "Vec<schema::Source>", length(min = 1, max = 16))]
+    /// `{cookie: NAME}`, `{baggage: KEY}` or the word `requestId`, which keeps a request on one version through all
+    /// services it passes, but not a caller from one request to the next. The default is `[{cookie: serin}]`.
+    #[schemars(with = "Vec<schema::Source>", length(min = 1, max = Policy::MAX_SOURCES))]
     pub sources: Vec<Source>,
-    /// The cookie that a caller without an id is given, if a cookie is among the sources. The default is one that lasts
-    /// 7 days.
+    /// The cookie that a caller without an id is given, if a cookie is among the sources. By default it lasts 7 days.
     pub cookie: Option<Cookie>,
-    /// How the id reaches the services behind: `Baggage` puts it into the W3C baggage member `serin`, which services that
-    /// forward trace context send on by themselves; `None` does not send it on. The default is `Baggage`.
+    /// How the id reaches the services behind this one: `Baggage` puts it into the W3C baggage member `serin`, which is sent
+    /// on by every service that forwards trace context; `None` does not send it on. The default is `Baggage`.
     pub propagation: Propagation,
 }
 
@@ -35,7 +34,7 @@ impl Default for SessionAffinity {
 /// How the id reaches the services behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum Propagation {
-    /// In the `baggage` member `serin`, which services that forward trace context send on by themselves.
+    /// In the `baggage` member `serin`, which is sent on by every service that forwards trace context.
     #[default]
     Baggage,
     /// Not at all.
@@ -45,25 +44,31 @@ pub enum Propagation {
 /// The cookie that a caller without an id is given.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [schema::validation(
+    ".secure",
+    "!has(self.sameSite) || self.sameSite != 'None' || (has(self.secure) && self.secure == 'always')",
+    CookieSpec::SECURE,
+)]))]
 pub struct Cookie {
     /// The cookie's name, which must be among the sources. The default is that of the first cookie source.
-    #[schemars(length(max = 128))]
+    #[schemars(with = "Option<schema::CookieName>")]
     pub name: Option<String>,
     /// How long browsers keep the cookie, 1s to 400d. The default is `7d`.
     #[schemars(with = "schema::Duration")]
     pub max_age: Scalar,
     /// The cookie's `Path`. The default is `/`.
+    #[schemars(with = "schema::CookiePath")]
     pub path: String,
     /// The cookie's `Domain`. Without one the cookie stays with the host that set it, which is the default.
-    #[schemars(length(max = 253))]
+    #[schemars(with = "Option<schema::CookieDomain>")]
     pub domain: Option<String>,
     /// When browsers send the cookie on requests from other sites: `Strict` never, `Lax` when a link is followed, `None`
     /// always. The default is `Lax`.
     pub same_site: SameSite,
     /// Whether the cookie is hidden from scripts. The default is true.
     pub http_only: bool,
-    /// When the cookie is kept to https: `auto` when the request came by https, `always` even where something in front of
-    /// the proxies ends TLS without saying so. The default is `auto`.
+    /// When the cookie is `Secure`, so that browsers send it over https only: `auto` when the request came over https,
+    /// `always` on every cookie, for where TLS ends in front of the proxies and they are not told. The default is `auto`.
     pub secure: Secure,
 }
 

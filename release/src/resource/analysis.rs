@@ -3,55 +3,59 @@ How the canary is judged, as people write it.
 */
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::{Scalar, schema};
-use crate::OnNoData;
 use crate::prometheus::{Reporter, Settings};
+use crate::{Metric as BuiltIn, OnNoData, rule};
 
 /// How the canary is judged.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = [
-    {
-        "rule": "has(self.prometheus) || !has(self.source) || self.source == 'Proxies'",
-        "message": "prometheus: write where it is, such as {address: \"http://prometheus:9090\"}: the source needs it",
-        "fieldPath": ".prometheus",
-    },
-    {
-        "rule": "has(self.prometheus) || !has(self.metrics) || self.metrics.all(metric, !has(metric.query))",
-        "message": "prometheus: write where it is, such as {address: \"http://prometheus:9090\"}: a metric with a query needs it",
-        "fieldPath": ".prometheus",
-    },
+    schema::validation(
+        ".prometheus",
+        "has(self.prometheus) || !has(self.source) || self.source == 'Proxies'",
+        rule::PROMETHEUS,
+    ),
+    schema::validation(
+        ".prometheus",
+        "has(self.prometheus) || !has(self.metrics) || self.metrics.all(metric, !has(metric.query))",
+        rule::PROMETHEUS,
+    ),
 ]))]
 pub struct Analysis {
-    /// How often the proxies are read, 100ms to 5m. The default is `1s`.
+    /// How often the proxies' counters are read, 100ms to 5m. The default is `1s`.
     #[schemars(with = "schema::Duration")]
     pub interval: Scalar,
-    /// How long everybody stays on stable at first, while those whom the steps will move are compared with the rest; 0s to
-    /// 24h. The default is `5m`.
+    /// How long everybody stays on stable at first. Meanwhile the users whom each step will move are compared with all
+    /// others, so that the canary is not blamed for errors that they had before; 0s to 24h. The default is `5m`.
     #[schemars(with = "schema::Duration")]
     pub baseline: Scalar,
-    /// What the canary does in this time after its first request is not judged; 0s to 24h. The default is `2s`.
+    /// How long after its first request the canary is not judged yet, for cold caches and the like; 0s to 24h. The default
+    /// is `2s`.
     #[schemars(with = "schema::Duration")]
     pub warm_up: Scalar,
-    /// What is judged. The default is `request-success-rate` and `request-duration`. An empty list judges nothing.
-    #[schemars(length(max = 32))]
+    /// What the canary is judged by. The default is `request-success-rate` and `request-duration`. With an empty list
+    /// nothing is judged.
+    #[schemars(length(max = rule::MAX_METRICS))]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub metrics: Option<Vec<Metric>>,
-    /// How many requests to the canary in a step a good verdict takes, at least 1. A bad verdict may take fewer. The default
-    /// is 200.
+    /// How many requests the canary must have had in a step before it can pass, at least 1. It can fail after fewer. The
+    /// default is 200.
     #[schemars(range(min = 1))]
     pub min_requests: u64,
-    /// How careful the judgement is.
+    /// How sure the analysis must be.
     pub confidence: Confidence,
-    /// How many bad requests come at a time at least, 1 to 1000; what stable's own past shows is used where it is more. The
-    /// default is 1.
-    #[schemars(with = "f64", range(min = 1, max = 1000))]
+    /// How many bad requests belong together on average, as when one broken user retries; 1 to 1000. They are counted as
+    /// one. Serin estimates the number from stable, and uses this one where it is larger. The default is 1.
+    #[schemars(with = "f64", range(min = *rule::FACTOR.start(), max = *rule::FACTOR.end()))]
     pub dispersion: Scalar,
     /// What to do when a step gets too few requests for a verdict: `Pause` stays at the step until there are enough,
     /// `Rollback` takes the canary back, `Promote` goes on without a verdict. The default is `Pause`.
     pub on_no_data: OnNoData,
-    /// After how long in a step `Rollback` and `Promote` of `onNoData` act; 0s to 24h. The default is `10m`.
+    /// How long a step may last with too few requests before `onNoData` acts, if that is `Rollback` or `Promote`; 0s to
+    /// 24h. The default is `10m`.
     #[schemars(with = "schema::Duration")]
     pub no_data_after: Scalar,
     /// Where requests are counted: `Proxies` asks the proxies themselves, `Prometheus` asks a Prometheus for the proxies'
@@ -84,12 +88,12 @@ pub struct Istio {
     /// that of the service's own (`destination`). The default is `source`.
     pub reporter: Reporter,
     /// The label of Istio's metrics that tells the versions apart. The default is `destination_version`.
-    #[schemars(length(max = 63))]
+    #[schemars(with = "Option<schema::MetricLabel>")]
     pub version_label: Option<String>,
-    /// What that label says of the stable version. The default is the version's name.
+    /// The value of that label for the stable version. The default is the version's name.
     #[schemars(length(max = 63))]
     pub stable: Option<String>,
-    /// What that label says of the canary. The default is the version's name.
+    /// The value of that label for the canary. The default is the version's name.
     #[schemars(length(max = 63))]
     pub canary: Option<String>,
 }
@@ -113,11 +117,11 @@ impl Default for Analysis {
     }
 }
 
-/// How careful the judgement is.
+/// How sure the analysis must be.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Confidence {
-    /// How often a good canary may be taken back, all metrics together: more than 0 and at most 50 percent of releases. The
+    /// The chance that a good canary is taken back by mistake, all metrics together: more than 0% and at most 50%. The
     /// default is `1%`.
     #[schemars(with = "schema::Percentage")]
     pub false_rollback: Scalar,
@@ -132,49 +136,28 @@ impl Default for Confidence {
 /// Something that the canary is judged by.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = [
-    {
-        "rule": "has(self.query) || self.name in ['request-success-rate', 'request-duration']",
-        "message": "name: write request-success-rate or request-duration, or give the metric a query",
-        "fieldPath": ".name",
-    },
-    {
-        "rule": "!has(self.query) || !(self.name in ['request-success-rate', 'request-duration'])",
-        "message": "name: give a metric with a query a name of its own",
-        "fieldPath": ".name",
-    },
-    {
-        "rule": "!has(self.objective) || self.name == 'request-duration'",
-        "message": "objective: leave it out: an objective belongs to request-duration",
-        "fieldPath": ".objective",
-    },
-    {
-        "rule": "!has(self.query) || has(self.thresholdRange) || has(self.compare)",
-        "message": "thresholdRange: say what is good: thresholdRange: {min, max}, or compare: {maxRatio: 1.5}",
-        "fieldPath": ".thresholdRange",
-    },
-]))]
+#[schemars(extend("x-kubernetes-validations" = Metric::validations()))]
 pub struct Metric {
     /// `request-success-rate`, `request-duration`, or a name of its own for a metric with a `query`.
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(with = "schema::MetricName")]
     pub name: String,
     /// Which values are good.
     #[serde(default)]
     pub threshold_range: ThresholdRange,
-    /// How much worse than stable the canary may be. Metrics with a `query` are compared with stable only where this is
-    /// given; the others always are.
+    /// How much worse than stable the canary may be. A metric with a `query` is compared with stable only if this is given;
+    /// the other two always are.
     pub compare: Option<Compare>,
     /// For `request-duration`: a request that takes longer is slow; 1ms to 24h. The default is `500ms`.
     #[schemars(with = "Option<schema::Duration>")]
     pub objective: Option<Scalar>,
     /// PromQL for a metric of your own, with the variables `{{ namespace }}`, `{{ name }}`, `{{ service }}`, `{{ arm }}`
     /// (stable or canary), `{{ version }}` and `{{ interval }}`. It needs `analysis.prometheus`.
-    #[schemars(length(min = 1, max = 4096))]
+    #[schemars(with = "Option<schema::Query>")]
     pub query: Option<String>,
     /// The time between two readings of the `query`, 1s to 1h. The default is `15s`.
     #[schemars(with = "Option<schema::Duration>")]
     pub interval: Option<Scalar>,
-    /// Whether the metric of the `query` is only shown and not judged. The default is false.
+    /// Whether the metric of the `query` is shown and not judged. The default is false.
     #[serde(default)]
     pub dry_run: bool,
 }
@@ -185,7 +168,7 @@ pub struct Metric {
 pub struct Compare {
     /// How many times stable's value the canary's may be, 1 to 1000: of the error rate, of the share of slow requests, or of
     /// the value of the `query`. The default is 1.5.
-    #[schemars(with = "Option<f64>", range(min = 1, max = 1000))]
+    #[schemars(with = "Option<f64>", range(min = *rule::FACTOR.start(), max = *rule::FACTOR.end()))]
     pub max_ratio: Option<Scalar>,
     /// What is allowed on top of that: a percentage, such as `0.1%`, or for a `query` a number in its own unit. The default
     /// is `0.1%` for `request-success-rate`, `1%` for `request-duration` and 0 for a `query`.
@@ -205,7 +188,26 @@ impl Metric {
             interval: None,
             dry_run: false,
         };
-        ["request-success-rate", "request-duration"].map(metric).into()
+        BuiltIn::ALL.map(BuiltIn::as_str).map(metric).into()
+    }
+
+    fn validations() -> Value {
+        let built_in = format!("self.name in {:?}", BuiltIn::ALL.map(BuiltIn::as_str));
+        let duration = BuiltIn::RequestDuration;
+        json!([
+            schema::validation(".name", format!("has(self.query) || {built_in}"), rule::BUILT_IN),
+            schema::validation(".name", format!("!has(self.query) || !({built_in})"), rule::OWN_NAME),
+            schema::validation(
+                ".objective",
+                format!("!has(self.objective) || self.name == '{duration}'"),
+                rule::NO_OBJECTIVE,
+            ),
+            schema::validation(
+                ".thresholdRange",
+                "!has(self.query) || has(self.thresholdRange) || has(self.compare)",
+                rule::WHAT_IS_GOOD,
+            ),
+        ])
     }
 }
 

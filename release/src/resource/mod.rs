@@ -6,21 +6,24 @@ there are optional, so that their absence is reported together with everything e
 */
 mod affinity;
 mod analysis;
+mod given;
 mod routing;
 mod scalar;
 pub mod schema;
 mod strategy;
 
 use schemars::JsonSchema;
-use serde::de::Deserializer;
 use serde::{Deserialize, Serialize};
 use serde_saphyr::UserMessageFormatter;
-use serin_policy::matching::Match;
+use serin_policy::Policy;
+use serin_policy::matching::{Match, SegmentSpec};
 
 use super::problem::ReleaseError;
+use super::rule;
 pub use affinity::Propagation;
 pub use affinity::{Cookie, SessionAffinity};
 pub use analysis::{Analysis, AnalysisSource, Istio, Metric};
+pub use given::Given;
 pub use routing::Mode;
 pub use routing::Routing;
 pub use scalar::Scalar;
@@ -66,24 +69,30 @@ pub struct Metadata {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend(
     "required" = ["service", "stable", "canary"],
-    "x-kubernetes-validations" = [{
-        "rule": "self.stable.targetRef.name != self.canary.targetRef.name",
-        "message": "canary.targetRef.name: name another Deployment than stable's: each version runs in one of its own",
-        "fieldPath": ".canary.targetRef.name",
-    }],
+    "x-kubernetes-validations" = [schema::validation(
+        ".canary.targetRef.name",
+        "self.stable.targetRef.name != self.canary.targetRef.name",
+        rule::OTHER_DEPLOYMENT,
+    ), schema::validation(
+        ".strategy.canary.promotion.mode",
+        "!has(self.strategy) || !has(self.strategy.canary) || !has(self.strategy.canary.promotion) \
+         || !has(self.strategy.canary.promotion.mode) || self.strategy.canary.promotion.mode != 'Swap' \
+         || !has(self.routing) || !has(self.routing.mode) || self.routing.mode != 'Verify'",
+        rule::SWAP_NEEDS_MANAGED,
+    )],
 ))]
 pub struct Spec {
-    /// Whether everything is held: no step is taken until this is false again. Evidence against the canary still takes it
+    /// Whether the release is held where it is until this is false again. A canary that fails its analysis is still taken
     /// back. The default is false.
     #[serde(default)]
     pub suspend: bool,
     /// The service whose users are assigned to versions.
     #[serde(default)]
     pub service: Service,
-    /// The version that everybody gets, but for those who get the canary.
+    /// The version in use: whoever does not get the canary gets it.
     #[serde(default)]
     pub stable: Version,
-    /// The new version. Another pod template in its Deployment begins another run.
+    /// The new version. A change of its Deployment's pod template starts a new run.
     #[serde(default)]
     pub canary: Version,
     /// How requests reach the two versions.
@@ -92,19 +101,19 @@ pub struct Spec {
     /// How callers are recognised, so that each of them stays with one version.
     #[serde(default)]
     pub session_affinity: SessionAffinity,
-    /// How testers choose a version: by a header of their request. The default is that they cannot.
+    /// Headers with which testers choose a version. The default is none.
     #[serde(default)]
-    #[schemars(length(max = 16))]
+    #[schemars(length(max = Policy::MAX_OVERRIDES))]
     pub overrides: Vec<Override>,
     /// Groups of requests with a weight of their own; the first that matches counts. The default is none.
     #[serde(default)]
-    #[schemars(length(max = 32), extend("x-kubernetes-validations" = [{
+    #[schemars(length(max = Policy::MAX_SEGMENTS), extend("x-kubernetes-validations" = [{
         "rule": "self.all(one, self.exists_one(other, other.name == one.name))",
-        "message": "segments: give every segment a name of its own",
+        "message": SegmentSpec::OWN_NAME,
     }]))]
     pub segments: Vec<Segment>,
     /// A response header that shows which version answered, such as `x-served-by`. The default is none.
-    #[schemars(with = "Option<schema::HeaderName>")]
+    #[schemars(with = "Option<schema::OwnHeaderName>")]
     pub response_header: Option<String>,
     /// How the new version comes in.
     #[serde(default)]
@@ -138,9 +147,9 @@ impl Default for Service {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("required" = ["targetRef"]))]
 pub struct Version {
-    /// What people call the version; `stable` is the default for the stable one. In a cluster the canary's is taken from its
-    /// pod template, whatever is written here.
-    #[schemars(length(max = 63))]
+    /// The version's name. The default is `stable` for the stable version. In a cluster the canary's name comes from its
+    /// pod template, and what is written here is ignored.
+    #[schemars(with = "Option<schema::VersionName>")]
     pub version: Option<String>,
     /// The Deployment that runs the version.
     pub target_ref: Option<TargetRef>,
@@ -157,7 +166,7 @@ pub struct Version {
 pub struct TargetRef {
     /// The kind, which is `Deployment`; that is also the default.
     #[serde(default = "deployment")]
-    #[schemars(extend("enum" = ["Deployment"]))]
+    #[schemars(extend("enum" = [rule::DEPLOYMENT]))]
     pub kind: String,
     /// The Deployment's name, in the Release's namespace.
     #[schemars(with = "schema::Label")]
@@ -170,7 +179,7 @@ pub struct TargetRef {
 pub struct AutoscalerRef {
     /// The kind, which is `HorizontalPodAutoscaler`; that is also the default.
     #[serde(default = "autoscaler")]
-    #[schemars(extend("enum" = ["HorizontalPodAutoscaler"]))]
+    #[schemars(extend("enum" = [rule::AUTOSCALER]))]
     pub kind: String,
     /// The autoscaler's name, in the Release's namespace.
     #[schemars(length(min = 1, max = 253))]
@@ -178,11 +187,11 @@ pub struct AutoscalerRef {
 }
 
 fn deployment() -> String {
-    "Deployment".to_owned()
+    rule::DEPLOYMENT.to_owned()
 }
 
 fn autoscaler() -> String {
-    "HorizontalPodAutoscaler".to_owned()
+    rule::AUTOSCALER.to_owned()
 }
 
 /// A header by which a tester names the version they want, `stable` or `canary`.
@@ -194,33 +203,25 @@ pub struct Override {
     /// The header's name in lower case, such as `x-canary`.
     #[schemars(with = "schema::HeaderName")]
     pub header: String,
-    /// The SHA-256, as 64 hexadecimal digits, of a token that must follow the version, as in `x-canary: canary:TOKEN`. The
-    /// token itself never stands here. Without this the override is open to all.
-    #[serde(default, deserialize_with = "given")]
-    #[schemars(length(max = 64), extend("x-kubernetes-validations" = [{
-        "rule": "self.matches('^[0-9a-fA-F]{64}$')",
-        "message": "tokenSha256: give the token's SHA-256 as 64 hexadecimal digits, never the token itself",
-    }]))]
-    pub token_sha256: Option<String>,
+    /// The SHA-256, as 64 hexadecimal digits, of a token that testers must add to the version, as in
+    /// `x-canary: canary:TOKEN`; never the token itself. Without this, anybody can use the override.
+    #[serde(default, skip_serializing_if = "Given::is_left_out")]
+    #[schemars(with = "Option<schema::TokenSha256>")]
+    pub token_sha256: Given<String>,
 }
 
 /// A group of requests with a weight of its own.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Segment {
-    /// The segment's name, for reasons and metrics.
+    /// The segment's name, as it appears in metrics.
     #[schemars(with = "schema::Label")]
     pub name: String,
-    /// Which requests belong to the segment: those for which any of these holds, each with all of its conditions.
-    #[schemars(length(min = 1, max = 16))]
+    /// Which requests belong to the segment: those that meet all conditions of any one of these.
+    #[schemars(length(min = 1, max = SegmentSpec::MAX_MATCHES))]
     pub matches: Vec<Match>,
-    /// The share of the segment that gets the canary, in percent, 0 to 100: 100 for testers, 0 for those who must not.
+    /// The share of the segment that gets the canary, in percent, 0 to 100: 100 for testers, 0 for users who must never
+    /// get it.
     #[schemars(with = "schema::Percentage")]
     pub weight: Scalar,
-}
-
-/// For fields whose absence is a decision: a key with nothing behind it (a template's empty variable, say) is not
-/// taken for one.
-fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
 }

@@ -5,9 +5,14 @@ These types hold nothing: a field names one with `#[schemars(with = "…")]`. Wh
 it is a rule with a message; a bare `pattern` only shows people a regular expression.
 */
 use std::borrow::Cow;
+use std::fmt::Display;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
+use serin_policy::policy::{OWN_HEADER, STRUCTURAL_HEADERS};
+use serin_policy::rule::{self, Text};
+
+use crate::{Percent, duration, rule as own};
 
 /// A type with this name and this schema, written where it is used.
 macro_rules! words {
@@ -34,8 +39,7 @@ macro_rules! words {
 words!(
     /// `25`, `0.1` or `"0.1%"`. A structural schema has no type that is a number or a text, so there is none here: the
     /// limits are for numbers, the pattern for texts, and each leaves the other alone.
-    Percentage =
-        number_or_text(r"^ *[0-9]+(\.[0-9]+)? *%?$", &json!({"minimum": 0, "maximum": 100}))
+    Percentage = number_or_text(Percent::PATTERN, &json!({"minimum": 0, "maximum": 100}))
 );
 
 words!(
@@ -50,49 +54,89 @@ words!(
         "type": "string",
         "maxLength": 63,
         "x-kubernetes-validations": [{
-            "rule": r"self.matches('^[0-9]+([.,][0-9]+)? ?[a-zµμ]+(,? ?[0-9]+([.,][0-9]+)? ?[a-zµμ]+)*$')",
-            "message": "write a duration such as 500ms, 2m, 1h30m or 7d",
+            "rule": format!("self.matches('{}')", duration::PATTERN),
+            "message": duration::HINT,
         }],
     })
 );
 
 words!(
     /// A name that is safe in host names, headers and metric labels alike.
-    Label = json_schema!({
-        "type": "string",
-        "maxLength": 63,
-        "x-kubernetes-validations": [{
-            "rule": "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
-            "message": LABEL,
-        }],
-    })
+    Label = text(&rule::LABEL)
 );
 
-/// What to write where a label is wanted.
-pub const LABEL: &str = "give a name of 1 to 63 lower-case letters, digits and -, with no - at its ends";
+words!(
+    /// What a version is called.
+    VersionName = text(&own::VERSION)
+);
+
+words!(
+    /// The name of a metric.
+    MetricName = text(&own::METRIC_NAME)
+);
+
+words!(
+    /// PromQL.
+    Query = text(&own::QUERY)
+);
+
+words!(
+    /// The name of a label of Istio's metrics.
+    MetricLabel = text(&own::METRIC_LABEL)
+);
 
 words!(
     /// `mesh`, or a Gateway.
     GatewayName = json_schema!({
         "type": "string",
-        "maxLength": 127,
+        "maxLength": 2 * rule::LABEL.most() + 1,
         "x-kubernetes-validations": [{
-            "rule": "self.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?/)?[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
-            "message": "write namespace/name of an Istio Gateway, name for one in the Release's namespace, or mesh",
+            "rule": format!("self.matches('^({label}/)?{label}$')", label = rule::LABEL.expression()),
+            "message": own::GATEWAY,
         }],
     })
 );
 
 words!(
     /// The name of a header, as HTTP/2 writes it.
-    HeaderName = json_schema!({
+    HeaderName = text(&rule::HEADER)
+);
+
+words!(
+    /// The name of a header that HTTP itself does not use.
+    OwnHeaderName = json_schema!({
         "type": "string",
-        "maxLength": 128,
-        "x-kubernetes-validations": [{
-            "rule": "self.matches('^[-a-z0-9_.]+$')",
-            "message": "use lower-case letters, digits, -, _ and ., such as x-canary",
-        }],
+        "maxLength": rule::HEADER.most(),
+        "x-kubernetes-validations": [
+            rule::HEADER.validation(),
+            {"rule": format!("!(self in {STRUCTURAL_HEADERS:?})"), "message": OWN_HEADER},
+        ],
     })
+);
+
+words!(
+    /// The SHA-256 of a token.
+    TokenSha256 = text(&rule::TOKEN_SHA256)
+);
+
+words!(
+    /// The name of a cookie.
+    CookieName = text(&rule::TOKEN)
+);
+
+words!(
+    /// A cookie's `Path`.
+    CookiePath = text(&rule::COOKIE_PATH)
+);
+
+words!(
+    /// A cookie's `Domain`.
+    CookieDomain = text(&rule::COOKIE_DOMAIN)
+);
+
+words!(
+    /// The prefix of paths.
+    PathPrefix = text(&rule::PATH_PREFIX)
 );
 
 words!(
@@ -102,7 +146,8 @@ words!(
 
 words!(
     /// `{header: x}`, `{cookie: x}`, `{baggage: x}`, or the bare word `requestId`. The pattern is for texts. An object has
-    /// exactly one key, and one of these; a list, a number and a truth value there cannot be.
+    /// exactly one key, and one of these; a list, a number and a truth value there cannot be. The names have patterns, for
+    /// the API server looks at no rule below a field without a type.
     Source = json_schema!({
         "x-kubernetes-preserve-unknown-fields": true,
         "pattern": "^requestId$",
@@ -115,22 +160,39 @@ words!(
         "properties": {
             "header": {
                 "type": "string",
-                "maxLength": 128,
+                "maxLength": rule::HEADER.most(),
+                "pattern": rule::HEADER.pattern(),
                 "description": "A request header that something trustworthy in front has set, such as a user's id or a claim of a verified token. In lower case.",
             },
             "cookie": {
                 "type": "string",
-                "maxLength": 128,
+                "maxLength": rule::TOKEN.most(),
+                "pattern": rule::TOKEN.pattern(),
                 "description": "A cookie, Serin's own or the application's.",
             },
             "baggage": {
                 "type": "string",
-                "maxLength": 128,
+                "maxLength": rule::TOKEN.most(),
+                "pattern": rule::TOKEN.pattern(),
                 "description": "A member of W3C baggage, set by a proxy nearer to the edge. Do not list it where clients come in from outside: they could set it too.",
             },
         },
     })
 );
+
+/// A text, with its rule.
+fn text(rule: &Text) -> Schema {
+    json_schema!({
+        "type": "string",
+        "maxLength": rule.most(),
+        "x-kubernetes-validations": [rule.validation()],
+    })
+}
+
+/// A rule of several fields, of which `field` is the one to change.
+pub(super) fn validation(field: &str, cel: impl Display, hint: &str) -> Value {
+    json!({"rule": cel.to_string(), "message": hint, "fieldPath": field})
+}
 
 fn number_or_text(pattern: &str, limits: &Value) -> Schema {
     let mut schema = json_schema!({

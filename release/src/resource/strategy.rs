@@ -3,8 +3,9 @@ How a new version comes in, as people write it.
 */
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serin_policy::Policy;
 
-use super::{Scalar, given, schema};
+use super::{Given, Scalar, schema};
 
 /// How a new version comes in.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -21,12 +22,12 @@ pub struct Strategy {
 pub struct Canary {
     /// The steps before the promotion, 1 to 100 of them, each with a higher weight than the one before. The default is
     /// 1 % for 2 minutes, then 10, 25 and 50 % for 5 minutes each.
-    #[schemars(length(min = 1, max = 100))]
+    #[schemars(length(min = 1, max = Policy::MAX_STEPS))]
     pub steps: Vec<Step>,
     /// How a good canary becomes stable.
     pub promotion: Promotion,
-    /// How long the canary's pods are kept after every proxy has stopped sending to them, for requests in flight; 0s to
-    /// 24h. The default is `30s`.
+    /// How long the canary's pods are kept after every proxy has stopped sending requests to them, so that requests under
+    /// way can end; 0s to 24h. The default is `30s`.
     #[schemars(with = "schema::Duration")]
     pub scale_down_delay: Scalar,
 }
@@ -59,7 +60,7 @@ impl Default for Canary {
     fn default() -> Self {
         let steps = [("1", "2m"), ("10", "5m"), ("25", "5m"), ("50", "5m")].map(|(weight, duration)| Step {
             set_weight: Scalar::from(weight),
-            pause: Some(Pause { duration: Some(Scalar::from(duration)) }),
+            pause: Given::Value(Pause { duration: Given::Value(Scalar::from(duration)) }),
         });
         Self { steps: steps.into(), promotion: Promotion::default(), scale_down_delay: Scalar::from("30s") }
     }
@@ -73,19 +74,20 @@ pub struct Step {
     /// and more than the step before.
     #[schemars(with = "schema::Percentage")]
     pub set_weight: Scalar,
-    /// How long the step lasts at least, besides what the analysis needs for its verdict. The default is no longer than
-    /// that.
-    #[serde(default, deserialize_with = "given")]
-    pub pause: Option<Pause>,
+    /// How long the step lasts at least. It always lasts until the analysis has a good verdict; without a pause, no
+    /// longer. `{}` waits for a person.
+    #[serde(default, skip_serializing_if = "Given::is_left_out")]
+    #[schemars(with = "Option<Pause>")]
+    pub pause: Given<Pause>,
 }
 
 /// How long a step lasts at least.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pause {
-    /// How long, e.g. `5m`. Without it, as `pause: {}`, the step lasts until a person approves it with the command
+    /// How long, e.g. `5m`. Without it, as in `pause: {}`, the step lasts until a person approves it with the command
     /// `resume`.
     #[schemars(with = "Option<schema::Duration>")]
-    #[serde(default, deserialize_with = "given")]
-    pub duration: Option<Scalar>,
+    #[serde(default, skip_serializing_if = "Given::is_left_out")]
+    pub duration: Given<Scalar>,
 }

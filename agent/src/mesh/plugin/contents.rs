@@ -5,17 +5,11 @@ One object holds the policies of many releases, and writing one must not change 
 Serin wrote and this one cannot make sense of. So policies are kept as the JSON they are.
 */
 use serde_json::Value;
-use serin_policy::{Document, Policy, PolicySpec, Refusal, Table};
-
-use super::policy_json;
+use serin_policy::{Document, Policy, Refusal, Table};
 
 /// What a plugin says.
 #[derive(Debug)]
 pub struct Contents {
-    /// Where the module comes from.
-    pub url: String,
-    /// The module's checksum; empty if there is none.
-    pub sha256: String,
     /// The policies word for word.
     pub policies: Vec<Value>,
     table: Table,
@@ -38,11 +32,10 @@ pub struct Unreadable {
 /// # Errors
 /// When there is a configuration that is not a list of policies in a format known here.
 pub fn read(plugin: &Value) -> Result<Contents, Unreadable> {
-    let text = |pointer| plugin.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let (url, sha256) = (text("/spec/url"), text("/spec/sha256"));
-    let contents = |policies, table, refusals| Contents { url, sha256, policies, table, refusals };
     let config = match plugin.pointer("/spec/pluginConfig") {
-        None | Some(Value::Null) => return Ok(contents(Vec::new(), Table::default(), Vec::new())),
+        None | Some(Value::Null) => {
+            return Ok(Contents { policies: Vec::new(), table: Table::default(), refusals: Vec::new() });
+        }
         Some(config) => config,
     };
     // A number may come back as a double.
@@ -51,7 +44,7 @@ pub fn read(plugin: &Value) -> Result<Contents, Unreadable> {
     match config.get("policies") {
         Some(Value::Array(policies)) if known => {
             let (table, refusals) = Table::read(config.to_string().as_bytes(), None, &Table::default());
-            Ok(contents(policies.clone(), table, refusals))
+            Ok(Contents { policies: policies.clone(), table, refusals })
         }
         _ => {
             let found: String = config.to_string().chars().take(60).collect();
@@ -82,21 +75,7 @@ pub fn name(policy: &Value) -> Option<&str> {
     policy.get("name")?.as_str()
 }
 
-/// `existing` with `new` in place of what that release had, and every other policy as it was. In the order of their
-/// names, so that who comes when makes no difference; what has no name comes last.
-pub fn with_policy(existing: Vec<Value>, new: &PolicySpec) -> Vec<Value> {
-    let mut policies = without(existing, &new.name);
-    policies.push(policy_json(new));
-    sort(&mut policies);
-    policies
-}
-
-/// `existing` without the policy of `release`.
-pub fn without(mut existing: Vec<Value>, release: &str) -> Vec<Value> {
-    existing.retain(|policy| name(policy) != Some(release));
-    existing
-}
-
+/// Puts policies in the order of their names, so that who comes when makes no difference; what has no name comes last.
 pub(super) fn sort(policies: &mut [Value]) {
     policies.sort_by(|one, other| match (name(one), name(other)) {
         (Some(one), Some(other)) => one.cmp(other),

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use serin_policy::{Document, PolicySpec};
 use sha2::{Digest, Sha256};
 
-use super::object::{Edit, Labels, drift as object_drift, labels, metadata};
+use super::object::{Edit, Labels, drift as object_drift, labels, metadata, namespace, selects, text};
 
 /// The object's kind as the API has it.
 pub const API_VERSION: &str = "extensions.istio.io/v1alpha1";
@@ -37,19 +37,8 @@ const ABOUT: &str = "Serin's filter and the policies of all Releases attached he
 pub struct Attachment {
     /// The namespace of the proxies, which is the plugin's too. In Istio's root namespace it means the whole mesh.
     pub namespace: String,
-    /// Which of its proxies.
-    pub place: Place,
-}
-
-/// Which proxies of a namespace run the filter.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Place {
-    /// Sidecars and gateways whose pods have these labels; without labels all of them.
-    Pods(Labels),
-    /// The proxies of a Gateway of the Gateway API.
-    Gateway(String),
-    /// A waypoint, by the name of its Gateway.
-    Waypoint(String),
+    /// Which of its proxies: sidecars and gateways whose pods have these labels; without labels all of them.
+    pub pods: Labels,
 }
 
 /// Where proxies get the filter's module from. Always pinned: without a checksum Istio would fetch it again with
@@ -110,16 +99,6 @@ impl ModuleSource {
         }
         Ok(Self { url: url.to_owned(), sha256: digest.to_owned() })
     }
-
-    /// Its address.
-    pub fn url(&self) -> &str {
-        &self.url
-    }
-
-    /// Its checksum, or its manifest's.
-    pub fn sha256(&self) -> &str {
-        &self.sha256
-    }
 }
 
 impl Attachment {
@@ -143,29 +122,12 @@ impl Attachment {
 
     /// Whether every proxy at `other` runs the plugins here as well.
     fn covers(&self, other: &Self) -> bool {
-        let (Place::Pods(here), Place::Pods(there)) = (&self.place, &other.place) else { return false };
-        let picks_no_less = here.iter().all(|(name, value)| there.get(name) == Some(value));
-        self.namespace == other.namespace && picks_no_less
+        self.namespace == other.namespace && selects(&self.pods, &other.pods)
     }
 
     fn base_name(&self) -> String {
-        // A name has at most 63 characters: with the rest, 35 leave room for a thousand million shards.
-        const LONGEST: usize = 35;
-        let what = match &self.place {
-            Place::Pods(labels) if labels.is_empty() => "all".to_owned(),
-            Place::Pods(_) => "pods".to_owned(),
-            Place::Gateway(name) | Place::Waypoint(name) => {
-                let readable = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
-                let what: String = name.chars().map(readable).take(LONGEST).collect();
-                what.trim_matches('-').to_owned()
-            }
-        };
-        let place = match &self.place {
-            Place::Pods(labels) => json!(["pods", labels]),
-            Place::Gateway(name) => json!(["gateway", name]),
-            Place::Waypoint(name) => json!(["waypoint", name]),
-        };
-        let digest = Sha256::digest(json!([self.namespace, place]).to_string());
+        let what = if self.pods.is_empty() { "all" } else { "pods" };
+        let digest = Sha256::digest(json!([self.namespace, ["pods", self.pods]]).to_string());
         let hash = digest.iter().take(4).fold(0_u32, |sum, &byte| (sum << 8) | u32::from(byte));
         format!("serin-{what}-{hash:08x}")
     }
@@ -185,16 +147,10 @@ pub fn uncovered(mut attachments: Vec<Attachment>) -> Vec<Attachment> {
 
 /// Where the plugin `object` lives, if it is one of Serin's.
 pub fn attachment_of(object: &Value) -> Option<Attachment> {
-    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
-    let target = text("/spec/targetRefs/0/name");
-    let place = match (target, object.pointer("/spec/match")) {
-        (Some(name), Some(_)) => Place::Gateway(name.to_owned()),
-        (Some(name), None) => Place::Waypoint(name.to_owned()),
-        (None, _) => Place::Pods(labels(object, "/spec/selector/matchLabels")),
-    };
-    let attachment = Attachment { namespace: text("/metadata/namespace")?.to_owned(), place };
+    let pods = labels(object, "/spec/selector/matchLabels");
+    let attachment = Attachment { namespace: namespace(object).to_owned(), pods };
     // The name vouches for it: whoever has edited the selector has not made another plugin of it.
-    attachment.shard(text("/metadata/name")?).is_some().then_some(attachment)
+    attachment.shard(text(object, "/metadata/name")).is_some().then_some(attachment)
 }
 
 /// A policy as it stands in a plugin.
@@ -223,26 +179,14 @@ pub fn plugin(attachment: &Attachment, shard: usize, module: &ModuleSource, poli
         // After authentication and authorisation: whoever is turned away is never assigned.
         "phase": "STATS",
         "priority": PRIORITY,
+        // Where requests leave, and not where they arrive as well: there no route is chosen any more. Gateways count as
+        // clients.
+        "match": [{"mode": "CLIENT"}],
         "pluginName": name,
         "pluginConfig": {"version": Document::VERSION, "policies": policies},
     });
-    let mut set = |field: &str, value: Value| {
-        if let Some(spec) = spec.as_object_mut() {
-            spec.insert(field.to_owned(), value);
-        }
-    };
-    match &attachment.place {
-        Place::Pods(labels) if labels.is_empty() => {}
-        Place::Pods(labels) => set("selector", json!({"matchLabels": labels})),
-        Place::Gateway(name) | Place::Waypoint(name) => {
-            let target = json!({"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": name});
-            set("targetRefs", json!([target]));
-        }
-    }
-    // Where requests leave, and not where they arrive as well: there no route is chosen any more. Gateways count as
-    // clients, waypoints never do.
-    if !matches!(attachment.place, Place::Waypoint(_)) {
-        set("match", json!([{"mode": "CLIENT"}]));
+    if !attachment.pods.is_empty() {
+        spec["selector"] = json!({"matchLabels": attachment.pods});
     }
     let mut metadata = metadata(&attachment.namespace, &name, None, ABOUT);
     metadata["annotations"][MODULE] = format!("{} {}", module.sha256, module.url).into();

@@ -28,10 +28,10 @@ pub const ROOM: usize = 900 * 1024;
 pub const ROOM_TO_GROW: usize = 1200 * 1024;
 
 /// The plugins of one attachment.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug)]
 pub struct Shards(BTreeMap<usize, Vec<Resident>>);
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Resident {
     policy: Value,
     bytes: usize,
@@ -144,20 +144,6 @@ impl Shards {
         let none = BTreeSet::new();
         let holding = self.0.keys().filter(|&&shard| self.holds(shard, release));
         holding.map(|&shard| write(shard, self.residents(shard, release, &none).map(|(_, it)| it))).collect()
-    }
-
-    /// Takes note of what was written.
-    pub fn apply(&mut self, write: Write) {
-        if write.policies.is_empty() {
-            self.0.remove(&write.shard);
-        } else {
-            self.0.insert(write.shard, write.policies.into_iter().map(Resident::new).collect());
-        }
-    }
-
-    /// The policies of each shard.
-    pub fn policies(&self) -> impl Iterator<Item = (usize, Vec<&Value>)> {
-        self.0.iter().map(|(&shard, list)| (shard, list.iter().map(|resident| &resident.policy).collect()))
     }
 
     /// The shard that has the policy of `release`, if `new` claims the hosts that this one does.

@@ -1,19 +1,20 @@
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 use serin_policy::{PolicySpec, Weight};
 
-use super::contents::{name, read, with_policy, without};
+use super::contents::{name, read};
 use super::shards::{ROOM, ROOM_TO_GROW, Shards, Write};
 use super::*;
 use crate::mesh::fixtures;
 
-fn attachment(place: Place) -> Attachment {
-    Attachment { namespace: "istio-ingress".to_owned(), place }
+fn attachment(pods: Labels) -> Attachment {
+    Attachment { namespace: "istio-ingress".to_owned(), pods }
 }
 
-fn pods(labels: &[(&str, &str)]) -> Place {
-    Place::Pods(labels.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect())
+fn pods(labels: &[(&str, &str)]) -> Labels {
+    labels.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 fn module() -> ModuleSource {
@@ -32,7 +33,7 @@ fn policy(name: &str, hosts: &[&str], revision: u64) -> PolicySpec {
 
 #[test]
 fn a_plugin_is_complete() {
-    let policies = with_policy(Vec::new(), &policy("shop/shop", &["shop.example.com"], 7));
+    let policies = [json!(policy("shop/shop", &["shop.example.com"], 7))];
     insta::assert_snapshot!(format!(
         "{:#}",
         plugin(&attachment(pods(&[("istio", "ingressgateway")])), 0, &module(), &policies)
@@ -41,16 +42,13 @@ fn a_plugin_is_complete() {
 
 #[test]
 fn where_it_lives_decides_how_it_is_attached() {
-    for (place, selector, target, matches) in [
-        (pods(&[]), Value::Null, Value::Null, json!([{"mode": "CLIENT"}])),
-        (pods(&[("a", "b")]), json!({"matchLabels": {"a": "b"}}), Value::Null, json!([{"mode": "CLIENT"}])),
-        (Place::Gateway("edge".to_owned()), Value::Null, "edge".into(), json!([{"mode": "CLIENT"}])),
-        (Place::Waypoint("edge".to_owned()), Value::Null, "edge".into(), Value::Null),
-    ] {
+    for (place, selector) in
+        [(pods(&[]), Value::Null), (pods(&[("a", "b")]), json!({"matchLabels": {"a": "b"}}))]
+    {
         let plugin = plugin(&attachment(place.clone()), 0, &module(), &[]);
         assert_eq!(plugin["spec"]["selector"], selector, "{place:?}");
-        assert_eq!(plugin["spec"]["targetRefs"][0]["name"], target, "{place:?}");
-        assert_eq!(plugin["spec"]["match"], matches, "{place:?}");
+        assert_eq!(plugin["spec"]["match"], json!([{"mode": "CLIENT"}]), "{place:?}");
+        assert_eq!(attachment_of(&plugin), Some(attachment(place)));
         // Two of them in one proxy are told apart by the root id.
         assert_eq!(plugin["spec"]["pluginName"], plugin["metadata"]["name"]);
     }
@@ -58,14 +56,7 @@ fn where_it_lives_decides_how_it_is_attached() {
 
 #[test]
 fn every_place_and_shard_has_a_name_of_its_own_for_ever() {
-    let long = "a.very-long.gateway-name".repeat(10);
-    let places = [
-        (pods(&[]), "serin-all-4f929c62"),
-        (pods(&[("a", "b")]), "serin-pods-bcde648f"),
-        (Place::Gateway("edge".to_owned()), "serin-edge-1ceb1c67"),
-        (Place::Waypoint("edge".to_owned()), "serin-edge-ff49accf"),
-        (Place::Gateway(long), "serin-a-very-long-gateway-namea-very-long-5f4b11aa"),
-    ];
+    let places = [(pods(&[]), "serin-all-4f929c62"), (pods(&[("a", "b")]), "serin-pods-bcde648f")];
     for (place, expected) in places {
         let here = attachment(place);
         assert_eq!(here.name(0), expected);
@@ -83,8 +74,8 @@ fn every_place_and_shard_has_a_name_of_its_own_for_ever() {
 }
 
 /// Checks that of plugins at `places` only those at `expected` are needed.
-fn check_uncovered(places: &[Place], expected: &[Place]) {
-    let at = |places: &[Place]| places.iter().cloned().map(attachment).collect::<Vec<_>>();
+fn check_uncovered(places: &[Labels], expected: &[Labels]) {
+    let at = |places: &[Labels]| places.iter().cloned().map(attachment).collect::<Vec<_>>();
     assert_eq!(uncovered(at(places)), at(expected), "{places:?}");
 }
 
@@ -95,10 +86,7 @@ fn no_proxy_runs_a_plugin_too_many() {
     check_uncovered(&[one.clone(), edge.clone()], std::slice::from_ref(&edge));
     let other = pods(&[("istio", "other")]);
     check_uncovered(&[edge.clone(), other.clone()], &[edge.clone(), other]);
-    // A waypoint is not among the pods that a selector is for.
-    let waypoint = Place::Waypoint("edge".to_owned());
-    check_uncovered(&[waypoint.clone(), all.clone()], &[all.clone(), waypoint]);
-    let elsewhere = Attachment { namespace: "apps".to_owned(), place: all };
+    let elsewhere = Attachment { namespace: "apps".to_owned(), pods: all };
     let both = vec![elsewhere, attachment(edge)];
     assert_eq!(uncovered(both.clone()), both);
 }
@@ -110,7 +98,9 @@ fn a_module_is_pinned_or_refused() {
     let check = |url: &str, sha256: Option<&str>, expected: Result<(), &str>| {
         let found = ModuleSource::new(url, sha256).map_err(|error| error.to_string());
         match (found, expected) {
-            (Ok(module), Ok(())) => assert_eq!((module.url(), module.sha256()), (url, digest.as_str())),
+            (Ok(module), Ok(())) => {
+                assert_eq!((module.url.as_str(), module.sha256.as_str()), (url, digest.as_str()));
+            }
             (Err(found), Err(expected)) => assert!(found.contains(expected), "{found}"),
             (found, expected) => panic!("{url}: {found:?}, want {expected:?}"),
         }
@@ -129,7 +119,7 @@ fn a_module_is_pinned_or_refused() {
 
 #[test]
 fn what_is_written_is_read_back() {
-    let policies = with_policy(Vec::new(), &policy("shop/shop", &["shop.example.com"], 7));
+    let policies = [json!(policy("shop/shop", &["shop.example.com"], 7))];
     let plugin = plugin(&attachment(pods(&[])), 0, &module(), &policies);
     // Numbers come back as doubles from whoever holds them in a protobuf Struct.
     let doubled =
@@ -140,8 +130,6 @@ fn what_is_written_is_read_back() {
         assert_eq!((policy.revision(), policy.weight().ppm()), (7, 10_000));
         assert_eq!(contents.raw("shop/shop").unwrap()["revision"].as_f64(), Some(7.0));
         assert!(contents.raw("shop/other").is_none() && contents.policy("shop/other").is_none());
-        assert_eq!(contents.url, module().url());
-        assert_eq!(contents.sha256, module().sha256());
         assert_eq!(contents.refusals(), []);
     }
 }
@@ -152,11 +140,12 @@ fn a_policy_of_tomorrow_survives_the_writing_of_another() {
         json!({"name": "a/tomorrow", "hosts": {"exact": ["x"]}, "critical": ["hosts"], "revision": 1});
     let nameless = json!({"who": "knows"});
     let existing = vec![nameless.clone(), json!(policy("b/b", &["b.example.com"], 1)), tomorrow.clone()];
-    let written = with_policy(existing, &policy("b/b", &["b.example.com"], 2));
+    let shards = Shards::new([(0, existing)]);
+    let written = shards.place(&policy("b/b", &["b.example.com"], 2)).unwrap().remove(0).policies;
     assert_eq!([&written[0], &written[2]], [&tomorrow, &nameless]);
     assert_eq!(written[1]["revision"], 2);
     assert_eq!(written.len(), 3);
-    assert_eq!(without(written.clone(), "b/b"), [tomorrow, nameless]);
+    assert_eq!(shards.remove("b/b")[0].policies, [tomorrow, nameless]);
     let contents = read(&plugin(&attachment(pods(&[])), 0, &module(), &written)).unwrap();
     assert_eq!(contents.policy("b/b").unwrap().revision(), 2);
     assert!(contents.policy("a/tomorrow").is_none() && contents.raw("a/tomorrow").is_some());
@@ -174,7 +163,7 @@ fn what_is_no_list_of_policies_is_refused_rather_than_lost() {
 
 #[test]
 fn a_touch_changes_the_spec_is_no_edit_and_the_filter_overlooks_it() {
-    let policies = with_policy(Vec::new(), &policy("shop/shop", &["shop.example.com"], 7));
+    let policies = [json!(policy("shop/shop", &["shop.example.com"], 7))];
     let wanted = plugin(&attachment(pods(&[])), 0, &module(), &policies);
     let mut found = wanted.clone();
     touch(&mut found, "2026-11-21T15:00:00Z".parse().unwrap());
@@ -204,17 +193,39 @@ fn another_module_in_the_spec_is_an_edit_and_not_taken_for_serins_own() {
     assert_eq!(module_of(&found), None);
 }
 
+/// The plugins of one attachment, as a cluster keeps them.
+#[derive(Default)]
+struct Plugins(BTreeMap<usize, Vec<Value>>);
+
+impl Plugins {
+    fn new(plugins: impl IntoIterator<Item = (usize, Vec<Value>)>) -> Self {
+        Self(plugins.into_iter().collect())
+    }
+
+    fn shards(&self) -> Shards {
+        Shards::new(self.0.clone())
+    }
+
+    fn apply(&mut self, write: Write) {
+        if write.policies.is_empty() {
+            self.0.remove(&write.shard);
+        } else {
+            self.0.insert(write.shard, write.policies);
+        }
+    }
+}
+
 /// Which releases the shards hold, e.g. `0: a b | 2: c`.
-fn layout(shards: &Shards) -> String {
-    let shards = shards.policies().map(|(shard, policies)| {
-        let names: Vec<_> = policies.into_iter().filter_map(name).collect();
+fn layout(shards: &Plugins) -> String {
+    let shards = shards.0.iter().map(|(shard, policies)| {
+        let names: Vec<_> = policies.iter().filter_map(name).collect();
         format!("{shard}: {}", names.join(" "))
     });
     shards.collect::<Vec<_>>().join(" | ")
 }
 
-fn place(shards: &mut Shards, policy: &PolicySpec) -> Vec<usize> {
-    let writes = shards.place(policy).unwrap();
+fn place(shards: &mut Plugins, policy: &PolicySpec) -> Vec<usize> {
+    let writes = shards.shards().place(policy).unwrap();
     let written = writes.iter().map(|write| write.shard).collect();
     for write in writes {
         shards.apply(write);
@@ -236,7 +247,7 @@ fn large(name: &str, host: &str, share: f64) -> PolicySpec {
 
 /// Checks that after placing `policies` in their order the shards are `expected`, and which of them the last one wrote.
 fn check_placed(policies: &[PolicySpec], expected: &str, last: &[usize]) {
-    let mut shards = Shards::default();
+    let mut shards = Plugins::default();
     let mut written = Vec::new();
     for policy in policies {
         written = place(&mut shards, policy);
@@ -273,22 +284,22 @@ fn a_policy_stays_where_it_is_and_moves_by_being_in_two_places() {
     check_placed(&[a.clone(), b.clone(), large("b", "b.com", 0.7)], "0: a b", &[0]);
     check_placed(&[a.clone(), b.clone(), large("b", "b.com", 0.9)], "0: a | 1: b", &[1, 0]);
     // Room that has become free moves nobody.
-    let mut shards = Shards::default();
+    let mut shards = Plugins::default();
     for policy in [&a, &b, &c] {
         place(&mut shards, policy);
     }
     assert_eq!(layout(&shards), "0: a b | 1: c");
-    for write in shards.remove("a") {
+    for write in shards.shards().remove("a") {
         shards.apply(write);
     }
     assert_eq!(place(&mut shards, &large("c", "c.com", 0.55)), [1]);
     assert_eq!(layout(&shards), "0: b | 1: c");
     // The last to go takes the plugin along.
-    assert_eq!(shards.remove("c"), [Write { shard: 1, policies: Vec::new() }]);
+    assert_eq!(shards.shards().remove("c"), [Write { shard: 1, policies: Vec::new() }]);
     // A host that joins two families brings them together: the smaller one moves, and is written first where it goes.
     let (a, b) = (large("a", "a.com", 0.6), large("b", "b.com", 0.2));
     let filler = large("f", "f.com", 0.3);
-    let mut shards = Shards::new([(0, vec![json!(a), json!(filler)]), (3, vec![json!(b)])]);
+    let mut shards = Plugins::new([(0, vec![json!(a), json!(filler)]), (3, vec![json!(b)])]);
     let joined =
         PolicySpec { hosts: vec!["a.com".to_owned(), "b.com".to_owned()], ..large("c", "a.com", 0.05) };
     assert_eq!(place(&mut shards, &joined), [3, 0]);
@@ -299,7 +310,7 @@ fn a_policy_stays_where_it_is_and_moves_by_being_in_two_places() {
 fn a_broken_off_move_is_made_good() {
     let (old, new) = (policy("a", &["a.com"], 1), policy("a", &["a.com"], 2));
     for (first, second) in [(&old, &new), (&new, &old)] {
-        let shards = || Shards::new([(0, vec![json!(first)]), (1, vec![json!(second)])]);
+        let shards = || Plugins::new([(0, vec![json!(first)]), (1, vec![json!(second)])]);
         let mut own = shards();
         assert_eq!(place(&mut own, &policy("a", &["a.com"], 3)), [0, 1]);
         assert_eq!(layout(&own), "0: a");
@@ -307,28 +318,28 @@ fn a_broken_off_move_is_made_good() {
         let mut kin = shards();
         place(&mut kin, &policy("b", &["a.com"], 1));
         assert_eq!(layout(&kin), "0: a b");
-        let kept = kin.policies().next().unwrap().1[0]["revision"].clone();
+        let kept = kin.0[&0][0]["revision"].clone();
         assert_eq!(kept, 2);
     }
 }
 
 #[test]
 fn a_family_that_fits_into_no_plugin_is_refused_and_nobody_is_touched() {
-    let mut shards = Shards::default();
+    let mut shards = Plugins::default();
     for (name, host) in [("a", "a.com"), ("b", "b.com")] {
         place(&mut shards, &large(name, host, 0.6));
     }
-    let error = shards.place(&large("c", "*", 0.1)).unwrap_err().to_string();
+    let error = shards.shards().place(&large("c", "*", 0.1)).unwrap_err().to_string();
     assert!(error.starts_with("c: its hosts overlap with those of 2 other releases here"), "{error}");
 }
 
 #[test]
 fn a_weight_is_never_refused() {
     let mut shards =
-        Shards::new([(0, "a"), (1, "b")].map(|(at, name)| (at, vec![json!(large(name, "x.com", 0.6))])));
+        Plugins::new([(0, "a"), (1, "b")].map(|(at, name)| (at, vec![json!(large(name, "x.com", 0.6))])));
     assert_eq!(place(&mut shards, &large("b", "x.com", 0.6)), [1]);
     assert_eq!(place(&mut shards, &large("b", "x.com", 1.6)), [1]);
-    assert!(shards.place(&large("b", "*.com", 0.6)).is_err());
+    assert!(shards.shards().place(&large("b", "*.com", 0.6)).is_err());
 }
 
 /// Policies `r0`, `r1`… of `range`, each with a host of its own.
@@ -340,13 +351,13 @@ fn numbered(range: std::ops::Range<usize>) -> impl Iterator<Item = PolicySpec> {
 fn check_thousands(count: usize, last: &[usize]) {
     let (all, before): (Vec<_>, _) = (numbered(0..count).collect(), count - 10);
     let chunks = all[..before].chunks(2_230).map(|chunk| chunk.iter().map(policy_json).collect());
-    let mut shards = Shards::new(chunks.enumerate());
+    let mut shards = Plugins::new(chunks.enumerate());
     let written: Vec<_> = all[before..].iter().flat_map(|policy| place(&mut shards, policy)).collect();
     assert_eq!(written, last);
-    for (_, policies) in shards.policies() {
+    for policies in shards.0.values() {
         assert!(json!(policies).to_string().len() <= ROOM + 2);
     }
-    assert_eq!(shards.policies().map(|(_, policies)| policies.len()).sum::<usize>(), count);
+    assert_eq!(shards.0.values().map(Vec::len).sum::<usize>(), count);
     // A weight changes one plugin, and moves nobody.
     assert_eq!(place(&mut shards, &policy("shop/r0", &["r0.example.com"], 1_000_000)), [0]);
 }

@@ -40,7 +40,7 @@ impl Client {
             Trust::Only { ca_file } => http::secure().tls_certs_only(certificates(ca_file)?),
         };
         // Headers with secrets must not follow to wherever a redirect points.
-        let http = builder.timeout(access.timeout).redirect(Policy::none()).build();
+        let http = builder.timeout(Access::TIMEOUT).redirect(Policy::none()).build();
         let http = http.map_err(|error| AccessError {
             field: "address",
             value: format!("{}: no TLS for it: {error}", access.query),

@@ -1,0 +1,176 @@
+/*!
+What the fields of a Release must be, each spelled once: the bounds, and what to write instead. The schema that an API
+server has and the checks here both take them from this room; what the filter's reader must agree to stands in
+[`serin_policy::rule`].
+*/
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use serin_policy::cookie::CookieSpec;
+use serin_policy::rule::Text;
+
+use crate::duration;
+
+/// What a version is called: it stands in labels of pods and of metrics.
+pub const VERSION: Text = Text::of(
+    &[b'a'..=b'z', b'A'..=b'Z', b'0'..=b'9', b'.'..=b'.', b'_'..=b'_', b'-'..=b'-'],
+    1..=63,
+    "name the version in 1 to 63 letters, digits, ., _ and -, such as \"1.5.0\"",
+);
+
+/// The name of a metric.
+pub const METRIC_NAME: Text =
+    Text::of(&[0x00..=0xFF], 1..=63, "give the metric a name of 1 to 63 characters");
+
+/// A query.
+pub const QUERY: Text = Text::of(&[0x00..=0xFF], 1..=4096, "write PromQL, at most 4096 characters of it");
+
+/// A label of Istio's metrics. It stands in PromQL as it is.
+pub const METRIC_LABEL: Text = Text::of(
+    &[b'a'..=b'z', b'A'..=b'Z', b'0'..=b'9', b'_'..=b'_'],
+    1..=63,
+    "name a label of istio_requests_total, such as destination_version",
+)
+.begin(&[b'a'..=b'z', b'A'..=b'Z', b'_'..=b'_']);
+
+/// What to write where a Gateway is wanted: one label, or two with a slash between them.
+pub const GATEWAY: &str =
+    "write namespace/name of an Istio Gateway, name for one in the Release's namespace, or mesh";
+
+/// The most Gateways.
+pub const MAX_GATEWAYS: usize = 32;
+/// The most namespaces of callers.
+pub const MAX_MESH_NAMESPACES: usize = 64;
+/// The most hosts. The service's own name comes on top.
+pub const MAX_HOSTS: usize = 64;
+/// The most metrics.
+pub const MAX_METRICS: usize = 32;
+
+/// The kind of what runs a version.
+pub const DEPLOYMENT: &str = "Deployment";
+/// The kind of what scales it.
+pub const AUTOSCALER: &str = "HorizontalPodAutoscaler";
+
+/// How often proxies are read.
+pub const INTERVAL: Span = Span::of(Duration::from_millis(100), Duration::from_mins(5));
+/// The baseline, the warm-up, and whatever else may be left out but is not for ever.
+pub const UP_TO_A_DAY: Span = Span::of(Duration::ZERO, Duration::from_hours(24));
+/// The time between two readings of a query.
+pub const READING: Span = Span::of(Duration::from_secs(1), Duration::from_hours(1));
+/// A request that takes longer is slow.
+pub const OBJECTIVE: Span = Span::of(Duration::from_millis(1), Duration::from_hours(24));
+/// How long browsers keep the cookie.
+pub const COOKIE_AGE: Span =
+    Span::of(Duration::from_secs(1), Duration::from_secs(CookieSpec::MAX_AGE_SECONDS as u64));
+/// How long a step lasts at least.
+pub const PAUSE: Span = Span {
+    least: Duration::from_millis(1),
+    most: Duration::MAX,
+    hint: Some("give more than 0s, or leave the pause out to go on as soon as the analysis passes"),
+};
+
+/// How many times as much: of stable's value, or of one bad request.
+pub const FACTOR: RangeInclusive<f64> = 1.0..=1000.0;
+
+/// How often a good canary may be taken back, in ppm.
+pub const FALSE_ROLLBACK_PPM: RangeInclusive<u32> = 1..=500_000;
+/// What to write where that is not so.
+pub const FALSE_ROLLBACK: &str = "give more than 0% and at most 50%, such as 1%";
+
+/// What to write where a pause is named and not given.
+pub const NO_PAUSE: &str = "write {duration: 5m}, or {} to wait for a person, or leave pause out to go on as soon as the analysis passes";
+/// What to write where a pause's duration is named and not given.
+pub const NO_DURATION: &str = "write a duration such as 5m, or leave it out to wait for a person";
+/// What to write where a token is named and not given.
+pub const NO_TOKEN: &str =
+    "give the token's SHA-256 as 64 hexadecimal digits, or leave it out to let anybody use the override";
+/// What to write where a step gets nobody.
+pub const STEP: &str = "give more than 0%: a step must reach somebody";
+/// What to write where the port is 0.
+pub const PORT: &str = "give the service's port, 1 to 65535";
+/// What to write where no request at all is enough.
+pub const MIN_REQUESTS: &str = "give at least 1: without requests there is no evidence";
+/// What to write where versions are to change places and nobody may write the routes.
+pub const SWAP_NEEDS_MANAGED: &str = "promotion.mode: write Copy or Wait, or let routing.mode be Managed: Swap changes where \
+                                       the routes lead, and with Verify Serin writes none";
+/// What to write where both versions are in one Deployment.
+pub const OTHER_DEPLOYMENT: &str =
+    "name another Deployment than stable's: each version runs in one of its own";
+/// What to write where there is no Gateway.
+pub const GATEWAYS: &str = "give at least one Gateway as namespace/name, or leave it out for [mesh]";
+/// What to write where the namespaces of callers mean nothing.
+pub const MESH_NAMESPACES: &str = "add mesh to spec.routing.gateways, or leave the namespaces out";
+/// What to write where a Gateway has no hosts.
+pub const HOSTS: &str =
+    "give the hosts by which clients reach the service through the Gateway, such as [shop.example.com]";
+/// What to write where a Prometheus is needed.
+pub const PROMETHEUS: &str =
+    "write where it is, such as {address: \"http://prometheus:9090\"}: the source or a metric needs it";
+/// What to write where a metric is neither built in nor has a query.
+pub const BUILT_IN: &str = "write request-success-rate or request-duration, or give the metric a query";
+/// What to write where a metric with a query has the name of one that is built in.
+pub const OWN_NAME: &str = "give a metric with a query a name of its own";
+/// What to write where an objective means nothing.
+pub const NO_OBJECTIVE: &str = "leave it out: an objective belongs to request-duration";
+/// What to write where a metric with a query has no good values.
+pub const WHAT_IS_GOOD: &str = "say what is good: thresholdRange: {min, max}, or compare: {maxRatio: 1.5}";
+
+/// A time with bounds.
+#[derive(Debug, Clone, Copy)]
+pub struct Span {
+    least: Duration,
+    most: Duration,
+    hint: Option<&'static str>,
+}
+
+impl Span {
+    const fn of(least: Duration, most: Duration) -> Self {
+        Self { least, most, hint: None }
+    }
+
+    /// The shortest time.
+    pub const fn least(&self) -> Duration {
+        self.least
+    }
+
+    /// Whether `time` is within the bounds.
+    ///
+    /// # Errors
+    /// What to write instead.
+    pub fn check(&self, time: Duration) -> Result<Duration, String> {
+        if (self.least..=self.most).contains(&time) {
+            return Ok(time);
+        }
+        Err(self.hint.map_or_else(|| format!("give {self}"), str::to_owned))
+    }
+
+    /// Reads a time.
+    ///
+    /// # Errors
+    /// What to write instead.
+    pub fn parse(&self, text: &str) -> Result<Duration, String> {
+        self.check(duration::parse(text)?)
+    }
+}
+
+impl fmt::Display for Span {
+    /// `100ms to 5m`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} to {}", spelled(self.least), spelled(self.most))
+    }
+}
+
+/// A time as people write it, in the largest unit that has no fraction. One day is 24 hours to most people.
+fn spelled(time: Duration) -> String {
+    const UNITS: [(u64, &str); 3] = [(86_400, "d"), (3_600, "h"), (60, "m")];
+    let seconds = time.as_secs();
+    if time.subsec_nanos() != 0 {
+        return format!("{}ms", time.as_millis());
+    }
+    let fits = |&(unit, name): &(u64, &str)| {
+        seconds > 0 && seconds.is_multiple_of(unit) && (name != "d" || seconds > unit)
+    };
+    let unit = UNITS.into_iter().find(fits);
+    unit.map_or_else(|| format!("{seconds}s"), |(unit, name)| format!("{}{name}", seconds / unit))
+}
