@@ -264,10 +264,10 @@ pub(crate) fn is_at(status: &ReleaseStatus, percent: u32) -> bool {
     status.weight.percent.ppm() == percent * 10_000
 }
 
-/// Whether there is nothing to release, as an agent has found.
+/// Whether the Release is accepted and there is nothing to release, as an agent has found.
 pub(crate) fn is_idle(status: &ReleaseStatus) -> bool {
-    let is_ready = condition(status, "Ready").is_ok_and(|ready| ready.status == "True");
-    is_ready && status.phase == ReleasePhase::Idle
+    let is_accepted = condition(status, "Accepted").is_ok_and(|accepted| accepted.status == "True");
+    is_accepted && status.phase == ReleasePhase::Idle
 }
 
 pub(crate) fn condition<'s>(status: &'s ReleaseStatus, kind: &str) -> Result<&'s Condition> {

@@ -29,14 +29,19 @@ pub(crate) async fn goes_all_the_way(fixture: &Fixture<'_>) -> Result<()> {
         .await?;
     let traffic = fixture.traffic(150).await?;
     fixture.set_image("shop:v2").await?;
-    for percent in steps {
+    for (step, percent) in (1..).zip(steps) {
         let exposed = fixture.check_exposure(&traffic, percent).await.with_context(|| agent.log())?;
+        let shown = fixture.kubectl(&["get", "releases"]).await?;
+        ensure!(columns(&shown, 0, 6) == "NAME PHASE STEP OF WEIGHT% SERVED%", "{shown}");
+        ensure!(columns(&shown, 1, 5) == format!("shop Progressing {step} 4 {percent}"), "{shown}");
         eprintln!("{percent} %: {exposed} of {} users, each as the hash says", fixture.users.len());
         fixture.approve().await?;
     }
     fixture.outcome(RunOutcome::Promoted).await.with_context(|| agent.log())?;
     let status = fixture.status().await?;
     ensure!(is_at(&status, 0) && status.phase == ReleasePhase::Promoted, "{}", told(&status));
+    // As a pipeline waits.
+    fixture.kubectl(&["wait", "release/shop", "--for=condition=Ready", "--timeout=10s"]).await?;
     let report = traffic.stop().await?;
     check_none_failed(&report)?;
     check_nobody_went_back(&report)?;
@@ -57,6 +62,12 @@ pub(crate) async fn goes_all_the_way(fixture: &Fixture<'_>) -> Result<()> {
         .await?;
     eprintln!("{} requests over the whole release, none failed", report.0.len());
     Ok(())
+}
+
+/// The first so many columns of a line that `kubectl` prints.
+fn columns(shown: &str, line: usize, many: usize) -> String {
+    let words = shown.lines().nth(line).unwrap_or_default().split_whitespace();
+    words.take(many).collect::<Vec<_>>().join(" ")
 }
 
 /// 30 % errors at 10 % of 2,000 users and 100 requests a second: what another controller took 29.7 s for, with 168
