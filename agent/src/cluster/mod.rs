@@ -21,6 +21,7 @@ mod plugins;
 mod pods;
 mod proxies;
 mod report;
+mod route_index;
 mod routes;
 mod snapshot;
 mod stores;

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use kube::core::DynamicObject;
 use kube::discovery::ApiResource;
-use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, Resource as _, ResourceExt};
 use serde_json::{Value, json};
 use serin_policy::Arm;
@@ -18,7 +17,7 @@ use super::{FIELD_MANAGER, api_resources, as_serin, chain};
 use crate::mesh::object::{drift, removal};
 use crate::mesh::routing::conflicts::conflicts;
 use crate::mesh::routing::verify::{Existing, verify};
-use crate::mesh::routing::{Indistinct, Leads, Managed, Subsets, managed};
+use crate::mesh::routing::{Indistinct, Leads, Managed, Subsets, hosts_of, managed, object_name};
 use serin_release::delivery::{Delivery, Mode};
 use serin_release::{Release, ReleaseObject};
 use serin_rollout::RouteTargets;
@@ -55,7 +54,8 @@ pub(super) struct RoutesMemory {
 /// What a look went by.
 #[derive(Debug, Clone, PartialEq)]
 struct Basis {
-    version: u64,
+    /// Of the objects that may have one of the release's hosts, and of the Services, where it is people who write.
+    version: (u64, u64),
     generation: Option<i64>,
     subsets: Subsets,
     stable: String,
@@ -132,7 +132,7 @@ impl RoutesMemory {
 impl Basis {
     fn of(stores: &Stores, needed: &Needed<'_>, generation: Option<i64>) -> Self {
         Self {
-            version: stores.routes_version(),
+            version: needed.version(stores),
             generation,
             subsets: needed.subsets.clone(),
             stable: needed.delivery.stable.deployment.clone(),
@@ -149,8 +149,18 @@ impl Needed<'_> {
         }
     }
 
+    fn version(&self, stores: &Stores) -> (u64, u64) {
+        match self.delivery.routing.mode {
+            Mode::Managed => (stores.routes.version(&hosts_of(self.release)), 0),
+            Mode::Verify => (stores.routes.version_of_all(), stores.services_version()),
+        }
+    }
+
     fn verify(&self, stores: &Stores) -> Found {
-        let (routes, rules) = (all(&stores.virtual_services), all(&stores.destination_rules));
+        let all = |kind: ApiResource| -> Vec<_> {
+            stores.routes.all(&kind).iter().map(|object| Value::clone(object)).collect()
+        };
+        let (routes, rules) = (all(api_resources::virtual_service()), all(api_resources::destination_rule()));
         let services: Vec<_> = stores.services.state().iter().map(|service| json!(**service)).collect();
         let existing = Existing { virtual_services: &routes, destination_rules: &rules, services: &services };
         let missing = verify(existing, self.release, self.delivery, self.subsets);
@@ -160,9 +170,8 @@ impl Needed<'_> {
     }
 
     fn find_managed(&self, stores: &Stores) -> Found {
-        let mut foreign = all(&stores.virtual_services);
-        foreign.extend(all(&stores.destination_rules));
-        let in_the_way = conflicts(&foreign, self.release, self.delivery);
+        let existing = stores.routes.with(&hosts_of(self.release));
+        let in_the_way = conflicts(existing.iter().map(|object| &**object), self.release, self.delivery);
         if !in_the_way.is_empty() {
             return Found { obstacles: in_the_way.iter().map(ToString::to_string).collect(), targets: None };
         }
@@ -214,12 +223,9 @@ impl Needed<'_> {
     }
 }
 
-fn present(object: &Value, kind: &ApiResource, stores: &Stores) -> Option<Value> {
+fn present(object: &Value, kind: &ApiResource, stores: &Stores) -> Option<Arc<Value>> {
     let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
-    let store =
-        if kind.kind == "DestinationRule" { &stores.destination_rules } else { &stores.virtual_services };
-    let found = store.get(&ObjectRef::new_with(text("name"), kind.clone()).within(text("namespace")))?;
-    Some(api_resources::json(&found))
+    stores.routes.get(kind, text("namespace"), text("name"))
 }
 
 /// Writes `wanted` if it is not there as it should be. Says what someone else had changed.
@@ -257,19 +263,18 @@ pub(super) async fn take_away(
     stores: &Stores,
     release: &ReleaseObject,
 ) -> Result<bool, kube::Error> {
-    let is_own = |route: &&Arc<DynamicObject>| {
-        route.owner_references().iter().any(|owner| Some(&owner.uid) == release.uid().as_ref())
+    let kind = api_resources::virtual_service();
+    let (namespace, name) = (release.namespace().unwrap_or_default(), object_name(&release.name_any()));
+    let is_own = |route: &Arc<Value>| {
+        let owners = route.pointer("/metadata/ownerReferences").and_then(Value::as_array);
+        owners.into_iter().flatten().any(|owner| owner["uid"].as_str() == release.uid().as_deref())
     };
-    let Some(route) = stores.virtual_services.state().iter().find(is_own).cloned() else { return Ok(false) };
-    let namespace = route.namespace().unwrap_or_default();
-    let api: Api<DynamicObject> =
-        Api::namespaced_with(client.clone(), &namespace, &api_resources::virtual_service());
-    match api.delete(&route.name_any(), &DeleteParams::default()).await {
+    if !stores.routes.get(&kind, &namespace, &name).as_ref().is_some_and(is_own) {
+        return Ok(false);
+    }
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &kind);
+    match api.delete(&name, &DeleteParams::default()).await {
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(true),
         other => other.map(|_| true),
     }
-}
-
-fn all(store: &Store<DynamicObject>) -> Vec<Value> {
-    store.state().iter().map(|object| api_resources::json(object)).collect()
 }

@@ -5,7 +5,6 @@ writes nothing.
 use std::sync::Arc;
 
 use kube::ResourceExt;
-use kube::runtime::reflector::ObjectRef;
 
 use super::memory::Memory;
 use super::proxies::{Attached, find};
@@ -179,8 +178,9 @@ fn candidate(cluster: &Cluster, namespace: &str, version: &resource::Version) ->
 
 /// What the routes of `object` say of which Deployment is live.
 fn live(cluster: &Cluster, object: &ReleaseObject) -> Option<Live> {
-    let rule = ObjectRef::new_with(&object_name(&object.name_any()), api_resources::destination_rule());
-    let rule = cluster.stores.destination_rules.get(&rule.within(&object.namespace().unwrap_or_default()))?;
-    let deployment = label(&api_resources::json(&rule), STABLE)?.to_owned();
-    Some(Live { deployment, retired: rule.annotations().get(RETIRED).cloned() })
+    let (kind, name) = (api_resources::destination_rule(), object_name(&object.name_any()));
+    let rule = cluster.stores.routes.get(&kind, &object.namespace().unwrap_or_default(), &name)?;
+    let retired =
+        rule.pointer("/metadata/annotations").and_then(|annotations| annotations.get(RETIRED)?.as_str());
+    Some(Live { deployment: label(&rule, STABLE)?.to_owned(), retired: retired.map(str::to_owned) })
 }

@@ -28,6 +28,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::api_resources;
 use super::pods::Pods;
+use super::route_index::RouteIndex;
 use crate::mesh::object::RELEASE as RELEASE_LABEL;
 use crate::mesh::plugin::contents;
 use serin_release::ReleaseObject;
@@ -41,11 +42,10 @@ pub(super) struct Stores {
     pub(super) pods: Pods,
     pub(super) services: Store<Service>,
     pub(super) plugins: MultiStore<DynamicObject>,
-    pub(super) virtual_services: Store<DynamicObject>,
-    pub(super) destination_rules: Store<DynamicObject>,
+    pub(super) routes: RouteIndex,
     pub(super) gateways: MultiStore<DynamicObject>,
-    /// Rises with every change of what routes depend on.
-    routes_version: Arc<AtomicU64>,
+    /// Rises with every change of a Service.
+    services_version: Arc<AtomicU64>,
 }
 
 /// A Release as it comes from the API server: its schema lets through what Serin cannot read, and one of that kind must
@@ -120,10 +120,10 @@ impl Scope {
 impl Stores {
     /// Begins to watch everything. Releases themselves are watched by whoever gives `releases`.
     pub(super) fn watch(scope: &Scope, releases: Store<Watched>, wake: &Wake) -> Self {
-        let routes_version = Arc::<AtomicU64>::default();
-        let count = || {
-            let version = Arc::clone(&routes_version);
-            move || {
+        let services_version = Arc::<AtomicU64>::default();
+        let on_service = {
+            let version = Arc::clone(&services_version);
+            move |_: Option<&Service>| {
                 version.fetch_add(1, Ordering::Relaxed);
             }
         };
@@ -135,13 +135,10 @@ impl Stores {
                 }
             }
         };
-        let routes = |kind: ApiResource| {
-            let (count, wake) = (count(), wake_all_or_owner());
-            keep(scope.dynamic(&kind), kind, move |object| {
-                count();
-                wake(object);
-            })
-        };
+        let routes = [api_resources::virtual_service(), api_resources::destination_rule()].map(|kind| {
+            let api = scope.dynamic(&kind);
+            (kind, api)
+        });
         let plugins = scope.each().map(|scope| {
             let wake = wake.clone();
             let kind = api_resources::wasm_plugin();
@@ -156,24 +153,22 @@ impl Stores {
             keep(scope.dynamic(&kind), kind, wake_all_or_owner())
         });
         let pods = scope.each().map(|scope| (scope.namespace.clone(), scope.api()));
-        let on_service = count();
         Self {
             deployments: keep(scope.api(), (), wakes_users(&releases, wake)),
             autoscalers: keep(scope.api(), (), wakes_users(&releases, wake)),
             pods: Pods::watch(pods.collect()),
-            services: keep(scope.api(), (), move |_: Option<&Service>| on_service()),
+            services: keep(scope.api(), (), on_service),
             plugins: MultiStore(plugins.collect()),
-            virtual_services: routes(api_resources::virtual_service()),
-            destination_rules: routes(api_resources::destination_rule()),
+            routes: RouteIndex::watch(routes.into(), wake_all_or_owner()),
             gateways: MultiStore(gateways.collect()),
-            routes_version,
+            services_version,
             releases,
         }
     }
 
-    /// Another number whenever something has changed that routes depend on.
-    pub(super) fn routes_version(&self) -> u64 {
-        self.routes_version.load(Ordering::Relaxed)
+    /// Another number whenever a Service has changed.
+    pub(super) fn services_version(&self) -> u64 {
+        self.services_version.load(Ordering::Relaxed)
     }
 
     /// Waits until every store knows all there is. For one task alone, that of the controller: of several that wait, a
@@ -187,8 +182,7 @@ impl Stores {
             self.pods.wait_until_ready(),
             self.services.wait_until_ready(),
             self.plugins.wait_until_ready(),
-            self.virtual_services.wait_until_ready(),
-            self.destination_rules.wait_until_ready(),
+            self.routes.wait_until_ready(),
             self.gateways.wait_until_ready(),
         );
     }

@@ -17,7 +17,7 @@ use serin_policy::Arm;
 use serin_policy::document::VERSION_HEADER;
 
 use super::hosts;
-use super::object::{Labels, metadata, selects};
+use super::object::{Labels, metadata, namespace, selects, text};
 use serin_release::Release;
 use serin_release::delivery::{AttachPoint, Delivery, Routing};
 
@@ -211,6 +211,23 @@ fn with<const N: usize>(object: Value, fields: [(&str, Option<Value>); N]) -> Va
     };
     map.extend(fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
     Value::Object(map)
+}
+
+/// The hosts that a VirtualService or a DestinationRule of anybody's has, in full names.
+pub fn hosts_had_by(object: &Value) -> Vec<String> {
+    match object["kind"].as_str() {
+        Some("DestinationRule") => {
+            vec![hosts::resolve(text(object, "/spec/host"), namespace(object))]
+        }
+        _ => istio::hosts_of(object).collect(),
+    }
+}
+
+/// The hosts by which `release` and what stands in its way are found: those of its VirtualService, and its service's.
+pub fn hosts_of(release: &Release) -> Vec<String> {
+    let mut hosts = virtual_hosts(release);
+    hosts.push(service(release));
+    hosts
 }
 
 /// The release's hosts as a VirtualService may have them: without ports, each once.
