@@ -181,7 +181,7 @@ spec:
         for number in but..self.size.under_way {
             self.namespace.deploy(&format!("shop-{number}"), "canary", "shop:v2", 0).await?;
         }
-        while self.count(|status| status["weight"] == "50%").await? < self.size.under_way as usize {
+        while self.count(|status| status["weight"]["percent"] == 50).await? < self.size.under_way as usize {
             ensure!(began.elapsed() < Duration::from_mins(5), "not all are at 50 %");
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
