@@ -369,3 +369,18 @@ fn thousands_of_policies_fill_as_few_plugins_as_it_takes() {
     check_thousands(4_000, &[0, 0, 0, 0, 0, 0, 1, 1, 1, 1]);
     const { assert!(ROOM < ROOM_TO_GROW && ROOM_TO_GROW < 1_500_000) };
 }
+
+/// What several releases want at once is written at once: the same comes of it as of one after the other.
+#[test]
+fn several_policies_are_placed_together() {
+    let policies = [policy("a", &["a.com"], 1), policy("b", &["b.com"], 2), policy("c", &["a.com"], 3)];
+    let mut one_by_one = Plugins::new([]);
+    let mut together = one_by_one.shards();
+    for policy in &policies {
+        place(&mut one_by_one, policy);
+        let writes = together.place(policy).unwrap();
+        together = together.after(&writes);
+    }
+    let next = policy("d", &["*.com"], 4);
+    assert_eq!(together.place(&next), one_by_one.shards().place(&next));
+}
