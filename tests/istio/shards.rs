@@ -35,8 +35,12 @@ pub(crate) async fn one_proxy_runs_two_plugins(mesh: &Mesh) -> Result<()> {
     let traffic = fixture.traffic(80).await?;
     fixture.set_image("shop:v2").await?;
     fixture.check_exposure(&traffic, 30).await.with_context(|| agent.log())?;
-    let passes = |status: &ReleaseStatus| status.message.contains("waits for approval");
-    let status = fixture.status_that("a verdict", passes).await.with_context(|| agent.log())?;
+    // Of so many the share is off by a tenth once in many thousand draws.
+    let enough = |status: &ReleaseStatus| {
+        let served = status.served.is_some_and(|served| served.requests >= 400);
+        served && status.message.contains("waits for approval")
+    };
+    let status = fixture.status_that("a verdict", enough).await.with_context(|| agent.log())?;
     let served = status.served.context("served")?.percent;
     ensure!((200_000..400_000).contains(&served.ppm()), "{served}: {}", told(&status));
     check_none_failed(&traffic.stop().await?)
