@@ -9,6 +9,9 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// What it is compiled for.
+const TARGET: &str = "wasm32-wasip1";
+
 /// What a proxy needs to find in the module. `proxy_on_delete` looks idle, but without it the SDK would keep every
 /// request's context for ever.
 const EXPORTS: [&str; 10] = [
@@ -32,6 +35,11 @@ fn main() {
         println!("cargo::rerun-if-changed={}", root.join(watched).display());
     }
     println!("cargo::rerun-if-changed=build.rs");
+    if let Err(error) = serin_wasm_target::ensure(TARGET, |line| println!("cargo::warning={line}")) {
+        // Cargo fails the build for it. After a script that fails itself it would show all that the script printed.
+        println!("cargo::error={error}");
+        return;
+    }
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
     let module = build_filter(&root, &target_folder(&out));
     cut_exports(&module, &out.join("serin_filter.wasm"));
@@ -45,10 +53,7 @@ fn target_folder(out: &Path) -> PathBuf {
 fn build_filter(root: &Path, target: &Path) -> PathBuf {
     let mut cargo = Command::new(env::var_os("CARGO").expect("cargo sets it"));
     cargo.current_dir(root).args(["build", "--package", "serin-filter", "--lib"]);
-    cargo
-        .args(["--profile", "wasm", "--target", "wasm32-wasip1", "--locked"])
-        .arg("--target-dir")
-        .arg(target);
+    cargo.args(["--profile", "wasm", "--target", TARGET, "--locked"]).arg("--target-dir").arg(target);
     // What the outer cargo, clippy or a coverage run ask of their own compiler is not meant for the module.
     for (name, _) in env::vars_os() {
         let name = name.to_string_lossy().into_owned();
@@ -62,11 +67,8 @@ fn build_filter(root: &Path, target: &Path) -> PathBuf {
         }
     }
     let status = cargo.status().expect("cargo runs, for it runs this script");
-    assert!(
-        status.success(),
-        "building the filter failed; if the target is missing: rustup target add wasm32-wasip1"
-    );
-    target.join("wasm32-wasip1/wasm/serin_filter.wasm")
+    assert!(status.success(), "building the filter failed");
+    target.join(TARGET).join("wasm/serin_filter.wasm")
 }
 
 fn cut_exports(module: &Path, result: &Path) {

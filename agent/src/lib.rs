@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod errors;
 mod folder_lock;
 pub mod http;
+pub mod journal;
 pub mod mesh;
 pub mod metrics;
 pub mod observe;

@@ -14,13 +14,13 @@ use tokio::time::{Instant, interval, sleep_until};
 use super::read_release;
 use super::report::Report;
 use serin_agent::errors::chain;
+use serin_agent::observe::ProxyReport;
 use serin_agent::observe::counter_deltas::CounterDeltas;
 use serin_agent::observe::fleet::Fleet;
-use serin_agent::observe::{Observer, ProxyReport};
 use serin_agent::serve::control::Client;
 use serin_agent::standalone::View;
 use serin_release::{CountSource, Metric, Release, duration};
-use serin_rollout::{Cell, Counts, Evidence, Moment, Proxy, Reason, Verdict};
+use serin_rollout::{Cell, Counts, Evidence, Hold, Moment, Proxy, Reason, Verdict};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -93,7 +93,7 @@ fn still_looks(view: &View) -> anyhow::Result<()> {
         Timestamp::now().duration_since(looked) < LONGEST,
         "the agent last looked at {looked:.0}"
     );
-    let blind = view.standing.iter().find(|reason| matches!(reason, Reason::AwaitsData { .. }));
+    let blind = view.standing.iter().find(|reason| matches!(reason, Reason::Hold(Hold::AwaitsData { .. })));
     anyhow::ensure!(blind.is_none(), "{}", blind.map(ToString::to_string).unwrap_or_default());
     if let Some(error) = view.proxies.iter().find_map(Proxy::silence) {
         anyhow::bail!("a proxy is silent: {error}");
@@ -146,7 +146,6 @@ fn print(report: &Report, json: bool) -> anyhow::Result<()> {
 struct Looker {
     release: Release,
     fleet: Fleet,
-    observer: Observer,
     deltas: CounterDeltas,
     evidence: Evidence,
     counted: Counts,
@@ -161,7 +160,6 @@ impl Looker {
     fn new(release: Release, addresses: &[String]) -> anyhow::Result<Self> {
         Ok(Self {
             fleet: Fleet::new(addresses)?,
-            observer: Observer::default(),
             release,
             deltas: CounterDeltas::default(),
             evidence: Evidence::default(),
@@ -174,10 +172,8 @@ impl Looker {
 
     async fn look(&mut self) -> anyhow::Result<()> {
         let now = Timestamp::now();
-        let seen = self.fleet.look().await;
-        let seen: Vec<_> = seen.iter().collect();
         let ProxyReport { proxies, counted, readings, outage, .. } =
-            self.observer.look(&self.release, &mut self.deltas, &seen, None, now).await;
+            self.fleet.look(&self.release, &mut self.deltas, None, now).await;
         if let Some(error) = proxies.iter().find_map(Proxy::silence) {
             anyhow::bail!("--envoy-admin: {error}");
         }
@@ -209,7 +205,7 @@ impl Looker {
     fn report(&self) -> Report {
         let (release, now) = (&self.release, Timestamp::now());
         let verdict = self.evidence.verdict(&release.analysis, now);
-        let latency = |arm| self.observer.latency().percentiles(arm);
+        let latency = |arm| self.fleet.latency().percentiles(arm);
         Report {
             release: release.name().to_owned(),
             because: verdict.to_string(),

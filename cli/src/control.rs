@@ -51,8 +51,8 @@ pub(super) async fn command(args: &Args, kind: CommandKind) -> anyhow::Result<()
     loop {
         let view = client.view().await?;
         if view.looked_at > before.looked_at || Instant::now() > deadline {
-            for decision in view.decisions.iter().filter(|decision| Some(decision.at) > before.looked_at) {
-                println!("{}", decision.reason);
+            for entry in view.journal.iter().filter(|entry| Some(entry.at) > before.looked_at) {
+                println!("{}", entry.news);
             }
             return Ok(());
         }
@@ -81,20 +81,20 @@ fn render(view: &View) -> String {
     for proxy in &view.proxies {
         proxies.add_row([proxy.name.clone(), describe(&proxy.state)]);
     }
-    let decisions: Vec<_> =
-        view.decisions.iter().map(|one| format!("{:.0}  {}", one.at, one.reason)).collect();
+    let journal: Vec<_> =
+        view.journal.iter().map(|entry| format!("{:.0}  {}", entry.at, entry.news)).collect();
     facts.add_row(["verdict", &report.because]);
     let tables = report.tables();
-    format!("{facts}\n\n{tables}\n\n{proxies}\n\nDecisions\n{}\n", decisions.join("\n"))
+    format!("{facts}\n\n{tables}\n\n{proxies}\n\nWhat happened\n{}\n", journal.join("\n"))
 }
 
 fn describe(state: &ProxyState) -> String {
     match state {
-        ProxyState::Silent { error } => format!("silent: {error}"),
-        ProxyState::Bypassed => "the filter does not run there".to_owned(),
+        ProxyState::Silent { error } => format!("does not answer: {error}"),
+        ProxyState::Bypassed => "does not run the filter".to_owned(),
         ProxyState::Runs { revision, refused: None } => format!("runs revision {revision}"),
         ProxyState::Runs { revision, refused: Some(why) } => {
-            format!("stays on revision {revision}; refused: {why}")
+            format!("keeps revision {revision} and refuses the present one: {why}")
         }
     }
 }

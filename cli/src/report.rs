@@ -11,7 +11,8 @@ use serin_agent::observe::latency::Percentiles;
 use serin_agent::standalone::View;
 use serin_release::Metric;
 use serin_rollout::{
-    ArmCounts, CohortRatio, Counts, Draw, Finding, Grouped, MetricValue, Odds, ReadingFinding, Share, Verdict,
+    ArmCounts, CohortRatio, Counts, Draw, Finding, Grouped, MetricValue, OneIn, ReadingFinding, Share,
+    Verdict,
 };
 
 /// How a canary stands.
@@ -90,29 +91,34 @@ impl Report {
         right_from_second(table)
     }
 
-    /// What speaks for what, as odds.
+    /// How unlikely what was seen is, by what the canary may be like.
     fn evidence(&self) -> Table {
-        let mut table =
-            table(&["evidence that the canary", "breaks its limit", "is worse", "is no worse", "needed"]);
+        let mut table = table(&[
+            "chance to look like this",
+            "within its limit",
+            "no worse than allowed",
+            "worse",
+            "rolled back at",
+        ]);
         for finding in &self.findings {
-            let odds = [finding.over, finding.worse, finding.no_worse, finding.needed];
-            let odds = odds.map(|ln_e| Odds(ln_e).to_string());
-            table.add_row(std::iter::once(finding.metric.to_string()).chain(odds));
+            let chances = [finding.over, finding.worse, finding.no_worse, finding.needed].map(chance);
+            table.add_row(std::iter::once(finding.metric.to_string()).chain(chances));
         }
         right_from_second(table)
     }
 
     fn own_metrics(&self) -> Table {
-        let mut table = table(&["metric", "canary", "stable", "out of range", "evidence against", "needed"]);
+        let mut table =
+            table(&["metric", "canary", "stable", "out of range", "chance if good", "rolled back at"]);
         for reading in &self.readings {
             let ReadingFinding { name, canary, stable, seen, evidence, needed, dry_run } = reading;
-            let needed = if *dry_run { "only shown".to_owned() } else { Odds(*needed).to_string() };
+            let needed = if *dry_run { "only shown".to_owned() } else { chance(*needed) };
             table.add_row([
                 name.clone(),
                 value(canary),
                 stable.as_ref().map_or_else(String::new, value),
                 format!("{} of {}", Grouped(seen.bad), Grouped(seen.requests)),
-                Odds(*evidence).to_string(),
+                chance(*evidence),
                 needed,
             ]);
         }
@@ -126,30 +132,32 @@ impl Report {
         {
             let (ratio, slack) = (allowance.ratio(), allowance.slack() * 100.0);
             notes.push(format!(
-                "{metric}: at most {limit}, and {ratio:.2} × stable + {slack:.1}%, are allowed; {promise}"
+                "{metric}: at most {limit} may be bad, and at most {ratio:.2} × stable + {slack:.1}%; {promise}"
             ));
             if *dispersion > 1.05 {
-                notes.push(format!(
-                    "{metric}: bad requests come {dispersion:.1} at a time; evidence is divided by that"
-                ));
+                notes
+                    .push(format!("{metric}: bad requests come {dispersion:.1} at a time, and count as one"));
             }
             if let Some(after) = catches_threefold_after {
                 let after = friendly(*after);
                 notes.push(format!(
-                    "{metric}: three times stable's share would take about {after} to be caught"
+                    "{metric}: a canary three times as bad as stable would be caught after about {after}"
                 ));
             }
         }
         if let Some(assignable) = self.assignable {
-            notes.push(format!("{:.1}% of the requests at weight 0 could be assigned", assignable * 100.0));
+            notes.push(format!(
+                "{:.1}% of the requests at weight 0 came from callers who can be assigned",
+                assignable * 100.0
+            ));
         }
         for CohortRatio { step, requests, ratio } in &self.cohorts {
             if *requests > 0 {
                 notes.push(format!(
-                    "step {step}: {} requests of those whom it moves were compared with the rest on stable: {:.2} × is \
-                     allowed for",
-                    Grouped(*requests),
-                    ratio.max(1.0)
+                    "step {step}: {:.2} × the errors of the rest are allowed for, by {} requests of its users while all \
+                     were on stable",
+                    ratio.max(1.0),
+                    Grouped(*requests)
                 ));
             }
         }
@@ -157,9 +165,9 @@ impl Report {
             let Draw { evidence, seen, canary } = self.draw;
             let share = Share(Tally { requests: seen, bad: canary });
             notes.push(format!(
-                "{share} of {} new callers got the canary; evidence that this is not the share asked for: {}",
+                "{share} of {} new callers got the canary; by chance alone it is this far from what was asked for in {}",
                 Grouped(seen),
-                Odds(evidence)
+                chance(evidence)
             ));
         }
         notes
@@ -178,6 +186,11 @@ fn right_from_second(mut table: Table) -> Table {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table
+}
+
+/// How unlikely something is at most.
+fn chance(ln_e: f64) -> String {
+    format!("1 in {}", OneIn(ln_e))
 }
 
 fn bad(metric: Metric, counts: ArmCounts) -> String {

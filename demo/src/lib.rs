@@ -60,17 +60,17 @@ pub async fn run(options: Options) -> Result<ExitCode> {
 
 async fn play(options: &Options) -> Result<ExitCode> {
     let seed = options.seed.unwrap_or_else(any_seed);
-    let mut play = Run::begin(seed, Screen::new(options.json)).await?;
-    let summary = play.play_out().await?;
+    let mut run = Box::pin(Run::begin(seed, Screen::new(options.json))).await?;
+    let summary = run.play_out().await?;
     if options.json {
         writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&summary)?)?;
     }
     // A broken promise is explained even to a program.
     if !options.json || !summary.is_good() {
-        play.say(&format!("\n{summary}"))?;
+        run.say(&format!("\n{summary}"))?;
     }
     if options.keep {
-        play.keep().await?;
+        run.keep().await?;
     }
     Ok(if summary.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -7,7 +7,7 @@ use serin_policy::evidence::as_f64;
 
 use crate::term_line::{TermLine, bad, dim, good, plain};
 use serin_agent::standalone::View;
-use serin_rollout::{Cause, Finding, Odds, Phase};
+use serin_rollout::{Cause, Finding, OneIn, Phase};
 
 /// How far the release is: its steps, the present one, what it waits for, and the evidence.
 pub(super) fn progress(view: &View, width: usize) -> Vec<String> {
@@ -22,12 +22,14 @@ pub(super) fn progress(view: &View, width: usize) -> Vec<String> {
 /// How a step looks from where the release is.
 fn mark(phase: &Phase, step: Weight) -> (Style, char) {
     let at = match phase {
-        Phase::RolledBack { cause: Cause::Failed { weight, .. } | Cause::NoData { weight, .. } }
+        Phase::RolledBack { cause: Cause::Failed { weight, .. } | Cause::NoData { weight, .. }, .. }
             if *weight == step =>
         {
             return (bad(), '✗');
         }
-        Phase::RolledBack { cause: Cause::Failed { weight, .. } | Cause::NoData { weight, .. } } => *weight,
+        Phase::RolledBack { cause: Cause::Failed { weight, .. } | Cause::NoData { weight, .. }, .. } => {
+            *weight
+        }
         Phase::Progressing(state) => state.weight,
         Phase::Promoting => Weight::FULL,
         Phase::Promoted => return (good(), '✓'),
@@ -95,10 +97,10 @@ fn evidence(view: &View, width: usize) -> String {
     let line = TermLine::new(width);
     match (&view.status.phase, against, in_favour, findings.first()) {
         (Phase::Progressing(_), Some(against), Some(in_favour), Some(Finding { needed, .. })) => {
-            line.add(&plain(), "evidence that it is bad ")
-                .add(&Style::new().bold(), &Odds(against).to_string())
-                .add(&dim(), &format!(" ({} takes it back), that it is no worse ", Odds(*needed)))
-                .add(&Style::new().bold(), &Odds(in_favour).to_string())
+            line.add(&plain(), "a good version looks this bad 1 time in ")
+                .add(&Style::new().bold(), &OneIn(against).to_string())
+                .add(&dim(), &format!(" (rolled back at {}), a bad one this good 1 time in ", OneIn(*needed)))
+                .add(&Style::new().bold(), &OneIn(in_favour).to_string())
                 .text
         }
         _ => line.text,
@@ -136,7 +138,7 @@ mod tests {
     fn a_failed_step_is_crossed_out_and_those_before_it_are_done() {
         let weight = |percent: u32| Weight::from_ppm(percent * 10_000).unwrap();
         let cause = Cause::NoData { weight: weight(10), after: Duration::from_mins(1), why: String::new() };
-        let phase = Phase::RolledBack { cause };
+        let phase = Phase::RolledBack { cause, canary: serin_rollout::Emptying::InUse };
         assert_eq!([1, 10, 25].map(|percent| mark(&phase, weight(percent)).1), ['✓', '✗', '○']);
         assert_eq!(mark(&Phase::Promoted, Weight::FULL).1, '✓');
     }

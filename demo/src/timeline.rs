@@ -5,8 +5,9 @@ use jiff::Timestamp;
 use serin_policy::Weight;
 
 use crate::stats::Window;
-use serin_agent::standalone::{Decision, View};
-use serin_rollout::{Phase, Reason, Stage, StepState};
+use serin_agent::journal::{Entry as Told, News};
+use serin_agent::standalone::View;
+use serin_rollout::{Event, Hold, Outcome, Phase, Reason, Stage, StepState};
 
 /// What happened so far.
 #[derive(Debug)]
@@ -51,8 +52,8 @@ pub(super) enum Kind {
 impl Kind {
     const fn of(reason: &Reason) -> Self {
         match reason {
-            Reason::Promoted { .. } => Self::Success,
-            Reason::RolledBack { .. } => Self::Rollback,
+            Reason::Outcome(Outcome::Promoted { .. }) => Self::Success,
+            Reason::Outcome(Outcome::RolledBack { .. }) => Self::Rollback,
             _ => Self::Decision,
         }
     }
@@ -103,8 +104,9 @@ impl Timeline {
     /// Takes in what is new in `view`.
     pub(super) fn take_in(&mut self, view: &View) {
         let latest = self.latest;
-        for Decision { at, reason } in view.decisions.iter().filter(|decision| Some(decision.at) > latest) {
+        for Told { at, news, .. } in view.journal.iter().filter(|entry| Some(entry.at) > latest) {
             self.latest = Some(*at);
+            let News::Reason(reason) = news else { continue };
             if is_news(reason) {
                 let text = self.tell(*at, reason);
                 self.journal.push(Entry { at: *at, kind: Kind::of(reason), text });
@@ -123,20 +125,20 @@ impl Timeline {
     /// Ends and begins stretches of time.
     fn divide(&mut self, at: Timestamp, reason: &Reason, run: &str) {
         let begins = match reason {
-            Reason::Started { .. } | Reason::NewRun { .. } => {
+            Reason::Event(Event::Started { .. } | Event::NewRun { .. }) => {
                 self.run_began = at;
                 for rollback in &mut self.rollbacks {
                     rollback.until.get_or_insert(at);
                 }
                 None
             }
-            Reason::RolledBack { .. } | Reason::Aborted { .. } => {
+            Reason::Outcome(Outcome::RolledBack { .. } | Outcome::Aborted { .. }) => {
                 self.rollbacks.push(Window { from: at, until: None });
                 None
             }
-            Reason::StepBegun { weight, .. } => Some(*weight),
-            Reason::Promoting { .. } => Some(Weight::FULL),
-            Reason::Promoted { .. } => {
+            Reason::Event(Event::StepBegun { weight, .. }) => Some(*weight),
+            Reason::Event(Event::Promoting { .. }) => Some(Weight::FULL),
+            Reason::Outcome(Outcome::Promoted { .. }) => {
                 if let Some(chapter) = self.chapters.last_mut() {
                     chapter.settled = Some(at);
                 }
@@ -154,7 +156,7 @@ impl Timeline {
 
     /// The agent's own words, and how long it was content when it goes on.
     fn tell(&self, at: Timestamp, reason: &Reason) -> String {
-        if let Reason::StepBegun { .. } | Reason::Promoting { .. } = reason
+        if let Reason::Event(Event::StepBegun { .. } | Event::Promoting { .. }) = reason
             && let Some(Chapter { weight, settled: Some(since), ended: None, .. }) = self.chapters.last()
         {
             return format!(
@@ -170,11 +172,12 @@ impl Timeline {
 const fn is_news(reason: &Reason) -> bool {
     !matches!(
         reason,
-        Reason::AwaitsProxies { .. }
-            | Reason::Observing { .. }
-            | Reason::AwaitsRequests { .. }
-            | Reason::Paused { .. }
-            | Reason::Resumed { .. }
+        Reason::Hold(
+            Hold::AwaitsProxies { .. }
+                | Hold::Observing { .. }
+                | Hold::AwaitsRequests { .. }
+                | Hold::Paused { .. }
+        ) | Reason::Event(Event::Resumed { .. })
     )
 }
 
@@ -193,7 +196,7 @@ mod tests {
     }
 
     fn step_begun(percent: u32) -> Reason {
-        Reason::StepBegun { step: 1, of: 4, weight: weight(percent), by: Actor::Planner }
+        Reason::Event(Event::StepBegun { step: 1, of: 4, weight: weight(percent), by: Actor::Planner })
     }
 
     /// The timeline after these decisions, each of which is followed by a step that is observed from a second later.
@@ -201,11 +204,20 @@ mod tests {
         let mut timeline = Timeline::new(at(0));
         let mut view = view(Status { run: "v2".to_owned(), ..Status::default() });
         for (second, reason) in decisions {
-            view.decisions.push_back(Decision { at: at(*second), reason: reason.clone() });
-            if let Reason::StepBegun { weight, .. } = reason {
+            view.journal.push_back(Told {
+                at: at(*second),
+                news: News::Reason(reason.clone()),
+                change: None,
+            });
+            if let Reason::Event(Event::StepBegun { weight, .. }) = reason {
                 let stage = Stage::Observing { since: at(second + 1), approved_by: None };
-                view.status.phase =
-                    Phase::Progressing(StepState { index: 0, weight: *weight, stage, paused: None });
+                view.status.phase = Phase::Progressing(StepState {
+                    index: 0,
+                    weight: *weight,
+                    stage,
+                    paused: None,
+                    held_at: None,
+                });
             }
             timeline.take_in(&view);
         }
@@ -215,11 +227,11 @@ mod tests {
     #[test]
     fn a_weight_lasts_from_when_all_proxies_have_it_to_the_next_decision() {
         let decisions = [
-            (1, Reason::Started { run: "v2".to_owned() }),
+            (1, Reason::Event(Event::Started { run: "v2".to_owned() })),
             (2, step_begun(1)),
             (9, step_begun(10)),
-            (15, Reason::Promoting { by: Actor::Planner }),
-            (16, Reason::Promoted { run: "v2".to_owned() }),
+            (15, Reason::Event(Event::Promoting { by: Actor::Planner })),
+            (16, Reason::Outcome(Outcome::Promoted { run: "v2".to_owned() })),
         ];
         let timeline = timeline(&decisions);
         let windows: Vec<_> = timeline.chapters.iter().map(|one| (one.weight, one.window())).collect();
@@ -239,15 +251,19 @@ mod tests {
     #[test]
     fn a_rollback_lasts_until_the_next_run() {
         let cause = Cause::FoundClosed;
-        let new_run = Reason::NewRun { previous: "v2".to_owned(), run: "v3".to_owned() };
-        let timeline = timeline(&[(1, step_begun(1)), (5, Reason::RolledBack { cause }), (9, new_run)]);
+        let new_run = Reason::Event(Event::NewRun { previous: "v2".to_owned(), run: "v3".to_owned() });
+        let timeline = timeline(&[
+            (1, step_begun(1)),
+            (5, Reason::Outcome(Outcome::RolledBack { cause })),
+            (9, new_run),
+        ]);
         assert_eq!(timeline.rollbacks, [Window { from: at(5), until: Some(at(9)) }]);
         assert_eq!((timeline.run_began, timeline.divided_since()), (at(9), at(9)));
     }
 
     #[test]
     fn waiting_is_no_news() {
-        let waits = Reason::AwaitsRequests { need: 100 };
+        let waits = Reason::Hold(Hold::AwaitsRequests { need: 100 });
         assert_eq!(timeline(&[(1, step_begun(1)), (2, waits)]).journal.len(), 1);
     }
 }

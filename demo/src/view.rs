@@ -161,10 +161,9 @@ pub(super) mod tests {
     use serin_policy::evidence::{Allowance, Tally};
 
     use super::*;
-    use serin_agent::standalone::Decision;
     use serin_release::{Metric, Percent};
     use serin_rollout::{
-        Counts, Evidence, Finding, Progress, Promise, Reason, Stage, Status, StepState, Verdict,
+        Counts, Evidence, Finding, Hold, Progress, Promise, Reason, Stage, Status, StepState, Verdict,
     };
 
     pub(crate) fn view(status: Status) -> View {
@@ -192,8 +191,8 @@ pub(super) mod tests {
             counted: Counts::default(),
             stable_latency: None,
             canary_latency: None,
-            decisions: VecDeque::<Decision>::new(),
-            standing: vec![Reason::AwaitsRequests { need: 100 }],
+            journal: VecDeque::new(),
+            standing: vec![Reason::Hold(Hold::AwaitsRequests { need: 100 })],
             looked_at: None,
             trouble: None,
         }
@@ -225,7 +224,7 @@ pub(super) mod tests {
         console::set_colors_enabled(false);
         let weight = Weight::from_ppm(250_000).unwrap();
         let stage = Stage::Observing { since: at(14), approved_by: None };
-        let phase = Phase::Progressing(StepState { index: 2, weight, stage, paused: None });
+        let phase = Phase::Progressing(StepState { index: 2, weight, stage, paused: None, held_at: None });
         let view = view(Status { phase, ..Status::default() });
         let mut timeline = Timeline::new(at(0));
         timeline.journal = (0..12)

@@ -26,6 +26,14 @@ pub struct Delivery {
     pub routing: Routing,
 }
 
+impl Delivery {
+    /// The same with the two Deployments in each other's places.
+    #[must_use]
+    pub fn swapped(self) -> Self {
+        Self { stable: self.canary, canary: self.stable, ..self }
+    }
+}
+
 /// A Deployment and what belongs to it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Target {

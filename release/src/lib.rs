@@ -67,8 +67,6 @@ pub struct Release {
     pub steps: Vec<Step>,
     /// What the canary is judged by.
     pub analysis: Analysis,
-    /// How the two versions stand in a cluster; none outside of one.
-    pub delivery: Option<Delivery>,
 }
 
 /// The service whose users are assigned to versions.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serin_policy::Weight;
 
 /// A percentage from 0 to 100 with at most four decimals, so that it is a whole number of ppm.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Percent(Weight);
 
@@ -68,6 +68,12 @@ impl Percent {
     /// What is missing to 100 %.
     pub(super) fn rest(self) -> Self {
         Self(Weight::from_ppm(Weight::FULL.ppm() - self.ppm()).unwrap_or_default())
+    }
+}
+
+impl From<Weight> for Percent {
+    fn from(weight: Weight) -> Self {
+        Self(weight)
     }
 }
 

@@ -91,6 +91,9 @@ pub const STEP: &str = "give more than 0%: a step must reach somebody";
 pub const PORT: &str = "give the service's port, 1 to 65535";
 /// What to write where no request at all is enough.
 pub const MIN_REQUESTS: &str = "give at least 1: without requests there is no evidence";
+/// What to write where versions are to change places and nobody may write the routes.
+pub const SWAP_NEEDS_MANAGED: &str = "promotion.mode: write Copy or Wait, or let routing.mode be Managed: Swap changes where \
+                                       the routes lead, and with Verify Serin writes none";
 /// What to write where both versions are in one Deployment.
 pub const OTHER_DEPLOYMENT: &str =
     "name another Deployment than stable's: each version runs in one of its own";

@@ -1,10 +1,20 @@
 /*!
-What a Release's `status` says: to people first, and at its end what the agent needs to go on after a restart.
+What a Release's `status` says: an API that people, `kubectl`, Argo CD and a page read. `docs/status.md` has it for them.
+
+Numbers are numbers. What a word can be is an enum. What an earlier agent has left in another form is read as far as it
+makes sense and never keeps a Release from being read.
 */
+mod share;
+
+use std::fmt;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
+
+pub use share::{Served, Share};
 
 /// How a release is doing. Written by Serin only.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -12,34 +22,261 @@ use serde::{Deserialize, Serialize};
 pub struct ReleaseStatus {
     /// The generation of the spec that the rest of the status is about.
     pub observed_generation: Option<i64>,
-    /// Where the present run stands: `Waiting`, `Preparing`, `Starting`, `Progressing`, `OffPlan`, `Promoting`,
-    /// `Promoted`, `RolledBack` or `Aborted`.
-    pub phase: String,
-    /// Why it stands there, in one sentence.
+    /// Where the release stands.
+    #[serde(deserialize_with = "or_default")]
+    pub phase: ReleasePhase,
+    /// Why it stands there, for people.
     pub message: String,
     /// The present run, named by the canary's image tag and a hash of its pod template.
     pub run: Option<String>,
-    /// How the new version comes in: `Canary`.
-    pub strategy: String,
-    /// The present step of how many, e.g. `2/5`.
-    pub step: Option<String>,
-    /// The share of callers that is to get the canary, e.g. `10%`.
-    pub weight: String,
-    /// The share of randomly assigned requests that the canary served in this step, e.g. `9.8%`.
-    pub served: Option<String>,
-    /// What the evidence says so far, with its numbers.
-    pub verdict: Option<String>,
+    /// How the new version comes in.
+    #[serde(deserialize_with = "or_default")]
+    pub strategy: Strategy,
+    /// The present step; missing before the first and after the last.
+    #[serde(deserialize_with = "or_default")]
+    pub step: Option<StepStatus>,
+    /// The share of callers that is to get the new version.
+    #[serde(deserialize_with = "or_default")]
+    pub weight: Share,
+    /// What the new version served in this step, of all requests that were assigned by chance.
+    #[serde(deserialize_with = "or_default")]
+    pub served: Option<Served>,
+    /// The versions, with what each is to get and has served: stable first.
+    #[serde(deserialize_with = "or_default")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub versions: Vec<VersionStatus>,
+    /// What the evidence says; missing while nothing is judged.
+    #[serde(deserialize_with = "or_default")]
+    pub analysis: Option<AnalysisStatus>,
     /// The proxies that assign callers.
     pub proxies: ProxyCounts,
-    /// `Ready`, `Routed`, `Progressing` and `Healthy`, in the usual form.
+    /// `Accepted`, `Ready`, `Routed`, `Progressing` and `Healthy`; `Reconciling` and `Stalled` only where they are so.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
     /// The last ten runs, the latest first.
+    #[serde(deserialize_with = "or_default")]
     pub history: Vec<RunRecord>,
     /// The Deployment that is the stable one now, where versions change places.
     pub stable_deployment: Option<String>,
     /// What the agent needs to go on after a restart, as JSON. Of no use to people, and not for them to edit.
     pub state: Option<String>,
+}
+
+/// Where a release stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ReleasePhase {
+    /// Nothing is to release: there was no run yet, or stable and canary have the same version.
+    #[default]
+    Idle,
+    /// A run has begun, and the canary is given its pods. Nobody gets it.
+    Preparing,
+    /// The canary is ready for testers, and everybody else stays on stable for the baseline.
+    Starting,
+    /// At one of its steps.
+    Progressing,
+    /// At a weight that is none of its steps'. A person must say how to go on.
+    OffPlan,
+    /// Everybody is to go to the new version, and it becomes stable.
+    Promoting,
+    /// Stable has the new version, and everybody is on it.
+    Promoted,
+    /// Everybody goes back to stable; the canary has its pods until nobody needs them.
+    RollingBack,
+    /// The evidence was against the canary, or it could not serve: everybody is on stable.
+    RolledBack,
+    /// A person ended the run: everybody is on stable.
+    Aborted,
+    /// This agent cannot read what another has saved of the run: whatever is under way stays as it is.
+    Unknown,
+}
+
+impl ReleasePhase {
+    /// All there are, in the order of a release.
+    pub const ALL: [Self; 11] = [
+        Self::Idle,
+        Self::Preparing,
+        Self::Starting,
+        Self::Progressing,
+        Self::OffPlan,
+        Self::Promoting,
+        Self::Promoted,
+        Self::RollingBack,
+        Self::RolledBack,
+        Self::Aborted,
+        Self::Unknown,
+    ];
+
+    /// The phase as it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Idle => "Idle",
+            Self::Preparing => "Preparing",
+            Self::Starting => "Starting",
+            Self::Progressing => "Progressing",
+            Self::OffPlan => "OffPlan",
+            Self::Promoting => "Promoting",
+            Self::Promoted => "Promoted",
+            Self::RollingBack => "RollingBack",
+            Self::RolledBack => "RolledBack",
+            Self::Aborted => "Aborted",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
+impl fmt::Display for ReleasePhase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How a new version comes in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Strategy {
+    /// In steps, by share of the callers.
+    #[default]
+    Canary,
+}
+
+/// A step, of how many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StepStatus {
+    /// Which one: the first is 1.
+    pub index: u32,
+    /// How many there are.
+    pub of: u32,
+}
+
+/// One version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct VersionStatus {
+    /// What the filter calls it, in the request header that routes go by.
+    pub name: String,
+    /// What it is in this release.
+    pub role: Role,
+    /// Its Deployment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<String>,
+    /// The share of callers that is to get it.
+    pub weight: Share,
+    /// What it served in this step, of all requests that were assigned by chance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub served: Option<Served>,
+}
+
+/// What a version is in a release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Role {
+    /// The others are held against it, and everybody can go back to it.
+    Stable,
+    /// It is being released.
+    Canary,
+}
+
+/// What the evidence of a run says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AnalysisStatus {
+    /// The verdict on the present step.
+    pub verdict: VerdictStatus,
+    /// The same for people, with its numbers.
+    pub message: String,
+    /// Requests to the canary that the verdict goes by.
+    pub requests: RequestsStatus,
+    /// Each metric that is looked at.
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub metrics: Vec<MetricStatus>,
+}
+
+/// A verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum VerdictStatus {
+    /// Within its limits and no worse than allowed.
+    Pass,
+    /// Worse than allowed.
+    Fail,
+    /// Too few requests, or a metric of one's own that says nothing.
+    NotEnoughData,
+    /// A metric speaks against the canary, but it could be chance.
+    Unclear,
+    /// New callers do not get the canary in the share asked for.
+    SampleRatio,
+}
+
+impl VerdictStatus {
+    /// All there are.
+    pub const ALL: [Self; 5] =
+        [Self::Pass, Self::Fail, Self::NotEnoughData, Self::Unclear, Self::SampleRatio];
+
+    /// The verdict as it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pass => "Pass",
+            Self::Fail => "Fail",
+            Self::NotEnoughData => "NotEnoughData",
+            Self::Unclear => "Unclear",
+            Self::SampleRatio => "SampleRatio",
+        }
+    }
+}
+
+/// Requests, of how many that it takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RequestsStatus {
+    /// So many there were in this step.
+    pub have: u64,
+    /// So many it takes.
+    pub need: u64,
+}
+
+/// One metric, in this run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MetricStatus {
+    /// What it is called.
+    pub name: String,
+    /// What is counted.
+    pub unit: Unit,
+    /// What each version got.
+    pub versions: Vec<MetricVersion>,
+    /// The largest share of the canary's that may be bad.
+    pub limit: Share,
+    /// How unlikely a good canary is to look as bad as this one.
+    pub odds: Odds,
+    /// Whether it is only shown, and holds or rolls back nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// What a metric counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Unit {
+    /// Requests, of which some failed or were slow.
+    Requests,
+    /// Readings of a metric of one's own, of which some were out of range.
+    Readings,
+}
+
+/// What a version got by one metric.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct MetricVersion {
+    /// The version's name.
+    pub name: String,
+    /// Requests, or readings.
+    pub count: u64,
+    /// The bad ones among them.
+    pub bad: u64,
+    /// The latest reading, where it was a number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<f64>,
+}
+
+/// Odds of one in so many releases. Two digits count, and a billion stands for more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Odds {
+    /// A good canary looks as bad as this one at most once in so many releases.
+    pub now: u64,
+    /// The canary is rolled back when it is this many.
+    pub needed: u64,
 }
 
 /// How many proxies there are, and what they say.
@@ -63,16 +300,28 @@ pub struct RunRecord {
     /// When it began.
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub started: Timestamp,
-    /// How it ended: `Promoted`, `RolledBack` or `Aborted`, or `Replaced` by another run. Missing while it lasts.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub outcome: Option<String>,
+    /// How it ended. Missing while it lasts.
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<RunOutcome>,
     /// Every change of the weight, the latest last.
     pub changes: Vec<WeightChange>,
 }
 
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum RunOutcome {
+    /// Its version is stable.
+    Promoted,
+    /// It was rolled back.
+    RolledBack,
+    /// A person ended it.
+    Aborted,
+    /// Another run took its place.
+    Replaced,
+}
+
 /// A change of the weight: who, when, why, from what to what.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
 pub struct WeightChange {
     /// When it changed.
     #[schemars(with = "String", extend("format" = "date-time"))]
@@ -80,9 +329,56 @@ pub struct WeightChange {
     /// Who decided it: the planner, or a person.
     pub by: String,
     /// The canary's share before.
-    pub from: String,
+    pub from: Share,
     /// The canary's share from then on.
-    pub to: String,
-    /// Why it changed, in one sentence.
+    pub to: Share,
+    /// Why it changed, in a word.
     pub reason: String,
+    /// Why it changed, for people.
+    #[serde(default)]
+    pub message: String,
+}
+
+/// A field as it is written now, or its default for whatever else another agent has left there.
+fn or_default<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(from: D) -> Result<T, D::Error> {
+    let value = serde_json::Value::deserialize(from)?;
+    Ok(serde_json::from_value(value).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn words_are_written_as_they_are_called() {
+        for phase in ReleasePhase::ALL {
+            assert_eq!(json!(phase), phase.as_str());
+        }
+        for verdict in VerdictStatus::ALL {
+            assert_eq!(json!(verdict), verdict.as_str());
+        }
+    }
+
+    #[test]
+    fn what_an_earlier_agent_wrote_is_read_as_far_as_it_makes_sense() {
+        let change = json!({
+            "at": "2026-11-21T17:26:51Z", "by": "the planner", "from": "0%", "to": "12.5%", "reason": "step 1 of 2"
+        });
+        let status: ReleaseStatus = serde_json::from_value(json!({
+            "phase": "Waiting", "strategy": "Canary", "step": "1/2", "weight": "12.5%", "served": "9.8%",
+            "verdict": "healthy", "run": "v2", "state": "{}", "proxies": {"current": 1, "total": 1, "bypassed": 0},
+            "history": [{"run": "v2", "started": "2026-11-21T17:26:51Z", "outcome": "Promoted", "changes": [change]}],
+        }))
+        .unwrap();
+        assert_eq!((status.phase, status.step, status.served), (ReleasePhase::Idle, None, None));
+        assert_eq!(status.weight.to_string(), "12.5%");
+        let run = &status.history[0];
+        assert_eq!(
+            (run.outcome, run.changes[0].to.to_string()),
+            (Some(RunOutcome::Promoted), "12.5%".to_owned())
+        );
+        assert_eq!((status.run.as_deref(), status.state.as_deref()), (Some("v2"), Some("{}")));
+    }
 }

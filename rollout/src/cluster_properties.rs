@@ -10,7 +10,7 @@ use super::properties::{
     Before, PROXIES, are_taken_back, check_closed, check_revision, check_rise, requests, runner,
 };
 use super::world::{Crash, Does, Model, World};
-use super::{Command, CommandKind, Counts, InForce, Outcome, Phase, Replicas, Status, Wanted, Workloads};
+use super::{Command, CommandKind, Counts, InForce, Phase, Plan, Replicas, Status, Wanted, Workloads};
 use serin_release::delivery::PromotionMode;
 
 const RELEASE: &str = r"
@@ -87,7 +87,7 @@ fn nobody_is_sent_where_there_are_no_pods() {
         for name in PROXIES {
             world.proxies.insert(name.to_owned(), Model::default());
         }
-        let mut wanted = Wanted::default();
+        let mut wanted = None;
         for (event, counts) in events {
             happen(&mut world, &mut wanted, &event, counts);
         }
@@ -99,7 +99,7 @@ fn nobody_is_sent_where_there_are_no_pods() {
     }
 }
 
-fn happen(world: &mut World, wanted: &mut Wanted, event: &Event, counts: Counts) {
+fn happen(world: &mut World, wanted: &mut Option<Wanted>, event: &Event, counts: Counts) {
     let (mut commands, mut crash) = (Vec::new(), Crash::None);
     let cluster = world.cluster.as_mut().unwrap();
     match event {
@@ -109,11 +109,11 @@ fn happen(world: &mut World, wanted: &mut Wanted, event: &Event, counts: Counts)
         Event::Crash(at) => crash = *at,
         Event::LoseStatus => {
             world.lose_last_status();
-            *wanted = Wanted::default();
+            *wanted = None;
         }
         Event::LoseState => {
             world.status = Status::default();
-            *wanted = Wanted::default();
+            *wanted = None;
         }
         Event::LoseFile => world.file = InForce::Nothing,
         Event::EditFile { weight: to, closed: close } => {
@@ -136,93 +136,112 @@ fn happen(world: &mut World, wanted: &mut Wanted, event: &Event, counts: Counts)
     tick(world, wanted, &commands, counts, crash);
 }
 
-fn tick(world: &mut World, wanted: &mut Wanted, commands: &[CommandKind], counts: Counts, crash: Crash) {
+fn tick(
+    world: &mut World,
+    wanted: &mut Option<Wanted>,
+    commands: &[CommandKind],
+    counts: Counts,
+    crash: Crash,
+) {
     let before = Before::of(world);
-    let workloads = world.cluster.as_ref().unwrap().workloads();
+    let workloads = world.cluster.as_ref().unwrap().observe(&world.status).workloads;
     let list = commands.iter().map(|&kind| Command { kind, by: "ann".to_owned() }).collect();
-    let outcome = world.tick(SignedDuration::from_secs(1), counts, list, crash);
-    check_rise(world, &before, &outcome, commands);
-    check_closed(world, &before, &outcome, commands);
-    check_revision(&before, &outcome);
-    check_capacity(world, &before, &outcome, &workloads);
-    check_way_back(&before, &outcome, &workloads);
-    check_holds(world, &before, &outcome);
-    check_few(&before, &outcome, counts);
-    check_wanted(&before, &outcome, wanted);
+    let planned = world.tick(SignedDuration::from_secs(1), counts, list, crash);
+    check_rise(world, &before, &planned, commands);
+    check_closed(world, &before, &planned, commands);
+    check_revision(&before, &planned);
+    check_capacity(world, &before, &planned, &workloads);
+    check_way_back(&before, &planned, &workloads);
+    check_holds(world, &before, &planned);
+    check_few(&before, &planned, counts);
+    check_wanted(&before, &planned, *wanted);
     if crash != Crash::BeforeSave {
-        *wanted = outcome.wanted;
+        *wanted = planned.wanted;
     }
 }
 
 /// The weight rises only if the canary has the pods for it.
-fn check_capacity(world: &World, before: &Before, outcome: &Outcome, workloads: &Workloads) {
-    let Some(push) = outcome.push.filter(|push| push.weight > before.file.share_of(world.release.run()))
+fn check_capacity(world: &World, before: &Before, planned: &Plan, workloads: &Workloads) {
+    let Some(push) = planned.push.filter(|push| push.weight > before.file.share_of(world.release.run()))
     else {
         return;
     };
-    if are_taken_back(before, outcome) {
+    if are_taken_back(before, planned) {
         return;
     }
-    let all = outcome.status.floor.max(workloads.stable.desired);
+    let all = planned.status.pods.stable_floor.max(workloads.stable.desired);
     let need = (f64::from(all) * f64::from(push.weight.ppm()) / 1e6).ceil();
     let canary = &workloads.canary;
-    assert!(canary.rolled_out && f64::from(canary.ready) >= need, "{need} pods, {workloads:?}: {outcome:?}");
+    assert!(canary.rolled_out && f64::from(canary.ready) >= need, "{need} pods, {workloads:?}: {planned:?}");
 }
 
 /// Nobody is sent back to a stable that has no pods.
-fn check_way_back(before: &Before, outcome: &Outcome, workloads: &Workloads) {
-    if let Some(push) = outcome.push
+fn check_way_back(before: &Before, planned: &Plan, workloads: &Workloads) {
+    if let Some(push) = planned.push
         && push.weight == Weight::ZERO
         && before.file.share() > Weight::ZERO
     {
-        assert!(workloads.stable.ready > 0, "{outcome:?}");
+        assert!(workloads.stable.ready > 0, "{planned:?}");
     }
 }
 
 /// What was not decided yet is not decided while something stands in the way, nor by a person.
-fn check_holds(world: &World, before: &Before, outcome: &Outcome) {
+fn check_holds(world: &World, before: &Before, planned: &Plan) {
     let cluster = world.cluster.as_ref().unwrap();
     let is_held = cluster.object.spec.suspend || !cluster.obstacles.is_empty();
-    if is_held && outcome.status.run == before.status.run && !are_taken_back(before, outcome) {
-        assert!(outcome.status.weight() <= before.status.weight(), "{outcome:?}");
+    if is_held && planned.status.run == before.status.run && !are_taken_back(before, planned) {
+        assert!(planned.status.weight() <= before.status.weight(), "{planned:?}");
     }
 }
 
 /// Nobody follows those who went back to stable first and are not served.
-fn check_few(before: &Before, outcome: &Outcome, counts: Counts) {
-    if let (Phase::HandingOver(state), Phase::CuttingBack) = (&before.status.phase, &outcome.status.phase)
+fn check_few(before: &Before, planned: &Plan, counts: Counts) {
+    if let (Phase::HandingOver(state), Phase::CuttingBack { .. }) =
+        (&before.status.phase, &planned.status.phase)
         && let Some(probe) = &state.probe
     {
         let mut stable = probe.counts.stable;
         stable.add(counts.stable);
-        assert!(stable.requests == 0 || stable.errors * 2 < stable.requests, "{stable:?}: {outcome:?}");
+        assert!(stable.requests == 0 || stable.errors * 2 < stable.requests, "{stable:?}: {planned:?}");
     }
 }
 
 /// The canary keeps its pods while anybody may be sent to it, and stable until everybody is back.
-fn check_wanted(before: &Before, outcome: &Outcome, wanted: &Wanted) {
-    if outcome.wanted.canary == Some(Replicas::Zero) {
-        assert_eq!(outcome.push, None);
-        assert_eq!(outcome.status.weight(), Weight::ZERO);
-        assert!(before.all_run(outcome.status.revision), "{outcome:?}");
+fn check_wanted(before: &Before, planned: &Plan, wanted: Option<Wanted>) {
+    let (now, earlier) = (planned.wanted.unwrap_or_default(), wanted.unwrap_or_default());
+    if now.canary == Some(Replicas::Zero) {
+        assert_eq!(planned.push, None);
+        assert_eq!(planned.status.weight(), Weight::ZERO);
+        assert!(before.all_run(planned.status.revision), "{planned:?}");
     }
-    let everybody_may_be_back = match &outcome.status.phase {
+    let everybody_may_be_back = match &planned.status.phase {
         Phase::Waiting => before.file.share() == Weight::ZERO,
         Phase::Settled | Phase::Promoted => true,
-        Phase::RolledBack { .. } | Phase::Aborted { .. } => outcome.status.quiet_since.is_some(),
+        Phase::RolledBack { canary, .. } | Phase::Aborted { canary, .. } => !canary.is_in_use(),
         _ => false,
     };
-    if let (Some(quiet), true) = (outcome.status.quiet_since, before.status.quiet_since.is_none()) {
-        assert!(before.all_run(outcome.status.revision), "quiet since {quiet}: {outcome:?}");
+    if is_quiet(&planned.status.phase) && !is_quiet(&before.status.phase) {
+        assert!(before.all_run(planned.status.revision), "{planned:?}");
     }
-    match (outcome.wanted.stable_at_least, wanted.stable_at_least) {
-        (Some(now), Some(earlier)) => assert!(now >= earlier, "{outcome:?}"),
-        (now, _) => assert!(everybody_may_be_back || now >= Some(1), "{outcome:?}"),
+    match (now.stable_at_least, earlier.stable_at_least) {
+        (Some(now), Some(earlier)) => assert!(now >= earlier, "{planned:?}"),
+        (now, _) => assert!(everybody_may_be_back || now >= Some(1), "{planned:?}"),
+    }
+}
+
+/// Whether every proxy is said to have reported that nobody gets the canary.
+const fn is_quiet(phase: &Phase) -> bool {
+    match phase {
+        Phase::Preparing { reported } => *reported,
+        Phase::CuttingBack { canary } | Phase::RolledBack { canary, .. } | Phase::Aborted { canary, .. } => {
+            !canary.is_in_use()
+        }
+        _ => false,
     }
 }
 
 /// From wherever it is, a good release gets to its end, given a person who says so.
-fn settles_in_the_end(world: &mut World, wanted: &mut Wanted) {
+fn settles_in_the_end(world: &mut World, wanted: &mut Option<Wanted>) {
     for proxy in world.proxies.values_mut() {
         proxy.does = Does::Follow;
     }

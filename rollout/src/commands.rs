@@ -7,8 +7,9 @@ use serin_policy::Weight;
 use super::Tick;
 use super::analysis::Evidence;
 use super::observation::{Command, CommandKind};
-use super::reason::{NotNow, Reason};
-use super::status::{Actor, Paused, Phase, Stage, StepState};
+use super::phase::{Emptying, Paused, Phase, Stage, StepState};
+use super::reason::{Event, NotNow, Outcome};
+use super::status::Actor;
 
 impl Tick<'_> {
     /// Obeys `command`, or says why not. After a canary has `failed` in this tick nothing is obeyed: whoever gave
@@ -24,14 +25,14 @@ impl Tick<'_> {
             CommandKind::Retry => self.retry(by),
         };
         if let Err(why) = obeyed {
-            self.reasons.push(Reason::CommandRefused { command: *kind, by: by.clone(), why });
+            self.say(Event::CommandRefused { command: *kind, by: by.clone(), why });
         }
     }
 
     /// Obeys nothing that was asked for.
     pub(super) fn refuse_all(&mut self, why: NotNow) {
         for Command { kind, by } in &self.observation.commands {
-            self.reasons.push(Reason::CommandRefused { command: *kind, by: by.clone(), why });
+            self.say(Event::CommandRefused { command: *kind, by: by.clone(), why });
         }
     }
 
@@ -40,13 +41,13 @@ impl Tick<'_> {
         if self.is_suspended() {
             return Err(NotNow::Suspended);
         }
-        if !self.observation.obstacles.is_empty() {
+        if self.in_cluster().is_some_and(|cluster| !cluster.obstacles.is_empty()) {
             return Err(NotNow::Blocked);
         }
         if !self.all_report() {
             return Err(NotNow::ProxiesLag);
         }
-        if !self.capacity_allows(weight) {
+        if !self.provide_pods(weight) {
             return Err(NotNow::LacksCapacity);
         }
         Ok(())
@@ -62,7 +63,7 @@ impl Tick<'_> {
                 Ok(())
             }
             Phase::OffPlan { .. } => Err(NotNow::HeldAlready),
-            Phase::Preparing => Err(NotNow::Preparing),
+            Phase::Preparing { .. } => Err(NotNow::Preparing),
             _ => Err(NotNow::NothingInProgress),
         }
     }
@@ -70,7 +71,7 @@ impl Tick<'_> {
     fn resume(&mut self, by: &str) -> Result<(), NotNow> {
         let now = self.now;
         match &mut self.status.phase {
-            Phase::Starting { since, paused: paused @ Some(_) } => go_on(paused, since.as_mut(), now),
+            Phase::Starting { since, paused: paused @ Some(_), .. } => go_on(paused, since.as_mut(), now),
             Phase::Progressing(StepState { stage, paused: paused @ Some(_), .. }) => {
                 let since = match stage {
                     Stage::RollingOut => None,
@@ -85,11 +86,11 @@ impl Tick<'_> {
                 self.rise_above(weight, Actor::Operator(by.to_owned()));
                 return Ok(());
             }
-            Phase::Preparing => return Err(NotNow::Preparing),
+            Phase::Preparing { .. } => return Err(NotNow::Preparing),
             Phase::Starting { paused: None, .. } | Phase::Promoting => return Err(NotNow::NothingToResume),
             _ => return Err(NotNow::NothingInProgress),
         }
-        self.reasons.push(Reason::Resumed { by: by.to_owned() });
+        self.say(Event::Resumed { by: by.to_owned() });
         Ok(())
     }
 
@@ -101,7 +102,8 @@ impl Tick<'_> {
             && awaited
         {
             *approved_by = Some(by.to_owned());
-            self.reasons.push(Reason::Approved { step: *index + 1, by: by.to_owned() });
+            let step = *index + 1;
+            self.say(Event::Approved { step, by: by.to_owned() });
             return Ok(());
         }
         Err(NotNow::NothingToResume)
@@ -109,19 +111,22 @@ impl Tick<'_> {
 
     fn promote(&mut self, by: &str) -> Result<(), NotNow> {
         match self.status.phase {
-            Phase::Preparing | Phase::Starting { .. } | Phase::Progressing(_) | Phase::OffPlan { .. } => {
+            Phase::Preparing { .. }
+            | Phase::Starting { .. }
+            | Phase::Progressing(_)
+            | Phase::OffPlan { .. } => {
                 self.may_raise_to(Weight::FULL)?;
                 let by = Actor::Operator(by.to_owned());
-                self.turn(by.clone(), Phase::Promoting, Reason::Promoting { by });
+                self.turn(by.clone(), Phase::Promoting, Event::Promoting { by });
                 Ok(())
             }
             Phase::Settled if self.nothing_to_release() => Err(NotNow::NothingToRelease),
             Phase::Promoting
             | Phase::Promoted
             | Phase::HandingOver(_)
-            | Phase::CuttingBack
+            | Phase::CuttingBack { .. }
             | Phase::Settled => Err(NotNow::PromotedAlready),
-            Phase::Waiting | Phase::RolledBack { .. } | Phase::Aborted { .. } => {
+            Phase::Waiting | Phase::Unreadable { .. } | Phase::RolledBack { .. } | Phase::Aborted { .. } => {
                 Err(NotNow::NothingInProgress)
             }
         }
@@ -129,7 +134,7 @@ impl Tick<'_> {
 
     fn abort(&mut self, by: &str) -> Result<(), NotNow> {
         match self.status.phase {
-            Phase::HandingOver(_) | Phase::CuttingBack if !self.awaits_stable() => {
+            Phase::HandingOver(_) | Phase::CuttingBack { .. } if !self.awaits_stable() => {
                 Err(NotNow::PromotedAlready)
             }
             _ if self.status.phase.is_under_way() => {
@@ -137,8 +142,9 @@ impl Tick<'_> {
                     return Err(NotNow::StableDown);
                 }
                 let by = by.to_owned();
-                let reason = Reason::Aborted { by: by.clone() };
-                self.turn(Actor::Operator(by.clone()), Phase::Aborted { by }, reason);
+                let reason = Outcome::Aborted { by: by.clone() };
+                let phase = Phase::Aborted { by: by.clone(), canary: Emptying::InUse };
+                self.turn(Actor::Operator(by), phase, reason);
                 Ok(())
             }
             _ => Err(NotNow::NothingInProgress),
@@ -156,9 +162,9 @@ impl Tick<'_> {
                     return Err(NotNow::StableDown);
                 }
                 let by = by.to_owned();
-                let reason = Reason::Retried { by: by.clone() };
+                let reason = Event::Retried { by: by.clone() };
                 self.status.evidence = Evidence::default();
-                self.note_floor();
+                self.begin_pods();
                 self.turn(Actor::Operator(by), self.beginning(), reason);
                 Ok(())
             }

@@ -3,21 +3,24 @@ Deployments for the planner to be tested with: they follow what is wanted of the
 */
 use std::fmt;
 
-use super::{Handover, Phase, Replicas, Wanted, Workload, Workloads};
-use serin_release::ReleaseObject;
+use super::{
+    Candidate, InCluster, Live, Plan, Replicas, Roles, RolesUnclear, RouteTargets, Status, Traces, Wanted,
+    Workload, Workloads,
+};
 use serin_release::delivery::PromotionMode;
+use serin_release::{Release, ReleaseObject};
 
 /// What the planner's world has in a cluster besides.
 #[derive(Debug, Clone)]
 pub(super) struct Cluster {
     pub(super) object: ReleaseObject,
+    /// The Deployment that the Release names as stable's.
     pub(super) stable: Model,
+    /// The one that it names as the canary's.
     pub(super) canary: Model,
     pub(super) obstacles: Vec<String>,
-    /// Whether the routes of stable lead to the canary's pods.
-    swapped: bool,
-    /// Where versions have changed places: what stable had until then.
-    retired: Option<String>,
+    /// Where the routes lead, and which Deployment their label calls live; none before they are written.
+    pub(super) routes: Option<(RouteTargets, Live)>,
 }
 
 /// A Deployment.
@@ -38,12 +41,14 @@ pub(super) struct Model {
     pub(super) gone: bool,
 }
 
+const NAMES: [&str; 2] = ["shop", "shop-canary"];
+
 impl Cluster {
     /// Both of one version: three pods of stable, none of the canary.
     pub(super) fn new(yaml: &str) -> Self {
         let (stable, canary) = (Model::new("v1", 3), Model::new("v1", 0));
         let object = serde_saphyr::from_str(yaml).unwrap();
-        Self { object, stable, canary, obstacles: Vec::new(), swapped: false, retired: None }
+        Self { object, stable, canary, obstacles: Vec::new(), routes: None }
     }
 
     pub(super) fn promotion(&self) -> PromotionMode {
@@ -54,51 +59,77 @@ impl Cluster {
         if stable { &mut self.stable } else { &mut self.canary }
     }
 
-    /// The run that the canary's pod template makes; the last one where it makes none.
-    pub(super) fn run(&self, last: &str) -> String {
-        let makes_none = self.canary.gone || self.retired.as_ref() == Some(&self.canary.image);
-        let run = if makes_none { last } else { &self.canary.image };
-        if run.is_empty() { "none".to_owned() } else { run.to_owned() }
+    /// The live Deployment and the other one.
+    pub(super) const fn in_roles(&mut self, swapped: bool) -> (&mut Model, &mut Model) {
+        if swapped { (&mut self.canary, &mut self.stable) } else { (&mut self.stable, &mut self.canary) }
     }
 
-    pub(super) fn workloads(&self) -> Workloads {
-        Workloads {
-            stable: self.stable.workload("shop"),
-            canary: self.canary.workload("shop-canary"),
-            same_version: !self.stable.gone && !self.canary.gone && self.stable.image == self.canary.image,
-            swapped: self.swapped,
+    fn roles(&self, status: &Status) -> Result<Roles, RolesUnclear> {
+        let candidate = |name: &str, model: &Model| Candidate {
+            name: name.to_owned(),
+            ready: model.ready,
+            run: model.run(),
+        };
+        let traces = Traces {
+            label: self.routes.as_ref().map(|(_, live)| live.clone()),
+            named_stable: candidate(NAMES[0], &self.stable),
+            named_canary: candidate(NAMES[1], &self.canary),
+        };
+        Roles::of(status, self.promotion(), &traces)
+    }
+
+    /// The run that the Release is in.
+    pub(super) fn run(&self, status: &Status) -> String {
+        let roles = self.roles(status).unwrap_or_default();
+        let (stable, canary) =
+            if roles.swapped { (&self.canary, &self.stable) } else { (&self.stable, &self.canary) };
+        let (stable, canary) = (stable.run(), canary.run());
+        roles.run(&status.run, canary.as_deref(), stable.as_deref()).unwrap_or("none").to_owned()
+    }
+
+    /// As the planner sees it.
+    pub(super) fn observe(&self, status: &Status) -> InCluster {
+        let delivery = Release::from_object(&self.object, &self.run(status)).unwrap().1;
+        let roles = self.roles(status);
+        let swapped = roles.as_ref().is_ok_and(|roles| roles.swapped);
+        let workloads = self.workloads(swapped);
+        let routes = self.routes.as_ref().map(|(targets, _)| *targets);
+        let delivery = if swapped { delivery.swapped() } else { delivery };
+        InCluster { delivery, workloads, roles, routes, obstacles: self.obstacles.clone() }
+    }
+
+    pub(super) fn workloads(&self, swapped: bool) -> Workloads {
+        let (mut stable, mut canary) = (self.stable.workload(NAMES[0]), self.canary.workload(NAMES[1]));
+        if swapped {
+            std::mem::swap(&mut stable, &mut canary);
         }
+        let same_version = stable.run.is_some() && stable.run == canary.run;
+        Workloads { stable, canary, same_version }
     }
 
     /// A tick's time goes by: pods follow.
-    pub(super) fn follow(&mut self, before: &Phase) {
+    pub(super) fn follow(&mut self) {
         self.stable.follow();
         self.canary.follow();
-        self.swapped = matches!(before, Phase::HandingOver(_)) && self.promotion() == PromotionMode::Swap;
-    }
-
-    /// Versions that have been handed over change places.
-    pub(super) fn note(&mut self, before: &Phase, after: &Phase) {
-        let returns = matches!(before, Phase::HandingOver(_)) && *after == Phase::CuttingBack;
-        if returns && self.promotion() == PromotionMode::Swap {
-            self.retired = Some(self.stable.image.clone());
-            std::mem::swap(&mut self.stable, &mut self.canary);
-            self.swapped = false;
-        }
     }
 
     /// Carries out what is wanted.
-    pub(super) fn carry_out(&mut self, wanted: &Wanted) {
+    pub(super) fn carry_out(&mut self, Plan { status, wanted, .. }: &Plan) {
+        let swapped = status.roles.swapped;
+        let Some(wanted) = wanted else { return };
+        let deployment = NAMES[usize::from(swapped)].to_owned();
+        self.routes = Some((wanted.routes, Live { deployment, retired: status.roles.retired.clone() }));
+        let (stable, canary) = self.in_roles(swapped);
         if let Some(floor) = wanted.stable_at_least {
-            self.stable.scale(self.stable.desired.max(floor));
+            stable.scale(stable.desired.max(floor));
         }
         match wanted.canary {
-            Some(Replicas::AtLeast(floor)) => self.canary.scale(self.canary.desired.max(floor)),
-            Some(Replicas::Zero) => self.canary.scale(0),
+            Some(Replicas::AtLeast(floor)) => canary.scale(canary.desired.max(floor)),
+            Some(Replicas::Zero) => canary.scale(0),
             None => {}
         }
-        if wanted.handover == Some(Handover::CopyTemplate) && !self.canary.gone {
-            self.stable.set_image(&self.canary.image.clone());
+        if wanted.copy_template && !canary.gone {
+            stable.set_image(&canary.image.clone());
         }
     }
 }
@@ -160,6 +191,11 @@ impl Model {
         self.seen = true;
     }
 
+    /// The run that its pod template makes.
+    fn run(&self) -> Option<String> {
+        (!self.gone).then(|| self.image.clone())
+    }
+
     fn workload(&self, name: &str) -> Workload {
         if self.gone {
             let stuck = Some(format!("Deployment {name} does not exist"));
@@ -171,6 +207,7 @@ impl Model {
             rolled_out: self.seen && self.running == self.image,
             stuck: self.stuck.clone(),
             trouble: self.trouble.clone(),
+            run: self.run(),
         }
     }
 }
@@ -185,16 +222,19 @@ impl fmt::Display for Model {
 }
 
 /// What is wanted of the Deployments, in words.
-pub(super) fn in_words(wanted: &Wanted) -> String {
+pub(super) fn in_words(wanted: Option<Wanted>) -> String {
+    let Some(wanted) = wanted else { return "all as it is".to_owned() };
     let stable = wanted.stable_at_least.map(|floor| format!("stable at least {floor}"));
     let canary = wanted.canary.map(|replicas| match replicas {
         Replicas::AtLeast(floor) => format!("canary at least {floor}"),
         Replicas::Zero => "canary none".to_owned(),
     });
-    let handover = wanted.handover.map(|handover| match handover {
-        Handover::CopyTemplate => "stable takes the canary's template".to_owned(),
-        Handover::SwapRoutes => "stable's routes lead to the canary".to_owned(),
-    });
-    let all: Vec<_> = [stable, canary, handover].into_iter().flatten().collect();
-    if all.is_empty() { "nothing".to_owned() } else { all.join(", ") }
+    let copy = wanted.copy_template.then(|| "stable takes the canary's template".to_owned());
+    let routes = match wanted.routes {
+        RouteTargets::Apart => "routes apart",
+        RouteTargets::BothToCanary => "both routes lead to the canary",
+        RouteTargets::BothToStable => "both routes lead to stable",
+    };
+    let all: Vec<_> = [stable, canary, copy, Some(routes.to_owned())].into_iter().flatten().collect();
+    all.join(", ")
 }

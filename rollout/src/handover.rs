@@ -12,11 +12,12 @@ use serde::{Deserialize, Serialize};
 use serin_policy::Weight;
 
 use super::Tick;
-use super::observation::{ArmCounts, Counts};
-use super::reason::Reason;
-use super::status::{Actor, Phase, elapsed};
-use super::workloads::{Workload, Workloads};
-use serin_release::delivery::{Delivery, PromotionMode};
+use super::observation::{ArmCounts, Counts, InCluster};
+use super::phase::{Emptying, Phase, elapsed};
+use super::reason::{Event, Hold, Reason};
+use super::roles::RouteTargets;
+use super::status::Actor;
+use serin_release::delivery::PromotionMode;
 
 /// For how long stable's pods are ready before anybody is sent to them; twice as long after each time in vain.
 const HEARD_OF: Duration = Duration::from_secs(5);
@@ -44,6 +45,9 @@ pub struct HandoverState {
     /// How often a few went back to stable in vain.
     #[serde(default)]
     pub in_vain: u32,
+    /// Since when stable has been ready to take everybody back, with the new version.
+    #[serde(default)]
+    pub ready_since: Option<Timestamp>,
     /// The few who have gone back to stable first, if they have.
     #[serde(default, alias = "few")]
     pub probe: Option<Probe>,
@@ -111,33 +115,33 @@ impl Probe {
 impl Tick<'_> {
     /// Every proxy sends everybody to the canary for good, but for those of a probe: its version becomes stable.
     pub(super) fn hand_over(&mut self, mut state: HandoverState) {
-        let Some((delivery, workloads)) = self.workloads() else { return };
-        let Workload { desired, ready, rolled_out, .. } = workloads.stable;
-        let has_its_pods = match delivery.promotion {
+        let Some(cluster) = self.in_cluster() else { return };
+        let (mode, stable) = (cluster.delivery.promotion, &cluster.workloads.stable);
+        let has_its_pods = match mode {
             PromotionMode::Copy | PromotionMode::Wait => {
-                rolled_out && ready >= desired.max(self.status.floor).max(1)
+                let need = stable.desired.max(self.status.pods.stable_floor).max(1);
+                stable.rolled_out && stable.ready >= need
             }
             // They are the canary's, for whoever has heard of it. Others still get the old version, so a few prove less
             // here: that stable's route leads somewhere.
             PromotionMode::Swap => true,
         };
-        let done = has_new_version(delivery.promotion, workloads) && has_its_pods;
-        if done {
-            self.status.ready_since.get_or_insert(self.now);
-        } else {
-            self.status.ready_since = None;
-            let trouble = workloads.stable.stuck.clone().or_else(|| workloads.stable.trouble.clone());
-            self.reasons.push(Reason::HandingOver { mode: delivery.promotion, trouble });
+        if !(has_new_version(cluster) && has_its_pods) {
+            let trouble = stable.stuck.clone().or_else(|| stable.trouble.clone());
+            self.status.phase = Phase::HandingOver(HandoverState { ready_since: None, ..state });
+            self.say(Hold::HandingOver { mode, trouble });
             return;
         }
+        let ready_since = *state.ready_since.get_or_insert(self.now);
         let Some(probe) = &mut state.probe else {
-            let duration = state.patience();
-            if elapsed(self.status.ready_since, None, self.now) >= duration {
+            let (duration, in_vain) = (state.patience(), state.in_vain);
+            if elapsed(Some(ready_since), None, self.now) >= duration {
                 state.probe = Some(Probe::default());
-                let reason = Reason::ProbeBegun { share: Probe::SHARE };
+                let reason = Hold::ProbeBegun { share: Probe::SHARE };
                 self.turn(Actor::Planner, Phase::HandingOver(state), reason);
             } else {
-                self.reasons.push(Reason::AwaitsEndpoints { duration, in_vain: state.in_vain });
+                self.status.phase = Phase::HandingOver(state);
+                self.say(Hold::AwaitsEndpoints { duration, in_vain });
             }
             return;
         };
@@ -148,35 +152,42 @@ impl Tick<'_> {
             probe.counts.canary = ArmCounts::default();
         }
         match probe.are_served(self.now) {
-            Served::Yes => self.turn(Actor::Planner, Phase::CuttingBack, Reason::HandedOver),
+            Served::Yes => {
+                if mode == PromotionMode::Swap {
+                    self.change_places(stable);
+                }
+                let phase = Phase::CuttingBack { canary: Emptying::InUse };
+                self.turn(Actor::Planner, phase, Event::HandedOver);
+            }
             Served::No | Served::NotYet => {
                 self.status.phase = Phase::HandingOver(state);
-                self.reasons.push(Reason::ProbeBegun { share: Probe::SHARE });
+                self.say(Hold::ProbeBegun { share: Probe::SHARE });
             }
         }
     }
 
     /// Takes those who went back to stable first to the canary again, at once, if stable does not serve them.
     pub(super) fn end_failed_probe(&mut self) {
-        let Phase::HandingOver(HandoverState { in_vain, probe: Some(probe) }) = &mut self.status.phase else {
+        let Phase::HandingOver(HandoverState { in_vain, probe: Some(probe), .. }) = &mut self.status.phase
+        else {
             return;
         };
         probe.counts.add(&self.observation.at_proxies);
-        let (probe, again) =
-            (probe.clone(), HandoverState { in_vain: in_vain.saturating_add(1), probe: None });
-        let Some((delivery, workloads)) = self.workloads() else { return };
-        let has_no_pods = delivery.promotion != PromotionMode::Swap && workloads.stable.ready == 0;
-        let reason = if has_no_pods || !has_new_version(delivery.promotion, workloads) {
-            Reason::HandingOver { mode: delivery.promotion, trouble: workloads.stable.trouble.clone() }
+        let (probe, in_vain) = (probe.clone(), in_vain.saturating_add(1));
+        let again = HandoverState { in_vain, ready_since: None, probe: None };
+        let Some(cluster) = self.in_cluster() else { return };
+        let (mode, workloads) = (cluster.delivery.promotion, &cluster.workloads);
+        let has_no_pods = mode != PromotionMode::Swap && workloads.stable.ready == 0;
+        let reason = if has_no_pods || !has_new_version(cluster) {
+            Reason::from(Hold::HandingOver { mode, trouble: workloads.stable.trouble.clone() })
         } else if let Served::No = probe.are_served(self.now) {
             let (ArmCounts { requests, errors, .. }, expected) = (probe.counts.stable, probe.expected());
-            Reason::ProbeFailed { requests, errors, expected, again_after: again.patience() }
+            Event::ProbeFailed { requests, errors, expected, again_after: again.patience() }.into()
         } else {
             return;
         };
         // A canary that has a pod too few for all of them is still better than a stable that does not serve them.
         if workloads.canary.ready > 0 {
-            self.status.ready_since = None;
             self.turn(Actor::Planner, Phase::HandingOver(again), reason);
         }
     }
@@ -189,9 +200,7 @@ impl Tick<'_> {
 
     /// Where a run is found whose state was lost: whether a few have gone back to stable, which has its version.
     pub(super) fn probe_is_out(&self, weight: Weight) -> bool {
-        let has_it =
-            |(delivery, workloads): (&Delivery, &Workloads)| has_new_version(delivery.promotion, workloads);
-        weight == HandoverState::ALL_BUT_PROBE && self.workloads().is_some_and(has_it)
+        weight == HandoverState::ALL_BUT_PROBE && self.in_cluster().is_some_and(has_new_version)
     }
 
     /// Whether stable has its old version for as long as nobody gives it the new one: then there is a way back.
@@ -203,10 +212,10 @@ impl Tick<'_> {
 }
 
 /// Whether those who are sent to stable get the new version there.
-const fn has_new_version(mode: PromotionMode, workloads: &Workloads) -> bool {
-    match mode {
-        PromotionMode::Copy | PromotionMode::Wait => workloads.same_version,
-        PromotionMode::Swap => workloads.swapped,
+fn has_new_version(cluster: &InCluster) -> bool {
+    match cluster.delivery.promotion {
+        PromotionMode::Copy | PromotionMode::Wait => cluster.workloads.same_version,
+        PromotionMode::Swap => cluster.routes == Some(RouteTargets::BothToCanary),
     }
 }
 

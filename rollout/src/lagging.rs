@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::observation::{Proxy, ProxyState};
-use super::reason::Reason;
+use super::reason::Hold;
 use super::{Tick, Write};
 
 /// A proxy that does not report what is wanted.
@@ -39,7 +39,7 @@ impl Tick<'_> {
     pub(super) fn tell_refusals(&mut self) {
         for Proxy { name, state } in &self.observation.proxies {
             if let ProxyState::Runs { refused: Some(why), .. } = state {
-                self.reasons.push(Reason::ProxyRefuses { name: name.clone(), why: why.clone() });
+                self.say(Hold::ProxyRefuses { name: name.clone(), why: why.clone() });
             }
         }
     }
@@ -79,9 +79,9 @@ impl fmt::Display for Shortened<'_> {
         for (i, Lagging { name, how }) in self.0.iter().take(SHOWN).enumerate() {
             f.write_str(if i == 0 { "" } else { "; " })?;
             match how {
-                Lag::Silent { error } => write!(f, "{name} is silent ({error})")?,
+                Lag::Silent { error } => write!(f, "{name} does not answer ({error})")?,
                 Lag::Bypassed => write!(f, "{name} does not run the filter")?,
-                Lag::Behind => write!(f, "{name} has another revision")?,
+                Lag::Behind => write!(f, "{name} runs another revision")?,
             }
         }
         match self.0.len().saturating_sub(SHOWN) {

@@ -2,7 +2,7 @@
 The planner: a pure function from how things are to what should be next, and why.
 
 [`plan`] does no I/O, reads no clock and keeps nothing: the same Release, status, observation and time always give
-the same [`Outcome`]. Whoever calls it saves the status first and writes the push then, in this order: a crash
+the same [`Plan`]. Whoever calls it saves the status first and writes the push then, in this order: a crash
 between the two leaves a file that is behind, which the next tick makes good. The planner never takes the status
 for the truth about the weight; the file in front of the proxies is that.
 
@@ -27,10 +27,13 @@ mod handover;
 mod lagging;
 mod messages;
 mod observation;
+mod phase;
 mod policy_drift;
 #[cfg(test)]
 mod properties;
 mod reason;
+mod roles;
+pub mod saved;
 #[cfg(test)]
 mod scenarios;
 mod status;
@@ -43,30 +46,32 @@ use jiff::Timestamp;
 use serin_policy::Weight;
 
 pub use analysis::{
-    CohortRatio, Evidence, Failure, Finding, Grouped, Judged, Moment, Odds, Promise, ReadingFinding, Share,
+    CohortRatio, Evidence, Failure, Finding, Grouped, Judged, Moment, OneIn, Promise, ReadingFinding, Share,
     Test, Verdict, Wait,
 };
 pub use handover::HandoverState;
 pub use lagging::{Lag, Lagging};
 pub use observation::{
-    ArmCounts, Cell, Command, CommandKind, Counts, Drawn, InForce, MetricReading, MetricValue, Observation,
-    Proxy, ProxyState,
+    ArmCounts, Cell, Command, CommandKind, Counts, Drawn, Environment, InCluster, InForce, MetricReading,
+    MetricValue, Observation, Proxy, ProxyState,
 };
-pub use reason::{NotNow, Reason};
-pub use status::{Actor, Cause, Change, Draw, Paused, Phase, Progress, Stage, Status, StepState};
-pub use workloads::{Handover, Lack, Replicas, Wanted, Workload, Workloads};
+pub use phase::{Cause, Emptying, Paused, Phase, Stage, StepState};
+pub use reason::{Awaits, Event, Hold, NotNow, Outcome, Reason, Severity};
+pub use roles::{Candidate, Live, Roles, RolesUnclear, RouteTargets, Traces};
+pub use status::{Actor, Change, Draw, Pods, Progress, Status};
+pub use workloads::{Lack, Replicas, Wanted, Workload, Workloads};
 
 use serin_release::Release;
 
 /// What should be next.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Outcome {
+pub struct Plan {
     /// To be saved before anything else is done.
     pub status: Status,
     /// To be written in front of the proxies then.
     pub push: Option<Push>,
-    /// How the Deployments behind the two versions are wanted, in a cluster.
-    pub wanted: Wanted,
+    /// How Deployments and routes are wanted in a cluster; none if all is to be left as it is.
+    pub wanted: Option<Wanted>,
     /// Why things are as they are; never empty.
     pub reasons: Vec<Reason>,
 }
@@ -86,19 +91,29 @@ pub struct Push {
 }
 
 /// Decides what should be next for `release`, given what the last tick left in `status`.
-pub fn plan(release: &Release, status: &Status, observation: &Observation, now: Timestamp) -> Outcome {
+pub fn plan(release: &Release, status: &Status, observation: &Observation, now: Timestamp) -> Plan {
     let mut tick = Tick {
         release,
         observation,
         now,
         status: status.clone(),
         write: Write::Nothing,
-        no_way_back: false,
         decision: None,
         reasons: Vec::new(),
     };
     tick.tell_refusals();
+    if let Some(unclear) = tick.take_roles() {
+        tick.say(Hold::RolesUnclear(unclear));
+        tick.refuse_all(NotNow::Blocked);
+        return tick.settle(status);
+    }
+    if let Phase::Unreadable { .. } = tick.status.phase {
+        tick.leave_unreadable();
+        return tick.settle(status);
+    }
     if tick.stays_in_its_run() {
+        tick.say(Hold::StableDown);
+        tick.say(Hold::RunWaits { run: release.run().to_owned() });
         tick.refuse_all(NotNow::StableDown);
         return tick.settle(status);
     }
@@ -119,8 +134,6 @@ struct Tick<'t> {
     now: Timestamp,
     status: Status,
     write: Write,
-    /// Whether the canary should go and cannot, for there is nobody to go back to.
-    no_way_back: bool,
     /// Who last decided something in this tick, and why.
     decision: Option<(Actor, Reason)>,
     reasons: Vec<Reason>,
@@ -140,11 +153,20 @@ enum Write {
 }
 
 impl Tick<'_> {
+    /// Gives a reason, if it was not given in this tick.
+    fn say(&mut self, reason: impl Into<Reason>) {
+        let reason = reason.into();
+        if !self.reasons.contains(&reason) {
+            self.reasons.push(reason);
+        }
+    }
+
     /// Enters `phase`, which wants something else in front of the proxies than before.
-    fn turn(&mut self, by: Actor, phase: Phase, reason: Reason) {
+    fn turn(&mut self, by: Actor, phase: Phase, reason: impl Into<Reason>) {
+        let reason = reason.into();
         self.status.phase = phase;
         self.write = Write::Anew;
-        self.reasons.push(reason.clone());
+        self.say(reason.clone());
         self.decision = Some((by, reason));
     }
 
@@ -173,24 +195,30 @@ impl Tick<'_> {
         let Verdict::Fail(failure) = self.status.evidence.verdict(&self.release.analysis, self.now) else {
             return false;
         };
+        self.roll_back(Cause::Failed { weight, failure })
+    }
+
+    /// Takes the canary off the air, if there is anybody to go back to; says so if there is not. Returns whether it did.
+    fn roll_back(&mut self, cause: Cause) -> bool {
         if !self.stable_can_take_all() {
+            self.say(Hold::StableDown);
             return false;
         }
-        let cause = Cause::Failed { weight, failure };
-        self.turn(Actor::Planner, Phase::RolledBack { cause: cause.clone() }, Reason::RolledBack { cause });
+        let reason = Outcome::RolledBack { cause: cause.clone() };
+        self.turn(Actor::Planner, Phase::rolled_back(cause), reason);
         true
     }
 
     /// Ends the tick that began with `before`.
-    fn settle(mut self, before: &Status) -> Outcome {
+    fn settle(mut self, before: &Status) -> Plan {
         if self.write == Write::Anew {
             self.status.revision = self.highest_revision().saturating_add(1);
             self.status.fingerprint = self.release.fingerprint();
         }
         if self.write > Write::NotYet {
-            // Until proxies report what is being written, somebody may be elsewhere.
-            self.status.quiet_since = None;
+            self.nobody_has_reported();
         }
+        self.status.routes = self.route_targets();
         self.note_change(before);
         let wanted = self.wanted();
         let Self { status, write, reasons, .. } = self;
@@ -200,7 +228,19 @@ impl Tick<'_> {
             closed: status.is_closed(),
             promoted: status.is_promoted(),
         });
-        Outcome { status, push, wanted, reasons }
+        Plan { status, push, wanted, reasons }
+    }
+
+    /// Until proxies report what is being written, somebody may be elsewhere.
+    const fn nobody_has_reported(&mut self) {
+        match &mut self.status.phase {
+            Phase::Preparing { reported } => *reported = false,
+            phase => {
+                if let Some(canary @ Emptying::Draining { .. }) = phase.emptying() {
+                    *canary = Emptying::InUse;
+                }
+            }
+        }
     }
 
     /// Notes in the status what this tick changed, if it changed what users get.

@@ -8,7 +8,9 @@ use serin_policy::evidence::Tally;
 use serin_policy::{Arm, Cohort, Policy, Weight};
 use serin_release::Metric;
 
+use super::roles::{Roles, RolesUnclear, RouteTargets};
 use super::workloads::Workloads;
+use serin_release::delivery::Delivery;
 
 /// Everything the planner looks at besides the Release and its own status.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,9 +31,31 @@ pub struct Observation {
     pub outage: Option<String>,
     /// What people have asked for since the last observation, in order.
     pub commands: Vec<Command>,
-    /// The Deployments behind the two versions, in a cluster.
-    pub workloads: Option<Workloads>,
-    /// What stands in the way of moving anybody, besides all that: routes that do not lead where they should, say.
+    /// Where the release runs.
+    pub environment: Environment,
+}
+
+/// Where a release runs, and how things are there.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Environment {
+    /// In front of plain Envoys: two versions that are somebody else's business.
+    Standalone,
+    /// In a cluster: two versions that are Deployments, and routes between.
+    Cluster(Box<InCluster>),
+}
+
+/// How things are in a cluster.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InCluster {
+    /// What the Release says of its Deployments and routes, in the `roles` of this observation.
+    pub delivery: Delivery,
+    /// The Deployments, in the same roles.
+    pub workloads: Workloads,
+    /// Which Deployment is the stable one, by [`Roles::of`].
+    pub roles: Result<Roles, RolesUnclear>,
+    /// Where the routes lead; none if they are not there as they should be, or are not to be written.
+    pub routes: Option<RouteTargets>,
+    /// What stands in the way of moving anybody, besides all that: a contested host, say.
     pub obstacles: Vec<String>,
 }
 
@@ -156,7 +180,7 @@ pub enum MetricValue {
 /// Requests that came to their version in the same way, at the same place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cell {
-    /// Where they were assigned: an attach point of the filter.
+    /// The attach point where they were assigned; empty where that is not known.
     pub place: String,
     /// Who was drawn.
     pub drawn: Drawn,

@@ -8,8 +8,11 @@ use serin_policy::Weight;
 
 use super::analysis::Evidence;
 use super::handover::{HandoverState, Probe};
-use super::reason::Reason;
-use super::status::{Actor, Cause, Paused, Phase, Stage, StepState};
+use super::observation::{Command, CommandKind};
+use super::phase::{Cause, Emptying, Paused, Phase, StepState};
+use super::reason::{Event, Hold, NotNow, Outcome, Reason};
+use super::roles::RolesUnclear;
+use super::status::Actor;
 use super::{InForce, Tick, Write};
 
 impl Tick<'_> {
@@ -28,46 +31,57 @@ impl Tick<'_> {
         let previous = std::mem::replace(&mut self.status.run, run.clone());
         let is_over = self.is_over();
         self.status.evidence = Evidence::default();
-        self.note_floor();
+        self.begin_pods();
         if let InForce::Unreadable { why } = &self.observation.in_force {
-            self.reasons.push(Reason::PolicyUnreadable { why: why.clone() });
+            self.say(Event::PolicyUnreadable { why: why.clone() });
         }
         match &self.observation.in_force {
             // The state was lost, not the run: users stay where they are.
             InForce::Policy { run: found, weight, closed, .. } if *found == run => {
                 let phase = match (*closed, self.place(*weight, None)) {
-                    (true, _) if self.nothing_to_release() => Phase::CuttingBack,
-                    (true, _) => Phase::RolledBack { cause: Cause::FoundClosed },
-                    (false, _) if self.probe_is_out(*weight) => {
-                        Phase::HandingOver(HandoverState { in_vain: 0, probe: Some(Probe::default()) })
-                    }
+                    (_, _) if self.is_stables_own() => Phase::CuttingBack { canary: Emptying::InUse },
+                    (true, _) if self.nothing_to_release() => Phase::CuttingBack { canary: Emptying::InUse },
+                    (true, _) => Phase::rolled_back(Cause::FoundClosed),
+                    (false, _) if self.probe_is_out(*weight) => Phase::HandingOver(HandoverState {
+                        probe: Some(Probe::default()),
+                        ..HandoverState::default()
+                    }),
                     (false, Phase::OffPlan { weight: Weight::FULL }) => self.at_full(),
                     (false, phase) => phase,
                 };
-                let reason = Reason::TakenUp { run, weight: *weight, closed: *closed };
+                let reason = Event::TakenUp { run, weight: *weight, closed: *closed };
                 self.turn(Actor::Planner, phase, reason);
             }
             _ if self.nothing_to_release() => {
                 // Whoever takes the new version back has users on it still, and its pods.
-                let phase = if is_over { Phase::Settled } else { Phase::CuttingBack };
-                self.turn(Actor::Planner, phase, Reason::NothingToRelease);
+                let phase =
+                    if is_over { Phase::Settled } else { Phase::CuttingBack { canary: Emptying::InUse } };
+                self.turn(Actor::Planner, phase, Outcome::NothingToRelease);
             }
             _ => {
                 let reason = if previous.is_empty() {
-                    Reason::Started { run }
+                    Event::Started { run }
                 } else {
-                    Reason::NewRun { previous, run }
+                    Event::NewRun { previous, run }
                 };
                 self.turn(Actor::Planner, self.beginning(), reason);
             }
         }
     }
 
+    /// Whether this run is what stable has, after versions have changed places: whoever is elsewhere goes there.
+    fn is_stables_own(&self) -> bool {
+        self.status.roles.retired.is_some()
+            && self
+                .workloads()
+                .is_some_and(|(_, workloads)| workloads.stable.run.as_deref() == Some(self.release.run()))
+    }
+
     /// Whether nobody can be on the canary any more, and nothing is to be done about its pods.
     fn is_over(&self) -> bool {
         match &self.status.phase {
             Phase::Waiting | Phase::Promoted | Phase::Settled => true,
-            Phase::RolledBack { .. } | Phase::Aborted { .. } => self.status.canary_is_down,
+            Phase::RolledBack { canary, .. } | Phase::Aborted { canary, .. } => *canary == Emptying::Empty,
             _ => false,
         }
     }
@@ -75,8 +89,8 @@ impl Tick<'_> {
     /// Where a run begins.
     pub(super) fn beginning(&self) -> Phase {
         match self.workloads() {
-            Some(_) => Phase::Preparing,
-            None => Phase::Starting { since: None, paused: None },
+            Some(_) => Phase::Preparing { reported: false },
+            None => Phase::STARTING,
         }
     }
 
@@ -96,7 +110,7 @@ impl Tick<'_> {
             InForce::Policy { revision: found, weight: present, .. } if *found < self.status.revision => {
                 // A rise that was decided and not written is a rise still: proxies may have gone silent since.
                 if weight <= *present || self.ends_failed_probe(*present) || self.all_run(*found) {
-                    let reason = Reason::PolicyBehind { found: *found, wanted: self.status.revision };
+                    let reason = Event::PolicyBehind { found: *found, wanted: self.status.revision };
                     self.write_again(Write::Again, reason);
                 }
             }
@@ -108,30 +122,30 @@ impl Tick<'_> {
                 if *found_closed && !closed && *run == self.status.run {
                     // Whoever closed the canary meant it; it is not for a planner to put users back on it.
                     let cause = Cause::FoundClosed;
-                    let reason = Reason::RolledBack { cause: cause.clone() };
-                    self.turn(Actor::Planner, Phase::RolledBack { cause }, reason);
+                    let reason = Outcome::RolledBack { cause: cause.clone() };
+                    self.turn(Actor::Planner, Phase::rolled_back(cause), reason);
                 } else {
                     let reason =
-                        Reason::PolicyEdited { run: run.clone(), weight: *found, closed: *found_closed };
+                        Event::PolicyEdited { run: run.clone(), weight: *found, closed: *found_closed };
                     self.write_again(Write::Anew, reason);
                 }
             }
             InForce::Policy { .. } => {}
-            InForce::Nothing => self.write_again(Write::Anew, Reason::PolicyGone),
+            InForce::Nothing => self.write_again(Write::Anew, Event::PolicyGone),
             InForce::Unreadable { why } => {
-                self.write_again(Write::Anew, Reason::PolicyUnreadable { why: why.clone() });
+                self.write_again(Write::Anew, Event::PolicyUnreadable { why: why.clone() });
             }
         }
         if self.status.fingerprint != self.release.fingerprint() {
-            self.write_again(Write::Anew, Reason::ReleaseEdited);
+            self.write_again(Write::Anew, Event::ReleaseEdited);
         }
     }
 
     /// Writes what is wanted once more. What was observed until now may have been something else, so the present
     /// step's clock begins anew; evidence against the canary is kept.
-    fn write_again(&mut self, write: Write, reason: Reason) {
-        self.reasons.push(reason);
-        let write = if self.may_be_restored() { write } else { Write::NotYet };
+    fn write_again(&mut self, write: Write, reason: impl Into<Reason>) {
+        self.say(reason);
+        let write = if self.restore() { write } else { Write::NotYet };
         self.write = self.write.max(write);
         self.status.phase = match std::mem::take(&mut self.status.phase) {
             Phase::Progressing(StepState { weight, paused, .. }) => self.place(weight, paused),
@@ -140,8 +154,9 @@ impl Tick<'_> {
         };
     }
 
-    /// Whether the canary can bear what is wanted, if that is more than it has, or stable, if that is everybody.
-    fn may_be_restored(&mut self) -> bool {
+    /// Has the canary given the pods for what is wanted, if that is more than it has. Returns whether it can bear it, or
+    /// stable, if that is everybody.
+    fn restore(&mut self) -> bool {
         let in_force = &self.observation.in_force;
         let weight = self.status.weight();
         let present = in_force.share_of(&self.status.run);
@@ -149,20 +164,58 @@ impl Tick<'_> {
             return true;
         }
         if weight > present {
-            return self.write != Write::NotYet && self.capacity_allows(weight);
+            return self.write != Write::NotYet && self.provide_pods(weight);
         }
         // Nobody is sent back to a stable that is not there, neither now nor a tick late.
-        weight > Weight::ZERO || in_force.share() == Weight::ZERO || self.stable_can_take_all()
+        let has_a_way =
+            weight > Weight::ZERO || in_force.share() == Weight::ZERO || self.stable_can_take_all();
+        if !has_a_way {
+            self.say(Hold::StableDown);
+        }
+        has_a_way
     }
 
     /// Where a run at `weight` stands among the Release's steps, which may have been edited.
     fn place(&self, weight: Weight, paused: Option<Paused>) -> Phase {
         if weight == Weight::ZERO {
-            return Phase::Starting { since: None, paused };
+            return Phase::Starting { since: None, paused, held_at: None };
         }
         match self.release.steps.iter().position(|step| step.weight == weight) {
-            Some(index) => Phase::Progressing(StepState { index, weight, stage: Stage::RollingOut, paused }),
+            Some(index) => Phase::Progressing(StepState { paused, ..StepState::new(index, weight) }),
             None => Phase::OffPlan { weight },
+        }
+    }
+
+    /// Takes the roles that were found, where none were saved. Returns why it cannot.
+    pub(super) fn take_roles(&mut self) -> Option<RolesUnclear> {
+        match &self.in_cluster()?.roles {
+            Ok(roles) => {
+                self.status.roles = roles.clone();
+                None
+            }
+            Err(unclear) => Some(unclear.clone()),
+        }
+    }
+
+    /// Leaves everything as it is found, for what was decided before cannot be read. A person may still take everybody
+    /// back: that decision needs nothing but itself.
+    pub(super) fn leave_unreadable(&mut self) {
+        let Phase::Unreadable { why, .. } = &self.status.phase else { return };
+        let why = why.clone();
+        for Command { kind, by } in &self.observation.commands {
+            if *kind == CommandKind::Abort && self.stable_can_take_all() {
+                self.release.run().clone_into(&mut self.status.run);
+                self.begin_pods();
+                let phase = Phase::Aborted { by: by.clone(), canary: Emptying::InUse };
+                self.turn(Actor::Operator(by.clone()), phase, Outcome::Aborted { by: by.clone() });
+                return;
+            }
+            let why = NotNow::Unreadable;
+            self.say(Event::CommandRefused { command: *kind, by: by.clone(), why });
+        }
+        self.say(Hold::StateUnreadable { why: why.clone() });
+        if let InForce::Policy { weight, closed, .. } = self.observation.in_force {
+            self.status.phase = Phase::Unreadable { why, weight, closed };
         }
     }
 }

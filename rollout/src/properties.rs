@@ -8,7 +8,7 @@ use serin_policy::Weight;
 
 use super::world::{Crash, Does, Model, World};
 use super::{
-    ArmCounts, Command, CommandKind, Counts, HandoverState, InForce, Outcome, Phase, ProxyState, Status,
+    ArmCounts, Command, CommandKind, Counts, HandoverState, InForce, Phase, Plan, ProxyState, Status,
 };
 
 const RELEASE: &str = r#"
@@ -143,10 +143,10 @@ fn tick(world: &mut World, commands: &[CommandKind], canary: ArmCounts, crash: C
     let before = Before::of(world);
     let list = commands.iter().map(|&kind| Command { kind, by: "ann".to_owned() }).collect();
     let counts = Counts { canary, ..Counts::default() };
-    let outcome = world.tick(SignedDuration::from_secs(1), counts, list, crash);
-    check_rise(world, &before, &outcome, commands);
-    check_closed(world, &before, &outcome, commands);
-    check_revision(&before, &outcome);
+    let planned = world.tick(SignedDuration::from_secs(1), counts, list, crash);
+    check_rise(world, &before, &planned, commands);
+    check_closed(world, &before, &planned, commands);
+    check_revision(&before, &planned);
 }
 
 /// The world as the planner saw it.
@@ -173,58 +173,58 @@ impl Before {
 }
 
 /// The weight rises to the next step or to the promotion, and only while every proxy is on the present one.
-pub(super) fn check_rise(world: &World, before: &Before, outcome: &Outcome, commands: &[CommandKind]) {
+pub(super) fn check_rise(world: &World, before: &Before, planned: &Plan, commands: &[CommandKind]) {
     let run = world.release.run();
-    let Some(push) = outcome.push else { return };
-    if are_taken_back(before, outcome) {
-        assert_eq!((push.weight, before.status.run.as_str()), (Weight::FULL, run), "{outcome:?}");
+    let Some(push) = planned.push else { return };
+    if are_taken_back(before, planned) {
+        assert_eq!((push.weight, before.status.run.as_str()), (Weight::FULL, run), "{planned:?}");
         return;
     }
     // What was decided when all was well, and is written again after someone has edited or taken away the file.
     let restored = before.status.run == run && push.weight == before.status.weight();
     let InForce::Policy { run: present_run, revision, weight, .. } = &before.file else {
-        assert!(restored || push.weight == Weight::ZERO, "{outcome:?}");
+        assert!(restored || push.weight == Weight::ZERO, "{planned:?}");
         return;
     };
     let present = if present_run == run { *weight } else { Weight::ZERO };
     if push.weight <= present || (restored && *revision >= before.status.revision) {
         return;
     }
-    assert!(before.all_run(*revision), "a rise while some proxy is elsewhere: {outcome:?}");
+    assert!(before.all_run(*revision), "a rise while some proxy is elsewhere: {planned:?}");
     let next = world.release.steps.iter().map(|step| step.weight).find(|step| *step > present);
     let promoted = commands.contains(&CommandKind::Promote) || before.status.weight() == Weight::FULL;
     assert!(
         push.weight == next.unwrap_or(Weight::FULL) || (promoted && push.weight == Weight::FULL),
-        "from {present}: {outcome:?}"
+        "from {present}: {planned:?}"
     );
 }
 
 /// Whether those who went back to stable first go to the promoted canary again: no rise, but the end of a try.
-pub(super) fn are_taken_back(before: &Before, outcome: &Outcome) -> bool {
-    before.file.share_of(&outcome.status.run) == HandoverState::ALL_BUT_PROBE
-        && matches!(outcome.status.phase, Phase::HandingOver(HandoverState { probe: None, .. }))
+pub(super) fn are_taken_back(before: &Before, planned: &Plan) -> bool {
+    before.file.share_of(&planned.status.run) == HandoverState::ALL_BUT_PROBE
+        && matches!(planned.status.phase, Phase::HandingOver(HandoverState { probe: None, .. }))
 }
 
 /// A closed canary of this run is opened by a retry only.
-pub(super) fn check_closed(world: &World, before: &Before, outcome: &Outcome, commands: &[CommandKind]) {
+pub(super) fn check_closed(world: &World, before: &Before, planned: &Plan, commands: &[CommandKind]) {
     let InForce::Policy { run, revision, closed: true, .. } = &before.file else { return };
     let retried =
         before.status.run == *run && !before.status.is_closed() && before.status.revision > *revision;
     // In a cluster a run begins closed, and is opened when the canary has its pods.
-    let prepared = before.status.run == *run && before.status.phase == Phase::Preparing;
+    let prepared = before.status.run == *run && matches!(before.status.phase, Phase::Preparing { .. });
     if prepared {
         return;
     }
     if run == world.release.run() && !commands.contains(&CommandKind::Retry) && !retried {
-        assert!(outcome.status.is_closed(), "{outcome:?}");
+        assert!(planned.status.is_closed(), "{planned:?}");
     }
 }
 
 /// A revision stands for one policy.
-pub(super) fn check_revision(before: &Before, outcome: &Outcome) {
-    assert!(outcome.status.revision >= before.status.revision, "{outcome:?}");
-    if let (Some(push), InForce::Policy { revision, .. }) = (outcome.push, &before.file) {
-        assert!(push.revision > *revision, "{outcome:?}");
+pub(super) fn check_revision(before: &Before, planned: &Plan) {
+    assert!(planned.status.revision >= before.status.revision, "{planned:?}");
+    if let (Some(push), InForce::Policy { revision, .. }) = (planned.push, &before.file) {
+        assert!(push.revision > *revision, "{planned:?}");
     }
 }
 

@@ -6,362 +6,211 @@ A reason that merely goes on is given again at every tick and is equal to the on
 reasons can leave repetitions out. Numbers that change by the tick therefore have no place here but in
 [`Progress`](super::Progress).
 */
-use std::time::Duration;
+mod kinds;
 
 use serde::{Deserialize, Serialize};
-use serin_policy::Weight;
 
-use super::analysis::Judged;
-use super::lagging::Lagging;
-use super::observation::CommandKind;
-use super::status::{Actor, Cause};
 use super::workloads::Lack;
-use serin_release::delivery::PromotionMode;
+pub use kinds::{Event, Hold, NotNow, Outcome};
 
-/// Why something was done or is waited for.
+/// Why things are as they are.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "code", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+#[serde(untagged)]
 pub enum Reason {
-    /// The first run this planner sees begins.
-    Started {
-        /// The run.
-        run: String,
-    },
-    /// A new run takes the place of another.
-    NewRun {
-        /// The run that ends.
-        previous: String,
-        /// The run that begins.
-        run: String,
-    },
-    /// No status of this run was kept, but the file has it: the run goes on from there.
-    TakenUp {
-        /// The run.
-        run: String,
-        /// The weight found.
-        weight: Weight,
-        /// Whether the canary was found taking no traffic.
-        closed: bool,
-    },
-    /// A step begins.
-    StepBegun {
-        /// The step, from 1.
-        step: usize,
-        /// How many there are.
-        of: usize,
-        /// Its weight.
-        weight: Weight,
-        /// Who decided it.
-        by: Actor,
-    },
-    /// The promotion begins.
-    Promoting {
-        /// Who decided it.
-        by: Actor,
-    },
-    /// The canary has the pods for its first step.
-    Prepared {
-        /// The run.
-        run: String,
-    },
-    /// Stable and canary have one version.
-    NothingToRelease,
-    /// Everybody is on the canary.
-    Promoted {
-        /// The run.
-        run: String,
-    },
-    /// The canary is off the air.
-    RolledBack {
-        /// Why.
-        cause: Cause,
-    },
-    /// A person took the canary off the air.
-    Aborted {
-        /// Who.
-        by: String,
-    },
-    /// A person starts the run over.
-    Retried {
-        /// Who.
-        by: String,
-    },
-    /// A person ended the pause.
-    Resumed {
-        /// Who.
-        by: String,
-    },
-    /// A person approved the step.
-    Approved {
-        /// The step, from 1.
-        step: usize,
-        /// Who.
-        by: String,
-    },
-    /// A person's command makes no sense now and changed nothing.
-    CommandRefused {
-        /// The command.
-        command: CommandKind,
-        /// Who gave it.
-        by: String,
-        /// Why it makes no sense.
-        why: NotNow,
-    },
-    /// A person holds the run.
-    Paused {
-        /// Who.
-        by: String,
-    },
-    /// Proxies do not report what is wanted; until they do, nobody else is moved.
-    AwaitsProxies {
-        /// The revision they are to report.
-        revision: u64,
-        /// The proxies that do not; empty when there is no proxy at all.
-        proxies: Vec<Lagging>,
-    },
-    /// A proxy refuses what is in front of it and goes on with what it has.
-    ProxyRefuses {
-        /// Its name.
-        name: String,
-        /// Why it does.
-        why: String,
-    },
-    /// Everybody is on stable for a time, so that those whom the steps will move can be compared with the rest.
-    Baseline {
-        /// For how long.
-        duration: Duration,
-    },
-    /// The step lasts at least for a time.
-    Observing {
-        /// The step, from 1.
-        step: usize,
-        /// How many there are.
-        of: usize,
-        /// Its weight.
-        weight: Weight,
-        /// How long it lasts at least.
-        duration: Duration,
-    },
-    /// Too few requests to the canary for a verdict.
-    AwaitsRequests {
-        /// How many it takes.
-        need: u64,
-    },
-    /// The canary lacks the pods for the share it is to get next.
-    AwaitsCapacity {
-        /// That share.
-        weight: Weight,
-        /// What it lacks.
-        lack: Lack,
-    },
-    /// No pod of stable is ready: there is nobody to go back to.
-    StableDown,
-    /// The Release says that nothing is to move.
-    Suspended,
-    /// Something stands in the way.
-    Blocked {
-        /// What.
-        why: String,
-    },
-    /// Another run is to begin, and waits until there is somebody to go back to.
-    RunWaits {
-        /// The run.
-        run: String,
-    },
-    /// The canary was taken off the air when stable had taken its version, in part at least.
-    StableHasIt,
-    /// The canary's version becomes stable.
-    HandingOver {
-        /// How.
-        mode: PromotionMode,
-        /// What stable's pods complain of.
-        trouble: Option<String>,
-    },
-    /// Stable has the new version: proxies are given time to hear of its pods.
-    #[serde(alias = "awaits-hearing")]
-    AwaitsEndpoints {
-        /// How much.
-        duration: Duration,
-        /// How often a few went there in vain.
-        in_vain: u32,
-    },
-    /// Stable has the new version: a few go to it, to see that it serves them.
-    #[serde(alias = "few-return")]
-    ProbeBegun {
-        /// How many of the callers.
-        share: Weight,
-    },
-    /// Stable has the new version and does not serve the few: they are taken back to the canary.
-    #[serde(alias = "few-not-served")]
-    ProbeFailed {
-        /// Their requests.
-        requests: u64,
-        /// Those that failed.
-        errors: u64,
-        /// How many were to be expected.
-        expected: u64,
-        /// How long until it is tried again.
-        again_after: Duration,
-    },
-    /// Stable has the new version: everybody goes to it.
-    HandedOver,
-    /// Requests may still be under way on the canary.
-    Draining {
-        /// How long they are given.
-        delay: Duration,
-    },
-    /// The release is over, and everybody is on stable, which has the new version.
-    Settled,
-    /// Nothing can be counted: nobody else is moved until it can.
-    AwaitsData {
-        /// What was asked, and what came back.
-        why: String,
-    },
-    /// One of people's own metrics says nothing.
-    AwaitsReading {
-        /// Which.
-        metric: String,
-        /// What came back.
-        why: String,
-    },
-    /// The evidence leans against the canary without being conclusive.
-    Doubtful {
-        /// What it leans by.
-        metric: Judged,
-    },
-    /// New callers do not get the canary in the share that was asked for.
-    SampleRatio {
-        /// That share.
-        weight: Weight,
-    },
-    /// A person must approve the step.
-    AwaitsApproval {
-        /// The step, from 1.
-        step: usize,
-        /// How many there are.
-        of: usize,
-        /// Its weight.
-        weight: Weight,
-    },
-    /// The weight is no step's: a person must say how to go on.
-    #[serde(alias = "stranded")]
-    OffPlan {
-        /// The weight.
-        weight: Weight,
-        /// The weight of the first step above it; none when the promotion is next.
-        next: Option<Weight>,
-    },
-    /// The file has an earlier revision than was decided: it is written again.
-    #[serde(alias = "file-behind")]
-    PolicyBehind {
-        /// The revision found.
-        found: u64,
-        /// The revision that was decided.
-        wanted: u64,
-    },
-    /// The file was changed by someone else: it is written again.
-    #[serde(alias = "file-edited")]
-    PolicyEdited {
-        /// The run found.
-        run: String,
-        /// The weight found.
-        weight: Weight,
-        /// Whether the canary was found taking no traffic.
-        closed: bool,
-    },
-    /// The file makes no sense: it is written again.
-    #[serde(alias = "file-unreadable")]
-    PolicyUnreadable {
-        /// What is wrong with it.
-        why: String,
-    },
-    /// The file is gone: it is written again.
-    #[serde(alias = "file-gone")]
-    PolicyGone,
-    /// The Release was edited without starting a new run: the policy is written again.
-    ReleaseEdited,
+    /// Something happened.
+    Event(Event),
+    /// Something is waited for.
+    Hold(Hold),
+    /// The run is over.
+    Outcome(Outcome),
 }
 
-/// Why a command makes no sense now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Who should hear of a reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum NotNow {
-    /// The run is over.
-    NothingInProgress,
-    /// The run is held already.
-    HeldAlready,
-    /// The run is not held, nor does it wait for an approval.
-    NothingToResume,
-    /// Some proxy does not report the present weight, and no weight is raised before all do.
-    ProxiesLag,
-    /// The run is being promoted, or was.
-    PromotedAlready,
-    /// The run was neither rolled back nor aborted.
-    NotTakenBack,
-    /// The canary broke a limit at this very moment.
-    JustFailed,
-    /// The canary lacks the pods for everybody. They are being added.
-    LacksCapacity,
-    /// No pod of stable is ready: there is nobody to go back to.
-    StableDown,
-    /// The Release says that nothing is to move.
-    Suspended,
-    /// Something stands in the way.
-    Blocked,
-    /// Nobody is moved anyway: the canary is being given its pods.
-    Preparing,
-    /// Stable and canary have one version.
-    NothingToRelease,
+pub enum Severity {
+    /// Whoever follows the release: it goes as planned, or as somebody asked.
+    Info,
+    /// Whoever is responsible for it: it needs a person, or has lost something.
+    Warning,
+    /// The same, at once: users are hurt or were, or there is no way back.
+    Critical,
 }
 
 impl Reason {
-    /// A word for it, in kebab-case, for labels and logs.
+    /// A word for it, in kebab-case, for logs and the labels of metrics.
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::Started { .. } => "started",
-            Self::NewRun { .. } => "new-run",
-            Self::TakenUp { .. } => "taken-up",
-            Self::StepBegun { .. } => "step-begun",
-            Self::Promoting { .. } => "promoting",
-            Self::Prepared { .. } => "prepared",
-            Self::NothingToRelease => "nothing-to-release",
-            Self::Promoted { .. } => "promoted",
-            Self::RolledBack { .. } => "rolled-back",
-            Self::Aborted { .. } => "aborted",
-            Self::Retried { .. } => "retried",
-            Self::Resumed { .. } => "resumed",
-            Self::Approved { .. } => "approved",
-            Self::CommandRefused { .. } => "command-refused",
-            Self::Paused { .. } => "paused",
-            Self::AwaitsProxies { .. } => "awaits-proxies",
-            Self::ProxyRefuses { .. } => "proxy-refuses",
-            Self::Baseline { .. } => "baseline",
-            Self::Observing { .. } => "observing",
-            Self::AwaitsRequests { .. } => "awaits-requests",
-            Self::AwaitsCapacity { .. } => "awaits-capacity",
-            Self::StableDown => "stable-down",
-            Self::Suspended => "suspended",
-            Self::Blocked { .. } => "blocked",
-            Self::RunWaits { .. } => "run-waits",
-            Self::StableHasIt => "stable-has-it",
-            Self::HandingOver { .. } => "handing-over",
-            Self::AwaitsEndpoints { .. } => "awaits-endpoints",
-            Self::ProbeBegun { .. } => "probe-begun",
-            Self::ProbeFailed { .. } => "probe-failed",
-            Self::HandedOver => "handed-over",
-            Self::Draining { .. } => "draining",
-            Self::Settled => "settled",
-            Self::AwaitsData { .. } => "awaits-data",
-            Self::AwaitsReading { .. } => "awaits-reading",
-            Self::Doubtful { .. } => "doubtful",
-            Self::SampleRatio { .. } => "sample-ratio",
-            Self::AwaitsApproval { .. } => "awaits-approval",
-            Self::OffPlan { .. } => "off-plan",
-            Self::PolicyBehind { .. } => "policy-behind",
-            Self::PolicyEdited { .. } => "policy-edited",
-            Self::PolicyUnreadable { .. } => "policy-unreadable",
-            Self::PolicyGone => "policy-gone",
-            Self::ReleaseEdited => "release-edited",
+            Self::Event(event) => event.code(),
+            Self::Hold(hold) => hold.code(),
+            Self::Outcome(outcome) => outcome.code(),
         }
+    }
+
+    /// The same word in `CamelCase`, as Kubernetes has reasons.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Event(event) => event.name(),
+            Self::Hold(hold) => hold.name(),
+            Self::Outcome(outcome) => outcome.name(),
+        }
+    }
+
+    /// Who should hear of it.
+    pub const fn severity(&self) -> Severity {
+        match self {
+            Self::Event(event) => event.usual_severity(),
+            Self::Hold(hold) => hold.severity(),
+            Self::Outcome(outcome) => outcome.usual_severity(),
+        }
+    }
+}
+
+/// One row for each variant: its code, who should usually hear of it, and what a hold waits for.
+macro_rules! table {
+    ($kind:ident: $($variant:ident, $code:literal, $severity:ident;)+) => {
+        impl $kind {
+            /// Every name there is, with the severity it usually has.
+            pub const NAMES: &[(&'static str, Severity)] =
+                &[$((stringify!($variant), Severity::$severity)),+];
+
+            /// A word for it, in kebab-case, for logs and the labels of metrics.
+            pub const fn code(&self) -> &'static str {
+                match self {
+                    $(Self::$variant { .. } => $code),+
+                }
+            }
+
+            /// The same word in `CamelCase`, as Kubernetes has reasons.
+            pub const fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$variant { .. } => stringify!($variant)),+
+                }
+            }
+
+            const fn usual_severity(&self) -> Severity {
+                match self {
+                    $(Self::$variant { .. } => Severity::$severity),+
+                }
+            }
+        }
+    };
+    ($kind:ident: $($variant:ident, $code:literal, $severity:ident, $awaits:ident;)+) => {
+        table! { $kind: $($variant, $code, $severity;)+ }
+
+        impl $kind {
+            /// What each waits for, by its name.
+            pub const AWAITS: &[(&'static str, Awaits)] = &[$((stringify!($variant), Awaits::$awaits)),+];
+
+            /// What a run waits for that is held by this.
+            pub const fn awaits(&self) -> Awaits {
+                match self {
+                    $(Self::$variant { .. } => Awaits::$awaits),+
+                }
+            }
+        }
+    };
+}
+
+table! { Event:
+    Started, "started", Info;
+    NewRun, "new-run", Info;
+    TakenUp, "taken-up", Warning;
+    StepBegun, "step-begun", Info;
+    Promoting, "promoting", Info;
+    Prepared, "prepared", Info;
+    Retried, "retried", Info;
+    Resumed, "resumed", Info;
+    Approved, "approved", Info;
+    CommandRefused, "command-refused", Warning;
+    ProbeFailed, "probe-failed", Critical;
+    HandedOver, "handed-over", Info;
+    PolicyBehind, "policy-behind", Info;
+    PolicyEdited, "policy-edited", Warning;
+    PolicyUnreadable, "policy-unreadable", Warning;
+    PolicyGone, "policy-gone", Warning;
+    ReleaseEdited, "release-edited", Info;
+}
+
+table! { Hold:
+    Paused, "paused", Info, Person;
+    AwaitsProxies, "awaits-proxies", Info, Others;
+    ProxyRefuses, "proxy-refuses", Warning, Course;
+    Baseline, "baseline", Info, Course;
+    Observing, "observing", Info, Course;
+    AwaitsRequests, "awaits-requests", Info, Others;
+    AwaitsCapacity, "awaits-capacity", Info, Others;
+    StableDown, "stable-down", Critical, Mending;
+    Suspended, "suspended", Info, Person;
+    AwaitsRoutes, "awaits-routes", Info, Others;
+    RolesUnclear, "roles-unclear", Warning, Mending;
+    StateUnreadable, "state-unreadable", Warning, Mending;
+    Blocked, "blocked", Warning, Mending;
+    RunWaits, "run-waits", Warning, Mending;
+    HandingOver, "handing-over", Info, Course;
+    AwaitsEndpoints, "awaits-endpoints", Info, Course;
+    ProbeBegun, "probe-begun", Info, Course;
+    Draining, "draining", Info, Course;
+    AwaitsData, "awaits-data", Warning, Others;
+    AwaitsReading, "awaits-reading", Info, Others;
+    Doubtful, "doubtful", Warning, Others;
+    SampleRatio, "sample-ratio", Warning, Mending;
+    AwaitsApproval, "awaits-approval", Info, Person;
+    OffPlan, "off-plan", Warning, Mending;
+}
+
+table! { Outcome:
+    NothingToRelease, "nothing-to-release", Info;
+    Promoted, "promoted", Info;
+    RolledBack, "rolled-back", Critical;
+    Aborted, "aborted", Warning;
+    StableHasIt, "stable-has-it", Warning;
+    Settled, "settled", Info;
+}
+
+/// What a held run waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Awaits {
+    /// A time, or work that is under way: nothing is in the way.
+    Course,
+    /// What comes by itself, sooner or later.
+    Others,
+    /// A person's word.
+    Person,
+    /// Somebody who mends something.
+    Mending,
+}
+
+impl Hold {
+    /// Whether a run cannot go on for this.
+    pub const fn is_obstacle(&self) -> bool {
+        !matches!(self.awaits(), Awaits::Course)
+    }
+
+    /// Who should hear of it. Pods that complain do not get ready by themselves.
+    pub const fn severity(&self) -> Severity {
+        match self {
+            Self::AwaitsCapacity { lack: Lack { trouble: Some(_), .. }, .. }
+            | Self::HandingOver { trouble: Some(_), .. } => Severity::Warning,
+            _ => self.usual_severity(),
+        }
+    }
+}
+
+impl From<Event> for Reason {
+    fn from(event: Event) -> Self {
+        Self::Event(event)
+    }
+}
+
+impl From<Hold> for Reason {
+    fn from(hold: Hold) -> Self {
+        Self::Hold(hold)
+    }
+}
+
+impl From<Outcome> for Reason {
+    fn from(outcome: Outcome) -> Self {
+        Self::Outcome(outcome)
     }
 }

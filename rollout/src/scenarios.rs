@@ -1,7 +1,7 @@
 /*!
 Golden scenarios: small scripts in `scenarios/`, played in a simulated world, with the trace stored beside each.
 
-Regenerate the traces with `INSTA_UPDATE=always cargo test -p serin --lib rollout` and read what has changed.
+Regenerate the traces with `INSTA_UPDATE=always cargo test -p serin-rollout` and read what has changed.
 
 A script is a Release, `---`, and lines of:
 
@@ -15,6 +15,8 @@ A script is a Release, `---`, and lines of:
 - `lose state`, `lose status`: all of it, or the last one saved
 - where the Release names Deployments, `canary` or `stable` and `image v2`, `ready 1`, `ready all`, `scaled 0`,
   `trouble ErrImagePull`, `late` (its progress deadline has passed), `gone`
+- `routes lost`, `routes live shop-canary`: what their label says
+- `state version 9`: what was saved cannot be read, for this reason
 - `suspend on`, `suspend off`; `obstacle no such Gateway`, `obstacle over`
 - `file gone`, `file unreadable`, `file edited [run=1.4.0] [revision=9] [weight=50%] [closed|open]`
 */
@@ -26,7 +28,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::deployments::in_words;
 use super::world::{Crash, Does, World};
 use super::{
-    ArmCounts, Change, Command, CommandKind, Counts, InForce, MetricReading, MetricValue, Outcome, Push,
+    ArmCounts, Change, Command, CommandKind, Counts, InForce, MetricReading, MetricValue, Phase, Plan, Push,
     Reason, Status, Wanted,
 };
 use serin_release::Percent;
@@ -49,7 +51,7 @@ struct ScenarioRun {
     commands: Vec<Command>,
     crash: Crash,
     standing: Vec<Reason>,
-    wanted: Wanted,
+    wanted: Option<Wanted>,
     trace: String,
 }
 
@@ -64,7 +66,7 @@ impl ScenarioRun {
             commands: Vec::new(),
             crash: Crash::None,
             standing: Vec::new(),
-            wanted: Wanted::default(),
+            wanted: None,
             trace: String::new(),
         }
     }
@@ -101,6 +103,7 @@ impl ScenarioRun {
             ["crash", "before-write"] => self.crash = Crash::BeforeWrite,
             ["crash", "before-save"] => self.crash = Crash::BeforeSave,
             ["lose", "state"] => self.world.status = Status::default(),
+            ["state", ..] => self.spoil_state(&line["state ".len()..]),
             ["lose", "status"] => self.world.lose_last_status(),
             ["file", "gone"] => self.world.file = InForce::Nothing,
             ["file", "unreadable"] => {
@@ -111,7 +114,7 @@ impl ScenarioRun {
             ["silent", names @ ..] => self.proxies(names, Does::FallSilent),
             ["bypass", names @ ..] => self.proxies(names, Does::Bypass),
             ["refuse", names @ ..] => self.proxies(names, Does::Refuse),
-            ["stable" | "canary" | "obstacle" | "suspend", ..] => self.in_cluster(line, &words),
+            ["stable" | "canary" | "obstacle" | "suspend" | "routes", ..] => self.in_cluster(line, &words),
             ["lag", names @ ..] => self.proxies(names, Does::Lag),
             _ => panic!("{line}"),
         }
@@ -133,9 +136,20 @@ impl ScenarioRun {
             ["on"] => cluster.object.spec.suspend = true,
             ["off"] => cluster.object.spec.suspend = false,
             ["over"] => cluster.obstacles.clear(),
+            ["lost"] => cluster.routes = None,
+            ["live", name] => {
+                let (_, label) = cluster.routes.as_mut().expect("routes");
+                name.clone_into(&mut label.deployment);
+            }
             _ if words[0] == "obstacle" => cluster.obstacles.push(line["obstacle ".len()..].to_owned()),
             _ => panic!("{line}"),
         }
+    }
+
+    fn spoil_state(&mut self, why: &str) {
+        let phase =
+            Phase::Unreadable { why: why.to_owned(), weight: self.world.status.weight(), closed: false };
+        self.world.status = Status { phase, ..Status::default() };
     }
 
     fn proxies(&mut self, names: &[&str], does: Does) {
@@ -180,8 +194,8 @@ impl ScenarioRun {
         for _ in 0..times {
             let change = self.world.status.last_change.clone();
             let (commands, crash) = (std::mem::take(&mut self.commands), std::mem::take(&mut self.crash));
-            let outcome = self.world.tick(after, counts, commands, crash);
-            self.tell(&outcome, crash, change.as_ref());
+            let planned = self.world.tick(after, counts, commands, crash);
+            self.tell(&planned, crash, change.as_ref());
         }
         let (status, now) = (&self.world.status, self.world.now);
         let progress = status.progress(&self.world.release, now);
@@ -194,30 +208,30 @@ impl ScenarioRun {
         }
     }
 
-    /// Adds what is new about an outcome to the trace.
-    fn tell(&mut self, outcome: &Outcome, crash: Crash, change: Option<&Change>) {
+    /// Adds what is new about an planned to the trace.
+    fn tell(&mut self, planned: &Plan, crash: Crash, change: Option<&Change>) {
         let mut lines = Vec::new();
-        for reason in outcome.reasons.iter().filter(|reason| !self.standing.contains(reason)) {
+        for reason in planned.reasons.iter().filter(|reason| !self.standing.contains(reason)) {
             lines.push(format!("{}: {reason}", reason.code()));
         }
-        if let Some(Push { revision, weight, closed, promoted }) = outcome.push {
+        if let Some(Push { revision, weight, closed, promoted }) = planned.push {
             let words = [(closed, ", closed"), (promoted, ", promoted"), (crash != Crash::None, ", lost")];
             let words: String = words.into_iter().filter(|(holds, _)| *holds).map(|(_, word)| word).collect();
             lines.push(format!("=> push revision {revision}: {weight}{words}"));
         }
-        if let Some(new) = outcome.status.last_change.as_ref().filter(|new| Some(*new) != change) {
+        if let Some(new) = planned.status.last_change.as_ref().filter(|new| Some(*new) != change) {
             let Change { by, weight_before, weight_after, .. } = new;
             lines.push(format!("=> change {weight_before} to {weight_after} by {by}"));
         }
-        if outcome.wanted != self.wanted {
-            self.wanted = outcome.wanted;
-            lines.push(format!("=> wanted: {}", in_words(&outcome.wanted)));
+        if planned.wanted != self.wanted {
+            self.wanted = planned.wanted;
+            lines.push(format!("=> wanted: {}", in_words(planned.wanted)));
         }
         let at = self.world.now.duration_since(Timestamp::UNIX_EPOCH);
         for line in lines {
             writeln!(self.trace, "  {:>5} {line}", format!("{at:#}")).unwrap();
         }
-        self.standing.clone_from(&outcome.reasons);
+        self.standing.clone_from(&planned.reasons);
     }
 }
 

@@ -8,12 +8,16 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serin_policy::Weight;
 
-use super::analysis::{CohortRatio, Evidence, Failure, Finding, ReadingFinding, Verdict};
+use super::analysis::{CohortRatio, Evidence, Finding, ReadingFinding, Verdict};
 use super::handover::HandoverState;
+use super::phase::{Phase, StepState, elapsed};
 use super::reason::Reason;
+use super::roles::{Roles, RouteTargets};
 use serin_release::{Metric, Pause, Release};
 
 /// How far a release is. The default is that of a release never seen before.
+///
+/// What is only of use in one phase is kept with that phase.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
@@ -27,141 +31,27 @@ pub struct Status {
     pub revision: u64,
     /// The Release's fingerprint when that policy was made.
     pub fingerprint: u64,
-    /// How many pods stable had when the run began: as many it keeps until the run is over.
+    /// In a cluster: the pods that the run has the two versions keep.
     #[serde(default)]
-    pub floor: u32,
-    /// The weight for which the canary is being given pods, if that is a higher one than the present.
+    pub pods: Pods,
+    /// In a cluster: which of the two Deployments is the stable one.
     #[serde(default)]
-    pub preparing: Option<Weight>,
-    /// When something outside of the run was last seen to hold it: its clock stands still.
+    pub roles: Roles,
+    /// In a cluster: where the routes of the two versions are to lead.
     #[serde(default)]
-    pub held_at: Option<Timestamp>,
-    /// Since when stable has been ready to take everybody back, with the new version.
-    #[serde(default)]
-    pub ready_since: Option<Timestamp>,
-    /// Since when every proxy has been sending everybody to stable before a run or after its end.
-    #[serde(default)]
-    pub quiet_since: Option<Timestamp>,
-    /// Whether the canary's pods were taken away after the end of a run.
-    #[serde(default)]
-    pub canary_is_down: bool,
+    pub routes: RouteTargets,
     /// The last time the run, the weight or the closedness of what is wanted changed.
     pub last_change: Option<Change>,
 }
 
-/// Where a run stands.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(tag = "name", rename_all = "kebab-case", rename_all_fields = "camelCase")]
-pub enum Phase {
-    /// Nothing was decided yet.
-    #[default]
-    Waiting,
-    /// In a cluster: nobody gets the canary, testers included, until it has the pods for the first step.
-    Preparing,
-    /// Weight 0: every proxy is to know the run before anybody is moved.
-    Starting {
-        /// When every proxy knew the run; time spent paused is left out by moving this on.
-        since: Option<Timestamp>,
-        /// A person holds it.
-        paused: Option<Paused>,
-    },
-    /// At a step.
-    Progressing(StepState),
-    /// At a weight that is no step's, found in front of the proxies: a person must say how to go on.
-    #[serde(alias = "stranded")]
-    OffPlan {
-        /// That weight.
-        weight: Weight,
-    },
-    /// Everybody is to go to the canary; not every proxy reports it.
-    Promoting,
-    /// Everybody is on the canary.
-    Promoted,
-    /// In a cluster: the canary is promoted, and its version becomes stable.
-    HandingOver(HandoverState),
-    /// In a cluster: stable has the new version, and everybody goes to it.
-    #[serde(alias = "returning")]
-    CuttingBack,
-    /// In a cluster: there is nothing to release. Stable and canary have one version, and everybody is on stable.
-    Settled,
-    /// The canary is off the air, on evidence.
-    RolledBack {
-        /// Why.
-        cause: Cause,
-    },
-    /// The canary is off the air because a person said so.
-    Aborted {
-        /// Who.
-        by: String,
-    },
-}
-
-/// How far a step is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct StepState {
-    /// The step, from 0.
-    pub index: usize,
-    /// The step's weight.
-    pub weight: Weight,
-    /// What the step is about at the moment.
-    pub stage: Stage,
-    /// A person holds it.
-    pub paused: Option<Paused>,
-}
-
-/// What a step is about at the moment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "name", rename_all = "kebab-case", rename_all_fields = "camelCase")]
-pub enum Stage {
-    /// Not every proxy reports the step's weight.
-    RollingOut,
-    /// Every proxy has reported it: the step's clock runs.
-    Observing {
-        /// When the clock began; time spent paused is left out by moving this on.
-        since: Timestamp,
-        /// Who has approved the step, where it takes a person.
-        approved_by: Option<String>,
-    },
-}
-
-/// A person holds the run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Paused {
-    /// Who.
-    pub by: String,
-    /// Since when: the step's clock stands still.
-    pub since: Timestamp,
-}
-
-/// Why the canary was taken off the air.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "name", rename_all = "kebab-case", rename_all_fields = "camelCase")]
-pub enum Cause {
-    /// It is worse than allowed.
-    Failed {
-        /// The weight it had.
-        weight: Weight,
-        /// By which test.
-        failure: Failure,
-    },
-    /// There was nothing to judge it by.
-    NoData {
-        /// The weight it had.
-        weight: Weight,
-        /// How long the step was observed.
-        after: Duration,
-        /// What was missing.
-        why: String,
-    },
-    /// It cannot serve: its Deployment is gone, or no pod of it is ready.
-    Down {
-        /// The weight it had.
-        weight: Weight,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// It was found closed in front of the proxies, by whomever.
-    FoundClosed,
+/// The pods that a run has the two versions keep. Of use from its beginning until everybody is back on stable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pods {
+    /// How many stable had when the run began, or since: as many it keeps, so that going back works.
+    pub stable_floor: u32,
+    /// The weight for which the canary is being given pods, if that is a higher one than the present.
+    pub canary_for: Option<Weight>,
 }
 
 /// A change of what is wanted in front of the proxies.
@@ -244,13 +134,15 @@ impl Status {
     pub const fn weight(&self) -> Weight {
         match &self.phase {
             Phase::Waiting
-            | Phase::Preparing
+            | Phase::Preparing { .. }
             | Phase::Starting { .. }
-            | Phase::CuttingBack
+            | Phase::CuttingBack { .. }
             | Phase::Settled
             | Phase::RolledBack { .. }
             | Phase::Aborted { .. } => Weight::ZERO,
-            Phase::Progressing(StepState { weight, .. }) | Phase::OffPlan { weight, .. } => *weight,
+            Phase::Progressing(StepState { weight, .. })
+            | Phase::OffPlan { weight }
+            | Phase::Unreadable { weight, .. } => *weight,
             Phase::HandingOver(HandoverState { probe: Some(_), .. }) => HandoverState::ALL_BUT_PROBE,
             Phase::Promoting | Phase::Promoted | Phase::HandingOver(_) => Weight::FULL,
         }
@@ -258,14 +150,15 @@ impl Status {
 
     /// Whether the canary is to take no traffic at all.
     pub const fn is_closed(&self) -> bool {
-        matches!(
-            self.phase,
-            Phase::Preparing
-                | Phase::CuttingBack
-                | Phase::Settled
-                | Phase::RolledBack { .. }
-                | Phase::Aborted { .. }
-        )
+        match self.phase {
+            Phase::Preparing { .. }
+            | Phase::CuttingBack { .. }
+            | Phase::Settled
+            | Phase::RolledBack { .. }
+            | Phase::Aborted { .. } => true,
+            Phase::Unreadable { closed, .. } => closed,
+            _ => false,
+        }
     }
 
     /// Whether segments are to be dropped: everybody goes to the canary, but for the few who go back to stable first.
@@ -299,87 +192,13 @@ impl Status {
                     Pause::None | Pause::UntilApproved => None,
                 });
             }
-            Phase::Starting { since, paused } => {
+            Phase::Starting { since, paused, .. } => {
                 progress.elapsed = elapsed(*since, paused.as_ref(), now);
                 progress.duration = Some(release.analysis.baseline);
             }
             _ => {}
         }
         progress
-    }
-}
-
-impl StepState {
-    /// The step of this index, pushed just now.
-    pub(super) fn new(index: usize, weight: Weight) -> Self {
-        Self { index, weight, stage: Stage::RollingOut, paused: None }
-    }
-
-    /// How long the step was observed, pauses left out.
-    pub(super) fn elapsed(&self, now: Timestamp) -> Duration {
-        let since = match self.stage {
-            Stage::RollingOut => None,
-            Stage::Observing { since, .. } => Some(since),
-        };
-        elapsed(since, self.paused.as_ref(), now)
-    }
-}
-
-/// Time since a clock began, pauses left out. One that was set back has measured nothing.
-pub(super) fn elapsed(since: Option<Timestamp>, paused: Option<&Paused>, now: Timestamp) -> Duration {
-    let until = paused.map_or(now, |paused| paused.since);
-    since.map_or(Duration::ZERO, |since| Duration::try_from(until.duration_since(since)).unwrap_or_default())
-}
-
-impl Phase {
-    /// Whether a run is on its way: it has begun, and nobody has been sent back to stable yet.
-    pub const fn is_under_way(&self) -> bool {
-        match self {
-            Self::Preparing
-            | Self::Starting { .. }
-            | Self::Progressing(_)
-            | Self::OffPlan { .. }
-            | Self::Promoting
-            | Self::HandingOver(_) => true,
-            Self::Waiting
-            | Self::Promoted
-            | Self::CuttingBack
-            | Self::Settled
-            | Self::RolledBack { .. }
-            | Self::Aborted { .. } => false,
-        }
-    }
-
-    /// A word for it, in kebab-case, for labels.
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Preparing => "preparing",
-            Self::Starting { .. } => "starting",
-            Self::Progressing(_) => "progressing",
-            Self::OffPlan { .. } => "off-plan",
-            Self::Promoting => "promoting",
-            Self::Promoted => "promoted",
-            Self::HandingOver(_) => "handing-over",
-            Self::CuttingBack => "cutting-back",
-            Self::Settled => "settled",
-            Self::RolledBack { .. } => "rolled-back",
-            Self::Aborted { .. } => "aborted",
-        }
-    }
-}
-
-impl fmt::Display for Phase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.code())?;
-        match self {
-            Self::Starting { paused: Some(_), .. } => f.write_str(", paused"),
-            Self::Progressing(state) => {
-                let paused = if state.paused.is_some() { ", paused" } else { "" };
-                write!(f, ", step {}{paused}", state.index + 1)
-            }
-            _ => Ok(()),
-        }
     }
 }
 

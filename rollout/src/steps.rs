@@ -6,8 +6,9 @@ use serin_policy::Weight;
 
 use super::analysis::{Verdict, Wait};
 use super::handover::HandoverState;
-use super::reason::Reason;
-use super::status::{Actor, Cause, Phase, Stage, StepState, elapsed};
+use super::phase::{Cause, Emptying, Phase, Stage, StepState, elapsed};
+use super::reason::{Event, Hold, Outcome, Reason};
+use super::status::Actor;
 use super::{Tick, Write};
 use serin_release::{NoData, OnNoData, Pause, Step};
 
@@ -18,112 +19,143 @@ impl Tick<'_> {
             // Something is being written in this tick; what proxies report is about the past.
             return;
         }
-        if self.is_held() {
-            self.proxies_allow();
+        let holds = self.holds();
+        self.hold_clock(&holds);
+        if !holds.is_empty() {
+            for hold in holds {
+                self.say(hold);
+            }
+            self.tell_lagging();
             return;
         }
         match self.status.phase.clone() {
-            Phase::Preparing => self.prepare(),
+            Phase::Preparing { .. } => self.prepare(),
             Phase::Starting { paused: Some(paused), .. }
             | Phase::Progressing(StepState { paused: Some(paused), .. }) => {
-                self.reasons.push(Reason::Paused { by: paused.by });
-                self.proxies_allow();
+                self.say(Hold::Paused { by: paused.by });
+                self.tell_lagging();
             }
-            Phase::Starting { since, paused: None } => {
-                if self.proxies_allow() {
+            Phase::Starting { since, paused: None, .. } => {
+                self.tell_lagging();
+                if self.all_report() {
                     self.go_on_at_rest(since.unwrap_or(self.now));
                 }
             }
             Phase::Progressing(state) => self.go_on_at_step(state),
             Phase::OffPlan { weight } => {
                 let next = self.first_step_above(weight).map(|(_, step)| step.weight);
-                self.reasons.push(Reason::OffPlan { weight, next });
-                self.proxies_allow();
+                self.say(Hold::OffPlan { weight, next });
+                self.tell_lagging();
             }
             Phase::Promoting => {
-                if self.proxies_allow() {
+                self.tell_lagging();
+                if self.all_report() {
                     let in_cluster = self.workloads().is_some();
                     self.status.phase = if in_cluster {
                         Phase::HandingOver(HandoverState::default())
                     } else {
                         Phase::Promoted
                     };
-                    self.reasons.push(Reason::Promoted { run: self.status.run.clone() });
+                    self.say(Outcome::Promoted { run: self.status.run.clone() });
                 }
             }
             Phase::HandingOver(state) => {
-                if self.proxies_allow() {
+                self.tell_lagging();
+                if self.all_report() {
                     self.hand_over(state);
                 }
             }
-            Phase::CuttingBack => {
-                if self.proxies_allow() & self.canary_is_down() {
+            Phase::CuttingBack { .. } => {
+                self.tell_lagging();
+                self.empty_canary();
+                if self.status.phase == (Phase::CuttingBack { canary: Emptying::Empty }) {
                     self.status.phase = Phase::Settled;
-                    self.reasons.push(Reason::Settled);
+                    self.say(Outcome::Settled);
                 }
             }
             Phase::Settled => {
-                self.reasons.push(Reason::Settled);
-                self.proxies_allow();
+                self.say(Outcome::Settled);
+                self.tell_lagging();
             }
-            Phase::Promoted => self.reasons.push(Reason::Promoted { run: self.status.run.clone() }),
-            Phase::RolledBack { cause } => self.stay_back(Reason::RolledBack { cause }),
-            Phase::Aborted { by } => self.stay_back(Reason::Aborted { by }),
-            // Comparing with the file has left this phase.
-            Phase::Waiting => {}
+            Phase::Promoted => self.say(Outcome::Promoted { run: self.status.run.clone() }),
+            Phase::RolledBack { cause, .. } => self.stay_back(Outcome::RolledBack { cause }),
+            Phase::Aborted { by, .. } => self.stay_back(Outcome::Aborted { by }),
+            // Comparing with the policy has left the one, and nothing goes on from the other.
+            Phase::Waiting | Phase::Unreadable { .. } => {}
         }
     }
 
     /// The canary was taken off the air, for this `reason`, and stays so.
-    fn stay_back(&mut self, reason: Reason) {
-        self.reasons.push(reason);
+    fn stay_back(&mut self, reason: impl Into<Reason>) {
+        self.say(reason);
         if self.nothing_to_release() {
-            self.reasons.push(Reason::StableHasIt);
+            self.say(Outcome::StableHasIt);
         }
-        self.proxies_allow();
-        self.canary_is_down();
+        self.tell_lagging();
+        self.empty_canary();
     }
 
-    /// Whether something outside of the run holds it; says what does.
-    fn is_held(&mut self) -> bool {
-        let is_judged = matches!(self.status.phase, Phase::Starting { .. } | Phase::Progressing(_));
-        let before = self.reasons.len();
-        if is_judged || matches!(self.status.phase, Phase::Preparing | Phase::HandingOver(_)) {
-            if self.is_suspended() {
-                self.reasons.push(Reason::Suspended);
-            }
-            let obstacles = self.observation.obstacles.iter().cloned();
-            self.reasons.extend(obstacles.map(|why| Reason::Blocked { why }));
+    /// What holds the run from outside.
+    fn holds(&self) -> Vec<Hold> {
+        let mut holds = self.standstills();
+        if !self.is_judged() {
+            return holds;
         }
-        let stands_still = self.reasons.len() > before;
-        if is_judged {
-            self.hold_clock(stands_still);
-            if let Some(why) = &self.observation.outage {
-                self.reasons.push(Reason::AwaitsData { why: why.clone() });
-            }
-        }
+        holds.extend(self.observation.outage.iter().map(|why| Hold::AwaitsData { why: why.clone() }));
         // Without a way back nobody else goes there, whatever is found about the canary.
-        let one_way = is_judged && !self.stable_can_take_all();
-        self.reasons.len() > before || one_way
+        if !self.stable_can_take_all() {
+            holds.push(Hold::StableDown);
+        }
+        holds
+    }
+
+    /// What has the clock of a step stand still.
+    fn standstills(&self) -> Vec<Hold> {
+        let Some(cluster) = self.in_cluster() else { return Vec::new() };
+        let may_be_held =
+            self.is_judged() || matches!(self.status.phase, Phase::Preparing { .. } | Phase::HandingOver(_));
+        if !may_be_held {
+            return Vec::new();
+        }
+        let suspended = self.is_suspended().then_some(Hold::Suspended);
+        let obstacles = cluster.obstacles.iter().map(|why| Hold::Blocked { why: why.clone() });
+        let mut holds: Vec<_> = suspended.into_iter().chain(obstacles).collect();
+        // While versions are handed over, the routes are on their way; and an obstacle says it better.
+        let is_moving = matches!(self.status.phase, Phase::HandingOver(_));
+        if cluster.obstacles.is_empty() && !is_moving && cluster.routes != Some(self.status.routes) {
+            holds.push(Hold::AwaitsRoutes);
+        }
+        holds
+    }
+
+    /// Whether what the canary gets is judged, and counts.
+    const fn is_judged(&self) -> bool {
+        matches!(self.status.phase, Phase::Starting { .. } | Phase::Progressing(_))
     }
 
     /// Whether the Release says that nothing is to move.
     pub(super) fn is_suspended(&self) -> bool {
-        self.release.delivery.as_ref().is_some_and(|delivery| delivery.suspended)
+        self.workloads().is_some_and(|(delivery, _)| delivery.suspended)
     }
 
     /// What is seen while something stands in the way is no time that speaks for the canary: the clock stands still.
-    fn hold_clock(&mut self, stands_still: bool) {
-        let held_at = self.status.held_at.take();
-        self.status.held_at = stands_still.then_some(self.now);
+    fn hold_clock(&mut self, holds: &[Hold]) {
+        let now = self.now;
+        // That nothing can be counted, or that there is no way back, is found in the same time as everything else.
+        let stands_still =
+            holds.iter().any(|hold| !matches!(hold, Hold::AwaitsData { .. } | Hold::StableDown));
+        let (since, is_paused, held_at) = match &mut self.status.phase {
+            Phase::Starting { since, paused, held_at } => (since.as_mut(), paused.is_some(), held_at),
+            Phase::Progressing(StepState {
+                stage: Stage::Observing { since, .. }, paused, held_at, ..
+            }) => (Some(since), paused.is_some(), held_at),
+            Phase::Progressing(StepState { paused, held_at, .. }) => (None, paused.is_some(), held_at),
+            _ => return,
+        };
+        let before = std::mem::replace(held_at, stands_still.then_some(now));
         // A pause has the clock stand still already.
-        if let Phase::Starting { since: Some(since), paused: None }
-        | Phase::Progressing(StepState { stage: Stage::Observing { since, .. }, paused: None, .. }) =
-            &mut self.status.phase
-            && let Some(held_at) = held_at
-        {
-            let moved = since.checked_add(self.now.duration_since(held_at)).unwrap_or(self.now);
-            *since = moved.min(self.now);
+        if let (Some(since), Some(before), false) = (since, before, is_paused) {
+            *since = since.checked_add(now.duration_since(before)).unwrap_or(now).min(now);
         }
     }
 
@@ -133,10 +165,10 @@ impl Tick<'_> {
         let of = self.release.steps.len();
         match self.first_step_above(weight) {
             Some((index, Step { weight, .. })) => {
-                let reason = Reason::StepBegun { step: index + 1, of, weight, by: by.clone() };
+                let reason = Event::StepBegun { step: index + 1, of, weight, by: by.clone() };
                 self.turn(by, Phase::Progressing(StepState::new(index, weight)), reason);
             }
-            None => self.turn(by.clone(), Phase::Promoting, Reason::Promoting { by }),
+            None => self.turn(by.clone(), Phase::Promoting, Event::Promoting { by }),
         }
     }
 
@@ -149,36 +181,32 @@ impl Tick<'_> {
         self.release.steps.iter().copied().enumerate().find(|(_, step)| step.weight > weight)
     }
 
-    /// Whether every proxy reports what is wanted; says which do not.
-    fn proxies_allow(&mut self) -> bool {
-        let allow = self.all_report();
-        if !allow {
+    /// Says which proxies do not report what is wanted, if some do not.
+    fn tell_lagging(&mut self) {
+        if !self.all_report() {
             let revision = self.status.revision;
-            self.reasons.push(Reason::AwaitsProxies { revision, proxies: self.lagging_behind(revision) });
+            self.say(Hold::AwaitsProxies { revision, proxies: self.lagging_behind(revision) });
         }
-        allow
     }
 
     /// In a cluster: the canary is given the pods for its first step.
     fn prepare(&mut self) {
-        let proxies_allow = self.proxies_allow();
-        if proxies_allow {
-            self.status.quiet_since.get_or_insert(self.now);
+        self.tell_lagging();
+        let all_report = self.all_report();
+        if all_report {
+            self.status.phase = Phase::Preparing { reported: true };
             self.raise_floor();
         }
-        if self.capacity_allows(self.next_weight(Weight::ZERO)) && proxies_allow {
+        if self.provide_pods(self.next_weight(Weight::ZERO)) && all_report {
             let run = self.status.run.clone();
-            self.turn(
-                Actor::Planner,
-                Phase::Starting { since: None, paused: None },
-                Reason::Prepared { run },
-            );
+            self.turn(Actor::Planner, Phase::STARTING, Event::Prepared { run });
         }
     }
 
     fn go_on_at_step(&mut self, mut state: StepState) {
-        let proxies_allow = self.proxies_allow();
-        if state.stage == Stage::RollingOut && proxies_allow {
+        self.tell_lagging();
+        let all_report = self.all_report();
+        if state.stage == Stage::RollingOut && all_report {
             // From here on the step counts, and only what is seen from here on speaks for the canary.
             state.stage = Stage::Observing { since: self.now, approved_by: None };
             self.status.evidence.begin_step();
@@ -186,18 +214,15 @@ impl Tick<'_> {
         }
         let Stage::Observing { approved_by, .. } = &state.stage else { return };
         match self.hold(&state, approved_by.is_some()) {
-            Hold::By(reason) => self.reasons.push(reason),
-            // Nobody is sent to a stable that is not there; the reason for it has been given.
-            Hold::ForGood(_) if !self.stable_can_take_all() => {}
-            Hold::ForGood(cause) => {
-                let reason = Reason::RolledBack { cause: cause.clone() };
-                self.turn(Actor::Planner, Phase::RolledBack { cause }, reason);
+            Held::By(reason) => self.say(reason),
+            Held::ForGood(cause) => {
+                self.roll_back(cause);
             }
-            Hold::No if proxies_allow && self.capacity_allows(self.next_weight(state.weight)) => {
+            Held::No if all_report && self.provide_pods(self.next_weight(state.weight)) => {
                 let by = approved_by.clone().map_or(Actor::Planner, Actor::Operator);
                 self.rise_above(state.weight, by);
             }
-            Hold::No => {}
+            Held::No => {}
         }
     }
 
@@ -207,22 +232,26 @@ impl Tick<'_> {
             self.status.evidence.begin_step();
         }
         self.raise_floor();
-        self.status.phase = Phase::Starting { since: Some(since), paused: None };
+        self.status.phase = Phase::Starting { since: Some(since), paused: None, held_at: None };
         let duration = self.release.analysis.baseline;
         if elapsed(Some(since), None, self.now) < duration {
-            self.reasons.push(Reason::Baseline { duration });
-        } else if self.capacity_allows(self.next_weight(Weight::ZERO)) {
+            self.say(Hold::Baseline { duration });
+        } else if self.provide_pods(self.next_weight(Weight::ZERO)) {
             self.rise_above(Weight::ZERO, Actor::Planner);
         }
     }
 
     /// Whether a step is held by nothing but an approval.
     pub(super) fn awaits_approval(&self, state: &StepState) -> bool {
-        !self.no_way_back && matches!(self.hold(state, false), Hold::By(Reason::AwaitsApproval { .. }))
+        // Nobody approves of what should have gone long ago, and cannot for want of a stable to go back to.
+        let verdict = self.status.evidence.verdict(&self.release.analysis, self.now);
+        !matches!(verdict, Verdict::Fail(_))
+            && self.what_is_gone().is_none()
+            && matches!(self.hold(state, false), Held::By(Hold::AwaitsApproval { .. }))
     }
 
     /// What holds a step that is being observed, besides proxies.
-    fn hold(&self, state: &StepState, approved: bool) -> Hold {
+    fn hold(&self, state: &StepState, approved: bool) -> Held {
         let of = self.release.steps.len();
         let (step, weight) = (state.index + 1, state.weight);
         let pause = self.release.steps.get(state.index).map_or(Pause::UntilApproved, |step| step.pause);
@@ -230,13 +259,13 @@ impl Tick<'_> {
         if let Pause::For(duration) = pause
             && elapsed < duration
         {
-            return Hold::By(Reason::Observing { step, of, weight, duration });
+            return Held::By(Hold::Observing { step, of, weight, duration });
         }
         let missing = match self.status.evidence.verdict(&self.release.analysis, self.now) {
-            Verdict::NotYet(Wait::Requests { need, .. }) => Some(Reason::AwaitsRequests { need }),
-            Verdict::NotYet(Wait::Reading { metric, why }) => Some(Reason::AwaitsReading { metric, why }),
-            Verdict::NotYet(Wait::Doubt { metric }) => return Hold::By(Reason::Doubtful { metric }),
-            Verdict::NotYet(Wait::SampleRatio) => return Hold::By(Reason::SampleRatio { weight }),
+            Verdict::NotYet(Wait::Requests { need, .. }) => Some(Hold::AwaitsRequests { need }),
+            Verdict::NotYet(Wait::Reading { metric, why }) => Some(Hold::AwaitsReading { metric, why }),
+            Verdict::NotYet(Wait::Doubt { metric }) => return Held::By(Hold::Doubtful { metric }),
+            Verdict::NotYet(Wait::SampleRatio) => return Held::By(Hold::SampleRatio { weight }),
             // Evidence against the canary has ended the step before it comes to this.
             Verdict::Fail(_) | Verdict::Pass => None,
         };
@@ -245,22 +274,22 @@ impl Tick<'_> {
             match then {
                 OnNoData::Promote if elapsed >= after => {}
                 OnNoData::Rollback if elapsed >= after => {
-                    return Hold::ForGood(Cause::NoData { weight, after, why: missing.to_string() });
+                    return Held::ForGood(Cause::NoData { weight, after, why: missing.to_string() });
                 }
-                _ => return Hold::By(missing),
+                _ => return Held::By(missing),
             }
         }
         if pause == Pause::UntilApproved && !approved {
-            return Hold::By(Reason::AwaitsApproval { step, of, weight });
+            return Held::By(Hold::AwaitsApproval { step, of, weight });
         }
-        Hold::No
+        Held::No
     }
 }
 
 /// What holds a step.
-enum Hold {
+enum Held {
     No,
-    By(Reason),
+    By(Hold),
     /// The step ends here.
     ForGood(Cause),
 }

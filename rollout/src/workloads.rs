@@ -11,8 +11,11 @@ use serde::{Deserialize, Serialize};
 use serin_policy::Weight;
 
 use super::Tick;
-use super::reason::Reason;
-use super::status::{Actor, Cause, Phase, elapsed};
+use super::observation::{Environment, InCluster};
+use super::phase::{Cause, Emptying, Phase, elapsed};
+use super::reason::Hold;
+use super::roles::RouteTargets;
+use super::status::Pods;
 use serin_release::delivery::{Delivery, PromotionMode};
 
 /// The two versions' Deployments, as they are.
@@ -24,8 +27,6 @@ pub struct Workloads {
     pub canary: Workload,
     /// Whether both have the same pod template, labels aside: then there is nothing to release.
     pub same_version: bool,
-    /// Whether the routes of stable lead to the canary's Deployment already.
-    pub swapped: bool,
 }
 
 /// One Deployment, as it is.
@@ -41,17 +42,22 @@ pub struct Workload {
     pub stuck: Option<String>,
     /// What its pods complain of, if they do.
     pub trouble: Option<String>,
+    /// The run that its pod template makes; none while there is no Deployment.
+    pub run: Option<String>,
 }
 
-/// How the Deployments are wanted. Whoever carries it out changes only what differs.
+/// How the Deployments and the routes are wanted, in the roles of the planned status. Whoever carries it out changes only
+/// what differs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Wanted {
     /// How many pods stable is to have at least; none when that is its own business again.
     pub stable_at_least: Option<u32>,
     /// How many pods the canary is to have.
     pub canary: Option<Replicas>,
-    /// What is to be done for the promotion.
-    pub handover: Option<Handover>,
+    /// Whether stable's Deployment is to take the canary's pod template.
+    pub copy_template: bool,
+    /// Where the routes are to lead.
+    pub routes: RouteTargets,
 }
 
 /// How many pods a Deployment is to have.
@@ -61,15 +67,6 @@ pub enum Replicas {
     AtLeast(u32),
     /// None.
     Zero,
-}
-
-/// What is to be done for the promotion.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Handover {
-    /// Stable's Deployment takes the canary's pod template.
-    CopyTemplate,
-    /// The routes of stable lead to the canary's Deployment from now on.
-    SwapRoutes,
 }
 
 /// What the canary lacks.
@@ -95,165 +92,156 @@ impl fmt::Display for Lack {
 }
 
 impl<'t> Tick<'t> {
-    /// The Deployments, in a cluster.
-    pub(super) fn workloads(&self) -> Option<(&'t Delivery, &'t Workloads)> {
-        self.release.delivery.as_ref().zip(self.observation.workloads.as_ref())
+    /// How things are in the cluster, in one.
+    pub(super) fn in_cluster(&self) -> Option<&'t InCluster> {
+        match &self.observation.environment {
+            Environment::Standalone => None,
+            Environment::Cluster(cluster) => Some(cluster),
+        }
     }
 
-    /// Whether there is a run at all: two Deployments of one version have nothing to release.
+    /// The Deployments, in a cluster.
+    pub(super) fn workloads(&self) -> Option<(&'t Delivery, &'t Workloads)> {
+        self.in_cluster().map(|cluster| (&cluster.delivery, &cluster.workloads))
+    }
+
+    /// Whether there is a run at all: where stable has the version already, there is nothing to release.
     pub(super) fn nothing_to_release(&self) -> bool {
-        self.workloads().is_some_and(|(_, workloads)| workloads.same_version)
+        self.workloads().is_some_and(|(_, workloads)| {
+            workloads.same_version || workloads.stable.run.as_deref() == Some(self.release.run())
+        })
     }
 
     /// Takes the canary off the air when it cannot serve at all, whatever the evidence. Returns whether it did.
     pub(super) fn leave_what_is_gone(&mut self) -> bool {
-        let Some((_, workloads)) = self.workloads() else { return false };
-        let at_risk = match &self.status.phase {
-            Phase::Preparing | Phase::Starting { .. } => workloads.canary.stuck.is_some(),
-            Phase::Progressing(_) | Phase::OffPlan { .. } => {
-                workloads.canary.stuck.is_some() || workloads.canary.ready == 0
-            }
+        let Some(why) = self.what_is_gone() else { return false };
+        let weight = self.status.weight();
+        self.roll_back(Cause::Down { weight, why })
+    }
+
+    /// Why the canary cannot serve at all, if it cannot and somebody is to be sent to it.
+    pub(super) fn what_is_gone(&self) -> Option<String> {
+        let (_, Workloads { canary, .. }) = self.workloads()?;
+        let is_gone = match &self.status.phase {
+            Phase::Preparing { .. } | Phase::Starting { .. } => canary.stuck.is_some(),
+            Phase::Progressing(_) | Phase::OffPlan { .. } => canary.stuck.is_some() || canary.ready == 0,
             // What was good enough to be promoted has everybody: it goes when it serves nobody at all.
-            Phase::Promoting | Phase::HandingOver(_) => workloads.canary.ready == 0,
+            Phase::Promoting | Phase::HandingOver(_) => canary.ready == 0,
             _ => false,
         };
-        if !at_risk || !self.stable_can_take_all() {
-            return false;
-        }
-        let Workload { stuck, trouble, .. } = workloads.canary.clone();
-        let why = stuck.or(trouble).unwrap_or_else(|| "no pod of it is ready".to_owned());
-        let cause = Cause::Down { weight: self.status.weight(), why };
-        self.turn(Actor::Planner, Phase::RolledBack { cause: cause.clone() }, Reason::RolledBack { cause });
-        true
+        let why = || canary.stuck.clone().or_else(|| canary.trouble.clone());
+        is_gone.then(|| why().unwrap_or_else(|| "no pod of it is ready".to_owned()))
     }
 
     /// Whether going back leads to anybody. A canary that fails some requests is better than a stable that fails all.
-    pub(super) fn stable_can_take_all(&mut self) -> bool {
-        let can = self.workloads().is_none_or(|(_, workloads)| workloads.stable.ready > 0);
-        self.no_way_back |= !can;
-        if !can && !self.reasons.contains(&Reason::StableDown) {
-            self.reasons.push(Reason::StableDown);
-        }
-        can
+    pub(super) fn stable_can_take_all(&self) -> bool {
+        self.workloads().is_none_or(|(_, workloads)| workloads.stable.ready > 0)
     }
 
     /// Whether a new run must wait: it begins by sending everybody to stable, and there is nobody.
-    pub(super) fn stays_in_its_run(&mut self) -> bool {
+    pub(super) fn stays_in_its_run(&self) -> bool {
         let (in_force, run) = (&self.observation.in_force, self.release.run());
         let is_on_another = in_force.share() > Weight::ZERO && in_force.share_of(run) == Weight::ZERO;
-        let stays = self.status.run != run && is_on_another && !self.stable_can_take_all();
-        if stays {
-            self.reasons.push(Reason::RunWaits { run: run.to_owned() });
-        }
-        stays
+        self.status.run != run && is_on_another && !self.stable_can_take_all()
     }
 
     /// Notes how many pods stable has when a run begins: as many it keeps, so that going back works.
     ///
     /// What another run had it keep is kept on: while others were on the canary, its size said little.
-    pub(super) fn note_floor(&mut self) {
-        if let Some((_, workloads)) = self.workloads() {
-            let kept = if self.is_stable_kept() { self.status.floor } else { 1 };
-            self.status.floor = workloads.stable.desired.max(kept);
-        }
-        self.status.preparing = None;
-        self.status.quiet_since = None;
-        self.status.ready_since = None;
-        self.status.canary_is_down = false;
+    pub(super) fn begin_pods(&mut self) {
+        let kept = if self.is_stable_kept() { self.status.pods.stable_floor } else { 1 };
+        let desired = self.workloads().map(|(_, workloads)| workloads.stable.desired);
+        let stable_floor = desired.map_or(self.status.pods.stable_floor, |desired| desired.max(kept));
+        self.status.pods = Pods { stable_floor, canary_for: None };
     }
 
     /// While everybody is on stable, its size is what all of them take.
     pub(super) fn raise_floor(&mut self) {
         if let Some((_, workloads)) = self.workloads() {
-            self.status.floor = self.status.floor.max(workloads.stable.desired);
+            let floor = &mut self.status.pods.stable_floor;
+            *floor = (*floor).max(workloads.stable.desired);
         }
     }
 
     /// Whether stable keeps its size: until everybody is back on it.
     fn is_stable_kept(&self) -> bool {
         match &self.status.phase {
-            Phase::CuttingBack => true,
-            Phase::RolledBack { .. } | Phase::Aborted { .. } => self.status.quiet_since.is_none(),
+            Phase::CuttingBack { .. } => true,
+            Phase::RolledBack { canary, .. } | Phase::Aborted { canary, .. } => canary.is_in_use(),
             phase => phase.is_under_way(),
         }
     }
 
-    /// Waits until nobody can be on the canary any more, and until it has no pods. Returns whether that is so.
-    pub(super) fn canary_is_down(&mut self) -> bool {
-        let Some((delivery, workloads)) = self.workloads() else { return true };
-        if self.status.canary_is_down {
-            return true;
+    /// Goes on with a canary that nobody is to be sent to: says what it waits for, until it has no pods.
+    pub(super) fn empty_canary(&mut self) {
+        let Some((delivery, workloads)) = self.workloads() else { return };
+        let (all_report, now) = (self.all_report(), self.now);
+        let Some(canary) = self.status.phase.emptying() else { return };
+        if *canary == Emptying::InUse && all_report {
+            *canary = Emptying::Draining { since: now };
         }
-        if !self.all_report() {
-            return false;
-        }
-        self.status.quiet_since.get_or_insert(self.now);
+        let Emptying::Draining { since } = *canary else { return };
         let Workload { desired, ready, .. } = workloads.canary;
-        self.status.canary_is_down = desired == 0 && (ready == 0 || self.is_drained());
-        if !self.status.canary_is_down {
-            self.reasons.push(Reason::Draining { delay: delivery.scale_down_delay });
+        let is_drained = all_report && elapsed(Some(since), None, now) >= delivery.scale_down_delay;
+        if desired == 0 && (ready == 0 || is_drained) {
+            *canary = Emptying::Empty;
+        } else {
+            self.say(Hold::Draining { delay: delivery.scale_down_delay });
         }
-        self.status.canary_is_down
     }
 
     /// Whether requests that were under way on the canary have had their time.
-    fn is_drained(&self) -> bool {
-        let Some(((delivery, _), since)) = self.workloads().zip(self.status.quiet_since) else {
-            return false;
-        };
+    fn is_drained(&self, canary: Emptying) -> bool {
+        let Some((delivery, _)) = self.workloads() else { return false };
+        let Emptying::Draining { since } = canary else { return false };
         self.all_report() && elapsed(Some(since), None, self.now) >= delivery.scale_down_delay
     }
 
-    /// How the Deployments are wanted, at the end of the tick.
-    pub(super) fn wanted(&self) -> Wanted {
-        let Some((delivery, _)) = self.workloads() else { return Wanted::default() };
-        let running = |weight| Wanted {
-            stable_at_least: Some(self.status.floor.max(1)),
-            canary: Some(Replicas::AtLeast(self.need(weight))),
-            handover: None,
+    /// How the Deployments and the routes are wanted, at the end of the tick; none if all is to be left as it is.
+    pub(super) fn wanted(&self) -> Option<Wanted> {
+        let Some(InCluster { delivery, roles: Ok(_), .. }) = self.in_cluster() else {
+            return None;
         };
+        let routes = self.status.routes;
+        let running = |weight| Wanted {
+            stable_at_least: Some(self.status.pods.stable_floor.max(1)),
+            canary: Some(Replicas::AtLeast(self.need(weight))),
+            copy_template: false,
+            routes,
+        };
+        if matches!(self.status.phase, Phase::Unreadable { .. }) {
+            return None;
+        }
         if self.status.run != self.release.run() {
             // Another run is to begin and cannot: what this one has is kept, and nothing is handed over.
-            return running(self.status.weight());
+            return Some(running(self.status.weight()));
         }
-        let preparing = self.status.preparing.unwrap_or_default();
-        match &self.status.phase {
-            Phase::Waiting | Phase::Promoted | Phase::Settled => Wanted::default(),
-            Phase::Preparing | Phase::Starting { .. } => {
-                running(self.next_weight(Weight::ZERO).max(preparing))
+        let canary_for = self.status.pods.canary_for.unwrap_or_default();
+        Some(match &self.status.phase {
+            Phase::Waiting | Phase::Unreadable { .. } => return None,
+            Phase::Promoted | Phase::Settled => Wanted { routes, ..Wanted::default() },
+            Phase::Preparing { .. } | Phase::Starting { .. } => {
+                running(self.next_weight(Weight::ZERO).max(canary_for))
             }
-            Phase::Progressing(_) | Phase::OffPlan { .. } => running(self.status.weight().max(preparing)),
+            Phase::Progressing(_) | Phase::OffPlan { .. } => running(self.status.weight().max(canary_for)),
             Phase::Promoting => running(Weight::FULL),
             Phase::HandingOver(_) => Wanted {
-                handover: match delivery.promotion {
-                    _ if delivery.suspended => None,
-                    PromotionMode::Copy => Some(Handover::CopyTemplate),
-                    PromotionMode::Swap => Some(Handover::SwapRoutes),
-                    PromotionMode::Wait => None,
-                },
+                copy_template: delivery.promotion == PromotionMode::Copy && !delivery.suspended,
                 ..running(Weight::FULL)
             },
-            Phase::CuttingBack | Phase::RolledBack { .. } | Phase::Aborted { .. } => Wanted {
-                stable_at_least: self.is_stable_kept().then_some(self.status.floor),
-                canary: (!self.status.canary_is_down && self.is_drained()).then_some(Replicas::Zero),
-                handover: None,
+            Phase::CuttingBack { canary }
+            | Phase::RolledBack { canary, .. }
+            | Phase::Aborted { canary, .. } => Wanted {
+                stable_at_least: self.is_stable_kept().then_some(self.status.pods.stable_floor),
+                canary: self.is_drained(*canary).then_some(Replicas::Zero),
+                copy_template: false,
+                routes,
             },
-        }
-    }
-
-    /// Whether the canary can bear `weight`. If not, says what it lacks, and has it prepared.
-    pub(super) fn capacity_allows(&mut self, weight: Weight) -> bool {
-        let lack = self.lack(weight);
-        let allows = lack.is_none();
-        // Pods for more than that may be on their way because a person has asked for it.
-        let more = self.status.preparing.filter(|more| *more > weight);
-        self.status.preparing = more.or((!allows).then_some(weight));
-        self.reasons.extend(lack.map(|lack| Reason::AwaitsCapacity { weight, lack }));
-        allows
+        })
     }
 
     /// What the canary lacks for `weight`, if it lacks anything.
-    fn lack(&self, weight: Weight) -> Option<Lack> {
+    pub(super) fn lack(&self, weight: Weight) -> Option<Lack> {
         let (_, Workloads { canary, .. }) = self.workloads()?;
         let need = self.need(weight);
         // Pods of an older template are ready as well, and are no canary.
@@ -261,11 +249,24 @@ impl<'t> Tick<'t> {
         (ready < Some(need)).then(|| Lack { ready, need, trouble: canary.trouble.clone() })
     }
 
+    /// Has the canary given the pods for `weight`, and says what it lacks. Returns whether it has them.
+    pub(super) fn provide_pods(&mut self, weight: Weight) -> bool {
+        let lack = self.lack(weight);
+        // Pods for more than that may be on their way because a person has asked for it.
+        let more = self.status.pods.canary_for.filter(|more| *more > weight);
+        self.status.pods.canary_for = more.or(lack.is_some().then_some(weight));
+        let has_them = lack.is_none();
+        if let Some(lack) = lack {
+            self.say(Hold::AwaitsCapacity { weight, lack });
+        }
+        has_them
+    }
+
     /// How many pods the canary needs for `weight`: its share of stable's, rounded up.
     fn need(&self, weight: Weight) -> u32 {
         // What stable has now counts when it is more: its autoscaler may have had to raise it.
         let desired = self.workloads().map_or(0, |(_, workloads)| workloads.stable.desired);
-        let pods = u64::from(self.status.floor.max(desired).max(1)) * u64::from(weight.ppm());
+        let pods = u64::from(self.status.pods.stable_floor.max(desired).max(1)) * u64::from(weight.ppm());
         u32::try_from(pods.div_ceil(u64::from(Weight::FULL.ppm()))).unwrap_or(u32::MAX).max(1)
     }
 }

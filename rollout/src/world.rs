@@ -8,8 +8,8 @@ use serin_policy::{Arm, Cohort};
 
 use super::deployments::Cluster;
 use super::{
-    ArmCounts, Cell, Command, Counts, Drawn, InForce, MetricReading, Observation, Outcome, Proxy, ProxyState,
-    Reason, Status, plan,
+    ArmCounts, Cell, Command, Counts, Drawn, Environment, InForce, MetricReading, Observation, Plan, Proxy,
+    ProxyState, Reason, Status, plan,
 };
 use serin_release::Release;
 
@@ -46,7 +46,7 @@ pub(super) enum Does {
     Lag,
 }
 
-/// What becomes of an outcome.
+/// What becomes of an planned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Crash {
     #[default]
@@ -62,7 +62,7 @@ impl World {
     pub(super) fn new(yaml: &str) -> Self {
         let cluster = yaml.contains("targetRef").then(|| Cluster::new(yaml));
         Self {
-            release: read(yaml, cluster.as_ref(), ""),
+            release: read(yaml, cluster.as_ref(), &Status::default()),
             cluster,
             status: Status::default(),
             file: InForce::Nothing,
@@ -79,7 +79,7 @@ impl World {
         if let Some(cluster) = &mut self.cluster {
             cluster.object = serde_saphyr::from_str(yaml).unwrap();
         }
-        self.release = read(yaml, self.cluster.as_ref(), &self.status.run);
+        self.release = read(yaml, self.cluster.as_ref(), &self.status);
     }
 
     pub(super) fn tick(
@@ -88,31 +88,28 @@ impl World {
         counts: Counts,
         commands: Vec<Command>,
         crash: Crash,
-    ) -> Outcome {
+    ) -> Plan {
         self.now += after;
         if let Some(cluster) = &self.cluster {
-            self.release = of_cluster(cluster, &self.status.run);
+            self.release = of_cluster(cluster, &self.status);
         }
         let observation = self.observe(counts, commands);
-        let outcome = plan(&self.release, &self.status, &observation, self.now);
-        self.check(&outcome);
+        let planned = plan(&self.release, &self.status, &observation, self.now);
+        self.check(&planned);
         if let Some(cluster) = &mut self.cluster {
-            cluster.follow(&self.status.phase);
-            if crash != Crash::BeforeSave {
-                cluster.note(&self.status.phase, &outcome.status.phase);
-            }
+            cluster.follow();
             if crash == Crash::None {
-                cluster.carry_out(&outcome.wanted);
+                cluster.carry_out(&planned);
             }
         }
         if crash != Crash::BeforeSave {
-            self.before = std::mem::replace(&mut self.status, outcome.status.clone());
+            self.before = std::mem::replace(&mut self.status, planned.status.clone());
         }
-        if let (Crash::None, Some(push)) = (crash, outcome.push) {
+        if let (Crash::None, Some(push)) = (crash, planned.push) {
             let (run, revision) = (self.release.run().to_owned(), push.revision);
             self.file = InForce::Policy { run, revision, weight: push.weight, closed: push.closed };
         }
-        outcome
+        planned
     }
 
     pub(super) fn observe(&mut self, counts: Counts, commands: Vec<Command>) -> Observation {
@@ -134,8 +131,9 @@ impl World {
             readings: self.readings.clone(),
             outage: self.outage.clone(),
             commands,
-            workloads: self.cluster.as_ref().map(Cluster::workloads),
-            obstacles: self.cluster.as_ref().map(|cluster| cluster.obstacles.clone()).unwrap_or_default(),
+            environment: self.cluster.as_ref().map_or(Environment::Standalone, |cluster| {
+                Environment::Cluster(Box::new(cluster.observe(&self.status)))
+            }),
         }
     }
 
@@ -144,36 +142,36 @@ impl World {
         self.status = self.before.clone();
     }
 
-    /// What holds for every outcome.
-    fn check(&self, outcome: &Outcome) {
-        assert!(!outcome.reasons.is_empty(), "{outcome:?}");
-        for reason in &outcome.reasons {
+    /// What holds for every planned.
+    fn check(&self, planned: &Plan) {
+        assert!(!planned.reasons.is_empty(), "{planned:?}");
+        for reason in &planned.reasons {
             let json = serde_json::to_value(reason).unwrap();
             assert_eq!(json["code"], reason.code());
             assert_eq!(&serde_json::from_value::<Reason>(json).unwrap(), reason);
         }
-        let json = serde_json::to_string(&outcome.status).unwrap();
-        assert_eq!(serde_json::from_str::<Status>(&json).unwrap(), outcome.status, "{json}");
-        if let Some(push) = outcome.push {
-            let status = &outcome.status;
+        let json = serde_json::to_string(&planned.status).unwrap();
+        assert_eq!(serde_json::from_str::<Status>(&json).unwrap(), planned.status, "{json}");
+        if let Some(push) = planned.push {
+            let status = &planned.status;
             assert_eq!((push.revision, push.weight), (status.revision, status.weight()));
             assert_eq!((push.closed, push.promoted), (status.is_closed(), status.is_promoted()));
         }
         let what = |status: &Status| (status.run.clone(), status.weight(), status.is_closed());
         if !self.status.run.is_empty() {
-            let changed = what(&self.status) != what(&outcome.status);
-            assert_eq!(changed, self.status.last_change != outcome.status.last_change, "{outcome:?}");
+            let changed = what(&self.status) != what(&planned.status);
+            assert_eq!(changed, self.status.last_change != planned.status.last_change, "{planned:?}");
         }
     }
 }
 
-fn read(yaml: &str, cluster: Option<&Cluster>, last_run: &str) -> Release {
-    cluster.map_or_else(|| Release::from_yaml(yaml).unwrap(), |cluster| of_cluster(cluster, last_run))
+fn read(yaml: &str, cluster: Option<&Cluster>, status: &Status) -> Release {
+    cluster.map_or_else(|| Release::from_yaml(yaml).unwrap(), |cluster| of_cluster(cluster, status))
 }
 
 /// The Release as the canary's pod template has it be.
-fn of_cluster(cluster: &Cluster, last_run: &str) -> Release {
-    Release::from_object(&cluster.object, &cluster.run(last_run)).unwrap().0
+fn of_cluster(cluster: &Cluster, status: &Status) -> Release {
+    Release::from_object(&cluster.object, &cluster.run(status)).unwrap().0
 }
 
 /// Counts whose callers are all of the last cohort.

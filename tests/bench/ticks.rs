@@ -1,5 +1,5 @@
 /*!
-What a tick costs an agent that drives many releases: reading Prometheus' answer for all of them, booking it, judging
+What a tick costs an agent that drives many releases: reading Prometheus' answer for all of them, recording it, judging
 and planning. No network, one core.
 */
 use std::fmt::Write as _;
@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use serin_agent::observe::counter_deltas::CounterDeltas;
-use serin_agent::observe::prometheus::counts::{Counters, Subject, looks};
+use serin_agent::observe::prometheus::counts::{Counters, Subject, samples};
 use serin_policy::series::Group;
 use serin_release::Release;
-use serin_rollout::{Cell, Counts, Drawn, InForce, Observation, Outcome, Proxy, ProxyState, Status, plan};
+use serin_rollout::{
+    Cell, Counts, Drawn, Environment, InForce, Observation, Plan, Proxy, ProxyState, Status, plan,
+};
 
 use crate::figures::Figures;
 use crate::report::Table;
@@ -39,7 +41,7 @@ pub(crate) fn measure(sizes: &[usize], ticks: usize) -> Result<Table> {
         "a tick, median",
         "p99",
         "reading",
-        "booking",
+        "recording",
         "planning",
     ]);
     for &size in sizes {
@@ -134,17 +136,17 @@ fn answer(size: usize, tick: u64) -> String {
     text
 }
 
-/// One tick; how long it took to read, to book and to plan.
+/// One tick; how long it took to read, to record and to plan.
 fn one(subjects: &[Subject], driven: &mut [Driven], answer: &[u8], now: Timestamp) -> Result<[Duration; 3]> {
     let start = Instant::now();
-    let looks = looks(subjects, answer).context("the answer is a vector")?;
+    let samples = samples(subjects, answer).context("the answer is a vector")?;
     let read = start.elapsed();
     let mut counted = Vec::with_capacity(driven.len());
-    for (look, driven) in looks.iter().zip(driven.iter_mut()) {
+    for (sample, driven) in samples.iter().zip(driven.iter_mut()) {
         let mut cells = Vec::new();
-        for count in look.record(&mut driven.deltas, now)? {
+        for count in sample.record(&mut driven.deltas, now)? {
             if let Group::Cohort(cohort) = count.tag.group {
-                let (place, drawn, arm) = (count.place.to_owned(), Drawn::Cohort(cohort), count.tag.arm);
+                let (place, drawn, arm) = ("edge".to_owned(), Drawn::Cohort(cohort), count.tag.arm);
                 cells.push(Cell { place, drawn, arm, counts: count.counts });
             }
         }
@@ -172,10 +174,9 @@ impl Driven {
             readings: Vec::new(),
             outage: None,
             commands: Vec::new(),
-            workloads: None,
-            obstacles: Vec::new(),
+            environment: Environment::Standalone,
         };
-        let Outcome { status, push, .. } = plan(&self.release, &self.status, &observation, now);
+        let Plan { status, push, .. } = plan(&self.release, &self.status, &observation, now);
         self.status = status;
         if let Some(push) = push {
             let (run, revision) = (self.release.run().to_owned(), push.revision);

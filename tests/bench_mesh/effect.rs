@@ -82,7 +82,7 @@ async fn at_half(releases: &Api<DynamicObject>) -> Result<String> {
         let release = releases.get("shop").await?;
         let status = release.data.get("status").cloned().unwrap_or_default();
         let current = status.pointer("/proxies/current").and_then(Value::as_u64);
-        ensure!(status["weight"] == "50%" && current == Some(1), "{status}");
+        ensure!(status["weight"]["percent"] == 50 && current == Some(1), "{status}");
         Ok(status["run"].as_str().unwrap_or_default().to_owned())
     })
     .await

@@ -2,11 +2,12 @@
 What the agent costs in a real mesh, and how soon what a person types is in force at a gateway.
 
 `cargo run --release -p serin-tests --bin bench-mesh` brings the mesh up, measures, and prints what it found: from an
-abort to its effect, beside the bare write of a WasmPlugin in the same run; and with many Releases the calls to the
-API server in a minute, the memory, and how soon a new image is noticed.
+abort to its effect, beside the bare write of a WasmPlugin in the same run; and with many Releases and proxies how soon all
+are looked at, how soon a new image is noticed, the memory, and what is asked of whom in a minute.
 */
 mod crowd;
 mod effect;
+mod stand_ins;
 
 use std::process::ExitCode;
 
@@ -21,8 +22,14 @@ struct Args {
     #[arg(long, default_value_t = 20)]
     aborts: u32,
     /// How many Releases one agent drives.
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, default_value_t = 1000)]
     releases: u32,
+    /// How many proxies they are behind: stand-ins that answer scrapes.
+    #[arg(long, default_value_t = 500)]
+    proxies: u32,
+    /// How many of the Releases are under way in the end.
+    #[arg(long, default_value_t = 100)]
+    under_way: u32,
 }
 
 fn main() -> Result<ExitCode> {
@@ -39,7 +46,8 @@ fn main() -> Result<ExitCode> {
         let this = std::env::current_exe()?;
         let this = this.to_str().context("a path of text")?;
         effect::measure(&mesh, this, args.aborts).await?;
-        crowd::measure(&mesh, this, args.releases).await?;
+        let Args { releases, proxies, under_way, .. } = args;
+        crowd::measure(&mesh, this, crowd::Size { releases, proxies, under_way }).await?;
         Ok(ExitCode::SUCCESS)
     })
 }

@@ -175,10 +175,10 @@ fn a_refusing_proxy_is_named_with_the_reason_and_the_agent_puts_things_right() -
         replace(&path, spoilt.as_bytes())?;
         let view = agent
             .wait_until("the refusal to be told", |view| {
-                view.decisions.iter().any(|one| one.reason.to_string().contains("salt"))
+                view.journal.iter().any(|one| one.news.to_string().contains("salt"))
             })
             .await?;
-        ensure!(view.decisions.iter().any(|one| one.reason.to_string().contains("edge-1")), "{view:#?}");
+        ensure!(view.journal.iter().any(|one| one.news.to_string().contains("edge-1")), "{view:#?}");
         agent
             .wait_until("the good policy to be back", |view| {
                 view.standing.iter().all(|reason| !reason.to_string().contains("salt"))

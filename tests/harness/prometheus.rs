@@ -14,7 +14,7 @@ use tokio::process::Command;
 use tokio::task::spawn_blocking;
 
 use crate::site::eventually;
-use crate::tools;
+use crate::tools::Tool;
 
 /// A running Prometheus. It ends with this value.
 #[derive(Debug)]
@@ -85,7 +85,7 @@ impl Prometheus {
     /// # Errors
     /// When there is none, or it does not come up.
     pub async fn start(options: Options) -> Result<Self> {
-        let binary = spawn_blocking(tools::prometheus).await??;
+        let binary = spawn_blocking(|| Tool::Prometheus.path()).await??;
         let child = launch(&binary, &options)?;
         // Its log tells the port; asked over HTTP, one that is guarded would not say that it is ready.
         let up = eventually("Prometheus to be ready", async || {

@@ -11,14 +11,16 @@ use serde_json::Value;
 use serin_agent::mesh::bootstrap::{Bootstrap, Endpoint, LISTENER, Protocol, Upstream, bootstrap};
 use serin_agent::mesh::ecds::EcdsDir;
 use serin_agent::observe::scrape::{Sample, Scraper};
-use serin_local::envoy::{self, Envoy, EnvoyOptions};
+use serin_local::envoy::{Envoy, EnvoyOptions};
 use serin_local::shop::{Build, Shop, Version};
 use serin_policy::{Arm, Document, PolicySpec, Weight};
 use serin_release::Release;
 use tempfile::TempDir;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
 use crate::client::Client;
+use crate::tools::Tool;
 
 /// The host that requests are for.
 pub const HOST: &str = "shop.example.com";
@@ -138,7 +140,7 @@ impl Site {
                 filters.context("a bootstrap has HTTP filters")?.insert(0, filter.clone());
             }
             let options = EnvoyOptions {
-                binary: envoy::find(|line| eprintln!("{line}")).await?,
+                binary: spawn_blocking(|| Tool::Envoy.path()).await??,
                 bootstrap,
                 concurrency: 2,
                 dir: self.folder.path().join(format!("edge-{number}")),

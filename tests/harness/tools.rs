@@ -1,120 +1,178 @@
 /*!
-Tools that tests need and that no dependency brings along: built or unpacked once, and kept in Serin's cache.
+Tools that tests need and that no dependency brings along: fetched or built once, and kept in Serin's cache.
+
+[`bring`] has all that a test binary needs brought before its first test; what is left to [`Tool::path`] comes when it is
+asked for.
 */
+mod cache;
+mod cargo;
 mod control_plane;
 mod crane;
+mod envoy;
 mod go;
 mod iptables;
+mod needs;
+mod progress;
 mod prometheus;
+mod wasm_bindgen;
 
-use std::env;
-use std::fs::{self, File};
+use std::collections::BTreeSet;
+use std::collections::btree_map::{BTreeMap, Entry};
+use std::fmt;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
-use serin_local::envoy::cache_dir;
+use anyhow::{Result, bail, ensure};
 
+use self::needs::{IP, NODE, NSENTER, Need, TAR, UNSHARE};
+use self::progress::Progress;
+
+pub use cargo::cargo;
 pub use control_plane::{ControlPlane, ISTIO_BOOTSTRAP, ISTIO_CRDS, control_plane};
-pub use crane::crane;
 pub use iptables::iptables;
-pub use prometheus::prometheus;
 
-/// A cargo beside the one that runs the tests, without what that one was told about its own compiler.
+/// A tool, or several that are built together, in the order in which they are brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tool {
+    /// The proxy.
+    Envoy,
+    /// What leads connections to sidecars.
+    Iptables,
+    /// The runner for tests in WebAssembly on Node, with the target that they are compiled for.
+    WasmBindgen,
+    /// The store of Kubernetes.
+    Etcd,
+    /// The API server, its controllers and kubectl.
+    Kubernetes,
+    /// istiod, Istio's agent and istioctl.
+    Istio,
+    /// What serves images and pushes them.
+    Crane,
+    /// The database of metrics.
+    Prometheus,
+}
+
+/// What a group of tests needs.
+#[derive(Debug, Clone, Copy)]
+pub struct Needed<'a> {
+    /// What is brought.
+    tools: &'a [Tool],
+    /// What people install.
+    installed: &'a [Need],
+}
+
+/// For tests against Envoys.
+const ENVOY: Needed<'_> = Needed { tools: &[Tool::Envoy], installed: &[] };
+
+/// For tests in WebAssembly on Node.
+pub const ON_NODE: Needed<'_> = Needed { tools: &[Tool::WasmBindgen], installed: &[NODE] };
+
+/// For a mesh.
+pub const MESH: Needed<'_> = Needed {
+    tools: &[Tool::Envoy, Tool::Iptables, Tool::Etcd, Tool::Kubernetes, Tool::Istio, Tool::Crane],
+    installed: &[IP, UNSHARE, NSENTER, TAR],
+};
+
+/// For tests against a Prometheus.
+pub const PROMETHEUS: Needed<'_> = Needed { tools: &[Tool::Envoy, Tool::Prometheus], installed: &[] };
+
+/// For all tests.
+pub const ALL: [Needed<'_>; 4] = [ENVOY, ON_NODE, MESH, PROMETHEUS];
+
+/// What a tool is called.
+#[derive(Debug, Clone, Copy)]
+struct Named {
+    name: &'static str,
+    version: &'static str,
+}
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, self.version)
+    }
+}
+
+/// How a tool is come by.
+struct Recipe {
+    tool: Named,
+    /// What must be installed to bring it.
+    needs: &'static [Need],
+    /// The path to it, if it need not be brought.
+    at_hand: fn() -> Result<Option<PathBuf>>,
+    bring: fn(&Progress) -> Result<PathBuf>,
+}
+
+/// What came of each tool that this process wanted. The lock is held while one is brought.
+static OUTCOMES: Mutex<BTreeMap<Tool, Result<PathBuf, String>>> = Mutex::new(BTreeMap::new());
+
+/// Brings what is not there yet, one after the other, and tells how it goes on stderr.
 ///
-/// It must be given a target folder of its own: in the outer one's, both would wait for the same lock.
-pub fn cargo() -> Command {
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    let compiler = ["RUSTFLAGS", "RUSTDOCFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CLIPPY_ARGS"];
-    let coverage = ["LLVM_PROFILE_FILE"];
-    let outer = ["CARGO_ENCODED_", "CARGO_BUILD_", "CARGO_MAKEFLAGS", "CARGO_TARGET_", "CARGO_PROFILE_"];
-    for (name, _) in env::vars_os() {
-        let text = name.to_string_lossy();
-        if compiler.contains(&&*text)
-            || coverage.contains(&&*text)
-            || outer.iter().any(|prefix| text.starts_with(prefix))
-        {
-            cargo.env_remove(&name);
+/// # Errors
+/// When something is missing that people must install: all of it, before anything is brought. Or when a tool cannot be
+/// brought; the others are all the same.
+pub fn bring(needed: &[Needed<'_>]) -> Result<()> {
+    let tools: BTreeSet<Tool> = needed.iter().flat_map(|needed| needed.tools).copied().collect();
+    let mut outcomes = OUTCOMES.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut missing = Vec::new();
+    for &tool in &tools {
+        let Entry::Vacant(unknown) = outcomes.entry(tool) else { continue };
+        match (tool.recipe().at_hand)()? {
+            Some(path) => drop(unknown.insert(Ok(path))),
+            None => missing.push(tool),
         }
     }
-    cargo
-}
-
-/// The runner for tests in `wasm32-unknown-unknown` on Node. It must be of the very version of wasm-bindgen that
-/// the tests link, so it is built from the registry when it is not in the cache yet.
-pub fn wasm_bindgen_test_runner() -> Result<PathBuf> {
-    runs("node", "--version", "install Node.js 18 or later")?;
-    let version = locked_version("wasm-bindgen").context("wasm-bindgen is not in Cargo.lock")?;
-    kept("wasm-bindgen", version, "bin/wasm-bindgen-test-runner", |folder| {
-        install("wasm-bindgen-cli", version, folder)
-    })
-}
-
-/// The path to `file` of `tool` in the cache. If it is not there, `make` makes it in the folder it is given, and the
-/// folder is kept.
-fn kept(tool: &str, version: &str, file: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
-    let cache =
-        cache_dir().with_context(|| format!("no place to keep {tool}: set SERIN_CACHE to a folder"))?;
-    let kept = cache.join(format!("{tool}-{version}"));
-    let wanted = kept.join(file);
-    if wanted.is_file() {
-        return Ok(wanted);
+    let to_bring = missing.iter().flat_map(|tool| tool.recipe().needs);
+    needs::check(to_bring.chain(needed.iter().flat_map(|needed| needed.installed)))?;
+    let began = Instant::now();
+    let mut times = Vec::new();
+    for (index, &tool) in missing.iter().enumerate() {
+        let recipe = tool.recipe();
+        let progress = Progress::begin(format!("[{}/{}] {}", index + 1, missing.len(), recipe.tool));
+        progress.say("is brought, once");
+        let outcome = progress.persist(|| (recipe.bring)(&progress));
+        let took = in_words(progress.elapsed());
+        progress.say(&format!("{} after {took}", if outcome.is_ok() { "is there" } else { "FAILED" }));
+        times.push(format!("{} {took}", recipe.tool.name));
+        outcomes.insert(tool, outcome.map_err(|error| format!("cannot bring {}: {error:#}", recipe.tool)));
     }
-    let cannot_write = || format!("cannot write to {}", cache.display());
-    fs::create_dir_all(&cache).with_context(cannot_write)?;
-    let lock = File::create(cache.join(format!("{tool}-{version}.lock"))).with_context(cannot_write)?;
-    lock.lock().with_context(cannot_write)?;
-    // Another process may have built it while this one waited for the lock.
-    if wanted.is_file() {
-        return Ok(wanted);
+    if !missing.is_empty() {
+        writeln!(io::stderr(), "tools took {}: {}", in_words(began.elapsed()), times.join(", "))?;
     }
-    let partial = cache.join(format!("{tool}-{version}.partial"));
-    for leftover in [&partial, &kept] {
-        remove(leftover).with_context(cannot_write)?;
-    }
-    fs::create_dir_all(&partial).with_context(cannot_write)?;
-    // Straight to stderr, because this takes minutes and the test harness keeps what tests print to itself.
-    writeln!(io::stderr(), "bringing {tool} {version} (once, up to some minutes) into {}", cache.display())?;
-    make(&partial)?;
-    fs::rename(&partial, &kept).with_context(cannot_write)?;
-    Ok(wanted)
-}
-
-fn install(package: &str, version: &str, root: &Path) -> Result<()> {
-    let target = root.join("target");
-    let mut install = cargo();
-    // Not `--locked`: the lock file that wasm-bindgen-cli is published with does not build with this toolchain.
-    install.args(["install", package, "--version", version, "--root"]).arg(root);
-    install.arg("--target-dir").arg(&target).stdin(Stdio::null()).stdout(Stdio::from(io::stderr()));
-    let status = install.status().context("cannot run cargo")?;
-    ensure!(status.success(), "cargo could not install {package} {version} (see above)");
-    remove(&target).with_context(|| format!("cannot remove {}", target.display()))
-}
-
-/// Whether `tool` is there: it can say which version it is.
-pub(crate) fn runs(tool: &str, version: &str, mend: &str) -> Result<()> {
-    let output = Command::new(tool).arg(version).stdin(Stdio::null()).output();
-    ensure!(output.is_ok_and(|output| output.status.success()), "{tool} is missing: {mend}");
+    let failures = tools.iter().filter_map(|tool| outcomes.get(tool)?.as_ref().err());
+    let failures: Vec<_> = failures.map(String::as_str).collect();
+    ensure!(failures.is_empty(), "{}", failures.join("\n"));
     Ok(())
 }
 
-/// The program of this name on `PATH`.
-fn on_path(name: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
+fn in_words(time: Duration) -> String {
+    let seconds = time.as_secs();
+    if seconds < 100 { format!("{seconds} s") } else { format!("{} min {} s", seconds / 60, seconds % 60) }
 }
 
-/// The version of `package` that the workspace is locked to.
-fn locked_version(package: &str) -> Option<&'static str> {
-    let lock = include_str!("../../Cargo.lock");
-    let (_, entry) = lock.split_once(&format!("name = \"{package}\"\nversion = \""))?;
-    entry.split('"').next()
-}
+impl Tool {
+    /// The path to its program, or to the first of them. It is brought if need be.
+    ///
+    /// # Errors
+    /// When that fails, or has failed in this process.
+    pub fn path(self) -> Result<PathBuf> {
+        bring(&[Needed { tools: &[self], installed: &[] }])?;
+        let outcomes = OUTCOMES.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(Ok(path)) = outcomes.get(&self) else { bail!("{} was not brought", self.recipe().tool) };
+        Ok(path.clone())
+    }
 
-fn remove(folder: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+    fn recipe(self) -> Recipe {
+        match self {
+            Self::Envoy => envoy::recipe(),
+            Self::WasmBindgen => wasm_bindgen::recipe(),
+            Self::Etcd => control_plane::etcd(),
+            Self::Kubernetes => control_plane::kubernetes(),
+            Self::Istio => control_plane::istio(),
+            Self::Crane => crane::recipe(),
+            Self::Iptables => iptables::recipe(),
+            Self::Prometheus => prometheus::recipe(),
+        }
     }
 }

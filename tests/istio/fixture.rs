@@ -7,11 +7,12 @@ use std::num::NonZeroU32;
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serin_policy::{Id, Point, Weight};
-use serin_release::status::ReleaseStatus;
+use serin_release::status::{ReleasePhase, ReleaseStatus, RunOutcome};
 use serin_tests::client::Client;
 use serin_tests::mesh::traffic::{Outcome, Plan, Report, Traffic, User};
 use serin_tests::mesh::{Controller, Gateway, Mesh, Namespace};
@@ -61,6 +62,11 @@ impl<'m> Fixture<'m> {
 
     pub(crate) async fn agent(&self, identity: &str) -> Result<Controller> {
         Controller::start(AGENT, self.mesh, &self.namespace, identity).await
+    }
+
+    /// Lets agents here do what they are to do, if somebody has taken that away.
+    pub(crate) async fn allow_the_agent(&self) -> Result<()> {
+        Controller::grant_rights(&self.namespace).await
     }
 
     /// An agent that listens where another one did.
@@ -129,14 +135,19 @@ impl<'m> Fixture<'m> {
         .await
     }
 
-    pub(crate) async fn phase(&self, phase: &str) -> Result<ReleaseStatus> {
-        self.status_that(phase, |status| status.phase == phase).await
+    pub(crate) async fn phase(&self, phase: ReleasePhase) -> Result<ReleaseStatus> {
+        self.status_that(phase.as_str(), |status| status.phase == phase).await
+    }
+
+    /// The Release is accepted, and there is nothing to release.
+    pub(crate) async fn idle(&self) -> Result<ReleaseStatus> {
+        self.status_that("nothing to release", is_idle).await
     }
 
     /// A run that is under way or over has this outcome.
-    pub(crate) async fn outcome(&self, outcome: &str) -> Result<ReleaseStatus> {
-        self.status_that(outcome, |status| {
-            status.history.first().is_some_and(|run| run.outcome.as_deref() == Some(outcome))
+    pub(crate) async fn outcome(&self, outcome: RunOutcome) -> Result<ReleaseStatus> {
+        self.status_that(&format!("{outcome:?}"), |status| {
+            status.history.first().is_some_and(|run| run.outcome == Some(outcome))
         })
         .await
     }
@@ -177,9 +188,8 @@ impl<'m> Fixture<'m> {
     /// Waits until every proxy has given the canary `percent` of all users, and checks that those and no others get it,
     /// request by request. Returns how many they are.
     pub(crate) async fn check_exposure(&self, traffic: &Traffic, percent: u32) -> Result<usize> {
-        let weight = format!("{percent}%");
-        self.status_that(&format!("{weight} everywhere"), |status| {
-            status.weight == weight && status.proxies.current == status.proxies.total
+        self.status_that(&format!("{percent}% everywhere"), |status| {
+            is_at(status, percent) && status.proxies.current == status.proxies.total
         })
         .await?;
         self.check_served(traffic, percent).await
@@ -247,6 +257,27 @@ impl<'m> Fixture<'m> {
 pub(crate) fn told(status: &ReleaseStatus) -> String {
     let ReleaseStatus { phase, run, step, weight, message, proxies, .. } = status;
     format!("{phase} {run:?} {step:?} {weight} {proxies:?}: {message}")
+}
+
+/// Whether the canary is to get `percent` of all users.
+pub(crate) fn is_at(status: &ReleaseStatus, percent: u32) -> bool {
+    status.weight.percent.ppm() == percent * 10_000
+}
+
+/// Whether the Release is accepted and there is nothing to release, as an agent has found.
+pub(crate) fn is_idle(status: &ReleaseStatus) -> bool {
+    let is_accepted = condition(status, "Accepted").is_ok_and(|accepted| accepted.status == "True");
+    is_accepted && status.phase == ReleasePhase::Idle
+}
+
+pub(crate) fn condition<'s>(status: &'s ReleaseStatus, kind: &str) -> Result<&'s Condition> {
+    status.conditions.iter().find(|found| found.type_ == kind).with_context(|| format!("no condition {kind}"))
+}
+
+/// Every weight that the present run or the last one had, in order.
+pub(crate) fn weights(status: &ReleaseStatus) -> Vec<String> {
+    let changes = status.history.first().map_or(&[][..], |run| &run.changes);
+    changes.iter().map(|change| change.to.to_string()).collect()
 }
 
 /// No request failed that no version is to blame for.

@@ -4,7 +4,7 @@ The module as an image in a registry: proxies pull it from there instead of aski
 use anyhow::{Context, Result, ensure};
 use serin_tests::mesh::Mesh;
 
-use crate::fixture::{Fixture, check_none_failed, told};
+use crate::fixture::{Fixture, check_none_failed, is_at, told};
 
 pub(crate) async fn the_module_is_pulled_from_a_registry(mesh: &Mesh) -> Result<()> {
     let (fixture, registry) = tokio::try_join!(Fixture::set(mesh, "image", 1), mesh.registry())?;
@@ -14,13 +14,13 @@ pub(crate) async fn the_module_is_pulled_from_a_registry(mesh: &Mesh) -> Result<
     // Istio wants the digest of the manifest that it ends at, and an index is one before that.
     let agent = fixture.agent_with_image("one", &index).await?;
     fixture.release("{setWeight: 30, pause: {}}", |yaml| yaml).await?;
-    fixture.phase("Promoted").await?;
+    fixture.idle().await?;
     let traffic = fixture.traffic(80).await?;
     fixture.set_image("shop:v2").await?;
     let is_told = |text: &str| text.contains("does not run the filter");
     let status = fixture.status_that("who is without it", |status| is_told(&status.message)).await;
     let status = status.with_context(|| agent.log())?;
-    ensure!(status.weight == "0%" && status.proxies.bypassed == 1, "{}", told(&status));
+    ensure!(is_at(&status, 0) && status.proxies.bypassed == 1, "{}", told(&status));
     fixture.check_served(&traffic, 0).await?;
     agent.kill().await?;
 

@@ -3,23 +3,23 @@ Agents that die, stand still, and take each other's place: the weight never rise
 nothing is lost.
 */
 use anyhow::{Context, Result, ensure};
-use serin_release::status::ReleaseStatus;
+use serin_release::status::{ReleasePhase, ReleaseStatus, RunOutcome};
 use serin_tests::mesh::{Controller, Mesh};
 use serin_tests::site::eventually;
 
-use crate::fixture::{Fixture, check_none_failed, told};
+use crate::fixture::{Fixture, check_none_failed, is_at, told, weights};
 
 /// Where a run stands when the agent is killed.
 type Moment = (&'static str, fn(&ReleaseStatus) -> bool);
 
 const MOMENTS: [Moment; 7] = [
-    ("waiting for the canary's pods", |status| status.phase == "Preparing"),
-    ("comparing those who will be moved", |status| status.phase == "Starting"),
-    ("at the first step", |status| status.weight == "10%"),
-    ("at the second step", |status| status.weight == "50%"),
-    ("handing over", |status| status.weight == "100%"),
-    ("watching the few who have returned", |status| status.weight == "95%"),
-    ("returning to stable", |status| status.phase == "Promoting" && status.weight == "0%"),
+    ("waiting for the canary's pods", |status| status.phase == ReleasePhase::Preparing),
+    ("comparing those who will be moved", |status| status.phase == ReleasePhase::Starting),
+    ("at the first step", |status| is_at(status, 10)),
+    ("at the second step", |status| is_at(status, 50)),
+    ("handing over", |status| is_at(status, 100)),
+    ("watching the few who have returned", |status| is_at(status, 95)),
+    ("returning to stable", |status| status.phase == ReleasePhase::Promoting && is_at(status, 0)),
 ];
 
 pub(crate) async fn an_agent_is_killed_at_every_phase(mesh: &Mesh) -> Result<()> {
@@ -27,7 +27,7 @@ pub(crate) async fn an_agent_is_killed_at_every_phase(mesh: &Mesh) -> Result<()>
     let mut agent = fixture.agent("agent-0").await?;
     let steps = "{setWeight: 10, pause: {duration: 3s}}, {setWeight: 50, pause: {duration: 3s}}";
     fixture.release(steps, |yaml| yaml).await?;
-    fixture.phase("Promoted").await?;
+    fixture.idle().await?;
     let traffic = fixture.traffic(60).await?;
     fixture.set_image("shop:v2?start=2s").await?;
     for (number, (what, is_now)) in MOMENTS.iter().enumerate() {
@@ -35,11 +35,11 @@ pub(crate) async fn an_agent_is_killed_at_every_phase(mesh: &Mesh) -> Result<()>
         agent.kill().await?;
         agent = fixture.agent(&format!("agent-{}", number + 1)).await?;
     }
-    let status = fixture.outcome("Promoted").await.with_context(|| agent.log())?;
+    let status = fixture.outcome(RunOutcome::Promoted).await.with_context(|| agent.log())?;
     let report = traffic.stop().await?;
     check_none_failed(&report)?;
     ensure!(status.history.len() == 1, "something started over: {:?}", status.history);
-    let weights: Vec<_> = status.history[0].changes.iter().map(|change| change.to.as_str()).collect();
+    let weights = weights(&status);
     ensure!(weights == ["10%", "50%", "100%", "95%", "0%"], "{weights:?}");
     eprintln!("killed at {} moments: {} requests, none failed", MOMENTS.len(), report.0.len());
     Ok(())
@@ -49,7 +49,7 @@ pub(crate) async fn a_standby_takes_over(mesh: &Mesh) -> Result<()> {
     let fixture = Fixture::set(mesh, "standby", 1).await?;
     let (first, second) = (fixture.agent("first").await?, fixture.agent("second").await?);
     fixture.release("{setWeight: 10, pause: {}}, {setWeight: 50, pause: {}}", |yaml| yaml).await?;
-    fixture.phase("Promoted").await?;
+    fixture.idle().await?;
     let traffic = fixture.traffic(60).await?;
     fixture.set_image("shop:v2").await?;
     fixture.check_exposure(&traffic, 10).await?;
@@ -63,7 +63,7 @@ pub(crate) async fn a_standby_takes_over(mesh: &Mesh) -> Result<()> {
     // Another agent may have another module: proxies are not given that in mid-run.
     ensure!(module(&fixture).await?.contains(&firsts), "{}", module(&fixture).await?);
     fixture.approve().await?;
-    fixture.outcome("Promoted").await.with_context(|| second.log())?;
+    fixture.outcome(RunOutcome::Promoted).await.with_context(|| second.log())?;
     eventually("the second's module", async || {
         let module = module(&fixture).await?;
         ensure!(module.contains(second.address()), "{module}");
@@ -85,23 +85,23 @@ pub(crate) async fn a_leader_of_the_past_changes_nothing(mesh: &Mesh) -> Result<
     fixture
         .release("{setWeight: 10, pause: {duration: 5s}}, {setWeight: 50, pause: {}}", |yaml| yaml)
         .await?;
-    fixture.phase("Promoted").await?;
+    fixture.idle().await?;
     let traffic = fixture.traffic(60).await?;
     fixture.set_image("shop:v2").await?;
-    fixture.status_that("10 %", |status| status.weight == "10%").await?;
+    fixture.status_that("10 %", |status| is_at(status, 10)).await?;
     first.freeze()?;
     let second = fixture.agent("second").await?;
     fixture.kubectl(&["annotate", "release", "shop", "serin.dev/command=abort"]).await?;
-    let aborted = fixture.outcome("Aborted").await.with_context(|| second.log())?;
+    let aborted = fixture.outcome(RunOutcome::Aborted).await.with_context(|| second.log())?;
     first.thaw()?;
     eventually("the first to notice", async || {
         let log = first.log();
-        ensure!(log.contains("another agent leads") || log.contains("another agent has decided"), "{log}");
+        ensure!(log.contains("another agent leads") || log.contains("another agent has changed"), "{log}");
         Ok(())
     })
     .await?;
-    let status = fixture.status().await?;
-    ensure!(status.phase == "Aborted" && status.weight == "0%", "{}", told(&status));
+    let status = fixture.phase(ReleasePhase::Aborted).await?;
+    ensure!(is_at(&status, 0), "{}", told(&status));
     ensure!(status.history[0].changes == aborted.history[0].changes, "{:?}", status.history[0].changes);
     check_none_failed(&traffic.stop().await?)
 }

@@ -26,6 +26,7 @@ use anyhow::{Context, Result};
 use futures::future::LocalBoxFuture;
 use libtest_mimic::{Arguments, Trial};
 use serin_tests::mesh::{Mesh, inside};
+use serin_tests::tools;
 use tokio::runtime::{Builder, Runtime};
 
 /// The seed of everything that is drawn here; `SERIN_SEED` gives another one.
@@ -57,11 +58,17 @@ const SHARED: &[(&str, Test)] = tests![
     failures::edits::another_version_comes,
     failures::edits::a_bad_version_is_taken_back_under_a_wrong_spec,
     failures::edits::a_release_is_deleted,
+    failures::supervision::a_bad_version_is_taken_back_under_an_unreadable_spec,
+    failures::supervision::an_unreadable_spec_outlives_its_agent,
+    failures::supervision::a_gateway_is_narrowed,
+    failures::supervision::a_save_fails_with_each_command,
     failures::objects::objects_are_edited_by_hand,
     failures::workloads::bad_images_reach_nobody,
     failures::workloads::a_canary_is_lost,
     failures::workloads::stable_is_scaled_away,
     promotions::versions_change_places,
+    promotions::roles_outlive_the_status,
+    promotions::a_swap_is_suspended,
     promotions::a_pipeline_updates_stable,
     promotions::autoscalers_keep_a_floor,
     releases::a_good_version_is_promoted,
@@ -106,6 +113,8 @@ fn main() -> Result<ExitCode> {
         shared.chain(ALONE.iter().map(|&(name, test)| trial(name, test, true))).collect();
     let any = trials.iter().any(|trial| !arguments.is_filtered_out(trial));
     if any && !arguments.list {
+        // Once inside, nothing can be fetched any more.
+        tools::bring(&[tools::MESH, tools::PROMETHEUS])?;
         let began = Instant::now();
         let inside = inside::enter()?;
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;

@@ -4,11 +4,12 @@ What becomes of the two Deployments in the end, and of their autoscalers on the 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use serin_release::status::RunOutcome;
 use serin_tests::mesh::traffic::{Outcome, Traffic};
 use serin_tests::mesh::{Controller, Mesh};
 use serin_tests::site::eventually;
 
-use crate::fixture::{Fixture, check_nobody_went_back, check_none_failed};
+use crate::fixture::{Fixture, check_nobody_went_back, check_none_failed, is_at, told};
 
 const STEPS: &str = "{setWeight: 50, pause: {duration: 1s}}";
 
@@ -18,7 +19,7 @@ async fn promoted_by<'m>(mesh: &'m Mesh, mode: &str) -> Result<(Fixture<'m>, Con
     let agent = fixture.agent("one").await?;
     let promotion = format!("promotion: {{mode: {mode}}}, scaleDownDelay: 2s");
     fixture.release(STEPS, |yaml| yaml.replace("scaleDownDelay: 2s", &promotion)).await?;
-    fixture.phase("Promoted").await?;
+    fixture.idle().await?;
     let traffic = fixture.traffic(60).await?;
     Ok((fixture, agent, traffic))
 }
@@ -36,8 +37,7 @@ pub(crate) async fn versions_change_places(mesh: &Mesh) -> Result<()> {
             .await?;
         fixture
             .status_that(image, |status| {
-                let done =
-                    |run: &serin_release::status::RunRecord| run.outcome.as_deref() == Some("Promoted");
+                let done = |run: &serin_release::status::RunRecord| run.outcome == Some(RunOutcome::Promoted);
                 status.history.iter().filter(|run| done(run)).count() == number + 1
                     && status.history.len() == number + 1
             })
@@ -50,15 +50,98 @@ pub(crate) async fn versions_change_places(mesh: &Mesh) -> Result<()> {
     check_none_failed(&report)
 }
 
+/// After versions have changed places the status is lost, as a backup that is restored does it; then the Release is made
+/// again, as Git does it. Everybody stays on the Deployment that is live, and nothing is taken for a new version.
+pub(crate) async fn roles_outlive_the_status(mesh: &Mesh) -> Result<()> {
+    let (fixture, agent, traffic) = promoted_by(mesh, "Swap").await?;
+    fixture.set_image("shop:v2").await?;
+    fixture.outcome(RunOutcome::Promoted).await.with_context(|| agent.log())?;
+    all_from(&traffic, "shop-canary").await?;
+    agent.kill().await?;
+    let live = r"jsonpath={.items[0].metadata.labels.serin\.dev/stable}";
+    let label = fixture.kubectl(&["get", "destinationrules", "-o", live]).await?;
+    ensure!(label == "shop-canary", "the routes' label says {label}");
+    fixture
+        .kubectl(&[
+            "patch",
+            "release",
+            "shop",
+            "--subresource=status",
+            "--type=json",
+            "-p",
+            r#"[{"op": "remove", "path": "/status"}]"#,
+        ])
+        .await?;
+
+    let agent = fixture.agent("two").await?;
+    let is_known = |status: &serin_release::status::ReleaseStatus| {
+        status.stable_deployment.as_deref() == Some("shop-canary") && status.proxies.current == 1
+    };
+    let status = fixture.status_that("the live Deployment to be known", is_known).await;
+    let status = status.with_context(|| agent.log())?;
+    ensure!(is_at(&status, 0) && status.history.is_empty(), "{}", told(&status));
+    all_from(&traffic, "shop-canary").await?;
+    check_none_failed(&traffic.stop().await?)?;
+
+    // Its routes go with it: only pods say then who is live.
+    let release = fixture.kubectl(&["get", "release", "shop", "-o", "yaml"]).await?;
+    let spec: serde_json::Value = serde_saphyr::from_str(&release)?;
+    fixture.kubectl(&["delete", "release", "shop", "--timeout=60s"]).await?;
+    let again = serde_json::json!({
+        "apiVersion": "serin.dev/v1alpha1", "kind": "Release", "metadata": {"name": "shop"}, "spec": spec["spec"],
+    });
+    fixture.namespace.apply(&again.to_string()).await?;
+    let status = fixture.status_that("the live Deployment to be known again", is_known).await;
+    let status = status.with_context(|| agent.log())?;
+    ensure!(is_at(&status, 0) && status.history.is_empty(), "{}", told(&status));
+    let traffic = fixture.traffic(60).await?;
+    all_from(&traffic, "shop-canary").await?;
+    check_none_failed(&traffic.stop().await?)
+}
+
+/// A person suspends the Release while everybody is on the canary: versions change places when they may.
+pub(crate) async fn a_swap_is_suspended(mesh: &Mesh) -> Result<()> {
+    let fixture = Fixture::set(mesh, "suspended", 1).await?;
+    let agent = fixture.agent("one").await?;
+    let steps = "{setWeight: 50, pause: {}}";
+    let release = async |suspend: &str| {
+        let promotion = "promotion: {mode: Swap}, scaleDownDelay: 2s";
+        fixture
+            .release(steps, |yaml| {
+                yaml.replace("scaleDownDelay: 2s", promotion)
+                    .replace("spec:", &format!("spec:\n  suspend: {suspend}"))
+            })
+            .await
+    };
+    release("false").await?;
+    fixture.idle().await?;
+    let traffic = fixture.traffic(60).await?;
+    fixture.set_image("shop:v2").await?;
+    fixture.check_exposure(&traffic, 50).await.with_context(|| agent.log())?;
+    release("true").await?;
+    fixture.status_that("the hold", |status| status.message.contains("suspend")).await?;
+    fixture.check_exposure(&traffic, 50).await?;
+    let subsets = "jsonpath={.items[0].spec.subsets[*].labels}";
+    let apart = fixture.kubectl(&["get", "destinationrules", "-o", subsets]).await?;
+    release("false").await?;
+    fixture.approve().await?;
+    fixture.outcome(RunOutcome::Promoted).await.with_context(|| agent.log())?;
+    all_from(&traffic, "shop-canary").await?;
+    let after = fixture.kubectl(&["get", "destinationrules", "-o", subsets]).await?;
+    ensure!(apart != after, "the subsets have changed places: {after}");
+    check_none_failed(&traffic.stop().await?)
+}
+
 /// Git owns stable: Serin waits for it.
 pub(crate) async fn a_pipeline_updates_stable(mesh: &Mesh) -> Result<()> {
     let (fixture, agent, traffic) = promoted_by(mesh, "Wait").await?;
     fixture.set_image("shop:v2").await?;
-    let waits = |message: &str| message.contains("waits until stable's Deployment has its pod template");
+    let waits =
+        |message: &str| message.contains("waits until stable's Deployment has the canary's pod template");
     fixture.status_that("Git's turn", |status| waits(&status.message)).await.with_context(|| agent.log())?;
     all_from(&traffic, "shop-canary").await?;
     fixture.kubectl(&["set", "image", "deployment/shop-stable", "shop=shop:v2"]).await?;
-    fixture.outcome("Promoted").await.with_context(|| agent.log())?;
+    fixture.outcome(RunOutcome::Promoted).await.with_context(|| agent.log())?;
     all_from(&traffic, "shop-stable").await?;
     let report = traffic.stop().await?;
     check_nobody_went_back(&report)?;
@@ -90,7 +173,7 @@ pub(crate) async fn autoscalers_keep_a_floor(mesh: &Mesh) -> Result<()> {
         )
     };
     fixture.release("{setWeight: 50, pause: {}}", scaled).await?;
-    fixture.phase("Promoted").await?;
+    fixture.idle().await?;
     let traffic = fixture.traffic(40).await?;
     fixture.set_image("shop:v2").await?;
     // There is no autoscaler at work here: the canary gets its pods only if somebody gives it what is asked for.
@@ -106,7 +189,7 @@ pub(crate) async fn autoscalers_keep_a_floor(mesh: &Mesh) -> Result<()> {
     fixture.kubectl(&["scale", "deployment/shop-canary", "--replicas=2"]).await?;
     fixture.check_exposure(&traffic, 50).await.with_context(|| agent.log())?;
     fixture.kubectl(&["annotate", "release", "shop", "serin.dev/command=abort"]).await?;
-    fixture.outcome("Aborted").await.with_context(|| agent.log())?;
+    fixture.outcome(RunOutcome::Aborted).await.with_context(|| agent.log())?;
     eventually("their own floors", async || {
         let found = floors().await?;
         ensure!(found == (1, 1), "{found:?}");

@@ -2,11 +2,14 @@
 Whole releases, as users do them: `kubectl set image`, and the rest happens.
 */
 use anyhow::{Context, Result, ensure};
+use serin_release::status::{ReleasePhase, RunOutcome};
 use serin_tests::mesh::Mesh;
 use serin_tests::mesh::traffic::Outcome;
 use serin_tests::site::eventually;
 
-use crate::fixture::{Fixture, check_nobody_went_back, check_none_failed, told};
+use crate::fixture::{
+    Fixture, check_nobody_went_back, check_none_failed, condition, is_at, is_idle, told, weights,
+};
 
 /// The canary of the guides that Serin takes the place of: 10 → 25 → 50 → 75 → 100 %.
 pub(crate) async fn a_good_version_is_promoted(mesh: &Mesh) -> Result<()> {
@@ -22,28 +25,35 @@ pub(crate) async fn goes_all_the_way(fixture: &Fixture<'_>) -> Result<()> {
         .release(&steps.map(|weight| format!("{{setWeight: {weight}, pause: {{}}}}")).join(", "), |yaml| yaml)
         .await?;
     fixture
-        .status_that("nothing to release", |status| status.phase == "Promoted" && status.proxies.current == 2)
+        .status_that("nothing to release", |status| is_idle(status) && status.proxies.current == 2)
         .await?;
     let traffic = fixture.traffic(150).await?;
     fixture.set_image("shop:v2").await?;
-    for percent in steps {
+    for (step, percent) in (1..).zip(steps) {
         let exposed = fixture.check_exposure(&traffic, percent).await.with_context(|| agent.log())?;
+        let shown = fixture.kubectl(&["get", "releases"]).await?;
+        ensure!(columns(&shown, 0, 6) == "NAME PHASE STEP OF WEIGHT% SERVED%", "{shown}");
+        ensure!(columns(&shown, 1, 5) == format!("shop Progressing {step} 4 {percent}"), "{shown}");
         eprintln!("{percent} %: {exposed} of {} users, each as the hash says", fixture.users.len());
         fixture.approve().await?;
     }
-    fixture.outcome("Promoted").await.with_context(|| agent.log())?;
+    fixture.outcome(RunOutcome::Promoted).await.with_context(|| agent.log())?;
     let status = fixture.status().await?;
-    ensure!(status.weight == "0%" && status.phase == "Promoted", "{}", told(&status));
+    ensure!(is_at(&status, 0) && status.phase == ReleasePhase::Promoted, "{}", told(&status));
+    // As a pipeline waits.
+    fixture.kubectl(&["wait", "release/shop", "--for=condition=Ready", "--timeout=10s"]).await?;
     let report = traffic.stop().await?;
     check_none_failed(&report)?;
     check_nobody_went_back(&report)?;
     ensure!(fixture.replicas("shop-canary").await? == 0, "the canary still has pods");
-    let weights: Vec<_> = status.history[0].changes.iter().map(|change| change.to.as_str()).collect();
+    let weights = weights(&status);
     ensure!(weights == ["10%", "25%", "50%", "75%", "100%", "95%", "0%"], "{weights:?}");
     let events = fixture.events().await?;
-    for reason in ["Prepared", "StepBegun", "WeightChanged", "Promoting", "HandedOver", "Settled"] {
+    for reason in ["Prepared", "StepBegun", "Promoting", "HandedOver", "Settled"] {
         ensure!(events.iter().any(|(found, _)| found == reason), "{reason} is not among {events:?}");
     }
+    let change = "(10% to 25% by ";
+    ensure!(events.iter().any(|(_, note)| note.contains(change)), "{change} is not among {events:?}");
     // Istio's own checks find nothing wrong with what Serin has written. (No webhook puts proxies into pods here.)
     let not_injected = ["--suppress", "IST0147=Pod *"];
     fixture
@@ -54,11 +64,18 @@ pub(crate) async fn goes_all_the_way(fixture: &Fixture<'_>) -> Result<()> {
     Ok(())
 }
 
+/// The first so many columns of a line that `kubectl` prints.
+fn columns(shown: &str, line: usize, many: usize) -> String {
+    let words = shown.lines().nth(line).unwrap_or_default().split_whitespace();
+    words.take(many).collect::<Vec<_>>().join(" ")
+}
+
 /// 30 % errors at 10 % of 2,000 users and 100 requests a second: what another controller took 29.7 s for, with 168
 /// errors, which 130 users met.
 pub(crate) async fn a_very_bad_version_is_off_the_air_at_once(mesh: &Mesh) -> Result<()> {
-    let bad = bad_version(mesh, "bad", "30%", |yaml| yaml).await?;
-    ensure!(bad.seconds <= 5.0 && bad.errors <= 25, "{bad:?}");
+    let users = bad_version(mesh, "bad", "30%", |yaml| yaml).await?;
+    // Of two thousand, 10 % get it. How long it took is printed, and is bench-mesh's business.
+    ensure!(users <= 50, "{users} users met an error: more than a quarter of those who got the version");
     Ok(())
 }
 
@@ -68,25 +85,29 @@ pub(crate) async fn a_bad_version_is_taken_back(mesh: &Mesh) -> Result<()> {
     Ok(())
 }
 
-/// How long a bad version was on the air, and what users had of it.
-#[derive(Debug)]
-struct Bad {
-    seconds: f64,
-    errors: usize,
-}
-
-/// Releases a version with so many errors to 10 %, and waits until nobody has it any more.
-async fn bad_version(mesh: &Mesh, name: &str, errors: &str, edit: impl Fn(String) -> String) -> Result<Bad> {
+/// Releases a version with so many errors to 10 %, and waits until nobody has it any more. Returns how many users met one.
+async fn bad_version(
+    mesh: &Mesh,
+    name: &str,
+    errors: &str,
+    edit: impl Fn(String) -> String,
+) -> Result<usize> {
     let fixture = Fixture::set(mesh, name, 1).await?;
     let agent = fixture.agent("one").await?;
     let baseline = |yaml: String| edit(yaml.replace("baseline: 2s", "baseline: 10s"));
     fixture.release("{setWeight: 10, pause: {duration: 2m}}, {setWeight: 50}", baseline).await?;
-    fixture.phase("Promoted").await?;
+    fixture.idle().await?;
     let traffic = fixture.traffic(100).await?;
     fixture.set_image(&format!("shop:v2?errors={errors}")).await?;
-    let status = fixture.outcome("RolledBack").await.with_context(|| agent.log())?;
+    let status = fixture.outcome(RunOutcome::RolledBack).await.with_context(|| agent.log())?;
     // Its pods are there until nobody can be on them any more, and not longer.
-    fixture.status_that("the canary to be scaled down", |status| status.phase == "RolledBack").await?;
+    let settled = fixture.phase(ReleasePhase::RolledBack).await.with_context(|| agent.log())?;
+    for (kind, is) in
+        [("Ready", "False"), ("Stalled", "True"), ("Progressing", "False"), ("Healthy", "False")]
+    {
+        let found = condition(&settled, kind)?;
+        ensure!(found.status == is && found.reason == "RolledBack", "{found:?}");
+    }
     eventually("no pods", async || {
         ensure!(fixture.replicas("shop-canary").await? == 0, "the canary still has pods");
         Ok(())
@@ -107,13 +128,15 @@ async fn bad_version(mesh: &Mesh, name: &str, errors: &str, edit: impl Fn(String
     }
     let met = report.errors();
     let (first, last) = (met.first().context("nobody met an error")?, met.last().context("nobody did")?);
-    let bad = Bad { seconds: (last.sent.saturating_sub(first.sent)).as_secs_f64(), errors: met.len() };
+    let on_the_air = last.sent.saturating_sub(first.sent);
     let users = report.users_with_errors().len();
     eprintln!(
         "{errors} errors: {:.1} s on the air, {} bad answers, {users} users met one: {}",
-        bad.seconds, bad.errors, status.message
+        on_the_air.as_secs_f64(),
+        met.len(),
+        status.message
     );
     let change = status.history[0].changes.last().context("a change")?;
-    ensure!(change.from == "10%" && change.to == "0%" && change.by == "the planner", "{change:?}");
-    Ok(bad)
+    ensure!(weights(&status) == ["10%", "0%"] && change.by == "the planner", "{change:?}");
+    Ok(users)
 }

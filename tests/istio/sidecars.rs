@@ -3,12 +3,13 @@ Releases to callers inside the mesh, whose own sidecars assign them.
 */
 use anyhow::{Context, Result, ensure};
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams};
+use serin_release::status::RunOutcome;
 use serin_tests::client::Client;
 use serin_tests::mesh::traffic::{Traffic, User};
 use serin_tests::mesh::{Gateway, Mesh};
 use serin_tests::site::HOST;
 
-use crate::fixture::{Fixture, check_nobody_went_back, check_none_failed};
+use crate::fixture::{Fixture, check_nobody_went_back, check_none_failed, is_idle};
 
 /// Where a Release looks for ids that services hand on.
 const IDS: &str = "  sessionAffinity: {sources: [{cookie: serin}, {baggage: serin}, {header: x-user}]}\n";
@@ -66,7 +67,7 @@ async fn release(fixture: &Fixture<'_>, edit: impl Fn(String) -> String) -> Resu
     fixture
         .status_that("nothing to release", |status| {
             let proxies = status.proxies;
-            status.phase == "Promoted" && proxies.total > 1 && proxies.current == proxies.total
+            is_idle(status) && proxies.total > 1 && proxies.current == proxies.total
         })
         .await?;
     Ok(())
@@ -82,7 +83,7 @@ async fn promote(fixture: &Fixture<'_>, ways: &[&Traffic]) -> Result<()> {
         }
         fixture.approve().await?;
     }
-    fixture.outcome("Promoted").await?;
+    fixture.outcome(RunOutcome::Promoted).await?;
     Ok(())
 }
 

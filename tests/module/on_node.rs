@@ -6,11 +6,12 @@ use std::env;
 use std::path::Path;
 use std::process::Stdio;
 
-use serin_tests::tools;
+use serin_tests::tools::{self, Tool};
 
 #[test]
 fn the_vectors_hold_in_webassembly_too() {
-    let runner = tools::wasm_bindgen_test_runner().unwrap_or_else(|error| panic!("{error:#}"));
+    tools::bring(&[tools::ON_NODE]).unwrap_or_else(|error| panic!("{error:#}"));
+    let runner = Tool::WasmBindgen.path().unwrap();
     // target/<profile>/deps/module-… → target/on-node
     let test = env::current_exe().unwrap();
     let target =

@@ -45,8 +45,8 @@ impl Watch {
     async fn look(&mut self) -> Result<()> {
         let subjects = [Subject { release: "shop/shop".to_owned(), counters: Counters::Filter }];
         let now = Timestamp::now();
-        for look in self.counting.look(&subjects, now).await? {
-            for count in look.record(&mut self.deltas, now)? {
+        for sample in self.counting.sample(&subjects, now).await? {
+            for count in sample.record(&mut self.deltas, now)? {
                 let sum = match count.tag.arm {
                     Arm::Stable => &mut self.sum.stable,
                     Arm::Canary => &mut self.sum.canary,

@@ -95,14 +95,14 @@ async fn between(istio: Istio, first: &[Traffic], second: &[Traffic]) -> Result<
         })
         .await?;
         let now = Timestamp::now();
-        let looks = counting.look(&subjects, now).await?;
-        let look = looks.first().context("one look for each subject")?;
-        let news = look.record(&mut deltas, now)?;
+        let samples = counting.sample(&subjects, now).await?;
+        let sample = samples.first().context("one sample for each subject")?;
+        let news = sample.record(&mut deltas, now)?;
         let news = news.iter().map(|count| {
             let of = &count.counts;
             format!("{}: {} requests, {} errors, {} slow", count.tag, of.requests, of.errors, of.slow)
         });
-        let complaint = look.complaint().map(ToString::to_string);
+        let complaint = sample.complaint().map(ToString::to_string);
         last = (news.collect(), complaint.unwrap_or_default());
     }
     last.0.sort();

@@ -65,7 +65,7 @@ impl Cluster {
                 .iter()
                 // One that is being deleted has its hosts until everybody is on stable.
                 .filter_map(|object| {
-                    let (release, _) = Release::from_object(object, "any").ok()?;
+                    let release = Release::from_object(object, "any").ok()?;
                     let created = object.creation_timestamp().map_or(Timestamp::MAX, |created| created.0);
                     Some((cluster_name(object), created, release))
                 })

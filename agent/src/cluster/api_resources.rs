@@ -1,10 +1,17 @@
 /*!
 The kinds of objects that others define and Serin reads or writes: no crate has types for them that keep up with kube.
 */
-use kube::ResourceExt;
+use kube::api::Api;
 use kube::core::DynamicObject;
 use kube::discovery::ApiResource;
+use kube::{Client, ResourceExt};
 use serde_json::Value;
+use serin_release::ReleaseObject;
+
+/// The Releases of `namespace`, whether or not this agent can read their specs: a write must not fail for the answer.
+pub(super) fn releases(client: Client, namespace: &str) -> Api<DynamicObject> {
+    Api::namespaced_with(client, namespace, &ApiResource::erase::<ReleaseObject>(&()))
+}
 
 pub(super) fn wasm_plugin() -> ApiResource {
     resource("extensions.istio.io", "v1alpha1", "WasmPlugin", "wasmplugins")

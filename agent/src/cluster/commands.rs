@@ -1,45 +1,99 @@
 /*!
 What people ask for by annotating a Release: `kubectl annotate release shop serin.dev/command=abort`.
+
+A command is heard once. The annotation goes when what came of it is in the saved status, together with what tells this
+command from every other: where a save fails, or the agent dies before the annotation is off, nothing is lost, and
+nothing is done twice.
 */
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::ResourceExt;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use serin_release::ReleaseObject;
 use serin_rollout::{Command, CommandKind};
 
-/// The annotation with the command. It is taken off when the command is obeyed.
-pub(super) const COMMAND: &str = "serin.dev/command";
+/// The annotation with the command.
+const COMMAND: &str = "serin.dev/command";
 
 /// The annotation that says who gives it, for those who give it for others.
-pub(super) const BY: &str = "serin.dev/command-by";
+const BY: &str = "serin.dev/command-by";
 
-/// The command that `object` carries.
-///
-/// # Errors
-/// When it is none; the text says which there are.
-pub(super) fn read(object: &ReleaseObject) -> Option<Result<Command, String>> {
-    let text = object.annotations().get(COMMAND)?;
-    let kind = serde_json::from_value::<CommandKind>(Value::from(text.as_str()));
-    Some(match kind {
-        Ok(kind) => Ok(Command { kind, by: giver(object) }),
-        Err(_) => Err(format!(
-            "metadata.annotations[{COMMAND}]: {text:?}: write pause, resume, promote, abort or retry"
-        )),
-    })
+/// A command that a Release carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Given {
+    /// What tells it from every other command that was ever given.
+    pub(super) id: String,
+    /// The command, or what is wrong with it and which there are.
+    pub(super) command: Result<Command, String>,
 }
 
-/// Who set the annotation: as they say themselves, or else the program that did it. The API server's audit log has
-/// their name.
-fn giver(object: &ReleaseObject) -> String {
-    if let Some(by) = object.annotations().get(BY) {
-        return by.clone();
-    }
+/// The command that `object` carries.
+pub(super) fn read(object: &ReleaseObject) -> Option<Given> {
+    let text = object.annotations().get(COMMAND)?;
+    let setter = setter(object);
+    let manager = setter.and_then(|entry| entry.manager.clone()).unwrap_or_else(|| "somebody".to_owned());
+    let at = setter.and_then(|entry| entry.time.as_ref()).map(|time| time.0.to_string());
+    // As they say themselves, or else the program that did it. The API server's audit log has their name.
+    let by = object.annotations().get(BY).cloned().unwrap_or_else(|| manager.clone());
+    let kind = serde_json::from_value::<CommandKind>(Value::from(text.as_str()));
+    let command = kind.map(|kind| Command { kind, by }).map_err(|_| {
+        format!("metadata.annotations[{COMMAND}]: {text:?}: write pause, resume, promote, abort or retry")
+    });
+    let id = format!("{text} by {manager} at {}", at.unwrap_or_default());
+    Some(Given { id, command })
+}
+
+/// What takes a command off, merged into the annotations of the version of the Release that it was heard in.
+pub(super) fn removal() -> Value {
+    json!({COMMAND: null, BY: null})
+}
+
+/// Who set the annotation, and when.
+fn setter(object: &ReleaseObject) -> Option<&ManagedFieldsEntry> {
     let has_set = |fields: &Value| {
         fields
             .pointer("/f:metadata/f:annotations")
             .is_some_and(|set| set.get(format!("f:{COMMAND}")).is_some())
     };
     let mut managers = object.managed_fields().iter().rev();
-    let setter = managers.find(|entry| entry.fields_v1.as_ref().is_some_and(|fields| has_set(&fields.0)));
-    setter.and_then(|entry| entry.manager.clone()).unwrap_or_else(|| "somebody".to_owned())
+    managers.find(|entry| entry.fields_v1.as_ref().is_some_and(|fields| has_set(&fields.0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(command: &str, time: &str) -> ReleaseObject {
+        serde_json::from_value(json!({
+            "metadata": {
+                "name": "shop",
+                "annotations": {COMMAND: command},
+                "managedFields": [
+                    {"manager": "kubectl-create", "time": "2026-01-01T00:00:00Z", "fieldsV1": {"f:spec": {}}},
+                    {"manager": "kubectl-annotate", "time": time,
+                     "fieldsV1": {"f:metadata": {"f:annotations": {format!("f:{COMMAND}"): {}}}}},
+                ],
+            },
+            "spec": {"service": {"name": "shop"}},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_command_is_told_from_the_same_one_given_later() {
+        let read = |time| read(&object("resume", time)).unwrap();
+        let (first, later) = (read("2026-01-01T00:00:00Z"), read("2026-01-01T00:00:05Z"));
+        assert_eq!(
+            first.command,
+            Ok(Command { kind: CommandKind::Resume, by: "kubectl-annotate".to_owned() })
+        );
+        assert_ne!(first.id, later.id);
+        assert_eq!(first, read("2026-01-01T00:00:00Z"));
+    }
+
+    #[test]
+    fn what_is_no_command_is_answered_with_those_there_are() {
+        let given = read(&object("stop", "2026-01-01T00:00:00Z")).unwrap();
+        assert!(given.command.unwrap_err().contains("\"stop\": write pause, resume"));
+    }
 }

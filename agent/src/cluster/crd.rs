@@ -26,17 +26,17 @@ const FORMATS: [&str; 5] = ["int32", "int64", "float", "double", "date-time"];
 /// keeps the nothing (`Given::Empty`), so that the check refuses it: no rule of the API server can.
 const GIVEN: [&str; 3] = ["tokenSha256", "pause", "duration"];
 
-/// What `kubectl get releases` shows: name, where it stands, and whether only `-o wide` has it.
-const COLUMNS: [(&str, &str, bool); 9] = [
-    ("Strategy", ".status.strategy", false),
-    ("Phase", ".status.phase", false),
-    ("Step", ".status.step", false),
-    ("Weight", ".status.weight", false),
-    ("Served", ".status.served", false),
-    ("Age", ".metadata.creationTimestamp", false),
-    ("Run", ".status.run", true),
-    ("Verdict", ".status.verdict", true),
-    ("Message", ".status.message", true),
+/// What `kubectl get releases` shows: name, type, where it stands, and whether only `-o wide` has it.
+const COLUMNS: [(&str, &str, &str, bool); 9] = [
+    ("Phase", "string", ".status.phase", false),
+    ("Step", "integer", ".status.step.index", false),
+    ("Of", "integer", ".status.step.of", false),
+    ("Weight%", "number", ".status.weight.percent", false),
+    ("Served%", "number", ".status.served.percent", false),
+    ("Age", "date", ".metadata.creationTimestamp", false),
+    ("Run", "string", ".status.run", true),
+    ("Verdict", "string", ".status.analysis.verdict", true),
+    ("Message", "string", ".status.message", true),
 ];
 
 /// The CustomResourceDefinition, as an object.
@@ -50,8 +50,7 @@ pub fn definition() -> Value {
             "rule": format!("self.metadata.name.size() <= {} && {}", LABEL.most(), LABEL.cel("self.metadata.name")),
             "message": format!("metadata.name: {}", LABEL.hint()),
     }]);
-    let columns = COLUMNS.map(|(name, path, wide)| {
-        let kind = if path == ".metadata.creationTimestamp" { "date" } else { "string" };
+    let columns = COLUMNS.map(|(name, kind, path, wide)| {
         json!({"name": name, "type": kind, "jsonPath": path, "priority": i32::from(wide)})
     });
     json!({
@@ -181,6 +180,20 @@ mod tests {
         let object: ReleaseObject = serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
         let release = serin_release::Release::from_object(&object, "v2.0.0").unwrap().0;
         assert_eq!((release.name(), release.run()), ("canary-demo/myapp", "v2.0.0"));
+    }
+
+    #[test]
+    fn every_column_shows_a_field_of_its_type() {
+        let crd = definition();
+        let root = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+        for (name, kind, path, _) in COLUMNS.iter().filter(|(_, kind, ..)| *kind != "date") {
+            let pointer = path.replace('.', "/properties/");
+            assert_eq!(
+                root.pointer(&pointer).map(|field| &field["type"]),
+                Some(&json!(kind)),
+                "{name}: {path}"
+            );
+        }
     }
 
     /// Calls `check` with every schema below `schema`, and the path of each.

@@ -1,5 +1,6 @@
 /*!
-Telling people: the log, Kubernetes' events on the Release, metrics.
+Telling people: what is news goes from the journal to the log, to the metrics, and to Kubernetes as events of the
+Release.
 */
 use jiff::Timestamp;
 use kube::Resource;
@@ -7,15 +8,16 @@ use kube::runtime::events::{Event, EventType};
 use xxhash_rust::xxh64::xxh64;
 
 use super::memory::Memory;
-use super::{Cluster, cluster_name, commands, report};
+use super::{Cluster, cluster_name};
+use crate::journal::{DeedKind, Entry};
 use serin_release::{Release, ReleaseObject};
-use serin_rollout::{Change, Observation, Outcome, Reason};
+use serin_rollout::{Change, Observation, Plan, Severity};
 
 /// The longest note that an event may have, in bytes.
 const LONGEST_NOTE: usize = 1_000;
 
 impl Cluster {
-    /// Tells what is new about `outcome`.
+    /// Tells the `news` of a plan that is saved.
     #[expect(clippy::too_many_arguments, reason = "each is something to tell")]
     pub(super) async fn tell(
         &self,
@@ -23,73 +25,65 @@ impl Cluster {
         memory: &mut Memory,
         release: &Release,
         observation: &Observation,
-        outcome: &Outcome,
+        planned: &Plan,
+        news: &[Entry],
         pushed: bool,
         now: Timestamp,
     ) {
         let name = cluster_name(object);
-        let status = &memory.state.status;
-        let held = std::mem::replace(&mut memory.standing, outcome.reasons.clone());
-        for reason in outcome.reasons.iter().filter(|reason| !held.contains(reason)) {
-            tracing::info!(release = name, code = reason.code(), weight = %status.weight(), "{reason}");
-            self.metrics.decided(&name, reason);
-            self.publish(object, kind(reason), &report::pascal(reason.code()), &reason.to_string()).await;
+        memory.journal.tell(&name, planned, news, &self.metrics);
+        for entry in news {
+            self.publish(object, entry).await;
         }
-        if let (Some(push), Some(change)) = (&outcome.push, &status.last_change)
-            && change.revision == push.revision
-        {
-            self.audit(object, &name, change).await;
-        }
-        if let Some(Err(why)) = commands::read(object) {
-            self.publish(object, EventType::Warning, "UnknownCommand", &why).await;
-            // One that nobody understands is not kept until somebody does.
-            if let Err(error) = self.take_command_off(object).await {
-                tracing::warn!(release = name, "{error}");
-            }
-        }
-        let progress = status.progress(release, now);
-        let pushed = pushed && outcome.push.is_some();
-        self.metrics.looked(&name, status, &progress, observation, pushed, now.as_second());
+        let progress = planned.status.progress(release, now);
+        let pushed = pushed && planned.push.is_some();
+        self.metrics.looked(&name, &planned.status, &progress, observation, pushed, now.as_second());
     }
 
-    /// Who changed the weight, when, why, and what it was before.
-    async fn audit(&self, object: &ReleaseObject, name: &str, change: &Change) {
-        let Change { by, reason, run, weight_before, weight_after, revision, .. } = change;
-        tracing::info!(
-            release = name, run, revision, from = %weight_before, to = %weight_after, by = %by,
-            "the weight changes: {reason}"
-        );
-        let note = format!("{weight_before} to {weight_after}, by {by}, revision {revision}: {reason}");
-        self.publish(object, EventType::Normal, "WeightChanged", &note).await;
+    /// Tells of a command that no plan was asked about, and why it changes nothing.
+    pub(super) async fn tell_command_refused(&self, object: &ReleaseObject, memory: &Memory, why: String) {
+        self.did(object, memory, DeedKind::CommandRefused, why).await;
     }
 
     /// Tells why nothing can be planned, once.
     pub(super) async fn tell_unfit(&self, object: &ReleaseObject, memory: &mut Memory, why: &str) {
-        let reason = Reason::Blocked { why: why.to_owned() };
-        if memory.standing != [reason.clone()] {
-            memory.standing = vec![reason];
-            tracing::warn!(release = cluster_name(object), "not driven: {why}");
-            self.publish(object, EventType::Warning, "NotDriven", why).await;
+        let name = cluster_name(object);
+        if let Some(entry) = memory.journal.stands_still(&name, why, &self.metrics, Timestamp::now()) {
+            self.publish(object, &entry).await;
         }
     }
 
     /// Tells what was set right in Serin's own routes.
-    pub(super) async fn tell_routes_repaired(&self, object: &ReleaseObject, repaired: &[String]) {
+    pub(super) async fn tell_routes_repaired(
+        &self,
+        object: &ReleaseObject,
+        memory: &Memory,
+        repaired: &[String],
+    ) {
         for what in repaired {
-            tracing::info!(release = cluster_name(object), "routes are written: {what}");
-            self.publish(object, EventType::Normal, "RoutesWritten", what).await;
+            self.did(object, memory, DeedKind::RoutesWritten, what.clone()).await;
         }
     }
 
     /// Tells what was set right in Serin's own plugins.
-    pub(super) async fn tell_plugins_repaired(&self, object: &ReleaseObject, edits: &[String]) {
+    pub(super) async fn tell_plugins_repaired(
+        &self,
+        object: &ReleaseObject,
+        memory: &Memory,
+        edits: &[String],
+    ) {
         for what in edits {
-            tracing::info!(release = cluster_name(object), "a plugin is written: {what}");
-            self.publish(object, EventType::Normal, "PluginWritten", what).await;
+            self.did(object, memory, DeedKind::PluginWritten, what.clone()).await;
         }
     }
 
-    async fn publish(&self, object: &ReleaseObject, type_: EventType, reason: &str, note: &str) {
+    async fn did(&self, object: &ReleaseObject, memory: &Memory, code: DeedKind, text: String) {
+        let entry = memory.journal.did(&cluster_name(object), code, text, &self.metrics, Timestamp::now());
+        self.publish(object, &entry).await;
+    }
+
+    async fn publish(&self, object: &ReleaseObject, entry: &Entry) {
+        let (reason, note) = (entry.news.name(), note(entry));
         let mut end = note.len().min(LONGEST_NOTE);
         while !note.is_char_boundary(end) {
             end -= 1;
@@ -97,7 +91,7 @@ impl Cluster {
         // Events of one action are taken for one event that repeats itself; another text is another event.
         let action = format!("{reason}-{:08x}", xxh64(note.as_bytes(), 0) >> 32);
         let event = Event {
-            type_,
+            type_: kind(entry.news.severity()),
             reason: reason.to_owned(),
             note: Some(note[..end].to_owned()),
             action,
@@ -109,19 +103,20 @@ impl Cluster {
     }
 }
 
-/// Whether somebody should look.
-fn kind(reason: &Reason) -> EventType {
-    match reason {
-        Reason::RolledBack { .. }
-        | Reason::StableDown
-        | Reason::ProbeFailed { .. }
-        | Reason::Blocked { .. }
-        | Reason::ProxyRefuses { .. }
-        | Reason::PolicyEdited { .. }
-        | Reason::PolicyGone
-        | Reason::PolicyUnreadable { .. }
-        | Reason::CommandRefused { .. }
-        | Reason::SampleRatio { .. } => EventType::Warning,
-        _ => EventType::Normal,
+/// What an event says: the news, and how the weight changed with it.
+fn note(Entry { news, change, .. }: &Entry) -> String {
+    match change {
+        Some(Change { by, weight_before, weight_after, revision, .. }) if weight_before != weight_after => {
+            format!("{news} ({weight_before} to {weight_after} by {by}, revision {revision})")
+        }
+        _ => news.to_string(),
+    }
+}
+
+/// Kubernetes knows two kinds.
+const fn kind(severity: Severity) -> EventType {
+    match severity {
+        Severity::Info => EventType::Normal,
+        Severity::Warning | Severity::Critical => EventType::Warning,
     }
 }

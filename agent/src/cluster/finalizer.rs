@@ -110,13 +110,14 @@ pub(super) async fn sweep(cluster: &Cluster) {
         if !*cluster.leads.borrow() {
             continue;
         }
+        cluster.metrics.forget_all_but(|name| is_there(cluster, name));
         for name in cluster.plugins.releases() {
-            let Some((namespace, release)) = name.split_once('/') else { continue };
+            let Some((namespace, _)) = name.split_once('/') else { continue };
             // Another namespace's are another agent's business, if only one namespace is ours.
             if cluster.namespace.as_ref().is_some_and(|own| own != namespace) {
                 continue;
             }
-            if cluster.stores.releases.get(&ObjectRef::new(release).within(namespace)).is_none() {
+            if !is_there(cluster, &name) {
                 tracing::warn!(
                     release = name,
                     "there is no such Release: its policy is taken out of the proxies"
@@ -127,4 +128,10 @@ pub(super) async fn sweep(cluster: &Cluster) {
             }
         }
     }
+}
+
+/// Whether there is a Release `namespace/name`.
+fn is_there(cluster: &Cluster, name: &str) -> bool {
+    let (namespace, release) = name.split_once('/').unwrap_or_default();
+    cluster.stores.releases.get(&ObjectRef::new(release).within(namespace)).is_some()
 }

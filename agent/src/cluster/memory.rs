@@ -9,17 +9,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kube::api::{Api, Patch};
+use kube::core::DynamicObject;
 use kube::{Client, ResourceExt};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::as_serin;
-use super::routes::Checked;
+use super::routes::RoutesMemory;
+use super::{api_resources, as_serin};
+use crate::journal::Journal;
 use crate::observe::Observer;
 use crate::observe::counter_deltas::CounterDeltas;
 use serin_release::ReleaseObject;
+use serin_release::resource::Spec;
 use serin_release::status::ReleaseStatus;
-use serin_rollout::{Reason, Status};
+use serin_rollout::{Phase, Roles, Status, saved};
 
 /// Numbers that change with every look are written so often, for people to look at.
 const REFRESH: Duration = Duration::from_secs(5);
@@ -33,17 +36,12 @@ pub(super) struct Memory {
     pub(super) state: State,
     pub(super) shown: ReleaseStatus,
     pub(super) observer: Observer,
-    /// The reasons of the last tick.
-    pub(super) standing: Vec<Reason>,
+    /// What has been told.
+    pub(super) journal: Journal,
     /// The version of the Release that was last read or written.
     version: Option<String>,
     saved: Option<(Instant, ReleaseStatus)>,
-    /// How its routes were when they were last looked at.
-    pub(super) routes: Option<Checked>,
-    /// The last version of the Release whose spec made sense.
-    pub(super) last_good: Option<Arc<ReleaseObject>>,
-    /// The version of the Release from which its last command was taken off.
-    pub(super) heard: u64,
+    pub(super) routes: RoutesMemory,
     /// Since when some proxy has been without the filter, or was last told to fetch it.
     pub(super) bypassed_since: Option<Instant>,
     /// Since when the route of a Release that is deleted is gone.
@@ -51,49 +49,111 @@ pub(super) struct Memory {
 }
 
 /// What the next life of the agent needs.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, Default)]
 pub(super) struct State {
     pub(super) status: Status,
-    #[serde(default, alias = "ledger")]
     pub(super) deltas: CounterDeltas,
-    /// Where versions have changed places: the run that the present canary's pod template was, when it was stable.
-    #[serde(default)]
-    pub(super) retired: Option<String>,
+    /// The last command that was heard, by what tells it from every other.
+    pub(super) heard: Option<String>,
+    /// The last version of the Release whose spec made sense: it counts while a later one does not.
+    pub(super) last_good: Option<Arc<ReleaseObject>>,
+    /// What was found saved, if this agent cannot read it: it is kept as it is for one that can.
+    unreadable: Option<String>,
+}
+
+/// The form in which a [`State`] is kept.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Saved {
+    status: Value,
+    #[serde(default, alias = "ledger")]
+    deltas: CounterDeltas,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    heard: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_good: Option<Value>,
+    /// Until roles were part of the status: the run that the present canary's Deployment was when it was stable.
+    #[serde(default, skip_serializing)]
+    retired: Option<String>,
 }
 
 /// Why a status could not be saved.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SaveError {
-    #[error("the Release's status: {0}")]
+    #[error("the Release's status cannot be written: {0}")]
     Api(#[source] kube::Error),
-    #[error("another agent has decided meanwhile: its word counts")]
+    #[error("another agent has changed the Release's status meanwhile: this one goes on from there")]
     Overtaken,
+}
+
+impl State {
+    /// Reads what `shown` keeps. `object` is the Release that it belongs to.
+    fn read(shown: &ReleaseStatus, object: &ReleaseObject) -> Self {
+        let Some(text) = shown.state.as_deref() else { return Self::default() };
+        let saved: Result<Saved, _> = serde_json::from_str(text);
+        let saved = saved.map_err(|error| saved::Unreadable::from(error.to_string()));
+        let read = saved.and_then(|saved| Ok((saved::read(saved.status.clone())?, saved)));
+        match read {
+            Err(why) => {
+                tracing::error!(release = object.name_any(), "status.state cannot be read: {why}");
+                let unreadable = Some(text.to_owned());
+                Self { status: Status::unreadable(&why), unreadable, ..Self::default() }
+            }
+            Ok((mut status, Saved { deltas, heard, last_good, retired, .. })) => {
+                if retired.is_some() {
+                    let named = object.spec.canary.target_ref.as_ref().map(|target| &target.name);
+                    let swapped = named.is_some() && shown.stable_deployment.as_ref() == named;
+                    status.roles = Roles { swapped, retired };
+                }
+                let spec = last_good.and_then(|spec| serde_json::from_value(spec).ok());
+                let last_good = spec.map(|spec| Arc::new(ReleaseObject { spec, ..object.clone() }));
+                Self { status, deltas, heard, last_good, unreadable: None }
+            }
+        }
+    }
+
+    fn encoded(&self) -> String {
+        if let (Some(unreadable), Phase::Unreadable { .. }) = (&self.unreadable, &self.status.phase) {
+            return unreadable.clone();
+        }
+        let fits = json!(self.deltas).to_string().len() <= LARGEST_DELTAS;
+        let saved = Saved {
+            status: saved::write(&self.status),
+            deltas: if fits { self.deltas.clone() } else { CounterDeltas::default() },
+            heard: self.heard.clone(),
+            last_good: self.last_good.as_ref().map(|object| json!(object.spec)),
+            retired: None,
+        };
+        json!(saved).to_string()
+    }
+}
+
+/// The spec that `shown` keeps as the last one that made sense.
+pub(super) fn last_good_spec(shown: &ReleaseStatus) -> Option<Spec> {
+    let saved: Saved = serde_json::from_str(shown.state.as_deref()?).ok()?;
+    serde_json::from_value(saved.last_good?).ok()
 }
 
 impl Memory {
     /// Takes up a release from what its status says.
     pub(super) fn open(object: &ReleaseObject) -> Self {
         let shown = object.status.clone().unwrap_or_default();
-        let state = shown.state.as_deref().map(serde_json::from_str::<State>);
-        let state = state.transpose().unwrap_or_else(|error| {
-            // Then the policies in force say what there is to know, as after any loss.
-            tracing::warn!(release = object.name_any(), "status.state is unreadable, and left out: {error}");
-            None
-        });
         Self {
-            state: state.unwrap_or_default(),
+            state: State::read(&shown, object),
             saved: Some((Instant::now(), shown.clone())),
             shown,
             observer: Observer::default(),
-            standing: Vec::new(),
+            journal: Journal::default(),
             version: object.resource_version(),
-            routes: None,
-            last_good: None,
-            heard: 0,
+            routes: RoutesMemory::default(),
             bypassed_since: None,
             unrouted_since: None,
         }
+    }
+
+    /// The version of the Release that was last read or written.
+    pub(super) fn version(&self) -> u64 {
+        self.version.as_deref().and_then(|version| version.parse().ok()).unwrap_or_default()
     }
 
     /// Saves what is to be remembered and shown, if `decided`, or if it is time and something has changed.
@@ -113,9 +173,8 @@ impl Memory {
         if !decided && !due {
             return Ok(());
         }
-        self.shown.state = Some(self.encoded());
-        let releases: Api<ReleaseObject> =
-            Api::namespaced(client.clone(), &object.namespace().unwrap_or_default());
+        self.shown.state = Some(self.state.encoded());
+        let releases = api_resources::releases(client.clone(), &object.namespace().unwrap_or_default());
         let written = match self.patch(&releases, object).await {
             Err(kube::Error::Api(status)) if status.is_conflict() => {
                 self.catch_up(&releases, object).await?;
@@ -131,23 +190,14 @@ impl Memory {
 
     /// While callers are drawn, evidence grows that is worth keeping.
     fn is_counting(&self) -> bool {
-        use serin_rollout::Phase::{Progressing, Starting};
-        matches!(self.state.status.phase, Starting { .. } | Progressing(_))
-    }
-
-    fn encoded(&self) -> String {
-        let mut state = serde_json::to_value(&self.state).unwrap_or_default();
-        if state["deltas"].to_string().len() > LARGEST_DELTAS {
-            state["deltas"] = json!(CounterDeltas::default());
-        }
-        state.to_string()
+        matches!(self.state.status.phase, Phase::Starting { .. } | Phase::Progressing(_))
     }
 
     async fn patch(
         &self,
-        releases: &Api<ReleaseObject>,
+        releases: &Api<DynamicObject>,
         object: &ReleaseObject,
-    ) -> Result<ReleaseObject, kube::Error> {
+    ) -> Result<DynamicObject, kube::Error> {
         // A field that is gone is written as null, which takes it out.
         let patch = json!({"metadata": {"resourceVersion": self.version}, "status": self.shown});
         releases.patch_status(&object.name_any(), &as_serin(), &Patch::Merge(patch)).await
@@ -157,13 +207,12 @@ impl Memory {
     /// place, they lead.
     async fn catch_up(
         &mut self,
-        releases: &Api<ReleaseObject>,
+        releases: &Api<DynamicObject>,
         object: &ReleaseObject,
     ) -> Result<(), SaveError> {
         let present = releases.get(&object.name_any()).await.map_err(SaveError::Api)?;
-        let state = |status: Option<&ReleaseStatus>| status.and_then(|status| status.state.clone());
-        let theirs = state(present.status.as_ref());
-        let ours = state(self.saved.as_ref().map(|(_, status)| status));
+        let theirs = present.data.pointer("/status/state").and_then(Value::as_str);
+        let ours = self.saved.as_ref().and_then(|(_, status)| status.state.as_deref());
         if theirs != ours {
             return Err(SaveError::Overtaken);
         }
@@ -174,9 +223,64 @@ impl Memory {
 
 /// A status without what changes with every look.
 fn without_numbers(status: &ReleaseStatus) -> ReleaseStatus {
-    let mut status = ReleaseStatus { state: None, served: None, verdict: None, ..status.clone() };
+    let mut status = ReleaseStatus { state: None, served: None, analysis: None, ..status.clone() };
+    for version in &mut status.versions {
+        version.served = None;
+    }
     for condition in &mut status.conditions {
         condition.message.clear();
     }
     status
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(state: Option<&str>) -> ReleaseObject {
+        serde_json::from_value(json!({
+            "metadata": {"name": "shop", "namespace": "shop"},
+            "spec": {
+                "service": {"name": "shop"},
+                "stable": {"targetRef": {"name": "shop-stable"}},
+                "canary": {"targetRef": {"name": "shop-canary"}},
+            },
+            "status": {"state": state, "stableDeployment": "shop-canary"},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn what_was_saved_is_read_again() {
+        let object = object(None);
+        let mut memory = Memory::open(&object);
+        memory.state.status.run = "v2".to_owned();
+        memory.state.heard = Some("abort by ann".to_owned());
+        memory.state.last_good = Some(Arc::new(object.clone()));
+        let state = State::read(
+            &ReleaseStatus { state: Some(memory.state.encoded()), ..ReleaseStatus::default() },
+            &object,
+        );
+        assert_eq!((state.status.run.as_str(), state.heard.as_deref()), ("v2", Some("abort by ann")));
+        assert_eq!(json!(state.last_good.unwrap().spec), json!(object.spec));
+    }
+
+    #[test]
+    fn roles_that_an_older_agent_saved_are_taken_over() {
+        let mut status = json!(Status { run: "v2".to_owned(), ..Status::default() });
+        status["phase"] = json!({"name": "settled"});
+        let saved = json!({"status": status, "ledger": CounterDeltas::default(), "retired": "v1"});
+        let memory = Memory::open(&object(Some(&saved.to_string())));
+        assert_eq!(memory.state.status.roles, Roles { swapped: true, retired: Some("v1".to_owned()) });
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_kept_for_an_agent_that_can() {
+        let newer = r#"{"status": {"version": 99, "run": "v2"}}"#;
+        for saved in [newer, "cut off"] {
+            let memory = Memory::open(&object(Some(saved)));
+            assert!(matches!(memory.state.status.phase, Phase::Unreadable { .. }), "{saved}");
+            assert_eq!(memory.state.encoded(), saved);
+        }
+    }
 }

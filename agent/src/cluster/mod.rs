@@ -9,15 +9,19 @@ sound. Of several agents one leads ([`leader`]); all of them serve the module. N
 mod admission;
 mod api_resources;
 mod commands;
+mod conditions;
 pub mod crd;
 mod events;
 mod finalizer;
+mod history;
 mod leader;
 mod memory;
 mod plugin_cache;
 mod plugins;
+mod pods;
 mod proxies;
 mod report;
+mod route_index;
 mod routes;
 mod snapshot;
 mod stores;
@@ -31,9 +35,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use futures::{StreamExt, stream};
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Patch, PatchParams};
 use kube::core::DynamicObject;
-use kube::discovery::ApiResource;
+use kube::core::error_boundary::InvalidObject;
 use kube::runtime::controller::{self, Action, Controller};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::store::Writer;
@@ -45,7 +49,11 @@ use tokio::sync::{mpsc, watch};
 
 use crate::mesh::plugin::ModuleSource;
 use crate::metrics::Metrics;
+use crate::observe::beat::Beat;
+use crate::observe::prometheus::collector::Collectors;
 use admission::Admission;
+use conditions::Rejection;
+use leader::Standing;
 use memory::{Memory, SaveError};
 use plugins::Plugins;
 use proxies::Proxies;
@@ -90,7 +98,10 @@ struct Cluster {
     /// The namespace whose Releases are driven; none for all.
     namespace: Option<String>,
     plugins: Plugins,
+    /// When releases under way are looked at.
+    beat: Beat,
     proxies: Proxies,
+    collectors: Collectors,
     admission: Admission,
     recorder: Recorder,
     metrics: Arc<Metrics>,
@@ -120,11 +131,13 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         .with_context(|| format!("--listen: {}: cannot listen there", config.listen))?;
     tracing::info!(address = %listener.local_addr()?, "serving the module, /livez /readyz /metrics");
     let http = tokio::spawn(axum::serve(listener, pages).into_future());
-    let leads = leader::stand(client.clone(), &config.lease_namespace, &config.identity).await?;
+    let Standing { leads, renewal } =
+        leader::stand(client.clone(), &config.lease_namespace, &config.identity).await?;
     let drive = drive(client, config, metrics, ready, leads);
     tokio::select! {
-        () = drive => anyhow::bail!("the controller has ended"),
+        end = drive => end.and_then(|()| anyhow::bail!("the controller has ended")),
         result = http => anyhow::bail!("the listener has ended: {result:?}"),
+        result = renewal => anyhow::bail!("the lease is no longer renewed: {result:?}"),
     }
 }
 
@@ -134,7 +147,7 @@ async fn drive(
     metrics: Arc<Metrics>,
     ready: watch::Sender<bool>,
     leads: watch::Receiver<bool>,
-) {
+) -> anyhow::Result<()> {
     let (wake, woken) = mpsc::unbounded_channel();
     let scope = Scope {
         client: client.clone(),
@@ -170,6 +183,7 @@ async fn drive(
                 .map(Ok)
         });
     let stores = Stores::watch(&scope, releases.clone(), &wake);
+    let beat = Beat::begin();
     let cluster = Arc::new(Cluster {
         plugins: Plugins::new(client.clone(), stores.plugins.clone(), config.module),
         recorder: Recorder::new(
@@ -179,7 +193,9 @@ async fn drive(
         client,
         stores,
         namespace: config.namespace,
-        proxies: Proxies::default(),
+        beat,
+        proxies: Proxies::new(beat)?,
+        collectors: Collectors::new(beat),
         admission: Admission::default(),
         metrics,
         leads: leads.clone(),
@@ -206,6 +222,20 @@ async fn drive(
         () = run => {}
         () = ready_when_known => {}
         () = sweep => {}
+        () = tell_while_leading(&cluster) => {}
+    }
+    Ok(())
+}
+
+/// Of releases only the agent that leads has metrics.
+async fn tell_while_leading(cluster: &Cluster) {
+    let mut leads = cluster.leads.clone();
+    loop {
+        cluster.metrics.lead(*leads.borrow_and_update());
+        if leads.changed().await.is_err() {
+            // Whoever stands for leadership has ended; that ends the process elsewhere.
+            return std::future::pending().await;
+        }
     }
 }
 
@@ -221,18 +251,26 @@ async fn reconcile(watched: Arc<Watched>, cluster: Arc<Cluster>) -> Result<Actio
     if !*cluster.leads.borrow() {
         // What is remembered here grows old while another leads.
         cluster.lock_memories().clear();
+        cluster.proxies.stop();
+        cluster.collectors.stop();
         return Ok(Action::await_change());
     }
     cluster.known().await;
-    let object = match &watched.0 {
-        Ok(object) => Arc::new(object.clone()),
-        Err(unreadable) => {
-            return cluster
-                .tell_unreadable(&watched, &unreadable.error)
-                .await
-                .map_err(|error| Arc::new(error.into()));
-        }
+    let (object, unreadable) = match &watched.0 {
+        Ok(object) => (object.clone(), None),
+        Err(InvalidObject { error, .. }) => match cluster.last_good(&watched).await {
+            // What is under way is still watched over, by what was right before, and goes no further.
+            Ok(Some(object)) => (object, Some(error.as_str())),
+            Ok(None) => {
+                return cluster
+                    .tell_unreadable(&watched, error)
+                    .await
+                    .map_err(|error| Arc::new(error.into()));
+            }
+            Err(error) => return Err(Arc::new(error.into())),
+        },
     };
+    let object = Arc::new(object);
     let memory = cluster.memory(&object);
     let mut memory = memory.lock().await;
     if object.metadata.deletion_timestamp.is_some() {
@@ -242,10 +280,10 @@ async fn reconcile(watched: Arc<Watched>, cluster: Arc<Cluster>) -> Result<Actio
         cluster.keep_until_on_stable(&object).await.map_err(|error| Arc::new(error.into()))?;
     }
     let open = memory.get_or_insert_with(|| Memory::open(&object));
-    match tick::tick(&cluster, &object, open).await {
+    match tick::tick(&cluster, &object, unreadable, open).await {
         Ok(again) => Ok(Action::requeue(again)),
         Err(error) => {
-            tracing::warn!(release = %cluster_name(&object), "{error}");
+            tracing::warn!(release = %cluster_name(&object), "{}", chain(&error));
             if matches!(error, TickError::Save(SaveError::Overtaken)) {
                 // What they decided is in the status.
                 *memory = None;
@@ -262,6 +300,20 @@ fn retry(_: Arc<Watched>, _: &Arc<TickError>, _: Arc<Cluster>) -> Action {
 /// For patches that change some fields and leave the others to whoever wrote them.
 fn as_serin() -> PatchParams {
     PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
+}
+
+/// An error with all that caused it, each said once.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let said = inner.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = inner.source();
+    }
+    text
 }
 
 /// `namespace/name`.
@@ -286,11 +338,30 @@ impl Cluster {
         self.memories.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says of a Release that it cannot be read, and why. Whatever it has under way stays as it is.
+    /// An unreadable Release as it was when it could be read last, with what its metadata say now; none if it never could.
+    async fn last_good(&self, unreadable: &Watched) -> Result<Option<ReleaseObject>, kube::Error> {
+        let metadata = unreadable.meta().clone();
+        let known = self.lock_memories().get(&unreadable.uid().unwrap_or_default()).cloned();
+        if let Some(known) = known
+            && let Some(memory) = &*known.lock().await
+        {
+            let last_good = memory.state.last_good.as_deref().cloned();
+            return Ok(last_good.map(|object| ReleaseObject { metadata, ..object }));
+        }
+        // This agent has never known it: another one may have, and kept it in the status.
+        let (namespace, name) = (unreadable.namespace().unwrap_or_default(), unreadable.name_any());
+        let releases = api_resources::releases(self.client.clone(), &namespace);
+        let present = releases.get_status(&name).await?;
+        let status: Option<ReleaseStatus> =
+            present.data.get("status").and_then(|status| serde_json::from_value(status.clone()).ok());
+        let spec = status.as_ref().and_then(memory::last_good_spec);
+        Ok(spec.map(|spec| ReleaseObject { metadata, spec, status }))
+    }
+
+    /// Says of a Release that it cannot be read, and why. Nothing of it is under way: it never could be read.
     async fn tell_unreadable(&self, unreadable: &Watched, why: &str) -> Result<Action, kube::Error> {
         let (namespace, name) = (unreadable.namespace().unwrap_or_default(), unreadable.name_any());
-        let kind = ApiResource::erase::<ReleaseObject>(&());
-        let releases: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &namespace, &kind);
+        let releases = api_resources::releases(self.client.clone(), &namespace);
         // Its policy is taken out of the proxies by the sweep.
         if unreadable.meta().deletion_timestamp.is_some() {
             let finalizers: Vec<_> = unreadable.finalizers().iter().filter(|one| *one != FINALIZER).collect();
@@ -302,36 +373,43 @@ impl Cluster {
         let shown = present.data.get("status").cloned().unwrap_or_default();
         let mut shown: ReleaseStatus = serde_json::from_value(shown).unwrap_or_default();
         if shown.message != why {
-            tracing::warn!(release = format!("{namespace}/{name}"), "not driven: {why}");
-            let now = jiff::Timestamp::now();
-            report::show_unfit(&mut shown, unreadable.meta().generation, "InvalidSpec", why, now);
+            tracing::warn!(release = format!("{namespace}/{name}"), code = "not-driven", "{why}");
+            let rejection = Rejection::InvalidSpec(why.to_owned());
+            report::reject(&mut shown, unreadable.meta().generation, &rejection, jiff::Timestamp::now());
             let patch = Patch::Merge(json!({"status": shown}));
             releases.patch_status(&name, &as_serin(), &patch).await?;
         }
         Ok(Action::await_change())
     }
 
-    async fn keep_until_on_stable(&self, object: &ReleaseObject) -> Result<ReleaseObject, kube::Error> {
+    async fn keep_until_on_stable(&self, object: &ReleaseObject) -> Result<DynamicObject, kube::Error> {
         let mut finalizers = object.finalizers().to_vec();
         finalizers.push(FINALIZER.to_owned());
         let metadata = json!({"resourceVersion": object.resource_version(), "finalizers": finalizers});
         self.patch_metadata(object, metadata).await
     }
 
-    /// Takes the command off, and returns the version of the Release without it.
-    async fn take_command_off(&self, object: &ReleaseObject) -> Result<u64, kube::Error> {
-        let annotations = json!({commands::COMMAND: null, commands::BY: null});
-        let without = self.patch_metadata(object, json!({"annotations": annotations})).await?;
-        Ok(api_resources::version(&without))
+    /// Takes off a command that was heard, from the version of the Release that it was heard in. What fails is tried again
+    /// at the next tick; where somebody has changed the Release meanwhile, that may be another command.
+    async fn take_command_off(&self, object: &ReleaseObject, version: u64) {
+        let metadata = json!({"resourceVersion": version.to_string(), "annotations": commands::removal()});
+        match self.patch_metadata(object, metadata).await {
+            Err(kube::Error::Api(status)) if status.is_conflict() => {}
+            Err(error) => tracing::warn!(
+                release = cluster_name(object),
+                "a command that was heard is still there: {}",
+                chain(&error)
+            ),
+            Ok(_) => {}
+        }
     }
 
     async fn patch_metadata(
         &self,
         object: &ReleaseObject,
         metadata: serde_json::Value,
-    ) -> Result<ReleaseObject, kube::Error> {
-        let releases: Api<ReleaseObject> =
-            Api::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());
+    ) -> Result<DynamicObject, kube::Error> {
+        let releases = api_resources::releases(self.client.clone(), &object.namespace().unwrap_or_default());
         releases.patch(&object.name_any(), &as_serin(), &Patch::Merge(json!({"metadata": metadata}))).await
     }
 }

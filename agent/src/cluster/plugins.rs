@@ -6,7 +6,7 @@ lease say, is refused and changes nothing.
 */
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Debug;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
@@ -15,6 +15,7 @@ use kube::{Client, ResourceExt};
 use serde::Serialize;
 use serde_json::{Value, json};
 use serin_policy::PolicySpec;
+use tokio::sync::oneshot;
 
 use super::plugin_cache::{Plugin, PluginCache};
 use super::stores::MultiStore;
@@ -32,6 +33,14 @@ pub(super) struct Plugins {
     module: ModuleSource,
     /// One writer at a time for each attachment.
     locks: Mutex<HashMap<Attachment, Arc<tokio::sync::Mutex<()>>>>,
+    /// Policies that wait for the writer before them: the next one writes them all, for one write has room for many.
+    waiting: Mutex<HashMap<Attachment, Vec<Waiting>>>,
+}
+
+/// A policy that waits to be written.
+struct Waiting {
+    policy: PolicySpec,
+    told: oneshot::Sender<Result<(), Arc<WriteError>>>,
 }
 
 /// Why a policy could not be written.
@@ -42,11 +51,22 @@ pub(super) enum WriteError {
     Api(String, #[source] kube::Error),
     #[error(transparent)]
     TooLarge(#[from] TooLarge),
+    /// Another release's tick wrote it, or tried to.
+    #[error(transparent)]
+    Together(Arc<WriteError>),
+    #[error("the policy was not written: whoever was about to has ended")]
+    GivenUp,
 }
 
 impl Plugins {
     pub(super) fn new(client: Client, store: MultiStore<DynamicObject>, module: ModuleSource) -> Self {
-        Self { client, cache: PluginCache::new(store), module, locks: Mutex::default() }
+        Self {
+            client,
+            cache: PluginCache::new(store),
+            module,
+            locks: Mutex::default(),
+            waiting: Mutex::default(),
+        }
     }
 
     /// What all `attachments` say of `release`, taken together. Where they differ, the one that is furthest from
@@ -100,13 +120,53 @@ impl Plugins {
     /// # Errors
     /// When someone else has written meanwhile, the API server does not answer, or the policy has no room.
     pub(super) async fn write(&self, attachment: &Attachment, policy: &PolicySpec) -> Result<(), WriteError> {
+        let (told, outcome) = oneshot::channel();
+        let waiting = Waiting { policy: policy.clone(), told };
+        self.lock_waiting().entry(attachment.clone()).or_default().push(waiting);
         let lock = self.lock(attachment);
-        let _only_one = lock.lock().await;
-        let plugins = self.of(attachment);
-        for write in shards(&plugins).place(policy)? {
-            self.write_shard(attachment, &plugins, write).await?;
+        let only_one = lock.lock().await;
+        self.write_waiting(attachment).await;
+        drop(only_one);
+        match outcome.await {
+            Ok(outcome) => outcome.map_err(WriteError::Together),
+            Err(_) => Err(WriteError::GivenUp),
         }
-        Ok(())
+    }
+
+    /// Writes all policies that wait at `attachment`. Whoever calls it is the only one who does.
+    async fn write_waiting(&self, attachment: &Attachment) {
+        let waiting = self.lock_waiting().remove(attachment).unwrap_or_default();
+        if waiting.is_empty() {
+            return;
+        }
+        let plugins = self.of(attachment);
+        let mut shards = shards(&plugins);
+        let mut writes: Vec<Write> = Vec::new();
+        let mut placed = Vec::new();
+        for Waiting { policy, told } in waiting {
+            match shards.place(&policy) {
+                Ok(new) => {
+                    // Of each plugin the last state is written, where it comes last: what moves is in both before it is
+                    // in one.
+                    writes.retain(|write| new.iter().all(|newer| newer.shard != write.shard));
+                    shards = shards.after(&new);
+                    writes.extend(new);
+                    placed.push(told);
+                }
+                // Nobody may be left to hear it.
+                Err(error) => drop(told.send(Err(Arc::new(error.into())))),
+            }
+        }
+        let mut outcome = Ok(());
+        for write in writes {
+            if let Err(error) = self.write_shard(attachment, &plugins, write).await {
+                outcome = Err(Arc::new(error));
+                break;
+            }
+        }
+        for told in placed {
+            drop(told.send(outcome.clone()));
+        }
     }
 
     /// Takes the policy of `release` out of every plugin that is at none of `but`.
@@ -114,11 +174,7 @@ impl Plugins {
     /// # Errors
     /// When the API server refuses or does not answer.
     pub(super) async fn remove(&self, release: &str, but: &[Attachment]) -> Result<(), WriteError> {
-        let holds = |plugin: &&Arc<Plugin>| {
-            plugin.policies().iter().any(|policy| contents::name(policy) == Some(release))
-        };
-        let mut attachments: HashSet<_> =
-            self.cache.all().iter().filter(holds).filter_map(|plugin| plugin.attachment()).collect();
+        let mut attachments = self.attachments_of(release);
         attachments.retain(|attachment| !but.contains(attachment));
         for attachment in attachments {
             let lock = self.lock(&attachment);
@@ -129,6 +185,16 @@ impl Plugins {
             }
         }
         Ok(())
+    }
+
+    /// Where `release` has a policy.
+    pub(super) fn attachments_of(&self, release: &str) -> Vec<Attachment> {
+        let holds = |plugin: &&Arc<Plugin>| {
+            plugin.policies().iter().any(|policy| contents::name(policy) == Some(release))
+        };
+        let all: HashSet<_> =
+            self.cache.all().iter().filter(holds).filter_map(|plugin| plugin.attachment()).collect();
+        all.into_iter().collect()
     }
 
     /// Releases that have a policy somewhere.
@@ -271,6 +337,10 @@ impl Plugins {
         let mut found: Vec<_> = all.filter_map(|plugin| Some((plugin.shard(attachment)?, plugin))).collect();
         found.sort_by_key(|(shard, _)| *shard);
         found
+    }
+
+    fn lock_waiting(&self) -> MutexGuard<'_, HashMap<Attachment, Vec<Waiting>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self, attachment: &Attachment) -> Arc<tokio::sync::Mutex<()>> {

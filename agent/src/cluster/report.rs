@@ -1,97 +1,219 @@
 /*!
-What people are shown of a release: its status, its conditions, the history of its runs.
+What people are shown of a release: its status.
 */
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use serin_policy::Weight;
+use serin_policy::{Arm, Weight};
 
-use serin_release::Release;
-use serin_release::status::{ProxyCounts, ReleaseStatus, RunRecord, WeightChange};
-use serin_rollout::{Change, Counts, Observation, Phase, ProxyState, Reason, Status, Verdict};
+use super::conditions::{self, Facts, Rejection};
+use super::history;
+use crate::journal::Entry;
+use serin_release::delivery::Delivery;
+use serin_release::status::{
+    AnalysisStatus, MetricStatus, MetricVersion, Odds, ProxyCounts, ReleasePhase, ReleaseStatus,
+    RequestsStatus, Role, Served, Share, StepStatus, Unit, VerdictStatus, VersionStatus,
+};
+use serin_release::{CustomMetric, Percent, Release};
+use serin_rollout::{
+    Cause, Counts, Emptying, Environment, Finding, InCluster, MetricValue, Observation, OneIn, Phase, Plan,
+    Progress, ProxyState, ReadingFinding, Status, Verdict, Wait,
+};
 
-/// How many runs are remembered.
-const RUNS: usize = 10;
+/// What there is to show after a tick.
+pub(super) struct Tick<'t> {
+    pub(super) release: &'t Release,
+    pub(super) observation: &'t Observation,
+    pub(super) planned: &'t Plan,
+    pub(super) news: &'t [Entry],
+    /// What is wrong with the present spec, where the last good one counts.
+    pub(super) rejection: Option<&'t Rejection>,
+    pub(super) now: Timestamp,
+}
 
-/// How many changes of the weight are remembered of a run: its steps may be a hundred.
-const CHANGES: usize = 120;
-
-/// Says in `shown` how the release is after a tick.
-pub(super) fn show(
-    shown: &mut ReleaseStatus,
-    generation: Option<i64>,
-    release: &Release,
-    status: &Status,
-    observation: &Observation,
-    reasons: &[Reason],
-    now: Timestamp,
-) {
-    shown.observed_generation = generation;
-    "Canary".clone_into(&mut shown.strategy);
-    phase_name(&status.phase).clone_into(&mut shown.phase);
-    shown.message = reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-    shown.run = Some(status.run.clone()).filter(|run| !run.is_empty());
-    shown.weight = status.weight().to_string();
+/// Says in `shown` how the release is.
+pub(super) fn show(shown: &mut ReleaseStatus, generation: Option<i64>, tick: &Tick<'_>) {
+    let Tick { release, observation, planned, news, rejection, now } = *tick;
+    let status = &planned.status;
+    history::record(&mut shown.history, status, news, now);
     let progress = status.progress(release, now);
-    shown.step = progress.step.map(|step| format!("{step}/{}", progress.of));
-    let in_progress = matches!(status.phase, Phase::Progressing(_) | Phase::OffPlan { .. });
-    shown.served = in_progress.then(|| served(status.evidence.step())).flatten();
-    let is_judged = in_progress || matches!(status.phase, Phase::Starting { .. });
-    shown.verdict = is_judged.then(|| progress.verdict.to_string());
-    let passes = is_judged && matches!(progress.verdict, Verdict::Pass);
+    shown.observed_generation = generation;
+    shown.phase = phase(status, shown);
+    shown.message = planned.reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    shown.run = Some(status.run.clone()).filter(|run| !run.is_empty());
+    shown.weight = status.weight().into();
+    shown.step = progress.step.map(|step| StepStatus { index: whole(step), of: whole(progress.of) });
+    let delivery = delivery(observation, status);
+    shown.versions = versions(delivery.as_ref(), status);
+    let canary = shown.versions.iter().find(|version| version.role == Role::Canary);
+    shown.served = canary.and_then(|canary| canary.served);
+    shown.analysis = analysis(status, &progress);
     shown.proxies = count(observation, status.revision);
-    conditions(shown, generation, status, observation, reasons, passes, now);
-    record(&mut shown.history, status, now);
+    let verdict = shown.analysis.as_ref().map(|analysis| (analysis.verdict, analysis.message.as_str()));
+    let facts = Facts {
+        rejection,
+        phase: shown.phase,
+        failed: matches!(status.phase, Phase::RolledBack { .. }),
+        verdict,
+        reasons: &planned.reasons,
+        obstacles: match &observation.environment {
+            Environment::Standalone => &[],
+            Environment::Cluster(cluster) => &cluster.obstacles,
+        },
+        message: &shown.message,
+    };
+    facts.show(&mut shown.conditions, generation, now);
 }
 
 /// Nothing can be planned for the release as it is.
-pub(super) fn show_unfit(
+pub(super) fn reject(
     shown: &mut ReleaseStatus,
     generation: Option<i64>,
-    reason: &str,
-    why: &str,
+    rejection: &Rejection,
     now: Timestamp,
 ) {
     shown.observed_generation = generation;
-    "Canary".clone_into(&mut shown.strategy);
-    why.clone_into(&mut shown.message);
-    ready(shown, generation, Err((reason, why)), now);
+    rejection.text().clone_into(&mut shown.message);
+    conditions::reject(&mut shown.conditions, rejection, generation, now);
 }
 
-/// Whether the release goes by its present spec, or the reason why not, in a word and in a sentence.
-pub(super) fn ready(
-    shown: &mut ReleaseStatus,
-    generation: Option<i64>,
-    fit: Result<(), (&str, &str)>,
-    now: Timestamp,
-) {
-    let (reason, why) = fit.err().unwrap_or(("Accepted", "the spec is in order"));
-    set(&mut shown.conditions, "Ready", Some(fit.is_ok()), reason, why, generation, now);
-}
-
-fn phase_name(phase: &Phase) -> &'static str {
-    match phase {
-        Phase::Waiting => "Waiting",
-        Phase::Preparing => "Preparing",
-        Phase::Starting { .. } => "Starting",
-        Phase::Progressing(_) => "Progressing",
-        Phase::OffPlan { .. } => "OffPlan",
-        Phase::Promoting | Phase::HandingOver(_) | Phase::CuttingBack => "Promoting",
-        Phase::Promoted | Phase::Settled => "Promoted",
-        Phase::RolledBack { .. } => "RolledBack",
-        Phase::Aborted { .. } => "Aborted",
+/// The phase for people. Where nothing is under way, it depends on whether there was a run.
+fn phase(status: &Status, shown: &ReleaseStatus) -> ReleasePhase {
+    let had_run = shown.history.first().is_some_and(|latest| latest.run == status.run);
+    match &status.phase {
+        Phase::Unreadable { .. } => ReleasePhase::Unknown,
+        Phase::Preparing { .. } => ReleasePhase::Preparing,
+        Phase::Starting { .. } => ReleasePhase::Starting,
+        Phase::Progressing(_) => ReleasePhase::Progressing,
+        Phase::OffPlan { .. } => ReleasePhase::OffPlan,
+        Phase::Promoting | Phase::HandingOver(_) => ReleasePhase::Promoting,
+        Phase::CuttingBack { .. } if had_run => ReleasePhase::Promoting,
+        Phase::Promoted => ReleasePhase::Promoted,
+        Phase::Settled if had_run => ReleasePhase::Promoted,
+        Phase::Waiting | Phase::Settled => ReleasePhase::Idle,
+        Phase::RolledBack { canary: Emptying::Empty, .. } => ReleasePhase::RolledBack,
+        Phase::Aborted { canary: Emptying::Empty, .. } => ReleasePhase::Aborted,
+        // At the end of no run: somebody has given the canary stable's version.
+        Phase::CuttingBack { .. } | Phase::RolledBack { .. } | Phase::Aborted { .. } => {
+            ReleasePhase::RollingBack
+        }
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a share in tenths of a percent")]
-fn served(step: &Counts) -> Option<String> {
-    let all = step.stable.requests + step.canary.requests;
-    (all > 0).then(|| format!("{:.1}%", 100.0 * step.canary.requests as f64 / all as f64))
+/// The Deployments in the roles that are planned.
+fn delivery(observation: &Observation, status: &Status) -> Option<Delivery> {
+    let Environment::Cluster(cluster) = &observation.environment else { return None };
+    let InCluster { delivery, roles, .. } = cluster.as_ref();
+    let present = roles.as_ref().ok()?;
+    let delivery = delivery.clone();
+    Some(if present.swapped == status.roles.swapped { delivery } else { delivery.swapped() })
+}
+
+fn versions(delivery: Option<&Delivery>, status: &Status) -> Vec<VersionStatus> {
+    let canary = status.weight();
+    let stable = Weight::from_ppm(Weight::FULL.ppm() - canary.ppm()).unwrap_or_default();
+    let is_at_weight = matches!(status.phase, Phase::Progressing(_) | Phase::OffPlan { .. });
+    let Counts { stable: by_stable, canary: by_canary } = *status.evidence.step();
+    let served = |requests| {
+        let all = by_stable.requests + by_canary.requests;
+        is_at_weight.then(|| Served::of(requests, all)).flatten()
+    };
+    vec![
+        VersionStatus {
+            name: Arm::Stable.as_str().to_owned(),
+            role: Role::Stable,
+            deployment: delivery.map(|delivery| delivery.stable.deployment.clone()),
+            weight: stable.into(),
+            served: served(by_stable.requests),
+        },
+        VersionStatus {
+            name: Arm::Canary.as_str().to_owned(),
+            role: Role::Canary,
+            deployment: delivery.map(|delivery| delivery.canary.deployment.clone()),
+            weight: canary.into(),
+            served: served(by_canary.requests),
+        },
+    ]
+}
+
+/// What the evidence says, while a run is judged and after it was rolled back for it.
+fn analysis(status: &Status, progress: &Progress) -> Option<AnalysisStatus> {
+    let verdict = match &status.phase {
+        Phase::Starting { .. } | Phase::Progressing(_) | Phase::OffPlan { .. } => progress.verdict.clone(),
+        Phase::RolledBack { cause: Cause::Failed { failure, .. }, .. } => Verdict::Fail(failure.clone()),
+        _ => return None,
+    };
+    let of_requests = progress.findings.iter().map(of_requests);
+    Some(AnalysisStatus {
+        message: verdict.to_string(),
+        verdict: match verdict {
+            Verdict::Pass => VerdictStatus::Pass,
+            Verdict::Fail(_) => VerdictStatus::Fail,
+            Verdict::NotYet(Wait::Requests { .. } | Wait::Reading { .. }) => VerdictStatus::NotEnoughData,
+            Verdict::NotYet(Wait::Doubt { .. }) => VerdictStatus::Unclear,
+            Verdict::NotYet(Wait::SampleRatio) => VerdictStatus::SampleRatio,
+        },
+        requests: RequestsStatus { have: progress.have, need: progress.need },
+        metrics: of_requests.chain(progress.readings.iter().map(of_readings)).collect(),
+    })
+}
+
+fn of_requests(finding: &Finding) -> MetricStatus {
+    let Finding { metric, canary, stable, over, worse, needed, limit, .. } = finding;
+    let version = |arm: Arm, tally: &serin_policy::evidence::Tally| MetricVersion {
+        name: arm.as_str().to_owned(),
+        count: tally.requests,
+        bad: tally.bad,
+        value: None,
+    };
+    MetricStatus {
+        name: metric.to_string(),
+        unit: Unit::Requests,
+        versions: vec![version(Arm::Stable, stable), version(Arm::Canary, canary)],
+        limit: (*limit).into(),
+        odds: odds(over.max(*worse), *needed),
+        dry_run: false,
+    }
+}
+
+fn of_readings(finding: &ReadingFinding) -> MetricStatus {
+    let ReadingFinding { name, canary, stable, seen, evidence, needed, dry_run } = finding;
+    let number = |value: &MetricValue| match value {
+        MetricValue::Number(number) => Some(*number),
+        MetricValue::NotANumber | MetricValue::Empty | MetricValue::Failed(_) => None,
+    };
+    // Stable's readings are held against nothing.
+    let of_stable = stable.as_ref().and_then(number).map(|value| MetricVersion {
+        name: Arm::Stable.as_str().to_owned(),
+        count: seen.requests,
+        bad: 0,
+        value: Some(value),
+    });
+    let of_canary = MetricVersion {
+        name: Arm::Canary.as_str().to_owned(),
+        count: seen.requests,
+        bad: seen.bad,
+        value: number(canary),
+    };
+    MetricStatus {
+        name: name.clone(),
+        unit: Unit::Readings,
+        versions: of_stable.into_iter().chain([of_canary]).collect(),
+        limit: Percent::at_least(CustomMetric::TOLERANCE).map_or_else(Share::default, Share::from),
+        odds: odds(*evidence, *needed),
+        dry_run: *dry_run,
+    }
+}
+
+fn odds(now: f64, needed: f64) -> Odds {
+    Odds { now: OneIn(now).releases(), needed: OneIn(needed).releases() }
+}
+
+fn whole(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 fn count(observation: &Observation, wanted: u64) -> ProxyCounts {
     let count = |of_interest: fn(&ProxyState, u64) -> bool| {
-        let proxies = observation.proxies.iter().filter(|proxy| of_interest(&proxy.state, wanted));
-        u32::try_from(proxies.count()).unwrap_or(u32::MAX)
+        whole(observation.proxies.iter().filter(|proxy| of_interest(&proxy.state, wanted)).count())
     };
     ProxyCounts {
         current: count(
@@ -102,151 +224,5 @@ fn count(observation: &Observation, wanted: u64) -> ProxyCounts {
     }
 }
 
-fn conditions(
-    shown: &mut ReleaseStatus,
-    generation: Option<i64>,
-    status: &Status,
-    observation: &Observation,
-    reasons: &[Reason],
-    passes: bool,
-    now: Timestamp,
-) {
-    let message = shown.message.clone();
-    let holds = reasons.iter().find(|reason| is_obstacle(reason));
-    let mut set = |kind: &str, is: Option<bool>, reason: &str, message: &str| {
-        set(&mut shown.conditions, kind, is, reason, message, generation, now);
-    };
-    match observation.obstacles.first() {
-        Some(why) => set("Routed", Some(false), "Blocked", why),
-        None => set("Routed", Some(true), "RoutesInPlace", "both versions can be reached by their routes"),
-    }
-    let (going, reason) = match (&status.phase, holds) {
-        (Phase::Preparing | Phase::Starting { .. } | Phase::Progressing(_), Some(held)) => {
-            (false, pascal(held.code()))
-        }
-        (Phase::OffPlan { .. }, _) => (false, "OffPlan".to_owned()),
-        (Phase::Waiting | Phase::Promoted | Phase::Settled, _) => (false, "NothingToRelease".to_owned()),
-        (Phase::RolledBack { .. }, _) => (false, "RolledBack".to_owned()),
-        (Phase::Aborted { .. }, _) => (false, "Aborted".to_owned()),
-        (phase, _) => (true, phase_name(phase).to_owned()),
-    };
-    set("Progressing", Some(going), &reason, &message);
-    match &status.phase {
-        Phase::RolledBack { .. } => set("Healthy", Some(false), "RolledBack", &message),
-        Phase::Preparing | Phase::Starting { .. } | Phase::Progressing(_) | Phase::OffPlan { .. } => {
-            let said = shown.verdict.clone().unwrap_or_default();
-            let is = passes.then_some(true);
-            set("Healthy", is, if passes { "VerdictGood" } else { "VerdictPending" }, &said);
-        }
-        _ => set("Healthy", Some(true), "NothingWrong", "nothing speaks against the version in use"),
-    }
-}
-
-/// Whether a run cannot go on for this.
-fn is_obstacle(reason: &Reason) -> bool {
-    matches!(
-        reason,
-        Reason::Paused { .. }
-            | Reason::Suspended
-            | Reason::Blocked { .. }
-            | Reason::StableDown
-            | Reason::AwaitsCapacity { .. }
-            | Reason::AwaitsProxies { .. }
-            | Reason::AwaitsData { .. }
-            | Reason::AwaitsReading { .. }
-            | Reason::AwaitsApproval { .. }
-            | Reason::AwaitsRequests { .. }
-            | Reason::Doubtful { .. }
-            | Reason::SampleRatio { .. }
-    )
-}
-
-fn set(
-    conditions: &mut Vec<Condition>,
-    kind: &str,
-    is: Option<bool>,
-    reason: &str,
-    message: &str,
-    generation: Option<i64>,
-    now: Timestamp,
-) {
-    /// The API's own limit is 32,768.
-    const LONGEST: usize = 1_000;
-    let status = is.map_or("Unknown", |is| if is { "True" } else { "False" });
-    let known = conditions.iter().find(|condition| condition.type_ == kind && condition.status == status);
-    let condition = Condition {
-        type_: kind.to_owned(),
-        status: status.to_owned(),
-        reason: reason.to_owned(),
-        message: message.chars().take(LONGEST).collect(),
-        observed_generation: generation,
-        last_transition_time: known.map_or_else(|| Time(now), |known| known.last_transition_time.clone()),
-    };
-    match conditions.iter_mut().find(|condition| condition.type_ == kind) {
-        Some(present) => *present = condition,
-        None => conditions.push(condition),
-    }
-}
-
-/// `step-begun` → `StepBegun`, as Kubernetes has reasons.
-pub(super) fn pascal(code: &str) -> String {
-    let capital = |word: &str| {
-        let mut letters = word.chars();
-        letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect::<String>()
-    };
-    code.split('-').map(capital).collect()
-}
-
-/// Takes the last change of the weight down in the history.
-fn record(history: &mut Vec<RunRecord>, status: &Status, now: Timestamp) {
-    let has_run = !matches!(status.phase, Phase::Waiting) && !status.run.is_empty();
-    // Where there was nothing to release, there was no run.
-    let began = history.first().is_some_and(|latest| latest.run == status.run && latest.outcome.is_none())
-        || matches!(status.phase, Phase::Preparing | Phase::Starting { .. });
-    if has_run
-        && began
-        && history.first().is_none_or(|latest| latest.run != status.run || latest.outcome.is_some())
-    {
-        if let Some(latest) = history.first_mut() {
-            latest.outcome.get_or_insert_with(|| "Replaced".to_owned());
-        }
-        history.insert(
-            0,
-            RunRecord { run: status.run.clone(), started: now, outcome: None, changes: Vec::new() },
-        );
-        history.truncate(RUNS);
-    }
-    let Some(latest) = history.first_mut().filter(|latest| latest.run == status.run) else { return };
-    if let Some(change) = status.last_change.as_ref().filter(|change| change.run == latest.run) {
-        let change = told(change);
-        if latest.changes.last() != Some(&change) && change.from != change.to {
-            if latest.changes.len() >= CHANGES {
-                // How it began and how it ends is what people look for.
-                latest.changes.remove(CHANGES / 2);
-            }
-            latest.changes.push(change);
-        }
-    }
-    let outcome = match &status.phase {
-        Phase::Promoted | Phase::Settled => "Promoted",
-        Phase::RolledBack { .. } => "RolledBack",
-        Phase::Aborted { .. } => "Aborted",
-        _ => {
-            latest.outcome = None;
-            return;
-        }
-    };
-    latest.outcome = Some(outcome.to_owned());
-}
-
-fn told(change: &Change) -> WeightChange {
-    let Change { at, by, reason, weight_before, weight_after, .. } = change;
-    let text = |weight: &Weight| weight.to_string();
-    WeightChange {
-        at: *at,
-        by: by.to_string(),
-        from: text(weight_before),
-        to: text(weight_after),
-        reason: reason.to_string(),
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,132 +1,231 @@
 /*!
-The routes that lead to the two versions: Serin's own, or a check of people's. Neither is touched while weights move.
+The routes that lead to the two versions: Serin's own, or a check of people's. The plan says where they lead; neither is
+touched while weights move.
 */
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use kube::core::DynamicObject;
 use kube::discovery::ApiResource;
-use kube::runtime::reflector::{ObjectRef, Store};
-use kube::{Client, ResourceExt};
+use kube::{Client, Resource as _, ResourceExt};
 use serde_json::{Value, json};
+use serin_policy::Arm;
 
 use super::stores::Stores;
-use super::{FIELD_MANAGER, api_resources, as_serin};
+use super::{FIELD_MANAGER, api_resources, as_serin, chain};
 use crate::mesh::object::{drift, removal};
 use crate::mesh::routing::conflicts::conflicts;
 use crate::mesh::routing::verify::{Existing, verify};
-use crate::mesh::routing::{Pods, Subsets, managed, object_name};
+use crate::mesh::routing::{Indistinct, Leads, Managed, Subsets, hosts_of, managed, object_name};
 use serin_release::delivery::{Delivery, Mode};
 use serin_release::{Release, ReleaseObject};
+use serin_rollout::RouteTargets;
 
 /// How the routes of a release are.
-#[derive(Debug, Default)]
-pub(super) struct Routes {
+#[derive(Debug, Clone, Default)]
+pub(super) struct Found {
     /// What stands in the way of moving anybody.
     pub(super) obstacles: Vec<String>,
-    /// What others had changed in Serin's own objects, or taken away: it was set right.
-    pub(super) repaired: Vec<String>,
+    /// Where they lead; none if they do not lead where any plan would have them.
+    pub(super) targets: Option<RouteTargets>,
 }
 
-/// The routes that a release needs.
-pub(super) struct Wanted<'w> {
-    pub(super) release: &'w Release,
-    pub(super) delivery: &'w Delivery,
-    /// The Release, as the owner of its objects.
-    pub(super) owner: &'w Value,
-    pub(super) subsets: &'w Subsets,
-    /// The pods that both subsets are for the moment, if they are one.
-    pub(super) both: Option<Pods>,
+/// What the routes of a release depend on.
+pub(super) struct Needed<'n> {
+    pub(super) release: &'n Release,
+    pub(super) delivery: &'n Delivery,
+    pub(super) subsets: &'n Subsets,
+    /// The run that the canary's Deployment was when it was stable, if it was.
+    pub(super) retired: Option<&'n str>,
 }
 
-/// Routes that were looked at, and what was found: that holds until something changes.
-#[derive(Debug)]
-pub(super) struct Checked {
-    version: u64,
+/// What is remembered of a release's routes between two ticks.
+#[derive(Debug, Default)]
+pub(super) struct RoutesMemory {
+    /// How they were when they were last looked at: that holds until something changes.
+    looked: Option<(Basis, Found)>,
+    /// What was last written, and when: it takes a moment until a watch shows it.
+    written: Option<(Basis, RouteTargets, Instant)>,
+    /// Why the last write came to nothing.
+    failure: Option<String>,
+}
+
+/// What a look went by.
+#[derive(Debug, Clone, PartialEq)]
+struct Basis {
+    /// Of the objects that may have one of the release's hosts, and of the Services, where it is people who write.
+    version: (u64, u64),
     generation: Option<i64>,
     subsets: Subsets,
-    both: Option<Pods>,
-    obstacles: Vec<String>,
+    stable: String,
+    retired: Option<String>,
 }
 
-/// Makes or checks the routes of a release, if anything has changed since they were `checked`.
-///
-/// # Errors
-/// When the API server refuses an object.
-pub(super) async fn ensure(
-    client: &Client,
-    stores: &Stores,
-    wanted: &Wanted<'_>,
-    generation: Option<i64>,
-    checked: &mut Option<Checked>,
-) -> Result<Routes, kube::Error> {
-    let version = stores.routes_version();
-    if let Some(checked) = checked
-        && (checked.version, checked.generation) == (version, generation)
-        && (&checked.subsets, &checked.both) == (wanted.subsets, &wanted.both)
-    {
-        return Ok(Routes { obstacles: checked.obstacles.clone(), repaired: Vec::new() });
+/// How long a watch may take to show what was written.
+const WATCH_DELAY: Duration = Duration::from_secs(5);
+
+impl RoutesMemory {
+    /// Looks at the routes of a release, if anything has changed since the last time.
+    pub(super) fn look(&mut self, stores: &Stores, needed: &Needed<'_>, generation: Option<i64>) -> Found {
+        let basis = Basis::of(stores, needed, generation);
+        match &self.looked {
+            Some((known, found)) if *known == basis => found.clone(),
+            _ => {
+                let found = needed.find(stores);
+                self.looked = Some((basis, found.clone()));
+                found
+            }
+        }
     }
-    let routes = look(client, stores, wanted).await?;
-    let Wanted { subsets, both, .. } = wanted;
-    let (subsets, both, obstacles) = (Subsets::clone(subsets), both.clone(), routes.obstacles.clone());
-    // What was just written is looked at once more, when it is there.
-    *checked =
-        routes.repaired.is_empty().then_some(Checked { version, generation, subsets, both, obstacles });
-    Ok(routes)
-}
 
-async fn look(client: &Client, stores: &Stores, wanted: &Wanted<'_>) -> Result<Routes, kube::Error> {
-    let Wanted { release, delivery, subsets, .. } = wanted;
-    match delivery.routing.mode {
-        Mode::Managed => ensure_managed(client, stores, wanted).await,
-        Mode::Verify => {
-            let (routes, rules) = (all(&stores.virtual_services), all(&stores.destination_rules));
-            let services: Vec<_> = stores.services.state().iter().map(|service| json!(**service)).collect();
-            let existing =
-                Existing { virtual_services: &routes, destination_rules: &rules, services: &services };
-            let missing = verify(existing, release, delivery, subsets);
-            let obstacles = missing.into_iter().map(|missing| missing.to_string()).collect();
-            Ok(Routes { obstacles, repaired: Vec::new() })
+    /// Why the routes could not be written, if they could not.
+    pub(super) fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+
+    /// Has the routes lead to `targets`, if Serin writes them and they do not. Says what was written, and what someone
+    /// else had changed.
+    pub(super) async fn lead_to(
+        &mut self,
+        targets: RouteTargets,
+        client: &Client,
+        stores: &Stores,
+        needed: &Needed<'_>,
+        owner: &ReleaseObject,
+    ) -> Vec<String> {
+        let found = self.look(stores, needed, owner.metadata.generation);
+        if needed.delivery.routing.mode == Mode::Verify
+            || found.targets == Some(targets)
+            || !found.obstacles.is_empty()
+        {
+            self.failure = None;
+            return Vec::new();
+        }
+        let basis = Basis::of(stores, needed, owner.metadata.generation);
+        let is_on_its_way = self
+            .written
+            .as_ref()
+            .is_some_and(|(known, to, at)| *known == basis && *to == targets && at.elapsed() < WATCH_DELAY);
+        if is_on_its_way {
+            return Vec::new();
+        }
+        match needed.write(targets, client, stores, owner).await {
+            Ok(written) => {
+                self.failure = None;
+                self.written = Some((basis, targets, Instant::now()));
+                written
+            }
+            Err(error) => {
+                tracing::warn!(
+                    release = needed.release.name(),
+                    error = chain(&error),
+                    "the routes cannot be written"
+                );
+                self.failure = Some(chain(&error));
+                Vec::new()
+            }
         }
     }
 }
 
-async fn ensure_managed(
-    client: &Client,
-    stores: &Stores,
-    Wanted { release, delivery, owner, subsets, both }: &Wanted<'_>,
-) -> Result<Routes, kube::Error> {
-    let mut foreign = all(&stores.virtual_services);
-    foreign.extend(all(&stores.destination_rules));
-    let in_the_way = conflicts(&foreign, release, delivery);
-    if !in_the_way.is_empty() {
-        let obstacles = in_the_way.iter().map(ToString::to_string).collect();
-        return Ok(Routes { obstacles, repaired: Vec::new() });
-    }
-    let mut objects = match managed(release, delivery, subsets) {
-        Ok(objects) => objects,
-        Err(indistinct) => {
-            return Ok(Routes { obstacles: vec![indistinct.to_string()], repaired: Vec::new() });
-        }
-    };
-    if let (Some(both), Some(subsets)) =
-        (both, objects.destination_rule.pointer_mut("/spec/subsets").and_then(Value::as_array_mut))
-    {
-        for subset in subsets {
-            subset["labels"] = json!(both.selector);
+impl Basis {
+    fn of(stores: &Stores, needed: &Needed<'_>, generation: Option<i64>) -> Self {
+        Self {
+            version: needed.version(stores),
+            generation,
+            subsets: needed.subsets.clone(),
+            stable: needed.delivery.stable.deployment.clone(),
+            retired: needed.retired.map(str::to_owned),
         }
     }
-    let mut routes = Routes::default();
-    // Subsets first: a route to one that is not known yet answers 503.
-    for (mut object, kind, store) in [
-        (objects.destination_rule, api_resources::destination_rule(), &stores.destination_rules),
-        (objects.virtual_service, api_resources::virtual_service(), &stores.virtual_services),
-    ] {
-        object["metadata"]["ownerReferences"] = json!([owner]);
-        routes.repaired.extend(apply(client, &object, &kind, store).await?);
+}
+
+impl Needed<'_> {
+    fn find(&self, stores: &Stores) -> Found {
+        match self.delivery.routing.mode {
+            Mode::Managed => self.find_managed(stores),
+            Mode::Verify => self.verify(stores),
+        }
     }
-    Ok(routes)
+
+    fn version(&self, stores: &Stores) -> (u64, u64) {
+        match self.delivery.routing.mode {
+            Mode::Managed => (stores.routes.version(&hosts_of(self.release)), 0),
+            Mode::Verify => (stores.routes.version_of_all(), stores.services_version()),
+        }
+    }
+
+    fn verify(&self, stores: &Stores) -> Found {
+        let all = |kind: ApiResource| -> Vec<_> {
+            stores.routes.all(&kind).iter().map(|object| Value::clone(object)).collect()
+        };
+        let (routes, rules) = (all(api_resources::virtual_service()), all(api_resources::destination_rule()));
+        let services: Vec<_> = stores.services.state().iter().map(|service| json!(**service)).collect();
+        let existing = Existing { virtual_services: &routes, destination_rules: &rules, services: &services };
+        let missing = verify(existing, self.release, self.delivery, self.subsets);
+        let obstacles: Vec<_> = missing.into_iter().map(|missing| missing.to_string()).collect();
+        let targets = obstacles.is_empty().then_some(RouteTargets::Apart);
+        Found { obstacles, targets }
+    }
+
+    fn find_managed(&self, stores: &Stores) -> Found {
+        let existing = stores.routes.with(&hosts_of(self.release));
+        let in_the_way = conflicts(existing.iter().map(|object| &**object), self.release, self.delivery);
+        if !in_the_way.is_empty() {
+            return Found { obstacles: in_the_way.iter().map(ToString::to_string).collect(), targets: None };
+        }
+        let is_there = |targets: &RouteTargets| {
+            let Ok(objects) = self.objects(*targets) else { return false };
+            objects.into_iter().all(|(object, kind)| {
+                let found = present(&object, &kind, stores);
+                found.is_some_and(|found| drift(&object, &found).is_empty())
+            })
+        };
+        if let Err(indistinct) = self.objects(RouteTargets::Apart) {
+            return Found { obstacles: vec![indistinct.to_string()], targets: None };
+        }
+        let all = [RouteTargets::Apart, RouteTargets::BothToCanary, RouteTargets::BothToStable];
+        Found { obstacles: Vec::new(), targets: all.into_iter().find(is_there) }
+    }
+
+    /// The objects, in the order in which they are written: a route to a subset that is not known yet answers 503.
+    fn objects(&self, targets: RouteTargets) -> Result<[(Value, ApiResource); 2], Indistinct> {
+        let both_to = match targets {
+            RouteTargets::Apart => None,
+            RouteTargets::BothToCanary => Some(Arm::Canary),
+            RouteTargets::BothToStable => Some(Arm::Stable),
+        };
+        let leads = Leads { both_to, retired: self.retired };
+        let Managed { destination_rule, virtual_service } =
+            managed(self.release, self.delivery, self.subsets, leads)?;
+        Ok([
+            (destination_rule, api_resources::destination_rule()),
+            (virtual_service, api_resources::virtual_service()),
+        ])
+    }
+
+    async fn write(
+        &self,
+        targets: RouteTargets,
+        client: &Client,
+        stores: &Stores,
+        owner: &ReleaseObject,
+    ) -> Result<Vec<String>, kube::Error> {
+        let owner = json!(owner.controller_owner_ref(&()));
+        let mut written = Vec::new();
+        // Two versions that no label tells apart are an obstacle, and no routes are wanted then.
+        for (mut object, kind) in self.objects(targets).into_iter().flatten() {
+            object["metadata"]["ownerReferences"] = json!([owner]);
+            written.extend(apply(client, &object, &kind, stores).await?);
+        }
+        Ok(written)
+    }
+}
+
+fn present(object: &Value, kind: &ApiResource, stores: &Stores) -> Option<Arc<Value>> {
+    let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
+    stores.routes.get(kind, text("namespace"), text("name"))
 }
 
 /// Writes `wanted` if it is not there as it should be. Says what someone else had changed.
@@ -134,12 +233,11 @@ async fn apply(
     client: &Client,
     wanted: &Value,
     kind: &ApiResource,
-    store: &Store<DynamicObject>,
+    stores: &Stores,
 ) -> Result<Vec<String>, kube::Error> {
     let text = |field: &str| wanted["metadata"][field].as_str().unwrap_or_default();
     let (namespace, name) = (text("namespace"), text("name"));
-    let found = store.get(&ObjectRef::new_with(name, kind.clone()).within(namespace));
-    let edits = found.map(|found| drift(wanted, &api_resources::json(&found)));
+    let edits = present(wanted, kind, stores).map(|found| drift(wanted, &found));
     if edits.as_ref().is_some_and(Vec::is_empty) {
         return Ok(Vec::new());
     }
@@ -165,30 +263,18 @@ pub(super) async fn take_away(
     stores: &Stores,
     release: &ReleaseObject,
 ) -> Result<bool, kube::Error> {
-    let is_own = |route: &&Arc<DynamicObject>| {
-        route.owner_references().iter().any(|owner| Some(&owner.uid) == release.uid().as_ref())
+    let kind = api_resources::virtual_service();
+    let (namespace, name) = (release.namespace().unwrap_or_default(), object_name(&release.name_any()));
+    let is_own = |route: &Arc<Value>| {
+        let owners = route.pointer("/metadata/ownerReferences").and_then(Value::as_array);
+        owners.into_iter().flatten().any(|owner| owner["uid"].as_str() == release.uid().as_deref())
     };
-    let Some(route) = stores.virtual_services.state().iter().find(is_own).cloned() else { return Ok(false) };
-    let namespace = route.namespace().unwrap_or_default();
-    let api: Api<DynamicObject> =
-        Api::namespaced_with(client.clone(), &namespace, &api_resources::virtual_service());
-    match api.delete(&route.name_any(), &DeleteParams::default()).await {
+    if !stores.routes.get(&kind, &namespace, &name).as_ref().is_some_and(is_own) {
+        return Ok(false);
+    }
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &kind);
+    match api.delete(&name, &DeleteParams::default()).await {
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(true),
         other => other.map(|_| true),
     }
-}
-
-/// Whether the routes of stable lead to the pods of `subsets`' canary.
-pub(super) fn lead_to_canary(stores: &Stores, release: &Release, subsets: &Subsets) -> bool {
-    let own = object_name(release);
-    stores.destination_rules.state().iter().any(|rule| {
-        let stable = rule.data.pointer("/spec/subsets/0/labels");
-        rule.name_any() == own
-            && rule.namespace().as_deref() == release.name().split_once('/').map(|(namespace, _)| namespace)
-            && stable == Some(&json!(subsets.canary.selector))
-    })
-}
-
-fn all(store: &Store<DynamicObject>) -> Vec<Value> {
-    store.state().iter().map(|object| api_resources::json(object)).collect()
 }

@@ -1,56 +1,68 @@
 /*!
-What a tick looks at: the release as it stands, its Deployments, its routes, the places where it is attached.
+What a tick looks at: the release as it stands, its Deployments, its routes, the places where it is attached. Looking
+writes nothing.
 */
 use std::sync::Arc;
 
-use kube::{Resource, ResourceExt};
-use serde_json::json;
+use kube::ResourceExt;
 
 use super::memory::Memory;
 use super::proxies::{Attached, find};
-use super::routes::Wanted;
 use super::tick::TickError;
 use super::workloads::{Pair, get, run_of};
-use super::{Cluster, routes};
+use super::{Cluster, api_resources, routes};
+use crate::mesh::object::label;
 use crate::mesh::plugin::{Attachment, uncovered};
-use crate::mesh::routing::{Pods, Subsets};
-use serin_release::delivery::{AttachPoint, Delivery, PromotionMode};
+use crate::mesh::routing::{RETIRED, STABLE, Subsets, object_name};
+use serin_release::delivery::{AttachPoint, Delivery};
 use serin_release::{Release, ReleaseObject, resource};
-use serin_rollout::{Phase, Status};
+use serin_rollout::{Candidate, InCluster, Live, Roles, RolesUnclear, Status, Traces};
 
-/// What a tick looks at besides the release itself.
+/// What a tick looks at besides the proxies.
 pub(super) struct Snapshot {
     pub(super) release: Release,
+    /// In the `roles` of this snapshot, as everything else here.
+    pub(super) delivery: Delivery,
     pub(super) pair: Pair,
+    pub(super) roles: Result<Roles, RolesUnclear>,
     pub(super) points: Vec<(AttachPoint, Attached)>,
     pub(super) attachments: Vec<Attachment>,
+    pub(super) routes: routes::Found,
     pub(super) obstacles: Vec<String>,
-    pub(super) swapped: bool,
     /// What is wrong with the present spec, if the one before it counts.
     pub(super) invalid: Option<String>,
 }
 
 impl Snapshot {
-    /// What is there: Deployments, routes, attach points.
-    pub(super) async fn take(
+    /// What is there: Deployments, routes, attach points. `unreadable` says why the present spec cannot be read, if it
+    /// cannot: `object` has the last one that could, then.
+    ///
+    /// # Errors
+    /// When there is nothing to go by: the spec makes no sense and none before it did, or the Release is not admitted.
+    pub(super) fn take(
         cluster: &Cluster,
         object: &Arc<ReleaseObject>,
+        unreadable: Option<&str>,
         memory: &mut Memory,
     ) -> Result<Self, TickError> {
-        let namespace = object.namespace().unwrap_or_default();
-        let (mut points, mut obstacles) = (Vec::new(), Vec::new());
-        let mut invalid = None;
-        let (release, delivery) = match (release(cluster, object, memory, &namespace), &memory.last_good) {
+        let status = &memory.state.status;
+        let mut invalid = unreadable.map(str::to_owned);
+        let mut read = Read::of(cluster, object, status);
+        if let (Err(TickError::Invalid(error)), Some(last_good)) = (&read, &memory.state.last_good) {
             // What is under way is still watched over, by what was right before, and goes no further.
-            (Err(TickError::Invalid(error)), Some(last_good)) => {
-                obstacles.push(invalid.insert(error.to_string()).clone());
-                release(cluster, last_good, memory, &namespace)?
-            }
-            (other, _) => other?,
-        };
-        if let Some(why) = cluster.refusal(object, &release, &delivery) {
-            return Err(TickError::NotAdmitted(why));
+            invalid = Some(error.to_string());
+            read = Read::of(cluster, last_good, status);
         }
+        let Read { release, delivery, roles } = read?;
+        let mut obstacles: Vec<_> = invalid.iter().cloned().collect();
+        let is_driven = !status.run.is_empty();
+        if let Some(why) = cluster.refusal(object, &release, &delivery) {
+            if !is_driven {
+                return Err(TickError::NotAdmitted(why));
+            }
+            obstacles.push(why);
+        }
+        let mut points = Vec::new();
         for point in &delivery.routing.attach_points {
             match find(&cluster.stores, point) {
                 Ok(found) => points.push((point.clone(), found)),
@@ -59,86 +71,116 @@ impl Snapshot {
         }
         // Gateways first: one that stands in a namespace whose sidecars count as well is one proxy, and a gateway.
         points.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-        let attachments =
+        let mut attachments =
             uncovered(points.iter().flat_map(|(_, found)| found.attachments.iter().cloned()).collect());
+        if attachments.is_empty() && is_driven {
+            // Its Gateway went in mid-run: proxies may still have the policy where it is.
+            attachments = cluster.plugins.attachments_of(release.name());
+        }
         if attachments.is_empty() {
             return Err(TickError::NotAdmitted(obstacles.join("; ")));
         }
+        let namespace = object.namespace().unwrap_or_default();
         let pair = Pair::read(&cluster.stores, &namespace, &delivery);
-        let mut swapped = false;
+        let mut routes = routes::Found::default();
         if let Some(subsets) = pair.subsets() {
-            swapped = routes::lead_to_canary(&cluster.stores, &release, &subsets);
-            let both = both_to(&memory.state.status, &delivery, &subsets);
-            let owner = json!(object.controller_owner_ref(&()));
-            let routes =
-                Wanted { release: &release, delivery: &delivery, owner: &owner, subsets: &subsets, both };
-            let generation = object.metadata.generation;
-            let found =
-                routes::ensure(&cluster.client, &cluster.stores, &routes, generation, &mut memory.routes)
-                    .await;
-            match found {
-                Ok(routes) => {
-                    obstacles.extend(routes.obstacles);
-                    cluster.tell_routes_repaired(object, &routes.repaired).await;
+            let retired = roles.as_ref().ok().and_then(|roles| roles.retired.as_deref());
+            let needed =
+                routes::Needed { release: &release, delivery: &delivery, subsets: &subsets, retired };
+            routes = memory.routes.look(&cluster.stores, &needed, object.metadata.generation);
+        }
+        obstacles.extend(routes.obstacles.iter().cloned());
+        obstacles
+            .extend(memory.routes.failure().map(|error| format!("the routes cannot be written: {error}")));
+        Ok(Self { release, delivery, pair, roles, points, attachments, routes, obstacles, invalid })
+    }
+
+    /// As the planner sees it.
+    pub(super) fn in_cluster(&self) -> InCluster {
+        InCluster {
+            delivery: self.delivery.clone(),
+            workloads: self.pair.workloads(),
+            roles: self.roles.clone(),
+            routes: self.routes.targets,
+            obstacles: self.obstacles.clone(),
+        }
+    }
+
+    /// The same in the roles that were planned: versions may have changed places by the plan.
+    pub(super) fn in_planned_roles(mut self, planned: &Roles) -> Self {
+        if self.roles.as_ref().is_ok_and(|roles| roles.swapped != planned.swapped) {
+            self.delivery = self.delivery.swapped();
+            self.pair = self.pair.swapped();
+        }
+        self.roles = Ok(planned.clone());
+        self
+    }
+
+    /// The pods of the two versions; none while a Deployment is missing.
+    pub(super) fn subsets(&self) -> Option<Subsets> {
+        self.pair.subsets()
+    }
+}
+
+/// A Release as its words and the two Deployments have it.
+struct Read {
+    release: Release,
+    delivery: Delivery,
+    roles: Result<Roles, RolesUnclear>,
+}
+
+impl Read {
+    /// The release as it stands: its run named by the canary's pod template, and the two versions in their present
+    /// places.
+    fn of(cluster: &Cluster, object: &ReleaseObject, status: &Status) -> Result<Self, TickError> {
+        let namespace = object.namespace().unwrap_or_default();
+        let named = [("spec.stable", &object.spec.stable), ("spec.canary", &object.spec.canary)];
+        let [stable, canary] = named.map(|(_, version)| candidate(cluster, &namespace, version));
+        let promotion = object.spec.strategy.canary.promotion.mode;
+        let traces = Traces {
+            label: live(cluster, object),
+            named_stable: stable.clone(),
+            named_canary: canary.clone(),
+        };
+        let roles = Roles::of(status, promotion, &traces);
+        let present = roles.clone().unwrap_or_default();
+        let (stable, canary) = if present.swapped { (canary, stable) } else { (stable, canary) };
+        let run = present.run(&status.run, canary.run.as_deref(), stable.run.as_deref());
+        let (release, delivery) = Release::from_object(object, run.unwrap_or("none"))?;
+        if status.run.is_empty() {
+            for (path, version) in named {
+                let name = name(version);
+                if get(&cluster.stores.deployments, &namespace, name).is_none() {
+                    return Err(TickError::NotAdmitted(format!(
+                        "{path}.targetRef.name: {name:?}: there is no such Deployment in {namespace}: create it, or name another"
+                    )));
                 }
-                // What is under way is still watched over.
-                Err(error) => obstacles.push(format!("its routes cannot be written: {error}")),
             }
         }
-        Ok(Self { release, pair, points, attachments, obstacles, swapped, invalid })
+        let delivery = if present.swapped { delivery.swapped() } else { delivery };
+        Ok(Self { release, delivery, roles })
     }
 }
 
-/// Where versions change places, both subsets are the new version's pods for as long as anybody may be on either.
-fn both_to(status: &Status, delivery: &Delivery, subsets: &Subsets) -> Option<Pods> {
-    if delivery.promotion != PromotionMode::Swap {
-        return None;
-    }
-    match status.phase {
-        Phase::HandingOver(_) => Some(subsets.canary.clone()),
-        // They have changed places by now. Before a run begins, some proxy may still think of the one before.
-        Phase::CuttingBack | Phase::Preparing if status.quiet_since.is_none() => Some(subsets.stable.clone()),
-        _ => None,
+fn name(version: &resource::Version) -> &str {
+    version.target_ref.as_ref().map(|target| target.name.as_str()).unwrap_or_default()
+}
+
+fn candidate(cluster: &Cluster, namespace: &str, version: &resource::Version) -> Candidate {
+    let deployment = get(&cluster.stores.deployments, namespace, name(version));
+    let ready = deployment.as_ref().and_then(|found| found.status.as_ref()?.ready_replicas);
+    Candidate {
+        name: name(version).to_owned(),
+        ready: ready.and_then(|ready| u32::try_from(ready).ok()).unwrap_or_default(),
+        run: deployment.as_deref().and_then(run_of),
     }
 }
 
-/// The release as it stands: its run named by the canary's pod template, and the two versions in their present places.
-fn release(
-    cluster: &Cluster,
-    object: &ReleaseObject,
-    memory: &Memory,
-    namespace: &str,
-) -> Result<(Release, Delivery), TickError> {
-    let name = |version: &resource::Version| version.target_ref.as_ref().map(|target| target.name.clone());
-    let (mut stable, mut canary) = (name(&object.spec.stable), name(&object.spec.canary));
-    let changed_places = memory.shown.stable_deployment.is_some() && memory.shown.stable_deployment == canary;
-    if changed_places {
-        std::mem::swap(&mut stable, &mut canary);
-    }
-    let find = |name: &Option<String>| {
-        name.as_ref().and_then(|name| get(&cluster.stores.deployments, namespace, name))
-    };
-    let last_run = Some(memory.state.status.run.clone()).filter(|run| !run.is_empty());
-    let mut run = find(&canary).as_deref().and_then(run_of);
-    if run.is_some() && run == memory.state.retired {
-        // What was stable until lately is no new version.
-        run.clone_from(&last_run);
-    }
-    let (mut release, mut delivery) =
-        Release::from_object(object, run.as_deref().or(last_run.as_deref()).unwrap_or("none"))?;
-    if last_run.is_none() {
-        for (path, name) in [("spec.stable", &stable), ("spec.canary", &canary)] {
-            if find(name).is_none() {
-                let name = name.as_deref().unwrap_or_default();
-                return Err(TickError::NotAdmitted(format!(
-                    "{path}.targetRef.name: {name:?}: there is no such Deployment in {namespace}: create it, or name another"
-                )));
-            }
-        }
-    }
-    if changed_places {
-        std::mem::swap(&mut delivery.stable, &mut delivery.canary);
-        release.delivery = Some(delivery.clone());
-    }
-    Ok((release, delivery))
+/// What the routes of `object` say of which Deployment is live.
+fn live(cluster: &Cluster, object: &ReleaseObject) -> Option<Live> {
+    let (kind, name) = (api_resources::destination_rule(), object_name(&object.name_any()));
+    let rule = cluster.stores.routes.get(&kind, &object.namespace().unwrap_or_default(), &name)?;
+    let retired =
+        rule.pointer("/metadata/annotations").and_then(|annotations| annotations.get(RETIRED)?.as_str());
+    Some(Live { deployment: label(&rule, STABLE)?.to_owned(), retired: retired.map(str::to_owned) })
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::core::v1::{Pod, PodSpec, Service};
+use k8s_openapi::api::core::v1::Service;
 use kube::api::Api;
 use kube::core::{DeserializeGuard, DynamicObject, NamespaceResourceScope};
 use kube::discovery::ApiResource;
@@ -27,6 +27,8 @@ use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::api_resources;
+use super::pods::Pods;
+use super::route_index::RouteIndex;
 use crate::mesh::object::RELEASE as RELEASE_LABEL;
 use crate::mesh::plugin::contents;
 use serin_release::ReleaseObject;
@@ -37,14 +39,13 @@ pub(super) struct Stores {
     pub(super) releases: Store<Watched>,
     pub(super) deployments: Store<Deployment>,
     pub(super) autoscalers: Store<HorizontalPodAutoscaler>,
-    pub(super) pods: MultiStore<Pod>,
+    pub(super) pods: Pods,
     pub(super) services: Store<Service>,
     pub(super) plugins: MultiStore<DynamicObject>,
-    pub(super) virtual_services: Store<DynamicObject>,
-    pub(super) destination_rules: Store<DynamicObject>,
+    pub(super) routes: RouteIndex,
     pub(super) gateways: MultiStore<DynamicObject>,
-    /// Rises with every change of what routes depend on.
-    routes_version: Arc<AtomicU64>,
+    /// Rises with every change of a Service.
+    services_version: Arc<AtomicU64>,
 }
 
 /// A Release as it comes from the API server: its schema lets through what Serin cannot read, and one of that kind must
@@ -119,10 +120,10 @@ impl Scope {
 impl Stores {
     /// Begins to watch everything. Releases themselves are watched by whoever gives `releases`.
     pub(super) fn watch(scope: &Scope, releases: Store<Watched>, wake: &Wake) -> Self {
-        let routes_version = Arc::<AtomicU64>::default();
-        let count = || {
-            let version = Arc::clone(&routes_version);
-            move || {
+        let services_version = Arc::<AtomicU64>::default();
+        let on_service = {
+            let version = Arc::clone(&services_version);
+            move |_: Option<&Service>| {
                 version.fetch_add(1, Ordering::Relaxed);
             }
         };
@@ -134,55 +135,40 @@ impl Stores {
                 }
             }
         };
-        let routes = |kind: ApiResource| {
-            let (count, wake) = (count(), wake_all_or_owner());
-            keep(
-                scope.dynamic(&kind),
-                kind,
-                |_| (),
-                move |object| {
-                    count();
-                    wake(object);
-                },
-            )
-        };
+        let routes = [api_resources::virtual_service(), api_resources::destination_rule()].map(|kind| {
+            let api = scope.dynamic(&kind);
+            (kind, api)
+        });
         let plugins = scope.each().map(|scope| {
             let wake = wake.clone();
             let kind = api_resources::wasm_plugin();
-            keep(
-                scope.dynamic(&kind),
-                kind,
-                |_| (),
-                move |plugin| {
-                    if let Some(plugin) = plugin {
-                        wake_attached(&wake, plugin);
-                    }
-                },
-            )
+            keep(scope.dynamic(&kind), kind, move |plugin| {
+                if let Some(plugin) = plugin {
+                    wake_attached(&wake, plugin);
+                }
+            })
         });
         let gateways = scope.each().map(|scope| {
             let kind = api_resources::gateway();
-            keep(scope.dynamic(&kind), kind, |_| (), wake_all_or_owner())
+            keep(scope.dynamic(&kind), kind, wake_all_or_owner())
         });
-        let pods = scope.each().map(|scope| keep(scope.api(), (), strip, |_: Option<&Pod>| ()));
-        let on_service = count();
+        let pods = scope.each().map(|scope| (scope.namespace.clone(), scope.api()));
         Self {
-            deployments: keep(scope.api(), (), |_| (), wakes_users(&releases, wake)),
-            autoscalers: keep(scope.api(), (), |_| (), wakes_users(&releases, wake)),
-            pods: MultiStore(pods.collect()),
-            services: keep(scope.api(), (), |_| (), move |_: Option<&Service>| on_service()),
+            deployments: keep(scope.api(), (), wakes_users(&releases, wake)),
+            autoscalers: keep(scope.api(), (), wakes_users(&releases, wake)),
+            pods: Pods::watch(pods.collect()),
+            services: keep(scope.api(), (), on_service),
             plugins: MultiStore(plugins.collect()),
-            virtual_services: routes(api_resources::virtual_service()),
-            destination_rules: routes(api_resources::destination_rule()),
+            routes: RouteIndex::watch(routes.into(), wake_all_or_owner()),
             gateways: MultiStore(gateways.collect()),
-            routes_version,
+            services_version,
             releases,
         }
     }
 
-    /// Another number whenever something has changed that routes depend on.
-    pub(super) fn routes_version(&self) -> u64 {
-        self.routes_version.load(Ordering::Relaxed)
+    /// Another number whenever a Service has changed.
+    pub(super) fn services_version(&self) -> u64 {
+        self.services_version.load(Ordering::Relaxed)
     }
 
     /// Waits until every store knows all there is. For one task alone, that of the controller: of several that wait, a
@@ -196,8 +182,7 @@ impl Stores {
             self.pods.wait_until_ready(),
             self.services.wait_until_ready(),
             self.plugins.wait_until_ready(),
-            self.virtual_services.wait_until_ready(),
-            self.destination_rules.wait_until_ready(),
+            self.routes.wait_until_ready(),
             self.gateways.wait_until_ready(),
         );
     }
@@ -235,12 +220,7 @@ impl Backoff for WatchBackoff {
 }
 
 /// Keeps a store of all objects that `api` has. `on_change` is given what has changed, or nothing when all of it may have.
-fn keep<K>(
-    api: Api<K>,
-    kind: K::DynamicType,
-    strip: impl Fn(&mut K) + Send + 'static,
-    on_change: impl Fn(Option<&K>) + Send + 'static,
-) -> Store<K>
+fn keep<K>(api: Api<K>, kind: K::DynamicType, on_change: impl Fn(Option<&K>) + Send + 'static) -> Store<K>
 where
     K: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     K::DynamicType: Clone + Eq + Hash + Send + Sync,
@@ -248,13 +228,8 @@ where
     let writer = Writer::new(kind);
     let store = writer.as_reader();
     let events = watcher(api, watcher::Config::default()).backoff(WatchBackoff::default());
-    let mut events = events
-        .modify(move |object: &mut K| {
-            object.meta_mut().managed_fields = None;
-            strip(object);
-        })
-        .reflect(writer)
-        .boxed();
+    let mut events =
+        events.modify(|object: &mut K| object.meta_mut().managed_fields = None).reflect(writer).boxed();
     tokio::spawn(async move {
         while let Some(event) = events.next().await {
             match event {
@@ -266,28 +241,6 @@ where
         }
     });
     store
-}
-
-/// Of a pod, what is read: there may be tens of thousands.
-fn strip(pod: &mut Pod) {
-    pod.metadata.annotations = None;
-    pod.metadata.owner_references = None;
-    if let Some(spec) = &mut pod.spec {
-        let names = |containers: &[k8s_openapi::api::core::v1::Container]| {
-            let name =
-                |container: &k8s_openapi::api::core::v1::Container| k8s_openapi::api::core::v1::Container {
-                    name: container.name.clone(),
-                    restart_policy: container.restart_policy.clone(),
-                    ..Default::default()
-                };
-            containers.iter().map(name).collect::<Vec<_>>()
-        };
-        *spec = PodSpec {
-            containers: names(&spec.containers),
-            init_containers: spec.init_containers.as_deref().map(names),
-            ..PodSpec::default()
-        };
-    }
 }
 
 /// Wakes the releases that use the Deployment or autoscaler it is given.

@@ -4,25 +4,27 @@ One release, one look: how things are, what the planner says, and the carrying o
 The order is what a crash must find sound: a decision is saved in the Release's status before any proxy hears of it,
 and what is in force is read from the `WasmPlugin`s, never remembered.
 */
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use jiff::Timestamp;
-use kube::ResourceExt;
 
+use super::commands::{self, Given};
+use super::conditions::Rejection;
 use super::memory::{Memory, SaveError};
 use super::plugins::WriteError;
+use super::routes::Needed;
 use super::snapshot::Snapshot;
-use super::workloads::{get, run_of};
-use super::{Cluster, api_resources, commands, report};
+use super::{Cluster, api_resources, report};
+use crate::journal::Entry;
 use crate::observe::ProxyReport;
-use crate::observe::fleet::Seen;
-use serin_release::delivery::PromotionMode;
+use crate::observe::prometheus::counts::Subject;
+use serin_release::delivery::{Delivery, PromotionMode};
 use serin_release::{Release, ReleaseError, ReleaseObject};
 use serin_rollout::{
-    Command, CommandKind, HandoverState, InForce, Observation, Outcome, Phase, ProxyState, Status, plan,
+    Command, CommandKind, Emptying, Environment, HandoverState, InForce, Observation, Phase, Plan,
+    ProxyState, Roles, RouteTargets, Status, plan,
 };
 
 /// How often a release is looked at that has nothing under way.
@@ -50,25 +52,27 @@ pub(super) enum TickError {
 }
 
 /// Looks at `object` once, and does what follows. Says when to look again.
+///
+/// `unreadable` says why the Release's present spec cannot be read, if it cannot; `object` has the last good one, then.
 pub(super) async fn tick(
     cluster: &Cluster,
     object: &Arc<ReleaseObject>,
+    unreadable: Option<&str>,
     memory: &mut Memory,
 ) -> Result<Duration, TickError> {
-    // One that was taken off is still there in what a watch had seen before.
-    let command = commands::read(object)
-        .filter(|_| api_resources::version(&**object) > memory.heard)
-        .and_then(Result::ok);
-    // What cannot be undone by being done twice is taken off first; what must not be lost, afterwards.
-    let late = command.as_ref().is_some_and(|command| is_safe_twice(command.kind));
-    if command.is_some() && !late {
-        memory.heard = cluster.take_command_off(object).await?;
+    let given = commands::read(object);
+    // One that was heard is on its way off.
+    let new = given.as_ref().filter(|given| memory.state.heard.as_ref() != Some(&given.id));
+    if let Some(Given { command: Err(why), .. }) = new {
+        cluster.tell_command_refused(object, memory, why.clone()).await;
     }
-    let again = tick_with(cluster, object, memory, command).await?;
-    if late {
-        memory.heard = cluster.take_command_off(object).await?;
+    let command = new.map(|given| (given.command.as_ref().ok().cloned(), Some(given.id.clone())));
+    let (command, heard) = command.unwrap_or_default();
+    let again = Box::pin(tick_with(cluster, object, unreadable, memory, command, heard)).await;
+    if given.is_some_and(|given| memory.state.heard.as_ref() == Some(&given.id)) {
+        cluster.take_command_off(object, memory.version().max(api_resources::version(&**object))).await;
     }
-    Ok(again)
+    again
 }
 
 /// Goes on to leave the mesh on stable, because the Release was deleted. Says whether that is done.
@@ -79,52 +83,57 @@ pub(super) async fn leave(
 ) -> Result<bool, TickError> {
     let abort = || Command { kind: CommandKind::Abort, by: "whoever deleted the Release".to_owned() };
     let command = memory.state.status.phase.is_under_way().then(abort);
-    tick_with(cluster, object, memory, command).await?;
+    Box::pin(tick_with(cluster, object, None, memory, command, None)).await?;
     Ok(is_at_rest(&memory.state.status) || memory.state.status.phase == Phase::Waiting)
 }
 
+/// One tick, with a `command` that counts as `heard` when what comes of it is saved.
 async fn tick_with(
     cluster: &Cluster,
     object: &Arc<ReleaseObject>,
+    unreadable: Option<&str>,
     memory: &mut Memory,
     command: Option<Command>,
+    heard: Option<String>,
 ) -> Result<Duration, TickError> {
     let now = Timestamp::now();
-    let snapshot = match Snapshot::take(cluster, object, memory).await {
+    let snapshot = match Snapshot::take(cluster, object, unreadable, memory) {
         Err(TickError::Invalid(error)) => {
             // Since this agent has known the Release, its spec never made sense: nobody can tell what to watch for.
-            report::show_unfit(
-                &mut memory.shown,
-                object.metadata.generation,
-                "InvalidSpec",
-                &error.to_string(),
-                now,
-            );
-            return rest(cluster, object, memory, &error.to_string()).await;
+            let rejection = Rejection::InvalidSpec(error.to_string());
+            return rest(cluster, object, memory, heard, &rejection, now).await;
         }
         Err(TickError::NotAdmitted(why)) => {
-            report::show_unfit(&mut memory.shown, object.metadata.generation, "NotAdmitted", &why, now);
-            return rest(cluster, object, memory, &why).await;
+            return rest(cluster, object, memory, heard, &Rejection::NotAdmitted(why), now).await;
         }
         other => other?,
     };
     if snapshot.invalid.is_none() {
-        memory.last_good = Some(Arc::clone(object));
+        memory.state.last_good = Some(Arc::clone(object));
     }
-    let recorded = memory.state.deltas.clone();
+    let before = (memory.state.clone(), memory.shown.clone());
+    memory.state.heard = heard.or(memory.state.heard.take());
     let observation = observe(cluster, memory, &snapshot, command, now).await;
-    let outcome = plan(&snapshot.release, &memory.state.status, &observation, now);
-    if let Err(error) = save(cluster, object, memory, &snapshot, &observation, &outcome, now).await {
-        // What was counted counts again in the next tick.
-        memory.state.deltas = recorded;
-        return Err(error);
+    let planned = plan(&snapshot.release, &memory.state.status, &observation, now);
+    let news = memory.journal.news(&planned, now);
+    if let Err(error) = save(cluster, object, memory, &snapshot, &observation, &planned, &news, now).await {
+        // Nothing of this was decided, then: what was counted and asked for counts again in the next tick.
+        (memory.state, memory.shown) = before;
+        return Err(error.into());
     }
-    let pushed = push(cluster, object, &snapshot, &outcome).await;
-    cluster.tell(object, memory, &snapshot.release, &observation, &outcome, pushed.is_ok(), now).await;
+    let snapshot = snapshot.in_planned_roles(&planned.status.roles);
+    if let Some(wanted) = &planned.wanted {
+        write_routes(cluster, object, memory, &snapshot, wanted.routes).await;
+    }
+    let pushed = push(cluster, object, memory, &snapshot, &planned).await;
+    let is_pushed = pushed.is_ok();
+    cluster.tell(object, memory, &snapshot.release, &observation, &planned, &news, is_pushed, now).await;
     pushed?;
-    snapshot.pair.carry_out(&cluster.client, &outcome.wanted, snapshot.release.run()).await?;
+    if let Some(wanted) = &planned.wanted {
+        snapshot.pair.carry_out(&cluster.client, wanted, snapshot.release.run()).await?;
+    }
     touch_if_bypassed(cluster, memory, &snapshot, &observation, now).await?;
-    Ok(interval(&snapshot.release, &memory.state.status, &observation))
+    Ok(next_look(cluster, &snapshot, interval(&snapshot.release, &memory.state.status, &observation)))
 }
 
 /// Nothing can be planned: says why, once.
@@ -132,9 +141,18 @@ async fn rest(
     cluster: &Cluster,
     object: &Arc<ReleaseObject>,
     memory: &mut Memory,
-    why: &str,
+    heard: Option<String>,
+    rejection: &Rejection,
+    now: Timestamp,
 ) -> Result<Duration, TickError> {
+    let why = rejection.text();
+    report::reject(&mut memory.shown, object.metadata.generation, rejection, now);
     cluster.tell_unfit(object, memory, why).await;
+    if let Some(heard) = heard {
+        let refused = format!("{heard} refused, for nothing is done for this Release: {why}");
+        cluster.tell_command_refused(object, memory, refused).await;
+        memory.state.heard = Some(heard);
+    }
     memory.save(&cluster.client, object, false).await?;
     Ok(AT_REST)
 }
@@ -146,19 +164,13 @@ async fn observe(
     command: Option<Command>,
     now: Timestamp,
 ) -> Observation {
-    let looks = snapshot.points.iter().map(|(point, found)| cluster.proxies.look(point, found));
-    let looks = join_all(looks).await;
-    // One proxy may be found at several points: at the first it counts.
-    let mut addresses = HashSet::new();
-    let seen: Vec<&Seen> = looks
-        .iter()
-        .flat_map(|look| look.iter())
-        .filter(|seen| addresses.insert(seen.address.clone()))
-        .collect();
+    let samples = cluster.proxies.look(&snapshot.points).await;
+    let collected =
+        Subject::of(&snapshot.release).map(|(access, subject)| cluster.collectors.latest(access, &subject));
     let complaint = cluster.plugins.complaint(&snapshot.attachments);
     let Memory { state, observer, .. } = memory;
     let ProxyReport { proxies, counted, at_proxies, unassignable, readings, outage } =
-        observer.look(&snapshot.release, &mut state.deltas, &seen, complaint.as_deref(), now).await;
+        observer.report(&snapshot.release, &mut state.deltas, &samples, collected, complaint.as_deref(), now);
     let status = &state.status;
     let is_wanted = |found: &InForce| match found {
         InForce::Policy { run, revision, weight, closed } => {
@@ -176,81 +188,92 @@ async fn observe(
         readings,
         outage,
         commands: command.into_iter().collect(),
-        workloads: Some(snapshot.pair.workloads(snapshot.swapped)),
-        obstacles: snapshot.obstacles.clone(),
+        environment: Environment::Cluster(Box::new(snapshot.in_cluster())),
     }
 }
 
+/// Has what the next look goes by asked for once in `every`, and says how long until that look: just after it was asked
+/// for. At rest nobody waits for anything new, and looks are not all at once.
+fn next_look(cluster: &Cluster, snapshot: &Snapshot, every: Duration) -> Duration {
+    cluster.proxies.want(&snapshot.points, every);
+    if let Some((access, subject)) = Subject::of(&snapshot.release) {
+        cluster.collectors.want(access, &subject, every);
+    }
+    if every == AT_REST { every } else { cluster.beat.until_look(every) }
+}
+
 /// Saves what was decided, before it is acted on.
+#[expect(clippy::too_many_arguments, reason = "each is something to save or to show")]
 async fn save(
     cluster: &Cluster,
     object: &ReleaseObject,
     memory: &mut Memory,
     snapshot: &Snapshot,
     observation: &Observation,
-    outcome: &Outcome,
+    planned: &Plan,
+    news: &[Entry],
     now: Timestamp,
-) -> Result<(), TickError> {
-    let before = std::mem::replace(&mut memory.state.status, outcome.status.clone());
+) -> Result<(), SaveError> {
+    let before = std::mem::replace(&mut memory.state.status, planned.status.clone());
     let status = &memory.state.status;
     if before.run != status.run {
         memory.observer.clear_latency();
     }
-    let places = (memory.state.retired.clone(), memory.shown.stable_deployment.clone());
-    let returns = matches!(before.phase, Phase::HandingOver(_))
-        && status.phase == Phase::CuttingBack
-        // The canary may also have been given stable's version back.
-        && before.run == status.run
-        && snapshot.swapped;
-    if let Some(delivery) =
-        snapshot.release.delivery.as_ref().filter(|it| returns && it.promotion == PromotionMode::Swap)
-    {
-        let namespace = object.namespace().unwrap_or_default();
-        let stable = get(&cluster.stores.deployments, &namespace, &delivery.stable.deployment);
-        memory.state.retired = stable.as_deref().and_then(run_of);
-        memory.shown.stable_deployment = Some(delivery.canary.deployment.clone());
-    }
-    let decided = outcome.push.is_some()
+    memory.shown.stable_deployment = live_deployment(snapshot, &status.roles);
+    let decided = planned.push.is_some()
         || std::mem::discriminant(&before.phase) != std::mem::discriminant(&status.phase)
-        || before.run != status.run;
-    report::show(
-        &mut memory.shown,
-        object.metadata.generation,
-        &snapshot.release,
-        status,
-        observation,
-        &outcome.reasons,
-        now,
-    );
-    let fit = snapshot.invalid.as_ref().map_or(Ok(()), |why| Err(("InvalidSpec", why.as_str())));
-    report::ready(&mut memory.shown, object.metadata.generation, fit, now);
-    if let Err(error) = memory.save(&cluster.client, object, decided).await {
-        // Nothing of this was decided, then: the same is found again in the next tick.
-        memory.state.status = before;
-        (memory.state.retired, memory.shown.stable_deployment) = places;
-        return Err(error.into());
-    }
-    Ok(())
+        || (&before.run, &before.roles, before.routes) != (&status.run, &status.roles, status.routes)
+        || !observation.commands.is_empty();
+    let rejection = snapshot.invalid.clone().map(Rejection::InvalidSpec);
+    let (release, rejection) = (&snapshot.release, rejection.as_ref());
+    let tick = report::Tick { release, observation, planned, news, rejection, now };
+    report::show(&mut memory.shown, object.metadata.generation, &tick);
+    memory.save(&cluster.client, object, decided).await
+}
+
+/// The Deployment that is the stable one by `planned` roles, where versions change places.
+fn live_deployment(snapshot: &Snapshot, planned: &Roles) -> Option<String> {
+    let Delivery { promotion, stable, canary, .. } = &snapshot.delivery;
+    let present = snapshot.roles.as_ref().ok()?;
+    let live = if present.swapped == planned.swapped { stable } else { canary };
+    (*promotion == PromotionMode::Swap).then(|| live.deployment.clone())
+}
+
+/// Has the routes lead where they are planned to.
+async fn write_routes(
+    cluster: &Cluster,
+    object: &ReleaseObject,
+    memory: &mut Memory,
+    snapshot: &Snapshot,
+    targets: RouteTargets,
+) {
+    let (Some(subsets), Ok(roles)) = (snapshot.subsets(), &snapshot.roles) else { return };
+    let Snapshot { release, delivery, .. } = snapshot;
+    let needed = Needed { release, delivery, subsets: &subsets, retired: roles.retired.as_deref() };
+    let (client, stores) = (&cluster.client, &cluster.stores);
+    let written = memory.routes.lead_to(targets, client, stores, &needed, object).await;
+    cluster.tell_routes_repaired(object, memory, &written).await;
 }
 
 /// Puts the policy in force wherever the release is attached, and nowhere else.
 async fn push(
     cluster: &Cluster,
     object: &ReleaseObject,
+    memory: &Memory,
     snapshot: &Snapshot,
-    outcome: &Outcome,
+    planned: &Plan,
 ) -> Result<(), WriteError> {
     let release = &snapshot.release;
-    if let Some(push) = &outcome.push {
+    if let Some(push) = &planned.push {
         let policy = release.policy(push.revision, push.weight, push.closed, push.promoted);
         let writes = snapshot.attachments.iter().map(|attachment| cluster.plugins.write(attachment, &policy));
         join_all(writes).await.into_iter().collect::<Result<(), _>>()?;
     }
     cluster.plugins.remove(release.name(), &snapshot.attachments).await?;
-    let between_releases = matches!(outcome.status.phase, Phase::Settled | Phase::Promoted);
+    let between_releases = matches!(planned.status.phase, Phase::Settled | Phase::Promoted);
     for attachment in &snapshot.attachments {
         let edits = cluster.plugins.repair(attachment, between_releases).await?;
-        cluster.tell_plugins_repaired(object, &edits).await;
+        cluster.tell_plugins_repaired(object, memory, &edits).await;
     }
     Ok(())
 }
@@ -277,16 +300,11 @@ async fn touch_if_bypassed(
     for attachment in &snapshot.attachments {
         tracing::info!(
             release = snapshot.release.name(),
-            "a proxy does not run the filter: it is told to fetch it again"
+            "a proxy does not run the filter: it is made to fetch it again"
         );
         cluster.plugins.touch(attachment, now).await?;
     }
     Ok(())
-}
-
-/// Whether a command may be obeyed twice: one that must not be lost.
-const fn is_safe_twice(kind: CommandKind) -> bool {
-    matches!(kind, CommandKind::Abort | CommandKind::Pause)
 }
 
 fn interval(release: &Release, status: &Status, observation: &Observation) -> Duration {
@@ -307,7 +325,7 @@ fn interval(release: &Release, status: &Status, observation: &Observation) -> Du
 const fn is_at_rest(status: &Status) -> bool {
     match status.phase {
         Phase::Promoted | Phase::Settled => true,
-        Phase::RolledBack { .. } | Phase::Aborted { .. } => status.canary_is_down,
+        Phase::RolledBack { canary, .. } | Phase::Aborted { canary, .. } => matches!(canary, Emptying::Empty),
         _ => false,
     }
 }

@@ -6,19 +6,19 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
+use k8s_openapi::api::core::v1::PodTemplateSpec;
 use kube::api::{Api, Patch, PostParams};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use xxhash_rust::xxh64::xxh64;
 
-use super::stores::{MultiStore, Stores};
+use super::pods::{KnownPod, Pods};
+use super::stores::Stores;
 use super::{FIELD_MANAGER, as_serin};
-use crate::mesh::object::selects;
-use crate::mesh::routing::{Pods, Subsets};
+use crate::mesh::routing::{self, Subsets};
 use serin_release::delivery::{Delivery, Target};
-use serin_rollout::{Handover, Replicas, Wanted, Workload, Workloads};
+use serin_rollout::{Replicas, Wanted, Workload, Workloads};
 
 /// Set by `kubectl rollout restart`: the same version, started again.
 const RESTARTED: &str = "kubectl.kubernetes.io/restartedAt";
@@ -87,11 +87,16 @@ impl Pair {
         }
     }
 
-    /// As the planner sees them. `swapped`: whether the routes of stable lead to the canary's Deployment.
-    pub(super) fn workloads(&self, swapped: bool) -> Workloads {
+    /// The same with the two in each other's places.
+    pub(super) fn swapped(self) -> Self {
+        Self { stable: self.canary, canary: self.stable, ..self }
+    }
+
+    /// As the planner sees them.
+    pub(super) fn workloads(&self) -> Workloads {
         let version = |side: &Side| side.template().map(version_of);
         let same_version = version(&self.stable).is_some_and(|stable| version(&self.canary) == Some(stable));
-        Workloads { stable: self.stable.workload(), canary: self.canary.workload(), same_version, swapped }
+        Workloads { stable: self.stable.workload(), canary: self.canary.workload(), same_version }
     }
 
     /// The pods of the two, as routes find them; none while a Deployment is missing.
@@ -114,7 +119,7 @@ impl Pair {
         self.scale(client, &self.canary, wanted.canary).await?;
         // The canary may have been given another template a moment ago, which nobody has judged.
         let is_of_run = self.canary.deployment.as_deref().and_then(run_of).as_deref() == Some(run);
-        if wanted.handover == Some(Handover::CopyTemplate) && is_of_run {
+        if wanted.copy_template && is_of_run {
             self.copy_template(client).await?;
         }
         Ok(())
@@ -205,11 +210,11 @@ impl Side {
         Some(&self.deployment.as_ref()?.spec.as_ref()?.template)
     }
 
-    fn pods(&self) -> Option<Pods> {
+    fn pods(&self) -> Option<routing::Pods> {
         let selector =
             self.deployment.as_ref()?.spec.as_ref()?.selector.match_labels.clone().unwrap_or_default();
         let labels = self.template()?.metadata.as_ref()?.labels.clone().unwrap_or_default();
-        Some(Pods { selector, labels })
+        Some(routing::Pods { selector, labels })
     }
 
     fn workload(&self) -> Workload {
@@ -233,45 +238,36 @@ impl Side {
                 self.trouble.as_ref().map_or_else(|| said.clone(), |trouble| format!("{said} {trouble}"))
             }),
             trouble: self.trouble.clone(),
+            run: run_of(deployment),
         }
     }
 }
 
 /// What a Deployment's pods complain of: the first container that waits for something that does not come by itself, or
 /// else the first pod that has run for long enough and is still not ready.
-fn trouble(pods: &MultiStore<Pod>, namespace: &str, deployment: &Deployment) -> Option<String> {
+fn trouble(pods: &Pods, namespace: &str, deployment: &Deployment) -> Option<String> {
     let selector = deployment.spec.as_ref()?.selector.match_labels.as_ref()?;
-    let pods = pods.state();
-    let mut own: Vec<_> = pods
-        .iter()
-        .filter(|pod| pod.namespace().as_deref() == Some(namespace))
-        // One that ends says nothing of the version that is wanted.
-        .filter(|pod| pod.metadata.deletion_timestamp.is_none())
-        .filter(|pod| selects(selector, pod.labels()))
-        .collect();
-    own.sort_by_key(|pod| pod.name_any());
-    let found = own.iter().find_map(|pod| waits(pod)).or_else(|| own.iter().find_map(|pod| lingers(pod)));
-    found.map(|(name, what)| format!("pod {name} {what}"))
+    let mut own = pods.with(selector);
+    // One that ends says nothing of the version that is wanted.
+    own.retain(|pod| pod.namespace == namespace && !pod.ends);
+    let found = own.iter().find_map(|pod| Some((pod, waits(pod)?)));
+    let (pod, what) = found.or_else(|| own.iter().find_map(|pod| Some((pod, lingers(pod)?))))?;
+    Some(format!("pod {} {what}", pod.name))
 }
 
 /// A container that waits, and for what.
-fn waits(pod: &Pod) -> Option<(String, String)> {
-    pod.status.as_ref()?.container_statuses.iter().flatten().find_map(|status| {
-        let waiting = status.state.as_ref()?.waiting.as_ref()?;
-        let usual = ["ContainerCreating", "PodInitializing"];
-        let reason = waiting.reason.as_deref().filter(|reason| !usual.contains(reason))?;
-        let message = waiting.message.as_deref().unwrap_or_default();
-        let message = if message.is_empty() { String::new() } else { format!(": {message}") };
-        Some((pod.name_any(), format!("has {reason}{message}")))
-    })
+fn waits(pod: &KnownPod) -> Option<String> {
+    let usual = ["ContainerCreating", "PodInitializing"];
+    let (reason, message) = pod.waiting.iter().find(|(reason, _)| !usual.contains(&&**reason))?;
+    let message = message.as_deref().filter(|message| !message.is_empty());
+    let message = message.map_or_else(String::new, |message| format!(": {message}"));
+    Some(format!("has {reason}{message}"))
 }
 
 /// A pod that nobody would put on a node, or that runs and does not get ready.
-fn lingers(pod: &Pod) -> Option<(String, String)> {
-    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
+fn lingers(pod: &KnownPod) -> Option<String> {
     let missing = |kind: &str| {
-        let found =
-            conditions.iter().find(|condition| condition.type_ == kind && condition.status == "False")?;
+        let found = pod.unmet.iter().find(|condition| condition.type_ == kind)?;
         let since = found.last_transition_time.as_ref()?.0;
         (Timestamp::now().duration_since(since) > PATIENCE).then_some(found)
     };
@@ -280,7 +276,7 @@ fn lingers(pod: &Pod) -> Option<(String, String)> {
         .or_else(|| Some(("is not ready", missing("Ready")?)))?;
     let why = condition.message.as_deref().or(condition.reason.as_deref()).unwrap_or_default();
     let why = if why.is_empty() { String::new() } else { format!(": {why}") };
-    Some((pod.name_any(), format!("{what}{why}")))
+    Some(format!("{what}{why}"))
 }
 
 fn desired(deployment: &Deployment) -> u32 {

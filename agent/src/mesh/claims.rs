@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::hosts;
 use super::object::{full_name, list, namespace, text, texts};
 use serin_release::Release;
-use serin_release::delivery::AttachPoint;
+use serin_release::delivery::{AttachPoint, Delivery};
 
 /// A claim that an older Release has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl fmt::Display for Contested {
 
 /// The Releases that claim what an older one has, by name. Age is the time of creation, then the name. A Release that
 /// has lost one claim gets no policy, so it holds none of its other claims against those who come after it.
-pub fn contested(releases: &[(String, Timestamp, &Release)]) -> BTreeMap<String, Contested> {
+pub fn contested(releases: &[(String, Timestamp, &(Release, Delivery))]) -> BTreeMap<String, Contested> {
     let mut by_age: Vec<_> = releases.iter().collect();
     by_age.sort_by_key(|(name, created, _)| (*created, name));
     let mut held: HashMap<Claim<'_>, &str> = HashMap::new();
@@ -59,14 +59,15 @@ pub fn contested(releases: &[(String, Timestamp, &Release)]) -> BTreeMap<String,
 
 type Claim<'r> = (&'r AttachPoint, String, &'r str);
 
-fn claims(release: &Release) -> Vec<Claim<'_>> {
-    let points = release.delivery.iter().flat_map(|delivery| &delivery.routing.attach_points);
+fn claims((release, delivery): &(Release, Delivery)) -> Vec<Claim<'_>> {
+    let points = &delivery.routing.attach_points;
     // `/shop/` and `/shop` are the same prefix.
     let path = match release.path_prefix.as_str() {
         "/" => "/",
         path => path.strip_suffix('/').unwrap_or(path),
     };
     points
+        .iter()
         .flat_map(|point| release.hosts.iter().map(move |host| (point, hosts::canonical(host), path)))
         .collect()
 }
@@ -125,7 +126,7 @@ mod tests {
         let listed: Vec<_> = releases
             .iter()
             .map(|(_, at, release)| {
-                (release.name().to_owned(), Timestamp::from_second(*at).unwrap(), release)
+                (release.0.name().to_owned(), Timestamp::from_second(*at).unwrap(), release)
             })
             .collect();
         let found = contested(&listed);

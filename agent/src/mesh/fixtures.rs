@@ -3,10 +3,11 @@ Releases for this room's tests.
 */
 use serde_json::{Value, json};
 
+use serin_release::delivery::Delivery;
 use serin_release::{Release, ReleaseObject};
 
 /// Release `shop/NAME` for service `shop`, with `routing` as people write it.
-pub(super) fn release(name: &str, routing: &Value) -> Release {
+pub(super) fn release(name: &str, routing: &Value) -> (Release, Delivery) {
     let object: ReleaseObject = serde_json::from_value(json!({
         "apiVersion": "serin.dev/v1alpha1",
         "kind": "Release",
@@ -19,5 +20,5 @@ pub(super) fn release(name: &str, routing: &Value) -> Release {
         },
     }))
     .unwrap();
-    Release::from_object(&object, "1.5.0").unwrap().0
+    Release::from_object(&object, "1.5.0").unwrap()
 }

@@ -197,7 +197,7 @@ impl CounterDeltas {
         }
     }
 
-    /// Books `totals` of `place` and returns what is new. No series may be among them twice.
+    /// Records `totals` of `place` and returns what is new. No series may be among them twice.
     ///
     /// A place that has started again counts from zero. One seen for the first time has its past left out, unless
     /// all of its life lies within ours; where nobody knows its uptime, its life begins when it is first seen.
@@ -235,7 +235,7 @@ impl CounterDeltas {
         news.into_iter().filter_map(News::sum).collect()
     }
 
-    /// Books what the proxy at `address` says of `release`: requests whose version was drawn, and those that could
+    /// Records what the proxy at `address` says of `release`: requests whose version was drawn, and those that could
     /// not be assigned.
     pub fn record_proxy<'s>(
         &mut self,

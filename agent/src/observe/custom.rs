@@ -2,7 +2,9 @@
 People's own metrics: which are due, and what Prometheus says of them.
 */
 use std::collections::BTreeMap;
+use std::panic;
 
+use futures::FutureExt;
 use jiff::Timestamp;
 use serin_policy::Arm;
 use tokio::task::JoinHandle;
@@ -10,13 +12,15 @@ use tokio::task::JoinHandle;
 use super::prometheus::Client;
 use super::prometheus::custom::{self, Reading};
 use serin_release::prometheus::{AccessError, Values};
-use serin_release::{CustomMetric, Release};
+use serin_release::{Analysis, CustomMetric, Release};
 use serin_rollout::{MetricReading, MetricValue};
 
 /// The metrics of one release.
 #[derive(Debug, Default)]
 pub(super) struct CustomMetrics {
     client: Option<Client>,
+    /// What `client` was made for.
+    made_for: Option<Analysis>,
     /// The run that is asked about.
     run: String,
     /// When each was last asked for.
@@ -26,25 +30,29 @@ pub(super) struct CustomMetrics {
 }
 
 impl CustomMetrics {
-    /// Asks where the release says from now on.
-    pub(super) fn use_client(&mut self, release: &Release) -> Result<(), AccessError> {
-        let access = release.analysis.prometheus.clone();
-        self.client = access.filter(|_| !release.analysis.custom.is_empty()).map(Client::new).transpose()?;
-        Ok(())
-    }
-
     /// Asks for the metrics that are due, and returns what was asked for before as soon as it has been answered: a
     /// slow Prometheus must not keep anybody from being taken back.
-    pub(super) async fn read(&mut self, release: &Release, now: Timestamp) -> Vec<MetricReading> {
-        let Some(client) = &self.client else { return Vec::new() };
+    pub(super) fn read(
+        &mut self,
+        release: &Release,
+        now: Timestamp,
+    ) -> Result<Vec<MetricReading>, AccessError> {
+        if self.made_for.as_ref() != Some(&release.analysis) {
+            let access = release.analysis.prometheus.clone();
+            self.client =
+                access.filter(|_| !release.analysis.custom.is_empty()).map(Client::new).transpose()?;
+            self.made_for = Some(release.analysis.clone());
+        }
+        let Some(client) = &self.client else { return Ok(Vec::new()) };
         if self.run != release.run() {
             // What is still under way is about another version.
             release.run().clone_into(&mut self.run);
             (self.asked, self.under_way) = Default::default();
         }
         let mut readings = Vec::new();
-        if let Some(task) = self.under_way.take_if(|task| task.is_finished()) {
-            readings = task.await.unwrap_or_default();
+        if let Some(answers) = self.under_way.as_mut().and_then(FutureExt::now_or_never) {
+            self.under_way = None;
+            readings = answers.unwrap_or_else(|error| panic::resume_unwind(error.into_panic()));
         }
         if self.under_way.is_none() {
             let is_due = |metric: &&CustomMetric| {
@@ -59,7 +67,7 @@ impl CustomMetrics {
                 self.under_way = Some(tokio::spawn(ask(client.clone(), release.clone(), due, now)));
             }
         }
-        readings
+        Ok(readings)
     }
 }
 

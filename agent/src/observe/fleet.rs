@@ -1,42 +1,26 @@
 /*!
-All proxies at once: each is asked one time, whatever the number of releases that want to know.
+The Envoys of one release, asked when it is looked at: what `serin run` and `serin analyze` do.
 */
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use futures::future::join_all;
+use jiff::Timestamp;
+use serin_release::Release;
 
-use super::scrape::{Sample, Scraper};
+use super::counter_deltas::CounterDeltas;
+use super::latency::Latency;
+use super::prometheus::Asker;
+use super::prometheus::collector::Collected;
+use super::prometheus::counts::Subject;
+use super::scrape::{ScrapeError, Scraper};
+use super::{Observer, ProxyReport, ProxySample};
 
-/// A set of proxies.
+/// Looks at one release by asking its proxies, and the Prometheus that it names.
 #[derive(Debug, Default)]
-pub struct Fleet(Vec<Member>);
-
-#[derive(Debug)]
-struct Member {
-    attach_point: String,
-    scraper: Scraper,
-}
-
-/// What one proxy said, or why it said nothing.
-#[derive(Debug)]
-pub struct Seen {
-    /// What people know it by.
-    pub name: String,
-    /// Where it is asked: this tells it from all others.
-    pub address: String,
-    /// Where it assigns callers: proxies of one attach point are alike.
-    pub attach_point: String,
-    /// What it said.
-    pub sample: Result<Sample, String>,
-}
-
-/// A proxy to be asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProxyAt {
-    /// What people know it by.
-    pub name: String,
-    /// Where it assigns callers.
-    pub attach_point: String,
+pub struct Fleet {
+    proxies: Vec<Scraper>,
+    prometheus: Option<Asker>,
+    observer: Observer,
 }
 
 impl Fleet {
@@ -51,35 +35,53 @@ impl Fleet {
                 "--envoy-admin: {address}: given twice: give it once"
             );
         }
-        let member = |address: &String| {
-            anyhow::Ok(Member { attach_point: address.clone(), scraper: Scraper::new(address)? })
-        };
-        addresses.iter().map(member).collect::<Result<_, _>>().map(Self)
+        let proxies = addresses.iter().map(|address| Scraper::new(address)).collect::<Result<_, _>>()?;
+        Ok(Self { proxies, ..Self::default() })
     }
 
-    /// Has the pods of `wanted`, by their IP address, and no others.
-    pub fn keep(&mut self, wanted: &BTreeMap<String, ProxyAt>) {
-        self.0.retain(|member| wanted.contains_key(member.scraper.address()));
-        for (ip, ProxyAt { name, attach_point }) in wanted {
-            if self.0.iter().any(|member| member.scraper.address() == ip) {
-                continue;
-            }
-            match Scraper::of_pod(ip, name) {
-                Ok(scraper) => self.0.push(Member { attach_point: attach_point.clone(), scraper }),
-                Err(error) => tracing::warn!(proxy = name, "{error:#}"),
-            }
-        }
+    /// Asks all at the same time, and records what is new for `release` in `deltas`. `complaint` is what is wrong with
+    /// the present document, for proxies that refuse it.
+    pub async fn look(
+        &mut self,
+        release: &Release,
+        deltas: &mut CounterDeltas,
+        complaint: Option<&str>,
+        now: Timestamp,
+    ) -> ProxyReport {
+        let samples = join_all(self.proxies.iter_mut().map(Scraper::scrape)).await;
+        let sample = |(proxy, sample): (&Scraper, Result<_, ScrapeError>)| ProxySample {
+            name: proxy.name(),
+            address: proxy.address().to_owned(),
+            attach_point: proxy.address().into(),
+            at: now,
+            sample: sample.map(Arc::new).map_err(|error| error.to_string()),
+        };
+        let samples: Vec<_> = self.proxies.iter().zip(samples).map(sample).collect();
+        let collected = self.collect(release, now).await;
+        self.observer.report(release, deltas, &samples, collected, complaint, now)
     }
 
-    /// Asks every proxy, all at the same time.
-    pub async fn look(&mut self) -> Vec<Seen> {
-        let samples = join_all(self.0.iter_mut().map(|member| member.scraper.scrape())).await;
-        let seen = |(Member { attach_point, scraper }, sample): (&Member, Result<Sample, _>)| Seen {
-            name: scraper.name(),
-            address: scraper.address().to_owned(),
-            attach_point: attach_point.clone(),
-            sample: sample.map_err(|error: super::scrape::ScrapeError| error.to_string()),
+    async fn collect(&mut self, release: &Release, now: Timestamp) -> Option<Collected> {
+        let (access, subject) = Subject::of(release)?;
+        let asker = match &mut self.prometheus {
+            Some(asker) if asker.access() == access => asker,
+            other => other.insert(Asker::new(access.clone())),
         };
-        self.0.iter().zip(samples).map(seen).collect()
+        let found = asker.ask(vec![subject], now).await;
+        let collected = |(_, found)| match found {
+            Ok(sample) => Collected::Counters { at: now, sample: Arc::new(sample) },
+            Err(why) => Collected::Outage(why),
+        };
+        found.into_iter().map(collected).next()
+    }
+
+    /// How long requests took since [`clear_latency`](Self::clear_latency).
+    pub const fn latency(&self) -> &Latency {
+        self.observer.latency()
+    }
+
+    /// Another run begins.
+    pub fn clear_latency(&mut self) {
+        self.observer.clear_latency();
     }
 }

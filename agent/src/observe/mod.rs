@@ -1,32 +1,37 @@
 /*!
 From what proxies say of themselves to what the planner looks at.
 
-[`scrape`] reads one proxy's own statistics and [`fleet`] those of all at once, so that one observation has one time.
-[`counter_deltas`] turns running totals into what is new since the last look, and [`Observer`] does so for one release.
-[`prometheus`] asks a Prometheus instead.
+[`scrape`] reads one proxy's own statistics. Where there are many releases a [`sampler`] does so in the background, for
+all of them, and a [`prometheus::collector`] asks a Prometheus likewise, both just before the [`beat`] at which releases
+are looked at. A [`fleet`] asks when it is looked at. [`counter_deltas`] turn running totals into what is new since the
+last look, and [`Observer`] does so for one release.
 */
+pub mod beat;
 pub mod counter_deltas;
 mod custom;
 pub mod fleet;
 pub mod latency;
 pub mod prometheus;
+pub mod sampler;
 pub mod scrape;
+
+use std::collections::HashMap;
+use std::mem;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serin_policy::series::{Group, Tag};
+use serin_release::{CountSource, Release};
+use serin_rollout::{ArmCounts, Cell, Counts, Drawn, MetricReading, Proxy, ProxyState};
 
 use counter_deltas::{ClockWentBack, CounterDeltas};
 use custom::CustomMetrics;
-use fleet::Seen;
 use latency::Latency;
-use prometheus::counts::{Complaint, Count, Counters, Counting, Subject};
-use prometheus::{Client, QueryError};
+use prometheus::collector::Collected;
+use prometheus::counts::{Complaint, Count};
 use scrape::Sample;
-use serin_release::prometheus::AccessError;
-use serin_release::{Analysis, CountSource, Release};
-use serin_rollout::{ArmCounts, Cell, Counts, Drawn, MetricReading, Proxy, ProxyState};
 
-/// What one look at all proxies found.
+/// What one look at a release found.
 #[derive(Debug, Default)]
 pub struct ProxyReport {
     /// The proxies, as they say they are.
@@ -44,7 +49,7 @@ pub struct ProxyReport {
 }
 
 impl ProxyReport {
-    fn add(&mut self, place: &str, tag: Tag<'_>, counts: ArmCounts) {
+    fn add(&mut self, attach_point: &str, tag: Tag<'_>, counts: ArmCounts) {
         let drawn = match tag.group {
             Group::Cohort(cohort) => Drawn::Cohort(cohort),
             Group::Split(name) => Drawn::Split(name.to_owned()),
@@ -54,80 +59,94 @@ impl ProxyReport {
             }
             Group::Segment(_) | Group::Override | Group::Closed => return,
         };
-        self.counted.push(Cell { place: place.to_owned(), drawn, arm: tag.arm, counts });
+        self.counted.push(Cell { place: attach_point.to_owned(), drawn, arm: tag.arm, counts });
     }
 }
 
-/// Looks at what proxies say of one release, and at the Prometheus that it names.
+/// What one proxy last said, or why it said nothing.
+#[derive(Debug)]
+pub struct ProxySample {
+    /// What people know it by.
+    pub name: String,
+    /// Where it is asked: this tells it from all others.
+    pub address: String,
+    /// Where it assigns callers: proxies of one attach point are alike.
+    pub attach_point: Arc<str>,
+    /// When it was asked.
+    pub at: Timestamp,
+    /// What it said.
+    pub sample: Result<Arc<Sample>, String>,
+}
+
+/// Makes of what proxies and Prometheus say what is new of one release.
 #[derive(Debug, Default)]
 pub struct Observer {
     latency: Latency,
-    source: Source,
     custom: CustomMetrics,
-    /// The proxies' own totals where `source` is not the proxies. A restart loses no more than a moment of them.
+    /// The proxies' own totals where counts come from a Prometheus. A restart loses no more than a moment of them.
     own: CounterDeltas,
-    /// What `source` and `custom` were made for.
-    made_for: Option<Analysis>,
 }
 
 impl Observer {
-    /// Takes in what the proxies said, asks Prometheus if it is to be asked, and books what is new for `release` in
-    /// `counter_deltas`. `complaint` is what is wrong with the present document, for proxies that refuse it.
-    pub async fn look(
+    /// Records what is new for `release` in `deltas`: of what a Prometheus has `collected`, or else of the proxies' own
+    /// counters. `complaint` is what is wrong with the present document, for proxies that refuse it.
+    ///
+    /// Of a sample that was recorded before nothing is new. One that was taken before the last push shows the revision
+    /// before it: the same answer holds a proxy's revision and what it has counted under it.
+    pub fn report(
         &mut self,
         release: &Release,
         deltas: &mut CounterDeltas,
-        seen: &[&Seen],
+        samples: &[ProxySample],
+        collected: Option<Collected>,
         complaint: Option<&str>,
         now: Timestamp,
     ) -> ProxyReport {
-        let mut look = ProxyReport::default();
-        match self.prepare(release) {
-            Ok(()) => deltas.count_from(self.source.name()),
-            Err(error) => look.outage = Some(error.to_string()),
-        }
-        let is_source = matches!(self.source, Source::Proxies);
-        let mut own = ProxyReport::default();
-        for Seen { name, address, attach_point, sample } in seen {
-            let state = match sample {
-                Err(error) => ProxyState::Silent { error: error.clone() },
-                Ok(sample) => {
-                    self.latency.take_in(address, release.name(), sample);
-                    let (deltas, look) =
-                        if is_source { (&mut *deltas, &mut look) } else { (&mut self.own, &mut own) };
-                    for (tag, new) in deltas.record_proxy(address, release.name(), sample, now) {
-                        look.add(attach_point, tag, new);
-                    }
-                    state(sample, release.name(), complaint)
-                }
-            };
-            look.proxies.push(Proxy { name: name.clone(), state });
-        }
-        look.at_proxies = Counts::of(if is_source { &look.counted } else { &own.counted });
-        match &mut self.source {
-            Source::Nowhere => {}
-            Source::Proxies => deltas.looked(now),
-            Source::Prometheus(counting, subject) => {
-                let judges_time = release.analysis.slow.is_some();
-                if let Err(error) = count(counting, subject, deltas, now, judges_time, &mut look).await {
-                    look.outage = Some(error.to_string());
-                }
+        deltas.count_from(match &release.analysis.source {
+            CountSource::Proxies => "proxies",
+            CountSource::Prometheus => "prometheus",
+            CountSource::Istio(_) => "istio",
+        });
+        let mut report = ProxyReport::default();
+        match collected {
+            None => {
+                self.take_in(release, deltas, samples, &mut report);
+                report.at_proxies = Counts::of(&report.counted);
+                deltas.looked(now);
+            }
+            Some(collected) => {
+                let (mut at_proxies, mut own) = (ProxyReport::default(), mem::take(&mut self.own));
+                self.take_in(release, &mut own, samples, &mut at_proxies);
+                report.at_proxies = Counts::of(&at_proxies.counted);
+                own.looked(now);
+                self.own = own;
+                let counted = count(release, deltas, samples, collected, &mut report);
+                report.outage = counted.err().map(|error| error.to_string());
             }
         }
-        self.own.looked(now);
-        look.readings = self.custom.read(release, now).await;
-        look
+        report.proxies = samples.iter().map(|sample| proxy(sample, release.name(), complaint)).collect();
+        match self.custom.read(release, now) {
+            Ok(readings) => report.readings = readings,
+            Err(error) => report.outage = Some(error.to_string()),
+        }
+        report
     }
 
-    /// Makes what the release's analysis needs, when it is another than before.
-    fn prepare(&mut self, release: &Release) -> Result<(), AccessError> {
-        if self.made_for.as_ref() != Some(&release.analysis) {
-            self.source = Source::Nowhere;
-            self.source = Source::of(release)?;
-            self.custom.use_client(release)?;
-            self.made_for = Some(release.analysis.clone());
+    /// Takes in what the proxies have counted themselves.
+    fn take_in(
+        &mut self,
+        release: &Release,
+        deltas: &mut CounterDeltas,
+        samples: &[ProxySample],
+        report: &mut ProxyReport,
+    ) {
+        for ProxySample { address, attach_point, at, sample, .. } in samples {
+            let Ok(sample) = sample else { continue };
+            self.latency.take_in(address, release.name(), sample);
+            for (tag, new) in deltas.record_proxy(address, release.name(), sample, *at) {
+                report.add(attach_point, tag, new);
+            }
         }
-        Ok(())
     }
 
     /// How long requests took since [`clear_latency`](Self::clear_latency).
@@ -141,46 +160,11 @@ impl Observer {
     }
 }
 
-/// Where counts come from.
-#[derive(Debug, Default)]
-enum Source {
-    /// Nowhere: it is not known yet.
-    #[default]
-    Nowhere,
-    /// The proxies themselves.
-    Proxies,
-    /// A Prometheus.
-    Prometheus(Box<Counting>, Subject),
-}
-
-impl Source {
-    fn of(release: &Release) -> Result<Self, AccessError> {
-        let counters = match &release.analysis.source {
-            CountSource::Proxies => return Ok(Self::Proxies),
-            CountSource::Prometheus => Counters::Filter,
-            CountSource::Istio(istio) => Counters::Istio(istio.clone()),
-        };
-        let Some(access) = release.analysis.prometheus.clone() else { return Ok(Self::Nowhere) };
-        let subject = Subject { release: release.name().to_owned(), counters };
-        Ok(Self::Prometheus(Box::new(Counting::new(Client::new(access)?)), subject))
-    }
-
-    /// A word for it: places are called otherwise in each.
-    const fn name(&self) -> &'static str {
-        match self {
-            Self::Nowhere => "nowhere",
-            Self::Proxies => "proxies",
-            Self::Prometheus(_, Subject { counters: Counters::Filter, .. }) => "prometheus",
-            Self::Prometheus(_, Subject { counters: Counters::Istio(_), .. }) => "istio",
-        }
-    }
-}
-
 /// Why Prometheus' counts are not there.
 #[derive(Debug, thiserror::Error)]
 enum Uncounted {
-    #[error(transparent)]
-    Query(#[from] QueryError),
+    #[error("{0}")]
+    Outage(String),
     #[error(transparent)]
     Clock(#[from] ClockWentBack),
     #[error(transparent)]
@@ -191,28 +175,39 @@ enum Uncounted {
     Nothing(String),
 }
 
-async fn count(
-    counting: &mut Counting,
-    subject: &Subject,
+fn count(
+    release: &Release,
     deltas: &mut CounterDeltas,
-    now: Timestamp,
-    judges_time: bool,
-    look: &mut ProxyReport,
+    proxies: &[ProxySample],
+    collected: Collected,
+    report: &mut ProxyReport,
 ) -> Result<(), Uncounted> {
-    let looks = counting.look(std::slice::from_ref(subject), now).await?;
-    for seen in &looks {
-        if seen.is_empty() {
-            return Err(Uncounted::Nothing(subject.release.clone()));
-        }
-        for Count { place, tag, counts } in seen.record(deltas, now)? {
-            look.add(place, tag, counts);
-        }
-        // All that can be missing are slow requests.
-        if let Some(complaint) = seen.complaint().filter(|_| judges_time) {
-            return Err(complaint.clone().into());
-        }
+    let (at, sample) = match collected {
+        Collected::NotYet => return Ok(()),
+        Collected::Outage(why) => return Err(Uncounted::Outage(why)),
+        Collected::Counters { at, sample } => (at, sample),
+    };
+    if sample.is_empty() {
+        return Err(Uncounted::Nothing(release.name().to_owned()));
     }
-    Ok(())
+    // Prometheus knows pods; which attach point they are of, the proxies' names tell.
+    let points: HashMap<_, _> = proxies.iter().map(|proxy| (&*proxy.name, &*proxy.attach_point)).collect();
+    for Count { place, tag, counts } in sample.record(deltas, at)? {
+        report.add(points.get(place).copied().unwrap_or_default(), tag, counts);
+    }
+    // All that can be missing are slow requests.
+    match sample.complaint().filter(|_| release.analysis.slow.is_some()) {
+        Some(complaint) => Err(complaint.clone().into()),
+        None => Ok(()),
+    }
+}
+
+fn proxy(ProxySample { name, sample, .. }: &ProxySample, release: &str, complaint: Option<&str>) -> Proxy {
+    let state = match sample {
+        Ok(sample) => state(sample, release, complaint),
+        Err(error) => ProxyState::Silent { error: error.clone() },
+    };
+    Proxy { name: name.clone(), state }
 }
 
 fn state(sample: &Sample, release: &str, complaint: Option<&str>) -> ProxyState {
@@ -229,3 +224,6 @@ fn state(sample: &Sample, release: &str, complaint: Option<&str>) -> ProxyState 
         None => ProxyState::Bypassed,
     }
 }
+
+#[cfg(test)]
+mod tests;

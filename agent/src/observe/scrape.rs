@@ -5,21 +5,23 @@ Plain Envoy serves them at its admin port; so does a stock Istio proxy, with the
 reads both.
 */
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use anyhow::Context;
 use prometheus_parse::{HistogramCount, Scrape, Value};
 use reqwest::Url;
 use serin_policy::series::{self, Metric};
 
 use super::latency::{Bucket, Buckets};
-
+use super::sampler::Ask;
 use crate::http;
 
 /// A proxy that takes longer than this to say how it is has not said it: in milliseconds, on a loopback address or
 /// in the same cluster, the answer takes two or three.
-const DEADLINE: Duration = Duration::from_secs(2);
+pub(super) const DEADLINE: Duration = Duration::from_secs(2);
+
+/// Where a proxy says how it is, and of what.
+const STATS: &str = "/stats/prometheus?usedonly&filter=serin_|%5Eserver.uptime%24";
 
 /// Where every Istio proxy serves its statistics.
 const ISTIO_STATS_PORT: u16 = 15090;
@@ -59,7 +61,7 @@ pub enum ScrapeError {
     #[error("no answer from {url}: {}", reason(source))]
     Unreachable {
         /// What was asked.
-        url: Url,
+        url: String,
         /// What went wrong.
         #[source]
         source: reqwest::Error,
@@ -68,7 +70,7 @@ pub enum ScrapeError {
     #[error("{url} answers {status}: is this Envoy's admin address?")]
     Status {
         /// What was asked.
-        url: Url,
+        url: String,
         /// The answer's status.
         status: reqwest::StatusCode,
     },
@@ -76,7 +78,7 @@ pub enum ScrapeError {
     #[error("{url} does not answer in Prometheus' text format: is this Envoy's admin address?")]
     Format {
         /// What was asked.
-        url: Url,
+        url: String,
     },
 }
 
@@ -89,23 +91,16 @@ fn reason(error: &reqwest::Error) -> String {
     cause.to_string()
 }
 
-/// Reads one proxy.
+/// Reads one Envoy at its admin address.
 #[derive(Debug)]
 pub struct Scraper {
-    client: reqwest::Client,
+    http: reqwest::Client,
     address: String,
     stats: Url,
-    name: Name,
+    info: Url,
+    /// What it calls itself. It is asked for that once after each start of it.
+    node: Option<String>,
     uptime_s: u64,
-}
-
-/// How people get to know what the proxy is called.
-#[derive(Debug)]
-enum Name {
-    /// By this name.
-    Given(String),
-    /// It says so itself, at this place, and is asked once after each start of it.
-    Asked { info: Url, node: Option<String> },
 }
 
 impl Scraper {
@@ -118,25 +113,8 @@ impl Scraper {
         let Some(base) = base else {
             anyhow::bail!("--envoy-admin: {address:?}: not an address: write it like http://127.0.0.1:9901");
         };
-        Self::at(address, &base, Name::Asked { info: base.join("/server_info")?, node: None })
-    }
-
-    /// A reader of the Istio proxy in the pod of this IP address and name. It says how it is to everybody, at a port of
-    /// its own that no mTLS guards.
-    ///
-    /// # Errors
-    /// When the address is no IP address.
-    pub fn of_pod(ip: &str, name: &str) -> anyhow::Result<Self> {
-        let ip_address = ip.parse().with_context(|| format!("{name}: {ip:?} is no IP address"))?;
-        let base = Url::parse(&format!("http://{}", SocketAddr::new(ip_address, ISTIO_STATS_PORT)))?;
-        Self::at(ip, &base, Name::Given(name.to_owned()))
-    }
-
-    fn at(address: &str, base: &Url, name: Name) -> anyhow::Result<Self> {
-        let mut stats = base.join("/stats/prometheus")?;
-        stats.set_query(Some("usedonly&filter=serin_|%5Eserver.uptime%24"));
-        let client = http::plain().timeout(DEADLINE).build()?;
-        Ok(Self { client, address: address.to_owned(), stats, name, uptime_s: 0 })
+        let (stats, info) = (base.join(STATS)?, base.join("/server_info")?);
+        Ok(Self { http: client()?, address: address.to_owned(), stats, info, node: None, uptime_s: 0 })
     }
 
     /// The address as it was given.
@@ -146,13 +124,9 @@ impl Scraper {
 
     /// What people know the proxy by: its node id, as far as it has said it, and its address.
     pub fn name(&self) -> String {
-        let node = match &self.name {
-            Name::Given(name) => return name.clone(),
-            Name::Asked { node, .. } => node,
-        };
         let place = self.stats.host_str().unwrap_or_default();
         let place = self.stats.port().map_or_else(|| place.to_owned(), |port| format!("{place}:{port}"));
-        node.as_ref().map_or_else(|| place.clone(), |node| format!("{node} ({place})"))
+        self.node.as_ref().map_or_else(|| place.clone(), |node| format!("{node} ({place})"))
     }
 
     /// Looks once.
@@ -160,30 +134,57 @@ impl Scraper {
     /// # Errors
     /// When the proxy is silent or is no proxy.
     pub async fn scrape(&mut self) -> Result<Sample, ScrapeError> {
-        let text = self.get(&self.stats).await?;
-        let sample = parse(&text).ok_or_else(|| ScrapeError::Format { url: self.stats.clone() })?;
-        if let Name::Asked { info, node } = &self.name
-            && (node.is_none() || sample.uptime_s < self.uptime_s)
-        {
-            let info = info.clone();
-            let node = self.get(&info).await.ok().as_deref().and_then(node_id);
-            self.name = Name::Asked { info, node };
+        let sample = read(&self.http, self.stats.as_str()).await?;
+        if self.node.is_none() || sample.uptime_s < self.uptime_s {
+            self.node = get(&self.http, self.info.as_str()).await.ok().as_deref().and_then(node_id);
         }
         self.uptime_s = sample.uptime_s;
         Ok(sample)
     }
+}
 
-    async fn get(&self, url: &Url) -> Result<String, ScrapeError> {
-        let unreachable = |source: reqwest::Error| ScrapeError::Unreachable {
-            url: url.clone(),
-            source: source.without_url(),
-        };
-        let response = self.client.get(url.clone()).send().await.map_err(unreachable)?;
-        if !response.status().is_success() {
-            return Err(ScrapeError::Status { url: url.clone(), status: response.status() });
-        }
-        response.text().await.map_err(unreachable)
+/// Reads the Istio proxies in pods. They say how they are to everybody, at a port of their own that no mTLS guards.
+#[derive(Debug)]
+pub struct IstioProxies {
+    http: reqwest::Client,
+}
+
+impl IstioProxies {
+    /// A reader of all of them.
+    ///
+    /// # Errors
+    /// When there can be no HTTP client.
+    pub fn new() -> anyhow::Result<Self> {
+        Ok(Self { http: client()? })
     }
+}
+
+impl Ask for IstioProxies {
+    async fn ask(&self, address: IpAddr) -> Result<Sample, ScrapeError> {
+        let address = SocketAddr::new(address, ISTIO_STATS_PORT);
+        read(&self.http, &format!("http://{address}{STATS}")).await
+    }
+}
+
+fn client() -> reqwest::Result<reqwest::Client> {
+    http::plain().timeout(DEADLINE).build()
+}
+
+async fn read(http: &reqwest::Client, url: &str) -> Result<Sample, ScrapeError> {
+    let text = get(http, url).await?;
+    parse(&text).ok_or_else(|| ScrapeError::Format { url: url.to_owned() })
+}
+
+async fn get(http: &reqwest::Client, url: &str) -> Result<String, ScrapeError> {
+    let unreachable = |source: reqwest::Error| ScrapeError::Unreachable {
+        url: url.to_owned(),
+        source: source.without_url(),
+    };
+    let response = http.get(url).send().await.map_err(unreachable)?;
+    if !response.status().is_success() {
+        return Err(ScrapeError::Status { url: url.to_owned(), status: response.status() });
+    }
+    response.text().await.map_err(unreachable)
 }
 
 fn node_id(server_info: &str) -> Option<String> {

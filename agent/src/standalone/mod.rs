@@ -18,14 +18,15 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 use crate::errors::chain;
+use crate::journal::Journal;
 use crate::mesh::ecds::{Contents, EcdsDir};
 use crate::metrics::Metrics;
+use crate::observe::ProxyReport;
 use crate::observe::fleet::Fleet;
-use crate::observe::{Observer, ProxyReport};
 use serin_release::Release;
-use serin_rollout::{Command, CommandKind, InForce, Observation, Outcome, plan};
+use serin_rollout::{Command, CommandKind, Environment, InForce, Observation, plan};
 use store::{State, Store};
-pub use view::{Decision, View};
+pub use view::View;
 
 /// What the agent drives, and where it keeps its things.
 #[derive(Debug)]
@@ -115,11 +116,11 @@ pub async fn start(config: Config) -> anyhow::Result<Handle> {
         store,
         state,
         fleet,
-        observer: Observer::default(),
         metrics: Arc::clone(&metrics),
+        journal: Journal::default(),
         view: view_sender,
     };
-    standalone.tick(Vec::new()).await?;
+    standalone.tick(&mut Vec::new()).await?;
     let task = tokio::spawn(standalone.run(messages));
     Ok(Handle { view, metrics, inbox, task })
 }
@@ -130,16 +131,17 @@ struct Standalone {
     store: Store,
     state: State,
     fleet: Fleet,
-    observer: Observer,
     metrics: Arc<Metrics>,
+    journal: Journal,
     view: watch::Sender<View>,
 }
 
 impl Standalone {
     async fn run(mut self, mut messages: mpsc::Receiver<Message>) {
         let mut next = Instant::now() + self.interval();
+        // Those whose outcome is not saved yet: a tick that fails loses none.
+        let mut commands = Vec::new();
         loop {
-            let mut commands = Vec::new();
             tokio::select! {
                 () = sleep_until(next) => {}
                 message = messages.recv() => match message {
@@ -149,7 +151,7 @@ impl Standalone {
                 },
             }
             next = Instant::now() + self.interval();
-            if let Err(error) = self.tick(commands).await {
+            if let Err(error) = self.tick(&mut commands).await {
                 // The next tick tries again; until then proxies stay as they are.
                 let trouble = chain(error.as_ref());
                 tracing::error!("{trouble}");
@@ -162,15 +164,15 @@ impl Standalone {
         self.release.analysis.interval
     }
 
-    async fn tick(&mut self, commands: Vec<Command>) -> anyhow::Result<()> {
+    /// One tick. `commands` are heard, and taken out, when what comes of them is saved.
+    async fn tick(&mut self, commands: &mut Vec<Command>) -> anyhow::Result<()> {
         let now = Timestamp::now();
         let name = self.release.name().to_owned();
         let contents = self.ecds.read()?;
+        let before = self.state.clone();
         let complaint = contents.complaint();
-        let seen = self.fleet.look().await;
-        let seen: Vec<_> = seen.iter().collect();
         let ProxyReport { proxies, counted, at_proxies, unassignable, readings, outage } =
-            self.observer.look(&self.release, &mut self.state.deltas, &seen, complaint.as_deref(), now).await;
+            self.fleet.look(&self.release, &mut self.state.deltas, complaint.as_deref(), now).await;
         let in_force = in_force(&contents, &name);
         let observation = Observation {
             in_force,
@@ -180,22 +182,25 @@ impl Standalone {
             unassignable,
             readings,
             outage,
-            commands,
-            workloads: None,
-            obstacles: Vec::new(),
+            commands: commands.clone(),
+            environment: Environment::Standalone,
         };
-        let Outcome { status, push, reasons, .. } =
-            plan(&self.release, &self.state.status, &observation, now);
-        if status.run != self.state.status.run {
-            self.observer.clear_latency();
+        let planned = plan(&self.release, &self.state.status, &observation, now);
+        if planned.status.run != self.state.status.run {
+            self.fleet.clear_latency();
         }
-        self.state.status = status;
-        self.store.save(&self.state)?;
-        if let Some(push) = &push {
+        self.state.status = planned.status.clone();
+        if let Err(error) = self.store.save(&self.state) {
+            // Nothing of this was decided, then: what was counted counts again in the next tick.
+            self.state = before;
+            return Err(error);
+        }
+        commands.clear();
+        if let Some(push) = &planned.push {
             let policy = self.release.policy(push.revision, push.weight, push.closed, push.promoted);
             self.ecds.write(&Document::new(vec![policy]))?;
         }
-        self.tell(&observation, reasons, push.is_some(), now);
+        self.tell(&observation, &planned, now);
         Ok(())
     }
 }

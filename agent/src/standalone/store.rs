@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::folder_lock::FolderLock;
 use crate::observe::counter_deltas::CounterDeltas;
-use serin_rollout::{Change, Status};
+use serin_rollout::{Change, Phase, Status, saved};
 
 /// The agent's own folder.
 #[derive(Debug)]
@@ -27,15 +28,23 @@ pub(super) struct Store {
 }
 
 /// What is remembered of a release.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct State {
     /// `namespace/name`, so that one release's state is never taken for another's.
     pub release: String,
     /// The planner's.
     pub status: Status,
     /// The observer's.
-    #[serde(alias = "ledger")]
     pub deltas: CounterDeltas,
+}
+
+/// The form in which a [`State`] is kept.
+#[derive(Debug, Serialize, Deserialize)]
+struct Saved {
+    release: String,
+    status: Value,
+    #[serde(alias = "ledger")]
+    deltas: CounterDeltas,
 }
 
 /// A line of the audit log.
@@ -97,9 +106,11 @@ impl Store {
             Err(error) => return Err(error).with_context(|| format!("{}: cannot read it", path.display())),
         };
         match serde_json::from_slice(&bytes) {
-            Ok(state) => {
+            Ok(Saved { release, status, deltas }) => {
                 self.saved = bytes;
-                Ok(Some(state))
+                // What a newer agent has written is left as it is, for one that can read it.
+                let status = saved::read(status).unwrap_or_else(|why| Status::unreadable(&why));
+                Ok(Some(State { release, status, deltas }))
             }
             Err(error) => {
                 let aside =
@@ -117,7 +128,11 @@ impl Store {
     /// # Errors
     /// When a file cannot be written; the old state is still there then.
     pub(super) fn save(&mut self, state: &State) -> anyhow::Result<()> {
-        let bytes = serde_json::to_vec(state)?;
+        if let Phase::Unreadable { .. } = state.status.phase {
+            return Ok(());
+        }
+        let State { release, status, deltas } = state.clone();
+        let bytes = serde_json::to_vec(&Saved { release, status: saved::write(&status), deltas })?;
         if bytes != self.saved {
             let path = self.state_file();
             let context = || format!("{}: cannot write it", path.display());

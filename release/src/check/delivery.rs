@@ -4,7 +4,7 @@ The part of a Release that only a cluster gives meaning to.
 use serin_policy::rule::LABEL;
 
 use super::{Problems, Scalar, few, label, quoted, span};
-use crate::delivery::{AttachPoint, Delivery, PromotionMode, Routing, Target};
+use crate::delivery::{AttachPoint, Delivery, Mode, PromotionMode, Routing, Target};
 use crate::{resource, rule};
 
 /// The word for the callers' sidecars among gateways, as Istio has it.
@@ -26,6 +26,9 @@ pub(super) fn check(parts: &Parts<'_>, problems: &mut Problems) -> Delivery {
     if stable.deployment == canary.deployment && parts.stable.target_ref.is_some() {
         let (path, value) = ("spec.canary.targetRef.name", quoted(Some(&canary.deployment)));
         problems.add(path, value, rule::OTHER_DEPLOYMENT);
+    }
+    if parts.promotion == PromotionMode::Swap && parts.routing.mode == Mode::Verify {
+        problems.add("spec.strategy.canary.promotion.mode", "Swap", rule::SWAP_NEEDS_MANAGED);
     }
     let path = "spec.strategy.canary.scaleDownDelay";
     Delivery {

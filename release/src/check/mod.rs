@@ -65,7 +65,7 @@ pub(super) fn check_in_cluster(
             hosts.push(own_name);
         }
     }
-    let release = Release { delivery: Some(delivery.clone()), ..release(metadata, spec, &mut problems) };
+    let release = release(metadata, spec, &mut problems);
     accepted::check(&release, &mut problems);
     problems.unless_any((release, delivery))
 }
@@ -113,7 +113,6 @@ fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
         response_header: spec.response_header,
         steps,
         analysis,
-        delivery: None,
     }
 }
 

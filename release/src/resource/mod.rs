@@ -73,6 +73,12 @@ pub struct Metadata {
         ".canary.targetRef.name",
         "self.stable.targetRef.name != self.canary.targetRef.name",
         rule::OTHER_DEPLOYMENT,
+    ), schema::validation(
+        ".strategy.canary.promotion.mode",
+        "!has(self.strategy) || !has(self.strategy.canary) || !has(self.strategy.canary.promotion) \
+         || !has(self.strategy.canary.promotion.mode) || self.strategy.canary.promotion.mode != 'Swap' \
+         || !has(self.routing) || !has(self.routing.mode) || self.routing.mode != 'Verify'",
+        rule::SWAP_NEEDS_MANAGED,
     )],
 ))]
 pub struct Spec {

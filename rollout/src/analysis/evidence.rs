@@ -138,8 +138,17 @@ impl Evidence {
             let (canary, needed) = (readings.seen, analysis.needed());
             let metric = Judged::Readings(metric.name.clone());
             let stable = Tally::default();
-            let failure = Failure { metric, test, canary, stable, met: 0, evidence, needed, after_s: None };
-            (evidence >= needed).then_some(failure)
+            (evidence >= needed).then_some(Failure {
+                metric,
+                test,
+                objective: None,
+                canary,
+                stable,
+                met: 0,
+                evidence,
+                needed,
+                after_s: None,
+            })
         }));
         // Of several failures the one with the most evidence is told.
         if let Some(failure) = failures.max_by(|one, other| one.evidence.total_cmp(&other.evidence)) {

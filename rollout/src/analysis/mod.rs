@@ -24,4 +24,4 @@ mod verdict;
 pub use baseline::CohortRatio;
 pub use evidence::{Evidence, Moment};
 pub use findings::{Finding, ReadingFinding};
-pub use verdict::{Failure, Grouped, Judged, Odds, Promise, Share, Test, Verdict, Wait};
+pub use verdict::{Failure, Grouped, Judged, OneIn, Promise, Share, Test, Verdict, Wait};

@@ -1,6 +1,8 @@
 /*!
 The tests of one metric of requests.
 */
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serin_policy::evidence::{Allowance, Ceiling, Claim, Comparison, Dispersion, Spread, Tally, as_f64};
@@ -149,10 +151,13 @@ impl Tests {
         } else {
             (self.canary, self.stable)
         };
+        let objective =
+            (metric == Metric::RequestDuration).then(|| Duration::from_millis(analysis.objective_ms.into()));
         let (metric, met) = (Judged::Requests(metric), self.met);
         (evidence >= needed).then_some(Failure {
             metric,
             test,
+            objective,
             canary,
             stable,
             met,

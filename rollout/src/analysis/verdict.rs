@@ -2,10 +2,12 @@
 What the judge says, and how it says it to people.
 */
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serin_policy::evidence::{Allowance, Tally};
 
+use crate::messages::friendly;
 use serin_release::{Metric, Percent};
 
 /// What the judge makes of the evidence.
@@ -55,6 +57,9 @@ pub struct Failure {
     pub metric: Judged,
     /// The test.
     pub test: Test,
+    /// What a request may take, where that is what was judged.
+    #[serde(default)]
+    pub objective: Option<Duration>,
     /// The canary's requests in this step.
     pub canary: Tally,
     /// Stable's, in the same moments.
@@ -86,7 +91,7 @@ pub enum Test {
     Comparison {
         /// How much worse the canary may be, what its users had before included.
         allowance: Allowance,
-        /// What the outcome is worth.
+        /// What the planned is worth.
         promise: Promise,
     },
 }
@@ -125,14 +130,6 @@ pub enum Promise {
     NoControl,
 }
 
-/// What a version does whose requests are bad in the sense of `metric`.
-const fn verb(metric: Metric) -> &'static str {
-    match metric {
-        Metric::RequestSuccessRate => "fails",
-        Metric::RequestDuration => "is too slow in",
-    }
-}
-
 impl fmt::Display for Verdict {
     /// One sentence.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -145,42 +142,68 @@ impl fmt::Display for Verdict {
             }
             Self::NotYet(Wait::Reading { metric, why }) => write!(f, "not enough data yet: {metric}: {why}"),
             Self::NotYet(Wait::Doubt { metric }) => {
-                write!(f, "not enough data yet: the evidence leans against the canary by {metric}")
+                write!(f, "not clear yet: {metric} speaks against the canary, but could be chance")
             }
             Self::NotYet(Wait::SampleRatio) => {
-                f.write_str("not to be trusted: new callers do not get the canary in the share asked for")
+                f.write_str("not to be relied on: new callers do not get the canary in the share asked for")
             }
         }
     }
 }
 
 impl fmt::Display for Failure {
-    /// One plain sentence with the numbers it rests on.
+    /// What was seen, how unlikely that is for a good canary, and what users had of it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { metric, test, canary, stable, met, evidence, needed, after_s } = self;
-        let (bad, of) = (Grouped(canary.bad), Grouped(canary.requests));
-        match metric {
-            Judged::Requests(metric) => {
-                write!(f, "canary {} {} ({bad} of {of})", verb(*metric), Share(*canary))?;
+        self.seen(f)?;
+        let (chance, needed) = (OneIn(self.evidence), OneIn(self.needed));
+        let good = match self.test {
+            Test::Limit { .. } => "A canary within its limit",
+            Test::Comparison { promise: Promise::AgainstPast, .. } => {
+                "Assuming that stable would have gone on as before, a canary no worse than allowed"
             }
-            Judged::Readings(name) => write!(f, "{name} is out of range in {bad} of {of} readings")?,
+            Test::Comparison { .. } => "A canary no worse than allowed",
+            Test::Range => "A canary with 1 reading in 10 out of range",
+            Test::Excess => "A canary with 1 reading in 10 too large",
+        };
+        write!(f, ". {good} looks this bad at most once in {chance} releases; Serin acts at 1 in {needed}.")?;
+        match self.after_s {
+            None => return Ok(()),
+            Some(..0.05) => f.write_str(" Caught at the first sign")?,
+            Some(after_s) => write!(f, " Caught {after_s:.1} s after the first sign")?,
+        }
+        write!(f, "; at most {} had met it by then", Users(self.met))
+    }
+}
+
+impl Failure {
+    /// What was seen, and what is allowed.
+    fn seen(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { metric, test, canary, stable, objective, .. } = self;
+        let (bad, of, share) = (Grouped(canary.bad), Grouped(canary.requests), Share(*canary));
+        match metric {
+            Judged::Requests(Metric::RequestSuccessRate) => {
+                write!(f, "the canary failed {bad} of {of} requests ({share}")?;
+            }
+            Judged::Requests(Metric::RequestDuration) => match objective {
+                Some(objective) => {
+                    let objective = friendly(objective);
+                    write!(f, "the canary was slower than {objective} in {bad} of {of} requests ({share}")?;
+                }
+                None => write!(f, "the canary was too slow in {bad} of {of} requests ({share}")?,
+            },
+            Judged::Readings(name) => {
+                write!(f, "{name} of the canary was out of range in {bad} of {of} readings")?;
+            }
         }
         match test {
-            Test::Range => {}
-            Test::Excess => f.write_str(" and larger than stable's by more than is allowed")?,
-            Test::Limit { allowed } => write!(f, ", allowed {allowed}")?,
+            Test::Range => Ok(()),
+            Test::Excess => f.write_str(", or larger than stable's by more than is allowed"),
+            Test::Limit { allowed } => write!(f, ", allowed {allowed})"),
             Test::Comparison { promise: Promise::AgainstPast, .. } => {
-                write!(f, ", stable {} until lately", Share(*stable))?;
+                write!(f, "; stable {} earlier in this run)", Share(*stable))
             }
-            Test::Comparison { .. } => write!(f, ", stable {}", Share(*stable))?,
+            Test::Comparison { .. } => write!(f, "; stable {})", Share(*stable)),
         }
-        write!(f, "; evidence {}, needed {}", Odds(*evidence), Odds(*needed))?;
-        match after_s {
-            None => return Ok(()),
-            Some(..0.05) => f.write_str("; at the first sign")?,
-            Some(after_s) => write!(f, "; {after_s:.1} s after the first sign")?,
-        }
-        write!(f, "; at most {} had met it by then", Users(*met))
     }
 }
 
@@ -227,24 +250,43 @@ impl fmt::Display for Grouped {
     }
 }
 
-/// Evidence, given as ln E, as odds that people can read: `1:4,000` for the claim, `4:1` against it.
+/// Evidence, given as ln E, as what it is worth: a version against which it speaks wrongly shows as much at most once in
+/// E releases. `7` for once in seven, `870 million`.
+///
+/// Ville's inequality has it so: an e-process of a claim that is true reaches E with a chance of 1/E at most, however
+/// often one looks. Evidence below 1 says nothing, so it is `1`.
 #[derive(Debug, Clone, Copy)]
-pub struct Odds(pub f64);
+pub struct OneIn(pub f64);
 
-impl fmt::Display for Odds {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped before")]
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        /// Beyond this nobody reads the number.
+impl OneIn {
+    /// In how many releases, at most a billion: beyond that nobody reads the number. Two digits count, rounded down, so
+    /// that never more is claimed than is so.
+    pub fn releases(self) -> u64 {
         const MOST: f64 = 1e9;
-        let odds = self.0.abs().exp().min(MOST);
-        // Two digits that count.
+        let odds = self.0.exp().clamp(1.0, MOST);
         let unit = 10_f64.powf((odds.log10().floor() - 1.0).max(0.0));
-        let odds = ((odds / unit).round() * unit) as u64;
-        let more = if self.0.abs().exp() > MOST { ">" } else { "" };
-        if self.0 >= 0.0 {
-            write!(f, "{more}1:{}", Grouped(odds))
-        } else {
-            write!(f, "{more}{}:1", Grouped(odds))
+        // What a logarithm has cost a round number is given back to it.
+        let digits = (odds / unit * (1.0 + 1e-9)).floor();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "1 to a billion")]
+        let releases = (digits * unit).round() as u64;
+        releases
+    }
+}
+
+impl fmt::Display for OneIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MILLION: u64 = 1_000_000;
+        match self.releases() {
+            releases @ ..MILLION => Grouped(releases).fmt(f),
+            releases @ ..1_000_000_000 => {
+                let (whole, tenths) = (releases / MILLION, releases % MILLION / (MILLION / 10));
+                if whole < 10 && tenths > 0 {
+                    write!(f, "{whole}.{tenths} million")
+                } else {
+                    write!(f, "{whole} million")
+                }
+            }
+            _ => f.write_str("a billion"),
         }
     }
 }
@@ -252,10 +294,13 @@ impl fmt::Display for Odds {
 impl fmt::Display for Promise {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Guaranteed => "compared with stable in the same moments",
-            Self::WithoutBaseline => "compared with stable in the same moments, but without a baseline",
-            Self::AgainstPast => "compared with stable's recent past: no guarantee",
-            Self::NoControl => "nothing to compare with: only limits",
+            Self::Guaranteed => "compared with stable at the same time",
+            Self::WithoutBaseline => {
+                "compared with stable at the same time, but without a baseline: a few users with most of the failures \
+                 may mislead it"
+            }
+            Self::AgainstPast => "compared with stable earlier in this run, so without a guarantee",
+            Self::NoControl => "nobody to compare with, so only the limit counts",
         })
     }
 }
@@ -264,36 +309,88 @@ impl fmt::Display for Promise {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_failure_is_one_plain_sentence() {
-        let failure = Failure {
+    fn failure(test: Test) -> Failure {
+        Failure {
             metric: Judged::Requests(Metric::RequestSuccessRate),
-            test: Test::Comparison { allowance: Allowance::new(1.5, 0.001), promise: Promise::Guaranteed },
+            test,
+            objective: None,
             canary: Tally { requests: 1_190, bad: 57 },
             stable: Tally { requests: 10_700, bad: 32 },
             met: 61,
             evidence: 4_000_f64.ln(),
             needed: 100_f64.ln(),
             after_s: Some(8.0),
+        }
+    }
+
+    fn comparison(promise: Promise) -> Test {
+        Test::Comparison { allowance: Allowance::new(1.5, 0.001), promise }
+    }
+
+    #[track_caller]
+    fn check(failure: &Failure, expected: &str) {
+        assert_eq!(failure.to_string(), expected);
+    }
+
+    #[test]
+    fn a_failure_says_what_was_seen_and_how_unlikely_that_is() {
+        check(
+            &failure(comparison(Promise::Guaranteed)),
+            "the canary failed 57 of 1,190 requests (4.8%; stable 0.3%). A canary no worse than allowed looks this bad \
+             at most once in 4,000 releases; Serin acts at 1 in 100. Caught 8.0 s after the first sign; at most 61 \
+             users had met it by then",
+        );
+        check(
+            &failure(comparison(Promise::AgainstPast)),
+            "the canary failed 57 of 1,190 requests (4.8%; stable 0.3% earlier in this run). Assuming that \
+             stable would have gone on as before, a canary no worse than allowed looks this bad at most once in \
+             4,000 releases; Serin acts at 1 in 100. Caught 8.0 s after the first sign; at most 61 users had met it by \
+             then",
+        );
+        let slow = Failure {
+            metric: Judged::Requests(Metric::RequestDuration),
+            objective: Some(Duration::from_millis(500)),
+            canary: Tally { requests: 8, bad: 8 },
+            evidence: 876_543_210_f64.ln(),
+            after_s: Some(0.0),
+            met: 1,
+            ..failure(Test::Limit { allowed: Percent::parse("5").unwrap() })
         };
-        let sentence = "canary fails 4.8% (57 of 1,190), stable 0.3%; evidence 1:4,000, needed 1:100; 8.0 s after \
-                        the first sign; at most 61 users had met it by then";
-        assert_eq!(failure.to_string(), sentence);
-        let test = Test::Limit { allowed: Percent::parse("1").unwrap() };
-        let sentence = "canary is too slow in 4.8% (57 of 1,190), allowed 1%; evidence 1:4,000, needed 1:100; \
-                        8.0 s after the first sign; at most 61 users had met it by then";
-        assert_eq!(
-            Failure { metric: Judged::Requests(Metric::RequestDuration), test, ..failure }.to_string(),
-            sentence
+        check(
+            &slow,
+            "the canary was slower than 500ms in 8 of 8 requests (100%, allowed 5%). A canary within its limit looks \
+             this bad at most once in 870 million releases; Serin acts at 1 in 100. Caught at the first sign; at most 1 \
+             user had met it by then",
+        );
+        let readings = Failure {
+            metric: Judged::Readings("checkouts".to_owned()),
+            canary: Tally { requests: 9, bad: 6 },
+            after_s: None,
+            ..failure(Test::Range)
+        };
+        check(
+            &readings,
+            "checkouts of the canary was out of range in 6 of 9 readings. A canary with 1 reading in 10 out of range \
+             looks this bad at most once in 4,000 releases; Serin acts at 1 in 100.",
         );
     }
 
     #[test]
     fn numbers_are_written_for_people() {
-        let odds =
-            [(0.0, "1:1"), (2.0, "1:7"), (-2.0, "7:1"), (12.0, "1:160,000"), (50.0, ">1:1,000,000,000")];
-        for (ln_e, expected) in odds {
-            assert_eq!(Odds(ln_e).to_string(), expected);
+        let chances = [
+            (-2.0, "1"),
+            (0.0, "1"),
+            (2.0, "7"),
+            (400_f64.ln(), "400"),
+            (12.0, "160,000"),
+            (1_290_000_f64.ln(), "1.2 million"),
+            (2_000_001_f64.ln(), "2 million"),
+            (870_000_001_f64.ln(), "870 million"),
+            (50.0, "a billion"),
+            (f64::INFINITY, "a billion"),
+        ];
+        for (ln_e, expected) in chances {
+            assert_eq!(OneIn(ln_e).to_string(), expected);
         }
         for (bad, of, expected) in
             [(0, 0, "–"), (0, 9, "0%"), (1, 3, "33%"), (1, 1000, "0.1%"), (1, 100_000, "0.001%")]

@@ -9,7 +9,7 @@ use serin_policy::Weight;
 use super::{Rule, Stand};
 use serin_release::{Pause, Release};
 use serin_rollout::{
-    Cell, Counts, InForce, MetricReading, Observation, Phase, Proxy, ProxyState, Status, plan,
+    Cell, Counts, Environment, InForce, MetricReading, Observation, Phase, Proxy, ProxyState, Status, plan,
 };
 
 pub(crate) struct Serin {
@@ -66,8 +66,7 @@ impl Rule for Serin {
             readings: std::mem::take(&mut self.readings),
             outage: None,
             commands: Vec::new(),
-            workloads: None,
-            obstacles: Vec::new(),
+            environment: Environment::Standalone,
         };
         let since = SignedDuration::try_from(now).unwrap_or(SignedDuration::MAX);
         let now = Timestamp::UNIX_EPOCH.saturating_add(since).unwrap_or(Timestamp::MAX);

@@ -58,6 +58,14 @@ impl Controller {
         Self::start_at(binary, mesh, namespace, identity, &free_address()?).await
     }
 
+    /// Gives agents in `namespace` the rights that the manifests give them, if they do not have them.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub async fn grant_rights(namespace: &Namespace) -> Result<()> {
+        namespace.apply(&RIGHTS.replace("NAMESPACE", namespace.name())).await
+    }
+
     /// Starts one that listens at `address`, where another one may have been before.
     ///
     /// # Errors
@@ -96,7 +104,7 @@ impl Controller {
         address: &str,
         module: [&str; 2],
     ) -> Result<Self> {
-        namespace.apply(&RIGHTS.replace("NAMESPACE", namespace.name())).await?;
+        Self::grant_rights(namespace).await?;
         let name = namespace.name();
         let args = ["--namespace", name, "--lease-namespace", name, module[0], module[1]];
         Self::launch(binary, mesh, (name, &args), identity, address).await

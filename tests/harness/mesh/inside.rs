@@ -17,10 +17,9 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 use rustix::mount::{MountFlags, mount};
 use rustix::process::geteuid;
-use serin_local::envoy;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::tools::{self, ControlPlane};
+use crate::tools::{self, ControlPlane, Tool};
 
 /// Where the control plane listens, and whatever else pods must reach.
 pub const HOST: Ipv4Addr = Ipv4Addr::new(10, 244, 0, 1);
@@ -60,11 +59,9 @@ pub struct Inside {
 /// # Errors
 /// When something is missing; the error says what.
 pub fn enter() -> Result<Inside> {
-    let (control_plane, crane) = (tools::control_plane()?, tools::crane()?);
-    let iptables = tools::iptables()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let envoy = runtime.block_on(envoy::find(|line| eprintln!("{line}")))?;
-    drop(runtime);
+    tools::bring(&[tools::MESH])?;
+    let (control_plane, iptables) = (tools::control_plane()?, tools::iptables()?);
+    let (envoy, crane) = (Tool::Envoy.path()?, Tool::Crane.path()?);
     let Some(outside) = env::var_os(MARK) else { return Err(start_again_inside()) };
     // Until there is another /proc, it is the one outside.
     let pid: u32 =
@@ -76,14 +73,6 @@ pub fn enter() -> Result<Inside> {
 /// Does not return, unless it fails.
 fn start_again_inside() -> anyhow::Error {
     let start = || {
-        for (tool, version, package) in [
-            ("unshare", "-V", "util-linux"),
-            ("nsenter", "-V", "util-linux"),
-            ("ip", "-V", "iproute2"),
-            ("tar", "--version", "tar"),
-        ] {
-            tools::runs(tool, version, &format!("install {package}"))?;
-        }
         let mut again = Command::new("unshare");
         again.args(["--net", "--mount", "--pid", "--fork", "--kill-child"]);
         if geteuid().is_root() {

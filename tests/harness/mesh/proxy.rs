@@ -23,6 +23,9 @@ use crate::tools::ISTIO_BOOTSTRAP;
 /// The container that is a proxy, as Istio names it.
 pub(super) const CONTAINER: &str = "istio-proxy";
 
+/// What its image is until Istio's injector has put a real one there.
+pub(super) const IMAGE: &str = "auto";
+
 /// Where a sidecar takes requests from the application that it is beside, as an HTTP proxy.
 pub const SIDECAR_PORT: u16 = 18_888;
 

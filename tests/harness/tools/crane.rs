@@ -1,20 +1,19 @@
 /*!
-crane, which serves a registry of images and pushes them: built from its Go module.
+crane, which serves a registry of images and pushes them.
 */
-use std::path::PathBuf;
+use super::Recipe;
+use super::cache::Kept;
+use super::go::{self, Go};
+use super::needs::GO;
 
-use anyhow::Result;
+const KEPT: Kept = Kept { name: "crane", version: go::CRANE, file: "crane" };
+const PROGRAM: &str = "github.com/google/go-containerregistry/cmd/crane";
 
-use super::go::{Go, MEND};
-use super::kept;
-
-const MODULE: &str = "github.com/google/go-containerregistry";
-const VERSION: &str = "0.22.1";
-
-/// The path to crane, built if it is not in the cache yet.
-pub fn crane() -> Result<PathBuf> {
-    kept("crane", VERSION, "crane", |folder| {
-        let go = Go { requires: &[(MODULE, VERSION)], ..Go::at(folder, MEND)? };
-        go.build(&[&format!("{MODULE}/cmd/crane")], folder)
-    })
+pub(super) const fn recipe() -> Recipe {
+    Recipe {
+        tool: KEPT.tool(),
+        needs: &[GO],
+        at_hand: || KEPT.at_hand(),
+        bring: |progress| KEPT.or_made(|folder| Go::at(folder)?.build(&[PROGRAM], "", progress)),
+    }
 }

@@ -6,26 +6,31 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 
-use super::go::Go;
-use super::{kept, on_path};
+use super::Recipe;
+use super::cache::Kept;
+use super::go::{self, Go};
+use super::needs::{GO, on_path};
 
-/// The version that is built, as a Go module numbers it: 3.15.
-const VERSION: &str = "0.315.0";
+const KEPT: Kept = Kept { name: "prometheus", version: go::PROMETHEUS, file: "prometheus" };
+const PROGRAM: &str = "github.com/prometheus/prometheus/cmd/prometheus";
 
-/// The path to a Prometheus: what `SERIN_PROMETHEUS` names, or else `prometheus` on `PATH`, or else one that is built
-/// from its Go module.
-pub fn prometheus() -> Result<PathBuf> {
-    const MEND: &str = "install Go 1.26 or later, or set SERIN_PROMETHEUS to a Prometheus";
+pub(super) const fn recipe() -> Recipe {
+    Recipe {
+        tool: KEPT.tool(),
+        needs: &[GO],
+        at_hand,
+        bring: |progress| KEPT.or_made(|folder| Go::at(folder)?.build(&[PROGRAM], "", progress)),
+    }
+}
+
+/// What `SERIN_PROMETHEUS` names, or else `prometheus` on `PATH`, or else what was built.
+fn at_hand() -> Result<Option<PathBuf>> {
     if let Some(asked_for) = env::var_os("SERIN_PROMETHEUS").map(PathBuf::from) {
         ensure!(asked_for.is_file(), "SERIN_PROMETHEUS names no file: {}", asked_for.display());
-        return Ok(asked_for);
+        return Ok(Some(asked_for));
     }
-    if let Some(installed) = on_path("prometheus") {
-        return Ok(installed);
+    match on_path("prometheus") {
+        Some(installed) => Ok(Some(installed)),
+        None => KEPT.at_hand(),
     }
-    kept("prometheus", VERSION, "prometheus", |folder| {
-        let module = ("github.com/prometheus/prometheus", VERSION);
-        let go = Go { requires: &[module], ..Go::at(folder, MEND)? };
-        go.build(&["github.com/prometheus/prometheus/cmd/prometheus"], folder)
-    })
 }

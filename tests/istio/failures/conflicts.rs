@@ -6,9 +6,8 @@ use serde_json::{Value, json};
 use serin_tests::mesh::Mesh;
 use serin_tests::site::{HOST, eventually};
 
-use super::edits::condition;
 use super::{STEPS, UnderLoad, said};
-use crate::fixture::{Fixture, told};
+use crate::fixture::{Fixture, condition, is_at, told};
 
 /// A VirtualService and a DestinationRule of the people's own, as they had them before any release.
 const THEIRS: &str = "
@@ -46,7 +45,7 @@ pub(crate) async fn a_foreign_route_comes(mesh: &Mesh) -> Result<()> {
     // Approval is noted, and does not help it yet.
     under_load.command("resume").await?;
     case.after(200).await?;
-    ensure!(under_load.fixture.status().await?.weight == "30%", "it has moved");
+    ensure!(is_at(&under_load.fixture.status().await?, 30), "it has moved");
     under_load.check_exposure(30).await?;
     case.end(&said(&status), "nobody is moved", 0)?;
 
@@ -70,7 +69,7 @@ pub(crate) async fn two_releases_want_a_host(mesh: &Mesh) -> Result<()> {
     let younger_says = async |what: &str| {
         eventually(&format!("the younger to say {what}"), async || {
             let status = under_load.fixture.status_of("other").await?;
-            let ready = condition(&status, "Ready")?.clone();
+            let ready = condition(&status, "Accepted")?.clone();
             ensure!(ready.message.contains(what), "{} {}", told(&status), ready.message);
             Ok((status, ready.message))
         })
@@ -105,7 +104,7 @@ pub(crate) async fn own_routes_are_checked(mesh: &Mesh) -> Result<()> {
     let paste: Value = serde_saphyr::from_str(paste)?;
     case.after(200).await?;
     case.check_all_on("shop-stable", "v1")?;
-    ensure!(under_load.fixture.status().await?.weight == "0%", "it has moved");
+    ensure!(is_at(&under_load.fixture.status().await?, 0), "it has moved");
     case.end(&wrong, "nobody is moved", 0)?;
 
     let case = under_load.case("and exactly that pasted");

@@ -2,13 +2,13 @@
 The Release itself is edited, deleted, or given another version, while it is under way.
 */
 use anyhow::{Context, Result, ensure};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use serin_release::status::ReleaseStatus;
+use serin_release::status::ReleasePhase;
 use serin_tests::mesh::traffic::Outcome;
 use serin_tests::mesh::{MANNERS, Mesh};
 use serin_tests::site::eventually;
 
 use super::{STEPS, UnderLoad, said};
+use crate::fixture::{condition, is_at};
 
 /// Everybody who is not taken care of by a route of their own, as many meshes have it.
 const REST: &str = "
@@ -20,10 +20,6 @@ spec:
   gateways: [gateway]
   http: [{route: [{destination: {host: shop}}]}]
 ";
-
-pub(crate) fn condition<'s>(status: &'s ReleaseStatus, kind: &str) -> Result<&'s Condition> {
-    status.conditions.iter().find(|found| found.type_ == kind).with_context(|| format!("no condition {kind}"))
-}
 
 pub(crate) async fn a_release_is_edited(mesh: &Mesh) -> Result<()> {
     let under_load = UnderLoad::set(mesh, "edited", 1).await?;
@@ -39,7 +35,7 @@ pub(crate) async fn a_release_is_edited(mesh: &Mesh) -> Result<()> {
         let status = under_load
             .status_that("the edit to be seen", |status| status.observed_generation == Some(generation))
             .await?;
-        ensure!(status.weight == "30%", "{}", said(&status));
+        ensure!(is_at(&status, 30), "{}", said(&status));
         under_load.check_exposure(30).await?;
         case.end(&said(&under_load.fixture.status().await?), "the run stays at 30%", 0)?;
     }
@@ -56,10 +52,10 @@ pub(crate) async fn a_release_is_edited(mesh: &Mesh) -> Result<()> {
     under_load.fixture.release(STEPS, |yaml| yaml.replace("interval: 500ms", "interval: 1ms")).await?;
     let status = under_load
         .status_that("the edit to be refused", |status| {
-            condition(status, "Ready").is_ok_and(|ready| ready.status == "False")
+            condition(status, "Accepted").is_ok_and(|ready| ready.status == "False")
         })
         .await?;
-    let ready = condition(&status, "Ready")?.message.clone();
+    let ready = condition(&status, "Accepted")?.message.clone();
     ensure!(ready.contains("spec.analysis.interval") && ready.contains("give 100ms to 5m"), "{ready}");
     under_load.check_exposure(30).await?;
     case.end(&ready, "the run stays at 30%", 0)?;
@@ -68,7 +64,7 @@ pub(crate) async fn a_release_is_edited(mesh: &Mesh) -> Result<()> {
     under_load.fixture.release(STEPS, |yaml| yaml).await?;
     under_load
         .status_that("the spec to be in order", |status| {
-            condition(status, "Ready").is_ok_and(|ready| ready.status == "True")
+            condition(status, "Accepted").is_ok_and(|ready| ready.status == "True")
         })
         .await?;
     under_load.approve().await?;
@@ -84,12 +80,12 @@ pub(crate) async fn a_bad_version_is_taken_back_under_a_wrong_spec(mesh: &Mesh) 
     under_load.fixture.release(STEPS, |yaml| yaml.replace("interval: 500ms", "interval: 1ms")).await?;
     under_load
         .status_that("the edit to be refused", |status| {
-            condition(status, "Ready").is_ok_and(|ready| ready.status == "False")
+            condition(status, "Accepted").is_ok_and(|ready| ready.status == "False")
         })
         .await?;
     let bad = format!("{MANNERS}=errors=30%");
     under_load.fixture.kubectl(&["annotate", "pods", "--selector", "version=canary", &bad]).await?;
-    let status = under_load.phase("RolledBack").await?;
+    let status = under_load.phase(ReleasePhase::RolledBack).await?;
     case.end(&said(&status), "everybody back on stable", 0)
 }
 
@@ -110,7 +106,7 @@ pub(crate) async fn another_version_comes(mesh: &Mesh) -> Result<()> {
             status.run.as_ref().is_some_and(|run| run.starts_with("v3-")) && status.proxies.current == 1
         })
         .await?;
-    ensure!(status.weight == "0%", "{}", said(&status));
+    ensure!(is_at(&status, 0), "{}", said(&status));
     under_load.first_step("v3").await?;
     let records = case.records();
     let got = |record: &serin_tests::mesh::traffic::Record, wanted: &str| matches!(&record.outcome, Outcome::Served { version, .. } if version == wanted);

@@ -10,16 +10,17 @@ pub(crate) mod modules;
 pub(crate) mod namespaces;
 pub(crate) mod objects;
 pub(crate) mod outages;
+pub(crate) mod supervision;
 pub(crate) mod workloads;
 
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use serin_release::status::ReleaseStatus;
+use serin_release::status::{ReleasePhase, ReleaseStatus};
 use serin_tests::mesh::traffic::{Outcome, Record, Traffic};
 use serin_tests::mesh::{Controller, Mesh};
 
-use crate::fixture::{Fixture, told};
+use crate::fixture::{Fixture, is_at, is_idle, told};
 
 /// Steps that wait for a person: a test knows where such a run stands.
 const STEPS: &str = "{setWeight: 30, pause: {}}, {setWeight: 60, pause: {}}";
@@ -51,8 +52,7 @@ impl<'m> UnderLoad<'m> {
     async fn with(fixture: Fixture<'m>, agent: Controller, edit: impl Fn(String) -> String) -> Result<Self> {
         fixture.release(STEPS, edit).await?;
         let gateways = u32::try_from(fixture.gateway.pods.len())?;
-        let is_ready =
-            |status: &ReleaseStatus| status.phase == "Promoted" && status.proxies.current == gateways;
+        let is_ready = |status: &ReleaseStatus| is_idle(status) && status.proxies.current == gateways;
         fixture.status_that("nothing to release", is_ready).await.with_context(|| agent.log())?;
         let traffic = fixture.traffic(RATE).await?;
         Ok(Self { traffic, agent, fixture })
@@ -68,7 +68,7 @@ impl<'m> UnderLoad<'m> {
     async fn first_step(&self, version: &str) -> Result<()> {
         let run = format!("{}-", version.split('?').next().unwrap_or_default());
         self.status_that(&format!("{version} at its first step"), |status| {
-            status.run.as_ref().is_some_and(|found| found.starts_with(&run)) && status.weight == "30%"
+            status.run.as_ref().is_some_and(|found| found.starts_with(&run)) && is_at(status, 30)
         })
         .await?;
         self.check_exposure(30).await
@@ -90,7 +90,7 @@ impl<'m> UnderLoad<'m> {
         self.fixture.status_that(what, is_so).await.with_context(|| self.agent.log())
     }
 
-    async fn phase(&self, phase: &str) -> Result<ReleaseStatus> {
+    async fn phase(&self, phase: ReleasePhase) -> Result<ReleaseStatus> {
         self.fixture.phase(phase).await.with_context(|| self.agent.log())
     }
 
@@ -121,7 +121,7 @@ impl<'m> UnderLoad<'m> {
         self.approve().await?;
         self.check_exposure(60).await?;
         self.approve().await?;
-        self.status_that("the end", |status| status.phase == "Promoted" && status.weight == "0%").await?;
+        self.phase(ReleasePhase::Promoted).await?;
         Ok(())
     }
 

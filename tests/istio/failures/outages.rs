@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use anyhow::{Context, Result, ensure};
 use futures::future::{Either, select};
+use serin_release::status::ReleasePhase;
 use serin_tests::mesh::{HOST, Mesh};
 use serin_tests::prometheus::{Options, Prometheus};
 use tokio::io::copy_bidirectional;
@@ -12,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::{Case, RATE, UnderLoad, said};
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, is_at};
 
 /// How long each is away, in requests.
 const OUTAGE: usize = 30 * RATE as usize;
@@ -24,7 +25,7 @@ pub(crate) async fn the_control_plane_is_away(mesh: &Mesh) -> Result<()> {
     let case = under_load.case("istiod down 30 s at 30%");
     mesh.control_plane.istiod.kill().await?;
     under_load.approve().await?;
-    let status = under_load.said("has another revision").await?;
+    let status = under_load.said("runs another revision").await?;
     away(&case).await?;
     under_load.fixture.check_served(&under_load.traffic, 30).await?;
     mesh.control_plane.istiod.start().await?;
@@ -43,7 +44,7 @@ pub(crate) async fn the_control_plane_is_away(mesh: &Mesh) -> Result<()> {
 
     let case = under_load.case("and the API server back");
     under_load.approve().await?;
-    under_load.status_that("the end", |status| status.phase == "Promoted" && status.weight == "0%").await?;
+    under_load.phase(ReleasePhase::Promoted).await?;
     // A mesh that has much to catch up with may hear of stable's new pod after a few were sent to it.
     case.end(&said(&under_load.fixture.status().await?), "promoted", 30)
         .with_context(|| under_load.agent.log())
@@ -68,10 +69,10 @@ pub(crate) async fn prometheus_is_away(mesh: &Mesh) -> Result<()> {
 
     let case = under_load.case("Prometheus down 30 s at 30%");
     door.close();
-    let status = under_load.said("nothing can be counted").await?;
+    let status = under_load.said("requests cannot be counted").await?;
     under_load.command("resume").await?;
     away(&case).await?;
-    ensure!(under_load.fixture.status().await?.weight == "30%", "it has gone on blindly");
+    ensure!(is_at(&under_load.fixture.status().await?, 30), "it has gone on blindly");
     under_load.fixture.check_served(&under_load.traffic, 30).await?;
     // The approval was noted: nothing else is in the way when it is back.
     door.open();

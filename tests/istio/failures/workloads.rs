@@ -3,11 +3,12 @@ Versions that do not run, and Deployments that go away or are scaled away.
 */
 use anyhow::{Result, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
+use serin_release::status::ReleasePhase;
 use serin_tests::mesh::Mesh;
 use serin_tests::site::eventually;
 
 use super::{UnderLoad, said};
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, is_at};
 
 /// Images that never serve, and what the status has to say of each besides the pod.
 const BAD: [(&str, &str); 3] = [
@@ -26,7 +27,7 @@ pub(crate) async fn bad_images_reach_nobody(mesh: &Mesh) -> Result<()> {
                 status.message.contains("pod shop-canary-") && status.message.contains(wrong)
             })
             .await?;
-        ensure!(status.weight == "0%", "{}", said(&status));
+        ensure!(is_at(&status, 0), "{}", said(&status));
         case.check_all_on("shop-stable", "v1")?;
         case.end(&said(&status), "nobody got it; waits for another image", 0)?;
     }
@@ -42,7 +43,7 @@ pub(crate) async fn a_canary_is_lost(mesh: &Mesh) -> Result<()> {
 
     let case = under_load.case("canary Deployment deleted at 30%");
     under_load.fixture.kubectl(&["delete", "deployment", "shop-canary"]).await?;
-    let status = under_load.phase("RolledBack").await?;
+    let status = under_load.phase(ReleasePhase::RolledBack).await?;
     ensure!(status.message.contains("shop-canary does not exist"), "{}", said(&status));
     case.after(200).await?;
     // Its pods leave the routes a moment before the new weight is in every proxy.
@@ -54,7 +55,7 @@ pub(crate) async fn a_canary_is_lost(mesh: &Mesh) -> Result<()> {
     case.end(&said(&under_load.fixture.status().await?), "a new run, to 30%", 0)?;
 
     let case = under_load.case("canary's only pod crashes at 30%");
-    let status = under_load.phase("RolledBack").await?;
+    let status = under_load.phase(ReleasePhase::RolledBack).await?;
     ensure!(status.message.contains("CrashLoopBackOff"), "{}", said(&status));
     case.after(200).await?;
     // Those that were on the pod when it fell over, and those sent there until a proxy had the new weight.
@@ -87,8 +88,8 @@ pub(crate) async fn stable_is_scaled_away(mesh: &Mesh) -> Result<()> {
     .await?;
     // Whoever wants everybody back on it now is told why not.
     under_load.command("abort").await?;
-    let refusal = under_load.event("CommandRefused", "no pod of stable is ready").await?;
-    ensure!(under_load.fixture.status().await?.weight == "30%", "somebody was sent to an empty stable");
+    let refusal = under_load.event("CommandRefused", "stable has no ready pod").await?;
+    ensure!(is_at(&under_load.fixture.status().await?, 30), "somebody was sent to an empty stable");
     under_load.fixture.namespace.rolled_out("shop-stable").await?;
     under_load.check_exposure(30).await?;
     // Its users have nobody to be served by until a pod of it is there again.
@@ -96,7 +97,7 @@ pub(crate) async fn stable_is_scaled_away(mesh: &Mesh) -> Result<()> {
 
     let case = under_load.case("and aborted once stable is back");
     under_load.command("abort").await?;
-    let status = under_load.phase("Aborted").await?;
+    let status = under_load.phase(ReleasePhase::Aborted).await?;
     case.after(200).await?;
     case.end(&said(&status), "everybody back on stable", 0)
 }

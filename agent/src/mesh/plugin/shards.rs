@@ -139,6 +139,19 @@ impl Shards {
         Ok(writes)
     }
 
+    /// The shards as they are when `writes` are done.
+    #[must_use]
+    pub fn after(mut self, writes: &[Write]) -> Self {
+        for Write { shard, policies } in writes {
+            if policies.is_empty() {
+                self.0.remove(shard);
+            } else {
+                self.0.insert(*shard, policies.iter().cloned().map(Resident::new).collect());
+            }
+        }
+        self
+    }
+
     /// What to write so that `release` has no policy here any more.
     pub fn remove(&self, release: &str) -> Vec<Write> {
         let none = BTreeSet::new();

@@ -25,7 +25,7 @@ fn module() -> ModuleSource {
 fn policy(name: &str, hosts: &[&str], revision: u64) -> PolicySpec {
     static SHOP: LazyLock<PolicySpec> = LazyLock::new(|| {
         let weight = Weight::from_ppm(10_000).unwrap();
-        fixtures::release("shop", &json!({})).policy(0, weight, false, false)
+        fixtures::release("shop", &json!({})).0.policy(0, weight, false, false)
     });
     let hosts = hosts.iter().map(|&host| host.to_owned()).collect();
     PolicySpec { name: name.to_owned(), revision, hosts, ..SHOP.clone() }
@@ -368,4 +368,19 @@ fn thousands_of_policies_fill_as_few_plugins_as_it_takes() {
     check_thousands(2_240, &[0, 0, 0, 0, 0, 0, 1, 1, 1, 1]);
     check_thousands(4_000, &[0, 0, 0, 0, 0, 0, 1, 1, 1, 1]);
     const { assert!(ROOM < ROOM_TO_GROW && ROOM_TO_GROW < 1_500_000) };
+}
+
+/// What several releases want at once is written at once: the same comes of it as of one after the other.
+#[test]
+fn several_policies_are_placed_together() {
+    let policies = [policy("a", &["a.com"], 1), policy("b", &["b.com"], 2), policy("c", &["a.com"], 3)];
+    let mut one_by_one = Plugins::new([]);
+    let mut together = one_by_one.shards();
+    for policy in &policies {
+        place(&mut one_by_one, policy);
+        let writes = together.place(policy).unwrap();
+        together = together.after(&writes);
+    }
+    let next = policy("d", &["*.com"], 4);
+    assert_eq!(together.place(&next), one_by_one.shards().place(&next));
 }

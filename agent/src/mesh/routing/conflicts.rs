@@ -38,8 +38,13 @@ const VERIFY: &str = "take the host out of it, or set spec.routing.mode to Verif
 
 /// Which of the `existing` VirtualServices and DestinationRules keep `release` from being routed by objects of its
 /// own. A wildcard of somebody else's does not: the more exact host goes first.
-pub fn conflicts(existing: &[Value], release: &Release, delivery: &Delivery) -> Vec<Conflict> {
-    let (own, own_name) = (split(release).0, object_name(release));
+pub fn conflicts<'e>(
+    existing: impl IntoIterator<Item = &'e Value>,
+    release: &Release,
+    delivery: &Delivery,
+) -> Vec<Conflict> {
+    let (own, name) = split(release);
+    let own_name = object_name(name);
     let mut found = Vec::new();
     for object in existing {
         let ours = owned(object) == Ownership::Ours;

@@ -17,7 +17,7 @@ use serin_policy::Arm;
 use serin_policy::document::VERSION_HEADER;
 
 use super::hosts;
-use super::object::{Labels, metadata, selects};
+use super::object::{Labels, metadata, namespace, selects, text};
 use serin_release::Release;
 use serin_release::delivery::{AttachPoint, Delivery, Routing};
 
@@ -75,6 +75,21 @@ fn spelled(labels: &Labels) -> String {
     labels.join(",")
 }
 
+/// The label of the DestinationRule that names the live Deployment: versions may have changed places.
+pub const STABLE: &str = "serin.dev/stable";
+
+/// The annotation of the DestinationRule with the run that the other Deployment was when it was stable.
+pub const RETIRED: &str = "serin.dev/retired";
+
+/// Where the two subsets lead.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Leads<'l> {
+    /// The version whose pods both are for the moment; none where each has its own.
+    pub both_to: Option<Arm>,
+    /// The run that the Deployment of the canary was when it was stable, if it was.
+    pub retired: Option<&'l str>,
+}
+
 /// The two objects of a Release.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Managed {
@@ -88,7 +103,12 @@ pub struct Managed {
 ///
 /// # Errors
 /// When no labels tell the two versions' pods apart.
-pub fn managed(release: &Release, delivery: &Delivery, subsets: &Subsets) -> Result<Managed, Indistinct> {
+pub fn managed(
+    release: &Release,
+    delivery: &Delivery,
+    subsets: &Subsets,
+    leads: Leads<'_>,
+) -> Result<Managed, Indistinct> {
     for (wide, other) in [(Arm::Stable, Arm::Canary), (Arm::Canary, Arm::Stable)] {
         let selector = &subsets.of(wide).selector;
         if selects(selector, &subsets.of(other).labels) {
@@ -100,7 +120,7 @@ pub fn managed(release: &Release, delivery: &Delivery, subsets: &Subsets) -> Res
         }
     }
     let (namespace, name) = split(release);
-    let metadata = metadata(namespace, &object_name(release), Some(name), ABOUT);
+    let metadata = metadata(namespace, &object_name(name), Some(name), ABOUT);
     let object = |kind: &str, spec: Value| json!({"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": spec});
     let virtual_service = json!({
         "hosts": virtual_hosts(release),
@@ -108,7 +128,7 @@ pub fn managed(release: &Release, delivery: &Delivery, subsets: &Subsets) -> Res
         "http": http(release, &delivery.routing),
     });
     let subset = |arm: Arm, policy: Option<&Value>| {
-        let labels = &subsets.of(arm).selector;
+        let labels = &subsets.of(leads.both_to.unwrap_or(arm)).selector;
         with(json!({"name": arm.as_str(), "labels": labels}), [("trafficPolicy", policy.cloned())])
     };
     let destination_rule = json!({
@@ -119,15 +139,17 @@ pub fn managed(release: &Release, delivery: &Delivery, subsets: &Subsets) -> Res
         ],
     });
     let policy = delivery.routing.traffic_policy.clone();
-    Ok(Managed {
-        virtual_service: object("VirtualService", virtual_service),
-        destination_rule: object("DestinationRule", with(destination_rule, [("trafficPolicy", policy)])),
-    })
+    let mut destination_rule = object("DestinationRule", with(destination_rule, [("trafficPolicy", policy)]));
+    destination_rule["metadata"]["labels"][STABLE] = json!(delivery.stable.deployment);
+    if let Some(retired) = leads.retired {
+        destination_rule["metadata"]["annotations"][RETIRED] = json!(retired);
+    }
+    Ok(Managed { virtual_service: object("VirtualService", virtual_service), destination_rule })
 }
 
-/// What both objects of `release` are called: not as people call theirs.
-pub fn object_name(release: &Release) -> String {
-    format!("{}-serin", split(release).1)
+/// What both objects of the Release of this name are called: not as people call theirs.
+pub fn object_name(release: &str) -> String {
+    format!("{release}-serin")
 }
 
 /// The routes in order. With a path prefix the filter assigns only what is below it: a client's own header on
@@ -189,6 +211,23 @@ fn with<const N: usize>(object: Value, fields: [(&str, Option<Value>); N]) -> Va
     };
     map.extend(fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
     Value::Object(map)
+}
+
+/// The hosts that a VirtualService or a DestinationRule of anybody's has, in full names.
+pub fn hosts_had_by(object: &Value) -> Vec<String> {
+    match object["kind"].as_str() {
+        Some("DestinationRule") => {
+            vec![hosts::resolve(text(object, "/spec/host"), namespace(object))]
+        }
+        _ => istio::hosts_of(object).collect(),
+    }
+}
+
+/// The hosts by which `release` and what stands in its way are found: those of its VirtualService, and its service's.
+pub fn hosts_of(release: &Release) -> Vec<String> {
+    let mut hosts = virtual_hosts(release);
+    hosts.push(service(release));
+    hosts
 }
 
 /// The release's hosts as a VirtualService may have them: without ports, each once.

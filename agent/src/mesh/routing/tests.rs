@@ -22,8 +22,8 @@ fn subsets() -> Subsets {
 }
 
 fn snapshot(routing: &Value) -> String {
-    let release = fixtures::release("shop", routing);
-    let managed = managed(&release, release.delivery.as_ref().unwrap(), &subsets()).unwrap();
+    let (release, delivery) = fixtures::release("shop", routing);
+    let managed = managed(&release, &delivery, &subsets(), Leads::default()).unwrap();
     format!("{}---\n{}", paste::yaml(&managed.virtual_service), paste::yaml(&managed.destination_rule))
 }
 
@@ -50,10 +50,10 @@ fn all_that_a_release_says_of_routing_is_in_its_objects() {
 
 #[test]
 fn versions_that_no_label_tells_apart_are_refused() {
-    let release = fixtures::release("shop", &json!({}));
-    let delivery = release.delivery.as_ref().unwrap();
+    let (release, delivery) = fixtures::release("shop", &json!({}));
     let check = |subsets: Subsets, expected: Option<&str>| {
-        let found = managed(&release, delivery, &subsets).err().map(|error| error.to_string());
+        let found =
+            managed(&release, &delivery, &subsets, Leads::default()).err().map(|error| error.to_string());
         assert_eq!(found.as_deref(), expected);
     };
     check(subsets(), None);
@@ -84,13 +84,13 @@ const SERVICE: &str = "shop.shop.svc.cluster.local";
 
 #[test]
 fn whoever_has_a_host_at_the_same_place_stands_in_the_way() {
-    let release = fixtures::release(
+    let (release, delivery) = fixtures::release(
         "shop",
         &json!({"gateways": ["edge/gw", "mesh"], "hosts": ["*.example.com"], "meshNamespaces": ["shop", "web"]}),
     );
     let check = |kind: &str, name: &str, spec: Value, expected: Option<&str>| {
         let object = object(kind, name, spec);
-        let found = conflicts(std::slice::from_ref(&object), &release, release.delivery.as_ref().unwrap());
+        let found = conflicts(std::slice::from_ref(&object), &release, &delivery);
         let found: Vec<_> = found.iter().map(ToString::to_string).collect();
         let line = found.first().and_then(|line| line.split_once(':')).map(|(line, _)| line);
         assert_eq!((line, found.len()), (expected, expected.iter().len()), "{object}");
@@ -138,18 +138,18 @@ fn whoever_has_a_host_at_the_same_place_stands_in_the_way() {
 fn serins_own_objects_stand_in_nobodys_way_but_a_sidecars() {
     let routing =
         |path: &str| json!({"gateways": ["edge/gw", "mesh"], "hosts": ["a.com"], "pathPrefix": path});
-    let (release, other) =
+    let ((release, delivery), other) =
         (fixtures::release("shop", &routing("/a")), fixtures::release("shop2", &routing("/b")));
-    let of = |release: &Release| {
-        let managed = managed(release, release.delivery.as_ref().unwrap(), &subsets()).unwrap();
+    let of = |(release, delivery): &(Release, Delivery)| {
+        let managed = managed(release, delivery, &subsets(), Leads::default()).unwrap();
         managed.virtual_service
     };
     let check = |existing: Value, expected: &[&str]| {
-        let found = conflicts(&[existing], &release, release.delivery.as_ref().unwrap());
+        let found = conflicts(&[existing], &release, &delivery);
         let found: Vec<_> = found.iter().map(ToString::to_string).collect();
         assert_eq!(found, expected);
     };
-    check(of(&release), &[]);
+    check(of(&(release.clone(), delivery.clone())), &[]);
     check(
         of(&other),
         &["VirtualService shop/shop2-serin has a.com at mesh: sidecars follow only one of two \
@@ -199,10 +199,10 @@ fn canary() -> Value {
 
 /// What is said of a VirtualService with the routes `http`: the sentences, then what to paste.
 fn verdict(routing: &Value, http: &[Value], rules: &[Value]) -> Vec<String> {
-    let release = fixtures::release("shop", routing);
+    let (release, delivery) = fixtures::release("shop", routing);
     let vs = [object("VirtualService", "shop/vs", json!({"hosts": ["shop"], "http": http}))];
     let existing = Existing { virtual_services: &vs, destination_rules: rules, services: &services() };
-    let missing = verify(existing, &release, release.delivery.as_ref().unwrap(), &subsets());
+    let missing = verify(existing, &release, &delivery, &subsets());
     missing.iter().map(ToString::to_string).collect()
 }
 
@@ -330,7 +330,7 @@ fn what_to_paste_is_right_for_the_case() {
 fn what_to_paste_is_enough() {
     for path in ["/", "/api", "/api/"] {
         let routing = json!({"pathPrefix": path});
-        let release = fixtures::release("shop", &routing);
+        let (release, delivery) = fixtures::release("shop", &routing);
         let route = |arm, subset| {
             let yaml = paste::route(arm, &to("shop", subset), &release);
             let mut list: Vec<Value> = serde_saphyr::from_str(&yaml).unwrap();
@@ -339,20 +339,21 @@ fn what_to_paste_is_enough() {
         let http = [route(Arm::Canary, "v2"), route(Arm::Stable, "v1")];
         assert_eq!(verdict(&routing, &http, &[rule()]), Vec::<String>::new(), "{path}");
         // What Serin would write itself satisfies it as well.
-        let delivery = release.delivery.as_ref().unwrap();
-        let Managed { virtual_service, destination_rule } = managed(&release, delivery, &subsets()).unwrap();
+        let Managed { virtual_service, destination_rule } =
+            managed(&release, &delivery, &subsets(), Leads::default()).unwrap();
         let existing = Existing {
             virtual_services: &[virtual_service],
             destination_rules: &[destination_rule],
             services: &services(),
         };
-        assert_eq!(verify(existing, &release, delivery, &subsets()), [], "{path}");
+        assert_eq!(verify(existing, &release, &delivery, &subsets()), [], "{path}");
     }
 }
 
 #[test]
 fn the_virtualservice_that_counts_is_looked_at() {
-    let release = fixtures::release("shop", &json!({"gateways": ["edge/gw"], "hosts": ["a.example.com"]}));
+    let (release, delivery) =
+        fixtures::release("shop", &json!({"gateways": ["edge/gw"], "hosts": ["a.example.com"]}));
     let vs = |name: &str, host: &str, created: &str, http: Value| {
         let mut vs =
             object("VirtualService", name, json!({"hosts": [host], "gateways": ["edge/gw"], "http": http}));
@@ -361,7 +362,7 @@ fn the_virtualservice_that_counts_is_looked_at() {
     };
     let check = |virtual_services: &[Value], expected: usize| {
         let existing = Existing { virtual_services, destination_rules: &[rule()], services: &services() };
-        let missing = verify(existing, &release, release.delivery.as_ref().unwrap(), &subsets());
+        let missing = verify(existing, &release, &delivery, &subsets());
         assert_eq!(missing.len(), expected, "{missing:#?}");
     };
     let full = json!([to_if(&canary(), to("shop", "v2")), to_if(&json!([]), to("shop", "v1"))]);

@@ -20,7 +20,7 @@ fn sample(uptime_s: u64, good: u64, bad: u64) -> Sample {
     Sample { uptime_s, totals, ..Sample::default() }
 }
 
-/// Books one sample after another, each a second later, and says what was new: requests and errors.
+/// Records one sample after another, each a second later, and says what was new: requests and errors.
 fn check(samples: &[Sample], expected: &[(u64, u64)]) {
     let mut deltas = CounterDeltas::default();
     for (second, (sample, &expected)) in (100..).zip(samples.iter().zip(expected)) {
@@ -57,7 +57,7 @@ fn a_proxy_that_came_up_while_we_watched_counts_from_zero() {
 }
 
 #[test]
-fn only_randomly_assigned_traffic_of_this_release_is_booked() {
+fn only_randomly_assigned_traffic_of_this_release_is_recorded() {
     let mut deltas = CounterDeltas::default();
     deltas.looked(at(100));
     let tags =
@@ -120,7 +120,7 @@ fn requests_that_were_not_in_time_were_slow() {
 }
 
 #[test]
-fn while_the_clock_is_behind_the_last_look_nothing_can_be_booked() {
+fn while_the_clock_is_behind_the_last_look_nothing_can_be_recorded() {
     let mut deltas = CounterDeltas::default();
     deltas.looked(at(100));
     let error = deltas.accepts(at(40)).unwrap_err().to_string();

@@ -1,5 +1,5 @@
 /*!
-The counters of all releases of one tick, in one query and so at one timestamp.
+The counters of many releases, in one query and so at one timestamp.
 
 Raw counters are fetched, never `rate()` or `increase()`: those extrapolate, and miss what a series was born with.
 They are recorded in each release's [`CounterDeltas`], place by place. A place is a pod, or an `instance` where Prometheus
@@ -21,11 +21,12 @@ use super::istio::{self, DURATION, REQUESTS};
 use super::promql;
 use super::series_index::SeriesIndex;
 use crate::observe::counter_deltas::{ClockWentBack, CounterDeltas, Number, Total};
-use serin_release::prometheus::{Istio, Reporter};
+use serin_release::prometheus::{Access, Istio, Reporter};
+use serin_release::{CountSource, Release};
 use serin_rollout::ArmCounts;
 
 /// How many series are taken when there are many releases, for each of them.
-const SERIES_A_RELEASE: usize = 200;
+const SERIES_A_RELEASE: usize = 1_000;
 
 /// Up to so many releases are named in the query. More make a pattern that is slower to match than what it saves.
 const MOST_NAMED: usize = 50;
@@ -40,6 +41,19 @@ pub struct Subject {
     pub release: String,
     /// Which counters are its own.
     pub counters: Counters,
+}
+
+impl Subject {
+    /// `release`, and the Prometheus that has its counts; `None` where the proxies themselves are asked for them.
+    pub fn of(release: &Release) -> Option<(&Access, Self)> {
+        let counters = match &release.analysis.source {
+            CountSource::Proxies => return None,
+            CountSource::Prometheus => Counters::Filter,
+            CountSource::Istio(istio) => Counters::Istio(istio.clone()),
+        };
+        let access = release.analysis.prometheus.as_ref()?;
+        Some((access, Self { release: release.name().to_owned(), counters }))
+    }
 }
 
 /// Which counters are a release's own.
@@ -194,7 +208,7 @@ impl PromSample {
         self.complaint.as_ref()
     }
 
-    /// Books what was seen in the release's own `counter_deltas`, and returns what is new.
+    /// Records what was seen in the release's own `deltas`, and returns what is new.
     ///
     /// # Errors
     /// When totals of a later time are known.
@@ -220,7 +234,7 @@ impl PromSample {
     }
 }
 
-/// Looks at releases.
+/// Asks one Prometheus for counters.
 #[derive(Debug)]
 pub struct Counting {
     client: Client,
@@ -229,37 +243,41 @@ pub struct Counting {
 }
 
 impl Counting {
-    /// Looks by way of `client`.
+    /// Asks by way of `client`.
     pub fn new(client: Client) -> Self {
         Self { client, edges: HashMap::new() }
     }
 
-    /// Looks at all of `subjects` as they were at `at`: one look for each, in their order.
+    /// Samples all of `subjects` as they were at `at`, in their order.
     ///
     /// It takes one query, and another one when a histogram is first found to lack the edge at its objective.
     ///
     /// # Errors
-    /// When there is no answer. Nothing is lost then: the next look counts from the last.
-    pub async fn look(&mut self, subjects: &[Subject], at: Timestamp) -> Result<Vec<PromSample>, QueryError> {
+    /// When there is no answer. Nothing is lost then: the next sample counts from the last.
+    pub async fn sample(
+        &mut self,
+        subjects: &[Subject],
+        at: Timestamp,
+    ) -> Result<Vec<PromSample>, QueryError> {
         let Some(query) = query(subjects) else { return Ok(Vec::new()) };
         let most = MOST_SERIES.max(subjects.len().saturating_mul(SERIES_A_RELEASE));
         let body = self.client.ask(&query, at, most).await?;
         let mut series_index = SeriesIndex::of(subjects);
         body.read(|labels, value| series_index.take(labels, value))?;
-        let mut looks = series_index.into_looks();
+        let mut samples = series_index.into_samples();
         let mut lacking = Vec::new();
-        for (subject, look) in subjects.iter().zip(&mut looks) {
+        for (subject, sample) in subjects.iter().zip(&mut samples) {
             if let Counters::Istio(istio) = &subject.counters
-                && look.leave_out_untold()
+                && sample.leave_out_untold()
             {
-                lacking.push((istio, look));
+                lacking.push((istio, sample));
             }
         }
         self.learn_edges(lacking.iter().map(|(istio, _)| *istio), at).await?;
-        for (istio, look) in lacking {
-            look.complaint = Some(self.complain(istio));
+        for (istio, sample) in lacking {
+            sample.complaint = Some(self.complain(istio));
         }
-        Ok(looks)
+        Ok(samples)
     }
 
     async fn learn_edges(
@@ -301,12 +319,12 @@ impl Counting {
     }
 }
 
-/// What `answer`, the text of an answer to the one query, says of each of `subjects`: the part of [`Counting::look`]
+/// What `answer`, the text of an answer to the one query, says of each of `subjects`: the part of [`Counting::sample`]
 /// that takes no network. `None` if it is no vector.
-pub fn looks(subjects: &[Subject], answer: &[u8]) -> Option<Vec<PromSample>> {
+pub fn samples(subjects: &[Subject], answer: &[u8]) -> Option<Vec<PromSample>> {
     let mut series_index = SeriesIndex::of(subjects);
     let parsed = answer::parse(answer, usize::MAX, |labels, value| series_index.take(labels, value));
-    (parsed == Parsed::Vector).then(|| series_index.into_looks())
+    (parsed == Parsed::Vector).then(|| series_index.into_samples())
 }
 
 /// The one query for all of `subjects`.

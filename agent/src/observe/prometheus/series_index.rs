@@ -18,10 +18,10 @@ use crate::observe::scrape::whole;
 const OF_THE_SCRAPE: [&str; 7] =
     ["container", "endpoint", "instance", "job", "prometheus", "prometheus_replica", "service"];
 
-/// Sorts series into looks, as they come.
+/// Sorts series into samples, as they come.
 pub(super) struct SeriesIndex<'s> {
     subjects: &'s [Subject],
-    looks: Vec<PromSample>,
+    samples: Vec<PromSample>,
     index: Index<'s>,
     uptimes: HashMap<String, u64>,
     /// The place of the series in hand.
@@ -33,7 +33,7 @@ impl<'s> SeriesIndex<'s> {
     pub(super) fn of(subjects: &'s [Subject]) -> Self {
         Self {
             subjects,
-            looks: subjects.iter().map(|subject| PromSample::of(&subject.release)).collect(),
+            samples: subjects.iter().map(|subject| PromSample::of(&subject.release)).collect(),
             index: Index::of(subjects),
             uptimes: HashMap::new(),
             place: String::new(),
@@ -54,7 +54,7 @@ impl<'s> SeriesIndex<'s> {
             }
             REVISION => {
                 if let Some(&at) = self.index.by_release.get(labels.get("tag")) {
-                    self.looks[at].place(&self.place);
+                    self.samples[at].place(&self.place);
                 }
             }
             REQUESTS | DURATION => self.take_istios(labels, value),
@@ -69,7 +69,7 @@ impl<'s> SeriesIndex<'s> {
                 && let Some((arm, adds_to)) = istio::sort(istio, labels)
             {
                 let seen = Seen { of: Of::Arm(arm), adds_to, value };
-                self.looks[at].place(&self.place).see(istio_series(labels), seen);
+                self.samples[at].place(&self.place).see(istio_series(labels), seen);
             }
         }
     }
@@ -83,16 +83,16 @@ impl<'s> SeriesIndex<'s> {
         {
             let before_tag = [metric, "{", class, "}/"].concat();
             let seen = Seen { of: Of::Tag { from: before_tag.len() }, adds_to, value };
-            self.looks[at].place(&self.place).see(before_tag + tag, seen);
+            self.samples[at].place(&self.place).see(before_tag + tag, seen);
         }
     }
 
     /// What was seen of each of the subjects, in their order.
-    pub(super) fn into_looks(mut self) -> Vec<PromSample> {
-        for look in &mut self.looks {
-            look.are_up(&self.uptimes);
+    pub(super) fn into_samples(mut self) -> Vec<PromSample> {
+        for sample in &mut self.samples {
+            sample.are_up(&self.uptimes);
         }
-        self.looks
+        self.samples
     }
 }
 

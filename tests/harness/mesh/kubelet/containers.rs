@@ -48,7 +48,12 @@ struct Server {
 
 /// Whether the pod has a proxy, and so a network of its own.
 pub(super) fn has_proxy(pod: &Pod) -> bool {
-    specs(pod).iter().any(|container| container.name == proxy::CONTAINER)
+    specs(pod).iter().any(is_proxy)
+}
+
+/// A container of the proxies' name with an image of its own only stands in for one.
+fn is_proxy(container: &Spec) -> bool {
+    container.name == proxy::CONTAINER && container.image.as_deref() == Some(proxy::IMAGE)
 }
 
 impl Containers {
@@ -73,7 +78,7 @@ impl Containers {
                 // Nobody listens any more when the pod is about to end.
                 let _ = say.send((index, state));
             };
-            if let (Some(sandbox), proxy::CONTAINER) = (&sandbox, spec.name.as_str()) {
+            if let Some(sandbox) = sandbox.as_ref().filter(|_| is_proxy(spec)) {
                 let proxy = ProxyPod::start(inside, pod, sandbox, token.unwrap_or_default())?;
                 tasks.spawn(run_proxy(proxy, tell));
                 continue;

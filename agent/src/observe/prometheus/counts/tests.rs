@@ -37,14 +37,14 @@ fn istio() -> Istio {
     }
 }
 
-/// Looks at one release once a second from 100 on, and says what the last look found to be new: place, tag,
+/// Samples one release once a second from 100 on, and says what the last sample shows to be new: place, tag,
 /// requests, errors and slow.
-fn check(subject: Subject, looks: &[&[(&str, u64)]], expected: &[(&str, &str, [u64; 3])]) {
+fn check(subject: Subject, answers: &[&[(&str, u64)]], expected: &[(&str, &str, [u64; 3])]) {
     let subjects = [subject];
     let mut deltas = CounterDeltas::default();
     let mut last = Vec::new();
-    for (second, series) in (100..).zip(looks) {
-        let mut found = super::looks(&subjects, answer(series).as_bytes()).unwrap();
+    for (second, series) in (100..).zip(answers) {
+        let mut found = super::samples(&subjects, answer(series).as_bytes()).unwrap();
         found[0].leave_out_untold();
         let news = found[0].record(&mut deltas, at(second)).unwrap();
         last = news
@@ -128,21 +128,21 @@ fn of_istio(name: &str, pod: &str, version: &str, more: &str) -> String {
     format!(r#"{name}{{{ISTIO},namespace="shop",pod="{pod}",destination_version="{version}",{more}}}"#)
 }
 
-fn check_istio(looks: &[&[(String, u64)]], expected: &[(&str, &str, [u64; 3])]) {
-    let looks: Vec<Vec<(&str, u64)>> = looks
+fn check_istio(answers: &[&[(String, u64)]], expected: &[(&str, &str, [u64; 3])]) {
+    let answers: Vec<Vec<(&str, u64)>> = answers
         .iter()
-        .map(|look| look.iter().map(|(series, value)| (series.as_str(), *value)).collect())
+        .map(|answer| answer.iter().map(|(series, value)| (series.as_str(), *value)).collect())
         .collect();
-    let looks: Vec<&[(&str, u64)]> = looks.iter().map(Vec::as_slice).collect();
+    let answers: Vec<&[(&str, u64)]> = answers.iter().map(Vec::as_slice).collect();
     let counters = Counters::Istio(istio());
-    check(Subject { release: "shop/shop".to_owned(), counters }, &looks, expected);
+    check(Subject { release: "shop/shop".to_owned(), counters }, &answers, expected);
 }
 
 #[test]
 fn istios_answers_from_500_on_and_grpc_codes_that_blame_the_server_are_errors() {
     let requests = |more: &str| of_istio(REQUESTS, "gw", "v2", more);
     let base = [(of_istio(REQUESTS, "gw", "v1", r#"response_code="200""#), 7)];
-    let look = [
+    let next = [
         (requests(r#"response_code="200""#), 10),
         (requests(r#"response_code="404""#), 1),
         (requests(r#"response_code="503",response_flags="UH""#), 2),
@@ -150,21 +150,21 @@ fn istios_answers_from_500_on_and_grpc_codes_that_blame_the_server_are_errors() 
         (requests(r#"grpc_response_status="5",response_code="200""#), 4),
         (requests(r#"grpc_response_status="14",response_code="200""#), 5),
     ];
-    check_istio(&[&base, &look], &[("shop/gw", "shop/shop/canary/rest", [25, 7, 0])]);
+    check_istio(&[&base, &next], &[("shop/gw", "shop/shop/canary/rest", [25, 7, 0])]);
 }
 
 #[test]
 fn istios_slow_requests_are_those_above_the_edge_at_the_objective() {
     let bucket = |le: &str| of_istio(DURATION, "gw", "v2", &format!(r#"le="{le}",response_code="200""#));
-    let look = |in_time, all| [(bucket("500.0"), in_time), (bucket("+Inf"), all)];
-    check_istio(&[&look(10, 12), &look(13, 20)], &[("shop/gw", "shop/shop/canary/rest", [0, 0, 5])]);
+    let answer = |in_time, all| [(bucket("500.0"), in_time), (bucket("+Inf"), all)];
+    check_istio(&[&answer(10, 12), &answer(13, 20)], &[("shop/gw", "shop/shop/canary/rest", [0, 0, 5])]);
 }
 
 #[test]
 fn without_an_edge_at_the_objective_nothing_is_slow() {
     let bucket = |le: &str| of_istio(DURATION, "gw", "v2", &format!(r#"le="{le}",response_code="200""#));
-    let look = |all| [(bucket("250.0"), 1), (bucket("+Inf"), all)];
-    check_istio(&[&look(12), &look(20)], &[]);
+    let answer = |all| [(bucket("250.0"), 1), (bucket("+Inf"), all)];
+    check_istio(&[&answer(12), &answer(20)], &[]);
 }
 
 #[test]
@@ -178,18 +178,18 @@ fn another_services_v2_and_another_reporters_are_not_counted() {
     let series = |labels: &&str| (format!("{REQUESTS}{{{labels},{more}}}"), 9);
     let base = [(of_istio(REQUESTS, "gw", "v1", r#"response_code="200""#), 7)];
     let third = (of_istio(REQUESTS, "gw", "v3", r#"response_code="500""#), 9);
-    let look: Vec<_> = labels.iter().map(series).chain([third]).collect();
-    check_istio(&[&base, &look], &[]);
+    let next: Vec<_> = labels.iter().map(series).chain([third]).collect();
+    check_istio(&[&base, &next], &[]);
 }
 
 #[test]
-fn looks_of_an_earlier_time_are_not_booked() {
+fn samples_of_an_earlier_time_are_not_recorded() {
     let subjects = [filter()];
     let text = answer(&[(REVISION_OF_A, 1), (UP_A, 900), (GOOD, 50)]);
-    let look = super::looks(&subjects, text.as_bytes()).unwrap().remove(0);
+    let sample = super::samples(&subjects, text.as_bytes()).unwrap().remove(0);
     let mut deltas = CounterDeltas::default();
-    look.record(&mut deltas, at(100)).unwrap();
-    look.record(&mut deltas, at(90)).unwrap_err();
+    sample.record(&mut deltas, at(100)).unwrap();
+    sample.record(&mut deltas, at(90)).unwrap_err();
 }
 
 #[test]

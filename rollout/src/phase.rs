@@ -1,0 +1,273 @@
+/*!
+Where a run stands. What is only of use in one phase is kept with that phase.
+*/
+use std::fmt;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serin_policy::Weight;
+
+use super::analysis::Failure;
+use super::handover::HandoverState;
+
+/// Where a run stands.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum Phase {
+    /// Nothing was decided yet.
+    #[default]
+    Waiting,
+    /// What was saved cannot be read: the run stays as it is until an agent comes that can, or a person aborts it.
+    Unreadable {
+        /// Why it cannot.
+        why: String,
+        /// The weight in front of the proxies.
+        weight: Weight,
+        /// Whether the canary takes no traffic at all there.
+        closed: bool,
+    },
+    /// In a cluster: nobody gets the canary, testers included, until it has the pods for the first step.
+    Preparing {
+        /// Whether every proxy has reported so.
+        #[serde(default)]
+        reported: bool,
+    },
+    /// Weight 0: every proxy is to know the run before anybody is moved.
+    Starting {
+        /// When every proxy knew the run; time spent paused or held is left out by moving this on.
+        since: Option<Timestamp>,
+        /// A person holds it.
+        paused: Option<Paused>,
+        /// When something outside of the run was last seen to hold it: its clock stands still.
+        #[serde(default)]
+        held_at: Option<Timestamp>,
+    },
+    /// At a step.
+    Progressing(StepState),
+    /// At a weight that is no step's, found in front of the proxies: a person must say how to go on.
+    #[serde(alias = "stranded")]
+    OffPlan {
+        /// That weight.
+        weight: Weight,
+    },
+    /// Everybody is to go to the canary; not every proxy reports it.
+    Promoting,
+    /// Everybody is on the canary.
+    Promoted,
+    /// In a cluster: the canary is promoted, and its version becomes stable.
+    HandingOver(HandoverState),
+    /// In a cluster: stable has the new version, and everybody goes to it.
+    #[serde(alias = "returning")]
+    CuttingBack {
+        /// What becomes of the canary meanwhile.
+        #[serde(default)]
+        canary: Emptying,
+    },
+    /// In a cluster: there is nothing to release. Stable and canary have one version, and everybody is on stable.
+    Settled,
+    /// The canary is off the air, on evidence.
+    RolledBack {
+        /// Why.
+        cause: Cause,
+        /// What becomes of the canary meanwhile.
+        #[serde(default)]
+        canary: Emptying,
+    },
+    /// The canary is off the air because a person said so.
+    Aborted {
+        /// Who.
+        by: String,
+        /// What becomes of the canary meanwhile.
+        #[serde(default)]
+        canary: Emptying,
+    },
+}
+
+/// What becomes of a canary that nobody is to be sent to any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(tag = "stage", rename_all = "kebab-case")]
+pub enum Emptying {
+    /// Some proxy may still send somebody there.
+    #[default]
+    InUse,
+    /// Every proxy has reported that it sends nobody there: requests under way are given their time.
+    Draining {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// It has no pods any more.
+    Empty,
+}
+
+impl Emptying {
+    /// Whether some proxy may still send somebody there.
+    pub const fn is_in_use(self) -> bool {
+        matches!(self, Self::InUse)
+    }
+}
+
+/// How far a step is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepState {
+    /// The step, from 0.
+    pub index: usize,
+    /// The step's weight.
+    pub weight: Weight,
+    /// What the step is about at the moment.
+    pub stage: Stage,
+    /// A person holds it.
+    pub paused: Option<Paused>,
+    /// When something outside of the run was last seen to hold it: its clock stands still.
+    #[serde(default)]
+    pub held_at: Option<Timestamp>,
+}
+
+/// What a step is about at the moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum Stage {
+    /// Not every proxy reports the step's weight.
+    RollingOut,
+    /// Every proxy has reported it: the step's clock runs.
+    Observing {
+        /// When the clock began; time spent paused is left out by moving this on.
+        since: Timestamp,
+        /// Who has approved the step, where it takes a person.
+        approved_by: Option<String>,
+    },
+}
+
+/// A person holds the run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paused {
+    /// Who.
+    pub by: String,
+    /// Since when: the step's clock stands still.
+    pub since: Timestamp,
+}
+
+/// Why the canary was taken off the air.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum Cause {
+    /// It is worse than allowed.
+    Failed {
+        /// The weight it had.
+        weight: Weight,
+        /// By which test.
+        failure: Failure,
+    },
+    /// There was nothing to judge it by.
+    NoData {
+        /// The weight it had.
+        weight: Weight,
+        /// How long the step was observed.
+        after: Duration,
+        /// What was missing.
+        why: String,
+    },
+    /// It cannot serve: its Deployment is gone, or no pod of it is ready.
+    Down {
+        /// The weight it had.
+        weight: Weight,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// It was found closed in front of the proxies, by whomever.
+    FoundClosed,
+}
+
+impl StepState {
+    /// The step of this index, pushed just now.
+    pub(super) fn new(index: usize, weight: Weight) -> Self {
+        Self { index, weight, stage: Stage::RollingOut, paused: None, held_at: None }
+    }
+
+    /// How long the step was observed, pauses left out.
+    pub(super) fn elapsed(&self, now: Timestamp) -> Duration {
+        let since = match self.stage {
+            Stage::RollingOut => None,
+            Stage::Observing { since, .. } => Some(since),
+        };
+        elapsed(since, self.paused.as_ref(), now)
+    }
+}
+
+/// Time since a clock began, pauses left out. One that was set back has measured nothing.
+pub(super) fn elapsed(since: Option<Timestamp>, paused: Option<&Paused>, now: Timestamp) -> Duration {
+    let until = paused.map_or(now, |paused| paused.since);
+    since.map_or(Duration::ZERO, |since| Duration::try_from(until.duration_since(since)).unwrap_or_default())
+}
+
+impl Phase {
+    /// The beginning of a run outside a cluster, and in one when the canary has its pods.
+    pub(super) const STARTING: Self = Self::Starting { since: None, paused: None, held_at: None };
+
+    /// Off the air, on evidence.
+    pub(super) const fn rolled_back(cause: Cause) -> Self {
+        Self::RolledBack { cause, canary: Emptying::InUse }
+    }
+
+    /// Whether a run is on its way: it has begun, and nobody has been sent back to stable yet.
+    pub const fn is_under_way(&self) -> bool {
+        match self {
+            Self::Preparing { .. }
+            | Self::Unreadable { .. }
+            | Self::Starting { .. }
+            | Self::Progressing(_)
+            | Self::OffPlan { .. }
+            | Self::Promoting
+            | Self::HandingOver(_) => true,
+            Self::Waiting
+            | Self::Promoted
+            | Self::CuttingBack { .. }
+            | Self::Settled
+            | Self::RolledBack { .. }
+            | Self::Aborted { .. } => false,
+        }
+    }
+
+    /// What becomes of the canary, in phases in which nobody is to be sent to it any more.
+    pub(super) const fn emptying(&mut self) -> Option<&mut Emptying> {
+        match self {
+            Self::CuttingBack { canary } | Self::RolledBack { canary, .. } | Self::Aborted { canary, .. } => {
+                Some(canary)
+            }
+            _ => None,
+        }
+    }
+
+    /// A word for it, in kebab-case, for labels.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Unreadable { .. } => "unreadable",
+            Self::Preparing { .. } => "preparing",
+            Self::Starting { .. } => "starting",
+            Self::Progressing(_) => "progressing",
+            Self::OffPlan { .. } => "off-plan",
+            Self::Promoting => "promoting",
+            Self::Promoted => "promoted",
+            Self::HandingOver(_) => "handing-over",
+            Self::CuttingBack { .. } => "cutting-back",
+            Self::Settled => "settled",
+            Self::RolledBack { .. } => "rolled-back",
+            Self::Aborted { .. } => "aborted",
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())?;
+        match self {
+            Self::Starting { paused: Some(_), .. } => f.write_str(", paused"),
+            Self::Progressing(state) => {
+                let paused = if state.paused.is_some() { ", paused" } else { "" };
+                write!(f, ", step {}{paused}", state.index + 1)
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,335 @@
+/*!
+The reasons there are: what happens, what is waited for, how it ends.
+*/
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serin_policy::Weight;
+
+use crate::analysis::Judged;
+use crate::lagging::Lagging;
+use crate::observation::CommandKind;
+use crate::phase::Cause;
+use crate::roles::RolesUnclear;
+use crate::status::Actor;
+use crate::workloads::Lack;
+use serin_release::delivery::PromotionMode;
+
+/// Something that happened, once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "code", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum Event {
+    /// The first run this planner sees begins.
+    Started {
+        /// The run.
+        run: String,
+    },
+    /// A new run takes the place of another.
+    NewRun {
+        /// The run that ends.
+        previous: String,
+        /// The run that begins.
+        run: String,
+    },
+    /// No status of this run was kept, but the file has it: the run goes on from there.
+    TakenUp {
+        /// The run.
+        run: String,
+        /// The weight found.
+        weight: Weight,
+        /// Whether the canary was found taking no traffic.
+        closed: bool,
+    },
+    /// A step begins.
+    StepBegun {
+        /// The step, from 1.
+        step: usize,
+        /// How many there are.
+        of: usize,
+        /// Its weight.
+        weight: Weight,
+        /// Who decided it.
+        by: Actor,
+    },
+    /// The promotion begins.
+    Promoting {
+        /// Who decided it.
+        by: Actor,
+    },
+    /// The canary has the pods for its first step.
+    Prepared {
+        /// The run.
+        run: String,
+    },
+    /// A person starts the run over.
+    Retried {
+        /// Who.
+        by: String,
+    },
+    /// A person ended the pause.
+    Resumed {
+        /// Who.
+        by: String,
+    },
+    /// A person approved the step.
+    Approved {
+        /// The step, from 1.
+        step: usize,
+        /// Who.
+        by: String,
+    },
+    /// A person's command makes no sense now and changed nothing.
+    CommandRefused {
+        /// The command.
+        command: CommandKind,
+        /// Who gave it.
+        by: String,
+        /// Why it makes no sense.
+        why: NotNow,
+    },
+    /// Stable has the new version and does not serve the few: they are taken back to the canary.
+    #[serde(alias = "few-not-served")]
+    ProbeFailed {
+        /// Their requests.
+        requests: u64,
+        /// Those that failed.
+        errors: u64,
+        /// How many were to be expected.
+        expected: u64,
+        /// How long until it is tried again.
+        again_after: Duration,
+    },
+    /// Stable has the new version: everybody goes to it.
+    HandedOver,
+    /// The file has an earlier revision than was decided: it is written again.
+    #[serde(alias = "file-behind")]
+    PolicyBehind {
+        /// The revision found.
+        found: u64,
+        /// The revision that was decided.
+        wanted: u64,
+    },
+    /// The file was changed by someone else: it is written again.
+    #[serde(alias = "file-edited")]
+    PolicyEdited {
+        /// The run found.
+        run: String,
+        /// The weight found.
+        weight: Weight,
+        /// Whether the canary was found taking no traffic.
+        closed: bool,
+    },
+    /// The file makes no sense: it is written again.
+    #[serde(alias = "file-unreadable")]
+    PolicyUnreadable {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The file is gone: it is written again.
+    #[serde(alias = "file-gone")]
+    PolicyGone,
+    /// The Release was edited without starting a new run: the policy is written again.
+    ReleaseEdited,
+}
+
+/// What is waited for, or holds the run. It is given again at every tick for as long as it lasts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "code", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum Hold {
+    /// A person holds the run.
+    Paused {
+        /// Who.
+        by: String,
+    },
+    /// Proxies do not report what is wanted; until they do, nobody else is moved.
+    AwaitsProxies {
+        /// The revision they are to report.
+        revision: u64,
+        /// The proxies that do not; empty when there is no proxy at all.
+        proxies: Vec<Lagging>,
+    },
+    /// A proxy refuses what is in front of it and goes on with what it has.
+    ProxyRefuses {
+        /// Its name.
+        name: String,
+        /// Why it does.
+        why: String,
+    },
+    /// Everybody is on stable for a time, so that those whom the steps will move can be compared with the rest.
+    Baseline {
+        /// For how long.
+        duration: Duration,
+    },
+    /// The step lasts at least for a time.
+    Observing {
+        /// The step, from 1.
+        step: usize,
+        /// How many there are.
+        of: usize,
+        /// Its weight.
+        weight: Weight,
+        /// How long it lasts at least.
+        duration: Duration,
+    },
+    /// Too few requests to the canary for a verdict.
+    AwaitsRequests {
+        /// How many it takes.
+        need: u64,
+    },
+    /// The canary lacks the pods for the share it is to get next.
+    AwaitsCapacity {
+        /// That share.
+        weight: Weight,
+        /// What it lacks.
+        lack: Lack,
+    },
+    /// No pod of stable is ready: there is nobody to go back to.
+    StableDown,
+    /// The Release says that nothing is to move.
+    Suspended,
+    /// Something stands in the way.
+    Blocked {
+        /// What.
+        why: String,
+    },
+    /// The routes do not lead where they are to, and are being written.
+    AwaitsRoutes,
+    /// The status was lost, and nobody can say which Deployment is the stable one.
+    RolesUnclear(RolesUnclear),
+    /// What was saved of the run cannot be read by this agent.
+    StateUnreadable {
+        /// Why.
+        why: String,
+    },
+    /// Another run is to begin, and waits until there is somebody to go back to.
+    RunWaits {
+        /// The run.
+        run: String,
+    },
+    /// The canary's version becomes stable.
+    HandingOver {
+        /// How.
+        mode: PromotionMode,
+        /// What stable's pods complain of.
+        trouble: Option<String>,
+    },
+    /// Stable has the new version: proxies are given time to hear of its pods.
+    #[serde(alias = "awaits-hearing")]
+    AwaitsEndpoints {
+        /// How much.
+        duration: Duration,
+        /// How often a few went there in vain.
+        in_vain: u32,
+    },
+    /// Stable has the new version: a few go to it, to see that it serves them.
+    #[serde(alias = "few-return")]
+    ProbeBegun {
+        /// How many of the callers.
+        share: Weight,
+    },
+    /// Requests may still be under way on the canary.
+    Draining {
+        /// How long they are given.
+        delay: Duration,
+    },
+    /// Nothing can be counted: nobody else is moved until it can.
+    AwaitsData {
+        /// What was asked, and what came back.
+        why: String,
+    },
+    /// One of people's own metrics says nothing.
+    AwaitsReading {
+        /// Which.
+        metric: String,
+        /// What came back.
+        why: String,
+    },
+    /// The evidence leans against the canary without being conclusive.
+    Doubtful {
+        /// What it leans by.
+        metric: Judged,
+    },
+    /// New callers do not get the canary in the share that was asked for.
+    SampleRatio {
+        /// That share.
+        weight: Weight,
+    },
+    /// A person must approve the step.
+    AwaitsApproval {
+        /// The step, from 1.
+        step: usize,
+        /// How many there are.
+        of: usize,
+        /// Its weight.
+        weight: Weight,
+    },
+    /// The weight is no step's: a person must say how to go on.
+    #[serde(alias = "stranded")]
+    OffPlan {
+        /// The weight.
+        weight: Weight,
+        /// The weight of the first step above it; none when the promotion is next.
+        next: Option<Weight>,
+    },
+}
+
+/// How a run ended. It is given again at every tick for as long as nothing else begins.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "code", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum Outcome {
+    /// Stable and canary have one version.
+    NothingToRelease,
+    /// Everybody is on the canary.
+    Promoted {
+        /// The run.
+        run: String,
+    },
+    /// The canary is off the air.
+    RolledBack {
+        /// Why.
+        cause: Cause,
+    },
+    /// A person took the canary off the air.
+    Aborted {
+        /// Who.
+        by: String,
+    },
+    /// The canary was taken off the air when stable had taken its version, in part at least.
+    StableHasIt,
+    /// The release is over, and everybody is on stable, which has the new version.
+    Settled,
+}
+
+/// Why a command makes no sense now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NotNow {
+    /// The run is over.
+    NothingInProgress,
+    /// The run is held already.
+    HeldAlready,
+    /// The run is not held, nor does it wait for an approval.
+    NothingToResume,
+    /// Some proxy does not report the present weight, and no weight is raised before all do.
+    ProxiesLag,
+    /// The run is being promoted, or was.
+    PromotedAlready,
+    /// The run was neither rolled back nor aborted.
+    NotTakenBack,
+    /// The canary broke a limit at this very moment.
+    JustFailed,
+    /// The canary lacks the pods for everybody. They are being added.
+    LacksCapacity,
+    /// No pod of stable is ready: there is nobody to go back to.
+    StableDown,
+    /// The Release says that nothing is to move.
+    Suspended,
+    /// Something stands in the way.
+    Blocked,
+    /// Nobody is moved anyway: the canary is being given its pods.
+    Preparing,
+    /// Stable and canary have one version.
+    NothingToRelease,
+    /// What was saved of the run cannot be read: only an abort needs nothing of it.
+    Unreadable,
+}
