@@ -47,6 +47,7 @@ use kube::{Client, Resource, ResourceExt};
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
 
+use crate::errors::chain;
 use crate::mesh::plugin::ModuleSource;
 use crate::metrics::Metrics;
 use crate::observe::beat::Beat;
@@ -300,20 +301,6 @@ fn retry(_: Arc<Watched>, _: &Arc<TickError>, _: Arc<Cluster>) -> Action {
 /// For patches that change some fields and leave the others to whoever wrote them.
 fn as_serin() -> PatchParams {
     PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
-}
-
-/// An error with all that caused it, each said once.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let said = inner.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        cause = inner.source();
-    }
-    text
 }
 
 /// `namespace/name`.

@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use serin_policy::Arm;
 
 use super::stores::Stores;
-use super::{FIELD_MANAGER, api_resources, as_serin, chain};
+use super::{FIELD_MANAGER, api_resources, as_serin};
+use crate::errors::chain;
 use crate::mesh::object::{drift, removal};
 use crate::mesh::routing::conflicts::conflicts;
 use crate::mesh::routing::verify::{Existing, verify};
