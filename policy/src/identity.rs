@@ -74,10 +74,10 @@ pub enum Source {
 
 impl Source {
     /// What the source's name must be, if that is not what it is.
-    pub(crate) fn broken_rule(&self) -> Option<rule::Text> {
+    pub(crate) fn broken_rule(&self) -> Option<&'static rule::Text> {
         let (name, rule) = match self {
-            Self::Header(name) => (name, rule::HEADER),
-            Self::Cookie(name) | Self::Baggage(name) => (name, rule::TOKEN),
+            Self::Header(name) => (name, &rule::HEADER),
+            Self::Cookie(name) | Self::Baggage(name) => (name, &rule::TOKEN),
             Self::RequestId => return None,
         };
         (!rule.accepts(name)).then_some(rule)

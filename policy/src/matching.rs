@@ -259,11 +259,11 @@ impl Match {
             return Err(Refusal::new(Kind::Invalid, "", "{}", Self::EMPTY));
         }
         for (field, conditions, name) in
-            [("headers", &self.headers, rule::HEADER), ("cookies", &self.cookies, rule::TOKEN)]
+            [("headers", &self.headers, &rule::HEADER), ("cookies", &self.cookies, &rule::TOKEN)]
         {
             check_length(field, conditions, Self::MAX_CONDITIONS)?;
             for (i, one) in conditions.iter().enumerate() {
-                one.check(&name).map_err(|refusal| refusal.within(&format!("{field}[{i}]"), None))?;
+                one.check(name).map_err(|refusal| refusal.within(&format!("{field}[{i}]"), None))?;
             }
         }
         if let Some(path) = &self.path {

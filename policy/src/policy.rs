@@ -206,7 +206,8 @@ fn versions(spec: &PolicySpec) -> Result<([String; 2], Weight), Refusal> {
         ));
     };
     for (i, version) in [stable, canary].into_iter().enumerate() {
-        rule::LABEL.check(&format!("versions[{i}].name"), &version.name)?;
+        let within = |refusal: Refusal| refusal.within(&format!("versions[{i}]"), None);
+        rule::LABEL.check("name", &version.name).map_err(within)?;
     }
     if stable.name == canary.name {
         let hint = "give the canary a name of its own";

@@ -12,7 +12,48 @@ use serde_json::{Value, json};
 use crate::refusal::{Kind, Refusal};
 
 /// Bytes, as ranges.
-type Class = &'static [RangeInclusive<u8>];
+type Ranges = &'static [RangeInclusive<u8>];
+
+/// Bytes, as ranges to be shown and as bits to be asked: documents have many names, and every proxy reads them all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Class {
+    ranges: Ranges,
+    /// One bit for each byte below 64, and one for each below 128.
+    ascii: (u64, u64),
+    /// Whether bytes from 128 on belong to it, which is all of them or none.
+    others: bool,
+}
+
+impl Class {
+    const fn of(ranges: Ranges) -> Self {
+        let (mut low, mut high, mut others) = (0, 0, false);
+        let mut rest = ranges;
+        while let [range, after @ ..] = rest {
+            let mut byte = *range.start();
+            loop {
+                match byte {
+                    0..64 => low |= 1 << byte,
+                    64..128 => high |= 1 << (byte - 64),
+                    _ => others = true,
+                }
+                if byte >= *range.end() {
+                    break;
+                }
+                byte += 1;
+            }
+            rest = after;
+        }
+        Self { ranges, ascii: (low, high), others }
+    }
+
+    const fn has(&self, byte: u8) -> bool {
+        match byte {
+            0..64 => self.ascii.0 >> byte & 1 == 1,
+            64..128 => self.ascii.1 >> (byte - 64) & 1 == 1,
+            _ => self.others,
+        }
+    }
+}
 
 /// What a text must be.
 #[derive(Debug, Clone, Copy)]
@@ -25,12 +66,12 @@ pub struct Text {
     hint: &'static str,
 }
 
-const ANY: Class = &[0x00..=0xFF];
-const UPPER: Class = &[b'A'..=b'Z'];
-const LOWER_OR_DIGIT: Class = &[b'a'..=b'z', b'0'..=b'9'];
-const HEX: Class = &[b'0'..=b'9', b'a'..=b'f', b'A'..=b'F'];
+const ANY: Ranges = &[0x00..=0xFF];
+const UPPER: Ranges = &[b'A'..=b'Z'];
+const LOWER_OR_DIGIT: Ranges = &[b'a'..=b'z', b'0'..=b'9'];
+const HEX: Ranges = &[b'0'..=b'9', b'a'..=b'f', b'A'..=b'F'];
 /// Characters that may stand in a cookie attribute (RFC 6265 section 4.1.1, av-octet).
-const ATTRIBUTE: Class = &[0x20..=0x3A, 0x3C..=0x7E];
+const ATTRIBUTE: Ranges = &[0x20..=0x3A, 0x3C..=0x7E];
 
 /// A DNS label: safe in host names, headers, metric labels and Kubernetes names alike.
 pub const LABEL: Text = Text::of(
@@ -78,20 +119,21 @@ pub const WANTED: Text = Text::of(ANY, 1..=1024, "give a value to compare with")
 
 impl Text {
     /// A text of so many characters, of these bytes.
-    pub const fn of(inner: Class, length: RangeInclusive<usize>, hint: &'static str) -> Self {
+    pub const fn of(inner: Ranges, length: RangeInclusive<usize>, hint: &'static str) -> Self {
+        let inner = Class::of(inner);
         Self { first: inner, inner, last: inner, least: *length.start(), most: *length.end(), hint }
     }
 
     /// The same, beginning with one of these, which are among the others.
     #[must_use]
-    pub const fn begin(self, first: Class) -> Self {
-        Self { first, ..self }
+    pub const fn begin(self, first: Ranges) -> Self {
+        Self { first: Class::of(first), ..self }
     }
 
     /// The same, ending with one of these, which are among the others.
     #[must_use]
-    pub const fn end(self, last: Class) -> Self {
-        Self { last, ..self }
+    pub const fn end(self, last: Ranges) -> Self {
+        Self { last: Class::of(last), ..self }
     }
 
     /// The most characters it may have.
@@ -106,12 +148,12 @@ impl Text {
 
     /// Whether `text` is as it must be.
     pub fn accepts(&self, text: &str) -> bool {
-        let is = |class: Class, byte: u8| class.iter().any(|range| range.contains(&byte));
-        let ends = |byte: Option<&u8>, class: Class| byte.is_none_or(|&byte| is(class, byte));
-        (self.least..=self.most).contains(&text.chars().count())
-            && text.bytes().all(|byte| is(self.inner, byte))
-            && ends(text.as_bytes().first(), self.first)
-            && ends(text.as_bytes().last(), self.last)
+        let length = if self.inner.others { text.chars().count() } else { text.len() };
+        let bytes = text.as_bytes();
+        (self.least..=self.most).contains(&length)
+            && bytes.iter().all(|&byte| self.inner.has(byte))
+            && bytes.first().is_none_or(|&byte| self.first.has(byte))
+            && bytes.last().is_none_or(|&byte| self.last.has(byte))
     }
 
     /// What is wrong with `field`, if `text` is not as it must be.
@@ -132,8 +174,8 @@ impl Text {
     /// The same as CEL has it, of the text called `what` there; without its length, which a schema has a keyword for.
     #[cfg(feature = "schema")]
     pub fn cel(&self, what: &str) -> String {
-        match self.first {
-            _ if self.inner != ANY => format!("{what}.matches('{}')", self.pattern()),
+        match self.first.ranges {
+            _ if !self.inner.others => format!("{what}.matches('{}')", self.pattern()),
             [one] if one.start() == one.end() => format!("{what}.startsWith('{}')", char::from(*one.start())),
             _ => format!("{what} != ''"),
         }
@@ -160,12 +202,12 @@ impl Text {
 
 /// A class as a regular expression spells it.
 fn spelled(class: Class) -> String {
-    if class == ANY {
+    if class.others {
         return "(?s:.)".to_owned();
     }
     // A hyphen between others would make a range of them.
-    let hyphen = if class.contains(&(b'-'..=b'-')) { "-" } else { "" };
-    let ranges = class.iter().filter(|&range| *range != (b'-'..=b'-')).map(|range| {
+    let hyphen = if class.ranges.contains(&(b'-'..=b'-')) { "-" } else { "" };
+    let ranges = class.ranges.iter().filter(|&range| *range != (b'-'..=b'-')).map(|range| {
         let (from, to) = (char::from(*range.start()), char::from(*range.end()));
         if from == to { from.to_string() } else { format!("{from}-{to}") }
     });
