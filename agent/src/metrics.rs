@@ -308,7 +308,7 @@ mod tests {
     fn look(metrics: &Metrics, name: &str) {
         let (release, status) = (release(), Status { revision: 3, ..Status::default() });
         let progress = status.progress(&release, Timestamp::UNIX_EPOCH);
-        let counts = ArmCounts { requests: 5, errors: 2, slow: 1, issued: 0 };
+        let counts = ArmCounts { requests: 5, errors: 2, slow: 1, ..ArmCounts::default() };
         let cohort = Drawn::Cohort(serin_policy::Cohort::Rest);
         let cell = Cell { place: "gateway".to_owned(), drawn: cohort, arm: Arm::Canary, counts };
         let observation = Observation {
@@ -317,6 +317,7 @@ mod tests {
             counted: vec![cell],
             at_proxies: Counts::default(),
             unassignable: 0,
+            users: None,
             readings: Vec::new(),
             outage: None,
             commands: Vec::new(),

@@ -30,6 +30,7 @@ pub mod request;
 pub mod rule;
 pub mod series;
 pub mod table;
+pub mod users;
 pub mod weight;
 
 pub use decision::{Arm, Cohort, Decision, Reason};

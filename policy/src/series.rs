@@ -96,6 +96,10 @@ impl fmt::Display for Metric {
     }
 }
 
+/// Into how many groups of routes failures are sorted, by a hash of the first segments of the path: enough that a dead
+/// route stands out of its group, few enough to keep a series of each.
+pub const ROUTE_GROUPS: usize = 16;
+
 /// Name in Prometheus of the gauge that says which revision of a policy a proxy runs; its tag is the policy's name.
 pub const REVISION: &str = "serin_revision";
 

@@ -52,8 +52,8 @@ pub use analysis::{
 pub use handover::HandoverState;
 pub use lagging::{Lag, Lagging};
 pub use observation::{
-    ArmCounts, Cell, Command, CommandKind, Counts, Drawn, Environment, InCluster, InForce, MetricReading,
-    MetricValue, Observation, Proxy, ProxyState,
+    ArmCounts, ArmUsers, Cell, Command, CommandKind, Counts, Drawn, EDGES_MS, Environment, InCluster,
+    InForce, MetricReading, MetricValue, Observation, Proxy, ProxyState, ROUTE_GROUPS, Users,
 };
 pub use phase::{Cause, Emptying, Paused, Phase, Stage, StepState};
 pub use reason::{Awaits, Event, Hold, NotNow, Outcome, Reason, Severity};

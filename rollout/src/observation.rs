@@ -25,6 +25,8 @@ pub struct Observation {
     pub at_proxies: Counts,
     /// Requests since then whose caller has no id and can be given none.
     pub unassignable: u64,
+    /// The different users of this run so far; none where no proxy tells.
+    pub users: Option<Users>,
     /// What people's own metrics say, of those that were due.
     pub readings: Vec<MetricReading>,
     /// Why nothing could be counted, if nothing could: what was asked, and what came back.
@@ -228,23 +230,67 @@ impl Counts {
     }
 
     /// Adds `other` to these.
-    pub const fn add(&mut self, other: &Self) {
+    pub fn add(&mut self, other: &Self) {
         self.stable.add(other.stable);
         self.canary.add(other.canary);
     }
 }
 
+/// The different users of a run so far, by version: only ever more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Users {
+    /// The stable version's.
+    pub stable: ArmUsers,
+    /// The canary's.
+    pub canary: ArmUsers,
+}
+
+/// One version's different users, counted in cells: each user falls into one of [`CELLS`](serin_policy::users::CELLS) by
+/// a hash of their id, and a cell counts once, however many fall into it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ArmUsers {
+    /// Cells with a user whose request was answered by this version.
+    pub seen: u32,
+    /// Cells with a user who met a failure.
+    pub failed: u32,
+    /// Cells with a user who met an answer slower than the objective.
+    pub slow: u32,
+}
+
+/// The edges, in milliseconds, at which the distribution of request times is counted: those of Envoy's default buckets
+/// that matter for answers people wait for.
+pub const EDGES_MS: [u32; 12] = [5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000];
+
+/// Into how many groups of routes failures are sorted, by a hash of the first segments of the path.
+pub const ROUTE_GROUPS: usize = serin_policy::series::ROUTE_GROUPS;
+
 /// One version's counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ArmCounts {
-    /// Requests answered.
+    /// Requests answered, and those whose caller left.
     pub requests: u64,
-    /// Those that failed.
+    /// Those that failed, an answer broken off in the middle among them.
     pub errors: u64,
-    /// Those that took longer than the objective.
+    /// Those that took longer than the objective, requests that hang for longer than that among them.
     pub slow: u64,
     /// Those whose caller was given an id just then.
     pub issued: u64,
+    /// Those that were answered with a client's error: 4xx, or a gRPC status that blames the client.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub client_errors: u64,
+    /// Those whose caller left before there was an answer.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub left: u64,
+    /// Those whose time was taken and whose edges are known.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub timed: u64,
+    /// Of the timed ones, those that took longer than each of [`EDGES_MS`].
+    #[serde(skip_serializing_if = "are_zero")]
+    pub slower_than: [u64; EDGES_MS.len()],
+    /// The failed ones, by group of routes.
+    #[serde(skip_serializing_if = "are_zero")]
+    pub failed_by_route: [u64; ROUTE_GROUPS],
 }
 
 impl ArmCounts {
@@ -258,11 +304,31 @@ impl ArmCounts {
     }
 
     /// Adds `other` to these.
-    pub const fn add(&mut self, other: Self) {
+    pub fn add(&mut self, other: Self) {
         self.requests += other.requests;
         self.errors += other.errors;
         self.slow += other.slow;
         self.issued += other.issued;
+        self.client_errors += other.client_errors;
+        self.left += other.left;
+        self.timed += other.timed;
+        add_each(&mut self.slower_than, &other.slower_than);
+        add_each(&mut self.failed_by_route, &other.failed_by_route);
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+fn are_zero(counts: &[u64]) -> bool {
+    counts.iter().all(is_zero)
+}
+
+fn add_each(sums: &mut [u64], more: &[u64]) {
+    for (sum, more) in sums.iter_mut().zip(more) {
+        *sum += more;
     }
 }
 

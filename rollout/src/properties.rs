@@ -101,8 +101,8 @@ fn seed() -> u64 {
     seed
 }
 
-pub(super) const fn requests(requests: u64, errors: u64) -> ArmCounts {
-    ArmCounts { requests, errors, slow: 0, issued: 0 }
+pub(super) fn requests(requests: u64, errors: u64) -> ArmCounts {
+    ArmCounts { requests, errors, ..ArmCounts::default() }
 }
 
 fn new_world() -> World {

@@ -128,6 +128,7 @@ impl World {
             counted,
             at_proxies: counts,
             unassignable: 0,
+            users: None,
             readings: self.readings.clone(),
             outage: self.outage.clone(),
             commands,

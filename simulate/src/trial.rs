@@ -120,7 +120,7 @@ impl Setup<'_> {
                     requests: own + added + own_slow + added_slow + good,
                     errors: own + added,
                     slow: own_slow + added_slow,
-                    issued: 0,
+                    ..ArmCounts::default()
                 });
             }
             if counts.requests > 0 {

@@ -171,6 +171,7 @@ impl Driven {
             counted,
             at_proxies: Counts::default(),
             unassignable: 0,
+            users: None,
             readings: Vec::new(),
             outage: None,
             commands: Vec::new(),

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serin_policy::series::{Group, Tag};
 use serin_release::{CountSource, Release};
-use serin_rollout::{ArmCounts, Cell, Counts, Drawn, MetricReading, Proxy, ProxyState};
+use serin_rollout::{ArmCounts, Cell, Counts, Drawn, MetricReading, Proxy, ProxyState, Users};
 
 use counter_deltas::{ClockWentBack, CounterDeltas};
 use custom::CustomMetrics;
@@ -42,6 +42,8 @@ pub struct ProxyReport {
     pub at_proxies: Counts,
     /// New requests whose caller has no id and can be given none.
     pub unassignable: u64,
+    /// The different users of this run so far; none where no proxy tells.
+    pub users: Option<Users>,
     /// What people's own metrics say, of those that were due.
     pub readings: Vec<MetricReading>,
     /// Why the counts are not there, if they are not.

@@ -171,7 +171,7 @@ impl Standalone {
         let contents = self.ecds.read()?;
         let before = self.state.clone();
         let complaint = contents.complaint();
-        let ProxyReport { proxies, counted, at_proxies, unassignable, readings, outage } =
+        let ProxyReport { proxies, counted, at_proxies, unassignable, users, readings, outage } =
             self.fleet.look(&self.release, &mut self.state.deltas, complaint.as_deref(), now).await;
         let in_force = in_force(&contents, &name);
         let observation = Observation {
@@ -180,6 +180,7 @@ impl Standalone {
             counted,
             at_proxies,
             unassignable,
+            users,
             readings,
             outage,
             commands: commands.clone(),

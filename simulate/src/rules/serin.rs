@@ -63,6 +63,7 @@ impl Rule for Serin {
             counted: counted.to_vec(),
             at_proxies: Counts::default(),
             unassignable: 0,
+            users: None,
             readings: std::mem::take(&mut self.readings),
             outage: None,
             commands: Vec::new(),

@@ -85,6 +85,7 @@ impl Run {
                 .collect(),
             at_proxies: Counts::default(),
             unassignable: 0,
+            users: None,
             readings: vec![depth],
             outage: None,
             commands: Vec::new(),
