@@ -60,7 +60,7 @@ pub struct Probe {
     /// When every proxy had sent them there.
     pub since: Option<Timestamp>,
     /// What they have got, and the others on the canary meanwhile.
-    pub counts: Counts,
+    pub counts: Box<Counts>,
 }
 
 /// Whether stable serves those of the probe.
@@ -91,7 +91,7 @@ impl Probe {
     };
 
     fn are_served(&self, now: Timestamp) -> Served {
-        let Counts { stable, canary } = self.counts;
+        let Counts { stable, canary } = *self.counts;
         if stable.errors >= NO_ACCIDENT && share(stable) > share(canary) + MORE_THAN_CANARY {
             return Served::No;
         }
