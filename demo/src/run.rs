@@ -51,7 +51,8 @@ impl Run {
         let began = Timestamp::now();
         let release = script::release(script::FIRST.version, script::GOOD.version, script::WALK)?;
         let objective = Duration::from_millis(release.analysis.objective_ms.into());
-        let stage = Fixture::set(binary, release, seed).await?;
+        // On the heap: it holds all there is to a demo.
+        let stage = Box::pin(Fixture::set(binary, release, seed)).await?;
         let view = stage.agent.view.borrow().clone();
         let (stats, timeline) = (Stats::new(objective), Timeline::new(began));
         Ok(Self { seed, stage, stats, timeline, view, screen, deadline: Instant::now() + LIMIT })
