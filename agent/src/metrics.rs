@@ -17,6 +17,7 @@ use serin_policy::Arm;
 
 use serin_rollout::{
     ArmCounts, Counts, Finding, Observation, Progress, Proxy, ProxyState, ReadingFinding, Status,
+    UsersFinding,
 };
 
 /// All releases' metrics, ready to be encoded.
@@ -182,15 +183,27 @@ fn word(state: &ProxyState, status: &Status) -> &'static str {
 fn evidence(progress: &Progress) -> Vec<Evidence> {
     let of_requests = progress.findings.iter().flat_map(|finding| {
         let Finding { metric, over, worse, no_worse, needed, .. } = finding;
-        let claims = [("over-limit", over), ("worse", worse), ("no-worse", no_worse), ("needed", needed)];
-        claims.map(|(claim, ln_e)| Evidence { metric: metric.to_string(), claim, ln_e: *ln_e })
+        let claims = [
+            ("over-limit", *over),
+            ("worse", Some(*worse)),
+            ("no-worse", *no_worse),
+            ("needed", Some(*needed)),
+        ];
+        claims
+            .into_iter()
+            .filter_map(|(claim, ln_e)| Some(Evidence { metric: metric.to_string(), claim, ln_e: ln_e? }))
+    });
+    let of_users = progress.users.iter().flat_map(|finding| {
+        let UsersFinding { evidence, needed, .. } = finding;
+        let claims = [("worse", evidence), ("needed", needed)];
+        claims.map(|(claim, ln_e)| Evidence { metric: "failing-users".to_owned(), claim, ln_e: *ln_e })
     });
     let of_readings = progress.readings.iter().flat_map(|finding| {
         let ReadingFinding { name, evidence, needed, .. } = finding;
         let claims = [("out-of-range", evidence), ("needed", needed)];
         claims.map(|(claim, ln_e)| Evidence { metric: name.clone(), claim, ln_e: *ln_e })
     });
-    of_requests.chain(of_readings).collect()
+    of_requests.chain(of_users).chain(of_readings).collect()
 }
 
 impl Releases {

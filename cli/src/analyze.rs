@@ -19,7 +19,7 @@ use serin_agent::observe::counter_deltas::CounterDeltas;
 use serin_agent::observe::fleet::Fleet;
 use serin_agent::serve::control::Client;
 use serin_agent::standalone::View;
-use serin_release::{CountSource, Metric, Release, duration};
+use serin_release::{CountSource, Release, duration};
 use serin_rollout::{Cell, Counts, Evidence, Hold, Moment, Proxy, Reason, Verdict};
 
 #[derive(Debug, clap::Args)]
@@ -172,7 +172,7 @@ impl Looker {
 
     async fn look(&mut self) -> anyhow::Result<()> {
         let now = Timestamp::now();
-        let ProxyReport { proxies, counted, readings, outage, .. } =
+        let ProxyReport { proxies, counted, users, readings, outage, .. } =
             self.fleet.look(&self.release, &mut self.deltas, None, now).await;
         if let Some(error) = proxies.iter().find_map(Proxy::silence) {
             anyhow::bail!("--envoy-admin: {error}");
@@ -181,7 +181,7 @@ impl Looker {
         self.evidence.take_in_readings(&readings, &self.release);
         self.counted.add(&Counts::of(&counted));
         let (step_index, settled) = self.place(&counted);
-        self.evidence.take_in(&counted, Moment { step_index, settled, now }, &self.release);
+        self.evidence.take_in(&counted, users, Moment { step_index, settled, now }, &self.release);
         Ok(())
     }
 
@@ -213,9 +213,11 @@ impl Looker {
             counted: self.counted,
             stable_latency: latency(Arm::Stable),
             canary_latency: latency(Arm::Canary),
-            findings: self.evidence.findings(release, self.weight(), now),
+            findings: self.evidence.findings(release, self.weight()),
+            users: self.evidence.users(&release.analysis),
+            forecasts: self.evidence.forecasts(release),
             readings: self.evidence.readings(&release.analysis),
-            cohorts: self.evidence.baseline().ratios(Metric::RequestSuccessRate),
+            cohorts: self.evidence.cohorts(),
             assignable: self.evidence.assignable(),
             draw: self.evidence.draw(),
         }

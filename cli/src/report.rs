@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
-use serin_policy::evidence::Tally;
+use serin_policy::evidence::{Interval, Tally};
 
 use serin_agent::observe::latency::Percentiles;
 use serin_agent::standalone::View;
-use serin_release::Metric;
 use serin_rollout::{
-    ArmCounts, CohortRatio, Counts, Draw, Finding, Grouped, MetricValue, OneIn, ReadingFinding, Share,
-    Verdict,
+    CohortRatio, Counts, Draw, Finding, Forecast, Grouped, MetricValue, OneIn, ReadingFinding, Share,
+    UsersFinding, Verdict,
 };
 
 /// How a canary stands.
@@ -27,6 +26,8 @@ pub(super) struct Report {
     pub(super) stable_latency: Option<Percentiles>,
     pub(super) canary_latency: Option<Percentiles>,
     pub(super) findings: Vec<Finding>,
+    pub(super) users: Option<UsersFinding>,
+    pub(super) forecasts: Vec<Forecast>,
     pub(super) readings: Vec<ReadingFinding>,
     pub(super) cohorts: Vec<CohortRatio>,
     pub(super) assignable: Option<f64>,
@@ -44,6 +45,8 @@ impl From<&View> for Report {
             stable_latency: view.stable_latency,
             canary_latency: view.canary_latency,
             findings: progress.findings,
+            users: progress.users,
+            forecasts: progress.forecasts,
             readings: progress.readings,
             cohorts: progress.cohorts,
             assignable: progress.assignable,
@@ -81,8 +84,8 @@ impl Report {
             table.add_row([
                 name.to_owned(),
                 Grouped(counts.requests).to_string(),
-                bad(Metric::RequestSuccessRate, counts),
-                bad(Metric::RequestDuration, counts),
+                bad(counts.failed()),
+                bad(counts.too_slow()),
                 ms(|latency| latency.p50),
                 ms(|latency| latency.p90),
                 ms(|latency| latency.p99),
@@ -91,18 +94,44 @@ impl Report {
         right_from_second(table)
     }
 
-    /// How unlikely what was seen is, by what the canary may be like.
+    /// What each metric shows, and how unlikely that is, by what the canary may be like.
     fn evidence(&self) -> Table {
         let mut table = table(&[
-            "chance to look like this",
-            "within its limit",
-            "no worse than allowed",
-            "worse",
+            "metric",
+            "canary",
+            "stable",
+            "ratio (95%)",
+            "chance if good",
             "rolled back at",
+            "chance if bad",
         ]);
         for finding in &self.findings {
-            let chances = [finding.over, finding.worse, finding.no_worse, finding.needed].map(chance);
-            table.add_row(std::iter::once(finding.metric.to_string()).chain(chances));
+            let Finding { metric, canary, stable, ratio, over, worse, no_worse, needed, .. } = finding;
+            let against = over.map_or(*worse, |over| over.max(*worse));
+            let ratio = ratio.map(|Interval { estimate, low, high }| {
+                format!("{} ({}–{})", times(estimate), times(low), times(high))
+            });
+            table.add_row([
+                metric.to_string(),
+                bad(*canary),
+                bad(*stable),
+                ratio.unwrap_or_default(),
+                chance(against),
+                chance(*needed),
+                no_worse.map_or_else(String::new, chance),
+            ]);
+        }
+        if let Some(UsersFinding { canary, stable, evidence, needed }) = self.users {
+            let (canary, stable) = (Grouped(canary).to_string(), Grouped(stable).to_string());
+            table.add_row([
+                "users who failed first".to_owned(),
+                canary,
+                stable,
+                String::new(),
+                chance(evidence),
+                chance(needed),
+                String::new(),
+            ]);
         }
         right_from_second(table)
     }
@@ -127,23 +156,23 @@ impl Report {
 
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
-        for Finding { metric, limit, allowance, dispersion, promise, catches_threefold_after, .. } in
-            &self.findings
-        {
+        for Finding { metric, limit, allowance, dispersion, promise, .. } in &self.findings {
             let (ratio, slack) = (allowance.ratio(), allowance.slack() * 100.0);
-            notes.push(format!(
-                "{metric}: at most {limit} may be bad, and at most {ratio:.2} × stable + {slack:.1}%; {promise}"
-            ));
+            let limit = limit.map(|limit| format!("at most {limit} may be bad, and ")).unwrap_or_default();
+            notes.push(format!("{metric}: {limit}at most {ratio:.2} × stable + {slack:.2}%; {promise}"));
             if *dispersion > 1.05 {
                 notes
                     .push(format!("{metric}: bad requests come {dispersion:.1} at a time, and count as one"));
             }
-            if let Some(after) = catches_threefold_after {
-                let after = friendly(*after);
-                notes.push(format!(
-                    "{metric}: a canary three times as bad as stable would be caught after about {after}"
-                ));
-            }
+        }
+        for Forecast { step, weight, threefold, tenfold } in &self.forecasts {
+            let after = |time: &Option<Duration>| time.map_or_else(|| "never".to_owned(), friendly);
+            notes.push(format!(
+                "step {step} at {weight}: ten times as many failures would be caught after about {}, three times as many \
+                 after {}",
+                after(tenfold),
+                after(threefold)
+            ));
         }
         if let Some(assignable) = self.assignable {
             notes.push(format!(
@@ -193,9 +222,13 @@ fn chance(ln_e: f64) -> String {
     format!("1 in {}", OneIn(ln_e))
 }
 
-fn bad(metric: Metric, counts: ArmCounts) -> String {
-    let tally = counts.tally(metric);
+fn bad(tally: Tally) -> String {
     format!("{} ({})", Share(tally), Grouped(tally.bad))
+}
+
+/// A factor, with two digits that count.
+fn times(factor: f64) -> String {
+    if factor < 9.95 { format!("{factor:.1}×") } else { format!("{factor:.0}×") }
 }
 
 fn value(value: &MetricValue) -> String {

@@ -92,8 +92,11 @@ fn portion(length: usize, share: f64) -> usize {
 /// The strongest evidence against the new version, and the weakest for it.
 fn evidence(view: &View, width: usize) -> String {
     let findings = &view.progress.findings;
-    let against = findings.iter().map(|finding| finding.over.max(finding.worse)).reduce(f64::max);
-    let in_favour = findings.iter().map(|finding| finding.no_worse).reduce(f64::min);
+    let against = findings
+        .iter()
+        .map(|finding| finding.over.map_or(finding.worse, |over| over.max(finding.worse)))
+        .reduce(f64::max);
+    let in_favour = findings.iter().filter_map(|finding| finding.no_worse).reduce(f64::min);
     let line = TermLine::new(width);
     match (&view.status.phase, against, in_favour, findings.first()) {
         (Phase::Progressing(_), Some(against), Some(in_favour), Some(Finding { needed, .. })) => {

@@ -182,6 +182,8 @@ pub(super) mod tests {
                 need: 100,
                 verdict: Verdict::Pass,
                 findings: vec![finding()],
+                users: None,
+                forecasts: Vec::new(),
                 readings: Vec::new(),
                 cohorts: Vec::new(),
                 assignable: None,
@@ -204,15 +206,15 @@ pub(super) mod tests {
             metric: Metric::RequestSuccessRate,
             canary: stats,
             stable: stats,
-            over: -1.2,
+            ratio: None,
+            over: Some(-1.2),
             worse: 0.7,
-            no_worse: 2.5,
+            no_worse: Some(2.5),
             needed: 400_f64.ln(),
-            limit: Percent::parse("1").unwrap(),
+            limit: Some(Percent::parse("1").unwrap()),
             allowance: Allowance::new(1.5, 0.001),
             dispersion: 1.0,
             promise: Promise::Guaranteed,
-            catches_threefold_after: None,
         }
     }
 

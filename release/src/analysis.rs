@@ -1,6 +1,7 @@
 /*!
 What a canary is judged by.
 */
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ pub struct Analysis {
     pub interval: Duration,
     /// How long everybody stays on stable at first, while those whom the steps will move are compared with the rest.
     pub baseline: Duration,
-    /// What the canary does in this time after its first request speaks neither for nor against it.
+    /// For how long slow answers do not count after the canary was given users or pods. Failures always count.
     pub warm_up: Duration,
     /// How many requests to the canary in a step a good verdict takes, from 1.
     pub min_requests: u64,
@@ -26,10 +27,8 @@ pub struct Analysis {
     pub false_rollback: Percent,
     /// How many bad requests come at a time at least; the estimate from stable's own past is used where it is higher.
     pub dispersion: Dispersion,
-    /// Requests that do not fail; not judged without it.
-    pub errors: Option<Criterion>,
-    /// Requests that take no longer than the objective; not judged without it.
-    pub slow: Option<Criterion>,
+    /// What requests are judged by, and where "bad" begins.
+    pub criteria: BTreeMap<Metric, Criterion>,
     /// A request that takes longer is counted as slow, judged or not. Whole milliseconds, from 1.
     pub objective_ms: u32,
     /// People's own metrics.
@@ -82,20 +81,14 @@ pub struct Excess {
 impl CustomMetric {
     /// Of how many readings of a good canary one may be out of range, or larger than is allowed: one in ten.
     pub const TOLERANCE: f64 = 0.1;
-
-    /// Tests that the metric takes part in.
-    fn tests(&self) -> u32 {
-        let tests = u32::from(self.range != (None, None)) + u32::from(self.compare.is_some());
-        if self.dry_run { 0 } else { tests }
-    }
 }
 
 /// Where "bad" begins, for one metric.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Criterion {
-    /// The largest share of the canary's requests that may be bad, unless more of them were bad while their users were
-    /// on stable: then as much worse than that as `compare` allows.
-    pub limit: Percent,
+    /// The largest share of the canary's requests that may be bad, for the metrics that have a limit. Where as many are
+    /// bad on stable, or were while their users were there, it is as much more as `compare` allows.
+    pub limit: Option<Percent>,
     /// How much worse than stable the canary may be.
     pub compare: Allowance,
 }
@@ -125,27 +118,62 @@ pub enum OnNoData {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Metric {
-    /// Requests that do not fail.
+    /// Requests that do not fail, and users who meet no failure.
     RequestSuccessRate,
     /// Requests that take no longer than the objective.
     RequestDuration,
+    /// How long the slowest of stable's requests take: its p95 and p99.
+    LatencyTail,
+    /// Requests that fail, by group of routes: of one that is dead the sum of all shows little.
+    RouteErrors,
+    /// Answers that blame the client: 4xx, and what gRPC has of the kind.
+    ClientErrors,
+    /// Callers who leave before there is an answer.
+    ClientAborts,
+    /// The canary's share of the requests, which its users had while they were on stable.
+    TrafficShare,
 }
 
 impl Metric {
     /// Every metric there is.
-    pub const ALL: [Self; 2] = [Self::RequestSuccessRate, Self::RequestDuration];
+    pub const ALL: [Self; 7] = [
+        Self::RequestSuccessRate,
+        Self::RequestDuration,
+        Self::LatencyTail,
+        Self::RouteErrors,
+        Self::ClientErrors,
+        Self::ClientAborts,
+        Self::TrafficShare,
+    ];
 
     /// What people call it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::RequestSuccessRate => "request-success-rate",
             Self::RequestDuration => "request-duration",
+            Self::LatencyTail => "latency-tail",
+            Self::RouteErrors => "route-errors",
+            Self::ClientErrors => "client-errors",
+            Self::ClientAborts => "client-aborts",
+            Self::TrafficShare => "traffic-share",
         }
     }
 
     /// The metric that people call so.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|metric| metric.as_str() == name)
+    }
+
+    /// How much worse than stable a canary may be where nothing else is said: so many times its value, and so many percent
+    /// on top.
+    pub const fn default_allowance(self) -> (&'static str, &'static str) {
+        match self {
+            Self::RequestSuccessRate => ("1.5", "0.1%"),
+            Self::RequestDuration | Self::ClientErrors | Self::ClientAborts => ("1.5", "1%"),
+            Self::LatencyTail => ("1.2", "1%"),
+            Self::RouteErrors => ("1.5", "0.025%"),
+            Self::TrafficShare => ("2", "0%"),
+        }
     }
 }
 
@@ -157,27 +185,13 @@ impl fmt::Display for Metric {
 
 impl Analysis {
     /// Where "bad" begins for `metric`, if it is judged.
-    pub const fn criterion(&self, metric: Metric) -> Option<Criterion> {
-        match metric {
-            Metric::RequestSuccessRate => self.errors,
-            Metric::RequestDuration => self.slow,
-        }
+    pub fn criterion(&self, metric: Metric) -> Option<Criterion> {
+        self.criteria.get(&metric).copied()
     }
 
-    /// Tests among which the chance of a false rollback is divided.
-    pub fn tests(&self) -> u32 {
-        let metrics = [self.errors, self.slow].into_iter().flatten();
-        // Each metric has a limit of its own and a comparison.
-        metrics.fold(self.custom.iter().map(CustomMetric::tests).sum(), |sum, _| sum + 2)
-    }
-
-    /// The evidence, as ln E, at which a test takes the canary back: ln(m/α).
+    /// The evidence, as ln E, at which all tests together take the canary back, or a finding that takes nothing back holds
+    /// it: ln(1/α).
     pub fn needed(&self) -> f64 {
-        f64::from(self.tests().max(1)).ln() + self.needed_alone()
-    }
-
-    /// The evidence, as ln E, that a single finding takes which takes nothing back: ln(1/α).
-    pub fn needed_alone(&self) -> f64 {
         -self.false_rollback.share().ln()
     }
 }

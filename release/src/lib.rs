@@ -65,6 +65,8 @@ pub struct Release {
     pub response_header: Option<String>,
     /// The steps before the promotion: 1 to 100, their weights rising.
     pub steps: Vec<Step>,
+    /// Whether the first steps may be left out where the traffic is too thin for them: where nobody has written any.
+    pub steps_by_traffic: bool,
     /// What the canary is judged by.
     pub analysis: Analysis,
 }

@@ -108,11 +108,14 @@ pub const HOSTS: &str =
 pub const PROMETHEUS: &str =
     "write where it is, such as {address: \"http://prometheus:9090\"}: the source or a metric needs it";
 /// What to write where a metric is neither built in nor has a query.
-pub const BUILT_IN: &str = "write request-success-rate or request-duration, or give the metric a query";
+pub const BUILT_IN: &str = "write one that is built in (request-success-rate, request-duration, latency-tail, route-errors, \
+     client-errors, client-aborts, traffic-share), or give the metric a query";
 /// What to write where a metric with a query has the name of one that is built in.
 pub const OWN_NAME: &str = "give a metric with a query a name of its own";
 /// What to write where an objective means nothing.
 pub const NO_OBJECTIVE: &str = "leave it out: an objective belongs to request-duration";
+/// What to write where a metric has no limit.
+pub const NO_LIMIT: &str = "leave it out: this metric is only compared with stable, see compare";
 /// What to write where a metric with a query has no good values.
 pub const WHAT_IS_GOOD: &str = "say what is good: thresholdRange: {min, max}, or compare: {maxRatio: 1.5}";
 

@@ -107,9 +107,11 @@ fn a_step_says_what_ends_it() {
 #[test]
 fn an_aspect_without_a_metric_is_not_judged_but_slow_requests_are_still_counted() {
     let release = Release::from_yaml(&with("analysis: {metrics: [{name: request-success-rate}]}")).unwrap();
-    assert_eq!((release.analysis.slow, release.analysis.objective_ms), (None, 500));
+    let judged = |release: &Release| release.analysis.criteria.keys().copied().collect::<Vec<_>>();
+    assert_eq!(judged(&release), [Metric::RequestSuccessRate]);
+    assert_eq!(release.analysis.objective_ms, 500);
     let release = Release::from_yaml(&with("analysis: {metrics: []}")).unwrap();
-    assert_eq!((release.analysis.errors, release.analysis.slow), (None, None));
+    assert_eq!(judged(&release), []);
 }
 
 #[test]
@@ -182,7 +184,9 @@ fn steps_rise_from_above_nothing_to_at_most_all() {
     );
     check(
         &steps("[]"),
-        &["spec.strategy.canary.steps: []: give at least one step, or leave it out for 1%, 10%, 25% and 50%"],
+        &[
+            "spec.strategy.canary.steps: []: give at least one step, or leave it out for 1%, 5%, 10%, 25% and 50%",
+        ],
     );
     let many: Vec<_> = (1..=101).map(|i| format!("{{setWeight: 0.{i:04}}}")).collect();
     check(
@@ -290,19 +294,23 @@ fn what_is_asked_of_the_judge_must_make_sense() {
 }
 
 #[test]
-fn alpha_is_shared_by_all_tests_that_can_take_the_canary_back() {
-    for (metrics, tests) in [
-        ("[]", 0),
-        ("[{name: request-duration}]", 2),
-        ("[{name: request-success-rate}, {name: x, query: x, thresholdRange: {max: 1}, compare: {}}]", 4),
-        ("[{name: x, query: x, thresholdRange: {max: 1}, dryRun: true}]", 0),
-    ] {
-        let analysis = format!("analysis: {{prometheus: {{address: \"http://p\"}}, metrics: {metrics}}}");
-        let release = Release::from_yaml(&with(&analysis)).unwrap();
-        assert_eq!(release.analysis.tests(), tests, "{metrics}");
-        let needed = (100.0 * f64::from(tests.max(1))).ln();
-        assert!((release.analysis.needed() - needed).abs() < 1e-9, "{metrics}");
+fn a_warm_up_leaves_most_of_a_short_step_to_be_judged() {
+    for (steps, seconds) in [("5m", 30.0), ("8s", 2.0), ("1h}}, {setWeight: 9, pause: {duration: 60s", 15.0)]
+    {
+        let steps =
+            format!("strategy: {{canary: {{steps: [{{setWeight: 1, pause: {{duration: {steps}}}}}]}}}}");
+        let release = Release::from_yaml(&with(&steps)).unwrap();
+        assert_eq!(release.analysis.warm_up, Duration::from_secs_f64(seconds), "{steps}");
     }
+    let given = with("analysis: {warmUp: 1m}");
+    assert_eq!(Release::from_yaml(&given).unwrap().analysis.warm_up, Duration::from_mins(1));
+}
+
+#[test]
+fn steps_that_nobody_wrote_begin_where_the_traffic_says() {
+    assert!(Release::from_yaml(MINIMAL).unwrap().steps_by_traffic);
+    let written = with("strategy: {canary: {steps: [{setWeight: 1}]}}");
+    assert!(!Release::from_yaml(&written).unwrap().steps_by_traffic);
 }
 
 #[test]
@@ -410,5 +418,5 @@ fn a_key_with_nothing_behind_it_never_takes_the_riskier_way() {
         );
     }
     let release = Release::from_yaml(&with("analysis: {metrics: }")).unwrap();
-    assert!(release.analysis.errors.is_some() && release.analysis.slow.is_some());
+    assert_eq!(release.analysis.criteria.keys().copied().collect::<Vec<_>>(), Metric::ALL);
 }

@@ -46,8 +46,8 @@ use jiff::Timestamp;
 use serin_policy::Weight;
 
 pub use analysis::{
-    CohortRatio, Evidence, Failure, Finding, Grouped, Judged, Moment, OneIn, Promise, ReadingFinding, Share,
-    Test, Verdict, Wait,
+    CohortRatio, Evidence, Failure, Finding, Forecast, Grouped, Judged, Moment, OneIn, Promise,
+    ReadingFinding, Share, Test, UsersFinding, Verdict, Wait,
 };
 pub use handover::HandoverState;
 pub use lagging::{Lag, Lagging};
@@ -186,7 +186,12 @@ impl Tick<'_> {
             _ => return false,
         };
         let moment = Moment { step_index, settled, now: self.now };
-        self.status.evidence.take_in(&self.observation.counted, moment, self.release);
+        if let Some((_, workloads)) = self.workloads() {
+            let ready = workloads.canary.ready;
+            self.status.evidence.note_pods(ready, self.now);
+        }
+        let Observation { counted, users, .. } = self.observation;
+        self.status.evidence.take_in(counted, *users, moment, self.release);
         if step_index == 0 {
             self.status.evidence.take_in_unassignable(self.observation.unassignable);
         } else {

@@ -162,6 +162,14 @@ impl fmt::Display for Hold {
                 "new callers do not get the canary in the share asked for, {weight}: some path loses or repeats their \
                  requests"
             ),
+            Self::SharedTrouble { metric } => write!(
+                f,
+                "stable fails too: {metric} is beyond its limit on both versions, so the release waits until it is over"
+            ),
+            Self::TrafficShare => f.write_str(
+                "the canary gets fewer requests than its users made while they were on stable: find out whether they \
+                 reach it and get answers; if it needs fewer by design, leave traffic-share out of analysis.metrics",
+            ),
             Self::AwaitsApproval { step, of, weight } => write!(
                 f,
                 "step {step} of {of} at {weight} waits for approval, and nothing speaks against it: resume to go on"

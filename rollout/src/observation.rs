@@ -6,7 +6,6 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serin_policy::evidence::Tally;
 use serin_policy::{Arm, Cohort, Policy, Weight};
-use serin_release::Metric;
 
 use super::roles::{Roles, RolesUnclear, RouteTargets};
 use super::workloads::Workloads;
@@ -300,13 +299,14 @@ pub struct ArmCounts {
 }
 
 impl ArmCounts {
-    /// The requests, and those that are bad in the sense of `metric`.
-    pub const fn tally(self, metric: Metric) -> Tally {
-        let bad = match metric {
-            Metric::RequestSuccessRate => self.errors,
-            Metric::RequestDuration => self.slow,
-        };
-        Tally { requests: self.requests, bad }
+    /// The requests, and those that failed.
+    pub const fn failed(&self) -> Tally {
+        Tally { requests: self.requests, bad: self.errors }
+    }
+
+    /// The requests, and those that took longer than the objective.
+    pub const fn too_slow(&self) -> Tally {
+        Tally { requests: self.requests, bad: self.slow }
     }
 
     /// Adds `other` to these.

@@ -155,6 +155,8 @@ table! { Hold:
     AwaitsReading, "awaits-reading", Info, Others;
     Doubtful, "doubtful", Warning, Others;
     SampleRatio, "sample-ratio", Warning, Mending;
+    SharedTrouble, "shared-trouble", Warning, Others;
+    TrafficShare, "traffic-share", Warning, Mending;
     AwaitsApproval, "awaits-approval", Info, Person;
     OffPlan, "off-plan", Warning, Mending;
 }

@@ -9,11 +9,12 @@ use std::fmt;
 use serde_json::{Value, json};
 use serin_policy::Weight;
 
+use super::analysis::Evidence;
 use super::phase::Phase;
 use super::status::Status;
 
 /// The version that is written.
-pub const VERSION: u64 = 1;
+pub const VERSION: u64 = 2;
 
 /// Why a saved status cannot be read.
 #[derive(Debug)]
@@ -55,7 +56,11 @@ pub fn read(mut saved: Value) -> Result<Status, Unreadable> {
         },
     };
     match version {
-        0 => upgrade_from_0(&mut saved),
+        0 => {
+            upgrade_from_0(&mut saved);
+            upgrade_from_1(&mut saved);
+        }
+        1 => upgrade_from_1(&mut saved),
         VERSION => {}
         newer => {
             return Err(Unreadable(format!(
@@ -100,17 +105,27 @@ fn upgrade_from_0(saved: &mut Value) {
     }
 }
 
+/// Version 1 had evidence of other tests: what a run has shown is gathered anew from where it is.
+fn upgrade_from_1(saved: &mut Value) {
+    if let Some(fields) = saved.as_object_mut() {
+        fields.insert("evidence".to_owned(), json!(Evidence::resumed()));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
     use super::*;
 
-    /// What an agent wrote in version 0, in each phase, is read, and is kept since in the present version.
+    /// What agents wrote in older versions, in each phase, is read, and is kept since in the present version.
     #[test]
     fn what_older_agents_saved_is_read() {
-        insta::glob!("states/v0/*.json", |path| {
-            let saved: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        insta::glob!("states/v[01]/*", |path| {
+            let text = std::fs::read_to_string(path).unwrap();
+            // A snapshot of version 1 has a head.
+            let text = text.rsplit("---\n").next().unwrap();
+            let saved: Value = serde_json::from_str(text).unwrap();
             let phase = saved["phase"]["name"].clone();
             let status = read(saved).unwrap();
             let renamed = match phase.as_str().unwrap() {
@@ -123,7 +138,7 @@ mod tests {
             assert_eq!(read(written.clone()).unwrap(), status);
             let name = path.file_stem().unwrap().to_str().unwrap();
             insta::with_settings!(
-                { snapshot_path => "states/v1", prepend_module_to_snapshot => false, omit_expression => true, snapshot_suffix => "" },
+                { snapshot_path => "states/v2", prepend_module_to_snapshot => false, omit_expression => true, snapshot_suffix => "" },
                 { insta::assert_snapshot!(name, serde_json::to_string_pretty(&written).unwrap()) }
             );
         });
@@ -152,7 +167,7 @@ mod tests {
         let mut saved = write(&Status::default());
         saved["version"] = json!(VERSION + 1);
         let error = read(saved).unwrap_err().to_string();
-        assert_eq!(error, "it was written in version 2, and this agent reads up to 1");
+        assert_eq!(error, "it was written in version 3, and this agent reads up to 2");
         assert!(read(json!("paused")).is_err());
         assert!(read(json!({"run": "v2", "phase": {"name": "resting"}})).is_err());
     }

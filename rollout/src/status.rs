@@ -8,12 +8,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serin_policy::Weight;
 
-use super::analysis::{CohortRatio, Evidence, Finding, ReadingFinding, Verdict};
+use super::analysis::{CohortRatio, Evidence, Finding, Forecast, ReadingFinding, UsersFinding, Verdict};
 use super::handover::HandoverState;
 use super::phase::{Phase, StepState, elapsed};
 use super::reason::Reason;
 use super::roles::{Roles, RouteTargets};
-use serin_release::{Metric, Pause, Release};
+use serin_release::{Pause, Release};
 
 /// How far a release is. The default is that of a release never seen before.
 ///
@@ -108,6 +108,10 @@ pub struct Progress {
     pub verdict: Verdict,
     /// How each metric stands.
     pub findings: Vec<Finding>,
+    /// How users fared; none where no proxy tells.
+    pub users: Option<UsersFinding>,
+    /// How long faults would take to be caught, by step.
+    pub forecasts: Vec<Forecast>,
     /// How people's own metrics stand.
     pub readings: Vec<ReadingFinding>,
     /// Those whom each step moves, compared with the rest while both were on stable: their errors.
@@ -177,9 +181,11 @@ impl Status {
             have: self.evidence.requests(),
             need: release.analysis.min_requests,
             verdict: self.evidence.verdict(&release.analysis, now),
-            findings: self.evidence.findings(release, self.weight(), now),
+            findings: self.evidence.findings(release, self.weight()),
+            users: self.evidence.users(&release.analysis),
+            forecasts: self.evidence.forecasts(release),
             readings: self.evidence.readings(&release.analysis),
-            cohorts: self.evidence.baseline().ratios(Metric::RequestSuccessRate),
+            cohorts: self.evidence.cohorts(),
             assignable: self.evidence.assignable(),
             draw: self.evidence.draw(),
         };

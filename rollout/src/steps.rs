@@ -178,7 +178,24 @@ impl Tick<'_> {
     }
 
     fn first_step_above(&self, weight: Weight) -> Option<(usize, Step)> {
-        self.release.steps.iter().copied().enumerate().find(|(_, step)| step.weight > weight)
+        let least = if weight == Weight::ZERO { self.first_weight() } else { Weight::ZERO };
+        let mut steps = self.release.steps.iter().copied().enumerate();
+        steps.find(|(_, step)| step.weight > weight && step.weight >= least)
+    }
+
+    /// The weight that the first step has at least, where nobody has written steps: at less, the canary would take longer
+    /// than a minute for the requests of a verdict. How many bad answers a fault makes until it is caught hardly depends on
+    /// the weight, so that would only take longer.
+    fn first_weight(&self) -> Weight {
+        let Some(rps) = self.status.evidence.requests_per_second().filter(|_| self.release.steps_by_traffic)
+        else {
+            return Weight::ZERO;
+        };
+        #[expect(clippy::cast_precision_loss, reason = "some hundred requests")]
+        let share = self.release.analysis.min_requests as f64 / (rps * 60.0);
+        let is_enough = |weight: &Weight| weight.share() >= share;
+        let mut weights = self.release.steps.iter().map(|step| step.weight);
+        weights.find(is_enough).unwrap_or(MOST_AT_FIRST).min(MOST_AT_FIRST)
     }
 
     /// Says which proxies do not report what is wanted, if some do not.
@@ -265,7 +282,11 @@ impl Tick<'_> {
             Verdict::NotYet(Wait::Requests { need, .. }) => Some(Hold::AwaitsRequests { need }),
             Verdict::NotYet(Wait::Reading { metric, why }) => Some(Hold::AwaitsReading { metric, why }),
             Verdict::NotYet(Wait::Doubt { metric }) => return Held::By(Hold::Doubtful { metric }),
+            Verdict::NotYet(Wait::SharedTrouble { metric }) => {
+                return Held::By(Hold::SharedTrouble { metric });
+            }
             Verdict::NotYet(Wait::SampleRatio) => return Held::By(Hold::SampleRatio { weight }),
+            Verdict::NotYet(Wait::TrafficShare) => return Held::By(Hold::TrafficShare),
             // Evidence against the canary has ended the step before it comes to this.
             Verdict::Fail(_) | Verdict::Pass => None,
         };
@@ -285,6 +306,12 @@ impl Tick<'_> {
         Held::No
     }
 }
+
+/// However thin the traffic is, no more users than this are the first.
+const MOST_AT_FIRST: Weight = match Weight::from_ppm(100_000) {
+    Ok(weight) => weight,
+    Err(_) => Weight::ZERO,
+};
 
 /// What holds a step.
 enum Held {

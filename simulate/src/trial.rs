@@ -119,6 +119,7 @@ impl Setup<'_> {
                 counts.add(ArmCounts {
                     requests: own + added + own_slow + added_slow + good,
                     errors: own + added,
+                    afresh: own + added,
                     slow: own_slow + added_slow,
                     ..ArmCounts::default()
                 });

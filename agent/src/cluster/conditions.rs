@@ -222,9 +222,11 @@ impl Facts<'_> {
                 let is_healthy = match verdict {
                     VerdictStatus::Pass => Some(true),
                     VerdictStatus::Fail => Some(false),
-                    VerdictStatus::NotEnoughData | VerdictStatus::Unclear | VerdictStatus::SampleRatio => {
-                        None
-                    }
+                    VerdictStatus::NotEnoughData
+                    | VerdictStatus::Unclear
+                    | VerdictStatus::SharedTrouble
+                    | VerdictStatus::SampleRatio
+                    | VerdictStatus::TrafficShare => None,
                 };
                 (Kind::Healthy, is_healthy, Why::Verdict(verdict), text)
             }

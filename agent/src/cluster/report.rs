@@ -2,6 +2,7 @@
 What people are shown of a release: its status.
 */
 use jiff::Timestamp;
+use serin_policy::evidence::Interval;
 use serin_policy::{Arm, Weight};
 
 use super::conditions::{self, Facts, Rejection};
@@ -9,13 +10,14 @@ use super::history;
 use crate::journal::Entry;
 use serin_release::delivery::Delivery;
 use serin_release::status::{
-    AnalysisStatus, MetricStatus, MetricVersion, Odds, ProxyCounts, ReleasePhase, ReleaseStatus,
-    RequestsStatus, Role, Served, Share, StepStatus, Unit, VerdictStatus, VersionStatus,
+    AnalysisStatus, ForecastStatus, MetricStatus, MetricVersion, Odds, ProxyCounts, RatioStatus,
+    ReleasePhase, ReleaseStatus, RequestsStatus, Role, Served, Share, StepStatus, Unit, UsersStatus,
+    VerdictStatus, VersionStatus,
 };
 use serin_release::{CustomMetric, Percent, Release};
 use serin_rollout::{
-    Cause, Counts, Emptying, Environment, Finding, InCluster, MetricValue, Observation, OneIn, Phase, Plan,
-    Progress, ProxyState, ReadingFinding, Status, Verdict, Wait,
+    Cause, Counts, Emptying, Environment, Finding, Forecast, InCluster, MetricValue, Observation, OneIn,
+    Phase, Plan, Progress, ProxyState, ReadingFinding, Status, Verdict, Wait,
 };
 
 /// What there is to show after a tick.
@@ -149,15 +151,31 @@ fn analysis(status: &Status, progress: &Progress) -> Option<AnalysisStatus> {
             Verdict::Fail(_) => VerdictStatus::Fail,
             Verdict::NotYet(Wait::Requests { .. } | Wait::Reading { .. }) => VerdictStatus::NotEnoughData,
             Verdict::NotYet(Wait::Doubt { .. }) => VerdictStatus::Unclear,
+            Verdict::NotYet(Wait::SharedTrouble { .. }) => VerdictStatus::SharedTrouble,
             Verdict::NotYet(Wait::SampleRatio) => VerdictStatus::SampleRatio,
+            Verdict::NotYet(Wait::TrafficShare) => VerdictStatus::TrafficShare,
         },
         requests: RequestsStatus { have: progress.have, need: progress.need },
         metrics: of_requests.chain(progress.readings.iter().map(of_readings)).collect(),
+        users: progress.users.map(|users| UsersStatus {
+            canary_failed: users.canary,
+            stable_failed: users.stable,
+            odds: odds(users.evidence, users.needed),
+        }),
+        forecasts: progress.forecasts.iter().map(forecast).collect(),
     })
 }
 
+fn forecast(forecast: &Forecast) -> ForecastStatus {
+    ForecastStatus {
+        step: whole(forecast.step),
+        threefold_seconds: forecast.threefold.map(|after| after.as_secs()),
+        tenfold_seconds: forecast.tenfold.map(|after| after.as_secs()),
+    }
+}
+
 fn of_requests(finding: &Finding) -> MetricStatus {
-    let Finding { metric, canary, stable, over, worse, needed, limit, .. } = finding;
+    let Finding { metric, canary, stable, over, worse, needed, limit, ratio, dispersion, .. } = finding;
     let version = |arm: Arm, tally: &serin_policy::evidence::Tally| MetricVersion {
         name: arm.as_str().to_owned(),
         count: tally.requests,
@@ -168,8 +186,10 @@ fn of_requests(finding: &Finding) -> MetricStatus {
         name: metric.to_string(),
         unit: Unit::Requests,
         versions: vec![version(Arm::Stable, stable), version(Arm::Canary, canary)],
-        limit: (*limit).into(),
-        odds: odds(over.max(*worse), *needed),
+        limit: limit.map(Share::from),
+        ratio: ratio.map(|Interval { estimate, low, high }| RatioStatus { estimate, low, high }),
+        dispersion: Some(*dispersion),
+        odds: odds(over.map_or(*worse, |over| over.max(*worse)), *needed),
         dry_run: false,
     }
 }
@@ -197,7 +217,9 @@ fn of_readings(finding: &ReadingFinding) -> MetricStatus {
         name: name.clone(),
         unit: Unit::Readings,
         versions: of_stable.into_iter().chain([of_canary]).collect(),
-        limit: Percent::at_least(CustomMetric::TOLERANCE).map_or_else(Share::default, Share::from),
+        limit: Percent::at_least(CustomMetric::TOLERANCE).map(Share::from),
+        ratio: None,
+        dispersion: None,
         odds: odds(*evidence, *needed),
         dry_run: *dry_run,
     }

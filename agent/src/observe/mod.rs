@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serin_policy::series::{Group, Tag};
-use serin_release::{CountSource, Release};
+use serin_release::{CountSource, Metric, Release};
 use serin_rollout::{ArmCounts, Cell, Counts, Drawn, MetricReading, Proxy, ProxyState, Users};
 
 use counter_deltas::{ClockWentBack, CounterDeltas};
@@ -198,7 +198,7 @@ fn count(
         report.add(points.get(place).copied().unwrap_or_default(), tag, counts);
     }
     // All that can be missing are slow requests.
-    match sample.complaint().filter(|_| release.analysis.slow.is_some()) {
+    match sample.complaint().filter(|_| release.analysis.criterion(Metric::RequestDuration).is_some()) {
         Some(complaint) => Err(complaint.clone().into()),
         None => Ok(()),
     }

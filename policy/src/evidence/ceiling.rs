@@ -15,13 +15,21 @@ use super::{Dispersion, Mixture, Tally, as_f64};
 pub struct Ceiling(Mixture);
 
 impl Ceiling {
-    /// No evidence yet, of an excess that may begin at any time, at the price of a factor of 2.
+    /// No evidence yet, of an excess that may begin at any time.
     pub fn watchful() -> Self {
         Self(Mixture::watchful())
     }
 
-    /// Takes in one interval. `allowed` is the highest share of bad requests that is all right, 0 to 1.
+    /// The canary is given more to do: an excess may begin here.
+    pub fn onset(&mut self) {
+        self.0.onset();
+    }
+
+    /// Takes in one interval. Without requests it says nothing. `allowed` is the highest share of bad requests that is all right, 0 to 1.
     pub fn take_in(&mut self, tally: Tally, allowed: f64, dispersion: Dispersion) {
+        if tally.requests == 0 {
+            return;
+        }
         let (requests, bad) = (as_f64(tally.requests), as_f64(tally.bad.min(tally.requests)));
         let allowed = allowed.clamp(0.0, 1.0);
         self.0.add(|r| (bad * r.ln() - requests * (allowed * (r - 1.0)).ln_1p()) / dispersion.get());

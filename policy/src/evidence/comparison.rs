@@ -73,23 +73,50 @@ impl Comparison {
         Self { claim, stakes: Mixture::default() }
     }
 
-    /// No evidence yet, for a claim that may become true at any time, at the price of a factor of 2.
+    /// No evidence yet, for a claim that may become true at any time.
     pub fn watchful(claim: Claim) -> Self {
         Self { claim, stakes: Mixture::watchful() }
     }
 
+    /// The canary is given more to do: the claim may become true here.
+    pub fn onset(&mut self) {
+        self.stakes.onset();
+    }
+
     /// Takes in one interval. Without requests to both versions it says nothing.
     pub fn take_in(&mut self, canary: Tally, stable: Tally, allowance: Allowance, dispersion: Dispersion) {
-        if canary.requests == 0 || stable.requests == 0 {
+        let bad = |tally: Tally| tally.bad.min(tally.requests);
+        let exposure = (as_f64(canary.requests), as_f64(stable.requests));
+        self.take_in_of(exposure, (bad(canary), bad(stable)), canary.requests, allowance, dispersion);
+    }
+
+    /// Takes in one interval in which what is bad falls to the canary and to stable as they share in an `exposure`, in any
+    /// unit. The slack is per request to the canary, of which there were `requests`. Where either has no exposure it says
+    /// nothing.
+    ///
+    /// With shares of the users as exposure, and users who failed for the first time in the run as what is bad, this needs
+    /// no independence of requests: users are what is drawn, and under the null the next of them to fail is on the canary
+    /// with odds of at most k·w : (1−w), whatever their requests have to do with each other. The proof is the same: given
+    /// the total, the canary's are binomial, and those of the slack at most Poisson.
+    pub fn take_in_of(
+        &mut self,
+        exposure: (f64, f64),
+        bad: (u64, u64),
+        requests: u64,
+        allowance: Allowance,
+        dispersion: Dispersion,
+    ) {
+        if !(exposure.0 > 0.0 && exposure.1 > 0.0) {
             return;
         }
+        let bad = (as_f64(bad.0), as_f64(bad.1));
         let claim = self.claim;
         self.stakes.add(|factor| {
             let r = match claim {
                 Claim::Worse => factor,
                 Claim::NoWorse => 1.0 / factor,
             };
-            gain(r, canary, stable, allowance) / dispersion.get()
+            gain(r, exposure, bad, allowance, as_f64(requests)) / dispersion.get()
         });
     }
 
@@ -99,14 +126,20 @@ impl Comparison {
     }
 }
 
-/// What the bet on `r` wins in an interval, before the dispersion.
-fn gain(r: f64, canary: Tally, stable: Tally, Allowance { ratio, slack }: Allowance) -> f64 {
-    let (exposed, control) = (ratio * as_f64(canary.requests), as_f64(stable.requests));
-    let bad = |tally: Tally| as_f64(tally.bad.min(tally.requests));
+/// What the bet on `r` wins in an interval, before the dispersion: of `exposure`, in any unit, and of what was bad, to
+/// the canary and to stable; the slack is per request to the canary.
+fn gain(
+    r: f64,
+    exposure: (f64, f64),
+    bad: (f64, f64),
+    Allowance { ratio, slack }: Allowance,
+    requests: f64,
+) -> f64 {
+    let (exposed, control) = (ratio * exposure.0, exposure.1);
     // With N = k·n_c + n_s and M = k·r·n_c + n_s: a = r·N/M and b = N/M.
     let b = (exposed + control) / (r * exposed + control);
     let a = r * b;
-    bad(canary) * a.ln() + bad(stable) * b.ln() - as_f64(canary.requests) * slack * (a - 1.0)
+    bad.0 * a.ln() + bad.1 * b.ln() - requests * slack * (a - 1.0)
 }
 
 #[cfg(test)]
@@ -115,11 +148,10 @@ mod tests {
 
     #[test]
     fn a_single_bet_wins_what_the_formula_says() {
-        let (canary, stable) = (Tally { requests: 100, bad: 5 }, Tally { requests: 900, bad: 10 });
         for (ratio, slack, expected) in
             [(1.0, 0.0, 7.660_545_579_813_223), (1.5, 0.001, 4.005_886_937_005_709)]
         {
-            let e = gain(2.0, canary, stable, Allowance::new(ratio, slack)).exp();
+            let e = gain(2.0, (100.0, 900.0), (5.0, 10.0), Allowance::new(ratio, slack), 100.0).exp();
             assert!((e - expected).abs() < 1e-12 * expected, "{e} at {ratio}, {slack}");
         }
     }

@@ -3,6 +3,7 @@ The part of a Release that says what the canary is judged by.
 */
 mod custom;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serin_policy::evidence::{Allowance, Dispersion};
@@ -11,11 +12,16 @@ use super::{few, percent, quoted, span};
 use crate::problem::Problems;
 use crate::prometheus::{Access, AccessError, DEFAULT_VERSION_LABEL, Istio, Settings};
 use crate::resource::{self, AnalysisSource, Scalar};
-use crate::{Analysis, CountSource, Criterion, Metric, NoData, Percent, rule};
+use crate::{Analysis, CountSource, Criterion, Metric, NoData, Pause, Percent, Step, rule};
 
 const PATH: &str = "spec.analysis";
 
-pub(super) fn check(resource: resource::Analysis, whose: &Whose<'_>, problems: &mut Problems) -> Analysis {
+pub(super) fn check(
+    resource: resource::Analysis,
+    whose: &Whose<'_>,
+    steps: &[Step],
+    problems: &mut Problems,
+) -> Analysis {
     let has_prometheus = resource.prometheus.is_some();
     if resource.min_requests == 0 {
         problems.add(format!("{PATH}.minRequests"), 0, rule::MIN_REQUESTS);
@@ -23,12 +29,13 @@ pub(super) fn check(resource: resource::Analysis, whose: &Whose<'_>, problems: &
     let mut analysis = Analysis {
         interval: span(&format!("{PATH}.interval"), &resource.interval, &rule::INTERVAL, problems),
         baseline: up_to_a_day("baseline", &resource.baseline, problems),
-        warm_up: up_to_a_day("warmUp", &resource.warm_up, problems),
+        warm_up: resource
+            .warm_up
+            .map_or_else(|| default_warm_up(steps), |found| up_to_a_day("warmUp", &found, problems)),
         min_requests: resource.min_requests,
         false_rollback: false_rollback(&resource.confidence.false_rollback, problems),
         dispersion: dispersion(&resource.dispersion, problems),
-        errors: None,
-        slow: None,
+        criteria: BTreeMap::new(),
         objective_ms: 500,
         custom: Vec::new(),
         source: CountSource::Proxies,
@@ -50,15 +57,9 @@ pub(super) fn check(resource: resource::Analysis, whose: &Whose<'_>, problems: &
             );
         }
         match (Metric::named(&metric.name), &metric.query) {
-            (Some(Metric::RequestSuccessRate), None) => {
-                let limit = largest_error_share(&path, metric, problems);
-                let compare = compare(&path, metric, "0.1%", problems);
-                analysis.errors = Some(Criterion { limit, compare });
-            }
-            (Some(Metric::RequestDuration), None) => {
-                let limit = largest_slow_share(&path, metric, problems);
-                let compare = compare(&path, metric, "1%", problems);
-                analysis.slow = Some(Criterion { limit, compare });
+            (Some(built_in), None) => {
+                let criterion = criterion(&path, built_in, metric, problems);
+                analysis.criteria.insert(built_in, criterion);
                 if let Some(objective) = &metric.objective {
                     analysis.objective_ms = milliseconds(&format!("{path}.objective"), objective, problems);
                 }
@@ -121,6 +122,17 @@ fn up_to_a_day(field: &str, found: &Scalar, problems: &mut Problems) -> Duration
     span(&format!("{PATH}.{field}"), found, &rule::UP_TO_A_DAY, problems)
 }
 
+/// Half a minute, and never so much of a step that little is left to judge.
+fn default_warm_up(steps: &[Step]) -> Duration {
+    let shortest = steps.iter().filter_map(|step| match step.pause {
+        Pause::For(pause) => Some(pause),
+        Pause::None | Pause::UntilApproved => None,
+    });
+    shortest.min().map_or(WARM_UP, |shortest| WARM_UP.min(shortest / 4))
+}
+
+const WARM_UP: Duration = Duration::from_secs(30);
+
 fn false_rollback(found: &Scalar, problems: &mut Problems) -> Percent {
     let path = format!("{PATH}.confidence.falseRollback");
     let share = percent(&path, found, problems);
@@ -135,17 +147,44 @@ fn dispersion(found: &Scalar, problems: &mut Problems) -> Dispersion {
     Dispersion::new(factor(&format!("{PATH}.dispersion"), &found.0, what, problems))
 }
 
-/// How much worse than stable the canary may be; `slack` is the default of that.
-fn compare(path: &str, metric: &resource::Metric, slack: &str, problems: &mut Problems) -> Allowance {
+/// Where "bad" begins for a metric that is built in.
+fn criterion(path: &str, built_in: Metric, metric: &resource::Metric, problems: &mut Problems) -> Criterion {
+    if let Some(objective) = metric.objective.as_ref().filter(|_| built_in != Metric::RequestDuration) {
+        problems.add(format!("{path}.objective"), &objective.0, rule::NO_OBJECTIVE);
+    }
+    let limit = match built_in {
+        Metric::RequestSuccessRate => Some(largest_error_share(path, metric, problems)),
+        Metric::RequestDuration => Some(largest_slow_share(path, metric, problems)),
+        _ => {
+            let resource::ThresholdRange { min, max } = &metric.threshold_range;
+            for (end, given) in [("min", min), ("max", max)] {
+                if let Some(given) = given {
+                    problems.add(format!("{path}.thresholdRange.{end}"), &given.0, rule::NO_LIMIT);
+                }
+            }
+            None
+        }
+    };
+    let (ratio, slack) = built_in.default_allowance();
+    Criterion { limit, compare: compare(path, metric, (ratio, slack), problems) }
+}
+
+/// How much worse than stable the canary may be; the ratio and the slack are the defaults.
+fn compare(
+    path: &str,
+    metric: &resource::Metric,
+    (ratio, slack): (&str, &str),
+    problems: &mut Problems,
+) -> Allowance {
     let slack_given = metric.compare.as_ref().and_then(|compare| compare.slack.as_ref());
     let slack = slack_given.map_or(slack, |slack| &slack.0);
     let slack = percent(&format!("{path}.compare.slack"), &Scalar::from(slack), problems);
-    Allowance::new(max_ratio(path, metric, problems), slack.share())
+    Allowance::new(max_ratio(path, metric, ratio, problems), slack.share())
 }
 
-fn max_ratio(path: &str, metric: &resource::Metric, problems: &mut Problems) -> f64 {
+fn max_ratio(path: &str, metric: &resource::Metric, default: &str, problems: &mut Problems) -> f64 {
     let ratio = metric.compare.as_ref().and_then(|compare| compare.max_ratio.as_ref());
-    let ratio = ratio.map_or("1.5", |ratio| &ratio.0);
+    let ratio = ratio.map_or(default, |ratio| &ratio.0);
     let what = "how many times stable's value the canary's may be";
     factor(&format!("{path}.compare.maxRatio"), ratio, what, problems)
 }
@@ -164,9 +203,6 @@ fn largest_error_share(path: &str, metric: &resource::Metric, problems: &mut Pro
     if let Some(max) = &range.max {
         let hint = "a success rate has a smallest value: write min, such as {min: 99}";
         problems.add(format!("{path}.thresholdRange.max"), &max.0, hint);
-    }
-    if let Some(objective) = &metric.objective {
-        problems.add(format!("{path}.objective"), &objective.0, rule::NO_OBJECTIVE);
     }
     let path = format!("{path}.thresholdRange.min");
     let min = percent(&path, range.min.as_ref().unwrap_or(&Scalar::from("99")), problems);

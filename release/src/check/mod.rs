@@ -96,8 +96,9 @@ fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
         stable: &stable_version,
         canary: &run,
     };
-    let steps = steps(spec.strategy.canary.steps, problems);
-    let analysis = analysis::check(spec.analysis, &whose, problems);
+    let steps_by_traffic = spec.strategy.canary.steps.is_none();
+    let steps = steps(spec.strategy.canary.steps.unwrap_or_else(resource::Canary::default_steps), problems);
+    let analysis = analysis::check(spec.analysis, &whose, &steps, problems);
     Release {
         name: format!("{namespace}/{name}"),
         run,
@@ -112,6 +113,7 @@ fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
         segments: segments(spec.segments, problems),
         response_header: spec.response_header,
         steps,
+        steps_by_traffic,
         analysis,
     }
 }
@@ -219,7 +221,7 @@ fn segments(resources: Vec<resource::Segment>, problems: &mut Problems) -> Vec<S
 fn steps(resources: Vec<resource::Step>, problems: &mut Problems) -> Vec<Step> {
     let path = "spec.strategy.canary.steps";
     if resources.is_empty() {
-        problems.add(path, "[]", "give at least one step, or leave it out for 1%, 10%, 25% and 50%");
+        problems.add(path, "[]", "give at least one step, or leave it out for 1%, 5%, 10%, 25% and 50%");
     }
     few(path, resources.len(), Policy::MAX_STEPS, problems);
     let mut before = Weight::ZERO;

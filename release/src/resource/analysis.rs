@@ -32,12 +32,14 @@ pub struct Analysis {
     /// others, so that the canary is not blamed for errors that they had before; 0s to 24h. The default is `5m`.
     #[schemars(with = "schema::Duration")]
     pub baseline: Scalar,
-    /// How long after its first request the canary is not judged yet, for cold caches and the like; 0s to 24h. The default
-    /// is `2s`.
-    #[schemars(with = "schema::Duration")]
-    pub warm_up: Scalar,
-    /// What the canary is judged by. The default is `request-success-rate` and `request-duration`. With an empty list
-    /// nothing is judged.
+    /// For how long slow answers do not count after the canary was given users or pods, for cold caches and the like; 0s to
+    /// 24h. Failures always count. The default is `30s`, or a quarter of the shortest step that lasts for a given time,
+    /// if that is less.
+    #[schemars(with = "Option<schema::Duration>")]
+    pub warm_up: Option<Scalar>,
+    /// What the canary is judged by. The default is all that is built in: `request-success-rate` (and users who meet a
+    /// failure), `request-duration`, `latency-tail` (stable's p95 and p99), `route-errors`, `client-errors` (4xx),
+    /// `client-aborts` (callers who leave before an answer) and `traffic-share`. With an empty list nothing is judged.
     #[schemars(length(max = rule::MAX_METRICS))]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub metrics: Option<Vec<Metric>>,
@@ -103,7 +105,7 @@ impl Default for Analysis {
         Self {
             interval: Scalar::from("1s"),
             baseline: Scalar::from("5m"),
-            warm_up: Scalar::from("2s"),
+            warm_up: None,
             metrics: None,
             min_requests: 200,
             confidence: Confidence::default(),
@@ -138,14 +140,14 @@ impl Default for Confidence {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = Metric::validations()))]
 pub struct Metric {
-    /// `request-success-rate`, `request-duration`, or a name of its own for a metric with a `query`.
+    /// One that is built in, such as `request-success-rate`, or a name of its own for a metric with a `query`.
     #[schemars(with = "schema::MetricName")]
     pub name: String,
-    /// Which values are good.
+    /// Which values are good. Of those built in, `request-success-rate` and `request-duration` have such a limit.
     #[serde(default)]
     pub threshold_range: ThresholdRange,
     /// How much worse than stable the canary may be. A metric with a `query` is compared with stable only if this is given;
-    /// the other two always are.
+    /// those built in always are.
     pub compare: Option<Compare>,
     /// For `request-duration`: a request that takes longer is slow; 1ms to 24h. The default is `500ms`.
     #[schemars(with = "Option<schema::Duration>")]
@@ -166,12 +168,14 @@ pub struct Metric {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Compare {
-    /// How many times stable's value the canary's may be, 1 to 1000: of the error rate, of the share of slow requests, or of
-    /// the value of the `query`. The default is 1.5.
+    /// How many times stable's value the canary's may be, 1 to 1000: of the share of bad requests, or of the value of the
+    /// `query`; for `traffic-share`, by which factor the canary's requests may be fewer than its users made before. The
+    /// default is 1.5, for `latency-tail` 1.2.
     #[schemars(with = "Option<f64>", range(min = *rule::FACTOR.start(), max = *rule::FACTOR.end()))]
     pub max_ratio: Option<Scalar>,
     /// What is allowed on top of that: a percentage, such as `0.1%`, or for a `query` a number in its own unit. The default
-    /// is `0.1%` for `request-success-rate`, `1%` for `request-duration` and 0 for a `query`.
+    /// is `0.1%` for `request-success-rate`, `0.025%` for `route-errors`, 0 for `traffic-share` and a `query`, and `1%` for
+    /// the rest.
     #[schemars(with = "Option<schema::Quantity>")]
     pub slack: Option<Scalar>,
 }

@@ -22,13 +22,13 @@ use super::problem::ReleaseError;
 use super::rule;
 pub use affinity::Propagation;
 pub use affinity::{Cookie, SessionAffinity};
-pub use analysis::{Analysis, AnalysisSource, Istio, Metric};
+pub use analysis::{Analysis, AnalysisSource, Istio, Metric, ThresholdRange};
 pub use given::Given;
 pub use routing::Mode;
 pub use routing::Routing;
 pub use scalar::Scalar;
 pub use strategy::PromotionMode;
-pub use strategy::{Pause, Step, Strategy};
+pub use strategy::{Canary, Pause, Step, Strategy};
 
 /// Reads the words; `check` makes sense of them.
 pub fn read(yaml: &str) -> Result<Resource, ReleaseError> {

@@ -21,9 +21,10 @@ pub struct Strategy {
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Canary {
     /// The steps before the promotion, 1 to 100 of them, each with a higher weight than the one before. The default is
-    /// 1 % for 2 minutes, then 10, 25 and 50 % for 5 minutes each.
+    /// 1 and 5 % for 2 minutes each, then 10, 25 and 50 % for 5 minutes each; it begins with the first of 1, 5 and 10 %
+    /// that gives the canary `minRequests` within a minute.
     #[schemars(length(min = 1, max = Policy::MAX_STEPS))]
-    pub steps: Vec<Step>,
+    pub steps: Option<Vec<Step>>,
     /// How a good canary becomes stable.
     pub promotion: Promotion,
     /// How long the canary's pods are kept after every proxy has stopped sending requests to them, so that requests under
@@ -56,13 +57,21 @@ pub enum PromotionMode {
     Wait,
 }
 
-impl Default for Canary {
-    fn default() -> Self {
-        let steps = [("1", "2m"), ("10", "5m"), ("25", "5m"), ("50", "5m")].map(|(weight, duration)| Step {
+impl Canary {
+    /// The steps where none are given.
+    pub fn default_steps() -> Vec<Step> {
+        let steps = [("1", "2m"), ("5", "2m"), ("10", "5m"), ("25", "5m"), ("50", "5m")];
+        let steps = steps.map(|(weight, duration)| Step {
             set_weight: Scalar::from(weight),
             pause: Given::Value(Pause { duration: Given::Value(Scalar::from(duration)) }),
         });
-        Self { steps: steps.into(), promotion: Promotion::default(), scale_down_delay: Scalar::from("30s") }
+        steps.into()
+    }
+}
+
+impl Default for Canary {
+    fn default() -> Self {
+        Self { steps: None, promotion: Promotion::default(), scale_down_delay: Scalar::from("30s") }
     }
 }
 

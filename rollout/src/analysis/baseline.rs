@@ -6,15 +6,15 @@ canary look bad. The hash says beforehand who will be moved, so their requests a
 stable, an A/A run for free, and the canary is allowed as much more as they had there.
 */
 use serde::{Deserialize, Serialize};
-use serin_policy::evidence::Tally;
+use serin_policy::evidence::{Tally, as_f64};
 use serin_policy::{Cohort, Weight};
 
+use super::signal::Signal;
 use crate::observation::ArmCounts;
-use serin_release::Metric;
 
 /// What the cohorts of a run got on stable.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Baseline {
+pub(super) struct Baseline {
     /// The steps' weights that make the cohorts; others make what was counted worthless.
     steps: Vec<Weight>,
     /// By step, then by cohort, those whom only the promotion moves last. Entry 0 is weight 0, entry i + 1 is step i.
@@ -59,44 +59,44 @@ impl Baseline {
     /// How many times as bad as those who are still on stable at `step_index` the `cohort` was, while both were there: the
     /// factor by which the canary's allowance grows, at least 1 in use.
     ///
-    /// `((y_c+1)/(n_c+1)) / ((y_s+1)/(n_s+1))`, over the steps in which the cohort was on stable. Few requests make it
-    /// large: of a cohort nobody knows, nothing can be said.
-    pub(super) fn ratio(&self, metric: Metric, cohort: Cohort, step_index: usize) -> f64 {
-        let (cohort, others) = self.tallies(metric, self.index(cohort), step_index);
-        cohort.cautious_share() / others.cautious_share()
+    /// `(y_c+1) / (n_c·p_s+1)`, over the steps in which the cohort was on stable, where `p_s` is the others' share: the bad
+    /// requests it had over those to be expected, with one more on either side so that a few requests say little.
+    pub(super) fn ratio(&self, signal: Signal, cohort: Cohort, step_index: usize) -> f64 {
+        let (cohort, others) = self.tallies(signal, self.index(cohort), step_index);
+        ratio(cohort, others)
     }
 
-    /// What `cohort` got on stable.
-    pub(super) fn own(&self, metric: Metric, cohort: Cohort) -> Tally {
-        self.tallies(metric, self.index(cohort), 0).0
+    /// The share of bad requests that `cohort` had on stable, as far as it is known; none without anybody to compare with.
+    pub(super) fn own(&self, signal: Signal, cohort: Cohort) -> Option<f64> {
+        let (cohort, others) = self.tallies(signal, self.index(cohort), 0);
+        Some(others.share()? * ratio(cohort, others))
     }
 
-    fn tallies(&self, metric: Metric, cohort: usize, step_index: usize) -> (Tally, Tally) {
+    fn tallies(&self, signal: Signal, cohort: usize, step_index: usize) -> (Tally, Tally) {
         let (mut own, mut others) = (Tally::default(), Tally::default());
         for cohorts in self.steps_seen.iter().take(cohort + 1) {
-            own.add(cohorts.get(cohort).map(|counts| counts.tally(metric)).unwrap_or_default());
+            own.add(cohorts.get(cohort).map(|counts| counts.of(signal)).unwrap_or_default());
             // At entry i + 1 the cohorts up to i are on the canary: the others are those above, and above this one.
             for counts in cohorts.iter().skip(step_index.max(cohort + 1)) {
-                others.add(counts.tally(metric));
+                others.add(counts.of(signal));
             }
         }
         (own, others)
     }
 
     /// How each cohort fared at weight 0 and later, beside those who stay on stable after it.
-    pub fn ratios(&self, metric: Metric) -> Vec<CohortRatio> {
-        let ratio = |i: usize| {
-            let (own, others) = self.tallies(metric, i, i + 1);
-            let ratio = own.cautious_share() / others.cautious_share();
-            CohortRatio { step: i + 1, requests: own.requests, ratio }
+    pub(super) fn ratios(&self, signal: Signal) -> Vec<CohortRatio> {
+        let of_step = |i: usize| {
+            let (own, others) = self.tallies(signal, i, i + 1);
+            CohortRatio { step: i + 1, requests: own.requests, ratio: ratio(own, others) }
         };
-        (0..self.steps.len()).map(ratio).collect()
+        (0..self.steps.len()).map(of_step).collect()
     }
 
     /// Everything that stable has answered in this run: its own recent past.
-    pub(super) fn past(&self, metric: Metric) -> Tally {
+    pub(super) fn past(&self, signal: Signal) -> Tally {
         self.steps_seen.iter().flatten().fold(Tally::default(), |mut sum, counts| {
-            sum.add(counts.tally(metric));
+            sum.add(counts.of(signal));
             sum
         })
     }
@@ -110,6 +110,12 @@ impl Baseline {
         }
         (cohorts.first().copied().unwrap_or_default(), all)
     }
+}
+
+/// The bad requests of a cohort over those to be expected by what others had, one more on either side.
+fn ratio(cohort: Tally, others: Tally) -> f64 {
+    let expected = as_f64(cohort.requests) * others.share().unwrap_or_default();
+    (as_f64(cohort.bad) + 1.0) / (expected + 1.0)
 }
 
 #[cfg(test)]
@@ -126,7 +132,7 @@ mod tests {
         for (step_index, cohorts) in steps_seen.iter().enumerate() {
             for (i, &(requests, errors)) in cohorts.iter().enumerate() {
                 let cohort = if i < 2 { Cohort::Step(i) } else { Cohort::Rest };
-                let counts = ArmCounts { requests, errors, ..ArmCounts::default() };
+                let counts = ArmCounts { requests, afresh: errors, ..ArmCounts::default() };
                 baseline.take_in(&weights(), step_index, cohort, counts);
             }
         }
@@ -135,23 +141,23 @@ mod tests {
 
     #[track_caller]
     fn check(steps_seen: &[[(u64, u64); 3]], cohort: usize, step_index: usize, expected: f64) {
-        let found = baseline(steps_seen).ratio(Metric::RequestSuccessRate, Cohort::Step(cohort), step_index);
+        let found = baseline(steps_seen).ratio(Signal::Failed, Cohort::Step(cohort), step_index);
         assert!((found - expected).abs() < 1e-9, "{found}, expected {expected}");
     }
 
     #[test]
     fn a_cohort_is_compared_with_those_who_stay() {
-        let at_rest = [(99, 9), (900, 20), (8999, 89)];
+        let at_rest = [(100, 9), (1000, 20), (9000, 90)];
         // At step 1, cohort 1 is among those who stay; at step 2 it is not.
-        check(&[at_rest], 0, 1, (10.0 / 100.0) / (110.0 / 9900.0));
-        check(&[at_rest], 0, 2, (10.0 / 100.0) / (90.0 / 9000.0));
+        check(&[at_rest], 0, 1, 10.0 / (100.0 * 110.0 / 10_000.0 + 1.0));
+        check(&[at_rest], 0, 2, 10.0 / (100.0 * 90.0 / 9000.0 + 1.0));
     }
 
     #[test]
     fn a_later_cohort_is_watched_until_its_own_step() {
         let steps_seen =
-            [[(99, 9), (99, 1), (999, 9)], [(0, 0), (100, 0), (1000, 10)], [(0, 0), (0, 0), (50, 50)]];
-        check(&steps_seen, 1, 2, (2.0 / 200.0) / (20.0 / 2000.0));
+            [[(100, 9), (100, 1), (1000, 9)], [(0, 0), (100, 0), (1000, 11)], [(0, 0), (0, 0), (50, 50)]];
+        check(&steps_seen, 1, 2, 2.0 / (200.0 * 20.0 / 2000.0 + 1.0));
     }
 
     #[test]
@@ -164,6 +170,6 @@ mod tests {
         let mut baseline = baseline(&[[(99, 9), (900, 20), (8999, 89)]]);
         let one = ArmCounts { requests: 1, ..ArmCounts::default() };
         baseline.take_in(&weights()[..1], 1, Cohort::Rest, one);
-        assert_eq!(baseline.past(Metric::RequestSuccessRate).requests, 1);
+        assert_eq!(baseline.past(Signal::Failed).requests, 1);
     }
 }

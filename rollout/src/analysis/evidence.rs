@@ -1,22 +1,25 @@
 /*!
-Everything a run has shown so far, and the verdict on it.
+Everything a run has shown so far. [`verdict`](super::stakes) says what it comes to.
 */
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serin_policy::evidence::{Split, Tally, as_f64};
+use serin_policy::evidence::{Allowance, Split, as_f64};
 use serin_policy::{Arm, Weight};
 
-use super::baseline::Baseline;
+use super::baseline::{Baseline, CohortRatio};
+use super::contrast::{Against, Contrast};
 use super::custom::Readings;
-use super::requests::{Against, Tests};
-use super::verdict::{Failure, Judged, Verdict, Wait};
-use crate::observation::{Cell, Counts, Drawn, MetricReading};
+use super::requests::Tests;
+use super::signal::Signal;
+use super::tail;
+use super::traffic::Traffic;
+use super::users::Users;
+use crate::observation::{self, Cell, Counts, Drawn, MetricReading};
 use crate::status::Draw;
-use serin_release::{Analysis, CustomMetric, Metric, Release};
+use serin_release::{Metric, Release};
 
 /// What a run has shown so far. It is kept from step to step; another run begins with none.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -29,17 +32,35 @@ pub struct Evidence {
     /// When the interval of the canary's first request began.
     pub(super) exposed: Option<Timestamp>,
     pub(super) baseline: Baseline,
-    errors: Tests,
-    slow: Tests,
-    split: Split,
+    pub(super) failed: Tests,
+    pub(super) slow: Tests,
+    /// Slower than edges that stand for stable's p95 and p99, by the edge's place.
+    pub(super) tail: BTreeMap<usize, Contrast>,
+    /// Failures by group of routes, of those that had any.
+    pub(super) routes: BTreeMap<usize, Contrast>,
+    pub(super) client_errors: Contrast,
+    pub(super) left: Contrast,
+    pub(super) users: Users,
+    pub(super) traffic: Traffic,
+    pub(super) split: Split,
     /// People's own metrics, by name.
     pub(super) custom: BTreeMap<String, Readings>,
     /// Requests at weight 0 whose caller could not be assigned.
     unassignable: u64,
     /// What this step has shown since every proxy reports it.
-    step: Counts,
+    pub(super) step: Counts,
+    /// Requests to the canary in this step that were judged in every respect.
+    pub(super) judged: u64,
+    /// The canary's share at the latest look.
+    pub(super) weight: Weight,
+    /// Whether nothing but the promotion comes after this step.
+    pub(super) is_last_step: bool,
     /// The next interval has requests in it that began before the step.
     mixed: bool,
+    /// Since when the canary's answers may be slow: when it was last given users or pods.
+    warming_since: Option<Timestamp>,
+    /// The most pods that the canary had ready, in a cluster.
+    pods: u32,
 }
 
 /// The moment in which something was counted.
@@ -54,46 +75,166 @@ pub struct Moment {
 }
 
 impl Evidence {
+    /// No evidence, in the middle of a step: what it shows counts from the next interval on.
+    pub(crate) fn resumed() -> Self {
+        Self { mixed: true, ..Self::default() }
+    }
+
     /// A step begins to be observed: what it shows is counted from here on.
     pub(crate) fn begin_step(&mut self) {
         self.step = Counts::default();
+        self.judged = 0;
         self.mixed = true;
+        self.failed.onset();
+        self.slow.onset();
+        for contrast in self.tail.values_mut().chain(self.routes.values_mut()) {
+            contrast.onset();
+        }
+        self.client_errors.onset();
+        self.left.onset();
+        self.users.onset();
+        self.traffic.onset();
     }
 
-    /// Takes in what was counted in the interval that ends at `moment`.
-    pub fn take_in(&mut self, cells: &[Cell], moment: Moment, release: &Release) {
+    /// The canary has so many pods ready: of more than ever before, some are cold.
+    pub(crate) fn note_pods(&mut self, ready: u32, now: Timestamp) {
+        if ready > self.pods {
+            self.pods = ready;
+            self.warming_since = Some(now);
+        }
+    }
+
+    /// Takes in what was counted in the interval that ends at `moment`, and the users of the run so far.
+    pub fn take_in(
+        &mut self,
+        cells: &[Cell],
+        users: Option<observation::Users>,
+        moment: Moment,
+        release: &Release,
+    ) {
         let since = self.looked.replace(moment.now).unwrap_or(moment.now);
+        let length = moment.now.duration_since(since).unsigned_abs();
         if cells.is_empty() {
             return;
         }
         let mixed = moment.settled.is_some() && std::mem::take(&mut self.mixed);
         self.began.get_or_insert(moment.now);
+        self.is_last_step = moment.step_index >= release.steps.len();
         // What the canary gets by the release's weight at weight 0 are late answers of another run.
         let cells: Vec<_> =
             cells.iter().filter(|cell| moment.step_index > 0 || !cell.is_of(Arm::Canary)).cloned().collect();
-        if cells.iter().any(|cell| cell.is_of(Arm::Canary)) {
-            self.exposed.get_or_insert(since);
+        if cells.iter().any(|cell| cell.is_of(Arm::Canary)) && self.exposed.is_none() {
+            self.exposed = Some(since);
+            self.warming_since = Some(since);
         }
         let sum = Counts::of(&cells);
-        self.errors.met += sum.canary.errors;
+        self.failed.met += sum.canary.errors;
         self.slow.met += sum.canary.slow;
-        if mixed || self.is_warming_up(moment.now, release.analysis.warm_up) {
+        if mixed {
+            self.warming_since = Some(since);
+            self.users.take_in(users, None, 0, Allowance::new(1.0, 0.0));
             return;
         }
+        let is_warm = moment.settled.is_some() && !self.is_warming_up(moment.now, release.analysis.warm_up);
         if let Some(weight) = moment.settled {
+            self.weight = weight;
             self.step.add(&sum);
             let issued =
                 |arm| cells.iter().filter(|cell| cell.is_of(arm)).map(|cell| cell.counts.issued).sum();
             self.split.take_in(issued(Arm::Canary), issued(Arm::Stable), weight.share());
+            if is_warm {
+                self.judged += sum.canary.requests;
+            }
         }
-        for metric in Metric::ALL {
-            self.test(metric, &cells, moment, &release.analysis);
-        }
+        self.test(&cells, users, (moment, length), is_warm, release);
         // Only now: an interval must not choose its own odds.
         let steps: Vec<_> = release.steps.iter().map(|step| step.weight).collect();
         for cell in &cells {
             if let (Arm::Stable, Drawn::Cohort(cohort)) = (cell.arm, &cell.drawn) {
                 self.baseline.take_in(&steps, moment.step_index, *cohort, cell.counts);
+            }
+        }
+    }
+
+    /// Has every metric that is judged look at an interval.
+    fn test(
+        &mut self,
+        cells: &[Cell],
+        users: Option<observation::Users>,
+        interval @ (moment, length): (Moment, Duration),
+        is_warm: bool,
+        release: &Release,
+    ) {
+        let analysis = &release.analysis;
+        let at_rest = moment.step_index == 0;
+        if !at_rest && self.tail.is_empty() && analysis.criterion(Metric::LatencyTail).is_some() {
+            let edges = tail::edges(&self.baseline.at_rest().1);
+            self.tail = edges.into_iter().map(|edge| (edge, Contrast::default())).collect();
+        }
+        let against = |compare: Allowance| Against {
+            compare,
+            baseline: &self.baseline,
+            step_index: moment.step_index,
+            least_dispersion: analysis.dispersion,
+        };
+        // At rest only stable is looked at; a canary that is cold may be slow.
+        let counts = |signal: Signal| at_rest || is_warm || !signal.is_of_time();
+        let of_failures = self.failed.contrast.dispersion(analysis.dispersion);
+        let of_slowness = self.slow.contrast.dispersion(analysis.dispersion);
+        if let Some(criterion) = analysis.criterion(Metric::RequestSuccessRate) {
+            let against = against(criterion.compare);
+            self.failed.take_in(cells, Signal::Failed, interval, criterion, &against);
+            let share = moment.settled.filter(|_| !at_rest).map(Weight::share);
+            let requests = Counts::of(cells).canary.requests;
+            self.users.take_in(users, share, requests, criterion.compare);
+        }
+        if let Some(criterion) = analysis.criterion(Metric::RequestDuration)
+            && counts(Signal::Slow)
+        {
+            let against = against(criterion.compare);
+            self.slow.take_in(cells, Signal::Slow, interval, criterion, &against);
+        }
+        for (metric, contrast) in
+            [(Metric::ClientErrors, &mut self.client_errors), (Metric::ClientAborts, &mut self.left)]
+        {
+            for (signal, criterion) in Signal::of(metric).into_iter().zip(analysis.criterion(metric)) {
+                if counts(signal) {
+                    let dispersion = contrast.dispersion(analysis.dispersion);
+                    contrast.take_in(cells, signal, &against(criterion.compare), dispersion);
+                    contrast.learn(cells, signal, length);
+                }
+            }
+        }
+        if let Some(criterion) = analysis.criterion(Metric::LatencyTail)
+            && is_warm
+        {
+            for (&edge, contrast) in &mut self.tail {
+                let signal = Signal::SlowerThan(edge);
+                let own = contrast.dispersion(analysis.dispersion);
+                let dispersion = if own.get() > of_slowness.get() { own } else { of_slowness };
+                contrast.take_in(cells, signal, &against(criterion.compare), dispersion);
+                contrast.learn(cells, signal, length);
+            }
+        }
+        if let Some(criterion) = analysis.criterion(Metric::RouteErrors)
+            && !at_rest
+        {
+            let sum = Counts::of(cells);
+            for signal in Signal::of(Metric::RouteErrors) {
+                let Signal::FailedRoute(group) = signal else { continue };
+                let has_failed = sum.canary.of(signal).bad + sum.stable.of(signal).bad > 0;
+                // A group without any failure is a bet that nobody has made yet.
+                if has_failed || self.routes.contains_key(&group) {
+                    let contrast = self.routes.entry(group).or_default();
+                    contrast.take_in(cells, signal, &against(criterion.compare), of_failures);
+                }
+            }
+        }
+        if let Some(criterion) = analysis.criterion(Metric::TrafficShare) {
+            if at_rest {
+                self.traffic.learn(cells, length);
+            } else if is_warm {
+                self.traffic.take_in(cells, moment.step_index, criterion.compare);
             }
         }
     }
@@ -113,76 +254,7 @@ impl Evidence {
     }
 
     fn is_warming_up(&self, now: Timestamp, warm_up: Duration) -> bool {
-        self.exposed.is_some_and(|exposed| now.duration_since(exposed).unsigned_abs() < warm_up)
-    }
-
-    fn test(&mut self, metric: Metric, cells: &[Cell], moment: Moment, analysis: &Analysis) {
-        let Some(criterion) = analysis.criterion(metric) else { return };
-        let least_dispersion = analysis.dispersion;
-        let (baseline, tests) = match metric {
-            Metric::RequestSuccessRate => (&self.baseline, &mut self.errors),
-            Metric::RequestDuration => (&self.baseline, &mut self.slow),
-        };
-        tests.take_in(cells, moment, &Against { metric, criterion, baseline, least_dispersion });
-    }
-
-    /// The verdict on everything that was taken in.
-    pub fn verdict(&self, analysis: &Analysis, now: Timestamp) -> Verdict {
-        let judged =
-            || Metric::ALL.into_iter().filter_map(|metric| Some((metric, analysis.criterion(metric)?)));
-        let failures = judged().filter_map(|(metric, criterion)| {
-            self.tests(metric).failure(metric, criterion, analysis, &self.step, now)
-        });
-        let failures = failures.chain(self.custom(analysis).filter_map(|(metric, readings)| {
-            let (evidence, test) = readings.strongest();
-            let (canary, needed) = (readings.seen, analysis.needed());
-            let metric = Judged::Readings(metric.name.clone());
-            let stable = Tally::default();
-            (evidence >= needed).then_some(Failure {
-                metric,
-                test,
-                objective: None,
-                canary,
-                stable,
-                met: 0,
-                evidence,
-                needed,
-                after_s: None,
-            })
-        }));
-        // Of several failures the one with the most evidence is told.
-        if let Some(failure) = failures.max_by(|one, other| one.evidence.total_cmp(&other.evidence)) {
-            return Verdict::Fail(failure);
-        }
-        let (have, need) = (self.step.canary.requests, analysis.min_requests);
-        if have < need {
-            return Verdict::NotYet(Wait::Requests { have, need });
-        }
-        if let Some((metric, _)) = judged().find(|(metric, _)| self.tests(*metric).lean_against()) {
-            return Verdict::NotYet(Wait::Doubt { metric: Judged::Requests(metric) });
-        }
-        for (metric, readings) in self.custom(analysis) {
-            if let Some(why) = readings.gap() {
-                return Verdict::NotYet(Wait::Reading { metric: metric.name.clone(), why });
-            }
-            if readings.lean_against() {
-                return Verdict::NotYet(Wait::Doubt { metric: Judged::Readings(metric.name.clone()) });
-            }
-        }
-        if self.split.ln_e() >= analysis.needed_alone() {
-            return Verdict::NotYet(Wait::SampleRatio);
-        }
-        Verdict::Pass
-    }
-
-    /// People's own metrics that are judged, with what they have shown.
-    fn custom<'e>(
-        &'e self,
-        analysis: &'e Analysis,
-    ) -> impl Iterator<Item = (&'e CustomMetric, &'e Readings)> {
-        static NONE: LazyLock<Readings> = LazyLock::new(Readings::default);
-        let judged = analysis.custom.iter().filter(|metric| !metric.dry_run);
-        judged.map(|metric| (metric, self.custom.get(&metric.name).unwrap_or(&NONE)))
+        self.warming_since.is_some_and(|since| now.duration_since(since).unsigned_abs() < warm_up)
     }
 
     /// What the present step has shown since every proxy reports it.
@@ -192,12 +264,20 @@ impl Evidence {
 
     /// Requests to the canary that the present step's verdict goes by.
     pub const fn requests(&self) -> u64 {
-        self.step.canary.requests
+        self.judged
     }
 
-    /// What the run has shown at weight 0.
-    pub const fn baseline(&self) -> &Baseline {
-        &self.baseline
+    /// How those whom each step moves fared on stable beside the rest: their failures.
+    pub fn cohorts(&self) -> Vec<CohortRatio> {
+        self.baseline.ratios(Signal::Failed)
+    }
+
+    /// Requests a second of all callers at weight 0; none before there were any.
+    pub fn requests_per_second(&self) -> Option<f64> {
+        let until = self.exposed.or(self.looked)?;
+        let seconds = until.duration_since(self.began?).as_secs_f64();
+        let (_, all) = self.baseline.at_rest();
+        (seconds > 0.0).then(|| as_f64(all.requests) / seconds)
     }
 
     /// How new callers were drawn.
@@ -211,12 +291,5 @@ impl Evidence {
         let (_, all) = self.baseline.at_rest();
         let requests = all.requests + self.unassignable;
         (requests > 0).then(|| as_f64(all.requests) / as_f64(requests))
-    }
-
-    pub(super) const fn tests(&self, metric: Metric) -> &Tests {
-        match metric {
-            Metric::RequestSuccessRate => &self.errors,
-            Metric::RequestDuration => &self.slow,
-        }
     }
 }

@@ -3,9 +3,7 @@ How long a fault would take to be caught.
 */
 use std::time::Duration;
 
-use serin_policy::evidence::{Allowance, Ceiling, Claim, Comparison, Dispersion, Tally};
-
-use serin_release::Criterion;
+use serin_policy::evidence::{Allowance, Claim, Comparison, Dispersion, Tally};
 
 /// The traffic that a fault is looked for in.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -21,12 +19,11 @@ pub(super) struct Traffic {
 /// About how long it takes until a canary whose share of bad requests is `factor` × stable's is caught; none when that
 /// is still allowed, or takes longer than a week.
 ///
-/// The evidence is followed along its expectation until either test has what it needs. Along it each stake's logarithm
+/// The evidence of the comparison is followed along its expectation until it has what it needs. Along it each stake's logarithm
 /// is a straight line, so the evidence is convex in time: once it is enough it stays so, and the moment can be bisected.
 pub(super) fn seconds_to_catch(
     traffic: Traffic,
     factor: f64,
-    criterion: &Criterion,
     allowance: Allowance,
     dispersion: Dispersion,
     needed: f64,
@@ -37,9 +34,7 @@ pub(super) fn seconds_to_catch(
         let (canary, stable) = (tally(traffic.canary_rps, bad), tally(traffic.stable_rps, traffic.base));
         let mut worse = Comparison::watchful(Claim::Worse);
         worse.take_in(canary, stable, allowance, dispersion);
-        let mut over = Ceiling::watchful();
-        over.take_in(canary, criterion.limit.share(), dispersion);
-        worse.ln_e().max(over.ln_e()) >= needed
+        worse.ln_e() >= needed
     };
     // Moments that grow by a tenth, from a second to a week.
     let moment = |n: i32| 1.1_f64.powi(n);
@@ -66,14 +61,12 @@ fn expected(requests: f64, share: f64) -> Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serin_release::Percent;
 
     #[track_caller]
     fn check(canary_rps: f64, factor: f64, expected: std::ops::Range<u64>) {
         let traffic = Traffic { canary_rps, stable_rps: 100.0 - canary_rps, base: 0.005 };
         let compare = Allowance::new(1.5, 0.001);
-        let criterion = Criterion { limit: Percent::parse("100").unwrap(), compare };
-        let found = seconds_to_catch(traffic, factor, &criterion, compare, Dispersion::NONE, 100_f64.ln());
+        let found = seconds_to_catch(traffic, factor, compare, Dispersion::NONE, 100_f64.ln());
         assert!(found.is_some_and(|found| expected.contains(&found.as_secs())), "{found:?}");
     }
 
@@ -89,7 +82,6 @@ mod tests {
     fn what_is_allowed_is_never_caught() {
         let traffic = Traffic { canary_rps: 50.0, stable_rps: 50.0, base: 0.005 };
         let compare = Allowance::new(1.5, 0.001);
-        let criterion = Criterion { limit: Percent::parse("1").unwrap(), compare };
-        assert_eq!(seconds_to_catch(traffic, 1.4, &criterion, compare, Dispersion::NONE, 4.6), None);
+        assert_eq!(seconds_to_catch(traffic, 1.4, compare, Dispersion::NONE, 4.6), None);
     }
 }

@@ -11,17 +11,24 @@ while both are still on stable, for users differ and the hash draws users, not r
 stable's own past. `forecast` says how long a fault would take to be caught.
 */
 mod baseline;
+mod contrast;
 mod custom;
 mod evidence;
 mod findings;
 mod forecast;
+mod recent;
 mod requests;
+mod signal;
+mod stakes;
 mod stratum;
+mod tail;
 #[cfg(test)]
 mod tests;
+mod traffic;
+mod users;
 mod verdict;
 
 pub use baseline::CohortRatio;
 pub use evidence::{Evidence, Moment};
-pub use findings::{Finding, ReadingFinding};
+pub use findings::{Finding, Forecast, ReadingFinding, UsersFinding};
 pub use verdict::{Failure, Grouped, Judged, OneIn, Promise, Share, Test, Verdict, Wait};

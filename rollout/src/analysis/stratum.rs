@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use serin_policy::Arm;
 use serin_policy::evidence::{Allowance, Tally, as_f64};
 
-use super::baseline::Baseline;
+use super::contrast::Against;
+use super::signal::Signal;
 use crate::observation::{ArmCounts, Cell, Drawn};
-use serin_release::{Criterion, Metric};
 
 /// Traffic that may be compared with one another, in one interval.
 #[derive(Debug, Default)]
@@ -20,31 +20,26 @@ pub(super) struct Stratum {
 
 impl Stratum {
     /// Stable's requests.
-    pub(super) const fn stable(&self, metric: Metric) -> Tally {
-        self.stable.tally(metric)
+    pub(super) fn stable(&self, signal: Signal) -> Tally {
+        self.stable.of(signal)
     }
 
     /// The canary's requests, and how much worse than stable they may be. The allowance is the mean of those of
     /// the cohorts, weighted by their requests: so the comparison's proof asks for it.
-    pub(super) fn canary(
-        &self,
-        metric: Metric,
-        baseline: &Baseline,
-        step_index: usize,
-        criterion: Criterion,
-    ) -> (Tally, Allowance) {
+    pub(super) fn canary(&self, signal: Signal, against: &Against<'_>) -> (Tally, Allowance) {
         let (mut tally, mut weighted) = (Tally::default(), 0.0);
         for (drawn, counts) in &self.canary {
             let factor = match drawn {
-                Drawn::Cohort(cohort) => baseline.ratio(metric, *cohort, step_index).max(1.0),
+                Drawn::Cohort(cohort) => against.baseline.ratio(signal, *cohort, against.step_index).max(1.0),
                 // Members of a segment are split from the beginning: they were never all on stable.
                 Drawn::Split(_) => 1.0,
             };
-            tally.add(counts.tally(metric));
+            let counts = counts.of(signal);
+            tally.add(counts);
             weighted += as_f64(counts.requests) * factor;
         }
         let factor = if tally.requests > 0 { weighted / as_f64(tally.requests) } else { 1.0 };
-        (tally, criterion.compare.relaxed_by(factor))
+        (tally, against.compare.relaxed_by(factor))
     }
 }
 

@@ -30,7 +30,7 @@ spec:
 
 /// Requests and errors of a cohort on a version, at the gateway.
 fn cell(arm: Arm, cohort: Cohort, requests: u64, errors: u64) -> Cell {
-    let counts = ArmCounts { requests, errors, ..ArmCounts::default() };
+    let counts = ArmCounts { requests, errors, afresh: errors, ..ArmCounts::default() };
     Cell { place: "gateway".to_owned(), drawn: Drawn::Cohort(cohort), arm, counts }
 }
 
@@ -70,7 +70,8 @@ impl Run {
     fn go_on(&mut self, seconds: u32, cells: &[Cell], step_index: usize, settled: Option<Weight>) {
         for _ in 0..seconds {
             self.now += SignedDuration::from_secs(1);
-            self.evidence.take_in(cells, Moment { step_index, settled, now: self.now }, &self.release);
+            let moment = Moment { step_index, settled, now: self.now };
+            self.evidence.take_in(cells, None, moment, &self.release);
         }
     }
 
@@ -85,7 +86,9 @@ impl Run {
             Verdict::Fail(failure) => format!("fail: {failure}"),
             Verdict::NotYet(Wait::Requests { have, need }) => format!("{have} of {need}"),
             Verdict::NotYet(Wait::Doubt { metric }) => format!("doubt: {metric}"),
+            Verdict::NotYet(Wait::SharedTrouble { metric }) => format!("shared trouble: {metric}"),
             Verdict::NotYet(Wait::SampleRatio) => "sample ratio".to_owned(),
+            Verdict::NotYet(Wait::TrafficShare) => "traffic share".to_owned(),
             Verdict::NotYet(Wait::Reading { metric, why }) => format!("{metric}: {why}"),
         };
         assert!(found.starts_with(expected), "{found}, expected {expected}");
@@ -191,10 +194,10 @@ fn errors_that_come_in_clusters_are_less_evidence() {
     }
     let bad = [others(), canary(20, 2)];
     let clustered = run.step(3, &bad);
-    let finding = &clustered.evidence.findings(&clustered.release, Weight::ZERO, clustered.now)[0];
+    let finding = &clustered.evidence.findings(&clustered.release, Weight::ZERO)[0];
     assert!(finding.dispersion > 10.0, "{finding:?}");
     let single = Run::new().rest(100, &[others(), stable(Cohort::Step(0), 1000, 2)]).step(3, &bad);
-    let alone = &single.evidence.findings(&single.release, Weight::ZERO, single.now)[0];
+    let alone = &single.evidence.findings(&single.release, Weight::ZERO)[0];
     assert!(alone.worse > 2.0 * finding.worse, "{alone:?}, {finding:?}");
 }
 
@@ -205,13 +208,13 @@ fn where_nobody_is_left_on_stable_its_own_past_is_compared_with() {
     run.go_on(10, &everybody, 3, Some(Weight::FULL));
     let Verdict::Fail(failure) = run.verdict() else { panic!("{:?}", run.verdict()) };
     assert!(matches!(failure.test, Test::Comparison { promise: Promise::AgainstPast, .. }), "{failure:?}");
-    let findings = run.evidence.findings(&run.release, Weight::FULL, run.now);
+    let findings = run.evidence.findings(&run.release, Weight::FULL);
     assert_eq!(findings[0].promise, Promise::AgainstPast);
     // Without a past there is nothing to compare with.
     let mut alone = Run::new();
     alone.go_on(10, &everybody, 3, Some(Weight::FULL));
     alone.check("pass");
-    let findings = alone.evidence.findings(&alone.release, Weight::FULL, alone.now);
+    let findings = alone.evidence.findings(&alone.release, Weight::FULL);
     assert_eq!(findings[0].promise, Promise::NoControl);
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serin_policy::Weight;
 use serin_policy::evidence::{Allowance, Tally};
 
 use crate::messages::friendly;
@@ -45,8 +46,15 @@ pub enum Wait {
         /// Why.
         why: String,
     },
+    /// Both versions are worse than the canary may be, at present: it is not the canary's.
+    SharedTrouble {
+        /// In what.
+        metric: Metric,
+    },
     /// New callers do not get the canary in the share that was asked for: some path loses or repeats them.
     SampleRatio,
+    /// The canary has fewer requests than its users made while they were on stable.
+    TrafficShare,
 }
 
 /// A test that the canary failed.
@@ -64,9 +72,9 @@ pub struct Failure {
     pub canary: Tally,
     /// Stable's, in the same moments.
     pub stable: Tally,
-    /// The canary's bad answers since anybody has been on it, judged or not, and so the most users who can have met one.
+    /// How many users had met it: as proxies tell, or else as many as there were bad answers of the canary, judged or not.
     pub met: u64,
-    /// The evidence: ln E.
+    /// The evidence of all tests together: ln E.
     pub evidence: f64,
     /// The evidence it takes.
     pub needed: f64,
@@ -87,6 +95,13 @@ pub enum Test {
     Range,
     /// Readings of people's own metric, against stable's.
     Excess,
+    /// Users who fail for the first time, against stable's.
+    FirstFailures {
+        /// The canary's share of the users.
+        share: Weight,
+        /// How much worse the canary may be.
+        allowance: Allowance,
+    },
     /// Against stable.
     Comparison {
         /// How much worse the canary may be, what its users had before included.
@@ -102,6 +117,8 @@ pub enum Test {
 pub enum Judged {
     /// Requests.
     Requests(Metric),
+    /// Users.
+    Users,
     /// Readings of people's own metric of this name.
     Readings(String),
 }
@@ -110,6 +127,7 @@ impl fmt::Display for Judged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Requests(metric) => metric.fmt(f),
+            Self::Users => f.write_str("the number of users who fail"),
             Self::Readings(name) => f.write_str(name),
         }
     }
@@ -144,9 +162,15 @@ impl fmt::Display for Verdict {
             Self::NotYet(Wait::Doubt { metric }) => {
                 write!(f, "not clear yet: {metric} speaks against the canary, but could be chance")
             }
+            Self::NotYet(Wait::SharedTrouble { metric }) => {
+                write!(f, "not clear yet: {metric} is too bad on both versions at present, so it is not the canary's")
+            }
             Self::NotYet(Wait::SampleRatio) => {
                 f.write_str("not to be relied on: new callers do not get the canary in the share asked for")
             }
+            Self::NotYet(Wait::TrafficShare) => f.write_str(
+                "not to be relied on: the canary gets fewer requests than its users made while they were on stable",
+            ),
         }
     }
 }
@@ -161,7 +185,7 @@ impl fmt::Display for Failure {
             Test::Comparison { promise: Promise::AgainstPast, .. } => {
                 "Assuming that stable would have gone on as before, a canary no worse than allowed"
             }
-            Test::Comparison { .. } => "A canary no worse than allowed",
+            Test::Comparison { .. } | Test::FirstFailures { .. } => "A canary no worse than allowed",
             Test::Range => "A canary with 1 reading in 10 out of range",
             Test::Excess => "A canary with 1 reading in 10 too large",
         };
@@ -181,10 +205,31 @@ impl Failure {
         let Self { metric, test, canary, stable, objective, .. } = self;
         let (bad, of, share) = (Grouped(canary.bad), Grouped(canary.requests), Share(*canary));
         match metric {
+            Judged::Users => {
+                return write!(f, "{bad} of the {of} users who failed for the first time were on the canary");
+            }
             Judged::Requests(Metric::RequestSuccessRate) => {
                 write!(f, "the canary failed {bad} of {of} requests ({share}")?;
             }
-            Judged::Requests(Metric::RequestDuration) => match objective {
+            Judged::Requests(Metric::RouteErrors) => {
+                write!(f, "on one group of routes, the canary failed {bad} of {of} requests ({share}")?;
+            }
+            Judged::Requests(Metric::ClientErrors) => {
+                write!(
+                    f,
+                    "the canary answered {bad} of {of} requests with a client's error, such as 4xx ({share}"
+                )?;
+            }
+            Judged::Requests(Metric::ClientAborts) => {
+                write!(
+                    f,
+                    "callers left before there was an answer in {bad} of {of} requests to the canary ({share}"
+                )?;
+            }
+            Judged::Requests(Metric::TrafficShare) => {
+                write!(f, "the canary had {of} requests ({share}")?;
+            }
+            Judged::Requests(Metric::RequestDuration | Metric::LatencyTail) => match objective {
                 Some(objective) => {
                     let objective = friendly(objective);
                     write!(f, "the canary was slower than {objective} in {bad} of {of} requests ({share}")?;
@@ -196,7 +241,7 @@ impl Failure {
             }
         }
         match test {
-            Test::Range => Ok(()),
+            Test::FirstFailures { .. } | Test::Range => Ok(()),
             Test::Excess => f.write_str(", or larger than stable's by more than is allowed"),
             Test::Limit { allowed } => write!(f, ", allowed {allowed})"),
             Test::Comparison { promise: Promise::AgainstPast, .. } => {

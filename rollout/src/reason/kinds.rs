@@ -13,6 +13,7 @@ use crate::phase::Cause;
 use crate::roles::RolesUnclear;
 use crate::status::Actor;
 use crate::workloads::Lack;
+use serin_release::Metric;
 use serin_release::delivery::PromotionMode;
 
 /// Something that happened, once.
@@ -254,6 +255,13 @@ pub enum Hold {
         /// That share.
         weight: Weight,
     },
+    /// Both versions have more bad requests than the canary may have: it is not the canary's, and it goes on by itself.
+    SharedTrouble {
+        /// In what.
+        metric: Metric,
+    },
+    /// The canary has fewer requests than its users made while they were on stable.
+    TrafficShare,
     /// A person must approve the step.
     AwaitsApproval {
         /// The step, from 1.

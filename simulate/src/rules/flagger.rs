@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serin_policy::Weight;
 
-use super::{Rule, Stand};
+use super::{Rule, Stand, bad};
 use serin_release::{Metric, Release};
 use serin_rollout::{Cell, Counts};
 
@@ -25,7 +25,7 @@ pub(crate) struct Flagger {
 impl Flagger {
     /// At the first step of `release`, with its limits.
     pub(crate) fn new(release: &Release, threshold: u32) -> Self {
-        let limit = |metric| Some((metric, release.analysis.criterion(metric)?.limit.share()));
+        let limit = |metric| Some((metric, release.analysis.criterion(metric)?.limit?.share()));
         let mut steps: Vec<_> = release.steps.iter().rev().map(|step| step.weight).collect();
         let stand = steps.pop().map_or(Stand::Promoted, Stand::At);
         Self {
@@ -50,7 +50,7 @@ impl Rule for Flagger {
         }
         let canary = Counts::of(counted).canary;
         let is_good = |(metric, limit): &(Metric, f64)| {
-            canary.tally(*metric).share().is_some_and(|share| share <= *limit)
+            bad(&canary, *metric).share().is_some_and(|share| share <= *limit)
         };
         if self.limits.iter().all(is_good) {
             self.stand = self.steps.pop().map_or(Stand::Promoted, Stand::At);

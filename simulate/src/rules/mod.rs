@@ -8,12 +8,14 @@ mod z_test;
 use std::time::Duration;
 
 use serin_policy::Weight;
+use serin_policy::evidence::Tally;
+use serin_release::Metric;
 
 pub(super) use flagger::Flagger;
 pub(super) use serin::Serin;
 pub(super) use z_test::ZTest;
 
-use serin_rollout::Cell;
+use serin_rollout::{ArmCounts, Cell};
 
 /// Something that watches a canary and moves its share.
 pub(super) trait Rule {
@@ -33,4 +35,12 @@ pub(super) enum Stand {
     Promoted,
     /// Off the air.
     TakenBack,
+}
+
+/// Requests, and those that are bad in the sense of a metric that has a limit.
+fn bad(counts: &ArmCounts, metric: Metric) -> Tally {
+    match metric {
+        Metric::RequestDuration => counts.too_slow(),
+        _ => counts.failed(),
+    }
 }

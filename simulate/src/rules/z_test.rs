@@ -6,7 +6,7 @@ use std::time::Duration;
 use serin_policy::Weight;
 use serin_policy::evidence::Tally;
 
-use super::{Rule, Stand};
+use super::{Rule, Stand, bad};
 use serin_release::{Metric, Pause, Release};
 use serin_rollout::{Cell, Counts};
 
@@ -25,7 +25,9 @@ pub(crate) struct ZTest {
 impl ZTest {
     /// At the first step of `release`.
     pub(crate) fn new(release: &Release) -> Self {
-        let judged = |metric: &Metric| release.analysis.criterion(*metric).is_some();
+        let judged = |metric: &Metric| {
+            release.analysis.criterion(*metric).is_some_and(|criterion| criterion.limit.is_some())
+        };
         let metrics: Vec<_> = Metric::ALL.into_iter().filter(judged).collect();
         let mut ends = Duration::ZERO;
         let steps = release.steps.iter().map(|step| {
@@ -60,7 +62,7 @@ impl Rule for ZTest {
 
     fn look(&mut self, counted: &[Cell], now: Duration) {
         self.seen.add(&Counts::of(counted));
-        let z = |metric: &Metric| z(self.seen.canary.tally(*metric), self.seen.stable.tally(*metric));
+        let z = |metric: &Metric| z(bad(&self.seen.canary, *metric), bad(&self.seen.stable, *metric));
         if self.metrics.iter().any(|metric| z(metric) > self.critical) {
             self.stand = Stand::TakenBack;
         } else {

@@ -45,7 +45,7 @@ pub(super) fn check(path: &str, metric: &Metric, query: &str, problems: &mut Pro
     }
     let compare = metric.compare.as_ref().map(|compare| {
         let slack = bound("compare.slack", compare.slack.as_ref(), problems).unwrap_or_default();
-        Excess { ratio: max_ratio(path, metric, problems), slack }
+        Excess { ratio: max_ratio(path, metric, "1.5", problems), slack }
     });
     let range = &metric.threshold_range;
     if range.min.is_none() && range.max.is_none() && compare.is_none() {

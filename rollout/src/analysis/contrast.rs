@@ -1,0 +1,115 @@
+/*!
+The canary's requests against stable's in the same moments, in one sense of "bad".
+*/
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serin_policy::evidence::{Allowance, Claim, Comparison, Dispersion, Homogeneity, Spread, Tally};
+use serin_policy::{Arm, Cohort};
+
+use super::baseline::Baseline;
+use super::signal::Signal;
+use super::stratum::strata;
+use crate::observation::{Cell, Counts, Drawn};
+
+/// What one signal has shown.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Contrast {
+    /// Is the canary worse?
+    pub(super) worse: Comparison,
+    /// How unevenly stable's cohorts have what is bad.
+    homogeneity: Homogeneity,
+    /// How unevenly it comes in time, where there are no cohorts.
+    spread: Spread,
+    /// What was compared.
+    pub(super) canary: Tally,
+    pub(super) stable: Tally,
+    /// The allowance of the latest comparison.
+    pub(super) allowance: Option<Allowance>,
+}
+
+/// What requests are held against.
+pub(super) struct Against<'a> {
+    pub(super) compare: Allowance,
+    pub(super) baseline: &'a Baseline,
+    /// 0 at weight 0, i + 1 at step i.
+    pub(super) step_index: usize,
+    pub(super) least_dispersion: Dispersion,
+}
+
+impl Default for Contrast {
+    fn default() -> Self {
+        Self {
+            worse: Comparison::watchful(Claim::Worse),
+            homogeneity: Homogeneity::default(),
+            spread: Spread::default(),
+            canary: Tally::default(),
+            stable: Tally::default(),
+            allowance: None,
+        }
+    }
+}
+
+impl Contrast {
+    /// How many bad requests come at a time, by what is known so far.
+    pub(super) fn dispersion(&self, least: Dispersion) -> Dispersion {
+        self.homogeneity.dispersion(least).unwrap_or_else(|| self.spread.dispersion(least))
+    }
+
+    /// Takes in an interval of this length; `dispersion` is as it was before it. Returns what each stratum was compared
+    /// with, and how.
+    pub(super) fn take_in(
+        &mut self,
+        cells: &[Cell],
+        signal: Signal,
+        against: &Against<'_>,
+        dispersion: Dispersion,
+    ) -> Vec<(Tally, Tally, Allowance)> {
+        let sum = Counts::of(cells);
+        self.canary.add(sum.canary.of(signal));
+        self.stable.add(sum.stable.of(signal));
+        let mut compared = Vec::new();
+        for stratum in strata(cells).values() {
+            let (canary, allowance) = stratum.canary(signal, against);
+            let stable = stratum.stable(signal);
+            if canary.requests == 0 {
+                continue;
+            }
+            self.allowance = Some(allowance);
+            self.worse.take_in(canary, stable, allowance, dispersion);
+            compared.push((canary, stable, allowance));
+        }
+        compared
+    }
+
+    /// Learns from what stable's cohorts had in an interval of this length. It comes last: an interval must not choose its
+    /// own odds.
+    pub(super) fn learn(&mut self, cells: &[Cell], signal: Signal, length: Duration) {
+        let mut cohorts: Vec<Tally> = Vec::new();
+        let mut rest = Tally::default();
+        for cell in cells.iter().filter(|cell| cell.is_of(Arm::Stable)) {
+            let tally = cell.counts.of(signal);
+            if let Drawn::Cohort(Cohort::Step(i)) = cell.drawn {
+                if cohorts.len() <= i {
+                    cohorts.resize(i + 1, Tally::default());
+                }
+                if let Some(sum) = cohorts.get_mut(i) {
+                    sum.add(tally);
+                }
+            } else {
+                rest.add(tally);
+            }
+        }
+        cohorts.insert(0, rest);
+        self.homogeneity.take_in(&cohorts, length.as_secs_f64());
+        self.spread.take_in(Counts::of(cells).stable.of(signal));
+    }
+
+    /// The canary is given more to do.
+    pub(super) fn onset(&mut self) {
+        if self.canary.requests > 0 {
+            self.worse.onset();
+        }
+    }
+}

@@ -1,0 +1,50 @@
+/*!
+What both versions do at present.
+*/
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serin_policy::evidence::{Tally, as_f64};
+
+/// Requests and bad ones of both versions, of which those of a while ago count ever less.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub(super) struct Recent {
+    canary: Fading,
+    stable: Fading,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+struct Fading {
+    requests: f64,
+    bad: f64,
+}
+
+/// After this time, a request counts a third.
+const TIME_CONSTANT: Duration = Duration::from_secs(15);
+
+/// Fewer bad requests than this are nobody's trouble.
+const SOME: f64 = 3.0;
+
+impl Recent {
+    pub(super) fn take_in(&mut self, canary: Tally, stable: Tally, length: Duration) {
+        let fade = (-length.as_secs_f64() / TIME_CONSTANT.as_secs_f64()).exp();
+        self.canary.take_in(canary, fade);
+        self.stable.take_in(stable, fade);
+    }
+
+    /// Whether both versions have more bad requests at present than the canary may have at most.
+    pub(super) fn is_shared_trouble(&self, limit: f64) -> bool {
+        self.canary.is_above(limit) && self.stable.is_above(limit)
+    }
+}
+
+impl Fading {
+    fn take_in(&mut self, tally: Tally, fade: f64) {
+        self.requests = self.requests * fade + as_f64(tally.requests);
+        self.bad = self.bad * fade + as_f64(tally.bad);
+    }
+
+    fn is_above(self, limit: f64) -> bool {
+        self.bad >= SOME && self.bad > limit * self.requests
+    }
+}
