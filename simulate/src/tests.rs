@@ -44,6 +44,7 @@ fn scenario(release: Release, users: u32, spread: Spread, runs: u32) -> Scenario
     Scenario {
         release,
         traffic: Traffic { rps: 100.0, users, activity: 2.0, errors, slow, spread },
+        life: Life::default(),
         fault: Fault::NONE,
         runs: NonZeroU32::new(runs).unwrap(),
         seed: SEED,
