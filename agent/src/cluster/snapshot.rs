@@ -9,7 +9,7 @@ use kube::ResourceExt;
 use super::memory::Memory;
 use super::proxies::{Attached, find};
 use super::tick::TickError;
-use super::workloads::{Pair, get, run_of};
+use super::workloads::{Pair, desired, get, run_of};
 use super::{Cluster, api_resources, routes};
 use crate::mesh::object::label;
 use crate::mesh::plugin::{Attachment, uncovered};
@@ -171,6 +171,7 @@ fn candidate(cluster: &Cluster, namespace: &str, version: &resource::Version) ->
     let ready = deployment.as_ref().and_then(|found| found.status.as_ref()?.ready_replicas);
     Candidate {
         name: name(version).to_owned(),
+        desired: deployment.as_deref().map(desired).unwrap_or_default(),
         ready: ready.and_then(|ready| u32::try_from(ready).ok()).unwrap_or_default(),
         run: deployment.as_deref().and_then(run_of),
     }
