@@ -55,7 +55,7 @@ impl Snapshot {
         }
         let Read { release, delivery, roles } = read?;
         let mut obstacles: Vec<_> = invalid.iter().cloned().collect();
-        let is_driven = !status.run.is_empty();
+        let is_driven = status.is_driven();
         if let Some(why) = cluster.refusal(object, &release, &delivery) {
             if !is_driven {
                 return Err(TickError::NotAdmitted(why));
@@ -147,7 +147,7 @@ impl Read {
         let (stable, canary) = if present.swapped { (canary, stable) } else { (stable, canary) };
         let run = present.run(&status.run, canary.run.as_deref(), stable.run.as_deref());
         let (release, delivery) = Release::from_object(object, run.unwrap_or("none"))?;
-        if status.run.is_empty() {
+        if !status.is_driven() {
             for (path, version) in named {
                 let name = name(version);
                 if get(&cluster.stores.deployments, &namespace, name).is_none() {
