@@ -261,7 +261,10 @@ async fn reconcile(watched: Arc<Watched>, cluster: Arc<Cluster>) -> Result<Actio
         Ok(object) => (object.clone(), None),
         Err(InvalidObject { error, .. }) => match cluster.last_good(&watched).await {
             // What is under way is still watched over, by what was right before, and goes no further.
-            Ok(Some(object)) => (object, Some(error.as_str())),
+            Ok(Some(object)) => {
+                cluster.admission.keep(&object);
+                (object, Some(error.as_str()))
+            }
             Ok(None) => {
                 return cluster
                     .tell_unreadable(&watched, error)
