@@ -41,6 +41,8 @@ pub(super) struct Memory {
     /// The version of the Release that was last read or written.
     version: Option<String>,
     saved: Option<(Instant, ReleaseStatus)>,
+    /// The version of the Release in which the last command that was heard had been taken off.
+    pub(super) command_off: Option<u64>,
     pub(super) routes: RoutesMemory,
     /// Since when some proxy has been without the filter, or was last told to fetch it.
     pub(super) bypassed_since: Option<Instant>,
@@ -150,15 +152,11 @@ impl Memory {
             observer: Observer::default(),
             journal: Journal::default(),
             version: object.resource_version(),
+            command_off: None,
             routes: RoutesMemory::default(),
             bypassed_since: None,
             unrouted_since: None,
         }
-    }
-
-    /// The version of the Release that was last read or written.
-    pub(super) fn version(&self) -> u64 {
-        self.version.as_deref().and_then(|version| version.parse().ok()).unwrap_or_default()
     }
 
     /// Saves what is to be remembered and shown, if `decided`, or if it is time and something has changed.
