@@ -85,6 +85,9 @@ fn setter(object: &impl ResourceExt) -> Option<&ManagedFieldsEntry> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use serin_release::ReleaseObject;
 
     use super::*;
@@ -121,5 +124,37 @@ mod tests {
     fn what_is_no_command_is_answered_with_those_there_are() {
         let given = read(&object("stop", "2026-01-01T00:00:00Z")).unwrap();
         assert!(given.command.unwrap_err().contains("\"stop\": write pause, resume"));
+    }
+
+    /// An API server with a Release that carries `command`, and how many writes it has seen.
+    async fn api_server(command: &str) -> (Api<DynamicObject>, Arc<AtomicUsize>) {
+        crate::http::install_crypto();
+        let mut release = json!(object(command, "2026-01-01T00:00:00Z"));
+        release["apiVersion"] = json!("serin.dev/v1alpha1");
+        release["kind"] = json!("Release");
+        release["metadata"]["resourceVersion"] = json!("7");
+        let writes = Arc::<AtomicUsize>::default();
+        let written = Arc::clone(&writes);
+        let present = release.clone();
+        let answers = axum::routing::get(async move || axum::Json(present)).patch(async move || {
+            written.fetch_add(1, Ordering::Relaxed);
+            axum::Json(release)
+        });
+        let pages = axum::Router::new().fallback_service(answers);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(axum::serve(listener, pages).into_future());
+        let client = kube::Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap();
+        (api_resources::releases(client, "shop"), writes)
+    }
+
+    #[tokio::test]
+    async fn only_the_command_that_was_heard_is_taken_off() {
+        let heard = read(&object("resume", "2026-01-01T00:00:00Z")).unwrap().id;
+        for (present, expected, writes_expected) in [("resume", Some(7), 1), ("abort", None, 0)] {
+            let (releases, writes) = api_server(present).await;
+            let off = take_off(&releases, "shop", &heard).await.unwrap();
+            assert_eq!((off, writes.load(Ordering::Relaxed)), (expected, writes_expected), "{present}");
+        }
     }
 }
