@@ -130,6 +130,7 @@ async fn tick_with(
         (memory.state, memory.shown) = before;
         return Err(error.into());
     }
+    memory.observer.saved();
     let snapshot = snapshot.in_planned_roles(&planned.status.roles);
     if let Some(wanted) = &planned.wanted {
         write_routes(cluster, object, memory, &snapshot, wanted.routes).await;
