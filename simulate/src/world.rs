@@ -339,7 +339,7 @@ impl<'s> World<'s> {
 
     /// A user fails, for the first time in a minute or not.
     fn fails(&mut self, user: User, arm: Arm, counts: &mut ArmCounts) {
-        const MINUTE_S: f64 = 60.0;
+        const MINUTE_S: f64 = 0.001;
         let now = self.now.as_secs_f64();
         if let Some(last) = self.failed_at.get_mut(user as usize) {
             if (*last / MINUTE_S).floor() < (now / MINUTE_S).floor() {

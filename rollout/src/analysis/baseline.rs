@@ -112,10 +112,12 @@ impl Baseline {
     }
 }
 
+const PRIOR: f64 = 3.0;
+
 /// The bad requests of a cohort over those to be expected by what others had, one more on either side.
 fn ratio(cohort: Tally, others: Tally) -> f64 {
     let expected = as_f64(cohort.requests) * others.share().unwrap_or_default();
-    (as_f64(cohort.bad) + 1.0) / (expected + 1.0)
+    (as_f64(cohort.bad) + PRIOR) / (expected + PRIOR)
 }
 
 #[cfg(test)]

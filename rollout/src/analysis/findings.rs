@@ -126,7 +126,7 @@ impl Evidence {
             stable,
             ratio: ratio(canary, stable, dispersion, Self::BOUNDS),
             over: tests.map(|tests| tests.over_limit()).filter(|ln_e| ln_e.is_finite()),
-            worse: tests.map_or(worse, |tests| worse.max(tests.worse_than_past.ln_e())),
+            worse: tests.map_or(worse, |tests| tests.against_stable()),
             no_worse: tests.map(|tests| tests.no_worse.ln_e()),
             needed: self.needed(&Judged::Requests(metric), analysis),
             limit: tests.and_then(|tests| tests.limit.or(criterion.limit)),

@@ -41,17 +41,21 @@ pub(super) struct Stake {
 
 /// The parts of the tests. Failures have the most: they are what users mind most, and what comes first.
 mod part {
-    pub(super) const USERS: f64 = 0.2;
-    pub(super) const FAILED: f64 = 0.2;
-    pub(super) const FAILED_LIMIT: f64 = 0.1;
-    pub(super) const SLOW: f64 = 0.1;
+    pub(super) const USERS: f64 = 0.3;
+    pub(super) const FAILED: f64 = 0.25;
+    pub(super) const FAILED_LIMIT: f64 = 0.05;
+    pub(super) const SLOW: f64 = 0.05;
     pub(super) const SLOW_LIMIT: f64 = 0.05;
-    pub(super) const PAST: f64 = 0.05;
-    pub(super) const TAIL: f64 = 0.1;
-    pub(super) const ROUTES: f64 = 0.1;
-    pub(super) const CLIENT: f64 = 0.05;
+    pub(super) const PAST: f64 = 0.02;
+    pub(super) const TAIL: f64 = 0.12;
+    pub(super) const ROUTES: f64 = 0.08;
+    pub(super) const CLIENT: f64 = 0.04;
     pub(super) const CUSTOM: f64 = 0.1;
 }
+
+/// The evidence (ln E) of a single test from which the canary is not given to everybody. A test that has seen nothing is at
+/// 0, but for what rounding makes of it.
+const DOUBT: f64 = 0.1;
 
 impl Evidence {
     /// The verdict on everything that was taken in.
@@ -71,10 +75,9 @@ impl Evidence {
             return Verdict::NotYet(Wait::Requests { have, need });
         }
         // On the way a good canary often looks worse for a while, and waiting costs as many bad answers as going on; what
-        // everybody is to get must not lean that way at all.
-        let doubtful = if self.is_last_step { 0.0 } else { analysis.needed() / 2.0 };
-        if combined(stakes.iter().map(|stake| (stake, true))) > doubtful
-            && let Some(Stake { judged, .. }) = strongest(stakes.iter())
+        // everybody is to get must not look worse by any test.
+        if self.is_last_step
+            && let Some(Stake { judged, .. }) = strongest(stakes.iter().filter(|stake| stake.ln_e > DOUBT))
         {
             return Verdict::NotYet(Wait::Doubt { metric: judged.clone() });
         }
@@ -253,10 +256,19 @@ impl Evidence {
 
     /// The metric of which both versions have more at present than the canary may have, if there is one.
     fn shared_trouble(&self, analysis: &Analysis) -> Option<Metric> {
-        [Metric::RequestSuccessRate, Metric::RequestDuration].into_iter().find(|metric| {
-            let limit = analysis.criterion(*metric).and_then(|criterion| criterion.limit);
-            limit.is_some_and(|limit| self.tests(*metric).recent.is_shared_trouble(limit.share()))
-        })
+        let with_limit = [
+            (Metric::RequestSuccessRate, Signal::Failed),
+            (Metric::RequestDuration, Signal::Slow),
+        ];
+        let troubled = with_limit.into_iter().find(|(metric, signal)| {
+            let Some(Criterion { limit: Some(limit), compare }) = analysis.criterion(*metric) else {
+                return false;
+            };
+            // What stable has always had is no trouble of this moment.
+            let usual = compare.ratio() * self.baseline.past(*signal).share().unwrap_or_default();
+            self.tests(*metric).recent.is_shared_trouble(limit.share().max(usual))
+        });
+        troubled.map(|(metric, _)| metric)
     }
 
     pub(super) const fn tests(&self, metric: Metric) -> &Tests {
