@@ -230,16 +230,17 @@ fn metrics_have_the_bound_that_makes_sense() {
         ),
         &[
             "spec.analysis.minRequests: 0: give at least 1: without requests there is no evidence",
+            "spec.analysis.metrics[0].objective: 1s: leave it out: an objective belongs to request-duration",
             "spec.analysis.metrics[0].thresholdRange.max: 1: a success rate has a smallest value: write min, such \
              as {min: 99}",
-            "spec.analysis.metrics[0].objective: 1s: leave it out: an objective belongs to request-duration",
             "spec.analysis.metrics[1].name: \"request-success-rate\": list every metric once: another one has this name",
             "spec.analysis.metrics[1].thresholdRange.min: 0.99%: a success rate is in percent: write 99 for 99%, \
              not 0.99",
             "spec.analysis.metrics[2].thresholdRange.min: 1: the share of slow requests has a largest value: write \
              max, such as {max: 5}",
             "spec.analysis.metrics[2].objective: 1.5ms: give whole milliseconds",
-            "spec.analysis.metrics[3].name: \"latency\": write request-success-rate or request-duration, or give the \
+            "spec.analysis.metrics[3].name: \"latency\": write one that is built in (request-success-rate, request-duration, latency-tail, route-errors, \
+             client-errors, client-aborts, traffic-share), or give the \
              metric a query",
         ],
     );

@@ -274,9 +274,6 @@ pub struct ArmCounts {
     pub requests: u64,
     /// Those that failed, an answer broken off in the middle among them.
     pub errors: u64,
-    /// The failed ones whose caller had not failed within the last minute: a client that tries again and again, or fails
-    /// for minutes, counts once a minute. Where nobody tells, all that failed.
-    pub afresh: u64,
     /// Those that took longer than the objective, requests that hang for longer than that among them.
     pub slow: u64,
     /// Those whose caller was given an id just then.
@@ -313,7 +310,6 @@ impl ArmCounts {
     pub fn add(&mut self, other: Self) {
         self.requests += other.requests;
         self.errors += other.errors;
-        self.afresh += other.afresh;
         self.slow += other.slow;
         self.issued += other.issued;
         self.client_errors += other.client_errors;

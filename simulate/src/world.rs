@@ -36,8 +36,6 @@ pub(super) struct World<'s> {
     faulty: Duration,
     /// Requests that are tried again: when, by whom, of which cohort, for the how-manieth time.
     retries: VecDeque<(f64, User, usize, usize)>,
-    /// By user: when they failed last, in seconds.
-    failed_at: Vec<f64>,
     /// By user: whether they met the fault.
     met: Vec<bool>,
     answers: u64,
@@ -97,7 +95,6 @@ impl<'s> World<'s> {
             exposed_at: None,
             faulty: Duration::ZERO,
             retries: VecDeque::new(),
-            failed_at: vec![f64::NEG_INFINITY; users],
             met: vec![false; users],
             answers: 0,
             cells: Cells { seen: cells(), failed: cells(), slow: cells(), counts: Users::default() },
@@ -311,7 +308,7 @@ impl<'s> World<'s> {
                 self.answers += 1;
                 self.note_met(user);
             }
-            self.fails(user, arm, counts);
+            self.cells.fails(user, arm);
             self.route(is_fault && self.setup.life.dead_route, counts, chance);
             if self.setup.life.retries {
                 self.retries.push_back((self.now.as_secs_f64(), user, cohort, 0));
@@ -335,19 +332,6 @@ impl<'s> World<'s> {
         if let Some(count) = counts.failed_by_route.get_mut(group) {
             *count += 1;
         }
-    }
-
-    /// A user fails, for the first time in a minute or not.
-    fn fails(&mut self, user: User, arm: Arm, counts: &mut ArmCounts) {
-        const MINUTE_S: f64 = 0.001;
-        let now = self.now.as_secs_f64();
-        if let Some(last) = self.failed_at.get_mut(user as usize) {
-            if (*last / MINUTE_S).floor() < (now / MINUTE_S).floor() {
-                counts.afresh += 1;
-            }
-            *last = now;
-        }
-        self.cells.fails(user, arm);
     }
 
     fn who_was_slow(
@@ -384,7 +368,7 @@ impl<'s> World<'s> {
                 let arm = self.arm(client.cohort);
                 for _ in 0..requests {
                     let mut counts = ArmCounts { errors: 1, ..ArmCounts::default() };
-                    self.fails(client.user, arm, &mut counts);
+                    self.cells.fails(client.user, arm);
                     self.route(false, &mut counts, chance);
                     if let Some(sum) = sums.get_mut(client.cohort) {
                         sum.add(counts);
@@ -406,7 +390,7 @@ impl<'s> World<'s> {
             }
             let mut counts = ArmCounts { requests: 1, errors: 1, ..ArmCounts::default() };
             let arm = self.arm(cohort);
-            self.fails(user, arm, &mut counts);
+            self.cells.fails(user, arm);
             self.route(false, &mut counts, chance);
             if let Some(sum) = sums.get_mut(cohort) {
                 sum.add(counts);

@@ -9,7 +9,7 @@ use crate::observation::{ArmCounts, EDGES_MS, ROUTE_GROUPS};
 /// One thing that can be bad about a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Signal {
-    /// It failed; a client that goes on failing counts once a minute.
+    /// It failed.
     Failed,
     /// It took longer than the objective.
     Slow,

@@ -46,7 +46,7 @@ mod part {
     pub(super) const FAILED_LIMIT: f64 = 0.05;
     pub(super) const SLOW: f64 = 0.05;
     pub(super) const SLOW_LIMIT: f64 = 0.05;
-    pub(super) const PAST: f64 = 0.02;
+    pub(super) const PAST: f64 = 0.05;
     pub(super) const TAIL: f64 = 0.12;
     pub(super) const ROUTES: f64 = 0.08;
     pub(super) const CLIENT: f64 = 0.04;
@@ -108,7 +108,7 @@ impl Evidence {
             let several = stands && (self.weight == Weight::FULL || self.users.bear_out());
             stakes.extend(self.of_requests(Metric::RequestSuccessRate, criterion, parts, several));
             let (canary, stable) = self.users.first;
-            stakes.push(Stake {
+            stakes.extend(self.users.seen.map(|_| Stake {
                 judged: Judged::Users,
                 test: Test::FirstFailures { share: self.weight, allowance: criterion.compare },
                 run: (Tally { requests: canary + stable, bad: canary }, Tally::default()),
@@ -118,7 +118,7 @@ impl Evidence {
                 weight: part::USERS,
                 ln_e: self.users.worse.ln_e(),
                 stands,
-            });
+            }));
         }
         if let Some(criterion) = analysis.criterion(Metric::RequestDuration) {
             let stands = self.users.are_enough(share, |users: &ArmUsers| users.slow);
@@ -256,10 +256,8 @@ impl Evidence {
 
     /// The metric of which both versions have more at present than the canary may have, if there is one.
     fn shared_trouble(&self, analysis: &Analysis) -> Option<Metric> {
-        let with_limit = [
-            (Metric::RequestSuccessRate, Signal::Failed),
-            (Metric::RequestDuration, Signal::Slow),
-        ];
+        let with_limit =
+            [(Metric::RequestSuccessRate, Signal::Failed), (Metric::RequestDuration, Signal::Slow)];
         let troubled = with_limit.into_iter().find(|(metric, signal)| {
             let Some(Criterion { limit: Some(limit), compare }) = analysis.criterion(*metric) else {
                 return false;
