@@ -8,6 +8,7 @@ was thrown away. It is pure: the same [`Scenario`] gives the same [`Report`].
 
 The way through the room: `population` draws users, `play` lets them come, `rules` watch, `figures` sums up.
 */
+mod cells;
 mod fault;
 mod figures;
 mod life;
@@ -32,7 +33,7 @@ use serin_policy::Weight;
 
 pub use fault::{Change, Fault};
 pub use figures::{Bad, Good, Range, Share};
-pub use life::{Life, Named};
+pub use life::{Life, Named, Wrong};
 pub use population::{Spread, Traffic};
 pub use report::{Report, RuleReport};
 pub use table::{LifeReport, RULES, Row};

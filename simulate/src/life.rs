@@ -27,20 +27,30 @@ pub struct Life {
     pub cold: Option<Cold>,
     /// When the canary's fault begins.
     pub onset: Onset,
-    /// A route with 0.5 % of the requests fails on the canary.
-    pub dead_route: bool,
-    /// 3 % of users fail 30 % of their requests on the canary.
-    pub segment: bool,
-    /// The canary answers every request with a client's error.
-    pub client_errors: bool,
-    /// The canary does not answer, and callers leave.
-    pub silent: bool,
+    /// What the canary does wrong besides its fault.
+    pub wrong: Wrong,
     /// How long requests take: the median and the p99, in milliseconds; none for 50 ms and what the slow share makes it.
     pub times_ms: Option<(f64, f64)>,
     /// How many times as long they take on the canary; 0 for as long.
     pub slower: f64,
     /// A metric of people's own is out of range for this share of the time, in excursions.
     pub own_metric: f64,
+}
+
+/// What a canary does wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Wrong {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// A route with 0.5 % of the requests fails.
+    Route,
+    /// 3 % of users fail 30 % of their requests.
+    Segment,
+    /// It answers every request with a client's error.
+    ClientErrors,
+    /// It does not answer, and callers leave.
+    Silent,
 }
 
 /// Clients that fail for a while, now and then.
@@ -108,7 +118,7 @@ impl Life {
 
     /// Whether anything depends on the time, so that it must be looked at from second to second.
     pub(super) fn is_of_moments(&self) -> bool {
-        *self != Self { dead_route: self.dead_route, segment: self.segment, ..Self::default() }
+        *self != Self { wrong: self.wrong, ..Self::default() }
     }
 }
 
@@ -264,16 +274,22 @@ fn bad() -> Vec<Named> {
             "route",
             "a route with 0.5 % of the requests is dead",
             usual,
-            Life { dead_route: true, ..quiet },
+            Life { wrong: Wrong::Route, ..quiet },
             Fault::NONE,
         ),
-        ("segment", "3 % of users fail 30 %", usual, Life { segment: true, ..quiet }, Fault::NONE),
-        ("unauthorized", "401 to everybody", usual, Life { client_errors: true, ..quiet }, Fault::NONE),
+        ("segment", "3 % of users fail 30 %", usual, Life { wrong: Wrong::Segment, ..quiet }, Fault::NONE),
+        (
+            "unauthorized",
+            "401 to everybody",
+            usual,
+            Life { wrong: Wrong::ClientErrors, ..quiet },
+            Fault::NONE,
+        ),
         (
             "silent",
             "never answers, callers leave after 0.4 s",
             usual,
-            Life { silent: true, ..quiet },
+            Life { wrong: Wrong::Silent, ..quiet },
             Fault::NONE,
         ),
     ];

@@ -9,7 +9,7 @@ use rand::{Rng, RngExt};
 use rand_distr::{Distribution, LogNormal};
 use serin_policy::Weight;
 
-use super::life::Life;
+use super::life::{Life, Wrong};
 use serin_release::Percent;
 
 /// What users do and how stable answers them.
@@ -156,7 +156,7 @@ impl Population {
         for (user, activity) in (0..).zip(&activities) {
             let cohort = cohort(chance);
             let broken = traffic.spread == Spread::Sticky && chance.random_bool(BROKEN_USERS);
-            let segment = life.segment && chance.random_bool(SEGMENT);
+            let segment = life.wrong == Wrong::Segment && chance.random_bool(SEGMENT);
             let kind = if segment { FAILED_BY_CANARY } else { usize::from(broken) };
             if let Some(group) = cohorts.get_mut(cohort).and_then(|groups| groups.get_mut(kind)) {
                 group.push(user, activity * scale);

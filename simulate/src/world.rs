@@ -10,18 +10,16 @@ use std::time::Duration;
 use rand::RngExt;
 use rand::rngs::StdRng;
 use rand_distr::{Distribution, Poisson};
-use serin_policy::users::CELLS;
 use serin_policy::{Arm, Cohort, Weight};
 
+use super::cells::{Cells, ENOUGH_SEEN};
 use super::fault::{Change, Fault};
-use super::life::{COLD, Onset, PEAK, RETRIES_S};
+use super::life::{COLD, Onset, PEAK, RETRIES_S, Wrong};
 use super::normal;
 use super::population::{FAILED_BY_CANARY, Group, Population, User};
 use super::rules::Counted;
 use super::trial::Setup;
-use serin_rollout::{
-    ArmCounts, ArmUsers, Cell, Drawn, EDGES_MS, MetricReading, MetricValue, ROUTE_GROUPS, Users,
-};
+use serin_rollout::{ArmCounts, Cell, Drawn, EDGES_MS, MetricReading, MetricValue, ROUTE_GROUPS};
 
 /// What one play's users meet.
 pub(super) struct World<'s> {
@@ -45,14 +43,6 @@ pub(super) struct World<'s> {
     next_reading: Duration,
 }
 
-/// Which cells of users were seen, failed, were slow, by version; and whose first failure was whose.
-struct Cells {
-    seen: [Vec<bool>; 2],
-    failed: [Vec<bool>; 2],
-    slow: [Vec<bool>; 2],
-    counts: Users,
-}
-
 /// How long requests take: log-normal.
 #[derive(Clone, Copy)]
 struct Times {
@@ -72,9 +62,6 @@ const CLIENTS_OWN: f64 = 0.002;
 const READING: Duration = Duration::from_secs(15);
 /// Of excursions of one's own metric a reading is the last with this chance.
 const EXCURSION_ENDS: f64 = 0.3;
-/// More users need not be seen than show that they are several.
-const ENOUGH_SEEN: u32 = 64;
-
 impl<'s> World<'s> {
     pub(super) fn draw(setup: Setup<'s>, chance: &mut StdRng) -> Self {
         let population = Population::draw(setup.traffic, setup.life, setup.steps, chance);
@@ -86,7 +73,6 @@ impl<'s> World<'s> {
         } else {
             (objective / median).ln() / normal::quantile(1.0 - setup.traffic.slow.share().clamp(1e-6, 0.5))
         };
-        let cells = || [(); 2].map(|()| vec![false; CELLS as usize]);
         Self {
             setup,
             population,
@@ -97,7 +83,7 @@ impl<'s> World<'s> {
             retries: VecDeque::new(),
             met: vec![false; users],
             answers: 0,
-            cells: Cells { seen: cells(), failed: cells(), slow: cells(), counts: Users::default() },
+            cells: Cells::default(),
             times: Times { median: median.ln(), sigma, objective },
             own_metric_is_out: false,
             next_reading: READING,
@@ -130,7 +116,7 @@ impl<'s> World<'s> {
         let until = self.now + self.setup.interval;
         let tick = if self.setup.life.is_of_moments() { Duration::from_secs(1) } else { self.setup.interval };
         while self.now < until {
-            let tick = tick.min(until - self.now);
+            let tick = tick.min(until.saturating_sub(self.now));
             self.tick(tick, &mut sums, chance);
             self.now += tick;
         }
@@ -141,7 +127,7 @@ impl<'s> World<'s> {
             cells.push(Cell { place: "gateway".to_owned(), drawn: Drawn::Cohort(cohort), arm, counts });
         }
         self.see(&cells, chance);
-        Counted { cells, users: self.cells.counts, readings: self.readings(chance) }
+        Counted { cells, users: self.cells.counts(), readings: self.readings(chance) }
     }
 
     fn arm(&self, cohort: usize) -> Arm {
@@ -153,7 +139,7 @@ impl<'s> World<'s> {
     fn tick(&mut self, tick: Duration, sums: &mut [ArmCounts], chance: &mut StdRng) {
         let life = self.setup.life;
         let seconds = tick.as_secs_f64();
-        let exposed = self.exposed_at.map(|at| self.now - at);
+        let exposed = self.exposed_at.map(|at| self.now.saturating_sub(at));
         let growth = self.growth(exposed);
         if exposed.is_some() && growth > 0.0 {
             self.faulty += tick;
@@ -173,15 +159,13 @@ impl<'s> World<'s> {
                     continue;
                 }
                 let all = poisson(rps * seconds, chance);
-                if on_canary && (life.client_errors || life.silent) {
+                if on_canary && let Wrong::ClientErrors | Wrong::Silent = life.wrong {
                     self.answers += all;
                     let Some(sum) = sums.get_mut(i) else { continue };
                     sum.requests += all;
-                    if life.silent {
-                        sum.left += all
-                    } else {
-                        sum.client_errors += all
-                    }
+                    let kind =
+                        if life.wrong == Wrong::Silent { &mut sum.left } else { &mut sum.client_errors };
+                    *kind += all;
                     continue;
                 }
                 let fault = if on_canary { self.setup.fault } else { Fault::NONE };
@@ -189,7 +173,7 @@ impl<'s> World<'s> {
                 if on_canary && kind == FAILED_BY_CANARY {
                     more += 0.3;
                 }
-                if on_canary && life.dead_route {
+                if on_canary && life.wrong == Wrong::Route {
                     more += DEAD_ROUTE;
                 }
                 let share = |share: f64| share.clamp(0.0, 1.0);
@@ -301,7 +285,7 @@ impl<'s> World<'s> {
             let is_fault = i >= own;
             if !is_fault && i % each != 0 {
                 // One of a cluster: the same user's.
-                self.route(false, counts, chance);
+                Self::route(false, counts, chance);
                 continue;
             }
             if is_fault {
@@ -309,7 +293,7 @@ impl<'s> World<'s> {
                 self.note_met(user);
             }
             self.cells.fails(user, arm);
-            self.route(is_fault && self.setup.life.dead_route, counts, chance);
+            Self::route(is_fault && self.setup.life.wrong == Wrong::Route, counts, chance);
             if self.setup.life.retries {
                 self.retries.push_back((self.now.as_secs_f64(), user, cohort, 0));
             }
@@ -327,7 +311,7 @@ impl<'s> World<'s> {
         }
     }
 
-    fn route(&self, is_dead: bool, counts: &mut ArmCounts, chance: &mut StdRng) {
+    fn route(is_dead: bool, counts: &mut ArmCounts, chance: &mut StdRng) {
         let group = if is_dead { ITS_GROUP } else { chance.random_range(0..ROUTE_GROUPS) };
         if let Some(count) = counts.failed_by_route.get_mut(group) {
             *count += 1;
@@ -369,7 +353,7 @@ impl<'s> World<'s> {
                 for _ in 0..requests {
                     let mut counts = ArmCounts { errors: 1, ..ArmCounts::default() };
                     self.cells.fails(client.user, arm);
-                    self.route(false, &mut counts, chance);
+                    Self::route(false, &mut counts, chance);
                     if let Some(sum) = sums.get_mut(client.cohort) {
                         sum.add(counts);
                     }
@@ -391,7 +375,7 @@ impl<'s> World<'s> {
             let mut counts = ArmCounts { requests: 1, errors: 1, ..ArmCounts::default() };
             let arm = self.arm(cohort);
             self.cells.fails(user, arm);
-            self.route(false, &mut counts, chance);
+            Self::route(false, &mut counts, chance);
             if let Some(sum) = sums.get_mut(cohort) {
                 sum.add(counts);
             }
@@ -432,65 +416,6 @@ impl<'s> World<'s> {
         let canary = MetricValue::Number(if self.own_metric_is_out { 2.0 } else { 0.0 });
         vec![MetricReading { name: "own".to_owned(), canary, stable: None }]
     }
-}
-
-impl Cells {
-    fn at(user: User) -> usize {
-        (user.wrapping_mul(2_654_435_761) % CELLS) as usize
-    }
-
-    const fn of(arm: Arm) -> usize {
-        match arm {
-            Arm::Stable => 0,
-            Arm::Canary => 1,
-        }
-    }
-
-    fn counts(&mut self, arm: Arm) -> &mut ArmUsers {
-        match arm {
-            Arm::Stable => &mut self.counts.stable,
-            Arm::Canary => &mut self.counts.canary,
-        }
-    }
-
-    fn fails(&mut self, user: User, arm: Arm) {
-        let at = Self::at(user);
-        let is_set = |cells: &Vec<bool>| cells.get(at).copied().unwrap_or(true);
-        let first = !self.failed.iter().any(is_set);
-        if set(&mut self.failed, arm, at) {
-            self.counts(arm).failed += 1;
-        }
-        if first {
-            self.counts(arm).first_failed += 1;
-        }
-        self.is_seen(user, arm);
-    }
-
-    fn is_slow(&mut self, user: User, arm: Arm) {
-        if set(&mut self.slow, arm, Self::at(user)) {
-            self.counts(arm).slow += 1;
-        }
-    }
-
-    fn is_seen(&mut self, user: User, arm: Arm) {
-        if set(&mut self.seen, arm, Self::at(user)) {
-            self.counts(arm).seen += 1;
-        }
-    }
-
-    fn are_enough_seen(&mut self, arm: Arm) -> bool {
-        self.counts(arm).seen >= ENOUGH_SEEN
-    }
-
-    fn are_enough_slow(&mut self, arm: Arm) -> bool {
-        self.counts(arm).slow >= ENOUGH_SEEN
-    }
-}
-
-/// Sets a cell of a version and says whether it was not set before.
-fn set(cells: &mut [Vec<bool>; 2], arm: Arm, at: usize) -> bool {
-    let cell = cells.get_mut(Cells::of(arm)).and_then(|cells| cells.get_mut(at));
-    cell.is_some_and(|cell| !std::mem::replace(cell, true))
 }
 
 impl Times {

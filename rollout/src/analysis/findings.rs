@@ -10,6 +10,7 @@ use serin_policy::{Cohort, Weight};
 use super::contrast::Contrast;
 use super::evidence::Evidence;
 use super::forecast::{Traffic, seconds_to_catch};
+use super::requests::Tests;
 use super::signal::Signal;
 use super::verdict::{Judged, Promise};
 use crate::observation::MetricValue;
@@ -125,8 +126,8 @@ impl Evidence {
             canary,
             stable,
             ratio: ratio(canary, stable, dispersion, Self::BOUNDS),
-            over: tests.map(|tests| tests.over_limit()).filter(|ln_e| ln_e.is_finite()),
-            worse: tests.map_or(worse, |tests| tests.against_stable()),
+            over: tests.map(Tests::over_limit).filter(|ln_e| ln_e.is_finite()),
+            worse: tests.map_or(worse, Tests::against_stable),
             no_worse: tests.map(|tests| tests.no_worse.ln_e()),
             needed: self.needed(&Judged::Requests(metric), analysis),
             limit: tests.and_then(|tests| tests.limit.or(criterion.limit)),

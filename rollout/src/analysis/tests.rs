@@ -1,7 +1,5 @@
 //! What the judge makes of counts.
 
-use std::time::Duration;
-
 use jiff::{SignedDuration, Timestamp};
 use serin_policy::{Arm, Cohort, Weight};
 
@@ -275,18 +273,18 @@ fn testers_and_the_late_answers_of_another_run_are_nobodys() {
 }
 
 /// The users of a run: those seen, who failed, and who failed for the first time, on the canary and on stable.
-fn users(canary: (u32, u32, u32), stable: (u32, u32, u32)) -> Option<Users> {
+fn users(canary: (u32, u32, u32), stable: (u32, u32, u32)) -> Users {
     let arm = |(seen, failed, first_failed)| ArmUsers { seen, failed, slow: failed, first_failed };
-    Some(Users { canary: arm(canary), stable: arm(stable) })
+    Users { canary: arm(canary), stable: arm(stable) }
 }
 
 impl Run {
     /// Takes in a second at the first step, by whose end there have been these users.
-    fn with_users(mut self, cells: &[Cell], users: Option<Users>) -> Self {
+    fn with_users(mut self, cells: &[Cell], users: Users) -> Self {
         self.now += SignedDuration::from_secs(1);
         let settled = Weight::from_ppm(100_000).ok();
         let moment = Moment { step_index: 1, settled, now: self.now };
-        self.evidence.take_in(cells, users, moment, &self.release);
+        self.evidence.take_in(cells, Some(users), moment, &self.release);
         self
     }
 }

@@ -17,7 +17,7 @@ use serin_rollout::Counts;
 ///
 /// In a hurry it is not divided among the looks. Otherwise the boundary is O'Brien and Fleming's for looks at any time:
 /// the test takes the canary back where B(t) = z·√t reaches c, with t the part of the planned time that is over and c
-/// such that Brownian motion reaches it before t = 1 with the chance of 2·(1 − Φ(c)) (Lan and DeMets, "Discrete
+/// such that Brownian motion reaches it before t = 1 with the chance of 2·(1 − Φ(c)) (Lan and `DeMets`, "Discrete
 /// sequential boundaries for clinical trials", 1983).
 pub(crate) struct ZTest {
     metrics: Vec<Metric>,
