@@ -16,6 +16,7 @@ Where callers have no lasting id, but one for each request, every request is a u
 */
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh64::xxh64;
 
 use crate::decision::Arm;
@@ -89,7 +90,7 @@ impl Met {
 }
 
 /// Which cells have somebody.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Cells([u32; WORDS]);
 
 impl Cells {
@@ -122,6 +123,15 @@ impl Cells {
         &self.0
     }
 
+    /// Those that `other` has not.
+    pub fn without(&self, other: &Self) -> Self {
+        let mut rest = *self;
+        for (word, taken) in rest.0.iter_mut().zip(other.0) {
+            *word &= !taken;
+        }
+        rest
+    }
+
     /// How many cells have somebody.
     pub fn count(&self) -> u32 {
         self.0.iter().map(|word| word.count_ones()).sum()
@@ -129,7 +139,7 @@ impl Cells {
 }
 
 /// All of a run's maps, by version and [`Met`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Maps([[Cells; Met::ALL.len()]; Arm::ALL.len()]);
 
 impl Maps {
@@ -193,7 +203,7 @@ impl Maps {
 }
 
 /// Tells a run from the others of its release, in 20 bits: those of another are seldom taken for its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RunMark(u32);
 
 impl RunMark {

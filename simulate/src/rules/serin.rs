@@ -62,6 +62,7 @@ impl Rule for Serin {
             in_force: self.in_force.clone(),
             counted: counted.to_vec(),
             at_proxies: Counts::default(),
+            chosen: Vec::new(),
             unassignable: 0,
             users: None,
             readings: std::mem::take(&mut self.readings),

@@ -12,7 +12,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 use serin_policy::Arm;
-use serin_policy::series::{Metric, REVISION, Tag};
+use serin_policy::series::{REVISION, Tag};
 
 use super::answer::{self, Parsed};
 use super::client::{Client, MOST_SERIES};
@@ -342,9 +342,11 @@ fn query(subjects: &[Subject]) -> Option<String> {
             ..=MOST_NAMED => filter.into_iter().map(promql::literal).collect::<Vec<_>>().join("|"),
             _ => ".+".to_owned(),
         };
-        let tags = format!("(?:{releases})/(?:stable|canary)/(?:rest|step-[0-9]+|split:.+|no-id)");
-        let metrics = [Metric::Requests(5), Metric::GrpcServerErrors, Metric::Slow, Metric::Issued];
-        let metrics = promql::any_of(metrics.map(Metric::prometheus_name));
+        let tags = format!(
+            "(?:{releases})/(?:stable|canary)/(?:rest|step-[0-9]+|(?:split|segment):.+|override|no-id)"
+        );
+        let metrics: Vec<_> = Number::metrics_of_the_filter().collect();
+        let metrics = promql::any_of(metrics.iter().map(String::as_str));
         let revision = format!("{REVISION}{{tag=~{}}}", promql::quoted(&releases));
         parts.push(format!("{{__name__=~{metrics},tag=~{}}}", promql::quoted(&tags)));
         parts.push(uptime_of(&revision));
