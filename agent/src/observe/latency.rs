@@ -91,7 +91,7 @@ impl Buckets {
     }
 
     /// How many took no longer than `ms`, if there is an edge there.
-    pub(super) fn up_to(&self, ms: f64) -> Option<u64> {
+    pub fn up_to(&self, ms: f64) -> Option<u64> {
         let bucket = self.0.iter().find(|bucket| bucket.up_to_ms.total_cmp(&ms).is_eq())?;
         Some(whole(bucket.count))
     }
