@@ -81,8 +81,8 @@ async fn serve(
 ) -> Result<()> {
     let mut connection = BufReader::new(connection);
     loop {
-        let head = read_head(&mut connection).await?;
-        let path = head.split(' ').nth(1).unwrap_or_default();
+        let request = read_head(&mut connection).await?;
+        let path = request.split(' ').nth(1).unwrap_or_default();
         let answer = match path {
             "/hang" => {
                 held.send_modify(|held| *held += 1);

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde_json::{Value, json};
-use serin_tests::module_host::{Fuel, ModuleHost, Request};
+use serin_tests::module_host::{Fuel, ModuleHost, Request, Response};
 
 const BUDGET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/module/fuel.tsv");
 
@@ -121,6 +121,7 @@ fn measured() -> BTreeMap<&'static str, Fuel> {
         ("segment, third of three", cost(&segments, &get.clone().header("x-user-type", "trial"))),
         ("closed", cost(&json!({"closed": true}), &returning)),
         ("no answer: the client left", cost(&plain, &returning.clone().answered(None))),
+        ("returning user, a failure", cost(&plain, &returning.clone().answered(Some(Response::status(503))))),
         ("no policy for the host", cost(&plain, &Request::get("elsewhere.example.com", "/"))),
         // Whole documents, in the last column.
         ("reading 1 policy", reading(reading_one)),
