@@ -3,7 +3,7 @@ The filter in a real proxy: the SDK's callbacks on one side, [`Host`] on the oth
 
 The SDK panics on much that a proxy may do, so only those of its calls are used that cannot: headers by name and
 as bytes (a name or value that is not UTF-8 panics in the others), properties by `hostcalls`, each in the phase in
-which the proxy answers it.
+which the proxy answers it. What workers share and the tick can only fail by addresses outside the module's memory.
 */
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -26,7 +26,7 @@ use serin_release::{CountSource, Release};
 use serin_rollout::ArmCounts;
 
 /// How many series are taken when there are many releases, for each of them.
-const SERIES_A_RELEASE: usize = 1_000;
+const SERIES_A_RELEASE: usize = 2_000;
 
 /// Up to so many releases are named in the query. More make a pattern that is slower to match than what it saves.
 const MOST_NAMED: usize = 50;
