@@ -79,6 +79,24 @@ fn whoever_several_workers_have_seen_counts_once() {
 }
 
 #[test]
+fn of_two_workers_who_leave_users_at_the_same_time_neither_takes_the_others_away() {
+    let document = run("1", &json!({}));
+    let users = ["bob", "carol", "dave"].map(str::to_owned);
+    let of_another = FakeProxy::default();
+    for worker in &mut workers(&of_another, 1, &document) {
+        visit(worker, &of_another, "carol", ":status: 200");
+    }
+    let proxy = FakeProxy::default();
+    let mut workers = workers(&proxy, 1, &document);
+    visit(&mut workers[0], &proxy, "bob", ":status: 200");
+    let left = of_another.shared.borrow().values().next().map(|(value, _)| value.clone());
+    proxy.in_between.replace(left);
+    visit(&mut workers[0], &proxy, "dave", ":status: 200");
+    assert_eq!(*proxy.in_between.borrow(), None);
+    assert_eq!(of(&shown(&proxy, "1"), Met::Answer), expected("1", &users));
+}
+
+#[test]
 fn a_user_who_is_known_costs_nothing() {
     let proxy = FakeProxy::default();
     let mut workers = workers(&proxy, 1, &run("1", &json!({})));

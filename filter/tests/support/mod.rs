@@ -34,6 +34,8 @@ pub(crate) struct FakeProxy {
     pub(crate) log: RefCell<Vec<String>>,
     /// What workers have left, with its version.
     pub(crate) shared: RefCell<HashMap<String, (Vec<u8>, u32)>>,
+    /// What another worker leaves just before a worker of these tests does, under any key.
+    pub(crate) in_between: RefCell<Option<Vec<u8>>>,
     /// How often it was asked to tick.
     pub(crate) ticks_ms: Cell<Option<u32>>,
     /// Whether there are random bytes to be had.
@@ -155,6 +157,9 @@ impl Host for FakeProxy {
 
     fn set_shared(&self, key: &str, value: &[u8], version: Option<u32>) -> bool {
         let mut shared = self.shared.borrow_mut();
+        if let (Some(other), Some((known, version))) = (self.in_between.take(), shared.get_mut(key)) {
+            (*known, *version) = (other, *version + 1);
+        }
         let before = shared.get(key).map(|(_, version)| *version);
         let is_latest = version.is_none() || before.is_none() || before == version;
         if is_latest {
