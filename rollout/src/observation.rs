@@ -22,6 +22,9 @@ pub struct Observation {
     pub counted: Vec<Cell>,
     /// The same in sum and by the proxies' own counters, wherever `counted` comes from.
     pub at_proxies: Counts,
+    /// Requests since then that a rule gave to a version, not chance: by the segment's name, or `override` for testers,
+    /// and the version. No two are of the same name and version.
+    pub chosen: Vec<(String, Arm, ArmCounts)>,
     /// Requests since then whose caller has no id and can be given none.
     pub unassignable: u64,
     /// The different users of this run so far; none where no proxy tells.
@@ -270,7 +273,8 @@ pub const ROUTE_GROUPS: usize = serin_policy::series::ROUTE_GROUPS;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ArmCounts {
-    /// Requests answered, and those whose caller left.
+    /// Requests answered, those whose caller left, and those that wait for longer than the objective. One that does
+    /// counts when that is found and not again at its end, so its error may come in a later interval than it.
     pub requests: u64,
     /// Those that failed, an answer broken off in the middle among them.
     pub errors: u64,

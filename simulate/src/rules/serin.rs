@@ -58,6 +58,7 @@ impl Rule for Serin {
             in_force: self.in_force.clone(),
             counted: counted.cells.clone(),
             at_proxies: Counts::default(),
+            chosen: Vec::new(),
             unassignable: 0,
             users: Some(counted.users),
             readings: counted.readings.clone(),
