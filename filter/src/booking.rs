@@ -82,10 +82,6 @@ impl Booking {
         }
         if outcome.is_failure() {
             self.account.meet(vm, host, Met::Failure);
-            let now_ns = host.now_ns();
-            if self.account.user.is_none_or(|user| vm.failing().is_afresh(user, now_ns)) {
-                count(Metric::FailedAfresh);
-            }
             let group = route::group(&host.request_header(":path").unwrap_or_default());
             let counter = vm.failed_route(host, policy, (arm, reason), group);
             host.increment(counter);

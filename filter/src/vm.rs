@@ -14,7 +14,6 @@ use serin_policy::series::{self, Tag};
 use serin_policy::users::User;
 use serin_policy::{Arm, Id, Policy, Reason, Table};
 
-use crate::failing::Failing;
 use crate::host::{Host, MetricId, MetricKind};
 use crate::meters::{Meters, Series};
 use crate::run::Run;
@@ -31,7 +30,6 @@ pub struct Vm {
     /// The latest run of each release, even of one that is gone: it may come back with another run.
     runs: HashMap<String, Rc<Run>>,
     waiting: Waiting,
-    failing: Failing,
     ids: Option<StdRng>,
 }
 
@@ -106,11 +104,6 @@ impl Vm {
     /// Requests that wait for an answer.
     pub const fn waiting(&mut self) -> &mut Waiting {
         &mut self.waiting
-    }
-
-    /// Callers who have failed lately.
-    pub const fn failing(&mut self) -> &mut Failing {
-        &mut self.failing
     }
 
     /// The metrics in the proxy.

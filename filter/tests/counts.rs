@@ -15,9 +15,6 @@ const BOB: &str = "cookie: serin=bob";
 /// Where bob's requests are counted.
 const REST: &str = "tag.shop/shop/stable/rest;.serin_";
 
-/// What is counted of a failure of bob's first.
-const AFRESH: &str = "failed_afresh=1";
-
 /// How a request goes. It takes 500 ms, where more than 500 are slow, if `late` adds nothing.
 #[derive(Debug, Default, Clone, Copy)]
 struct Case<'c> {
@@ -68,7 +65,7 @@ fn a_request_is_counted_by_its_status_class() {
         check(&format!(":status: {status}"), &[&format!("rq_{class}xx=1"), "rq_time=500"]);
     }
     for status in [500, 503, 504, 599] {
-        check(&format!(":status: {status}"), &["rq_5xx=1", AFRESH, "rq_time=500", &failed()]);
+        check(&format!(":status: {status}"), &["rq_5xx=1", "rq_time=500", &failed()]);
     }
 }
 
@@ -96,7 +93,7 @@ fn an_answer_that_broke_off_in_the_middle_is_a_failure_unless_the_caller_hung_up
     // Request timeout, resets of both sides, a failed and a terminated connection, a protocol error.
     for flag in [2, 3, 4, 5, 6, 23] {
         let broken = Case { response: ":status: 200", flags: &[flag], ..Case::default() };
-        broken.check(&["rq_2xx=1", "broken=1", AFRESH, "rq_time=500", &failed()]);
+        broken.check(&["rq_2xx=1", "broken=1", "rq_time=500", &failed()]);
         for by_the_caller in [14, 28] {
             Case { flags: &[flag, by_the_caller], ..broken }.check(&["rq_2xx=1", "rq_time=500"]);
         }
@@ -107,16 +104,14 @@ fn an_answer_that_broke_off_in_the_middle_is_a_failure_unless_the_caller_hung_up
         Case { response: ":status: 404", ..broken }.check(&[
             "rq_4xx=1",
             "broken=1",
-            AFRESH,
             "rq_time=500",
             &failed(),
         ]);
         // One failure is enough for a request.
-        Case { response: ":status: 503", ..broken }.check(&["rq_5xx=1", AFRESH, "rq_time=500", &failed()]);
+        Case { response: ":status: 503", ..broken }.check(&["rq_5xx=1", "rq_time=500", &failed()]);
         Case { trailers: "grpc-status: 14", ..broken }.check(&[
             "rq_2xx=1",
             "grpc_server_errors=1",
-            AFRESH,
             "rq_time=500",
             &failed(),
         ]);
@@ -155,7 +150,6 @@ fn grpc_errors_are_told_apart_by_whom_they_blame() {
     ] {
         let mut expected = vec!["rq_2xx=1"];
         expected.extend(blamed);
-        expected.extend((blamed == Some(server)).then_some(AFRESH));
         expected.push("rq_time=500");
         expected.extend((blamed == Some(server)).then_some(failed.as_str()));
         let line = format!("grpc-status: {status}");
@@ -164,8 +158,8 @@ fn grpc_errors_are_told_apart_by_whom_they_blame() {
     }
     // Trailers have the last word, and a status that says all leaves gRPC nothing to say.
     Case { response: ":status: 200\ngrpc-status: 0", trailers: "grpc-status: 14", ..Case::default() }
-        .check(&["rq_2xx=1", server, AFRESH, "rq_time=500", &failed]);
-    check(":status: 503\ngrpc-status: 14", &["rq_5xx=1", AFRESH, "rq_time=500", &failed]);
+        .check(&["rq_2xx=1", server, "rq_time=500", &failed]);
+    check(":status: 503\ngrpc-status: 14", &["rq_5xx=1", "rq_time=500", &failed]);
     check(":status: 404\ngrpc-status: 12", &["rq_4xx=1", "rq_time=500"]);
 }
 
@@ -298,56 +292,4 @@ fn a_failure_is_sorted_by_route_and_nobody_learns_the_path() {
     let names: Vec<_> = proxy.metrics.borrow().iter().map(|(name, _)| name.clone()).collect();
     assert_eq!(names.iter().filter(|name| name.contains("failed_route")).count(), 1);
     assert!(names.iter().all(|name| !name.contains("cart") && !name.contains("secret")), "{names:?}");
-}
-
-#[test]
-fn whoever_fails_on_and_on_fails_afresh_once_a_minute() {
-    let (mut vm, proxy) = module(&json!({"counts": {"objectiveMs": 500}}));
-    let mut fail = |request: &str, second: u64| {
-        proxy.now_ns.set(second * 1_000_000_000);
-        let exchange = begin(&mut vm, &proxy, request);
-        end(&mut vm, &proxy, exchange, ":status: 503");
-        let metrics = proxy.metrics.borrow();
-        metrics
-            .iter()
-            .filter(|(name, _)| name.ends_with("failed_afresh"))
-            .map(|(_, count)| count)
-            .sum::<u64>()
-    };
-    let carol = "cookie: serin=carol";
-    let looks = [
-        (BOB, 100, 1),
-        (BOB, 130, 1),
-        (carol, 131, 2),
-        (BOB, 159, 2),
-        (BOB, 160, 3),
-        (BOB, 219, 3),
-        (carol, 300, 4),
-    ];
-    for (who, second, expected) in looks {
-        assert_eq!(fail(who, second), expected, "{who} at {second}");
-    }
-    // Of those without an id nobody knows whether they are the same.
-    assert_eq!([fail("sec-fetch-mode: cors", 300), fail("sec-fetch-mode: cors", 300)], [5, 6]);
-}
-
-#[test]
-fn of_many_who_fail_most_are_remembered() {
-    let (mut vm, proxy) = module(&json!({"counts": {"objectiveMs": 500}}));
-    let mut fail = |count: u32| {
-        for _ in 0..20 {
-            for i in 0..count {
-                let exchange = begin(&mut vm, &proxy, &format!("cookie: serin=of-{count}-{i}"));
-                end(&mut vm, &proxy, exchange, ":status: 503");
-            }
-        }
-        ["stable", "canary"]
-            .map(|arm| proxy.metric(&format!("tag.shop/shop/{arm}/rest;.serin_failed_afresh")))
-            .iter()
-            .sum::<u64>()
-    };
-    let ten = fail(10);
-    assert!(ten < 2 * 10, "{ten}");
-    let hundred = fail(100) - ten;
-    assert!(hundred < 5 * 100, "{hundred} of 2000");
 }

@@ -24,9 +24,6 @@ pub enum Metric {
     Broken,
     /// Requests whose caller left before there was an answer.
     Left,
-    /// Failed requests, by whatever of these, whose caller had not been counted here within the last minute. Whoever has no
-    /// id counts each time.
-    FailedAfresh,
     /// Requests whose answer took longer than the policy's objective to begin. One that waits for longer counts while
     /// it does, and not again.
     Slow,
@@ -42,7 +39,7 @@ pub enum Metric {
 
 impl Metric {
     /// Every metric there is.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 14] = [
         Self::Requests(1),
         Self::Requests(2),
         Self::Requests(3),
@@ -52,7 +49,6 @@ impl Metric {
         Self::GrpcClientErrors,
         Self::Broken,
         Self::Left,
-        Self::FailedAfresh,
         Self::Slow,
         Self::Waiting,
         Self::Waited,
@@ -69,12 +65,11 @@ impl Metric {
             Self::GrpcClientErrors => 6,
             Self::Broken => 7,
             Self::Left => 8,
-            Self::FailedAfresh => 9,
-            Self::Slow => 10,
-            Self::Waiting => 11,
-            Self::Waited => 12,
-            Self::Issued => 13,
-            Self::Time => 14,
+            Self::Slow => 9,
+            Self::Waiting => 10,
+            Self::Waited => 11,
+            Self::Issued => 12,
+            Self::Time => 13,
         }
     }
 
@@ -98,7 +93,6 @@ impl Metric {
             Self::GrpcClientErrors => "serin_grpc_client_errors",
             Self::Broken => "serin_broken",
             Self::Left => "serin_left",
-            Self::FailedAfresh => "serin_failed_afresh",
             Self::Slow => "serin_slow",
             Self::Waiting => "serin_waiting",
             Self::Waited => "serin_waited",

@@ -106,8 +106,6 @@ pub enum Number {
     CountedBefore,
     /// Requests whose caller was given an id just then.
     Issued,
-    /// Failures, among those that other series count, whose caller had not failed within the last minute.
-    Afresh,
     /// Failures of this group of routes, among those that other series count.
     FailedRoute(usize),
     /// All requests whose time was taken: those that are not [`Number::InTime`] were slow.
@@ -127,7 +125,6 @@ impl Number {
             _ if is(Metric::GrpcServerErrors) || is(Metric::Broken) => Some(Self::Errors),
             _ if is(Metric::GrpcClientErrors) => Some(Self::ClientErrors),
             _ if is(Metric::Left) => Some(Self::RequestsAndLeft),
-            _ if is(Metric::FailedAfresh) => Some(Self::Afresh),
             _ if is(Metric::Slow) => Some(Self::Slow),
             _ if is(Metric::Waiting) => Some(Self::Requests),
             _ if is(Metric::Waited) => Some(Self::CountedBefore),
@@ -144,7 +141,6 @@ impl Number {
             Metric::GrpcClientErrors,
             Metric::Broken,
             Metric::Left,
-            Metric::FailedAfresh,
             Metric::Slow,
             Metric::Waiting,
             Metric::Waited,
@@ -167,8 +163,6 @@ pub struct ClockWentBack {
 struct News<'t> {
     tag: Tag<'t>,
     counts: ArmCounts,
-    /// None where no series tells: an older filter, or Istio.
-    afresh: Option<u64>,
     counted_before: u64,
     timed: u64,
     in_time: u64,
@@ -176,7 +170,7 @@ struct News<'t> {
 
 impl<'t> News<'t> {
     fn of(tag: Tag<'t>) -> Self {
-        Self { tag, counts: ArmCounts::default(), afresh: None, counted_before: 0, timed: 0, in_time: 0 }
+        Self { tag, counts: ArmCounts::default(), counted_before: 0, timed: 0, in_time: 0 }
     }
 
     fn add(&mut self, adds_to: Number, new: u64) {
@@ -198,7 +192,6 @@ impl<'t> News<'t> {
             }
             Number::Slow => self.counts.slow += new,
             Number::CountedBefore => self.counted_before += new,
-            Number::Afresh => *self.afresh.get_or_insert_default() += new,
             Number::FailedRoute(group) => {
                 if let Some(failed) = self.counts.failed_by_route.get_mut(group) {
                     *failed += new;
@@ -213,7 +206,6 @@ impl<'t> News<'t> {
     fn sum(self) -> Option<(Tag<'t>, ArmCounts)> {
         let mut counts = self.counts;
         counts.slow += self.timed.saturating_sub(self.in_time);
-        counts.afresh = self.afresh.unwrap_or(counts.errors);
         // What waited in an earlier look and failed in this one was a request there. None is to fail without being one.
         let ends = counts.errors + counts.client_errors + counts.left;
         counts.requests = counts.requests.saturating_sub(self.counted_before).max(ends);

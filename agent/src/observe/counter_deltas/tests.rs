@@ -182,7 +182,7 @@ fn every_end_of_a_request_is_one_request_and_what_else_is_known_of_it() {
     for (metric, class, expected) in [
         ("serin_rq", "2xx", ArmCounts { requests: 3, ..none }),
         ("serin_rq", "4xx", ArmCounts { requests: 3, client_errors: 3, ..none }),
-        ("serin_rq", "5xx", ArmCounts { requests: 3, errors: 3, afresh: 3, ..none }),
+        ("serin_rq", "5xx", ArmCounts { requests: 3, errors: 3, ..none }),
         ("serin_left", "", ArmCounts { requests: 3, left: 3, ..none }),
         ("serin_waiting", "", ArmCounts { requests: 3, ..none }),
     ] {
@@ -191,8 +191,8 @@ fn every_end_of_a_request_is_one_request_and_what_else_is_known_of_it() {
     let mut by_route = none;
     (by_route.requests, by_route.failed_by_route[7]) = (3, 2);
     for (metric, expected) in [
-        ("serin_broken", ArmCounts { requests: 3, errors: 2, afresh: 2, ..none }),
-        ("serin_grpc_server_errors", ArmCounts { requests: 3, errors: 2, afresh: 2, ..none }),
+        ("serin_broken", ArmCounts { requests: 3, errors: 2, ..none }),
+        ("serin_grpc_server_errors", ArmCounts { requests: 3, errors: 2, ..none }),
         ("serin_grpc_client_errors", ArmCounts { requests: 3, client_errors: 2, ..none }),
         ("serin_slow", ArmCounts { requests: 3, slow: 2, ..none }),
         ("serin_issued", ArmCounts { requests: 3, issued: 2, ..none }),
@@ -201,14 +201,6 @@ fn every_end_of_a_request_is_one_request_and_what_else_is_known_of_it() {
     ] {
         check_counts(&[("serin_rq", "2xx", [5, 8]), (metric, "", [0, 2])], expected);
     }
-}
-
-#[test]
-fn failures_are_afresh_as_far_as_the_filter_says_so() {
-    let expected = |afresh| ArmCounts { requests: 6, errors: 6, afresh, ..ArmCounts::default() };
-    check_counts(&[("serin_rq", "5xx", [5, 11])], expected(6));
-    check_counts(&[("serin_rq", "5xx", [5, 11]), ("serin_failed_afresh", "", [2, 4])], expected(2));
-    check_counts(&[("serin_rq", "5xx", [5, 11]), ("serin_failed_afresh", "", [2, 2])], expected(0));
 }
 
 #[test]

@@ -166,7 +166,7 @@ fn istio_tells_clients_errors_callers_who_left_and_answers_that_broke_off() {
         look(101, 6).unwrap()
     };
     let request = ArmCounts { requests: 1, ..ArmCounts::default() };
-    let (failed, left) = (ArmCounts { errors: 1, afresh: 1, ..request }, ArmCounts { left: 1, ..request });
+    let (failed, left) = (ArmCounts { errors: 1, ..request }, ArmCounts { left: 1, ..request });
     let client_error = ArmCounts { client_errors: 1, ..request };
     for (labels, expected) in [
         (r#"response_code="200",response_flags="-""#, request),
