@@ -144,7 +144,9 @@ impl Mixture {
     fn ln_e(&self) -> f64 {
         let staked = ln_sum(self.stakes.iter().copied()) - as_f64(ALTERNATIVES as u64).ln();
         let kept = self.kept.map(|kept| (kept.onsets + kept.for_meanwhile()).ln());
-        kept.map_or(staked, |kept| ln_sum([staked, kept].into_iter()))
+        let ln_e = kept.map_or(staked, |kept| ln_sum([staked, kept].into_iter()));
+        // What rounding makes of no evidence.
+        if ln_e.abs() < 1e-12 { 0.0 } else { ln_e }
     }
 }
 

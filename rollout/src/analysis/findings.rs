@@ -157,8 +157,10 @@ impl Evidence {
     fn needed(&self, judged: &Judged, analysis: &Analysis) -> f64 {
         let stakes = self.stakes(analysis);
         let all: f64 = stakes.iter().map(|stake| stake.weight).sum();
-        let own = stakes.iter().filter(|stake| stake.judged == *judged).map(|stake| stake.weight);
-        own.reduce(f64::max).map_or(analysis.needed(), |own| analysis.needed() + (all / own).ln())
+        let own = || stakes.iter().filter(|stake| stake.judged == *judged);
+        let begun = own().filter(|stake| stake.run.0.requests > 0).map(|stake| stake.weight);
+        let part = begun.reduce(f64::max).or_else(|| own().map(|stake| stake.weight).reduce(f64::max));
+        part.map_or(analysis.needed(), |part| analysis.needed() + (all / part).ln())
     }
 
     /// How users fared; none where no proxy tells.

@@ -28,7 +28,7 @@ pub(super) struct Stake {
     /// What a request may take, where that is what is judged.
     objective: Option<Duration>,
     /// The canary's and stable's, in the whole run and in this step.
-    run: (Tally, Tally),
+    pub(super) run: (Tally, Tally),
     step: (Tally, Tally),
     since: Option<Timestamp>,
     /// Its part of α, before it is divided by the sum of all.
@@ -63,9 +63,9 @@ impl Evidence {
         let stakes = self.stakes(analysis);
         let evidence = combined(stakes.iter().map(|stake| (stake, stake.stands)));
         if evidence >= analysis.needed()
-            && let Some(strongest) = strongest(stakes.iter().filter(|stake| stake.stands))
+            && let Some(told) = told(&stakes, analysis.needed())
         {
-            return Verdict::Fail(self.failure(strongest, evidence, analysis, now));
+            return Verdict::Fail(self.failure(told, evidence, analysis, now));
         }
         if let Some(metric) = self.shared_trouble(analysis) {
             return Verdict::NotYet(Wait::SharedTrouble { metric });
@@ -129,13 +129,14 @@ impl Evidence {
         if let Some(criterion) = analysis.criterion(Metric::LatencyTail) {
             let tests = self.tail.iter().map(|(&edge, contrast)| (Signal::SlowerThan(edge), contrast));
             stakes.extend(self.of_contrasts(Metric::LatencyTail, criterion, tests, part::TAIL, seen));
+            stakes.extend(self.tail.is_empty().then(|| idle(Metric::LatencyTail, criterion, part::TAIL)));
         }
         if let Some(criterion) = analysis.criterion(Metric::RouteErrors) {
             let stands = self.users.are_enough(share, |users: &ArmUsers| users.failed);
             let tests = self.routes.iter().map(|(&group, contrast)| (Signal::FailedRoute(group), contrast));
-            // Those that nobody has made a bet on yet have their part as well.
-            let each = part::ROUTES * count(self.routes.len()) / count(crate::ROUTE_GROUPS);
-            stakes.extend(self.of_contrasts(Metric::RouteErrors, criterion, tests, each, stands));
+            let known = part::ROUTES * count(self.routes.len()) / count(crate::ROUTE_GROUPS);
+            stakes.extend(self.of_contrasts(Metric::RouteErrors, criterion, tests, known, stands));
+            stakes.push(idle(Metric::RouteErrors, criterion, part::ROUTES - known));
         }
         for (metric, signal, contrast) in [
             (Metric::ClientErrors, Signal::ClientError, &self.client_errors),
@@ -287,9 +288,31 @@ impl Evidence {
     }
 }
 
+/// The part of tests that have not begun: it is kept for them, or the others' would shrink when they do.
+fn idle(metric: Metric, criterion: Criterion, weight: f64) -> Stake {
+    Stake {
+        judged: Judged::Requests(metric),
+        test: Test::Comparison { allowance: criterion.compare, promise: Promise::Guaranteed },
+        objective: None,
+        run: Default::default(),
+        step: Default::default(),
+        since: None,
+        weight,
+        ln_e: 0.0,
+        stands: true,
+    }
+}
+
 /// The evidence (ln E) of all tests together. One that does not stand has its part, and adds nothing.
 fn combined<'s>(stakes: impl Iterator<Item = (&'s Stake, bool)> + Clone) -> f64 {
     ln_mean(stakes.map(|(stake, stands)| (stake.weight, if stands { stake.ln_e } else { f64::NEG_INFINITY })))
+}
+
+/// The test that says best why the canary is taken back: the first of those that are clear, since failures come before
+/// the route on which they are, or the one that has won the most.
+fn told(stakes: &[Stake], needed: f64) -> Option<&Stake> {
+    let stands = || stakes.iter().filter(|stake| stake.stands);
+    stands().find(|stake| stake.ln_e >= needed / 2.0).or_else(|| strongest(stands()))
 }
 
 /// The test that has won the most.
