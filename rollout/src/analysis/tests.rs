@@ -307,8 +307,8 @@ fn nothing_goes_back_on_the_word_of_one_user() {
 
 #[test]
 fn users_who_fail_for_the_first_time_speak_for_themselves() {
-    // One in ten users is on the canary, and so is every other one who fails for the first time.
-    let cells = [others(), canary(100, 1)];
+    // One in ten users is on the canary, and so is every other one who fails for the first time. By requests it looks good.
+    let cells = [others(), canary(100, 0)];
     let run = (1..60).fold(Run::new(), |run, second| {
         run.with_users(&cells, users((90, second / 2, second / 2), (400, second / 2, second / 2)))
     });
@@ -390,8 +390,17 @@ fn every_kind_of_fault_is_somebodys_business() {
         "fail: callers left before there was an answer in 3,000 of 6,000",
     );
     check(usual(30), "traffic share");
-    // A route that fails, which is one in two hundred requests, in a minute at a tenth of them.
-    let mut dead = ArmCounts { requests: 200, errors: 1, ..usual(100) };
-    dead.failed_by_route[3] = 1;
-    check(dead, "fail: on one group of routes, the canary failed 60 of 12,000");
+    // A route that fails, which is one in two hundred requests, where one in a hundred fails anyway.
+    let failing = |own: u64, on_route: u64| {
+        let mut counts = ArmCounts { requests: 200, errors: own + on_route, ..usual(200) };
+        counts.failed_by_route[7] = own;
+        counts.failed_by_route[3] = on_route;
+        counts
+    };
+    let rest =
+        |requests| [of(Arm::Stable, Cohort::Rest, requests), of(Arm::Stable, Cohort::Step(0), failing(2, 0))];
+    let at_step =
+        [of(Arm::Stable, Cohort::Rest, failing(2, 0)), of(Arm::Canary, Cohort::Step(0), failing(2, 1))];
+    judged_by_all(&rest(failing(2, 0)), &at_step, 20)
+        .check("fail: on one group of routes, the canary failed 20 of 4,000");
 }
