@@ -90,7 +90,7 @@ impl Scenario {
                 Kind::Serin => "Serin".to_owned(),
                 Kind::Flagger => "Flagger's rule".to_owned(),
                 Kind::ZTest => "peeking z-test".to_owned(),
-                Kind::Sequential => "group-sequential test".to_owned(),
+                Kind::Sequential => "sequential test".to_owned(),
             };
             let (bad, good) = (self.plays(kind, self.fault), self.plays(kind, Fault::NONE));
             let interval = self.interval(kind);

@@ -154,18 +154,19 @@ impl<'m> Fixture<'m> {
 
     /// The users, at so many requests a second in all.
     pub(crate) async fn traffic(&self, rate: u32) -> Result<Traffic> {
-        let entrances: Vec<_> =
-            self.gateway.pods.iter().map(|(_, ip)| Client::new((*ip, 80).into())).collect();
-        for entrance in &entrances {
-            // A route that was just made takes a moment to get there.
+        let entrances = || self.gateway.pods.iter().map(|(_, ip)| (*ip, 80).into());
+        for entrance in entrances() {
+            // A route that was just made takes a moment to get there, to each worker its own: several connections in a row.
             eventually("the route", async || {
-                let answer = entrance.get("/", &[]).await?;
-                ensure!(answer.status == 200, "{answer:?}");
+                for _ in 0..10 {
+                    let answer = Client::new(entrance).get("/", &[]).await?;
+                    ensure!(answer.status == 200, "{answer:?}");
+                }
                 Ok(())
             })
             .await?;
         }
-        self.traffic_by(entrances, |_, id| User::returning(id), rate)
+        self.traffic_by(entrances().map(Client::new).collect(), |_, id| User::returning(id), rate)
     }
 
     /// The users by another way. `user` makes one of their number and id.

@@ -401,6 +401,6 @@ fn every_kind_of_fault_is_somebodys_business() {
         |requests| [of(Arm::Stable, Cohort::Rest, requests), of(Arm::Stable, Cohort::Step(0), failing(2, 0))];
     let at_step =
         [of(Arm::Stable, Cohort::Rest, failing(2, 0)), of(Arm::Canary, Cohort::Step(0), failing(2, 1))];
-    judged_by_all(&rest(failing(2, 0)), &at_step, 20)
-        .check("fail: on one group of routes, the canary failed 20 of 4,000");
+    judged_by_all(&rest(failing(2, 0)), &at_step, 60)
+        .check("fail: on one group of routes, the canary failed 60 of 12,000");
 }
