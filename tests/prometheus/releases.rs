@@ -92,7 +92,7 @@ async fn ask(address: std::net::SocketAddr, user: String) -> Result<(String, boo
 /// Lets the demo's bad version loose on a tenth of the users, with counts from `source`.
 fn check_bad_version(source: &str) -> Result<()> {
     run(async {
-        let (site, _prometheus, release) = site("baseline: 10s").await?;
+        let (site, _prometheus, release) = site("baseline: 10s, warmUp: 2s").await?;
         let release = release.replace("source: Prometheus", &format!("source: {source}"));
         let delay = Duration::from_millis(600);
         site.canary.deploy(Build { version: Version(3), error_share: 0.05, delay });
