@@ -197,6 +197,28 @@ fn a_canary_that_fails_five_times_as_often_is_gone_after_ten_looks_at_a_tenth_of
 }
 
 #[test]
+fn requests_are_slow_by_any_objective() {
+    for objective in ["300ms", "500ms"] {
+        let yaml = yaml(STEPS, "99")
+            .replace("request-duration", &format!("request-duration, objective: {objective}"));
+        let mut scenario = scenario(Release::from_yaml(&yaml).unwrap(), 2_000, Spread::Independent, 4);
+        scenario.fault.slow = Change::Times(20.0);
+        let bad = Bad::of(&scenario.plays(Kind::Serin, scenario.fault));
+        assert_eq!(bad.caught.count, 4, "{objective}: {bad:?}");
+        assert!(bad.users > 0.0, "{objective}: {bad:?}");
+    }
+}
+
+#[test]
+fn users_who_get_no_good_answer_are_counted() {
+    let scenarios = ["unauthorized", "silent"].map(|name| Named::find(name).unwrap());
+    let report = LifeReport::play(&scenarios, NonZeroU32::new(2).unwrap(), SEED, |_| ()).unwrap();
+    for row in report.bad {
+        assert!(row.rules.iter().all(|bad| bad.users >= 1.0), "{row:?}");
+    }
+}
+
+#[test]
 fn the_same_seed_gives_the_same_report() {
     let mut scenario = scenario(release(STEPS, "99"), 200, Spread::Clusters(3), 6);
     scenario.interval = Some(Duration::from_mins(1));

@@ -163,9 +163,14 @@ impl<'s> World<'s> {
                     self.answers += all;
                     let Some(sum) = sums.get_mut(i) else { continue };
                     sum.requests += all;
-                    let kind =
+                    let unanswered =
                         if life.wrong == Wrong::Silent { &mut sum.left } else { &mut sum.client_errors };
-                    *kind += all;
+                    *unanswered += all;
+                    for _ in 0..all {
+                        if let Some(user) = self.one_of(i, kind, chance) {
+                            self.note_met(user);
+                        }
+                    }
                     continue;
                 }
                 let fault = if on_canary { self.setup.fault } else { Fault::NONE };
@@ -251,18 +256,20 @@ impl<'s> World<'s> {
     fn timed(&self, answers: u64, (factor, besides): (f64, f64), chance: &mut StdRng) -> ArmCounts {
         let mut counts = ArmCounts { timed: answers, ..ArmCounts::default() };
         let slow = binomial(answers, besides.min(1.0), chance);
-        // From the slowest to the fastest, each edge has some more of those that are left.
+        // From the slowest to the fastest, each bound has some more of those that are left.
         let (mut left, mut beyond, mut before) = (answers - slow, 0, 0.0);
-        for (i, edge) in EDGES_MS.iter().enumerate().rev() {
-            let share = self.times.beyond(f64::from(*edge), factor);
+        for (bound, edge) in self.times.bounds() {
+            let share = self.times.beyond(bound, factor);
             let more = binomial(left, ((share - before) / (1.0 - before)).clamp(0.0, 1.0), chance);
             (left, beyond, before) = (left - more, beyond + more, share);
-            let cold = if f64::from(*edge) <= self.times.objective { slow } else { 0 };
-            if let Some(count) = counts.slower_than.get_mut(i) {
-                *count = beyond + cold;
-            }
-            if (f64::from(*edge) - self.times.objective).abs() < 1.0 {
-                counts.slow = beyond + slow;
+            let cold = if bound <= self.times.objective { slow } else { 0 };
+            match edge {
+                Some(edge) => {
+                    if let Some(count) = counts.slower_than.get_mut(edge) {
+                        *count = beyond + cold;
+                    }
+                }
+                None => counts.slow = beyond + cold,
             }
         }
         counts
@@ -419,6 +426,16 @@ impl<'s> World<'s> {
 }
 
 impl Times {
+    /// From the slowest to the fastest: every edge, in milliseconds and by number, and the objective, which need not be
+    /// one of them.
+    fn bounds(self) -> impl Iterator<Item = (f64, Option<usize>)> {
+        let edges = EDGES_MS.into_iter().enumerate().rev().map(|(i, edge)| (f64::from(edge), Some(i)));
+        let is_above = move |(edge, _): &(f64, Option<usize>)| *edge >= self.objective;
+        let above = edges.clone().filter(is_above);
+        let below = edges.filter(move |edge| !is_above(edge));
+        above.chain([(self.objective, None)]).chain(below)
+    }
+
     /// The share of requests that takes longer than so many milliseconds, where all take `factor` times as long.
     fn beyond(self, ms: f64, factor: f64) -> f64 {
         1.0 - normal::below((ms.ln() - self.median - factor.ln()) / self.sigma)
