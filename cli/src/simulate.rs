@@ -9,11 +9,7 @@ use std::time::Duration;
 
 use super::read_release;
 use serin_release::{Percent, Release, rule};
-use serin_simulate::{Change, Fault, Life, LifeReport, Named, Scenario, Spread, Traffic};
-
-/// What is released where no Release is given: every default.
-const RELEASE: &str = "{apiVersion: serin.dev/v1alpha1, kind: Release, metadata: {name: simulated}, \
-                       spec: {service: {name: simulated}, canary: {version: simulated}}}";
+use serin_simulate::{Change, DEFAULT_RELEASE, Fault, Life, LifeReport, Named, Scenario, Spread, Traffic};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -104,7 +100,7 @@ pub(super) fn simulate(args: &Args) -> anyhow::Result<()> {
     }
     let release = match &args.release {
         Some(file) => read_release(file)?,
-        None => Release::from_yaml(RELEASE)?,
+        None => Release::from_yaml(DEFAULT_RELEASE)?,
     };
     let traffic = Traffic {
         rps: args.rps,

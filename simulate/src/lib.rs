@@ -42,6 +42,10 @@ use rules::{Flagger, Rule, Serin, ZTest};
 use serin_release::{Pause, Release};
 use trial::{Setup, Trial};
 
+/// What is released where no Release is given: every default.
+pub const DEFAULT_RELEASE: &str = "{apiVersion: serin.dev/v1alpha1, kind: Release, metadata: {name: simulated}, \
+                                   spec: {service: {name: simulated}, canary: {version: simulated}}}";
+
 /// How often Flagger's rule looks where nothing else is said.
 const FLAGGER_INTERVAL: Duration = Duration::from_mins(1);
 

@@ -43,9 +43,7 @@ pub struct Row<F> {
 pub const RULES: [&str; 3] = ["Serin", "Flagger", "sequential"];
 const KINDS: [Kind; 3] = [Kind::Serin, Kind::Flagger, Kind::Sequential];
 
-/// A Release with every default, and with a metric of one's own where that is looked at.
-const RELEASE: &str = "{apiVersion: serin.dev/v1alpha1, kind: Release, metadata: {name: simulated}, spec: {service: {name: \
-                       simulated}, canary: {version: simulated}}}";
+/// The same with a metric of one's own.
 const WITH_OWN_METRIC: &str = "{apiVersion: serin.dev/v1alpha1, kind: Release, metadata: {name: simulated}, spec: \
                                {service: {name: simulated}, canary: {version: simulated}, analysis: {prometheus: \
                                {address: 'http://prometheus'}, metrics: [{name: request-success-rate}, {name: \
@@ -84,7 +82,7 @@ impl LifeReport {
 impl Named {
     /// The scenario with every default.
     fn scenario(&self, runs: NonZeroU32, seed: u64) -> anyhow::Result<Scenario> {
-        let yaml = if self.life.own_metric > 0.0 { WITH_OWN_METRIC } else { RELEASE };
+        let yaml = if self.life.own_metric > 0.0 { WITH_OWN_METRIC } else { super::DEFAULT_RELEASE };
         Ok(Scenario {
             release: Release::from_yaml(yaml)?,
             traffic: self.traffic,

@@ -25,7 +25,8 @@ impl Ceiling {
         self.0.onset();
     }
 
-    /// Takes in one interval. Without requests it says nothing. `allowed` is the highest share of bad requests that is all right, 0 to 1.
+    /// Takes in one interval. Without requests it says nothing. `allowed` is the highest share of bad requests that is all
+    /// right, 0 to 1.
     pub fn take_in(&mut self, tally: Tally, allowed: f64, dispersion: Dispersion) {
         if tally.requests == 0 {
             return;

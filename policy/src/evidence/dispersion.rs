@@ -26,9 +26,9 @@ impl Dispersion {
     }
 }
 
-/// The dispersion of a version's bad requests over time, where callers are not told apart: estimated from its own past intervals: Pearson's χ² over its degrees
-/// of freedom (Nelder and Wedderburn's quasi-likelihood; Agresti, "Categorical Data Analysis", 2013, 4.7), with the variance of a Poisson
-/// count.
+/// The dispersion of a version's bad requests over time, where callers are not told apart, estimated from its own past
+/// intervals: Pearson's χ² over its degrees of freedom (Nelder and Wedderburn's quasi-likelihood; Agresti, "Categorical
+/// Data Analysis", 2013, 4.7), with the variance of a Poisson count.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Spread {
     intervals: u64,
@@ -97,9 +97,7 @@ impl Homogeneity {
 
 impl Lag {
     fn take_in(&mut self, cohorts: &[Tally], seconds: f64, length: f64) {
-        if self.cohorts.len() < cohorts.len() {
-            self.cohorts.resize(cohorts.len(), Tally::default());
-        }
+        self.cohorts.resize(self.cohorts.len().max(cohorts.len()), Tally::default());
         for (sum, tally) in self.cohorts.iter_mut().zip(cohorts) {
             sum.add(*tally);
         }

@@ -18,13 +18,11 @@ use super::{Mixture, as_f64};
 pub struct Excursions {
     stakes: Mixture,
     was_out: bool,
-    /// Times that it went out of range.
-    begun: u64,
 }
 
 impl Default for Excursions {
     fn default() -> Self {
-        Self { stakes: Mixture::watchful(), was_out: false, begun: 0 }
+        Self { stakes: Mixture::watchful(), was_out: false }
     }
 }
 
@@ -37,7 +35,6 @@ impl Excursions {
         let stays = 1.0 - 1.0 / Self::LONGEST;
         let allowed = if self.was_out { stays } else { tolerated * (1.0 - stays) / (1.0 - tolerated) };
         let out = as_f64(u64::from(is_out));
-        self.begun += u64::from(is_out && !self.was_out);
         self.was_out = is_out;
         self.stakes.add(|r| out * r.ln() - (allowed * (r - 1.0)).ln_1p());
     }
@@ -45,10 +42,5 @@ impl Excursions {
     /// The evidence: ln E. At ln(1/α) and above, it is out of range more often than may be, but for a chance of α.
     pub fn ln_e(&self) -> f64 {
         self.stakes.ln_e()
-    }
-
-    /// How often it went out of range.
-    pub const fn begun(&self) -> u64 {
-        self.begun
     }
 }

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serin_policy::evidence::{Allowance, Claim, Comparison, Dispersion, Homogeneity, Spread, Tally};
-use serin_policy::{Arm, Cohort};
 
 use super::baseline::Baseline;
 use super::signal::Signal;
-use super::stratum::strata;
-use crate::observation::{Cell, Counts, Drawn};
+use super::stratum::{cohorts_on_stable, strata};
+use crate::observation::{Cell, Counts};
 
 /// What one signal has shown.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -86,22 +85,7 @@ impl Contrast {
     /// Learns from what stable's cohorts had in an interval of this length. It comes last: an interval must not choose its
     /// own odds.
     pub(super) fn learn(&mut self, cells: &[Cell], signal: Signal, length: Duration) {
-        let mut cohorts: Vec<Tally> = Vec::new();
-        let mut rest = Tally::default();
-        for cell in cells.iter().filter(|cell| cell.is_of(Arm::Stable)) {
-            let tally = cell.counts.of(signal);
-            if let Drawn::Cohort(Cohort::Step(i)) = cell.drawn {
-                if cohorts.len() <= i {
-                    cohorts.resize(i + 1, Tally::default());
-                }
-                if let Some(sum) = cohorts.get_mut(i) {
-                    sum.add(tally);
-                }
-            } else {
-                rest.add(tally);
-            }
-        }
-        cohorts.insert(0, rest);
+        let cohorts: Vec<_> = cohorts_on_stable(cells).iter().map(|counts| counts.of(signal)).collect();
         self.homogeneity.take_in(&cohorts, length.as_secs_f64());
         self.spread.take_in(Counts::of(cells).stable.of(signal));
     }

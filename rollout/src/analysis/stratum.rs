@@ -3,8 +3,8 @@ Traffic that may be compared with one another: what is alike but for the version
 */
 use std::collections::BTreeMap;
 
-use serin_policy::Arm;
 use serin_policy::evidence::{Allowance, Tally, as_f64};
+use serin_policy::{Arm, Cohort};
 
 use super::contrast::Against;
 use super::signal::Signal;
@@ -58,4 +58,22 @@ pub(super) fn strata(cells: &[Cell]) -> BTreeMap<(&str, Option<&str>), Stratum> 
         }
     }
     strata
+}
+
+/// What stable's callers had whom the release's own weight assigns, by cohort: first those whom only the promotion moves,
+/// then those of each step.
+pub(super) fn cohorts_on_stable(cells: &[Cell]) -> Vec<ArmCounts> {
+    let mut cohorts = vec![ArmCounts::default()];
+    for cell in cells {
+        let (Arm::Stable, Drawn::Cohort(cohort)) = (cell.arm, &cell.drawn) else { continue };
+        let i = match cohort {
+            Cohort::Rest => 0,
+            Cohort::Step(i) => i + 1,
+        };
+        cohorts.resize(cohorts.len().max(i + 1), ArmCounts::default());
+        if let Some(sum) = cohorts.get_mut(i) {
+            sum.add(cell.counts);
+        }
+    }
+    cohorts
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serin_policy::evidence::{Allowance, Claim, Comparison, Dispersion, as_f64};
-use serin_policy::{Arm, Cohort};
 
+use super::stratum::cohorts_on_stable;
 use crate::observation::{Cell, Counts, Drawn};
 
 /// What the shares of requests have shown.
@@ -52,17 +52,10 @@ impl Default for Traffic {
 impl Traffic {
     /// Takes in an interval of this length at weight 0.
     pub(super) fn learn(&mut self, cells: &[Cell], length: Duration) {
-        for cell in cells.iter().filter(|cell| cell.is_of(Arm::Stable)) {
-            let i = match cell.drawn {
-                Drawn::Cohort(Cohort::Step(i)) => i + 1,
-                Drawn::Cohort(Cohort::Rest) | Drawn::Split(_) => 0,
-            };
-            if self.window.len() <= i {
-                self.window.resize(i + 1, 0);
-            }
-            if let Some(sum) = self.window.get_mut(i) {
-                *sum += cell.counts.requests;
-            }
+        let cohorts = cohorts_on_stable(cells);
+        self.window.resize(self.window.len().max(cohorts.len()), 0);
+        for (sum, counts) in self.window.iter_mut().zip(&cohorts) {
+            *sum += counts.requests;
         }
         self.lasted += length;
         if self.lasted >= WINDOW {
@@ -71,9 +64,7 @@ impl Traffic {
     }
 
     fn close(&mut self) {
-        if self.at_rest.len() < self.window.len() {
-            self.at_rest.resize(self.window.len(), 0);
-        }
+        self.at_rest.resize(self.at_rest.len().max(self.window.len()), 0);
         let (all, before) = (as_f64(self.window.iter().sum()), as_f64(self.at_rest.iter().sum()));
         if all > 0.0 && before > 0.0 {
             let shares = || self.at_rest.iter().map(|count| as_f64(*count) / before);
