@@ -17,7 +17,7 @@ use super::signal::Signal;
 use super::tail;
 use super::traffic::Traffic;
 use super::users::Users;
-use crate::observation::{self, Cell, Counts, Drawn, MetricReading};
+use crate::observation::{self, Cell, Counts, Drawn, MetricReading, ROUTE_GROUPS};
 use crate::status::Draw;
 use serin_release::{Metric, Release};
 
@@ -194,15 +194,16 @@ impl Evidence {
             let against = against(criterion.compare);
             self.slow.take_in(cells, Signal::Slow, interval, criterion, &against);
         }
-        for (metric, contrast) in
-            [(Metric::ClientErrors, &mut self.client_errors), (Metric::ClientAborts, &mut self.left)]
-        {
-            for (signal, criterion) in Signal::of(metric).into_iter().zip(analysis.criterion(metric)) {
-                if counts(signal) {
-                    let dispersion = contrast.dispersion(analysis.dispersion);
-                    contrast.take_in(cells, signal, &against(criterion.compare), dispersion);
-                    contrast.learn(cells, signal, length);
-                }
+        for (metric, signal, contrast) in [
+            (Metric::ClientErrors, Signal::ClientError, &mut self.client_errors),
+            (Metric::ClientAborts, Signal::Left, &mut self.left),
+        ] {
+            if let Some(criterion) = analysis.criterion(metric)
+                && counts(signal)
+            {
+                let dispersion = contrast.dispersion(analysis.dispersion);
+                contrast.take_in(cells, signal, &against(criterion.compare), dispersion);
+                contrast.learn(cells, signal, length);
             }
         }
         if let Some(criterion) = analysis.criterion(Metric::LatencyTail)
@@ -220,8 +221,8 @@ impl Evidence {
             && !at_rest
         {
             let sum = Counts::of(cells);
-            for signal in Signal::of(Metric::RouteErrors) {
-                let Signal::FailedRoute(group) = signal else { continue };
+            for group in 0..ROUTE_GROUPS {
+                let signal = Signal::FailedRoute(group);
                 let has_failed = sum.canary.of(signal).bad + sum.stable.of(signal).bad > 0;
                 // A group without any failure is a bet that nobody has made yet.
                 if has_failed || self.routes.contains_key(&group) {

@@ -12,6 +12,7 @@ use super::evidence::Evidence;
 use super::forecast::{Traffic, seconds_to_catch};
 use super::requests::Tests;
 use super::signal::Signal;
+use super::stakes::Stake;
 use super::verdict::{Judged, Promise};
 use crate::observation::MetricValue;
 use serin_release::{Analysis, Criterion, CustomMetric, Metric, Percent, Release};
@@ -101,23 +102,32 @@ impl Evidence {
     /// How each metric of requests stands.
     pub fn findings(&self, release: &Release, weight: Weight) -> Vec<Finding> {
         let analysis = &release.analysis;
+        let stakes = self.stakes(analysis);
         let shares_are_another_matter = |metric: &Metric| *metric != Metric::TrafficShare;
         let judged = Metric::ALL.into_iter().filter(shares_are_another_matter);
         judged
-            .filter_map(|metric| Some(self.finding(metric, analysis.criterion(metric)?, analysis, weight)))
+            .filter_map(|metric| {
+                let needed = needed(&stakes, &Judged::Requests(metric), analysis);
+                Some(self.finding(metric, analysis.criterion(metric)?, analysis, (weight, needed)))
+            })
             .collect()
     }
 
-    fn finding(&self, metric: Metric, criterion: Criterion, analysis: &Analysis, weight: Weight) -> Finding {
+    fn finding(
+        &self,
+        metric: Metric,
+        criterion: Criterion,
+        analysis: &Analysis,
+        (weight, needed): (Weight, f64),
+    ) -> Finding {
         let contrast = self.contrast(metric);
-        let has_limit = matches!(metric, Metric::RequestSuccessRate | Metric::RequestDuration);
-        let tests = has_limit.then(|| self.tests(metric));
+        let limited = self.limited(metric);
+        let tests = limited.map(|(_, tests)| tests);
         let dispersion =
             contrast.map_or(analysis.dispersion, |contrast| contrast.dispersion(analysis.dispersion));
         // Before the first step: as it will be there.
-        let first =
-            Signal::of(metric).first().map_or(1.0, |signal| self.baseline.ratio(*signal, Cohort::Step(0), 1));
-        let before = criterion.compare.relaxed_by(if has_limit { first } else { 1.0 });
+        let first = limited.map_or(1.0, |(signal, _)| self.baseline.ratio(signal, Cohort::Step(0), 1));
+        let before = criterion.compare.relaxed_by(first);
         let (canary, stable) =
             contrast.map(|contrast| (contrast.canary, contrast.stable)).unwrap_or_default();
         let worse = contrast.map_or(0.0, |contrast| contrast.worse.ln_e());
@@ -129,7 +139,7 @@ impl Evidence {
             over: tests.map(Tests::over_limit).filter(|ln_e| ln_e.is_finite()),
             worse: tests.map_or(worse, Tests::against_stable),
             no_worse: tests.map(|tests| tests.no_worse.ln_e()),
-            needed: self.needed(&Judged::Requests(metric), analysis),
+            needed,
             limit: tests.and_then(|tests| tests.limit.or(criterion.limit)),
             allowance: contrast.and_then(|contrast| contrast.allowance).unwrap_or(before),
             dispersion: dispersion.get(),
@@ -144,7 +154,9 @@ impl Evidence {
     fn contrast(&self, metric: Metric) -> Option<&Contrast> {
         let strongest = |one: &&Contrast, other: &&Contrast| one.worse.ln_e().total_cmp(&other.worse.ln_e());
         match metric {
-            Metric::RequestSuccessRate | Metric::RequestDuration => Some(&self.tests(metric).contrast),
+            Metric::RequestSuccessRate | Metric::RequestDuration => {
+                self.limited(metric).map(|(_, tests)| &tests.contrast)
+            }
             Metric::LatencyTail => self.tail.values().max_by(strongest),
             Metric::RouteErrors => self.routes.values().max_by(strongest),
             Metric::ClientErrors => Some(&self.client_errors),
@@ -153,23 +165,13 @@ impl Evidence {
         }
     }
 
-    /// The evidence (ln E) of the strongest test of this kind that takes the canary back without any of other tests.
-    fn needed(&self, judged: &Judged, analysis: &Analysis) -> f64 {
-        let stakes = self.stakes(analysis);
-        let all: f64 = stakes.iter().map(|stake| stake.weight).sum();
-        let own = || stakes.iter().filter(|stake| stake.judged == *judged);
-        let begun = own().filter(|stake| stake.run.0.requests > 0).map(|stake| stake.weight);
-        let part = begun.reduce(f64::max).or_else(|| own().map(|stake| stake.weight).reduce(f64::max));
-        part.map_or(analysis.needed(), |part| analysis.needed() + (all / part).ln())
-    }
-
     /// How users fared; none where no proxy tells.
     pub fn users(&self, analysis: &Analysis) -> Option<UsersFinding> {
         self.users.seen.map(|_| UsersFinding {
             canary: self.users.first.0,
             stable: self.users.first.1,
             evidence: self.users.worse.ln_e(),
-            needed: self.needed(&Judged::Users, analysis),
+            needed: needed(&self.stakes(analysis), &Judged::Users, analysis),
         })
     }
 
@@ -184,7 +186,8 @@ impl Evidence {
         };
         let base = self.baseline.at_rest().1.of(Signal::Failed).cautious_share();
         let dispersion = self.failed.contrast.dispersion(analysis.dispersion);
-        let needed = self.needed(&Judged::Requests(Metric::RequestSuccessRate), analysis);
+        let judged = Judged::Requests(Metric::RequestSuccessRate);
+        let needed = needed(&self.stakes(analysis), &judged, analysis);
         let forecast = |(i, weight): (usize, Weight)| {
             let share = weight.share();
             let traffic = Traffic { canary_rps: rps * share, stable_rps: rps * (1.0 - share), base };
@@ -197,10 +200,12 @@ impl Evidence {
     }
 
     fn promise(&self, metric: Metric, weight: Weight) -> Promise {
+        // Of the times, those that were taken; of all else, every request.
+        let signal = if metric == Metric::LatencyTail { Signal::SlowerThan(0) } else { Signal::Failed };
         if weight < Weight::FULL {
             let known = self.baseline.at_rest().0.requests > 0;
             if known { Promise::Guaranteed } else { Promise::WithoutBaseline }
-        } else if Signal::of(metric).iter().any(|signal| self.baseline.past(*signal).requests > 0) {
+        } else if self.baseline.past(signal).requests > 0 {
             Promise::AgainstPast
         } else {
             Promise::NoControl
@@ -209,6 +214,7 @@ impl Evidence {
 
     /// What people's own metrics have shown: the latest readings, and the evidence (ln E) against the canary.
     pub fn readings(&self, analysis: &Analysis) -> Vec<ReadingFinding> {
+        let stakes = self.stakes(analysis);
         let finding = |metric: &CustomMetric| {
             let readings = self.custom.get(&metric.name)?;
             Some(ReadingFinding {
@@ -217,10 +223,19 @@ impl Evidence {
                 stable: readings.stable.clone(),
                 seen: readings.seen,
                 evidence: readings.tests(metric).iter().map(|(ln_e, _)| *ln_e).fold(0.0, f64::max),
-                needed: self.needed(&Judged::Readings(metric.name.clone()), analysis),
+                needed: needed(&stakes, &Judged::Readings(metric.name.clone()), analysis),
                 dry_run: metric.dry_run,
             })
         };
         analysis.custom.iter().filter_map(finding).collect()
     }
+}
+
+/// The evidence (ln E) at which the strongest test of this kind takes the canary back without any of the others.
+fn needed(stakes: &[Stake], judged: &Judged, analysis: &Analysis) -> f64 {
+    let all: f64 = stakes.iter().map(|stake| stake.weight).sum();
+    let own = || stakes.iter().filter(|stake| stake.judged == *judged);
+    let begun = own().filter(|stake| stake.run.0.requests > 0).map(|stake| stake.weight);
+    let part = begun.reduce(f64::max).or_else(|| own().map(|stake| stake.weight).reduce(f64::max));
+    part.map_or(analysis.needed(), |part| analysis.needed() + (all / part).ln())
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serin_policy::Weight;
-use serin_policy::evidence::{Tally, ln_mean};
+use serin_policy::evidence::{Allowance, Tally, ln_mean};
 
 use super::contrast::Contrast;
 use super::custom::Readings;
@@ -25,8 +25,8 @@ use serin_release::{Analysis, Criterion, CustomMetric, Metric};
 pub(super) struct Stake {
     pub(super) judged: Judged,
     pub(super) test: Test,
-    /// What a request may take, where that is what is judged.
-    objective: Option<Duration>,
+    /// What a request may take, in milliseconds, where an edge of the times is what is judged.
+    edge: Option<u32>,
     /// The canary's and stable's, in the whole run and in this step.
     pub(super) run: (Tally, Tally),
     step: (Tally, Tally),
@@ -37,6 +37,29 @@ pub(super) struct Stake {
     pub(super) ln_e: f64,
     /// Whether it is enough by itself: not if it is the word of a few users.
     stands: bool,
+}
+
+impl Stake {
+    /// A test that has seen nothing. Its part is kept for it, or the others' would shrink when it begins.
+    fn idle(judged: Judged, test: Test, weight: f64) -> Self {
+        let nothing = (Tally::default(), Tally::default());
+        Self {
+            judged,
+            test,
+            edge: None,
+            run: nothing,
+            step: nothing,
+            since: None,
+            weight,
+            ln_e: 0.0,
+            stands: true,
+        }
+    }
+}
+
+/// The test against stable in the same moments.
+const fn compared(allowance: Allowance) -> Test {
+    Test::Comparison { allowance, promise: Promise::Guaranteed }
 }
 
 /// The parts of the tests. Failures have the most: they are what users mind most, and what comes first.
@@ -106,37 +129,39 @@ impl Evidence {
             let stands = self.users.are_enough(share, |users: &ArmUsers| users.failed);
             let parts = (part::FAILED, part::FAILED_LIMIT);
             let several = stands && (self.weight == Weight::FULL || self.users.bear_out());
-            stakes.extend(self.of_requests(Metric::RequestSuccessRate, criterion, parts, several));
+            let tests = (Signal::Failed, &self.failed);
+            stakes.extend(self.of_requests(Metric::RequestSuccessRate, tests, criterion, parts, several));
             let (canary, stable) = self.users.first;
+            let test = Test::FirstFailures { share: self.weight, allowance: criterion.compare };
             stakes.extend(self.users.seen.map(|_| Stake {
-                judged: Judged::Users,
-                test: Test::FirstFailures { share: self.weight, allowance: criterion.compare },
                 run: (Tally { requests: canary + stable, bad: canary }, Tally::default()),
-                step: (Tally::default(), Tally::default()),
-                objective: None,
                 since: self.failed.suspect_since,
-                weight: part::USERS,
                 ln_e: self.users.worse.ln_e(),
                 stands,
+                ..Stake::idle(Judged::Users, test, part::USERS)
             }));
         }
         if let Some(criterion) = analysis.criterion(Metric::RequestDuration) {
             let stands = self.users.are_enough(share, |users: &ArmUsers| users.slow);
             let parts = (part::SLOW, part::SLOW_LIMIT);
-            stakes.extend(self.of_requests(Metric::RequestDuration, criterion, parts, stands));
+            let tests = (Signal::Slow, &self.slow);
+            stakes.extend(self.of_requests(Metric::RequestDuration, tests, criterion, parts, stands));
         }
         let seen = self.users.are_enough(share, |users: &ArmUsers| users.seen);
         if let Some(criterion) = analysis.criterion(Metric::LatencyTail) {
             let tests = self.tail.iter().map(|(&edge, contrast)| (Signal::SlowerThan(edge), contrast));
             stakes.extend(self.of_contrasts(Metric::LatencyTail, criterion, tests, part::TAIL, seen));
-            stakes.extend(self.tail.is_empty().then(|| idle(Metric::LatencyTail, criterion, part::TAIL)));
+            stakes.extend(self.tail.is_empty().then(|| {
+                Stake::idle(Judged::Requests(Metric::LatencyTail), compared(criterion.compare), part::TAIL)
+            }));
         }
         if let Some(criterion) = analysis.criterion(Metric::RouteErrors) {
             let stands = self.users.are_enough(share, |users: &ArmUsers| users.failed);
             let tests = self.routes.iter().map(|(&group, contrast)| (Signal::FailedRoute(group), contrast));
             let known = part::ROUTES * count(self.routes.len()) / count(crate::ROUTE_GROUPS);
             stakes.extend(self.of_contrasts(Metric::RouteErrors, criterion, tests, known, stands));
-            stakes.push(idle(Metric::RouteErrors, criterion, part::ROUTES - known));
+            let (judged, test) = (Judged::Requests(Metric::RouteErrors), compared(criterion.compare));
+            stakes.push(Stake::idle(judged, test, part::ROUTES - known));
         }
         for (metric, signal, contrast) in [
             (Metric::ClientErrors, Signal::ClientError, &self.client_errors),
@@ -150,15 +175,9 @@ impl Evidence {
         for (metric, readings) in self.judged_readings(analysis) {
             for (ln_e, test) in readings.tests(metric) {
                 stakes.push(Stake {
-                    judged: Judged::Readings(metric.name.clone()),
-                    test,
-                    objective: None,
                     run: (readings.seen, Tally::default()),
-                    step: (Tally::default(), Tally::default()),
-                    since: None,
-                    weight: part::CUSTOM,
                     ln_e,
-                    stands: true,
+                    ..Stake::idle(Judged::Readings(metric.name.clone()), test, part::CUSTOM)
                 });
             }
         }
@@ -168,33 +187,26 @@ impl Evidence {
     fn of_requests(
         &self,
         metric: Metric,
+        (signal, tests): (Signal, &Tests),
         criterion: Criterion,
-        (compared, limited): (f64, f64),
+        (by_comparison, by_limit): (f64, f64),
         stands: bool,
     ) -> [Stake; 3] {
-        let tests = self.tests(metric);
         let allowance = tests.contrast.allowance.unwrap_or(criterion.compare);
         let limit = tests.limit.or(criterion.limit).unwrap_or_default();
-        let (signal, objective) = match metric {
-            Metric::RequestDuration => (Signal::Slow, Some(())),
-            _ => (Signal::Failed, None),
-        };
         let stake = |test, weight, ln_e| Stake {
-            judged: Judged::Requests(metric),
-            test,
-            objective: objective.map(|()| Duration::ZERO),
             run: (tests.contrast.canary, tests.contrast.stable),
             step: (self.step.canary.of(signal), self.step.stable.of(signal)),
             since: tests.suspect_since,
-            weight,
             ln_e,
             stands,
+            ..Stake::idle(Judged::Requests(metric), test, weight)
         };
-        let comparison = |promise| Test::Comparison { allowance, promise };
+        let against_past = Test::Comparison { allowance, promise: Promise::AgainstPast };
         [
-            stake(Test::Limit { allowed: limit }, limited, tests.over_limit()),
-            stake(comparison(Promise::Guaranteed), compared, tests.contrast.worse.ln_e()),
-            stake(comparison(Promise::AgainstPast), part::PAST, tests.worse_than_past.ln_e()),
+            stake(Test::Limit { allowed: limit }, by_limit, tests.over_limit()),
+            stake(compared(allowance), by_comparison, tests.contrast.worse.ln_e()),
+            stake(against_past, part::PAST, tests.worse_than_past.ln_e()),
         ]
     }
 
@@ -207,22 +219,19 @@ impl Evidence {
         stands: bool,
     ) -> impl Iterator<Item = Stake> {
         let each = weight / count(tests.len().max(1));
-        tests.map(move |(signal, contrast)| Stake {
-            judged: Judged::Requests(metric),
-            test: Test::Comparison {
-                allowance: contrast.allowance.unwrap_or(criterion.compare),
-                promise: Promise::Guaranteed,
-            },
-            objective: match signal {
-                Signal::SlowerThan(edge) => EDGES_MS.get(edge).map(|ms| Duration::from_millis((*ms).into())),
-                _ => None,
-            },
-            run: (contrast.canary, contrast.stable),
-            step: (self.step.canary.of(signal), self.step.stable.of(signal)),
-            since: None,
-            weight: each,
-            ln_e: contrast.worse.ln_e(),
-            stands,
+        tests.map(move |(signal, contrast)| {
+            let test = compared(contrast.allowance.unwrap_or(criterion.compare));
+            Stake {
+                edge: match signal {
+                    Signal::SlowerThan(edge) => EDGES_MS.get(edge).copied(),
+                    _ => None,
+                },
+                run: (contrast.canary, contrast.stable),
+                step: (self.step.canary.of(signal), self.step.stable.of(signal)),
+                ln_e: contrast.worse.ln_e(),
+                stands,
+                ..Stake::idle(Judged::Requests(metric), test, each)
+            }
         })
     }
 
@@ -237,15 +246,12 @@ impl Evidence {
             Judged::Requests(_) => stake.run.0.bad,
             Judged::Readings(_) => 0,
         };
-        let is_objective = stake.judged == Judged::Requests(Metric::RequestDuration);
+        let is_of_objective = stake.judged == Judged::Requests(Metric::RequestDuration);
+        let within_ms = stake.edge.or(is_of_objective.then_some(analysis.objective_ms));
         Failure {
             metric: stake.judged.clone(),
             test: stake.test,
-            objective: if is_objective {
-                Some(Duration::from_millis(analysis.objective_ms.into()))
-            } else {
-                stake.objective
-            },
+            objective: within_ms.map(|ms| Duration::from_millis(ms.into())),
             canary,
             stable,
             met: answers,
@@ -257,23 +263,24 @@ impl Evidence {
 
     /// The metric of which both versions have more at present than the canary may have, if there is one.
     fn shared_trouble(&self, analysis: &Analysis) -> Option<Metric> {
-        let with_limit =
-            [(Metric::RequestSuccessRate, Signal::Failed), (Metric::RequestDuration, Signal::Slow)];
-        let troubled = with_limit.into_iter().find(|(metric, signal)| {
-            let Some(Criterion { limit: Some(limit), compare }) = analysis.criterion(*metric) else {
+        Metric::ALL.into_iter().find(|metric| {
+            let (Some((signal, tests)), Some(Criterion { limit: Some(limit), compare })) =
+                (self.limited(*metric), analysis.criterion(*metric))
+            else {
                 return false;
             };
             // What stable has always had is no trouble of this moment.
-            let usual = compare.ratio() * self.baseline.past(*signal).share().unwrap_or_default();
-            self.tests(*metric).recent.is_shared_trouble(limit.share().max(usual))
-        });
-        troubled.map(|(metric, _)| metric)
+            let usual = compare.ratio() * self.baseline.past(signal).share().unwrap_or_default();
+            tests.recent.is_shared_trouble(limit.share().max(usual))
+        })
     }
 
-    pub(super) const fn tests(&self, metric: Metric) -> &Tests {
+    /// The tests of a metric that has a limit, and what is bad in its sense.
+    pub(super) const fn limited(&self, metric: Metric) -> Option<(Signal, &Tests)> {
         match metric {
-            Metric::RequestDuration => &self.slow,
-            _ => &self.failed,
+            Metric::RequestSuccessRate => Some((Signal::Failed, &self.failed)),
+            Metric::RequestDuration => Some((Signal::Slow, &self.slow)),
+            _ => None,
         }
     }
 
@@ -285,21 +292,6 @@ impl Evidence {
         static NONE: LazyLock<Readings> = LazyLock::new(Readings::default);
         let judged = analysis.custom.iter().filter(|metric| !metric.dry_run);
         judged.map(|metric| (metric, self.custom.get(&metric.name).unwrap_or(&NONE)))
-    }
-}
-
-/// The part of tests that have not begun: it is kept for them, or the others' would shrink when they do.
-fn idle(metric: Metric, criterion: Criterion, weight: f64) -> Stake {
-    Stake {
-        judged: Judged::Requests(metric),
-        test: Test::Comparison { allowance: criterion.compare, promise: Promise::Guaranteed },
-        objective: None,
-        run: Default::default(),
-        step: Default::default(),
-        since: None,
-        weight,
-        ln_e: 0.0,
-        stands: true,
     }
 }
 

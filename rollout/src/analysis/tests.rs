@@ -7,8 +7,15 @@ use super::{Evidence, Moment, Promise, Test, Verdict, Wait};
 use crate::observation::{ArmCounts, ArmUsers, Cell, Drawn, Users};
 use serin_release::Release;
 
-/// Steps of 10 % and 50 %, and at least `min` % without error.
+/// Steps of 10 % and 50 %, at least `min` % without error, and no other metric.
 fn release(min: u32) -> Release {
+    judged_by(&format!(
+        "warmUp: 0s, metrics: [{{name: request-success-rate, thresholdRange: {{min: {min}}}}}]"
+    ))
+}
+
+/// Steps of 10 % and 50 %, which take 100 requests each, with more of the analysis.
+fn judged_by(analysis: &str) -> Release {
     Release::from_yaml(&format!(
         "apiVersion: serin.dev/v1alpha1
 kind: Release
@@ -17,10 +24,7 @@ spec:
   service: {{name: shop}}
   canary: {{version: v2}}
   strategy: {{canary: {{steps: [{{setWeight: 10}}, {{setWeight: 50}}]}}}}
-  analysis:
-    minRequests: 100
-    warmUp: 0s
-    metrics: [{{name: request-success-rate, thresholdRange: {{min: {min}}}}}]
+  analysis: {{minRequests: 100, {analysis}}}
 "
     ))
     .unwrap()
@@ -150,18 +154,8 @@ fn the_limit_rises_to_what_the_users_had_on_stable() {
 
 #[test]
 fn slow_answers_do_not_count_while_the_canary_warms_up_and_failures_do() {
-    let warming_up = || {
-        let yaml = "apiVersion: serin.dev/v1alpha1
-kind: Release
-metadata: {name: shop}
-spec:
-  service: {name: shop}
-  canary: {version: v2}
-  strategy: {canary: {steps: [{setWeight: 10}, {setWeight: 50}]}}
-  analysis: {minRequests: 100, warmUp: 5s, metrics: [{name: request-success-rate}, {name: request-duration}]}
-";
-        Run { release: Release::from_yaml(yaml).unwrap(), ..Run::new() }
-    };
+    let metrics = "metrics: [{name: request-success-rate}, {name: request-duration}]";
+    let warming_up = || Run { release: judged_by(&format!("warmUp: 5s, {metrics}")), ..Run::new() };
     let slow = |requests, slow| {
         let counts = ArmCounts { requests, slow, ..ArmCounts::default() };
         Cell { counts, ..canary(0, 0) }
@@ -337,16 +331,7 @@ fn a_trouble_of_both_versions_holds_the_canary_and_ends_by_itself() {
 
 /// A run that is judged by everything, after a minute at rest with `at_rest`, then `seconds` of `at_step`.
 fn judged_by_all(at_rest: &[Cell], at_step: &[Cell], seconds: u32) -> Run {
-    let yaml = "apiVersion: serin.dev/v1alpha1
-kind: Release
-metadata: {name: shop}
-spec:
-  service: {name: shop}
-  canary: {version: v2}
-  strategy: {canary: {steps: [{setWeight: 10}, {setWeight: 50}]}}
-  analysis: {minRequests: 100, warmUp: 0s}
-";
-    let run = Run { release: Release::from_yaml(yaml).unwrap(), ..Run::new() };
+    let run = Run { release: judged_by("warmUp: 0s"), ..Run::new() };
     run.rest(200, at_rest).step(seconds, at_step)
 }
 
