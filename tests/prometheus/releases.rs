@@ -13,7 +13,7 @@ use serin_policy::Weight;
 use serin_tests::agent::Agent;
 use serin_tests::client::Client;
 use serin_tests::prometheus::{Options, Prometheus};
-use serin_tests::site::{Plan, Site, release, replace, run};
+use serin_tests::site::{Plan, Site, eventually, release, replace, run};
 use tokio::process::Command;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
@@ -196,7 +196,7 @@ fn a_metric_that_cannot_be_read_holds_the_release_with_prometheus_own_words() ->
 
 /// What `serin analyze` says of a canary at 10 % that fails `error_share` of its requests, and its exit status.
 async fn analyze(error_share: f64, look: &str) -> Result<(i32, String)> {
-    let (site, _prometheus, release) = site("baseline: 0s, warmUp: 0s, minRequests: 20").await?;
+    let (site, prometheus, release) = site("baseline: 0s, warmUp: 0s, minRequests: 20").await?;
     let plan = serin_release::Release::from_yaml(&release)?;
     site.canary.deploy(Build { version: Version(3), error_share, delay: Duration::ZERO });
     let mut site = site;
@@ -205,10 +205,20 @@ async fn analyze(error_share: f64, look: &str) -> Result<(i32, String)> {
     replace(&file, release.as_bytes())?;
     let mut command = Command::new(AGENT);
     command.arg("analyze").arg("--release").arg(&file).args(["--for", look]);
-    let said = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
-    let (output, _) = with_users(&site, async { Ok(said.await?) }).await?;
+    let client = crate::client(&prometheus.url())?;
+    let look = async {
+        // Whoever looks before Prometheus does is told that there are no data, and rightly.
+        eventually("the release to be scraped", async || {
+            let known = crate::said(&client, "serin_revision").await;
+            ensure!(known.contains("shop/shop"), "{known}");
+            Ok(())
+        })
+        .await?;
+        Ok(command.stdin(Stdio::null()).output().await?)
+    };
+    let (output, _) = with_users(&site, look).await?;
     let code = output.status.code().context("it was not killed")?;
-    Ok((code, String::from_utf8(output.stdout)?))
+    Ok((code, format!("{}{}", String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?)))
 }
 
 #[test]
