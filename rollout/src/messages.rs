@@ -106,6 +106,16 @@ impl fmt::Display for Hold {
                 f.write_str("stable has no ready pod, so nobody can be sent back to it: scale it up")
             }
             Self::Suspended => f.write_str("suspended: set spec.suspend to false to go on"),
+            Self::Contested { object, by } => {
+                write!(f, "{object} keeps being changed by ")?;
+                match by {
+                    Some(by) => write!(f, "{by}, and Serin sets it right ever more rarely: have {by} leave it alone"),
+                    None => f.write_str(
+                        "somebody who leaves no name, as whoever deletes it or a webhook, and Serin sets it right ever \
+                         more rarely: have them leave it alone",
+                    ),
+                }
+            }
             Self::AwaitsRoutes => f.write_str("waits for the routes to be written"),
             Self::RolesUnclear(unclear) => unclear.fmt(f),
             Self::StateUnreadable { why } => write!(

@@ -20,6 +20,7 @@ mod plugin_cache;
 mod plugins;
 mod pods;
 mod proxies;
+mod repairs;
 mod report;
 mod route_index;
 mod routes;
@@ -58,6 +59,7 @@ use leader::Standing;
 use memory::{Memory, SaveError};
 use plugins::Plugins;
 use proxies::Proxies;
+use repairs::Repairs;
 use serin_release::ReleaseObject;
 use serin_release::status::ReleaseStatus;
 use stores::{Scope, Stores, WatchBackoff, Watched};
@@ -99,6 +101,7 @@ struct Cluster {
     /// The namespace whose Releases are driven; none for all.
     namespace: Option<String>,
     plugins: Plugins,
+    repairs: Arc<Repairs>,
     /// When releases under way are looked at.
     beat: Beat,
     proxies: Proxies,
@@ -185,8 +188,10 @@ async fn drive(
         });
     let stores = Stores::watch(&scope, releases.clone(), &wake);
     let beat = Beat::begin();
+    let repairs = Arc::new(Repairs::new(client.clone()));
     let cluster = Arc::new(Cluster {
-        plugins: Plugins::new(client.clone(), stores.plugins.clone(), config.module),
+        plugins: Plugins::new(client.clone(), stores.plugins.clone(), config.module, Arc::clone(&repairs)),
+        repairs,
         recorder: Recorder::new(
             client.clone(),
             Reporter { controller: "serin".into(), instance: Some(config.identity) },
