@@ -4,6 +4,9 @@ Somebody edits or deletes by hand what Serin wrote, once or over and over.
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::ResourceExt;
+use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use serin_release::status::{ReleasePhase, RunOutcome};
 use serin_tests::mesh::Mesh;
@@ -116,22 +119,39 @@ pub(crate) async fn objects_are_edited_by_hand(mesh: &Mesh) -> Result<()> {
 /// An object that somebody changes whenever Serin has set it right, and how often they had to.
 struct Contested {
     told: &'static str,
-    kind: &'static str,
-    patch: Value,
+    kind: ApiResource,
+    name: Option<&'static str>,
+    /// What it is to be, from what it is.
+    patch: fn(&Value) -> Value,
     changes: u32,
 }
 
 fn contested() -> [Contested; 5] {
-    let contested = |told, kind, patch| Contested { told, kind, patch, changes: 0 };
-    let weight =
-        json!([{"op": "replace", "path": "/spec/pluginConfig/policies/0/versions/1/weight", "value": 0}]);
-    let connections = json!({"spec": {"trafficPolicy": {"connectionPool": {"http": {"maxRetries": 1}}}}});
+    let istio = |group: &str, version: &str, kind: &str| {
+        ApiResource::from_gvk(&GroupVersionKind::gvk(&format!("{group}.istio.io"), version, kind))
+    };
+    let contested = |told, kind, patch| Contested { told, kind, name: None, patch, changes: 0 };
+    let plugin = || istio("extensions", "v1alpha1", "WasmPlugin");
+    let stable =
+        contested("shop-stable", ApiResource::erase::<Deployment>(&()), |_| json!({"spec": {"replicas": 1}}));
     [
-        contested("VirtualService", "virtualservice", json!({"spec": {"exportTo": ["*"]}})),
-        contested("DestinationRule", "destinationrule", connections),
-        contested("WasmPlugin", "wasmplugin", json!({"spec": {"imagePullSecret": "theirs"}})),
-        contested("policy of", "wasmplugin", weight),
-        contested("shop-stable", "deployment/shop-stable", json!({"spec": {"replicas": 1}})),
+        contested(
+            "VirtualService",
+            istio("networking", "v1", "VirtualService"),
+            |_| json!({"spec": {"exportTo": ["*"]}}),
+        ),
+        contested(
+            "DestinationRule",
+            istio("networking", "v1", "DestinationRule"),
+            |_| json!({"spec": {"trafficPolicy": {"connectionPool": {"http": {"maxRetries": 1}}}}}),
+        ),
+        contested("WasmPlugin", plugin(), |_| json!({"spec": {"imagePullSecret": "theirs"}})),
+        contested("policy of", plugin(), |found| {
+            let mut config = found["spec"]["pluginConfig"].clone();
+            config["policies"][0]["versions"][1]["weight"] = 0.into();
+            json!({"spec": {"pluginConfig": config}})
+        }),
+        Contested { name: Some("shop-stable"), ..stable },
     ]
 }
 
@@ -150,7 +170,8 @@ pub(crate) async fn objects_keep_being_changed(mesh: &Mesh) -> Result<()> {
             object.change(&under_load).await?;
         }
         told = under_load.fixture.status().await?;
-        ensure!(began.elapsed().as_secs() < 60, "{}: {}", said(&told), under_load.agent.log());
+        let changes: Vec<_> = objects.iter().map(|it| (it.told, it.changes)).collect();
+        ensure!(began.elapsed().as_secs() < 60, "{changes:?}, {}: {}", said(&told), under_load.agent.log());
     }
     // At once, and then 1, 2, 4, … seconds after the time before.
     let at_most = 3 + (began.elapsed().as_secs() + 1).ilog2();
@@ -185,15 +206,15 @@ fn names(message: &str, object: &str) -> bool {
 impl Contested {
     /// Changes it, if it is not as the other writer wants it.
     async fn change(&mut self, under_load: &UnderLoad<'_>) -> Result<()> {
-        let name = match self.kind.split_once('/') {
-            Some(_) => self.kind.to_owned(),
-            None => under_load.fixture.kubectl(&["get", self.kind, "-o", "name"]).await?.trim().to_owned(),
-        };
-        let how = if self.patch.is_array() { "--type=json" } else { "--type=merge" };
-        let patch = self.patch.to_string();
-        let patch = ["patch", &name, how, "--field-manager=flux", "-p", &patch];
-        let done = under_load.fixture.kubectl(&patch).await?;
-        self.changes += u32::from(!done.contains("no change"));
+        let Fixture { mesh, namespace, .. } = &under_load.fixture;
+        let objects: Api<DynamicObject> = Api::namespaced_with(mesh.client(), namespace.name(), &self.kind);
+        let mut found = objects.list(&ListParams::default()).await?.items;
+        found.retain(|object| self.name.is_none_or(|name| object.name_any() == name));
+        let found = found.pop().with_context(|| format!("{} is gone", self.told))?;
+        let params = PatchParams { field_manager: Some("flux".to_owned()), ..PatchParams::default() };
+        let patch = Patch::Merge((self.patch)(&found.data));
+        let changed = objects.patch(&found.name_any(), &params, &patch).await?;
+        self.changes += u32::from(changed.metadata.generation > found.metadata.generation);
         Ok(())
     }
 }
