@@ -117,7 +117,7 @@ impl ScenarioRun {
             ["bypass", names @ ..] => self.proxies(names, Does::Bypass),
             ["refuse", names @ ..] => self.proxies(names, Does::Refuse),
             ["stable" | "canary" | "obstacle" | "suspend" | "routes" | "contested" | "policy", ..] => {
-                self.in_cluster(line, &words)
+                self.in_cluster(line, &words);
             }
             ["lag", names @ ..] => self.proxies(names, Does::Lag),
             _ => panic!("{line}"),

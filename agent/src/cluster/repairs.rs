@@ -24,10 +24,10 @@ use serin_rollout::Contested;
 const SHORTEST: Duration = Duration::from_secs(1);
 
 /// How long an object is left alone at most.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 
 /// Nothing is kept of an object that nobody has asked about for so long.
-const FORGOTTEN: Duration = Duration::from_secs(600);
+const FORGOTTEN: Duration = Duration::from_mins(10);
 
 /// An object that Serin writes, or that part of it which it writes by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -278,19 +278,18 @@ mod tests {
         for _ in 0..100 {
             backoff.written(7, now);
         }
-        assert!(!backoff.is_due(7, now + LONGEST - Duration::from_millis(1)));
+        assert!(!backoff.is_due(7, now + Duration::from_secs(59)));
         assert!(backoff.is_due(7, now + LONGEST));
     }
 
     #[test]
     fn what_was_right_for_twice_the_wait_is_set_right_at_once_again() {
-        let contested = [Changed(0, true), Changed(1, true), Changed(2, false), Changed(11, true)];
-        // Left alone for two seconds.
-        let after = |more: [Happens; 2]| check(&contested.into_iter().chain(more).collect::<Vec<_>>());
-        assert!(after([Right(12), Right(51)]));
-        let contested = [Changed(0, true), Changed(1, true), Changed(2, false), Changed(11, true)];
-        let after = |more: [Happens; 2]| check(&contested.into_iter().chain(more).collect::<Vec<_>>());
-        assert!(!after([Right(12), Right(52)]));
+        // It is left alone for two seconds.
+        for (until, expected) in [(51, true), (52, false)] {
+            let contested = [Changed(0, true), Changed(1, true), Changed(2, false), Changed(11, true)];
+            let history: Vec<_> = contested.into_iter().chain([Right(12), Right(until)]).collect();
+            assert_eq!(check(&history), expected, "right until {until}");
+        }
         assert!(!check(&[Changed(0, true), Changed(1, true), Right(2), Changed(22, true)]));
     }
 

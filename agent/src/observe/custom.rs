@@ -161,9 +161,9 @@ spec:
             }
             found
         };
-        assert_eq!(read(false), [reading.clone()]);
-        assert_eq!(read(true), [reading]);
-        assert_eq!(read(false), []);
+        for (is_saved, expected) in [(false, 1), (true, 1), (false, 0)] {
+            assert_eq!(read(is_saved), vec![reading.clone(); expected]);
+        }
     }
 
     #[test]
