@@ -329,6 +329,7 @@ mod tests {
             proxies: vec![Proxy { name: "edge-1".to_owned(), state: ProxyState::Bypassed }],
             counted: vec![cell],
             at_proxies: Counts::default(),
+            chosen: Vec::new(),
             unassignable: 0,
             users: None,
             readings: Vec::new(),

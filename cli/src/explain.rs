@@ -102,7 +102,7 @@ pub(super) fn explain(args: &Args) -> anyhow::Result<()> {
 }
 
 fn render(policy: &Policy, decision: &Decision) -> String {
-    let Decision { arm, reason, identity, point } = decision;
+    let Decision { arm, reason, identity, point, .. } = decision;
     let identity = match identity {
         Some(identity) => format!("{} (from {})", identity.id, identity.origin),
         None if *reason == Reason::NoIdentity && policy.cookie().is_some() => {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::read_release;
 use serin_release::{Percent, Release, rule};
-use serin_simulate::{Change, Fault, Scenario, Spread, Traffic};
+use serin_simulate::{Change, Fault, Life, LifeReport, Named, Scenario, Spread, Traffic};
 
 /// What is released where no Release is given: every default.
 const RELEASE: &str = "{apiVersion: serin.dev/v1alpha1, kind: Release, metadata: {name: simulated}, \
@@ -57,9 +57,19 @@ pub(super) struct Args {
     /// After how many failed checks Flagger's rule takes the canary back.
     #[arg(long, value_name = "NUMBER", default_value_t = 5)]
     threshold: u32,
+    /// Play the scenarios of ordinary life instead, each with every default: those of these names, or all.
+    #[arg(long, value_name = "NAMES", num_args = 0.., value_delimiter = ',', value_parser = scenario)]
+    life: Option<Vec<Named>>,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
+}
+
+fn scenario(name: &str) -> Result<Named, String> {
+    Named::find(name).ok_or_else(|| {
+        let names: Vec<_> = Named::all().iter().map(|scenario| scenario.name).collect();
+        format!("there is no such scenario; there are {}", names.join(", "))
+    })
 }
 
 fn runs(text: &str) -> Result<NonZeroU32, &'static str> {
@@ -87,6 +97,11 @@ fn interval(text: &str) -> Result<Duration, String> {
 }
 
 pub(super) fn simulate(args: &Args) -> anyhow::Result<()> {
+    // Short enough to be typed again.
+    let seed = args.seed.unwrap_or_else(|| RandomState::new().hash_one(()) % 1_000_000);
+    if let Some(scenarios) = &args.life {
+        return ordinary_life(scenarios, seed, args);
+    }
     let release = match &args.release {
         Some(file) => read_release(file)?,
         None => Release::from_yaml(RELEASE)?,
@@ -102,14 +117,33 @@ pub(super) fn simulate(args: &Args) -> anyhow::Result<()> {
     let scenario = Scenario {
         release,
         traffic,
+        life: Life::default(),
         fault: Fault { errors: args.fault, slow: args.slow },
         runs: args.runs,
-        // Short enough to be typed again.
-        seed: args.seed.unwrap_or_else(|| RandomState::new().hash_one(()) % 1_000_000),
+        seed,
         interval: args.interval,
         threshold: args.threshold,
     };
     let report = scenario.simulate();
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        println!("{report}");
+    }
+    Ok(())
+}
+
+fn ordinary_life(scenarios: &[Named], seed: u64, args: &Args) -> anyhow::Result<()> {
+    let all;
+    let scenarios = if scenarios.is_empty() {
+        all = Named::all();
+        &all
+    } else {
+        scenarios
+    };
+    let report = LifeReport::play(scenarios, args.runs, seed, |scenario| {
+        eprintln!("{}: {}", scenario.name, scenario.what);
+    })?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {

@@ -21,8 +21,8 @@ pub trait Host {
     fn add_response_header(&self, name: &str, value: &[u8]);
     /// A response trailer.
     fn response_trailer(&self, name: &str) -> Option<Vec<u8>>;
-    /// How often the proxy tried to get this answer, once it has it.
-    fn attempts(&self) -> Option<u64>;
+    /// What the proxy has to say of how the answer came to its end: the bits of Envoy's `CoreResponseFlag`.
+    fn response_flags(&self) -> Option<u64>;
     /// The proxy's clock, in nanoseconds since 1970.
     fn now_ns(&self) -> u64;
     /// 32 random bytes, if there are any to be had.
@@ -33,6 +33,12 @@ pub trait Host {
     fn increment(&self, metric: MetricId);
     /// Sets a gauge, or adds a value to a histogram.
     fn record(&self, metric: MetricId, value: u64);
+    /// What a worker has left under `key` for all others, and its version. There is none before the first.
+    fn shared(&self, key: &str) -> (Option<Vec<u8>>, Option<u32>);
+    /// Leaves `value` under `key`, if what was left there is of `version` still; says whether it was.
+    fn set_shared(&self, key: &str, value: &[u8], version: Option<u32>) -> bool;
+    /// Has [`Vm::on_tick`](crate::Vm::on_tick) called once in so many milliseconds.
+    fn tick_every(&self, milliseconds: u32);
     /// Writes a line into the proxy's log.
     fn warn(&self, line: &str);
 }

@@ -2,7 +2,8 @@
 Serin's proxy-wasm filter: host calls in, decisions out.
 
 The rules are `serin-policy`'s. What is left for this crate is when to ask the proxy what ([`exchange`]), which
-policies are in force ([`vm`]) and what to count where ([`meters`]). All of it speaks to the proxy through one
+policies are in force ([`vm`]), what became of a request ([`outcome`]) and what it counts as ([`booking`]), even while it
+[waits](waiting), for which [run] and in which counters ([`meters`]). All of it speaks to the proxy through one
 small trait, [`Host`], so that it runs natively in tests; only `proxy` knows the SDK, and it is only built for
 the module itself.
 
@@ -13,12 +14,16 @@ The filter never panics: a panic takes down every request on its worker.
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+pub mod booking;
 pub mod exchange;
 pub mod host;
 pub mod meters;
+pub mod outcome;
 #[cfg(target_arch = "wasm32")]
 mod proxy;
+pub mod run;
 pub mod vm;
+pub mod waiting;
 
 pub use exchange::Exchange;
 pub use host::Host;

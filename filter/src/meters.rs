@@ -2,17 +2,18 @@
 Which metric in the proxy belongs to which series.
 
 A proxy hands out a new number for every definition and never takes one back, while policies come and go with
-every step. So a series is defined once in the life of the module, when its first request ends, and all its
+every step. So a series is defined once in the life of the module, when its first request comes, and all its
 metrics together: a counter that stands at 0 before its first error is one whose first error counts.
 */
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use serin_policy::series::{Metric, Tag};
 
 use crate::host::{Host, MetricId, MetricKind};
 
 /// The metrics of one series, by [`Metric::index`].
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Series([MetricId; Metric::ALL.len()]);
 
 impl Series {
@@ -27,18 +28,19 @@ impl Series {
 /// Every metric this module has defined, by name.
 #[derive(Debug, Default)]
 pub struct Meters {
-    series: HashMap<String, Series>,
+    series: HashMap<String, Rc<Series>>,
     single: HashMap<String, MetricId>,
 }
 
 impl Meters {
     /// The metrics of `tag`.
-    pub fn series(&mut self, host: &impl Host, tag: Tag<'_>) -> Series {
+    pub fn series(&mut self, host: &impl Host, tag: Tag<'_>) -> Rc<Series> {
         let define = |metric: Metric| {
             let kind = if metric == Metric::Time { MetricKind::Histogram } else { MetricKind::Counter };
             host.define(kind, &tag.raw_name(metric))
         };
-        *self.series.entry(tag.to_string()).or_insert_with(|| Series(Metric::ALL.map(define)))
+        let series = self.series.entry(tag.to_string());
+        Rc::clone(series.or_insert_with(|| Rc::new(Series(Metric::ALL.map(define)))))
     }
 
     /// The counter or gauge `name`.

@@ -3,12 +3,12 @@ The filter in a real proxy: the SDK's callbacks on one side, [`Host`] on the oth
 
 The SDK panics on much that a proxy may do, so only those of its calls are used that cannot: headers by name and
 as bytes (a name or value that is not UTF-8 panics in the others), properties by `hostcalls`, each in the phase in
-which the proxy answers it.
+which the proxy answers it. What workers share and the tick can only fail by addresses outside the module's memory.
 */
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
@@ -62,6 +62,10 @@ impl RootContext for Root {
         true
     }
 
+    fn on_tick(&mut self) {
+        with(&self.vm, |vm| vm.on_tick(&ProxyHost));
+    }
+
     fn create_http_context(&self, _id: u32) -> Option<Box<dyn HttpContext>> {
         Some(Box::new(Stream { exchange: Exchange::default(), vm: Rc::clone(&self.vm) }))
     }
@@ -85,7 +89,7 @@ impl HttpContext for Stream {
     }
 
     fn on_http_response_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
-        self.exchange.on_response_headers(&ProxyHost);
+        with(&self.vm, |vm| self.exchange.on_response_headers(vm, &ProxyHost));
         Action::Continue
     }
 
@@ -129,8 +133,8 @@ impl Host for ProxyHost {
         hostcalls::get_map_value_bytes(MapType::HttpResponseTrailers, name).ok().flatten()
     }
 
-    fn attempts(&self) -> Option<u64> {
-        let bytes = property(&["upstream", "request_attempt_count"])?;
+    fn response_flags(&self) -> Option<u64> {
+        let bytes = property(&["response", "flags"])?;
         Some(u64::from_le_bytes(bytes.try_into().ok()?))
     }
 
@@ -160,6 +164,18 @@ impl Host for ProxyHost {
 
     fn record(&self, metric: MetricId, value: u64) {
         let _ = hostcalls::record_metric(metric.0, value);
+    }
+
+    fn shared(&self, key: &str) -> (Option<Vec<u8>>, Option<u32>) {
+        hostcalls::get_shared_data(key).unwrap_or_default()
+    }
+
+    fn set_shared(&self, key: &str, value: &[u8], version: Option<u32>) -> bool {
+        hostcalls::set_shared_data(key, Some(value), version).is_ok()
+    }
+
+    fn tick_every(&self, milliseconds: u32) {
+        let _ = hostcalls::set_tick_period(Duration::from_millis(milliseconds.into()));
     }
 
     fn warn(&self, line: &str) {

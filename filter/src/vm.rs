@@ -5,31 +5,42 @@ A new configuration makes a new root context in the same module, so what was goo
 the new one is not.
 */
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serin_policy::series::{self, Tag};
+use serin_policy::users::User;
 use serin_policy::{Arm, Id, Policy, Reason, Table};
 
-use crate::host::{Host, MetricKind};
+use crate::host::{Host, MetricId, MetricKind};
 use crate::meters::{Meters, Series};
+use crate::run::Run;
+use crate::waiting::{Account, Waiting};
+
+/// How often requests that wait are looked at, in milliseconds.
+const TICK_MS: u32 = 250;
 
 /// The state of one plugin in one worker.
 #[derive(Debug, Default)]
 pub struct Vm {
     live: Rc<Live>,
     meters: Meters,
+    /// The latest run of each release, even of one that is gone: it may come back with another run.
+    runs: HashMap<String, Rc<Run>>,
+    waiting: Waiting,
     ids: Option<StdRng>,
 }
 
-/// The policies of one configuration, and the counters their requests end up in. A request in flight keeps the
-/// ones it began with.
+/// The policies of one configuration, and what their requests are booked on.
 #[derive(Debug, Default)]
 pub struct Live {
     table: Table,
     /// For each policy, its series by [`Policy::slot`], as far as they are known yet.
-    slots: RefCell<Vec<Vec<Option<Series>>>>,
+    slots: RefCell<Vec<Vec<Option<Rc<Series>>>>>,
+    /// For each policy, its run, if anything is counted.
+    runs: Vec<Option<Rc<Run>>>,
 }
 
 impl Live {
@@ -62,7 +73,42 @@ impl Vm {
             host.record(revision, policy.revision());
         }
         let slots = table.policies().map(|policy| vec![None; policy.slots()]).collect();
-        self.live = Rc::new(Live { table, slots: RefCell::new(slots) });
+        let runs: Vec<_> =
+            table.policies().map(|policy| policy.counts().map(|_| self.run(host, policy))).collect();
+        if runs.iter().any(Option::is_some) {
+            host.tick_every(TICK_MS);
+        }
+        self.live = Rc::new(Live { table, slots: RefCell::new(slots), runs });
+    }
+
+    /// The run that `policy` is of. If it is another than before, that one is over.
+    fn run(&mut self, host: &impl Host, policy: &Policy) -> Rc<Run> {
+        if let Some(run) = self.runs.get(policy.name()) {
+            if run.is_of(policy) {
+                return Rc::clone(run);
+            }
+            run.end();
+        }
+        let run = Rc::new(Run::begin(host, policy));
+        self.runs.insert(policy.name().to_owned(), Rc::clone(&run));
+        run
+    }
+
+    /// Some time has gone by: books requests that wait for too long.
+    pub fn on_tick(&mut self, host: &impl Host) {
+        for account in self.waiting.overdue(host.now_ns()) {
+            account.is_overdue(self, host);
+        }
+    }
+
+    /// Requests that wait for an answer.
+    pub const fn waiting(&mut self) -> &mut Waiting {
+        &mut self.waiting
+    }
+
+    /// The metrics in the proxy.
+    pub const fn meters(&mut self) -> &mut Meters {
+        &mut self.meters
     }
 
     /// The policies in force now.
@@ -79,16 +125,33 @@ impl Vm {
         self.ids.as_mut().map(|ids| Id::from_random(ids.random()))
     }
 
-    /// The counters for requests that the policy at `index` of `live` gave `arm` for `reason`.
-    pub fn series(
+    /// What a request is booked on that the policy at `index` of `live` gave `arm` for `reason`; none if it does not
+    /// count.
+    pub fn account(
         &mut self,
         host: &impl Host,
         live: &Live,
         (index, policy): (usize, &Policy),
         (arm, reason): (Arm, Reason),
-    ) -> Option<Series> {
+        user: Option<User>,
+    ) -> Option<Account> {
+        let run = Rc::clone(live.runs.get(index)?.as_ref()?);
         let mut slots = live.slots.try_borrow_mut().ok()?;
         let slot = slots.get_mut(index)?.get_mut(policy.slot(arm, reason))?;
-        Some(*slot.get_or_insert_with(|| self.meters.series(host, Tag::of(policy, arm, reason))))
+        let series = slot.get_or_insert_with(|| self.meters.series(host, Tag::of(policy, arm, reason)));
+        let is_of_the_draw = matches!(reason, Reason::Bucket(_));
+        Some(Account { run, series: Rc::clone(series), arm, user, is_of_the_draw })
+    }
+
+    /// The counter of requests that `policy` gave `arm` for `reason`, and that failed on a route of `group`.
+    pub fn failed_route(
+        &mut self,
+        host: &impl Host,
+        policy: &Policy,
+        (arm, reason): (Arm, Reason),
+        group: usize,
+    ) -> MetricId {
+        let name = Tag::of(policy, arm, reason).raw_failed_route(group);
+        self.meters.single(host, MetricKind::Counter, name)
     }
 }

@@ -45,7 +45,7 @@ fn a_host_without_a_policy_is_left_alone() {
     let mut exchange = serin_filter::Exchange::default();
     exchange.on_request_headers(&mut vm, &proxy);
     *proxy.response.borrow_mut() = response.clone();
-    exchange.on_response_headers(&proxy);
+    exchange.on_response_headers(&mut vm, &proxy);
     exchange.on_log(&mut vm, &proxy);
     assert_eq!(*proxy.request.borrow(), request);
     assert_eq!(*proxy.response.borrow(), response);

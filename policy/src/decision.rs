@@ -11,6 +11,7 @@ use crate::identity::{Id, Identity, identify};
 use crate::point::Point;
 use crate::policy::Policy;
 use crate::request::{Asked, Request};
+use crate::users::User;
 use crate::weight::Weight;
 
 /// One of the two versions a policy chooses between.
@@ -105,6 +106,8 @@ pub struct Decision {
     pub identity: Option<Identity>,
     /// Where they stand, where that mattered.
     pub point: Option<Point>,
+    /// Whom they count as, where that mattered.
+    pub user: Option<User>,
 }
 
 /// What the rules before the draw say.
@@ -128,11 +131,12 @@ impl Policy {
             Rule::Fixed(arm, reason) => {
                 // Services behind may still draw: their share of the identity is sent on.
                 let identity = self.baggage.as_ref().and_then(|_| who());
-                Decision { arm, reason, identity, point: None }
+                Decision { arm, reason, identity, point: None, user: None }
             }
             Rule::Draw(weight, draw) => {
                 let identity = who();
-                let point = identity.as_ref().map(|identity| Point::of(&self.salt, &identity.id));
+                let placed = identity.as_ref().map(|identity| Point::with_user(&self.salt, &identity.id));
+                let (point, user) = placed.unzip();
                 let covered = point
                     .map_or(self.promoted || weight == Weight::FULL, |point| point.is_covered_by(weight));
                 let reason = match (point, draw) {
@@ -140,7 +144,13 @@ impl Policy {
                     (Some(_), Draw::Segment(i)) => Reason::Split(i),
                     (Some(point), Draw::Release) => Reason::Bucket(self.cohort(point)),
                 };
-                Decision { arm: if covered { Arm::Canary } else { Arm::Stable }, reason, identity, point }
+                Decision {
+                    arm: if covered { Arm::Canary } else { Arm::Stable },
+                    reason,
+                    identity,
+                    point,
+                    user,
+                }
             }
         }
     }

@@ -27,6 +27,7 @@ pub mod point;
 pub mod policy;
 pub mod refusal;
 pub mod request;
+pub mod route;
 pub mod rule;
 pub mod series;
 pub mod table;

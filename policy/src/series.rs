@@ -14,25 +14,32 @@ use crate::refusal::Kind;
 /// A counter or histogram kept per version and reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Metric {
-    /// Requests, by the class of their status: 1 to 5.
+    /// Requests that are over and were answered, by the class of their status: 1 to 5.
     Requests(u8),
-    /// Requests whose gRPC status was not OK and blames the server, as 5xx does.
+    /// Of these, answers below 400 whose gRPC status was not OK and blames the server, as 5xx does.
     GrpcServerErrors,
-    /// Requests whose gRPC status was not OK and does not blame the server, as 4xx does not.
+    /// Of these, answers below 400 whose gRPC status was not OK and does not blame the server, as 4xx does not.
     GrpcClientErrors,
-    /// Requests that took longer than the policy's objective.
+    /// Of these, answers that were no failure by their status, and broke off in the middle.
+    Broken,
+    /// Requests whose caller left before there was an answer.
+    Left,
+    /// Requests whose answer took longer than the policy's objective to begin. One that waits for longer counts while
+    /// it does, and not again.
     Slow,
-    /// Requests that needed more than one attempt: retries hide failures.
-    Retried,
+    /// Requests that were found waiting for longer than the objective, as [`Slow`](Self::Slow) counts them too.
+    Waiting,
+    /// Of these, those that are over: they count by their status, or as [`Left`](Self::Left), as well.
+    Waited,
     /// Requests whose caller was given an id just then: of these, the share of each version is known beforehand.
     Issued,
-    /// Latency in milliseconds.
+    /// How long answers took to begin, in milliseconds.
     Time,
 }
 
 impl Metric {
     /// Every metric there is.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::Requests(1),
         Self::Requests(2),
         Self::Requests(3),
@@ -40,8 +47,11 @@ impl Metric {
         Self::Requests(5),
         Self::GrpcServerErrors,
         Self::GrpcClientErrors,
+        Self::Broken,
+        Self::Left,
         Self::Slow,
-        Self::Retried,
+        Self::Waiting,
+        Self::Waited,
         Self::Issued,
         Self::Time,
     ];
@@ -53,10 +63,13 @@ impl Metric {
             Self::Requests(_) => 4,
             Self::GrpcServerErrors => 5,
             Self::GrpcClientErrors => 6,
-            Self::Slow => 7,
-            Self::Retried => 8,
-            Self::Issued => 9,
-            Self::Time => 10,
+            Self::Broken => 7,
+            Self::Left => 8,
+            Self::Slow => 9,
+            Self::Waiting => 10,
+            Self::Waited => 11,
+            Self::Issued => 12,
+            Self::Time => 13,
         }
     }
 
@@ -78,8 +91,11 @@ impl Metric {
             Self::Requests(_) => "serin_rq",
             Self::GrpcServerErrors => "serin_grpc_server_errors",
             Self::GrpcClientErrors => "serin_grpc_client_errors",
+            Self::Broken => "serin_broken",
+            Self::Left => "serin_left",
             Self::Slow => "serin_slow",
-            Self::Retried => "serin_retried",
+            Self::Waiting => "serin_waiting",
+            Self::Waited => "serin_waited",
             Self::Issued => "serin_issued",
             Self::Time => "serin_rq_time",
         }
@@ -99,6 +115,15 @@ impl fmt::Display for Metric {
 /// Into how many groups of routes failures are sorted, by a hash of the first segments of the path: enough that a dead
 /// route stands out of its group, few enough to keep a series of each.
 pub const ROUTE_GROUPS: usize = 16;
+
+/// Name in Prometheus, but for the group's number, of the counters of failed requests by [group of routes](crate::route).
+/// Each is there from its first failure on.
+pub const FAILED_ROUTE: &str = "serin_failed_route_";
+
+/// The group of routes whose failures the metric of this name counts, if it counts any's.
+pub fn failed_route(metric: &str) -> Option<usize> {
+    metric.strip_prefix(FAILED_ROUTE)?.parse().ok().filter(|&group| group < ROUTE_GROUPS)
+}
 
 /// Name in Prometheus of the gauge that says which revision of a policy a proxy runs; its tag is the policy's name.
 pub const REVISION: &str = "serin_revision";
@@ -205,6 +230,11 @@ impl<'t> Tag<'t> {
         format!("tag.{self};.{metric}")
     }
 
+    /// The raw name of the counter of failures of these requests on routes of `group`.
+    pub fn raw_failed_route(&self, group: usize) -> String {
+        format!("tag.{self};.{FAILED_ROUTE}{group}")
+    }
+
     /// Takes the label's value apart; `None` for what the filter did not write.
     pub fn parse(tag: &'t str) -> Option<Self> {
         let (rest, group) = tag.rsplit_once('/')?;
@@ -243,6 +273,19 @@ mod tests {
         for foreign in ["", "a/b", "shop/shop/v2/step-1", "shop/shop/canary/step-0", "shop/shop/canary/what"]
         {
             assert_eq!(Tag::parse(foreign), None, "{foreign:?}");
+        }
+    }
+
+    #[test]
+    fn a_group_of_routes_comes_back_from_its_counters_name() {
+        let tag = Tag::parse("shop/shop/canary/step-1").unwrap();
+        for group in 0..ROUTE_GROUPS {
+            let raw = tag.raw_failed_route(group);
+            let name = raw.strip_prefix("tag.shop/shop/canary/step-1;.").unwrap();
+            assert_eq!(failed_route(name), Some(group));
+        }
+        for foreign in ["serin_failed_route_", "serin_failed_route_16", "serin_failed_route_x", "serin_rq"] {
+            assert_eq!(failed_route(foreign), None, "{foreign}");
         }
     }
 

@@ -26,7 +26,7 @@ impl Release {
             versions: vec![version(Arm::Stable, None), version(Arm::Canary, Some(weight))],
             closed,
             promoted,
-            salt: format!("{}/{}", self.name, self.run),
+            salt: self.salt(),
             steps: self.steps.iter().map(|step| step.weight).collect(),
             identity: self.sources.clone(),
             cookie: self.cookie.clone(),
@@ -37,6 +37,11 @@ impl Release {
             response_header: self.response_header.clone(),
             counts: Some(CountsSpec { objective_ms: self.analysis.objective_ms }),
         }
+    }
+
+    /// What the points of this run are salted with.
+    pub fn salt(&self) -> String {
+        format!("{}/{}", self.name, self.run)
     }
 
     /// Changes when anything in the policy does but its revision and weight: an edit of the Release that does

@@ -230,16 +230,17 @@ fn metrics_have_the_bound_that_makes_sense() {
         ),
         &[
             "spec.analysis.minRequests: 0: give at least 1: without requests there is no evidence",
+            "spec.analysis.metrics[0].objective: 1s: leave it out: an objective belongs to request-duration",
             "spec.analysis.metrics[0].thresholdRange.max: 1: a success rate has a smallest value: write min, such \
              as {min: 99}",
-            "spec.analysis.metrics[0].objective: 1s: leave it out: an objective belongs to request-duration",
             "spec.analysis.metrics[1].name: \"request-success-rate\": list every metric once: another one has this name",
             "spec.analysis.metrics[1].thresholdRange.min: 0.99%: a success rate is in percent: write 99 for 99%, \
              not 0.99",
             "spec.analysis.metrics[2].thresholdRange.min: 1: the share of slow requests has a largest value: write \
              max, such as {max: 5}",
             "spec.analysis.metrics[2].objective: 1.5ms: give whole milliseconds",
-            "spec.analysis.metrics[3].name: \"latency\": write request-success-rate or request-duration, or give the \
+            "spec.analysis.metrics[3].name: \"latency\": write one that is built in (request-success-rate, request-duration, latency-tail, route-errors, \
+             client-errors, client-aborts, traffic-share), or give the \
              metric a query",
         ],
     );
@@ -291,26 +292,6 @@ fn what_is_asked_of_the_judge_must_make_sense() {
         &["spec.analysis.prometheus.address: \"prometheus\": write an address like \
             http://prometheus.monitoring:9090"],
     );
-}
-
-#[test]
-fn a_warm_up_leaves_most_of_a_short_step_to_be_judged() {
-    for (steps, seconds) in [("5m", 30.0), ("8s", 2.0), ("1h}}, {setWeight: 9, pause: {duration: 60s", 15.0)]
-    {
-        let steps =
-            format!("strategy: {{canary: {{steps: [{{setWeight: 1, pause: {{duration: {steps}}}}}]}}}}");
-        let release = Release::from_yaml(&with(&steps)).unwrap();
-        assert_eq!(release.analysis.warm_up, Duration::from_secs_f64(seconds), "{steps}");
-    }
-    let given = with("analysis: {warmUp: 1m}");
-    assert_eq!(Release::from_yaml(&given).unwrap().analysis.warm_up, Duration::from_mins(1));
-}
-
-#[test]
-fn steps_that_nobody_wrote_begin_where_the_traffic_says() {
-    assert!(Release::from_yaml(MINIMAL).unwrap().steps_by_traffic);
-    let written = with("strategy: {canary: {steps: [{setWeight: 1}]}}");
-    assert!(!Release::from_yaml(&written).unwrap().steps_by_traffic);
 }
 
 #[test]

@@ -163,7 +163,7 @@ impl Tick<'_> {
                 }
                 let by = by.to_owned();
                 let reason = Event::Retried { by: by.clone() };
-                self.status.evidence = Evidence::default();
+                *self.status.evidence = Evidence::default();
                 self.begin_pods();
                 self.turn(Actor::Operator(by), self.beginning(), reason);
                 Ok(())

@@ -73,6 +73,7 @@ impl fmt::Display for Event {
 }
 
 impl fmt::Display for Hold {
+    #[expect(clippy::too_many_lines, reason = "a sentence for each hold")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Paused { by } => write!(f, "paused by {by}: resume to go on"),

@@ -22,6 +22,9 @@ pub struct Observation {
     pub counted: Vec<Cell>,
     /// The same in sum and by the proxies' own counters, wherever `counted` comes from.
     pub at_proxies: Counts,
+    /// Requests since then that a rule gave to a version, not chance: by the segment's name, or `override` for testers,
+    /// and the version. No two are of the same name and version.
+    pub chosen: Vec<(String, Arm, ArmCounts)>,
     /// Requests since then whose caller has no id and can be given none.
     pub unassignable: u64,
     /// The different users of this run so far; none where no proxy tells.
@@ -283,13 +286,11 @@ pub const ROUTE_GROUPS: usize = serin_policy::series::ROUTE_GROUPS;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ArmCounts {
-    /// Requests answered, and those whose caller left.
+    /// Requests answered, those whose caller left, and those that wait for longer than the objective. One that does
+    /// counts when that is found and not again at its end, so its error may come in a later interval than it.
     pub requests: u64,
     /// Those that failed, an answer broken off in the middle among them.
     pub errors: u64,
-    /// The failed ones whose caller had not failed within the last minute: a client that tries again and again, or fails
-    /// for minutes, counts once a minute. Where nobody tells, all that failed.
-    pub afresh: u64,
     /// Those that took longer than the objective, requests that hang for longer than that among them.
     pub slow: u64,
     /// Those whose caller was given an id just then.
@@ -326,7 +327,6 @@ impl ArmCounts {
     pub fn add(&mut self, other: Self) {
         self.requests += other.requests;
         self.errors += other.errors;
-        self.afresh += other.afresh;
         self.slow += other.slow;
         self.issued += other.issued;
         self.client_errors += other.client_errors;

@@ -30,7 +30,7 @@ impl Tick<'_> {
         let run = self.release.run().to_owned();
         let previous = std::mem::replace(&mut self.status.run, run.clone());
         let is_over = self.is_over();
-        self.status.evidence = Evidence::default();
+        *self.status.evidence = Evidence::default();
         self.begin_pods();
         if let InForce::Unreadable { why } = &self.observation.in_force {
             self.say(Event::PolicyUnreadable { why: why.clone() });

@@ -102,7 +102,7 @@ fn seed() -> u64 {
 }
 
 pub(super) fn requests(requests: u64, errors: u64) -> ArmCounts {
-    ArmCounts { requests, errors, afresh: errors, ..ArmCounts::default() }
+    ArmCounts { requests, errors, ..ArmCounts::default() }
 }
 
 fn new_world() -> World {

@@ -248,5 +248,5 @@ impl ScenarioRun {
 fn arm(text: &str) -> ArmCounts {
     let numbers: Vec<u64> = text.split('/').map(|number| number.parse().unwrap()).collect();
     let [requests, errors, slow] = numbers[..] else { panic!("{text}: write requests/errors/slow") };
-    ArmCounts { requests, errors, afresh: errors, slow, ..ArmCounts::default() }
+    ArmCounts { requests, errors, slow, ..ArmCounts::default() }
 }

@@ -26,7 +26,7 @@ pub struct Status {
     /// Where the run stands.
     pub phase: Phase,
     /// What the run has shown so far.
-    pub evidence: Evidence,
+    pub evidence: Box<Evidence>,
     /// Revision of the policy that is wanted in front of the proxies. It never falls.
     pub revision: u64,
     /// The Release's fingerprint when that policy was made.

@@ -127,6 +127,7 @@ impl World {
             proxies: proxies.collect(),
             counted,
             at_proxies: counts,
+            chosen: Vec::new(),
             unassignable: 0,
             users: None,
             readings: self.readings.clone(),

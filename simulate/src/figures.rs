@@ -67,9 +67,9 @@ impl Bad {
         let caught = || plays.iter().filter(|play| play.end == End::TakenBack);
         Self {
             caught: Share::of(plays, End::TakenBack),
-            seconds: Range::of(caught().map(|play| play.exposed.as_secs_f64())),
+            seconds: Range::of(caught().map(|play| play.faulty.as_secs_f64())),
             looks: Range::of(caught().map(|play| f64::from(play.looks))),
-            users: mean(plays.iter().map(|play| play.users)),
+            users: mean(plays.iter().map(|play| as_f64(play.users))),
             answers: mean(plays.iter().map(|play| as_f64(play.answers))),
         }
     }

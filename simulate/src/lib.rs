@@ -8,14 +8,19 @@ was thrown away. It is pure: the same [`Scenario`] gives the same [`Report`].
 
 The way through the room: `population` draws users, `play` lets them come, `rules` watch, `figures` sums up.
 */
+mod cells;
 mod fault;
 mod figures;
+mod life;
+mod normal;
 mod population;
 mod report;
 mod rules;
+mod table;
 #[cfg(test)]
 mod tests;
 mod trial;
+mod world;
 
 use std::num::NonZeroU32;
 use std::panic::resume_unwind;
@@ -28,8 +33,10 @@ use serin_policy::Weight;
 
 pub use fault::{Change, Fault};
 pub use figures::{Bad, Good, Range, Share};
+pub use life::{Life, Named, Wrong};
 pub use population::{Spread, Traffic};
 pub use report::{Report, RuleReport};
+pub use table::{LifeReport, RULES, Row};
 
 use rules::{Flagger, Rule, Serin, ZTest};
 use serin_release::{Pause, Release};
@@ -51,6 +58,8 @@ pub struct Scenario {
     pub release: Release,
     /// What users do.
     pub traffic: Traffic,
+    /// What is not as in a quiet world.
+    pub life: Life,
     /// What is wrong with the bad canary.
     pub fault: Fault,
     /// How many releases of each kind are played under each rule.
@@ -70,16 +79,18 @@ enum Kind {
     Serin,
     Flagger,
     ZTest,
+    Sequential,
 }
 
 impl Scenario {
     /// Plays it all. It takes seconds, on every core there is.
     pub fn simulate(&self) -> Report {
-        let rules = [Kind::Serin, Kind::Flagger, Kind::ZTest].map(|kind| {
+        let rules = [Kind::Serin, Kind::Flagger, Kind::ZTest, Kind::Sequential].map(|kind| {
             let name = match kind {
                 Kind::Serin => "Serin".to_owned(),
                 Kind::Flagger => "Flagger's rule".to_owned(),
                 Kind::ZTest => "peeking z-test".to_owned(),
+                Kind::Sequential => "group-sequential test".to_owned(),
             };
             let (bad, good) = (self.plays(kind, self.fault), self.plays(kind, Fault::NONE));
             let interval = self.interval(kind);
@@ -95,7 +106,10 @@ impl Scenario {
             Kind::Flagger => {
                 self.plays_under(fault, self.interval(kind), || Flagger::new(&self.release, self.threshold))
             }
-            Kind::ZTest => self.plays_under(fault, self.interval(kind), || ZTest::new(&self.release)),
+            Kind::ZTest => self.plays_under(fault, self.interval(kind), || ZTest::peeking(&self.release)),
+            Kind::Sequential => {
+                self.plays_under(fault, self.interval(kind), || ZTest::sequential(&self.release))
+            }
         }
     }
 
@@ -103,7 +117,7 @@ impl Scenario {
         self.interval.unwrap_or(match kind {
             Kind::Serin => self.release.analysis.interval,
             Kind::Flagger => FLAGGER_INTERVAL,
-            Kind::ZTest => Z_TEST_INTERVAL,
+            Kind::ZTest | Kind::Sequential => Z_TEST_INTERVAL,
         })
     }
 
@@ -117,7 +131,9 @@ impl Scenario {
     ) -> Vec<Trial> {
         let steps: Vec<Weight> = self.release.steps.iter().map(|step| step.weight).collect();
         let longest = self.shortest() * PATIENCE;
-        let setup = Setup { traffic: &self.traffic, fault, steps: &steps, interval, longest };
+        let objective = Duration::from_millis(self.release.analysis.objective_ms.into());
+        let (traffic, life) = (&self.traffic, &self.life);
+        let setup = Setup { traffic, life, fault, steps: &steps, interval, longest, objective };
         let play = |run: u32| {
             let mut chance = StdRng::seed_from_u64(self.seed.wrapping_add(u64::from(run) << 32));
             setup.play(&mut rule(), &mut chance)

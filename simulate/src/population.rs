@@ -9,6 +9,7 @@ use rand::{Rng, RngExt};
 use rand_distr::{Distribution, LogNormal};
 use serin_policy::Weight;
 
+use super::life::{Life, Wrong};
 use serin_release::Percent;
 
 /// What users do and how stable answers them.
@@ -86,56 +87,89 @@ impl fmt::Display for Spread {
     }
 }
 
-/// Users of one cohort whose requests fail alike: nothing else about them matters but the sum of what they do.
+/// Users of one cohort whose requests fail alike.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Group {
-    /// What each user does, in requests per second.
-    activities: Vec<f64>,
-    /// The sum of it.
-    pub(super) rps: f64,
+    /// The users, and the sum of what they and all before them do, in requests per second.
+    users: Vec<(f64, User)>,
     /// The share of requests that fails on stable.
     pub(super) errors: f64,
 }
 
+/// A user, by number.
+pub(super) type User = u32;
+
 impl Group {
-    /// How many different users are to be expected behind `answers` that went to users by how much they do.
-    pub(super) fn users_behind(&self, answers: u64) -> f64 {
-        if answers == 0 {
-            return 0.0;
-        }
-        #[expect(clippy::cast_precision_loss, reason = "an expectation")]
-        let answers = answers as f64;
-        let missed = |activity: &f64| ((-activity / self.rps).ln_1p() * answers).exp();
-        self.activities.iter().map(|activity| 1.0 - missed(activity)).sum()
+    fn push(&mut self, user: User, rps: f64) {
+        self.users.push((self.rps() + rps, user));
+    }
+
+    /// What all of them do, in requests per second.
+    pub(super) fn rps(&self) -> f64 {
+        self.users.last().map_or(0.0, |(sum, _)| *sum)
+    }
+
+    /// One of them, by how much each does; none where there are none.
+    pub(super) fn draw(&self, chance: &mut StdRng) -> Option<User> {
+        let at = chance.random_range(0.0..1.0) * self.rps();
+        let user = self.users.partition_point(|(sum, _)| *sum <= at);
+        self.users.get(user.min(self.users.len().checked_sub(1)?)).map(|(_, user)| *user)
     }
 }
 
 /// Users of a release, by the step that moves them; those whom only the promotion moves come last.
 #[derive(Debug, Clone)]
 pub(super) struct Population {
-    pub(super) cohorts: Vec<[Group; 2]>,
+    /// Those who are as most are, those who often fail on either version, and those whom the canary fails.
+    pub(super) cohorts: Vec<[Group; 3]>,
+    /// Clients that fail now and then, with when they begin to within the hour.
+    pub(super) sessions: Vec<Client>,
 }
+
+/// A client that fails now and then.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Client {
+    pub(super) user: User,
+    pub(super) cohort: usize,
+    /// Seconds after the full hour.
+    pub(super) begins_s: f64,
+}
+
+/// Which of a cohort's groups the canary fails.
+pub(super) const FAILED_BY_CANARY: usize = 2;
+
+/// The share of users whom the canary fails, where it fails some.
+const SEGMENT: f64 = 0.03;
 
 impl Population {
     /// Draws users for a release with these steps: their points, what they do, and who of them often fails.
-    pub(super) fn draw(traffic: &Traffic, steps: &[Weight], chance: &mut StdRng) -> Self {
+    pub(super) fn draw(traffic: &Traffic, life: &Life, steps: &[Weight], chance: &mut StdRng) -> Self {
         let base = traffic.errors.share();
         let group = |errors| Group { errors, ..Group::default() };
-        let mut cohorts = vec![[group(base), group(BROKEN_REQUESTS.max(base))]; steps.len() + 1];
+        let mut cohorts = vec![[group(base), group(BROKEN_REQUESTS.max(base)), group(base)]; steps.len() + 1];
         let activities = activities(traffic, chance);
         let scale = traffic.rps / activities.iter().sum::<f64>();
-        for activity in activities {
+        let cohort = |chance: &mut StdRng| {
             let point = chance.random_range(0..Weight::FULL.ppm());
-            let cohort = steps.iter().take_while(|weight| weight.ppm() <= point).count();
+            steps.iter().take_while(|weight| weight.ppm() <= point).count()
+        };
+        for (user, activity) in (0..).zip(&activities) {
+            let cohort = cohort(chance);
             let broken = traffic.spread == Spread::Sticky && chance.random_bool(BROKEN_USERS);
-            if let Some(group) =
-                cohorts.get_mut(cohort).and_then(|groups| groups.get_mut(usize::from(broken)))
-            {
-                group.activities.push(activity * scale);
-                group.rps += activity * scale;
+            let segment = life.wrong == Wrong::Segment && chance.random_bool(SEGMENT);
+            let kind = if segment { FAILED_BY_CANARY } else { usize::from(broken) };
+            if let Some(group) = cohorts.get_mut(cohort).and_then(|groups| groups.get_mut(kind)) {
+                group.push(user, activity * scale);
             }
         }
-        Self { cohorts }
+        let clients = life.sessions.map_or(0, |sessions| sessions.clients);
+        let first = User::try_from(activities.len()).unwrap_or(User::MAX);
+        let client = |i| Client {
+            user: first + i,
+            cohort: cohort(chance),
+            begins_s: chance.random_range(0.0..3600.0),
+        };
+        Self { cohorts, sessions: (0..clients).map(client).collect() }
     }
 }
 

@@ -94,7 +94,7 @@ impl fmt::Display for Report {
     }
 }
 
-fn table<const N: usize>(header: [&str; N], rows: impl Iterator<Item = [String; N]>) -> Table {
+pub(super) fn table<const N: usize>(header: [&str; N], rows: impl Iterator<Item = [String; N]>) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header);
     for row in rows {
@@ -110,7 +110,7 @@ fn table<const N: usize>(header: [&str; N], rows: impl Iterator<Item = [String; 
 }
 
 /// The share, and where it is with 95 % confidence: `27% (22–34)`.
-fn share(share: Share) -> String {
+pub(super) fn share(share: Share) -> String {
     let percent = |share: f64, finest: f64| {
         let decimals = usize::from(finest < 0.0995);
         format!("{:.decimals$}", share * 100.0)
@@ -160,12 +160,12 @@ impl Unit {
 }
 
 /// `12 s`, from two minutes on `2.5 min`.
-fn short(seconds: f64) -> String {
+pub(super) fn short(seconds: f64) -> String {
     let unit = Unit::of(seconds);
     format!("{} {}", unit.number(seconds), unit.name())
 }
 
 /// Two digits that count, and no decimals from 10 on.
-fn number(number: f64) -> String {
+pub(super) fn number(number: f64) -> String {
     if number < 9.95 { format!("{number:.1}") } else { format!("{number:.0}") }
 }

@@ -3,7 +3,7 @@
 
 use rand::RngExt;
 
-use super::rules::Stand;
+use super::rules::{Counted, Stand};
 use super::*;
 use serin_release::Percent;
 use serin_rollout::{Cell, Drawn, MetricReading, MetricValue};
@@ -44,6 +44,7 @@ fn scenario(release: Release, users: u32, spread: Spread, runs: u32) -> Scenario
     Scenario {
         release,
         traffic: Traffic { rps: 100.0, users, activity: 2.0, errors, slow, spread },
+        life: Life::default(),
         fault: Fault::NONE,
         runs: NonZeroU32::new(runs).unwrap(),
         seed: SEED,
@@ -114,13 +115,13 @@ impl Rule for WithOwnMetrics {
         self.0.stand()
     }
 
-    fn look(&mut self, counted: &[Cell], now: Duration) {
+    fn look(&mut self, counted: &Counted, now: Duration) {
         let mut reading = |name: &str| {
             let canary = MetricValue::Number(if self.1.random_bool(0.05) { 2.0 } else { 0.0 });
             MetricReading { name: name.to_owned(), canary, stable: None }
         };
-        self.0.readings = ["depth", "age"].map(&mut reading).into();
-        self.0.look(counted, now);
+        let readings = ["depth", "age"].map(&mut reading).into();
+        self.0.look(&Counted { readings, ..counted.clone() }, now);
     }
 }
 
@@ -162,10 +163,11 @@ impl Rule for Blind {
         self.0.stand()
     }
 
-    fn look(&mut self, counted: &[Cell], now: Duration) {
+    fn look(&mut self, counted: &Counted, now: Duration) {
         let all_alike =
             |cell: &Cell| Cell { drawn: Drawn::Cohort(serin_policy::Cohort::Rest), ..cell.clone() };
-        self.0.look(&counted.iter().map(all_alike).collect::<Vec<_>>(), now);
+        let cells = counted.cells.iter().map(all_alike).collect();
+        self.0.look(&Counted { cells, ..counted.clone() }, now);
     }
 }
 

@@ -170,6 +170,7 @@ impl Driven {
             proxies: (0..PROXIES).map(proxy).collect(),
             counted,
             at_proxies: Counts::default(),
+            chosen: Vec::new(),
             unassignable: 0,
             users: None,
             readings: Vec::new(),

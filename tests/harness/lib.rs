@@ -7,6 +7,7 @@ a host that runs the filter's module by itself.
 pub mod agent;
 pub mod client;
 pub mod exporter;
+pub mod faulty;
 pub mod load;
 pub mod mesh;
 pub mod module_host;

@@ -9,7 +9,7 @@ mod imports;
 mod metrics;
 mod stream;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use rand::SeedableRng;
@@ -61,6 +61,7 @@ struct Calls {
     request_headers: TypedFunc<(u32, u32, u32), u32>,
     response_headers: TypedFunc<(u32, u32, u32), u32>,
     log: TypedFunc<u32, ()>,
+    tick: TypedFunc<u32, ()>,
     delete: TypedFunc<u32, ()>,
 }
 
@@ -73,6 +74,10 @@ pub struct SimulatedProxy {
     configuration: Vec<u8>,
     namespace: Option<String>,
     metrics: Metrics,
+    /// What the module has left for other workers, with its version.
+    shared: HashMap<Vec<u8>, (Vec<u8>, u32)>,
+    /// Root contexts that want to be called again and again.
+    ticking: BTreeSet<u32>,
     /// Since 1970.
     now: Duration,
     random: StdRng,
@@ -120,6 +125,8 @@ impl ModuleHost {
             configuration: Vec::new(),
             namespace: None,
             metrics: Metrics::default(),
+            shared: HashMap::new(),
+            ticking: BTreeSet::new(),
             now: Duration::from_hours(500_000),
             random: StdRng::seed_from_u64(1),
             log: Vec::new(),
@@ -139,6 +146,7 @@ impl ModuleHost {
             request_headers: instance.get_typed_func(&mut store, "proxy_on_request_headers")?,
             response_headers: instance.get_typed_func(&mut store, "proxy_on_response_headers")?,
             log: instance.get_typed_func(&mut store, "proxy_on_log")?,
+            tick: instance.get_typed_func(&mut store, "proxy_on_tick")?,
             delete: instance.get_typed_func(&mut store, "proxy_on_delete")?,
         };
         let initialize = instance.get_typed_func::<(), ()>(&mut store, "_initialize")?;
@@ -171,6 +179,14 @@ impl ModuleHost {
         self.roots.push((root, 0));
         self.drop_idle_roots()?;
         Ok(fuel)
+    }
+
+    /// Time for the module to look at what has not come to an end, if it has asked for that.
+    pub fn tick(&mut self) -> Result<()> {
+        for root in self.store.data().ticking.clone() {
+            self.call(Phase::Idle, root, |calls, store| calls.tick.call(store, root))?;
+        }
+        Ok(())
     }
 
     /// A request from its first header to the log, after `response.took`.
@@ -220,7 +236,7 @@ impl ModuleHost {
         let count = u32::try_from(response.headers.len())?;
         stream.response = Some(response.headers);
         stream.trailers = response.trailers;
-        stream.attempts = response.attempts;
+        stream.flags = response.flags;
         let call = |calls: &Calls, store: &mut Store<SimulatedProxy>| {
             calls.response_headers.call(store, (id, count, 1))
         };
@@ -279,6 +295,7 @@ impl ModuleHost {
 
     fn drop_idle_roots(&mut self) -> Result<()> {
         while let [(root, 0), _, ..] = self.roots[..] {
+            self.store.data_mut().ticking.remove(&root);
             self.call(Phase::Idle, root, |calls, store| calls.delete.call(store, root))?;
             self.roots.remove(0);
         }

@@ -105,7 +105,7 @@ const SWITCHING: &[u8] =
     b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
 
 /// Reads up to the empty line and returns what was read.
-async fn read_head(connection: &mut BufReader<TcpStream>) -> std::io::Result<String> {
+pub(crate) async fn read_head(connection: &mut BufReader<TcpStream>) -> std::io::Result<String> {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") && connection.read_line(&mut head).await? > 0 {}
     Ok(head)

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde_json::{Value, json};
-use serin_tests::module_host::{Fuel, ModuleHost, Request};
+use serin_tests::module_host::{Fuel, ModuleHost, Request, Response};
 
 const BUDGET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/module/fuel.tsv");
 
@@ -52,11 +52,24 @@ fn cost(changes: &Value, request: &Request) -> Fuel {
 }
 
 fn warm_cost(host: &mut ModuleHost, request: &Request) -> Fuel {
-    // New users are drawn into cohorts, the smallest of 1 %: after so many, all of them have their metrics.
-    for _ in 0..1_000 {
+    // New users are drawn into cohorts, the smallest of 1 %: after so many, all of them have their metrics. And of users
+    // so many fill all cells, so that a new one is nothing new. The last is none of those, one in sixteen, for whom random
+    // numbers are made anew.
+    for _ in 0..20_008 {
         host.request(request.clone()).unwrap();
     }
     host.request(request.clone()).unwrap().fuel
+}
+
+/// The cost of a returning user's request where nobody has been in the user's cell before.
+fn first_cost() -> Fuel {
+    let (mut host, _) = configured(&[policy(&json!({}))]);
+    let returning =
+        |i: u32| Request::get("shop.example.com", "/").header("cookie", format!("serin=user-{i}"));
+    for i in 1..=200 {
+        host.request(returning(i)).unwrap();
+    }
+    host.request(returning(0)).unwrap().fuel
 }
 
 fn measured() -> BTreeMap<&'static str, Fuel> {
@@ -82,6 +95,7 @@ fn measured() -> BTreeMap<&'static str, Fuel> {
 
     BTreeMap::from([
         ("returning user", cost(&plain, &returning)),
+        ("returning user, first seen in this run", first_cost()),
         ("returning user, nothing counted", cost(&json!({"counts": null}), &returning)),
         ("returning user, one policy of 1001", warm_cost(&mut crowded, &returning)),
         (
@@ -107,6 +121,7 @@ fn measured() -> BTreeMap<&'static str, Fuel> {
         ("segment, third of three", cost(&segments, &get.clone().header("x-user-type", "trial"))),
         ("closed", cost(&json!({"closed": true}), &returning)),
         ("no answer: the client left", cost(&plain, &returning.clone().answered(None))),
+        ("returning user, a failure", cost(&plain, &returning.clone().answered(Some(Response::status(503))))),
         ("no policy for the host", cost(&plain, &Request::get("elsewhere.example.com", "/"))),
         // Whole documents, in the last column.
         ("reading 1 policy", reading(reading_one)),

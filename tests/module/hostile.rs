@@ -97,6 +97,9 @@ impl World {
     /// Ends a request in one of the ways in which requests end.
     fn finish(&mut self, id: u32, mut expectation: Expectation) {
         self.host.advance(requests::pause(&mut self.random));
+        if self.random.random_ratio(1, 50) {
+            self.host.tick().unwrap();
+        }
         if self.random.random_ratio(9, 10) {
             let response = requests::response(&mut self.random, &self.junk);
             expectation.answered(&response);
@@ -116,12 +119,15 @@ impl World {
         }
         assert_eq!(self.host.in_flight(), 0);
         let metrics = self.host.metrics();
-        let classes = metrics.names().filter(|name| name.contains(";.serin_rq_") && name.ends_with("xx"));
-        assert_eq!(
-            classes.map(|name| metrics.get(name)).sum::<u64>(),
-            self.counted,
-            "every request is counted once"
-        );
+        let is_class = |name: &str| name.contains(";.serin_rq_") && name.ends_with("xx");
+        let ends = metrics.names().filter(|name| is_class(name) || name.ends_with(";.serin_left"));
+        let ends: u64 = ends.map(|name| metrics.get(name)).sum();
+        assert_eq!(ends, self.counted, "every request is counted once");
+        let total = |end: &str| -> u64 {
+            metrics.names().filter(|name| name.ends_with(end)).map(|name| metrics.get(name)).sum()
+        };
+        let [waiting, waited, slow] = [";.serin_waiting", ";.serin_waited", ";.serin_slow"].map(total);
+        assert!(0 < waited && waited <= waiting && waiting <= slow, "{waited} of {waiting} of {slow}");
         assert_eq!(metrics.definitions(), metrics.names().count(), "every metric is defined once");
     }
 }

@@ -11,7 +11,7 @@ use axum::routing::post;
 use futures::stream;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::json;
-use serin_agent::observe::prometheus::Client;
+use serin_agent::observe::prometheus::{Client, MOST_SERIES};
 use serin_release::prometheus::{Access, BasicAuth, Settings};
 use serin_tests::exporter::serve;
 use serin_tests::prometheus::{Options, Prometheus};
@@ -146,7 +146,10 @@ fn an_answer_without_end_is_cut_off() -> Result<()> {
             Body::from_stream(stream::repeat_with(|| anyhow::Ok(Bytes::from_static(&[b' '; 1 << 13]))))
         };
         let (address, _server) = serve(Router::new().fallback(endless)).await?;
-        check(&said(&client(&format!("http://{address}"))?, "1").await, &["gives more than 10000 series"]);
+        check(
+            &said(&client(&format!("http://{address}"))?, "1").await,
+            &[&format!("gives more than {MOST_SERIES} series")],
+        );
         Ok(())
     })
 }

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, ensure};
 use jiff::Timestamp;
+use serin_agent::observe::prometheus::MOST_SERIES;
 use serin_agent::observe::prometheus::custom::{self, Reading};
 use serin_tests::exporter::Exporter;
 use serin_tests::prometheus::{Options, Prometheus};
@@ -59,20 +60,23 @@ fn nothing_no_number_and_no_answer_are_three_different_readings() -> Result<()> 
 }
 
 #[test]
-fn ten_thousand_series_are_taken_and_one_more_is_too_many() -> Result<()> {
+fn so_many_series_are_taken_and_one_more_is_too_many() -> Result<()> {
     run(async {
         let exporter = Exporter::start().await?;
-        exporter.say((0..10_001).map(|i| (format!("many{{i=\"{i}\"}}"), 1)));
+        exporter.say((0..=MOST_SERIES).map(|i| (format!("many{{i=\"{i}\"}}"), 1)));
         let options = Options::new()?.scraping("many", "/metrics", &[exporter.address()]);
         let prometheus = Prometheus::start(options).await?;
         let client = client(&prometheus.url())?;
         eventually("the series to be scraped", async || {
             let count = said(&client, "count(many)").await;
-            ensure!(count.contains("10001"), "{count}");
+            ensure!(count.contains(&(MOST_SERIES + 1).to_string()), "{count}");
             Ok(())
         })
         .await?;
-        check(&said(&client, "many").await, &["gives more than 10000 series", "put sum() around it"]);
+        check(
+            &said(&client, "many").await,
+            &[&format!("gives more than {MOST_SERIES} series"), "put sum() around it"],
+        );
         check(&said(&client, r#"many{i!="7"}"#).await, &["Vector(["]);
         Ok(())
     })

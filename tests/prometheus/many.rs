@@ -12,6 +12,7 @@ use axum::body::Bytes;
 use axum::routing::post;
 use serin_agent::observe::beat::Beat;
 use serin_agent::observe::counter_deltas::CounterDeltas;
+use serin_agent::observe::prometheus::MOST_SERIES;
 use serin_agent::observe::prometheus::collector::{Collected, Collectors};
 use serin_agent::observe::prometheus::counts::{Counters, Subject};
 use serin_release::prometheus::{Access, DEFAULT_VERSION_LABEL, Istio, Reporter};
@@ -188,7 +189,8 @@ fn a_prometheus_that_never_answers_holds_up_no_other() -> Result<()> {
 fn a_release_with_too_many_series_is_asked_for_by_itself_from_then_on() -> Result<()> {
     run(async {
         let exporter = Exporter::start().await?;
-        let many = (0..10_001).map(|i| (format!("serin_rq{{tag=\"shop/many/canary/step-1\",i=\"{i}\"}}"), 1));
+        let many =
+            (0..=MOST_SERIES).map(|i| (format!("serin_rq{{tag=\"shop/many/canary/step-1\",i=\"{i}\"}}"), 1));
         let few = (0..5).map(|i| (format!("serin_rq{{tag=\"shop/few-{i}/canary/step-1\"}}"), 1));
         exporter.say(many.chain(few));
         let options = Options::new()?.scraping("all", "/metrics", &[exporter.address()]);
@@ -196,7 +198,7 @@ fn a_release_with_too_many_series_is_asked_for_by_itself_from_then_on() -> Resul
         let client = client(&prometheus.url())?;
         eventually("the series to be scraped", async || {
             let count = said(&client, "count(serin_rq)").await;
-            ensure!(count.contains("10006"), "{count}");
+            ensure!(count.contains(&(MOST_SERIES + 6).to_string()), "{count}");
             Ok(())
         })
         .await?;
@@ -207,7 +209,7 @@ fn a_release_with_too_many_series_is_asked_for_by_itself_from_then_on() -> Resul
         looker.collectors.latest(&access, &many);
         while looker.look(&access, &few).await? > 0 {}
         let Collected::Outage(why) = looker.collectors.latest(&access, &many) else { bail!("it is counted") };
-        check(&why, &["gives more than 10000 series"]);
+        check(&why, &[&format!("gives more than {MOST_SERIES} series")]);
         let before = (queries.load(Ordering::Relaxed), looker.looks);
         for _ in 0..4 {
             looker.collectors.want(&access, &many, INTERVAL);

@@ -191,7 +191,7 @@ async fn observe(
         Subject::of(&snapshot.release).map(|(access, subject)| cluster.collectors.latest(access, &subject));
     let complaint = cluster.plugins.complaint(&snapshot.attachments);
     let Memory { state, observer, .. } = memory;
-    let ProxyReport { proxies, counted, at_proxies, unassignable, users, readings, outage } =
+    let ProxyReport { proxies, counted, at_proxies, chosen, unassignable, users, readings, outage } =
         observer.report(&snapshot.release, &mut state.deltas, &samples, collected, complaint.as_deref(), now);
     let status = &state.status;
     let is_wanted = |found: &InForce| match found {
@@ -211,6 +211,7 @@ async fn observe(
         proxies,
         counted,
         at_proxies,
+        chosen,
         unassignable,
         users,
         readings,

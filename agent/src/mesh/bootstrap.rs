@@ -23,9 +23,10 @@ pub const LISTENER: &str = "serin";
 /// The file in the ECDS folder that holds the filter's configuration.
 pub const ECDS_FILE: &str = "serin.json";
 
-/// Upper ends of the latency histogram's buckets in milliseconds: those of a stock Istio proxy, up to 10 s.
-const BUCKETS_MS: [f64; 13] =
-    [0.5, 1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1_000.0, 2_500.0, 5_000.0, 10_000.0];
+/// Upper ends of the latency histogram's buckets in milliseconds: those of a stock Istio proxy, up to 30 s. The agent tells
+/// times only where all of its own edges are among them (`serin_rollout::EDGES_MS`).
+const BUCKETS_MS: [f64; 14] =
+    [0.5, 1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1_000.0, 2_500.0, 5_000.0, 10_000.0, 30_000.0];
 
 /// What a bootstrap is made for.
 #[derive(Debug, Clone)]

@@ -7,14 +7,17 @@ Prometheus scrapes.
 */
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
+use std::mem;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use serin_policy::series::{Group, Metric, Tag};
+use serin_policy::series::{self, Group, Metric, Tag};
 
 use serin_rollout::ArmCounts;
 
 use super::scrape::{Sample, SeriesKey};
+use super::times::Times;
+use super::users::SeenUsers;
 
 /// How old the totals may be that a look finds: Prometheus shows none older than five minutes, and Envoy brings its
 /// uptime up to date every five seconds.
@@ -36,6 +39,12 @@ pub struct CounterDeltas {
     latest: Option<Timestamp>,
     #[serde(rename = "proxies")]
     places: BTreeMap<String, Totals>,
+    /// The users of the present run. They are of the proxies, wherever counts come from.
+    #[serde(default, skip_serializing_if = "SeenUsers::are_none")]
+    pub(super) users: SeenUsers,
+    /// Not kept: after a restart, the times of a moment are not told.
+    #[serde(skip)]
+    times: Times,
 }
 
 /// One place's totals. A series that is missing from a look keeps its total here, so that it counts from there
@@ -85,10 +94,20 @@ pub enum Number {
     Errors,
     /// Requests that failed.
     RequestsAndErrors,
+    /// Requests that were answered with a client's error.
+    RequestsAndClientErrors,
+    /// Clients' errors among requests that another series counts.
+    ClientErrors,
+    /// Requests whose caller left before there was an answer.
+    RequestsAndLeft,
     /// Requests that took longer than the objective.
     Slow,
+    /// Requests that count already, for they were found waiting, and that other series have counted again at their end.
+    CountedBefore,
     /// Requests whose caller was given an id just then.
     Issued,
+    /// Failures of this group of routes, among those that other series count.
+    FailedRoute(usize),
     /// All requests whose time was taken: those that are not [`Number::InTime`] were slow.
     Timed,
     /// Requests that did not take longer than the objective.
@@ -101,12 +120,34 @@ impl Number {
         let is = |known: Metric| metric == known.prometheus_name();
         match class {
             "5xx" if is(Metric::Requests(5)) => Some(Self::RequestsAndErrors),
+            "4xx" if is(Metric::Requests(4)) => Some(Self::RequestsAndClientErrors),
             _ if is(Metric::Requests(5)) => Some(Self::Requests),
-            _ if is(Metric::GrpcServerErrors) => Some(Self::Errors),
+            _ if is(Metric::GrpcServerErrors) || is(Metric::Broken) => Some(Self::Errors),
+            _ if is(Metric::GrpcClientErrors) => Some(Self::ClientErrors),
+            _ if is(Metric::Left) => Some(Self::RequestsAndLeft),
             _ if is(Metric::Slow) => Some(Self::Slow),
+            _ if is(Metric::Waiting) => Some(Self::Requests),
+            _ if is(Metric::Waited) => Some(Self::CountedBefore),
             _ if is(Metric::Issued) => Some(Self::Issued),
-            _ => None,
+            _ => series::failed_route(metric).map(Self::FailedRoute),
         }
+    }
+
+    /// The metrics of the filter's own that add to any number, as Prometheus knows them.
+    pub fn metrics_of_the_filter() -> impl Iterator<Item = String> {
+        let named = [
+            Metric::Requests(5),
+            Metric::GrpcServerErrors,
+            Metric::GrpcClientErrors,
+            Metric::Broken,
+            Metric::Left,
+            Metric::Slow,
+            Metric::Waiting,
+            Metric::Waited,
+            Metric::Issued,
+        ];
+        let routes = (0..series::ROUTE_GROUPS).map(|group| format!("{}{group}", series::FAILED_ROUTE));
+        named.map(|metric| metric.prometheus_name().to_owned()).into_iter().chain(routes)
     }
 }
 
@@ -122,16 +163,17 @@ pub struct ClockWentBack {
 struct News<'t> {
     tag: Tag<'t>,
     counts: ArmCounts,
+    counted_before: u64,
     timed: u64,
     in_time: u64,
 }
 
 impl<'t> News<'t> {
     fn of(tag: Tag<'t>) -> Self {
-        Self { tag, counts: ArmCounts::default(), timed: 0, in_time: 0 }
+        Self { tag, counts: ArmCounts::default(), counted_before: 0, timed: 0, in_time: 0 }
     }
 
-    const fn add(&mut self, adds_to: Number, new: u64) {
+    fn add(&mut self, adds_to: Number, new: u64) {
         match adds_to {
             Number::Requests => self.counts.requests += new,
             Number::Errors => self.counts.errors += new,
@@ -139,7 +181,22 @@ impl<'t> News<'t> {
                 self.counts.requests += new;
                 self.counts.errors += new;
             }
+            Number::RequestsAndClientErrors => {
+                self.counts.requests += new;
+                self.counts.client_errors += new;
+            }
+            Number::ClientErrors => self.counts.client_errors += new,
+            Number::RequestsAndLeft => {
+                self.counts.requests += new;
+                self.counts.left += new;
+            }
             Number::Slow => self.counts.slow += new,
+            Number::CountedBefore => self.counted_before += new,
+            Number::FailedRoute(group) => {
+                if let Some(failed) = self.counts.failed_by_route.get_mut(group) {
+                    *failed += new;
+                }
+            }
             Number::Issued => self.counts.issued += new,
             Number::Timed => self.timed += new,
             Number::InTime => self.in_time += new,
@@ -149,6 +206,9 @@ impl<'t> News<'t> {
     fn sum(self) -> Option<(Tag<'t>, ArmCounts)> {
         let mut counts = self.counts;
         counts.slow += self.timed.saturating_sub(self.in_time);
+        // What waited in an earlier look and failed in this one was a request there. None is to fail without being one.
+        let ends = counts.errors + counts.client_errors + counts.left;
+        counts.requests = counts.requests.saturating_sub(self.counted_before).max(ends);
         (counts != ArmCounts::default()).then_some((self.tag, counts))
     }
 }
@@ -193,7 +253,8 @@ impl CounterDeltas {
     /// for new.
     pub fn count_from(&mut self, source: &str) {
         if self.source != source {
-            *self = Self { source: source.to_owned(), ..Self::default() };
+            let users = mem::take(&mut self.users);
+            *self = Self { source: source.to_owned(), users, ..Self::default() };
         }
     }
 
@@ -208,11 +269,7 @@ impl CounterDeltas {
         totals: impl IntoIterator<Item = Total<'t, S>>,
         now: Timestamp,
     ) -> Vec<(Tag<'t>, ArmCounts)> {
-        let past = match self.places.get(place) {
-            Some(totals_of_place) => totals_of_place.past(uptime_s, now),
-            None if self.is_younger_than_us(uptime_s, now) => Past::Born,
-            None => Past::Unknown,
-        };
+        let past = self.past(place, uptime_s, now);
         let totals_of_place = self.places.entry(place.to_owned()).or_default();
         if past == Past::Born {
             *totals_of_place = Totals::default();
@@ -235,8 +292,7 @@ impl CounterDeltas {
         news.into_iter().filter_map(News::sum).collect()
     }
 
-    /// Records what the proxy at `address` says of `release`: requests whose version was drawn, and those that could
-    /// not be assigned.
+    /// Records what the proxy at `address` says of `release`: all requests, but for those while the canary was closed.
     pub fn record_proxy<'s>(
         &mut self,
         address: &str,
@@ -253,7 +309,26 @@ impl CounterDeltas {
             let adds_to = Number::of_the_filter(&series.metric, &series.class)?;
             Some(Total { tag, adds_to, series, value })
         });
-        self.record(address, Some(sample.uptime_s), of_interest, now)
+        let is_born = self.past(address, Some(sample.uptime_s), now) == Past::Born;
+        let mut news = self.record(address, Some(sample.uptime_s), of_interest, now);
+        for (tag, new) in self.times.take_in(address, release, sample, is_born) {
+            if !matters(tag.group) {
+                continue;
+            }
+            match news.iter_mut().find(|(known, _)| *known == tag) {
+                Some((_, counts)) => counts.add(new),
+                None => news.push((tag, new)),
+            }
+        }
+        news
+    }
+
+    fn past(&self, place: &str, uptime_s: Option<u64>, now: Timestamp) -> Past {
+        match self.places.get(place) {
+            Some(totals_of_place) => totals_of_place.past(uptime_s, now),
+            None if self.is_younger_than_us(uptime_s, now) => Past::Born,
+            None => Past::Unknown,
+        }
     }
 
     fn is_younger_than_us(&self, uptime_s: Option<u64>, now: Timestamp) -> bool {
@@ -269,6 +344,7 @@ impl CounterDeltas {
         self.latest = self.latest.max(Some(now));
         let is_gone = |latest: Timestamp| now.duration_since(latest) > FORGOTTEN_AFTER;
         self.places.retain(|_, totals_of_place| !totals_of_place.latest.is_some_and(is_gone));
+        self.times.retain(|place| self.places.contains_key(place));
     }
 
     /// Whether totals as they were at `now` can be recorded: totals of an earlier time would count twice.
@@ -285,7 +361,7 @@ impl CounterDeltas {
 
 /// Whether requests of this group are for the planner to know of.
 pub(super) fn matters(group: Group<'_>) -> bool {
-    group.is_random() || group == Group::NoIdentity
+    group != Group::Closed
 }
 
 impl fmt::Display for SeriesKey {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serin_policy::Arm;
 use serin_policy::series::Tag;
 
-use super::scrape::Sample;
+use super::scrape::{Sample, whole};
 
 /// The latency of both versions since it was last cleared.
 #[derive(Debug, Default)]
@@ -88,6 +88,12 @@ impl Buckets {
     pub fn new(mut buckets: Vec<Bucket>) -> Self {
         buckets.sort_by(|one, other| one.up_to_ms.total_cmp(&other.up_to_ms));
         Self(buckets)
+    }
+
+    /// How many took no longer than `ms`, if there is an edge there.
+    pub fn up_to(&self, ms: f64) -> Option<u64> {
+        let bucket = self.0.iter().find(|bucket| bucket.up_to_ms.total_cmp(&ms).is_eq())?;
+        Some(whole(bucket.count))
     }
 
     /// What came after `before`; everything, where the counts began again.

@@ -14,11 +14,14 @@ pub mod latency;
 pub mod prometheus;
 pub mod sampler;
 pub mod scrape;
+mod times;
+mod users;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serin_policy::Arm;
 use serin_policy::series::{Group, Tag};
 use serin_release::{CountSource, Metric, Release};
 use serin_rollout::{ArmCounts, Cell, Counts, Drawn, MetricReading, Proxy, ProxyState, Users};
@@ -39,6 +42,8 @@ pub struct ProxyReport {
     pub counted: Vec<Cell>,
     /// The same in sum and by the proxies' own counters, wherever `counted` comes from.
     pub at_proxies: Counts,
+    /// New requests that a rule gave to a version, not chance: by the segment's name or `override`, and the version.
+    pub chosen: Vec<(String, Arm, ArmCounts)>,
     /// New requests whose caller has no id and can be given none.
     pub unassignable: u64,
     /// The different users of this run so far; none where no proxy tells.
@@ -58,11 +63,23 @@ impl ProxyReport {
                 self.unassignable += counts.requests;
                 return;
             }
-            Group::Segment(_) | Group::Override | Group::Closed => return,
+            Group::Segment(name) => return self.add_chosen(name, tag.arm, counts),
+            Group::Override => return self.add_chosen(OVERRIDE, tag.arm, counts),
+            Group::Closed => return,
         };
         self.counted.push(Cell { place: attach_point.to_owned(), drawn, arm: tag.arm, counts });
     }
+
+    fn add_chosen(&mut self, by: &str, arm: Arm, counts: ArmCounts) {
+        match self.chosen.iter_mut().find(|(known, on, _)| known == by && *on == arm) {
+            Some((_, _, sum)) => sum.add(counts),
+            None => self.chosen.push((by.to_owned(), arm, counts)),
+        }
+    }
 }
+
+/// What chose a tester's version. No segment can be called so: they count under a name of their own kind.
+const OVERRIDE: &str = "override";
 
 /// What one proxy last said, or why it said nothing.
 #[derive(Debug)]
@@ -127,6 +144,7 @@ impl Observer {
                 report.outage = counted.err().map(|error| error.to_string());
             }
         }
+        report.users = deltas.users.take_in(release, samples);
         report.proxies = samples.iter().map(|sample| proxy(sample, release.name(), complaint)).collect();
         match self.custom.read(release, now) {
             Ok(readings) => report.readings = readings,

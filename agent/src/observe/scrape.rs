@@ -11,6 +11,7 @@ use std::time::Duration;
 use prometheus_parse::{HistogramCount, Scrape, Value};
 use reqwest::Url;
 use serin_policy::series::{self, Metric};
+use serin_policy::users::USERS;
 
 use super::latency::{Bucket, Buckets};
 use super::sampler::Ask;
@@ -39,6 +40,8 @@ pub struct Sample {
     pub kinds_refused: Vec<String>,
     /// The filter's counters: running totals by series, spelled `metric{class}/tag`.
     pub totals: BTreeMap<SeriesKey, u64>,
+    /// Which users' cells are taken: the filter's gauges, by the label `tag`.
+    pub users: BTreeMap<String, u64>,
     /// The filter's latency histograms, by the label `tag`.
     pub times: Vec<(String, Buckets)>,
 }
@@ -219,6 +222,9 @@ fn parse(text: &str) -> Option<Sample> {
             series::REVISION => {
                 sample.revisions.insert(tag.to_owned(), value);
             }
+            USERS => {
+                sample.users.insert(tag.to_owned(), value);
+            }
             series::REFUSED => sample.refused = value,
             series::REFUSALS if value > 0 => sample.kinds_refused.push(tag.to_owned()),
             metric if !tag.is_empty() => {
@@ -249,6 +255,8 @@ serin_refusals{tag="invalid"} 1
 serin_refused{} 1
 # TYPE serin_revision gauge
 serin_revision{tag="shop/shop"} 17
+# TYPE serin_users gauge
+serin_users{tag="shop/shop/canary/users:seen:3"} 4503595332403201
 # TYPE serin_rq_time histogram
 serin_rq_time_bucket{tag="shop/shop/canary/step-1",le="5"} 2
 serin_rq_time_bucket{tag="shop/shop/canary/step-1",le="+Inf"} 3
@@ -264,6 +272,8 @@ envoy_server_uptime{} 42
         assert_eq!((sample.uptime_s, sample.refused), (42, 1));
         assert_eq!(sample.revisions, BTreeMap::from([("shop/shop".to_owned(), 17)]));
         assert_eq!(sample.kinds_refused, ["invalid"]);
+        let cells = ("shop/shop/canary/users:seen:3".to_owned(), 4_503_595_332_403_201);
+        assert_eq!(sample.users, BTreeMap::from([cells]));
         let key = SeriesKey {
             tag: "shop/shop/canary/step-1".to_owned(),
             metric: "serin_rq".to_owned(),

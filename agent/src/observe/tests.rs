@@ -150,3 +150,31 @@ fn before_the_first_answer_nothing_is_counted_and_nothing_is_wrong() {
         assert_eq!((report.outage.as_deref(), counted(&report)), (expected, vec![]));
     }
 }
+
+#[test]
+fn what_rules_chose_is_told_apart_by_rule_and_version() {
+    let look_at = |second, totals: &[(&str, u64)]| {
+        let key = |tag: &str| SeriesKey {
+            tag: format!("shop/shop/{tag}"),
+            metric: "serin_rq".to_owned(),
+            class: "5xx".to_owned(),
+        };
+        let totals = totals.iter().map(|(tag, total)| (key(tag), *total)).collect();
+        let said = Sample { uptime_s: 1_000, totals, ..Sample::default() };
+        ProxySample { sample: Ok(Arc::new(said)), ..sample("edge/a", "edge", second, 0) }
+    };
+    let mut look = Look::at("Proxies");
+    let tags =
+        ["canary/override", "stable/override", "canary/segment:beta", "canary/split:half", "canary/rest"];
+    let totals = |total| tags.map(|tag| (tag, total));
+    look.report(100, &[look_at(100, &totals(5))], None);
+    let report = look.report(101, &[look_at(101, &totals(8))], None);
+    let chosen: Vec<_> =
+        report.chosen.iter().map(|(by, arm, counts)| (by.as_str(), *arm, counts.errors)).collect();
+    assert_eq!(
+        chosen,
+        [("override", Arm::Canary, 3), ("beta", Arm::Canary, 3), ("override", Arm::Stable, 3)]
+    );
+    assert_eq!(report.counted.len(), 2);
+    assert_eq!(report.at_proxies.canary.errors, 6);
+}

@@ -171,7 +171,7 @@ impl Standalone {
         let contents = self.ecds.read()?;
         let before = self.state.clone();
         let complaint = contents.complaint();
-        let ProxyReport { proxies, counted, at_proxies, unassignable, users, readings, outage } =
+        let ProxyReport { proxies, counted, at_proxies, chosen, unassignable, users, readings, outage } =
             self.fleet.look(&self.release, &mut self.state.deltas, complaint.as_deref(), now).await;
         let in_force = in_force(&contents, &name);
         let observation = Observation {
@@ -179,6 +179,7 @@ impl Standalone {
             proxies,
             counted,
             at_proxies,
+            chosen,
             unassignable,
             users,
             readings,

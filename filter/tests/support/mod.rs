@@ -1,8 +1,10 @@
 /*!
-A proxy in memory: headers as lists of lines, a clock that stands still, metrics by name.
+A proxy in memory: headers as lists of lines, a clock that stands still, metrics by name. What its workers share, and its
+metrics, are there for as many modules as a test wants.
 */
 #![allow(dead_code, reason = "every test binary uses a part of it")]
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 
 use serde_json::{Value, json};
 pub(crate) use serin_filter::Vm;
@@ -25,10 +27,17 @@ pub(crate) struct FakeProxy {
     pub(crate) request: RefCell<Lines>,
     pub(crate) response: RefCell<Lines>,
     pub(crate) trailers: RefCell<Lines>,
-    pub(crate) attempts: Cell<Option<u64>>,
+    pub(crate) flags: Cell<u64>,
     pub(crate) now_ns: Cell<u64>,
     pub(crate) metrics: RefCell<Vec<(String, u64)>>,
+    pub(crate) definitions: Cell<usize>,
     pub(crate) log: RefCell<Vec<String>>,
+    /// What workers have left, with its version.
+    pub(crate) shared: RefCell<HashMap<String, (Vec<u8>, u32)>>,
+    /// What another worker leaves just before a worker of these tests does, under any key.
+    pub(crate) in_between: RefCell<Option<Vec<u8>>>,
+    /// How often it was asked to tick.
+    pub(crate) ticks_ms: Cell<Option<u32>>,
     /// Whether there are random bytes to be had.
     pub(crate) dry: Cell<bool>,
 }
@@ -111,8 +120,8 @@ impl Host for FakeProxy {
         Self::values(&self.trailers, name).into_iter().next()
     }
 
-    fn attempts(&self) -> Option<u64> {
-        self.attempts.get()
+    fn response_flags(&self) -> Option<u64> {
+        Some(self.flags.get())
     }
 
     fn now_ns(&self) -> u64 {
@@ -125,8 +134,13 @@ impl Host for FakeProxy {
 
     fn define(&self, _: MetricKind, name: &str) -> MetricId {
         let mut metrics = self.metrics.borrow_mut();
-        metrics.push((name.to_owned(), 0));
-        MetricId(u32::try_from(metrics.len()).unwrap())
+        let known = metrics.iter().position(|(known, _)| known == name);
+        let at = known.unwrap_or_else(|| {
+            metrics.push((name.to_owned(), 0));
+            metrics.len() - 1
+        });
+        self.definitions.set(self.definitions.get() + 1);
+        MetricId(u32::try_from(at + 1).unwrap())
     }
 
     fn increment(&self, metric: MetricId) {
@@ -135,6 +149,27 @@ impl Host for FakeProxy {
 
     fn record(&self, metric: MetricId, value: u64) {
         self.metrics.borrow_mut()[metric.0 as usize - 1].1 = value;
+    }
+
+    fn shared(&self, key: &str) -> (Option<Vec<u8>>, Option<u32>) {
+        self.shared.borrow().get(key).cloned().unzip()
+    }
+
+    fn set_shared(&self, key: &str, value: &[u8], version: Option<u32>) -> bool {
+        let mut shared = self.shared.borrow_mut();
+        if let (Some(other), Some((known, version))) = (self.in_between.take(), shared.get_mut(key)) {
+            (*known, *version) = (other, *version + 1);
+        }
+        let before = shared.get(key).map(|(_, version)| *version);
+        let is_latest = version.is_none() || before.is_none() || before == version;
+        if is_latest {
+            shared.insert(key.to_owned(), (value.to_vec(), before.unwrap_or(0) + 1));
+        }
+        is_latest
+    }
+
+    fn tick_every(&self, milliseconds: u32) {
+        self.ticks_ms.set(Some(milliseconds));
     }
 
     fn warn(&self, line: &str) {
@@ -184,7 +219,7 @@ pub(crate) fn begin(vm: &mut Vm, proxy: &FakeProxy, request: &str) -> Exchange {
 /// Its response goes out, and it is over.
 pub(crate) fn end(vm: &mut Vm, proxy: &FakeProxy, mut exchange: Exchange, response: &str) {
     *proxy.response.borrow_mut() = lines(response);
-    exchange.on_response_headers(proxy);
+    exchange.on_response_headers(vm, proxy);
     exchange.on_log(vm, proxy);
 }
 

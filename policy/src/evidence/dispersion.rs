@@ -40,11 +40,13 @@ pub struct Spread {
 /// The dispersion of stable's bad requests over its callers: how much less evenly the cohorts have them than if each fell
 /// to any request by itself.
 ///
-/// In a window with `Y` bad requests, of which a cohort with the share `π` of the requests has `y`, on average
-/// Σ(y − Y·π)² is φ·Y·(1 − Σπ²) (the variance of a multinomial count, φ times over). What both versions have in common,
-/// a database that blinks, changes Y and not how it is divided; what one client does in half a minute is seen in windows
-/// that are long enough. So windows of several lengths are kept, and the largest φ counts. Each is drawn towards 1 as if
-/// [`PRIOR`](Self::PRIOR) windows more had been seen: of a few, chance makes too much.
+/// In a window with `Y` bad requests, of which a cohort that gets the share `π` of them has `y`, on average Σ(y − Y·π)² is
+/// φ·Y·(1 − Σπ²) (the variance of a multinomial count, φ times over). What both versions have in common, a database
+/// that blinks, changes Y and not how it is divided; what one client does in half a minute is seen in windows that are long
+/// enough. So windows of several lengths are kept, and the largest φ counts. Each is drawn towards 1 as if
+/// [`PRIOR`](Self::PRIOR) windows more had been seen: of a few, chance makes too much. π is a cohort's share of the
+/// bad requests B before the window, once there are some: users who always fail make cohorts differ, and not their
+/// windows. So the variance is that of a prediction, 1 + Y/B times over.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Homogeneity {
@@ -58,12 +60,14 @@ struct Lag {
     windows: u32,
     /// Σ Σ(y − Y·π)²
     squares: f64,
-    /// Σ Y·(1 − Σπ²)
+    /// Σ Y·(1 − Σπ²)·(1 + Y/B)
     expected: f64,
     /// How long the present window has lasted.
     seconds: f64,
     /// What it has, by cohort.
     cohorts: Vec<Tally>,
+    /// The bad requests of all windows before, by cohort.
+    before: Vec<u64>,
 }
 
 impl Homogeneity {
@@ -71,6 +75,8 @@ impl Homogeneity {
     pub const LAGS_S: [f64; 4] = [1.0, 4.0, 16.0, 64.0];
     /// How many even windows are taken for granted.
     pub const PRIOR: f64 = 4.0;
+    /// From so many bad requests on it is known how cohorts share in them.
+    const KNOWN: f64 = 10.0;
 
     /// Takes in what each cohort had on stable in an interval of so many seconds.
     pub fn take_in(&mut self, cohorts: &[Tally], seconds: f64) {
@@ -109,17 +115,26 @@ impl Lag {
             all.add(*tally);
         }
         let (requests, bad) = (as_f64(all.requests), as_f64(all.bad));
+        self.before.resize(self.before.len().max(self.cohorts.len()), 0);
+        // Those whom a step has moved since are not on stable any more.
+        let present = || self.cohorts.iter().zip(&self.before).filter(|(tally, _)| tally.requests > 0);
+        let bad_before = as_f64(present().map(|(_, before)| before).sum());
         let (mut squares, mut even) = (0.0, 1.0);
-        for tally in &self.cohorts {
-            let share = if requests > 0.0 { as_f64(tally.requests) / requests } else { 0.0 };
+        for (tally, before) in present() {
+            let of_requests = if requests > 0.0 { as_f64(tally.requests) / requests } else { 0.0 };
+            let share = (as_f64(*before) + of_requests) / (bad_before + 1.0);
             squares += (as_f64(tally.bad) - bad * share).powi(2);
             even -= share * share;
         }
         // Of one cohort alone nothing is seen, but for what rounding makes of it.
-        if all.bad > 0 && even > 1e-9 {
+        if all.bad > 0 && bad_before >= Homogeneity::KNOWN && even > 1e-9 {
             self.windows = self.windows.saturating_add(1);
             self.squares += squares;
-            self.expected += bad * even;
+            // π is itself known from so many only.
+            self.expected += bad * even * (1.0 + bad / (bad_before + 1.0));
+        }
+        for (sum, tally) in self.before.iter_mut().zip(&self.cohorts) {
+            *sum += tally.bad;
         }
         self.seconds = 0.0;
         self.cohorts.clear();

@@ -29,8 +29,8 @@ impl Default for Excursions {
 }
 
 impl Excursions {
-    /// How many readings an excursion of a good metric lasts on average at most: a minute, at a reading every 15 s.
-    pub const LONGEST: f64 = 4.0;
+    /// How many readings an excursion of a good metric lasts on average at most: 45 s, at a reading every 15 s.
+    pub const LONGEST: f64 = 3.0;
 
     /// Takes in a reading, of which a share `tolerated` (0 to 1) may be out of range.
     pub fn take_in(&mut self, is_out: bool, tolerated: f64) {

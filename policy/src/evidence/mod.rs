@@ -66,7 +66,7 @@ fn factors() -> impl Iterator<Item = f64> {
 ///
 /// A bet that is lost for an hour takes hours to win back. Where what is bet on may become true at any time (a canary
 /// that cannot bear more than a tenth of the traffic, or that leaks memory), the mixture is
-/// [`watchful`](Self::watchful): it stakes [`AT_ONCE`] of its capital at first, and keeps the rest for later: a quarter
+/// [`watchful`](Self::watchful): it stakes [`AT_ONCE`] of its capital at first, and keeps the rest for later: a third
 /// of what is kept for that at each [`onset`](Self::onset), and in between, after the m-th [`BLOCK`] of looks, the share
 /// 1/(m·(m+1)) of [`MEANWHILE`]. That is a mixture over the moments at which the bets begin, so all that holds for
 /// e-processes holds for it.
@@ -89,9 +89,9 @@ struct Kept {
 /// What a watchful mixture stakes at first.
 const AT_ONCE: f64 = 0.4;
 /// What it keeps for moments in which something begins to be expected of the canary: its steps.
-const AT_ONSETS: f64 = 0.4;
+const AT_ONSETS: f64 = 0.45;
 /// What it keeps for all other moments.
-const MEANWHILE: f64 = 0.2;
+const MEANWHILE: f64 = 0.15;
 /// After so many looks a part of [`MEANWHILE`] is staked.
 const BLOCK: u32 = 30;
 
@@ -111,7 +111,7 @@ impl Mixture {
     /// Something begins with which a canary may turn bad: some of what is kept is staked anew.
     fn onset(&mut self) {
         let Some(kept) = &mut self.kept else { return };
-        let more = kept.onsets / 4.0;
+        let more = kept.onsets / 3.0;
         kept.onsets -= more;
         self.stake(more);
     }
@@ -144,7 +144,9 @@ impl Mixture {
     fn ln_e(&self) -> f64 {
         let staked = ln_sum(self.stakes.iter().copied()) - as_f64(ALTERNATIVES as u64).ln();
         let kept = self.kept.map(|kept| (kept.onsets + kept.for_meanwhile()).ln());
-        kept.map_or(staked, |kept| ln_sum([staked, kept].into_iter()))
+        let ln_e = kept.map_or(staked, |kept| ln_sum([staked, kept].into_iter()));
+        // What rounding makes of no evidence.
+        if ln_e.abs() < 1e-12 { 0.0 } else { ln_e }
     }
 }
 

@@ -60,7 +60,7 @@ pub enum PromotionMode {
 impl Canary {
     /// The steps where none are given.
     pub fn default_steps() -> Vec<Step> {
-        let steps = [("1", "2m"), ("5", "2m"), ("10", "5m"), ("25", "5m"), ("50", "5m")];
+        let steps = [("1", "2m"), ("5", "2m"), ("10", "2m"), ("25", "5m"), ("50", "8m")];
         let steps = steps.map(|(weight, duration)| Step {
             set_weight: Scalar::from(weight),
             pause: Given::Value(Pause { duration: Given::Value(Scalar::from(duration)) }),

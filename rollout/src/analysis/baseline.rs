@@ -59,8 +59,8 @@ impl Baseline {
     /// How many times as bad as those who are still on stable at `step_index` the `cohort` was, while both were there: the
     /// factor by which the canary's allowance grows, at least 1 in use.
     ///
-    /// `(y_c+1) / (n_c·p_s+1)`, over the steps in which the cohort was on stable, where `p_s` is the others' share: the bad
-    /// requests it had over those to be expected, with one more on either side so that a few requests say little.
+    /// `(y_c+a) / (n_c·p_s+a)`, over the steps in which the cohort was on stable, where `p_s` is the others' share: the bad
+    /// requests it had over those to be expected, with [`PRIOR`] more on either side so that a few requests say little.
     pub(super) fn ratio(&self, signal: Signal, cohort: Cohort, step_index: usize) -> f64 {
         let (cohort, others) = self.tallies(signal, self.index(cohort), step_index);
         ratio(cohort, others)
@@ -112,10 +112,13 @@ impl Baseline {
     }
 }
 
-/// The bad requests of a cohort over those to be expected by what others had, one more on either side.
+/// How many bad requests as expected are taken for granted in a ratio.
+const PRIOR: f64 = 3.0;
+
+/// The bad requests of a cohort over those to be expected by what others had, with some more on either side.
 fn ratio(cohort: Tally, others: Tally) -> f64 {
-    let expected = as_f64(cohort.requests) * others.share().unwrap_or_default();
-    (as_f64(cohort.bad) + 1.0) / (expected + 1.0)
+    let Some(share) = others.share() else { return 1.0 };
+    (as_f64(cohort.bad) + PRIOR) / (as_f64(cohort.requests) * share + PRIOR)
 }
 
 #[cfg(test)]
@@ -132,7 +135,7 @@ mod tests {
         for (step_index, cohorts) in steps_seen.iter().enumerate() {
             for (i, &(requests, errors)) in cohorts.iter().enumerate() {
                 let cohort = if i < 2 { Cohort::Step(i) } else { Cohort::Rest };
-                let counts = ArmCounts { requests, afresh: errors, ..ArmCounts::default() };
+                let counts = ArmCounts { requests, errors, ..ArmCounts::default() };
                 baseline.take_in(&weights(), step_index, cohort, counts);
             }
         }
@@ -149,15 +152,15 @@ mod tests {
     fn a_cohort_is_compared_with_those_who_stay() {
         let at_rest = [(100, 9), (1000, 20), (9000, 90)];
         // At step 1, cohort 1 is among those who stay; at step 2 it is not.
-        check(&[at_rest], 0, 1, 10.0 / (100.0 * 110.0 / 10_000.0 + 1.0));
-        check(&[at_rest], 0, 2, 10.0 / (100.0 * 90.0 / 9000.0 + 1.0));
+        check(&[at_rest], 0, 1, 12.0 / (100.0 * 110.0 / 10_000.0 + 3.0));
+        check(&[at_rest], 0, 2, 12.0 / (100.0 * 90.0 / 9000.0 + 3.0));
     }
 
     #[test]
     fn a_later_cohort_is_watched_until_its_own_step() {
         let steps_seen =
             [[(100, 9), (100, 1), (1000, 9)], [(0, 0), (100, 0), (1000, 11)], [(0, 0), (0, 0), (50, 50)]];
-        check(&steps_seen, 1, 2, 2.0 / (200.0 * 20.0 / 2000.0 + 1.0));
+        check(&steps_seen, 1, 2, 4.0 / (200.0 * 20.0 / 2000.0 + 3.0));
     }
 
     #[test]

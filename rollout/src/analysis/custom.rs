@@ -2,7 +2,7 @@
 Metrics of people's own: numbers without counts behind them.
 
 A number says nothing of how sure it is. What can be promised is about readings: of a good canary at most one in ten is
-out of its range, in excursions of four readings on average at most. Evidence that there is more is gathered as it is for
+out of its range, in excursions of three readings on average at most. Evidence that there is more is gathered as it is for
 requests (`serin_policy::evidence::Excursions`).
 */
 use serde::{Deserialize, Serialize};

@@ -10,6 +10,7 @@ use serin_policy::{Cohort, Weight};
 use super::contrast::Contrast;
 use super::evidence::Evidence;
 use super::forecast::{Traffic, seconds_to_catch};
+use super::requests::Tests;
 use super::signal::Signal;
 use super::verdict::{Judged, Promise};
 use crate::observation::MetricValue;
@@ -125,8 +126,8 @@ impl Evidence {
             canary,
             stable,
             ratio: ratio(canary, stable, dispersion, Self::BOUNDS),
-            over: tests.map(|tests| tests.over_limit()).filter(|ln_e| ln_e.is_finite()),
-            worse: tests.map_or(worse, |tests| worse.max(tests.worse_than_past.ln_e())),
+            over: tests.map(Tests::over_limit).filter(|ln_e| ln_e.is_finite()),
+            worse: tests.map_or(worse, Tests::against_stable),
             no_worse: tests.map(|tests| tests.no_worse.ln_e()),
             needed: self.needed(&Judged::Requests(metric), analysis),
             limit: tests.and_then(|tests| tests.limit.or(criterion.limit)),
@@ -156,8 +157,10 @@ impl Evidence {
     fn needed(&self, judged: &Judged, analysis: &Analysis) -> f64 {
         let stakes = self.stakes(analysis);
         let all: f64 = stakes.iter().map(|stake| stake.weight).sum();
-        let own = stakes.iter().filter(|stake| stake.judged == *judged).map(|stake| stake.weight);
-        own.reduce(f64::max).map_or(analysis.needed(), |own| analysis.needed() + (all / own).ln())
+        let own = || stakes.iter().filter(|stake| stake.judged == *judged);
+        let begun = own().filter(|stake| stake.run.0.requests > 0).map(|stake| stake.weight);
+        let part = begun.reduce(f64::max).or_else(|| own().map(|stake| stake.weight).reduce(f64::max));
+        part.map_or(analysis.needed(), |part| analysis.needed() + (all / part).ln())
     }
 
     /// How users fared; none where no proxy tells.

@@ -38,6 +38,17 @@ impl Recent {
     }
 }
 
+impl Recent {
+    /// Stable's share of bad requests at present: of the latest `interval` alone where that has enough of them to say
+    /// something, as when a database goes away from one moment to the next. None without requests.
+    pub(super) fn stable_now(&self, interval: Tally) -> Option<f64> {
+        let Fading { requests, bad } = self.stable;
+        let lately = (requests > 0.0).then(|| bad / requests)?;
+        let now = interval.share().filter(|_| as_f64(interval.bad) >= SOME);
+        Some(now.map_or(lately, |now| now.max(lately)))
+    }
+}
+
 impl Fading {
     fn take_in(&mut self, tally: Tally, fade: f64) {
         self.requests = self.requests * fade + as_f64(tally.requests);

@@ -68,7 +68,7 @@ impl Tests {
         self.recent.take_in(canary, stable, length);
         let dispersion = self.contrast.dispersion(against.least_dispersion);
         if canary.requests > 0 {
-            let limit = limit(cells, signal, criterion, stable, against.baseline);
+            let limit = limit(cells, signal, criterion, self.recent.stable_now(stable), against.baseline);
             self.limit = Percent::at_least(limit);
             self.over.take_in(canary, limit, dispersion);
         }
@@ -117,20 +117,32 @@ impl Tests {
         }
     }
 
+    /// The evidence (ln E) against the canary by the comparison: with stable's past, where nobody is there.
+    pub(super) fn against_stable(&self) -> f64 {
+        let (now, past) = (self.contrast.worse.ln_e(), self.worse_than_past.ln_e());
+        if past.abs() < 1e-12 { now } else { now.max(past) }
+    }
+
     /// Whether there is more evidence against the canary than for it.
     pub(super) fn lean_against(&self) -> bool {
-        self.over_limit().max(self.contrast.worse.ln_e()).max(self.worse_than_past.ln_e()) > 0.0
+        self.over_limit().max(self.against_stable()) > 0.0
     }
 }
 
 /// The largest share of the canary's requests in `cells` that may be bad: the limit, or as much more as the comparison
-/// allows than stable has in the same interval, or than its users had there before, whichever is most. A database that
+/// allows than stable has at present, or than its users had there before, whichever is most. A database that
 /// blinks, or one user whose requests often fail and who is drawn, must not make a good canary break the limit. The
 /// test's proof allows for the mean of several limits, weighted by requests, since the logarithm is concave.
-fn limit(cells: &[Cell], signal: Signal, criterion: Criterion, stable: Tally, baseline: &Baseline) -> f64 {
+fn limit(
+    cells: &[Cell],
+    signal: Signal,
+    criterion: Criterion,
+    stable: Option<f64>,
+    baseline: &Baseline,
+) -> f64 {
     let allowed = |share: f64| criterion.compare.ratio() * share + criterion.compare.slack();
     let fixed = criterion.limit.map_or(1.0, Percent::share);
-    let least = stable.share().map_or(fixed, |now| fixed.max(allowed(now))).min(1.0);
+    let least = stable.map_or(fixed, |now| fixed.max(allowed(now))).min(1.0);
     let (mut requests, mut weighted) = (0.0, 0.0);
     for cell in cells.iter().filter(|cell| cell.arm == Arm::Canary) {
         let before = match cell.drawn {

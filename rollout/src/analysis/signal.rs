@@ -9,7 +9,7 @@ use crate::observation::{ArmCounts, EDGES_MS, ROUTE_GROUPS};
 /// One thing that can be bad about a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Signal {
-    /// It failed; a client that goes on failing counts once a minute.
+    /// It failed.
     Failed,
     /// It took longer than the objective.
     Slow,
@@ -48,7 +48,7 @@ impl ArmCounts {
     pub(super) fn of(&self, signal: Signal) -> Tally {
         let at = |counts: &[u64], i: usize| counts.get(i).copied().unwrap_or_default();
         let (requests, bad) = match signal {
-            Signal::Failed => (self.requests, self.afresh),
+            Signal::Failed => (self.requests, self.errors),
             Signal::Slow => (self.requests, self.slow),
             Signal::SlowerThan(edge) => (self.timed, at(&self.slower_than, edge)),
             Signal::FailedRoute(group) => (self.requests, at(&self.failed_by_route, group)),

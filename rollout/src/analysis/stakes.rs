@@ -28,7 +28,7 @@ pub(super) struct Stake {
     /// What a request may take, where that is what is judged.
     objective: Option<Duration>,
     /// The canary's and stable's, in the whole run and in this step.
-    run: (Tally, Tally),
+    pub(super) run: (Tally, Tally),
     step: (Tally, Tally),
     since: Option<Timestamp>,
     /// Its part of α, before it is divided by the sum of all.
@@ -41,17 +41,21 @@ pub(super) struct Stake {
 
 /// The parts of the tests. Failures have the most: they are what users mind most, and what comes first.
 mod part {
-    pub(super) const USERS: f64 = 0.2;
-    pub(super) const FAILED: f64 = 0.2;
-    pub(super) const FAILED_LIMIT: f64 = 0.1;
-    pub(super) const SLOW: f64 = 0.1;
+    pub(super) const USERS: f64 = 0.3;
+    pub(super) const FAILED: f64 = 0.25;
+    pub(super) const FAILED_LIMIT: f64 = 0.05;
+    pub(super) const SLOW: f64 = 0.05;
     pub(super) const SLOW_LIMIT: f64 = 0.05;
     pub(super) const PAST: f64 = 0.05;
-    pub(super) const TAIL: f64 = 0.1;
-    pub(super) const ROUTES: f64 = 0.1;
-    pub(super) const CLIENT: f64 = 0.05;
+    pub(super) const TAIL: f64 = 0.12;
+    pub(super) const ROUTES: f64 = 0.08;
+    pub(super) const CLIENT: f64 = 0.04;
     pub(super) const CUSTOM: f64 = 0.1;
 }
+
+/// The evidence (ln E) of a single test from which the canary is not given to everybody. A test that has seen nothing is at
+/// 0, but for what rounding makes of it.
+const DOUBT: f64 = 0.1;
 
 impl Evidence {
     /// The verdict on everything that was taken in.
@@ -59,9 +63,9 @@ impl Evidence {
         let stakes = self.stakes(analysis);
         let evidence = combined(stakes.iter().map(|stake| (stake, stake.stands)));
         if evidence >= analysis.needed()
-            && let Some(strongest) = strongest(stakes.iter().filter(|stake| stake.stands))
+            && let Some(told) = told(&stakes, analysis.needed())
         {
-            return Verdict::Fail(self.failure(strongest, evidence, analysis, now));
+            return Verdict::Fail(self.failure(told, evidence, analysis, now));
         }
         if let Some(metric) = self.shared_trouble(analysis) {
             return Verdict::NotYet(Wait::SharedTrouble { metric });
@@ -71,10 +75,9 @@ impl Evidence {
             return Verdict::NotYet(Wait::Requests { have, need });
         }
         // On the way a good canary often looks worse for a while, and waiting costs as many bad answers as going on; what
-        // everybody is to get must not lean that way at all.
-        let doubtful = if self.is_last_step { 0.0 } else { analysis.needed() / 2.0 };
-        if combined(stakes.iter().map(|stake| (stake, true))) > doubtful
-            && let Some(Stake { judged, .. }) = strongest(stakes.iter())
+        // everybody is to get must not look worse by any test.
+        if self.is_last_step
+            && let Some(Stake { judged, .. }) = strongest(stakes.iter().filter(|stake| stake.ln_e > DOUBT))
         {
             return Verdict::NotYet(Wait::Doubt { metric: judged.clone() });
         }
@@ -105,7 +108,7 @@ impl Evidence {
             let several = stands && (self.weight == Weight::FULL || self.users.bear_out());
             stakes.extend(self.of_requests(Metric::RequestSuccessRate, criterion, parts, several));
             let (canary, stable) = self.users.first;
-            stakes.push(Stake {
+            stakes.extend(self.users.seen.map(|_| Stake {
                 judged: Judged::Users,
                 test: Test::FirstFailures { share: self.weight, allowance: criterion.compare },
                 run: (Tally { requests: canary + stable, bad: canary }, Tally::default()),
@@ -115,7 +118,7 @@ impl Evidence {
                 weight: part::USERS,
                 ln_e: self.users.worse.ln_e(),
                 stands,
-            });
+            }));
         }
         if let Some(criterion) = analysis.criterion(Metric::RequestDuration) {
             let stands = self.users.are_enough(share, |users: &ArmUsers| users.slow);
@@ -126,13 +129,14 @@ impl Evidence {
         if let Some(criterion) = analysis.criterion(Metric::LatencyTail) {
             let tests = self.tail.iter().map(|(&edge, contrast)| (Signal::SlowerThan(edge), contrast));
             stakes.extend(self.of_contrasts(Metric::LatencyTail, criterion, tests, part::TAIL, seen));
+            stakes.extend(self.tail.is_empty().then(|| idle(Metric::LatencyTail, criterion, part::TAIL)));
         }
         if let Some(criterion) = analysis.criterion(Metric::RouteErrors) {
             let stands = self.users.are_enough(share, |users: &ArmUsers| users.failed);
             let tests = self.routes.iter().map(|(&group, contrast)| (Signal::FailedRoute(group), contrast));
-            // Those that nobody has made a bet on yet have their part as well.
-            let each = part::ROUTES * count(self.routes.len()) / count(crate::ROUTE_GROUPS);
-            stakes.extend(self.of_contrasts(Metric::RouteErrors, criterion, tests, each, stands));
+            let known = part::ROUTES * count(self.routes.len()) / count(crate::ROUTE_GROUPS);
+            stakes.extend(self.of_contrasts(Metric::RouteErrors, criterion, tests, known, stands));
+            stakes.push(idle(Metric::RouteErrors, criterion, part::ROUTES - known));
         }
         for (metric, signal, contrast) in [
             (Metric::ClientErrors, Signal::ClientError, &self.client_errors),
@@ -253,10 +257,17 @@ impl Evidence {
 
     /// The metric of which both versions have more at present than the canary may have, if there is one.
     fn shared_trouble(&self, analysis: &Analysis) -> Option<Metric> {
-        [Metric::RequestSuccessRate, Metric::RequestDuration].into_iter().find(|metric| {
-            let limit = analysis.criterion(*metric).and_then(|criterion| criterion.limit);
-            limit.is_some_and(|limit| self.tests(*metric).recent.is_shared_trouble(limit.share()))
-        })
+        let with_limit =
+            [(Metric::RequestSuccessRate, Signal::Failed), (Metric::RequestDuration, Signal::Slow)];
+        let troubled = with_limit.into_iter().find(|(metric, signal)| {
+            let Some(Criterion { limit: Some(limit), compare }) = analysis.criterion(*metric) else {
+                return false;
+            };
+            // What stable has always had is no trouble of this moment.
+            let usual = compare.ratio() * self.baseline.past(*signal).share().unwrap_or_default();
+            self.tests(*metric).recent.is_shared_trouble(limit.share().max(usual))
+        });
+        troubled.map(|(metric, _)| metric)
     }
 
     pub(super) const fn tests(&self, metric: Metric) -> &Tests {
@@ -277,9 +288,31 @@ impl Evidence {
     }
 }
 
+/// The part of tests that have not begun: it is kept for them, or the others' would shrink when they do.
+fn idle(metric: Metric, criterion: Criterion, weight: f64) -> Stake {
+    Stake {
+        judged: Judged::Requests(metric),
+        test: Test::Comparison { allowance: criterion.compare, promise: Promise::Guaranteed },
+        objective: None,
+        run: Default::default(),
+        step: Default::default(),
+        since: None,
+        weight,
+        ln_e: 0.0,
+        stands: true,
+    }
+}
+
 /// The evidence (ln E) of all tests together. One that does not stand has its part, and adds nothing.
 fn combined<'s>(stakes: impl Iterator<Item = (&'s Stake, bool)> + Clone) -> f64 {
     ln_mean(stakes.map(|(stake, stands)| (stake.weight, if stands { stake.ln_e } else { f64::NEG_INFINITY })))
+}
+
+/// The test that says best why the canary is taken back: the first of those that are clear, since failures come before
+/// the route on which they are, or the one that has won the most.
+fn told(stakes: &[Stake], needed: f64) -> Option<&Stake> {
+    let stands = || stakes.iter().filter(|stake| stake.stands);
+    stands().find(|stake| stake.ln_e >= needed / 2.0).or_else(|| strongest(stands()))
 }
 
 /// The test that has won the most.

@@ -30,7 +30,7 @@ impl Stratum {
         let (mut tally, mut weighted) = (Tally::default(), 0.0);
         for (drawn, counts) in &self.canary {
             let factor = match drawn {
-                Drawn::Cohort(cohort) => against.baseline.ratio(signal, *cohort, against.step_index).max(1.0),
+                Drawn::Cohort(cohort) => against.baseline.ratio(signal, *cohort, against.step_index),
                 // Members of a segment are split from the beginning: they were never all on stable.
                 Drawn::Split(_) => 1.0,
             };

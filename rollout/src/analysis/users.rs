@@ -32,11 +32,15 @@ impl Default for Users {
     }
 }
 
+/// The part of the slack that users are given. It is there for what one broken client makes of few requests; of different
+/// users, fewer need it.
+const SLACK: f64 = 0.1;
+
 /// Nothing goes back on the word of fewer users, where there are as many.
 const WITNESSES: f64 = 3.0;
 
 /// The evidence that more users fail, as ln E, without which many failures are taken for those of a few users.
-const CORROBORATION: f64 = 1.0;
+const CORROBORATION: f64 = 0.0;
 
 /// The share of [`CELLS`] that may be taken, for those that are left to tell enough.
 const SATURATED: f64 = 0.7;
@@ -59,6 +63,7 @@ impl Users {
         self.first.0 += canary;
         self.first.1 += stable;
         let exposure = (share, 1.0 - share);
+        let allowance = Allowance::new(allowance.ratio(), allowance.slack() * SLACK);
         self.worse.take_in_of(exposure, (canary, stable), requests, allowance, Dispersion::NONE);
         let equal = Allowance::new(1.0, 0.0);
         self.any_worse.take_in_of(exposure, (canary, stable), requests, equal, Dispersion::NONE);

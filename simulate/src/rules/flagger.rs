@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serin_policy::Weight;
 
-use super::{Rule, Stand, bad};
+use super::{Counted, Rule, Stand, bad};
 use serin_release::{Metric, Release};
-use serin_rollout::{Cell, Counts};
+use serin_rollout::Counts;
 
 /// Checks are counted and never forgotten; a check without traffic fails; a failed check holds the weight, a good one
 /// raises it by a step; the interval after the last failure that was allowed takes the canary back. Its users are
@@ -43,12 +43,12 @@ impl Rule for Flagger {
         self.stand
     }
 
-    fn look(&mut self, counted: &[Cell], _: Duration) {
+    fn look(&mut self, counted: &Counted, _: Duration) {
         if self.failed >= self.threshold {
             self.stand = Stand::TakenBack;
             return;
         }
-        let canary = Counts::of(counted).canary;
+        let canary = Counts::of(&counted.cells).canary;
         let is_good = |(metric, limit): &(Metric, f64)| {
             bad(&canary, *metric).share().is_some_and(|share| share <= *limit)
         };

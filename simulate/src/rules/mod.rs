@@ -15,7 +15,7 @@ pub(super) use flagger::Flagger;
 pub(super) use serin::Serin;
 pub(super) use z_test::ZTest;
 
-use serin_rollout::{ArmCounts, Cell};
+use serin_rollout::{ArmCounts, Cell, MetricReading, Users};
 
 /// Something that watches a canary and moves its share.
 pub(super) trait Rule {
@@ -23,7 +23,16 @@ pub(super) trait Rule {
     fn stand(&self) -> Stand;
 
     /// Looks at what was counted since the last look, `now` after the beginning.
-    fn look(&mut self, counted: &[Cell], now: Duration);
+    fn look(&mut self, counted: &Counted, now: Duration);
+}
+
+/// What a rule is shown.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Counted {
+    pub(super) cells: Vec<Cell>,
+    /// The users so far.
+    pub(super) users: Users,
+    pub(super) readings: Vec<MetricReading>,
 }
 
 /// Where a canary stands.

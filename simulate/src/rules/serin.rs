@@ -6,18 +6,14 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serin_policy::Weight;
 
-use super::{Rule, Stand};
+use super::{Counted, Rule, Stand};
 use serin_release::{Pause, Release};
-use serin_rollout::{
-    Cell, Counts, Environment, InForce, MetricReading, Observation, Phase, Proxy, ProxyState, Status, plan,
-};
+use serin_rollout::{Counts, Environment, InForce, Observation, Phase, Proxy, ProxyState, Status, plan};
 
 pub(crate) struct Serin {
     release: Release,
     status: Status,
     in_force: InForce,
-    /// What people's own metrics say at the next look.
-    pub(crate) readings: Vec<MetricReading>,
 }
 
 impl Serin {
@@ -31,8 +27,8 @@ impl Serin {
             }
         }
         let (status, in_force) = (Status::default(), InForce::Nothing);
-        let mut serin = Self { release, status, in_force, readings: Vec::new() };
-        serin.look(&[], Duration::ZERO);
+        let mut serin = Self { release, status, in_force };
+        serin.look(&Counted::default(), Duration::ZERO);
         serin
     }
 }
@@ -49,7 +45,7 @@ impl Rule for Serin {
         }
     }
 
-    fn look(&mut self, counted: &[Cell], now: Duration) {
+    fn look(&mut self, counted: &Counted, now: Duration) {
         let proxy = |revision| {
             let state = ProxyState::Runs { revision, refused: None };
             Proxy { name: "gateway".to_owned(), state }
@@ -60,11 +56,12 @@ impl Rule for Serin {
                 InForce::Nothing | InForce::Unreadable { .. } => Vec::new(),
             },
             in_force: self.in_force.clone(),
-            counted: counted.to_vec(),
+            counted: counted.cells.clone(),
             at_proxies: Counts::default(),
+            chosen: Vec::new(),
             unassignable: 0,
-            users: None,
-            readings: std::mem::take(&mut self.readings),
+            users: Some(counted.users),
+            readings: counted.readings.clone(),
             outage: None,
             commands: Vec::new(),
             environment: Environment::Standalone,

@@ -1,21 +1,30 @@
 /*!
-What a statistician in a hurry would do: a test of two shares made for one look, looked at all the time.
+What statisticians do: one in a hurry looks all the time at a test of two shares that was made for one look; another
+spends the chance of an error over the looks.
 */
 use std::time::Duration;
 
 use serin_policy::Weight;
 use serin_policy::evidence::Tally;
 
-use super::{Rule, Stand, bad};
+use super::{Counted, Rule, Stand, bad};
+use crate::normal;
 use serin_release::{Metric, Pause, Release};
-use serin_rollout::{Cell, Counts};
+use serin_rollout::Counts;
 
 /// A one-sided two-proportion z-test on all that was counted since the canary's first request. The release's chance of
-/// a false rollback is divided among the metrics, not among the looks. Steps last as long as their pauses say.
+/// a false rollback is divided among the metrics. Steps last as long as their pauses say.
+///
+/// In a hurry it is not divided among the looks. Otherwise the boundary is O'Brien and Fleming's for looks at any time:
+/// the test takes the canary back where B(t) = z·√t reaches c, with t the part of the planned time that is over and c
+/// such that Brownian motion reaches it before t = 1 with the chance of 2·(1 − Φ(c)) (Lan and `DeMets`, "Discrete
+/// sequential boundaries for clinical trials", 1983).
 pub(crate) struct ZTest {
     metrics: Vec<Metric>,
-    /// The z from which the canary is taken back.
+    /// The z from which the canary is taken back, at the end of the plan.
     critical: f64,
+    /// Whether it takes more before the end.
+    spends: bool,
     /// When each step ends, and its weight.
     steps: Vec<(Duration, Weight)>,
     seen: Counts,
@@ -23,8 +32,17 @@ pub(crate) struct ZTest {
 }
 
 impl ZTest {
-    /// At the first step of `release`.
-    pub(crate) fn new(release: &Release) -> Self {
+    /// In a hurry, at the first step of `release`.
+    pub(crate) fn peeking(release: &Release) -> Self {
+        Self::new(release, false)
+    }
+
+    /// With a boundary for every look, at the first step of `release`.
+    pub(crate) fn sequential(release: &Release) -> Self {
+        Self::new(release, true)
+    }
+
+    fn new(release: &Release, spends: bool) -> Self {
         let judged = |metric: &Metric| {
             release.analysis.criterion(*metric).is_some_and(|criterion| criterion.limit.is_some())
         };
@@ -41,7 +59,8 @@ impl ZTest {
         let mut rule = Self {
             steps: steps.collect(),
             metrics,
-            critical: upper_normal_quantile(alone),
+            critical: normal::quantile(1.0 - if spends { alone / 2.0 } else { alone }),
+            spends,
             seen: Counts::default(),
             stand: Stand::Promoted,
         };
@@ -60,10 +79,12 @@ impl Rule for ZTest {
         self.stand
     }
 
-    fn look(&mut self, counted: &[Cell], now: Duration) {
-        self.seen.add(&Counts::of(counted));
+    fn look(&mut self, counted: &Counted, now: Duration) {
+        self.seen.add(&Counts::of(&counted.cells));
         let z = |metric: &Metric| z(bad(&self.seen.canary, *metric), bad(&self.seen.stable, *metric));
-        if self.metrics.iter().any(|metric| z(metric) > self.critical) {
+        let planned = self.steps.last().map_or(0.0, |(ends, _)| ends.as_secs_f64());
+        let over = if self.spends && planned > 0.0 { (now.as_secs_f64() / planned).min(1.0) } else { 1.0 };
+        if self.metrics.iter().any(|metric| z(metric) * over.sqrt() > self.critical) {
             self.stand = Stand::TakenBack;
         } else {
             self.go_on(now);
@@ -81,24 +102,12 @@ fn z(canary: Tally, stable: Tally) -> f64 {
     if error > 0.0 { (exposed - control) / error } else { 0.0 }
 }
 
-/// The z above which a standard normal variable is with a chance of `tail`, above 0 and at most ½, to within 0.00045
-/// (Abramowitz and Stegun, 26.2.23).
-fn upper_normal_quantile(tail: f64) -> f64 {
-    let t = (-2.0 * tail.ln()).sqrt();
-    let above = 2.515_517 + t * (0.802_853 + t * 0.010_328);
-    let below = 1.0 + t * (1.432_788 + t * (0.189_269 + t * 0.001_308));
-    t - above / below
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn z_is_what_the_tables_say() {
-        for (tail, expected) in [(0.5, 0.0), (0.05, 1.6449), (0.01, 2.3263), (0.0005, 3.2905)] {
-            assert!((upper_normal_quantile(tail) - expected).abs() < 0.0005, "{tail}");
-        }
         let tally = |requests, bad| Tally { requests, bad };
         // 20 of 200 against 10 of 200: 0.05 / √(0.075 · 0.925 · 2/200).
         assert!((z(tally(200, 20), tally(200, 10)) - 1.8983).abs() < 0.0001);

@@ -10,6 +10,7 @@ use super::stream::{Phase, Stream};
 /// The ABI's numbers for outcomes.
 const OK: u32 = 0;
 const NOT_FOUND: u32 = 1;
+const CAS_MISMATCH: u32 = 8;
 
 /// A place in the module's memory: address and length.
 type Span = (u32, u32);
@@ -19,6 +20,7 @@ pub(super) fn linker(engine: &Engine, module: &Module) -> Result<Linker<Simulate
     headers(&mut linker)?;
     metrics(&mut linker)?;
     surroundings(&mut linker)?;
+    shared(&mut linker)?;
     wasi(&mut linker)?;
     linker.define_unknown_imports_as_traps(module)?;
     Ok(linker)
@@ -155,6 +157,59 @@ fn surroundings(linker: &mut Linker<SimulatedProxy>) -> Result<()> {
         |mut caller: Caller<'_, SimulatedProxy>, _level: u32, text: u32, length: u32| {
             let (memory, proxy) = guest(&mut caller)?;
             proxy.log.push(String::from_utf8(bytes(memory, (text, length))?.to_vec())?);
+            Ok(OK)
+        },
+    )?;
+    Ok(())
+}
+
+fn shared(linker: &mut Linker<SimulatedProxy>) -> Result<()> {
+    linker.func_wrap(
+        "env",
+        "proxy_get_shared_data",
+        |mut caller: Caller<'_, SimulatedProxy>,
+         key: u32,
+         length: u32,
+         at: u32,
+         size: u32,
+         version_at: u32| {
+            let (memory, proxy) = guest(&mut caller)?;
+            let Some((value, version)) = proxy.shared.get(bytes(memory, (key, length))?).cloned() else {
+                return Ok(NOT_FOUND);
+            };
+            put(memory, version_at, &version.to_le_bytes())?;
+            give(&mut caller, &value, (at, size))
+        },
+    )?;
+    linker.func_wrap(
+        "env",
+        "proxy_set_shared_data",
+        |mut caller: Caller<'_, SimulatedProxy>,
+         key: u32,
+         length: u32,
+         value: u32,
+         size: u32,
+         version: u32| {
+            let (memory, proxy) = guest(&mut caller)?;
+            let (key, value) = (bytes(memory, (key, length))?, bytes(memory, (value, size))?);
+            let before = proxy.shared.get(key).map_or(0, |(_, version)| *version);
+            // 0 stands for any version.
+            if version != 0 && before != 0 && version != before {
+                return Ok(CAS_MISMATCH);
+            }
+            proxy.shared.insert(key.to_vec(), (value.to_vec(), before + 1));
+            Ok(OK)
+        },
+    )?;
+    linker.func_wrap(
+        "env",
+        "proxy_set_tick_period_milliseconds",
+        |mut caller: Caller<'_, SimulatedProxy>, period: u32| {
+            let proxy = caller.data_mut();
+            if proxy.phase != Phase::Configure || period == 0 {
+                bail!("a tick of {period} ms in phase {:?}", proxy.phase);
+            }
+            proxy.ticking.insert(proxy.active);
             Ok(OK)
         },
     )?;

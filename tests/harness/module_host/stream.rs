@@ -30,8 +30,8 @@ pub struct Response {
     pub headers: Headers,
     /// Seen by the log only: the module asks for no callback of their own.
     pub trailers: Option<Headers>,
-    /// How often the proxy tried; `None` on answers of its own.
-    pub attempts: Option<u64>,
+    /// What the proxy has to say of its end: the bits of Envoy's `CoreResponseFlag`.
+    pub flags: u64,
     /// How long after the request.
     pub took: Duration,
 }
@@ -62,10 +62,10 @@ impl Request {
 }
 
 impl Response {
-    /// A response of this status after 5 ms, at the first attempt.
+    /// A response of this status after 5 ms.
     pub fn status(status: u16) -> Self {
         let headers = lines(&[(":status", &status.to_string())]);
-        Self { headers, trailers: None, attempts: Some(1), took: Duration::from_millis(5) }
+        Self { headers, trailers: None, flags: 0, took: Duration::from_millis(5) }
     }
 
     /// With one more header line.
@@ -91,7 +91,7 @@ pub(super) struct Stream {
     pub(super) request: Headers,
     pub(super) response: Option<Headers>,
     pub(super) trailers: Option<Headers>,
-    pub(super) attempts: Option<u64>,
+    pub(super) flags: u64,
 }
 
 /// The ABI's numbers for header maps.
@@ -118,7 +118,7 @@ impl TryFrom<u32> for Map {
 
 impl Stream {
     pub(super) fn new(root: u32, request: Headers) -> Self {
-        Self { root, request, response: None, trailers: None, attempts: None }
+        Self { root, request, response: None, trailers: None, flags: 0 }
     }
 
     /// The headers of `map`, to read in `phase`; `None` for those that the log finds missing, which Envoy shows
@@ -155,8 +155,8 @@ impl Stream {
             ([b"response", b"headers", name], Phase::Response | Phase::Log) => {
                 joined(self.response.as_ref()?, name)
             }
-            ([b"upstream", b"request_attempt_count"], Phase::Response | Phase::Log) => {
-                self.attempts.map(|attempts| attempts.to_le_bytes().to_vec())
+            ([b"response", b"flags"], Phase::Response | Phase::Log) => {
+                Some(self.flags.to_le_bytes().to_vec())
             }
             _ => None,
         }

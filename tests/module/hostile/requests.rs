@@ -186,7 +186,7 @@ pub(super) fn response(random: &mut StdRng, junk: &Junk) -> Response {
         response.trailers =
             Some(vec![grpc_status(random, junk), (name(random, junk), junk.any(random).to_vec())]);
     }
-    response.attempts = [None, Some(0), Some(1), Some(3), Some(u64::MAX)].choose(random).copied().flatten();
+    response.flags = [0, 0, 1 << 4, 1 << 6 | 1 << 14, u64::MAX].choose(random).copied().unwrap_or_default();
     response
 }
 

@@ -84,6 +84,7 @@ impl Run {
                 .chain(is_out.then_some(canary))
                 .collect(),
             at_proxies: Counts::default(),
+            chosen: Vec::new(),
             unassignable: 0,
             users: None,
             readings: vec![depth],

@@ -57,11 +57,10 @@ fn a_proxy_that_came_up_while_we_watched_counts_from_zero() {
 }
 
 #[test]
-fn only_randomly_assigned_traffic_of_this_release_is_recorded() {
+fn other_releases_and_closed_canaries_are_not_recorded() {
     let mut deltas = CounterDeltas::default();
     deltas.looked(at(100));
-    let tags =
-        ["shop/shop/canary/override", "shop/shop/stable/closed", "shop/other/canary/step-1", "foreign"];
+    let tags = ["shop/shop/stable/closed", "shop/other/canary/step-1", "foreign"];
     let key = |tag: &str| SeriesKey { tag: tag.into(), metric: "serin_rq".into(), class: "5xx".into() };
     let totals = tags.iter().map(|tag| (key(tag), 9)).collect();
     let sample = Sample { uptime_s: 1, totals, ..Sample::default() };
@@ -151,4 +150,74 @@ fn a_place_that_is_gone_for_a_day_is_forgotten() {
     deltas.record_proxy("here", RELEASE, &sample(1, 5, 0), at(90_000));
     deltas.looked(at(90_000));
     assert_eq!(deltas.places.keys().collect::<Vec<_>>(), ["here"]);
+}
+
+/// What is made of the filter's series on the second of two looks: totals of the canary's first cohort, at both.
+#[track_caller]
+fn check_counts(series: &[(&str, &str, [u64; 2])], expected: ArmCounts) {
+    let mut deltas = CounterDeltas::default();
+    let look = |which: usize| {
+        let tag = "shop/shop/canary/step-1";
+        let key = |metric: &str, class: &str| SeriesKey {
+            tag: tag.into(),
+            metric: metric.into(),
+            class: class.into(),
+        };
+        // Envoy shows no counter that nothing was added to.
+        let totals = series.iter().filter(|(.., totals)| totals[which] > 0);
+        let totals = totals.map(|(metric, class, totals)| (key(metric, class), totals[which])).collect();
+        Sample { uptime_s: 1_000, totals, ..Sample::default() }
+    };
+    deltas.record_proxy("a", RELEASE, &look(0), at(100));
+    deltas.looked(at(100));
+    let second = look(1);
+    let news = deltas.record_proxy("a", RELEASE, &second, at(101));
+    let [(_, counts)] = news[..] else { panic!("{news:?}") };
+    assert_eq!(counts, expected);
+}
+
+#[test]
+fn every_end_of_a_request_is_one_request_and_what_else_is_known_of_it() {
+    let none = ArmCounts::default();
+    for (metric, class, expected) in [
+        ("serin_rq", "2xx", ArmCounts { requests: 3, ..none }),
+        ("serin_rq", "4xx", ArmCounts { requests: 3, client_errors: 3, ..none }),
+        ("serin_rq", "5xx", ArmCounts { requests: 3, errors: 3, ..none }),
+        ("serin_left", "", ArmCounts { requests: 3, left: 3, ..none }),
+        ("serin_waiting", "", ArmCounts { requests: 3, ..none }),
+    ] {
+        check_counts(&[(metric, class, [5, 8])], expected);
+    }
+    let mut by_route = none;
+    (by_route.requests, by_route.failed_by_route[7]) = (3, 2);
+    for (metric, expected) in [
+        ("serin_broken", ArmCounts { requests: 3, errors: 2, ..none }),
+        ("serin_grpc_server_errors", ArmCounts { requests: 3, errors: 2, ..none }),
+        ("serin_grpc_client_errors", ArmCounts { requests: 3, client_errors: 2, ..none }),
+        ("serin_slow", ArmCounts { requests: 3, slow: 2, ..none }),
+        ("serin_issued", ArmCounts { requests: 3, issued: 2, ..none }),
+        ("serin_failed_route_7", by_route),
+        ("serin_failed_route_16", ArmCounts { requests: 3, ..none }),
+    ] {
+        check_counts(&[("serin_rq", "2xx", [5, 8]), (metric, "", [0, 2])], expected);
+    }
+}
+
+#[test]
+fn a_request_that_has_waited_counts_once() {
+    let none = ArmCounts::default();
+    let slow = ("serin_slow", "", [0, 4]);
+    let waits = ArmCounts { requests: 4, slow: 4, ..none };
+    check_counts(&[("serin_waiting", "", [0, 4]), slow], waits);
+    // In the same look it was answered.
+    check_counts(
+        &[("serin_waiting", "", [0, 4]), ("serin_waited", "", [0, 4]), slow, ("serin_rq", "2xx", [9, 13])],
+        waits,
+    );
+    // In a later one: it is no request again, but for one that failed, which never is more than all.
+    let waiting = ("serin_waiting", "", [4, 4]);
+    let ended = [waiting, ("serin_waited", "", [0, 3]), ("serin_rq", "2xx", [9, 17])];
+    check_counts(&ended, ArmCounts { requests: 5, ..none });
+    let left = [waiting, ("serin_waited", "", [0, 3]), ("serin_left", "", [0, 3])];
+    check_counts(&left, ArmCounts { requests: 3, left: 3, ..none });
 }

@@ -15,7 +15,7 @@ use super::error::QueryError;
 use crate::http;
 
 /// How many series an answer may have when it is for one release.
-pub const MOST_SERIES: usize = 10_000;
+pub const MOST_SERIES: usize = 20_000;
 
 /// How long an answer may be, for each series it may have. Istio's series take about 1 kB each.
 const BYTES_A_SERIES: usize = 4096;

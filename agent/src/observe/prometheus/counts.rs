@@ -12,7 +12,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 use serin_policy::Arm;
-use serin_policy::series::{Metric, REVISION, Tag};
+use serin_policy::series::{REVISION, Tag};
 
 use super::answer::{self, Parsed};
 use super::client::{Client, MOST_SERIES};
@@ -26,7 +26,7 @@ use serin_release::{CountSource, Release};
 use serin_rollout::ArmCounts;
 
 /// How many series are taken when there are many releases, for each of them.
-const SERIES_A_RELEASE: usize = 1_000;
+const SERIES_A_RELEASE: usize = 2_000;
 
 /// Up to so many releases are named in the query. More make a pattern that is slower to match than what it saves.
 const MOST_NAMED: usize = 50;
@@ -342,9 +342,11 @@ fn query(subjects: &[Subject]) -> Option<String> {
             ..=MOST_NAMED => filter.into_iter().map(promql::literal).collect::<Vec<_>>().join("|"),
             _ => ".+".to_owned(),
         };
-        let tags = format!("(?:{releases})/(?:stable|canary)/(?:rest|step-[0-9]+|split:.+|no-id)");
-        let metrics = [Metric::Requests(5), Metric::GrpcServerErrors, Metric::Slow, Metric::Issued];
-        let metrics = promql::any_of(metrics.map(Metric::prometheus_name));
+        let tags = format!(
+            "(?:{releases})/(?:stable|canary)/(?:rest|step-[0-9]+|(?:split|segment):.+|override|no-id)"
+        );
+        let metrics: Vec<_> = Number::metrics_of_the_filter().collect();
+        let metrics = promql::any_of(metrics.iter().map(String::as_str));
         let revision = format!("{REVISION}{{tag=~{}}}", promql::quoted(&releases));
         parts.push(format!("{{__name__=~{metrics},tag=~{}}}", promql::quoted(&tags)));
         parts.push(uptime_of(&revision));

@@ -33,8 +33,7 @@ pub(super) fn sort(service: &Istio, labels: &Labels<'_>) -> Option<(Arm, Number)
         _ => return None,
     };
     let number = match labels.get("__name__") {
-        REQUESTS if has_failed(labels) => Number::RequestsAndErrors,
-        REQUESTS => Number::Requests,
+        REQUESTS => outcome(labels),
         DURATION if labels.get("le") == "+Inf" => Number::Timed,
         DURATION if is_edge(labels.get("le"), service.objective_ms) => Number::InTime,
         _ => return None,
@@ -68,9 +67,22 @@ pub(super) const fn tag(release: &str, arm: Arm) -> Tag<'_> {
     Tag { release, arm, group: Group::Cohort(Cohort::Rest) }
 }
 
-fn has_failed(labels: &Labels<'_>) -> bool {
+/// What requests with these labels came to. Istio's code for those whose caller left is 0, and flags tell of an answer
+/// that broke off in the middle.
+fn outcome(labels: &Labels<'_>) -> Number {
+    let code = labels.get("response_code");
     let grpc = labels.get("grpc_response_status").parse().ok().and_then(Metric::of_grpc_status);
-    labels.get("response_code").starts_with('5') || grpc == Some(Metric::GrpcServerErrors)
+    let has_flag = |any: &[&str]| labels.get("response_flags").split(',').any(|flag| any.contains(&flag));
+    let is_broken = || has_flag(&["UT", "LR", "UR", "UF", "UC", "UPE"]) && !has_flag(&["DC", "DR"]);
+    match code {
+        _ if code.starts_with('5') || grpc == Some(Metric::GrpcServerErrors) => Number::RequestsAndErrors,
+        "0" => Number::RequestsAndLeft,
+        // A connection that became something else ends when either side hangs up.
+        "101" => Number::Requests,
+        _ if is_broken() => Number::RequestsAndErrors,
+        _ if code.starts_with('4') || grpc.is_some() => Number::RequestsAndClientErrors,
+        _ => Number::Requests,
+    }
 }
 
 fn is_edge(le: &str, objective_ms: u32) -> bool {

@@ -110,11 +110,10 @@ fn a_proxy_that_two_jobs_scrape_counts_once() {
 }
 
 #[test]
-fn other_releases_and_overridden_traffic_do_not_count() {
+fn other_releases_and_closed_canaries_do_not_count() {
     let series: &[_] = &[
         (r#"serin_rq{instance="a",response_code_class="5xx",tag="shop/cart/canary/rest"}"#, 9),
-        (r#"serin_rq{instance="a",response_code_class="5xx",tag="shop/shop/canary/override"}"#, 9),
-        (r#"serin_rq{instance="a",response_code_class="5xx",tag="shop/shop/canary/segment:beta"}"#, 9),
+        (r#"serin_rq{instance="a",response_code_class="5xx",tag="shop/shop/stable/closed"}"#, 9),
         (r#"serin_retried{instance="a",tag="shop/shop/canary/rest"}"#, 9),
     ];
     check(filter(), &[&[(REVISION_OF_A, 1)], series], &[]);
@@ -151,6 +150,39 @@ fn istios_answers_from_500_on_and_grpc_codes_that_blame_the_server_are_errors() 
         (requests(r#"grpc_response_status="14",response_code="200""#), 5),
     ];
     check_istio(&[&base, &next], &[("shop/gw", "shop/shop/canary/rest", [25, 7, 0])]);
+}
+
+#[test]
+fn istio_tells_clients_errors_callers_who_left_and_answers_that_broke_off() {
+    let one = |labels: &str| {
+        let series = of_istio(REQUESTS, "gw", "v2", labels);
+        let subjects = [Subject { release: "shop/shop".to_owned(), counters: Counters::Istio(istio()) }];
+        let mut deltas = CounterDeltas::default();
+        let mut look = |second, total| {
+            let found = super::samples(&subjects, answer(&[(&series, total)]).as_bytes()).unwrap().remove(0);
+            found.record(&mut deltas, at(second)).unwrap().first().map(|one| one.counts)
+        };
+        look(100, 5);
+        look(101, 6).unwrap()
+    };
+    let request = ArmCounts { requests: 1, ..ArmCounts::default() };
+    let (failed, left) = (ArmCounts { errors: 1, ..request }, ArmCounts { left: 1, ..request });
+    let client_error = ArmCounts { client_errors: 1, ..request };
+    for (labels, expected) in [
+        (r#"response_code="200",response_flags="-""#, request),
+        (r#"response_code="302",response_flags="-""#, request),
+        (r#"response_code="404",response_flags="-""#, client_error),
+        (r#"response_code="200",grpc_response_status="5""#, client_error),
+        (r#"response_code="200",grpc_response_status="14""#, failed),
+        (r#"response_code="504",response_flags="UT""#, failed),
+        (r#"response_code="0",response_flags="DC""#, left),
+        (r#"response_code="200",response_flags="UC""#, failed),
+        (r#"response_code="200",response_flags="UR""#, failed),
+        (r#"response_code="200",response_flags="DC""#, request),
+        (r#"response_code="101",response_flags="UC""#, request),
+    ] {
+        assert_eq!(one(labels), expected, "{labels}");
+    }
 }
 
 #[test]

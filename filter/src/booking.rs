@@ -1,0 +1,109 @@
+/*!
+A request that counts, from its first header to the log.
+
+It is booked on the run it began in. When that is over, what is left of it is booked nowhere: its series are the next
+run's by then.
+*/
+use serin_policy::series::Metric;
+use serin_policy::users::Met;
+use serin_policy::{Arm, Policy, Reason, route};
+
+use crate::host::Host;
+use crate::outcome::Outcome;
+use crate::vm::Vm;
+use crate::waiting::{Account, Place};
+
+/// What is to be known of a request in order to count it.
+#[derive(Debug)]
+pub struct Booking {
+    account: Account,
+    /// Its answer is slow if it takes longer to begin.
+    limit_ns: u64,
+    began_ns: u64,
+    /// Its place among those that wait, until there is an answer.
+    place: Option<Place>,
+    /// How long its answer took to begin.
+    took_ns: Option<u64>,
+    /// Whether it was found waiting for too long, and is counted as slow already.
+    has_waited: bool,
+    /// Whether the caller's id was made just now.
+    is_new: bool,
+}
+
+impl Booking {
+    /// A request that came at `began_ns` waits for its answer, which is slow after `objective_ms`.
+    pub fn begin(vm: &mut Vm, account: Account, began_ns: u64, objective_ms: u32, is_new: bool) -> Self {
+        let limit_ns = u64::from(objective_ms) * 1_000_000;
+        let place = vm.waiting().enter(began_ns.saturating_add(limit_ns), account.clone());
+        Self { account, limit_ns, began_ns, place, took_ns: None, has_waited: false, is_new }
+    }
+
+    /// Its answer has begun, or will not come.
+    pub fn answered(&mut self, vm: &mut Vm, host: &impl Host) {
+        if let Some(place) = self.place.take() {
+            self.has_waited = !vm.waiting().leave(place);
+        }
+        self.took_ns.get_or_insert_with(|| host.now_ns().saturating_sub(self.began_ns));
+    }
+
+    /// It is over.
+    pub fn end(mut self, vm: &mut Vm, host: &impl Host, policy: &Policy, arm: Arm, reason: Reason) {
+        self.answered(vm, host);
+        let Account { run, series, .. } = &self.account;
+        if run.is_over() {
+            return;
+        }
+        let count = |metric| host.increment(series.of(metric));
+        let outcome = Outcome::of(host);
+        let mut is_switched = false;
+        match outcome {
+            Outcome::Left => count(Metric::Left),
+            Outcome::Answered { class, fault, is_switched: switched } => {
+                count(Metric::Requests(class));
+                if let Some(fault) = fault {
+                    count(fault);
+                }
+                is_switched = switched;
+                self.account.meet(vm, host, Met::Answer);
+            }
+        }
+        if self.is_new {
+            count(Metric::Issued);
+        }
+        let took_ns = self.took_ns.unwrap_or_default();
+        if self.has_waited {
+            count(Metric::Waited);
+        } else if took_ns > self.limit_ns && !is_switched {
+            count(Metric::Slow);
+            self.account.meet(vm, host, Met::Delay);
+        }
+        if !is_switched {
+            host.record(series.of(Metric::Time), took_ns / 1_000_000);
+        }
+        if outcome.is_failure() {
+            self.account.meet(vm, host, Met::Failure);
+            let group = route::group(&host.request_header(":path").unwrap_or_default());
+            let counter = vm.failed_route(host, policy, (arm, reason), group);
+            host.increment(counter);
+        }
+    }
+}
+
+impl Account {
+    /// It waits for longer than the objective. That is booked now, for its answer may never come.
+    pub fn is_overdue(&self, vm: &mut Vm, host: &impl Host) {
+        if self.run.is_over() {
+            return;
+        }
+        host.increment(self.series.of(Metric::Waiting));
+        host.increment(self.series.of(Metric::Slow));
+        self.meet(vm, host, Met::Answer);
+        self.meet(vm, host, Met::Delay);
+    }
+
+    fn meet(&self, vm: &mut Vm, host: &impl Host, met: Met) {
+        if let Some(user) = self.user.filter(|_| self.is_of_the_draw) {
+            self.run.meet(host, vm.meters(), self.arm, met, user.cell());
+        }
+    }
+}

@@ -1,0 +1,131 @@
+/*!
+A run of a release as this proxy sees it: what its requests are booked on, and which users met what.
+
+Workers share nothing but what they leave with the proxy. There each run has its maps of users, and each worker a copy, so
+that a user who has been seen costs nothing; whoever is new is added to both. The common maps are shown as gauges, and
+whoever reads them all has every user of this proxy once.
+*/
+use std::cell::{Cell, RefCell};
+
+use serin_policy::users::{self, Cells, Maps, Met, RunMark, Word, WordTag};
+use serin_policy::{Arm, Policy};
+
+use crate::host::{Host, MetricKind};
+use crate::meters::Meters;
+
+/// How often a worker tries to leave something while others do. Each attempt fails only because another one's
+/// succeeded, and what is left out is brought with whoever is new next.
+const ATTEMPTS: usize = 8;
+
+/// A run of a release.
+#[derive(Debug)]
+pub struct Run {
+    release: String,
+    salt: String,
+    mark: RunMark,
+    is_over: Cell<bool>,
+    users: RefCell<Option<Box<Users>>>,
+}
+
+/// The users of a run, once there are any.
+#[derive(Debug, Default)]
+struct Users {
+    /// All that this worker knows of.
+    maps: Maps,
+    /// Those that it has last shown.
+    shown: Maps,
+}
+
+impl Run {
+    /// The run that `policy` is of. The proxy's common maps are its own from now on: requests of an earlier run add
+    /// nothing any more.
+    pub fn begin(host: &impl Host, policy: &Policy) -> Self {
+        let run = Self {
+            release: policy.name().to_owned(),
+            salt: policy.salt().to_owned(),
+            mark: RunMark::of(policy.salt()),
+            is_over: Cell::new(false),
+            users: RefCell::default(),
+        };
+        for _ in 0..ATTEMPTS {
+            let (left, version) = host.shared(&run.key());
+            let is_own = run.own(left.as_deref()).is_some();
+            if is_own || host.set_shared(&run.key(), &run.to_bytes(&[]), version) {
+                break;
+            }
+        }
+        run
+    }
+
+    /// Whether `policy` is of this run.
+    pub fn is_of(&self, policy: &Policy) -> bool {
+        self.salt == policy.salt()
+    }
+
+    /// Another run has taken its place.
+    pub fn end(&self) {
+        self.is_over.set(true);
+    }
+
+    /// Whether another run has taken its place: what is counted now is that one's.
+    pub const fn is_over(&self) -> bool {
+        self.is_over.get()
+    }
+
+    /// The user in `cell` has met `met` on `arm`.
+    pub fn meet(&self, host: &impl Host, meters: &mut Meters, arm: Arm, met: Met, cell: users::Cell) {
+        let Ok(mut users) = self.users.try_borrow_mut() else { return };
+        let Users { maps, shown } = &mut **users.get_or_insert_default();
+        if !maps.of_mut(arm, met).insert(cell) {
+            return;
+        }
+        for _ in 0..ATTEMPTS {
+            let (left, version) = host.shared(&self.key());
+            // Another run's, of which this worker has not heard yet: whose those users are, it will tell.
+            let Some(common) = self.own(left.as_deref()) else { return };
+            let is_known = common == *maps;
+            maps.add(&common);
+            if is_known {
+                return;
+            }
+            if *maps != common && !host.set_shared(&self.key(), &self.to_bytes(&maps.to_bytes()), version) {
+                continue;
+            }
+            // Others may show theirs at the same time. Whoever comes last finds nothing new when looking again, and has
+            // shown everybody's.
+            self.show(host, meters, (arm, met), maps.of(arm, met), shown.of_mut(arm, met));
+        }
+    }
+
+    fn show(
+        &self,
+        host: &impl Host,
+        meters: &mut Meters,
+        (arm, met): (Arm, Met),
+        cells: &Cells,
+        shown: &mut Cells,
+    ) {
+        let words = cells.words().iter().zip(shown.words()).enumerate();
+        for (word, (&cells, _)) in words.filter(|(_, (cells, shown))| cells != shown) {
+            let tag = WordTag { release: &self.release, arm, met, word };
+            let gauge = meters.single(host, MetricKind::Gauge, tag.raw_name());
+            host.record(gauge, Word { run: self.mark, cells }.to_value());
+        }
+        *shown = *cells;
+    }
+
+    fn key(&self) -> String {
+        format!("serin.users/{}", self.release)
+    }
+
+    /// What is left for others: whose the maps are, and the maps, if there are any. A salt holds no zero byte.
+    fn to_bytes(&self, maps: &[u8]) -> Vec<u8> {
+        [self.salt.as_bytes(), &[0], maps].concat()
+    }
+
+    /// The maps in `bytes`, if they are of this run.
+    fn own(&self, bytes: Option<&[u8]>) -> Option<Maps> {
+        let maps = bytes?.strip_prefix(self.salt.as_bytes())?.strip_prefix(&[0])?;
+        Some(Maps::from_bytes(maps))
+    }
+}
