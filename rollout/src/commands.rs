@@ -41,7 +41,7 @@ impl Tick<'_> {
         if self.is_suspended() {
             return Err(NotNow::Suspended);
         }
-        if self.in_cluster().is_some_and(|cluster| !cluster.obstacles.is_empty()) {
+        if self.in_cluster().is_some_and(|it| !it.obstacles.is_empty() || !it.contested.is_empty()) {
             return Err(NotNow::Blocked);
         }
         if !self.all_report() {

@@ -52,8 +52,8 @@ pub use analysis::{
 pub use handover::HandoverState;
 pub use lagging::{Lag, Lagging};
 pub use observation::{
-    ArmCounts, ArmUsers, Cell, Command, CommandKind, Counts, Drawn, EDGES_MS, Environment, InCluster,
-    InForce, MetricReading, MetricValue, Observation, Proxy, ProxyState, ROUTE_GROUPS, Users,
+    ArmCounts, ArmUsers, Cell, Command, CommandKind, Contested, Counts, Drawn, EDGES_MS, Environment,
+    InCluster, InForce, MetricReading, MetricValue, Observation, Proxy, ProxyState, ROUTE_GROUPS, Users,
 };
 pub use phase::{Cause, Emptying, Paused, Phase, Stage, StepState};
 pub use reason::{Awaits, Event, Hold, NotNow, Outcome, Reason, Severity};
@@ -216,6 +216,9 @@ impl Tick<'_> {
 
     /// Ends the tick that began with `before`.
     fn settle(mut self, before: &Status) -> Plan {
+        for hold in self.contested() {
+            self.say(hold);
+        }
         if self.write == Write::Anew {
             self.status.revision = self.highest_revision().saturating_add(1);
             self.status.fingerprint = self.release.fingerprint();

@@ -107,6 +107,7 @@ impl fmt::Display for Hold {
                 f.write_str("stable has no ready pod, so nobody can be sent back to it: scale it up")
             }
             Self::Suspended => f.write_str("suspended: set spec.suspend to false to go on"),
+            Self::Contested { object, by } => contested(f, object, by.as_deref()),
             Self::AwaitsRoutes => f.write_str("waits for the routes to be written"),
             Self::RolesUnclear(unclear) => unclear.fmt(f),
             Self::StateUnreadable { why } => write!(
@@ -236,6 +237,14 @@ impl fmt::Display for NotNow {
             Self::Unreadable => "this agent cannot read the run's saved state: only abort is possible",
         })
     }
+}
+
+fn contested(f: &mut fmt::Formatter<'_>, object: &str, by: Option<&str>) -> fmt::Result {
+    let (who, whom) = by.map_or(("somebody who leaves no name, as a webhook", "them"), |by| (by, by));
+    write!(
+        f,
+        "{object} keeps being changed by {who}, and Serin sets it right ever more rarely: have {whom} leave it alone"
+    )
 }
 
 const fn closed_or_not(closed: bool) -> &'static str {

@@ -142,6 +142,7 @@ table! { Hold:
     AwaitsCapacity, "awaits-capacity", Info, Others;
     StableDown, "stable-down", Critical, Mending;
     Suspended, "suspended", Info, Person;
+    Contested, "contested", Warning, Mending;
     AwaitsRoutes, "awaits-routes", Info, Others;
     RolesUnclear, "roles-unclear", Warning, Mending;
     StateUnreadable, "state-unreadable", Warning, Mending;

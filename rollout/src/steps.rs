@@ -9,7 +9,7 @@ use super::handover::HandoverState;
 use super::phase::{Cause, Emptying, Phase, Stage, StepState, elapsed};
 use super::reason::{Event, Hold, Outcome, Reason};
 use super::status::Actor;
-use super::{Tick, Write};
+use super::{Contested, Tick, Write};
 use serin_release::{NoData, OnNoData, Pause, Step};
 
 impl Tick<'_> {
@@ -119,13 +119,19 @@ impl Tick<'_> {
         }
         let suspended = self.is_suspended().then_some(Hold::Suspended);
         let obstacles = cluster.obstacles.iter().map(|why| Hold::Blocked { why: why.clone() });
-        let mut holds: Vec<_> = suspended.into_iter().chain(obstacles).collect();
+        let mut holds: Vec<_> = suspended.into_iter().chain(obstacles).chain(self.contested()).collect();
         // While versions are handed over, the routes are on their way; and an obstacle says it better.
         let is_moving = matches!(self.status.phase, Phase::HandingOver(_));
         if cluster.obstacles.is_empty() && !is_moving && cluster.routes != Some(self.status.routes) {
             holds.push(Hold::AwaitsRoutes);
         }
         holds
+    }
+
+    /// What somebody else keeps changing.
+    pub(super) fn contested(&self) -> Vec<Hold> {
+        let contested = self.in_cluster().map_or(&[][..], |cluster| &cluster.contested).iter().cloned();
+        contested.map(|Contested { object, by }| Hold::Contested { object, by }).collect()
     }
 
     /// Whether what the canary gets is judged, and counts.

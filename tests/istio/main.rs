@@ -63,6 +63,7 @@ const SHARED: &[(&str, Test)] = tests![
     failures::supervision::a_gateway_is_narrowed,
     failures::supervision::a_save_fails_with_each_command,
     failures::objects::objects_are_edited_by_hand,
+    failures::objects::objects_keep_being_changed,
     failures::workloads::bad_images_reach_nobody,
     failures::workloads::a_canary_is_lost,
     failures::workloads::stable_is_scaled_away,

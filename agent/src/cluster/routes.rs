@@ -12,6 +12,7 @@ use kube::{Client, Resource as _, ResourceExt};
 use serde_json::{Value, json};
 use serin_policy::Arm;
 
+use super::repairs::{Object, Repairs, fingerprint};
 use super::stores::Stores;
 use super::{FIELD_MANAGER, api_resources, as_serin};
 use crate::errors::chain;
@@ -95,6 +96,7 @@ impl RoutesMemory {
         targets: RouteTargets,
         client: &Client,
         stores: &Stores,
+        repairs: &Repairs,
         needed: &Needed<'_>,
         owner: &ReleaseObject,
     ) -> Vec<String> {
@@ -106,6 +108,7 @@ impl RoutesMemory {
             self.failure = None;
             if found.targets == Some(targets) {
                 self.seen = Some((Basis::of(stores, needed, owner.metadata.generation), targets));
+                needed.are_right(repairs);
             }
             return Vec::new();
         }
@@ -117,11 +120,13 @@ impl RoutesMemory {
         if is_on_its_way {
             return Vec::new();
         }
-        match needed.write(targets, client, stores, owner).await {
-            Ok(edits) => {
+        match needed.write(targets, client, stores, repairs, owner).await {
+            Ok(Written { edits, is_all }) => {
                 self.failure = None;
                 let are_others = self.was_seen(&basis, targets);
-                self.written = Some((basis, targets, Instant::now()));
+                if is_all {
+                    self.written = Some((basis, targets, Instant::now()));
+                }
                 if are_others { edits } else { Vec::new() }
             }
             Err(error) => {
@@ -226,22 +231,49 @@ impl Needed<'_> {
         ])
     }
 
+    /// Takes note that Serin's routes are as they are wanted.
+    fn are_right(&self, repairs: &Repairs) {
+        let (namespace, name) = self.release.name().split_once('/').unwrap_or_default();
+        for kind in [api_resources::destination_rule(), api_resources::virtual_service()] {
+            let (namespace, name) = (namespace.to_owned(), object_name(name));
+            repairs.is_right(&Object { kind, namespace, name, part: None });
+        }
+    }
+
     async fn write(
         &self,
         targets: RouteTargets,
         client: &Client,
         stores: &Stores,
+        repairs: &Repairs,
         owner: &ReleaseObject,
-    ) -> Result<Vec<String>, kube::Error> {
+    ) -> Result<Written, kube::Error> {
         let owner = json!(owner.controller_owner_ref(&()));
-        let mut written = Vec::new();
+        let mut written = Written { edits: Vec::new(), is_all: true };
         // Two versions that no label tells apart are an obstacle, and no routes are wanted then.
         for (mut object, kind) in self.objects(targets).into_iter().flatten() {
             object["metadata"]["ownerReferences"] = json!([owner]);
-            written.extend(apply(client, &object, &kind, stores).await?);
+            match apply(client, &object, &kind, stores, repairs).await? {
+                Some(edits) => written.edits.extend(edits),
+                None => written.is_all = false,
+            }
         }
         Ok(written)
     }
+}
+
+/// What came of writing routes.
+struct Written {
+    /// What someone else had changed.
+    edits: Vec<String>,
+    /// Whether nothing was left alone because somebody keeps changing it.
+    is_all: bool,
+}
+
+/// A route as somebody may keep changing it.
+fn contested(object: &Value, kind: &ApiResource) -> Object {
+    let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
+    Object { kind: kind.clone(), namespace: text("namespace"), name: text("name"), part: None }
 }
 
 fn present(object: &Value, kind: &ApiResource, stores: &Stores) -> Option<Arc<Value>> {
@@ -249,30 +281,43 @@ fn present(object: &Value, kind: &ApiResource, stores: &Stores) -> Option<Arc<Va
     stores.routes.get(kind, text("namespace"), text("name"))
 }
 
-/// Writes `wanted` if it is not there as it should be. Says what someone else had changed.
+/// Writes `wanted` if it is not there as it should be. Says what someone else had changed; none if they keep doing so, and
+/// it is left alone for now.
 async fn apply(
     client: &Client,
     wanted: &Value,
     kind: &ApiResource,
     stores: &Stores,
-) -> Result<Vec<String>, kube::Error> {
+    repairs: &Repairs,
+) -> Result<Option<Vec<String>>, kube::Error> {
     let text = |field: &str| wanted["metadata"][field].as_str().unwrap_or_default();
     let (namespace, name) = (text("namespace"), text("name"));
-    let edits = present(wanted, kind, stores).map(|found| drift(wanted, &found));
+    let object = contested(wanted, kind);
+    let found = present(wanted, kind, stores);
+    let edits = found.as_ref().map(|found| drift(wanted, found));
     if edits.as_ref().is_some_and(Vec::is_empty) {
-        return Ok(Vec::new());
+        repairs.is_right(&object);
+        return Ok(Some(Vec::new()));
+    }
+    let found =
+        found.as_deref().and_then(|found| found.pointer("/metadata/resourceVersion")?.as_str()?.parse().ok());
+    let state = fingerprint(&wanted.to_string());
+    if !repairs.is_due(&object, found, state).await {
+        return Ok(None);
     }
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, kind);
-    let applied = api.patch(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(wanted)).await?;
+    let mut applied =
+        api.patch(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(wanted)).await?;
     // What somebody else has put in is still theirs.
     if let Some(removal) = removal(wanted, &api_resources::json(&applied)) {
-        api.patch(name, &as_serin(), &Patch::Merge(removal)).await?;
+        applied = api.patch(name, &as_serin(), &Patch::Merge(removal)).await?;
     }
+    repairs.written(&object, api_resources::version(&applied), state);
     let kind = &kind.kind;
-    Ok(match edits {
+    Ok(Some(match edits {
         None => vec![format!("{kind} {name} was not there")],
         Some(edits) => edits.iter().map(|edit| format!("{kind} {name}: {edit}")).collect(),
-    })
+    }))
 }
 
 /// Takes the route away that Serin made for `release`. Says whether there was one.

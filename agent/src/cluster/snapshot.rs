@@ -7,7 +7,9 @@ use std::sync::Arc;
 use kube::ResourceExt;
 
 use super::memory::Memory;
+use super::plugins::policy_part;
 use super::proxies::{Attached, find};
+use super::repairs::Object;
 use super::tick::TickError;
 use super::workloads::{Pair, desired, get, run_of};
 use super::{Cluster, api_resources, routes};
@@ -103,7 +105,21 @@ impl Snapshot {
             roles: self.roles.clone(),
             routes: self.routes.targets,
             obstacles: self.obstacles.clone(),
+            contested: Vec::new(),
+            policy_waits: false,
         }
+    }
+
+    /// Whether Serin writes `object` for this release.
+    pub(super) fn concerns(&self, object: &Object) -> bool {
+        let Object { kind, namespace, name, part } = object;
+        if *kind == api_resources::wasm_plugin() {
+            let is_at = |point: &Attachment| point.namespace == *namespace && point.shard(name).is_some();
+            return self.attachments.iter().any(is_at)
+                && part.as_ref().is_none_or(|part| *part == policy_part(self.release.name()));
+        }
+        let routes = object_name(self.release.name().split_once('/').unwrap_or_default().1);
+        *namespace == self.pair.namespace && (*name == routes || self.pair.has(name))
     }
 
     /// The same in the roles that were planned: versions may have changed places by the plan.

@@ -14,6 +14,7 @@ use super::commands::{self, Given};
 use super::conditions::Rejection;
 use super::memory::{Memory, SaveError};
 use super::plugins::WriteError;
+use super::repairs::fingerprint;
 use super::routes::Needed;
 use super::snapshot::Snapshot;
 use super::{Cluster, api_resources, report};
@@ -131,6 +132,10 @@ async fn tick_with(
         return Err(error.into());
     }
     memory.observer.saved();
+    if goes_back(&planned.status) && !goes_back(&before.0.status) {
+        // However long a quarrel over something has lasted.
+        cluster.repairs.hurry(|object| snapshot.concerns(object));
+    }
     let snapshot = snapshot.in_planned_roles(&planned.status.roles);
     if let Some(wanted) = &planned.wanted {
         write_routes(cluster, object, memory, &snapshot, wanted.routes).await;
@@ -140,7 +145,8 @@ async fn tick_with(
     cluster.tell(object, memory, &snapshot.release, &observation, &planned, &news, is_pushed, now).await;
     pushed?;
     if let Some(wanted) = &planned.wanted {
-        snapshot.pair.carry_out(&cluster.client, wanted, snapshot.release.run()).await?;
+        let run = snapshot.release.run();
+        snapshot.pair.carry_out(&cluster.client, &cluster.repairs, wanted, run).await?;
     }
     touch_if_bypassed(cluster, memory, &snapshot, &observation, now).await?;
     Ok(next_look(cluster, &snapshot, interval(&snapshot.release, &memory.state.status, &observation)))
@@ -195,8 +201,13 @@ async fn observe(
         }
         InForce::Nothing | InForce::Unreadable { .. } => false,
     };
+    let (plugins, attachments, name) = (&cluster.plugins, &snapshot.attachments, snapshot.release.name());
+    let mut in_cluster = snapshot.in_cluster();
+    let wanted = policy_state(status, &snapshot.release);
+    in_cluster.policy_waits = plugins.policy_waits(attachments, name, is_wanted, wanted).await;
+    in_cluster.contested = cluster.repairs.contested(|object| snapshot.concerns(object));
     Observation {
-        in_force: cluster.plugins.in_force(&snapshot.attachments, snapshot.release.name(), is_wanted),
+        in_force: plugins.in_force(attachments, name, is_wanted),
         proxies,
         counted,
         at_proxies,
@@ -206,8 +217,19 @@ async fn observe(
         readings,
         outage,
         commands: command.into_iter().collect(),
-        environment: Environment::Cluster(Box::new(snapshot.in_cluster())),
+        environment: Environment::Cluster(Box::new(in_cluster)),
     }
+}
+
+/// The state in which `status` wants the policy of `release`. Another revision of the same is no other state.
+fn policy_state(status: &Status, release: &Release) -> u64 {
+    let (weight, is_closed, is_promoted) = (status.weight(), status.is_closed(), status.is_promoted());
+    fingerprint(&(&status.run, weight.ppm(), is_closed, is_promoted, release.fingerprint()))
+}
+
+/// Whether everybody is taken back to stable.
+const fn goes_back(status: &Status) -> bool {
+    matches!(status.phase, Phase::RolledBack { .. } | Phase::Aborted { .. } | Phase::CuttingBack { .. })
 }
 
 /// Has what the next look goes by asked for once in `every`, and says how long until that look: just after it was asked
@@ -269,8 +291,8 @@ async fn write_routes(
     let (Some(subsets), Ok(roles)) = (snapshot.subsets(), &snapshot.roles) else { return };
     let Snapshot { release, delivery, .. } = snapshot;
     let needed = Needed { release, delivery, subsets: &subsets, retired: roles.retired.as_deref() };
-    let (client, stores) = (&cluster.client, &cluster.stores);
-    let written = memory.routes.lead_to(targets, client, stores, &needed, object).await;
+    let Cluster { client, stores, repairs, .. } = cluster;
+    let written = memory.routes.lead_to(targets, client, stores, repairs, &needed, object).await;
     cluster.tell_routes_repaired(object, memory, &written).await;
 }
 
@@ -285,7 +307,9 @@ async fn push(
     let release = &snapshot.release;
     if let Some(push) = &planned.push {
         let policy = release.policy(push.revision, push.weight, push.closed, push.promoted);
-        let writes = snapshot.attachments.iter().map(|attachment| cluster.plugins.write(attachment, &policy));
+        let wanted = policy_state(&planned.status, release);
+        let writes =
+            snapshot.attachments.iter().map(|attachment| cluster.plugins.write(attachment, &policy, wanted));
         join_all(writes).await.into_iter().collect::<Result<(), _>>()?;
     }
     cluster.plugins.remove(release.name(), &snapshot.attachments).await?;

@@ -193,6 +193,13 @@ pub enum Hold {
         /// What.
         why: String,
     },
+    /// Somebody else keeps changing what Serin writes. It is set right ever more rarely.
+    Contested {
+        /// What.
+        object: String,
+        /// Who, if they leave a name.
+        by: Option<String>,
+    },
     /// The routes do not lead where they are to, and are being written.
     AwaitsRoutes,
     /// The status was lost, and nobody can say which Deployment is the stable one.
