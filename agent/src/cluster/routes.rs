@@ -18,7 +18,9 @@ use crate::errors::chain;
 use crate::mesh::object::{drift, removal};
 use crate::mesh::routing::conflicts::conflicts;
 use crate::mesh::routing::verify::{Existing, verify};
-use crate::mesh::routing::{Indistinct, Leads, Managed, Subsets, hosts_of, managed, object_name};
+use crate::mesh::routing::{
+    Indistinct, Leads, Managed, Subsets, Surroundings, hosts_of, managed, object_name,
+};
 use serin_release::delivery::{Delivery, Mode};
 use serin_release::{Release, ReleaseObject};
 use serin_rollout::RouteTargets;
@@ -28,6 +30,8 @@ use serin_rollout::RouteTargets;
 pub(super) struct Found {
     /// What stands in the way of moving anybody.
     pub(super) obstacles: Vec<String>,
+    /// What stands in the way of that as well, and not of writing them.
+    pub(super) pending: Vec<String>,
     /// Where they lead; none if they do not lead where any plan would have them.
     pub(super) targets: Option<RouteTargets>,
 }
@@ -37,6 +41,8 @@ pub(super) struct Needed<'n> {
     pub(super) release: &'n Release,
     pub(super) delivery: &'n Delivery,
     pub(super) subsets: &'n Subsets,
+    /// None where the Service does not have the port that is needed.
+    pub(super) around: Option<&'n Surroundings>,
     /// The run that the canary's Deployment was when it was stable, if it was.
     pub(super) retired: Option<&'n str>,
 }
@@ -59,6 +65,7 @@ struct Basis {
     version: (u64, u64),
     generation: Option<i64>,
     subsets: Subsets,
+    around: Option<Surroundings>,
     stable: String,
     retired: Option<String>,
 }
@@ -136,6 +143,7 @@ impl Basis {
             version: needed.version(stores),
             generation,
             subsets: needed.subsets.clone(),
+            around: needed.around.cloned(),
             stable: needed.delivery.stable.deployment.clone(),
             retired: needed.retired.map(str::to_owned),
         }
@@ -167,31 +175,39 @@ impl Needed<'_> {
         let missing = verify(existing, self.release, self.delivery, self.subsets);
         let obstacles: Vec<_> = missing.into_iter().map(|missing| missing.to_string()).collect();
         let targets = obstacles.is_empty().then_some(RouteTargets::Apart);
-        Found { obstacles, targets }
+        Found { obstacles, pending: Vec::new(), targets }
     }
 
     fn find_managed(&self, stores: &Stores) -> Found {
         let existing = stores.routes.with(&hosts_of(self.release));
         let in_the_way = conflicts(existing.iter().map(|object| &**object), self.release, self.delivery);
-        if !in_the_way.is_empty() {
-            return Found { obstacles: in_the_way.iter().map(ToString::to_string).collect(), targets: None };
+        if !in_the_way.now.is_empty() {
+            let obstacles = in_the_way.now.iter().map(ToString::to_string).collect();
+            return Found { obstacles, ..Found::default() };
         }
+        let pending = in_the_way
+            .replaced
+            .iter()
+            .map(|replaced| format!("{} is to be replaced, and still there: delete it", replaced.object));
         let is_there = |targets: &RouteTargets| {
             let Ok(objects) = self.objects(*targets) else { return false };
-            objects.into_iter().all(|(object, kind)| {
-                let found = present(&object, &kind, stores);
-                found.is_some_and(|found| drift(&object, &found).is_empty())
-            })
+            !objects.is_empty()
+                && objects.into_iter().all(|(object, kind)| {
+                    let found = present(&object, &kind, stores);
+                    found.is_some_and(|found| drift(&object, &found).is_empty())
+                })
         };
         if let Err(indistinct) = self.objects(RouteTargets::Apart) {
-            return Found { obstacles: vec![indistinct.to_string()], targets: None };
+            return Found { obstacles: vec![indistinct.to_string()], ..Found::default() };
         }
         let all = [RouteTargets::Apart, RouteTargets::BothToCanary, RouteTargets::BothToStable];
-        Found { obstacles: Vec::new(), targets: all.into_iter().find(is_there) }
+        Found { obstacles: Vec::new(), pending: pending.collect(), targets: all.into_iter().find(is_there) }
     }
 
     /// The objects, in the order in which they are written: a route to a subset that is not known yet answers 503.
-    fn objects(&self, targets: RouteTargets) -> Result<[(Value, ApiResource); 2], Indistinct> {
+    fn objects(&self, targets: RouteTargets) -> Result<Vec<(Value, ApiResource)>, Indistinct> {
+        // Why there are none is found before the routes are.
+        let Some(around) = self.around else { return Ok(Vec::new()) };
         let both_to = match targets {
             RouteTargets::Apart => None,
             RouteTargets::BothToCanary => Some(Arm::Canary),
@@ -199,8 +215,8 @@ impl Needed<'_> {
         };
         let leads = Leads { both_to, retired: self.retired };
         let Managed { destination_rule, virtual_service } =
-            managed(self.release, self.delivery, self.subsets, leads)?;
-        Ok([
+            managed(self.release, self.delivery, self.subsets, leads, around)?;
+        Ok(vec![
             (destination_rule, api_resources::destination_rule()),
             (virtual_service, api_resources::virtual_service()),
         ])

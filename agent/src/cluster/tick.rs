@@ -128,6 +128,7 @@ async fn tick_with(
     let pushed = push(cluster, object, memory, &snapshot, &planned).await;
     let is_pushed = pushed.is_ok();
     cluster.tell(object, memory, &snapshot.release, &observation, &planned, &news, is_pushed, now).await;
+    cluster.tell_warnings(object, memory, &snapshot.warnings).await;
     pushed?;
     if let Some(wanted) = &planned.wanted {
         snapshot.pair.carry_out(&cluster.client, wanted, snapshot.release.run()).await?;
@@ -227,7 +228,8 @@ async fn save(
         || !observation.commands.is_empty();
     let rejection = snapshot.invalid.clone().map(Rejection::InvalidSpec);
     let (release, rejection) = (&snapshot.release, rejection.as_ref());
-    let tick = report::Tick { release, observation, planned, news, rejection, now };
+    let warnings = &snapshot.warnings;
+    let tick = report::Tick { release, observation, planned, news, rejection, warnings, now };
     report::show(&mut memory.shown, object.metadata.generation, &tick);
     memory.save(&cluster.client, object, decided).await
 }
@@ -250,7 +252,8 @@ async fn write_routes(
 ) {
     let (Some(subsets), Ok(roles)) = (snapshot.subsets(), &snapshot.roles) else { return };
     let Snapshot { release, delivery, .. } = snapshot;
-    let needed = Needed { release, delivery, subsets: &subsets, retired: roles.retired.as_deref() };
+    let (around, retired) = (snapshot.around.as_ref(), roles.retired.as_deref());
+    let needed = Needed { release, delivery, subsets: &subsets, around, retired };
     let (client, stores) = (&cluster.client, &cluster.stores);
     let written = memory.routes.lead_to(targets, client, stores, &needed, object).await;
     cluster.tell_routes_repaired(object, memory, &written).await;
