@@ -116,8 +116,12 @@ pub(crate) async fn what_cannot_work_is_not_taken_over(mesh: &Mesh) -> Result<()
     for warning in WARNINGS {
         let accepted = &condition(&status, "Accepted")?.message;
         ensure!(accepted.contains(&in_place(warning)), "{accepted}");
-        let told = fixture.times_told("Warned", &in_place(warning)).await?;
-        ensure!(told == 1, "{warning} is told {told} times");
+        eventually("an event", async || {
+            let told = fixture.times_told("Warned", &in_place(warning)).await?;
+            ensure!(told == 1, "{warning} is told {told} times");
+            Ok(())
+        })
+        .await?;
     }
     fixture.check_served(&traffic, 0).await?;
     let policy = "jsonpath={.spec.trafficPolicy.connectionPool.tcp.maxConnections}";
