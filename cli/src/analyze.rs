@@ -174,6 +174,8 @@ impl Looker {
         let now = Timestamp::now();
         let ProxyReport { proxies, counted, readings, outage, .. } =
             self.fleet.look(&self.release, &mut self.deltas, None, now).await;
+        // Nothing is kept here but what is in hand.
+        self.fleet.saved();
         if let Some(error) = proxies.iter().find_map(Proxy::silence) {
             anyhow::bail!("--envoy-admin: {error}");
         }

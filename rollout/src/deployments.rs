@@ -67,6 +67,7 @@ impl Cluster {
     fn roles(&self, status: &Status) -> Result<Roles, RolesUnclear> {
         let candidate = |name: &str, model: &Model| Candidate {
             name: name.to_owned(),
+            desired: model.desired,
             ready: model.ready,
             run: model.run(),
         };

@@ -64,7 +64,9 @@ pub struct Live {
 pub struct Candidate {
     /// Its name.
     pub name: String,
-    /// How many of its pods are ready.
+    /// How many pods it is to have.
+    pub desired: u32,
+    /// How many of them are ready.
     pub ready: u32,
     /// The run that its pod template makes.
     pub run: Option<String>,
@@ -98,6 +100,13 @@ impl fmt::Display for RolesUnclear {
     }
 }
 
+impl Candidate {
+    /// Whether it was scaled to nothing.
+    const fn is_retired(&self) -> bool {
+        self.desired == 0 && self.ready == 0
+    }
+}
+
 impl Roles {
     /// The roles where `status` says which: it was saved once. Otherwise they are read from the `traces` of an earlier
     /// life, which only a promotion by `Swap` leaves.
@@ -110,8 +119,9 @@ impl Roles {
         }
         let Traces { label, named_stable, named_canary } = traces;
         let Some(Live { deployment, retired }) = label else {
-            // The routes went with the Release. A stable without pods beside a canary with pods is none.
-            let swapped = named_stable.ready == 0 && named_canary.ready > 0;
+            // The routes went with the Release. A stable that is to have no pods, beside a canary that has some, is none;
+            // one whose pods are merely not ready is, and waits for them.
+            let swapped = named_stable.is_retired() && named_canary.ready > 0;
             let retired = if swapped { named_stable.run.clone() } else { None };
             return Ok(Self { swapped, retired });
         };

@@ -130,6 +130,11 @@ pub struct Draw {
 }
 
 impl Status {
+    /// Whether the Release is driven: something may be under way. One whose status cannot be read is.
+    pub fn is_driven(&self) -> bool {
+        self.phase != Phase::Waiting
+    }
+
     /// The canary's share that is wanted.
     pub const fn weight(&self) -> Weight {
         match &self.phase {

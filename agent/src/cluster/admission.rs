@@ -1,23 +1,94 @@
 /*!
 What keeps a release from being driven at all: another one has the same host, or a Gateway does not let its namespace.
 */
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
+use kube::{Resource, ResourceExt};
 
+use super::stores::Watched;
 use super::{Cluster, api_resources, cluster_name};
 use crate::mesh::claims::{Contested, contested, gateway_allows};
 use crate::mesh::hosts::service_host;
 use serin_release::delivery::{AttachPoint, Delivery};
 use serin_release::{Release, ReleaseObject};
 
-/// Who contests what, as long as no Release changes.
+/// Who contests what.
 #[derive(Debug, Default)]
-pub(super) struct Admission(Mutex<(u64, BTreeMap<String, Contested>)>);
+pub(super) struct Admission(Mutex<Claims>);
+
+/// What Releases claim, and who contests it, as long as no Release changes.
+#[derive(Debug, Default)]
+struct Claims {
+    fingerprint: u64,
+    /// By uid, as each Release was when it could be read last.
+    claimants: HashMap<String, Claimant>,
+    contested: BTreeMap<String, Contested>,
+}
+
+/// A Release that claims hosts.
+#[derive(Debug)]
+struct Claimant {
+    name: String,
+    created: Timestamp,
+    claims: (Release, Delivery),
+}
+
+impl Admission {
+    /// Takes down what a Release claims that cannot be read as it is now: `last_good` is how it was, for all that an
+    /// earlier life of the agent has kept of it.
+    pub(super) fn keep(&self, last_good: &ReleaseObject) {
+        let mut claims = self.lock();
+        if let Some(claimant) = Claimant::of(last_good)
+            && claims.claimants.insert(last_good.uid().unwrap_or_default(), claimant).is_none()
+        {
+            claims.fingerprint = 0;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Claims> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Claimant {
+    fn of(object: &ReleaseObject) -> Option<Self> {
+        let claims = Release::from_object(object, "any").ok()?;
+        let created = object.creation_timestamp().map_or(Timestamp::MAX, |created| created.0);
+        Some(Self { name: cluster_name(object), created, claims })
+    }
+}
+
+impl Claims {
+    /// Who contests what among `objects`, all Releases that there are.
+    fn contested(&mut self, objects: &[Arc<Watched>]) -> &BTreeMap<String, Contested> {
+        let uid = |object: &Watched| object.uid().unwrap_or_default();
+        let mut known: Vec<_> =
+            objects.iter().map(|object| (uid(object), object.meta().generation)).collect();
+        known.sort_unstable();
+        let mut hasher = DefaultHasher::new();
+        known.hash(&mut hasher);
+        let fingerprint = hasher.finish();
+        if self.fingerprint != fingerprint {
+            // One that is being deleted has its hosts until everybody is on stable. So has one whose present spec cannot be
+            // read: what is under way there goes on by the last one that could.
+            self.claimants.retain(|claimant, _| known.iter().any(|(uid, _)| uid == claimant));
+            for object in objects {
+                if let Some(claimant) = object.0.as_ref().ok().and_then(Claimant::of) {
+                    self.claimants.insert(uid(object), claimant);
+                }
+            }
+            let claims: Vec<_> =
+                self.claimants.values().map(|one| (one.name.clone(), one.created, &one.claims)).collect();
+            self.contested = contested(&claims);
+            self.fingerprint = fingerprint;
+        }
+        &self.contested
+    }
+}
 
 impl Cluster {
     /// Why `release` is not to be driven, if it is not.
@@ -51,29 +122,59 @@ impl Cluster {
     }
 
     fn contested(&self) -> BTreeMap<String, Contested> {
-        let objects = self.stores.releases.state();
-        let objects: Vec<_> = objects.iter().filter_map(|object| object.0.as_ref().ok()).collect();
-        let mut hasher = DefaultHasher::new();
-        let mut known: Vec<_> =
-            objects.iter().map(|object| (object.uid(), object.metadata.generation)).collect();
-        known.sort_unstable();
-        known.hash(&mut hasher);
-        let fingerprint = hasher.finish();
-        let mut cached = self.admission.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if cached.0 != fingerprint {
-            let releases: Vec<_> = objects
-                .iter()
-                // One that is being deleted has its hosts until everybody is on stable.
-                .filter_map(|object| {
-                    let release = Release::from_object(object, "any").ok()?;
-                    let created = object.creation_timestamp().map_or(Timestamp::MAX, |created| created.0);
-                    Some((cluster_name(object), created, release))
-                })
-                .collect();
-            let claims: Vec<_> =
-                releases.iter().map(|(name, created, release)| (name.clone(), *created, release)).collect();
-            *cached = (fingerprint, contested(&claims));
+        self.admission.lock().contested(&self.stores.releases.state()).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// A Release that has a host for itself since this second. Its `interval` may be none.
+    fn release(name: &str, second: u8, generation: u8, interval: &Value) -> Arc<Watched> {
+        let object = json!({
+            "apiVersion": "serin.dev/v1alpha1",
+            "kind": "Release",
+            "metadata": {
+                "name": name, "namespace": "shop", "uid": name, "generation": generation,
+                "creationTimestamp": format!("2026-01-01T00:00:0{second}Z"),
+            },
+            "spec": {
+                "service": {"name": "shop"},
+                "stable": {"targetRef": {"name": "shop-stable"}},
+                "canary": {"targetRef": {"name": "shop-canary"}},
+                "analysis": {"interval": interval},
+            },
+        });
+        Arc::new(serde_json::from_value(object).unwrap())
+    }
+
+    #[track_caller]
+    fn check(claims: &mut Claims, objects: &[Arc<Watched>], refused: &[&str]) {
+        let found: Vec<_> = claims.contested(objects).keys().cloned().collect();
+        assert_eq!(found, refused);
+    }
+
+    #[test]
+    fn a_release_keeps_its_hosts_while_its_present_spec_cannot_be_read() {
+        for unreadable in [json!("1ms"), json!({"seconds": 5})] {
+            let mut claims = Claims::default();
+            let (good, younger) = (release("old", 1, 1, &json!("5s")), release("young", 2, 1, &json!("5s")));
+            check(&mut claims, &[good, Arc::clone(&younger)], &["shop/young"]);
+            let edited = release("old", 1, 2, &unreadable);
+            check(&mut claims, &[edited, Arc::clone(&younger)], &["shop/young"]);
+            check(&mut claims, &[younger], &[]);
         }
-        cached.1.clone()
+    }
+
+    #[test]
+    fn what_an_earlier_life_has_kept_of_an_unreadable_release_claims_its_hosts() {
+        let admission = Admission::default();
+        let objects = [release("old", 1, 2, &json!({"seconds": 5})), release("young", 2, 1, &json!("5s"))];
+        check(&mut admission.lock(), &objects, &[]);
+        admission.keep(release("old", 1, 1, &json!("5s")).0.as_ref().unwrap());
+        check(&mut admission.lock(), &objects, &["shop/young"]);
     }
 }

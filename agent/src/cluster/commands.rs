@@ -4,12 +4,17 @@ What people ask for by annotating a Release: `kubectl annotate release shop seri
 A command is heard once. The annotation goes when what came of it is in the saved status, together with what tells this
 command from every other: where a save fails, or the agent dies before the annotation is off, nothing is lost, and
 nothing is done twice.
+
+The API server says who set the annotation to the second. The same command, by the same program in the same second, is
+another one where it comes after the first was taken off. Only an agent that dies in that second takes the two for one.
 */
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::ResourceExt;
+use kube::api::{Api, Patch};
+use kube::core::DynamicObject;
 use serde_json::{Value, json};
 
-use serin_release::ReleaseObject;
+use super::{api_resources, as_serin};
 use serin_rollout::{Command, CommandKind};
 
 /// The annotation with the command.
@@ -28,7 +33,7 @@ pub(super) struct Given {
 }
 
 /// The command that `object` carries.
-pub(super) fn read(object: &ReleaseObject) -> Option<Given> {
+pub(super) fn read(object: &impl ResourceExt) -> Option<Given> {
     let text = object.annotations().get(COMMAND)?;
     let setter = setter(object);
     let manager = setter.and_then(|entry| entry.manager.clone()).unwrap_or_else(|| "somebody".to_owned());
@@ -43,13 +48,32 @@ pub(super) fn read(object: &ReleaseObject) -> Option<Given> {
     Some(Given { id, command })
 }
 
-/// What takes a command off, merged into the annotations of the version of the Release that it was heard in.
-pub(super) fn removal() -> Value {
-    json!({COMMAND: null, BY: null})
+/// Takes the command `id` off the Release `name`, if that still carries it: while it was carried out, another one may have
+/// been given in its place. Says in which version of the Release there is no command, if it was taken off.
+///
+/// # Errors
+/// When the API server refuses or does not answer. It is tried again at the next tick.
+pub(super) async fn take_off(
+    releases: &Api<DynamicObject>,
+    name: &str,
+    id: &str,
+) -> Result<Option<u64>, kube::Error> {
+    let present = releases.get_metadata(name).await?;
+    if read(&present).is_none_or(|given| given.id != id) {
+        return Ok(None);
+    }
+    let removal = json!({COMMAND: null, BY: null});
+    let metadata = json!({"resourceVersion": present.resource_version(), "annotations": removal});
+    let patch = Patch::Merge(json!({"metadata": metadata}));
+    match releases.patch(name, &as_serin(), &patch).await {
+        Ok(without) => Ok(Some(api_resources::version(&without))),
+        Err(kube::Error::Api(status)) if status.is_conflict() => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Who set the annotation, and when.
-fn setter(object: &ReleaseObject) -> Option<&ManagedFieldsEntry> {
+fn setter(object: &impl ResourceExt) -> Option<&ManagedFieldsEntry> {
     let has_set = |fields: &Value| {
         fields
             .pointer("/f:metadata/f:annotations")
@@ -61,6 +85,11 @@ fn setter(object: &ReleaseObject) -> Option<&ManagedFieldsEntry> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use serin_release::ReleaseObject;
+
     use super::*;
 
     fn object(command: &str, time: &str) -> ReleaseObject {
@@ -95,5 +124,37 @@ mod tests {
     fn what_is_no_command_is_answered_with_those_there_are() {
         let given = read(&object("stop", "2026-01-01T00:00:00Z")).unwrap();
         assert!(given.command.unwrap_err().contains("\"stop\": write pause, resume"));
+    }
+
+    /// An API server with a Release that carries `command`, and how many writes it has seen.
+    async fn api_server(command: &str) -> (Api<DynamicObject>, Arc<AtomicUsize>) {
+        crate::http::install_crypto();
+        let mut release = json!(object(command, "2026-01-01T00:00:00Z"));
+        release["apiVersion"] = json!("serin.dev/v1alpha1");
+        release["kind"] = json!("Release");
+        release["metadata"]["resourceVersion"] = json!("7");
+        let writes = Arc::<AtomicUsize>::default();
+        let written = Arc::clone(&writes);
+        let present = release.clone();
+        let answers = axum::routing::get(async move || axum::Json(present)).patch(async move || {
+            written.fetch_add(1, Ordering::Relaxed);
+            axum::Json(release)
+        });
+        let pages = axum::Router::new().fallback_service(answers);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(axum::serve(listener, pages).into_future());
+        let client = kube::Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap();
+        (api_resources::releases(client, "shop"), writes)
+    }
+
+    #[tokio::test]
+    async fn only_the_command_that_was_heard_is_taken_off() {
+        let heard = read(&object("resume", "2026-01-01T00:00:00Z")).unwrap().id;
+        for (present, expected, writes_expected) in [("resume", Some(7), 1), ("abort", None, 0)] {
+            let (releases, writes) = api_server(present).await;
+            let off = take_off(&releases, "shop", &heard).await.unwrap();
+            assert_eq!((off, writes.load(Ordering::Relaxed)), (expected, writes_expected), "{present}");
+        }
     }
 }

@@ -4,6 +4,7 @@ The end of a Release: the mesh is left on stable, and nothing of it stays in any
 A finalizer keeps the deleted object until that is done. It never keeps it for long: not where the whole namespace
 goes, and not where something that is needed for it does not answer.
 */
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -43,7 +44,8 @@ pub(super) async fn finalize(
     }
     let deleted = object.metadata.deletion_timestamp.as_ref().map_or(Timestamp::MIN, |at| at.0);
     let is_late = Timestamp::now().duration_since(deleted) > LONGEST;
-    if !is_late && !namespace_goes(cluster, object).await {
+    let is_given_up = is_late || namespace_goes(cluster, object).await;
+    if !is_given_up {
         let open = memory.get_or_insert_with(|| Memory::open(object));
         let wait = leave(cluster, object, open).await.unwrap_or_else(|error| {
             tracing::warn!(release = cluster_name(object), "still to be left on stable: {error}");
@@ -65,7 +67,12 @@ pub(super) async fn finalize(
     cluster.patch_metadata(object, json!({"finalizers": finalizers})).await?;
     cluster.metrics.forget(&name);
     cluster.lock_memories().remove(&object.uid().unwrap_or_default());
-    tracing::info!(release = name, "the Release is gone: everybody is on stable");
+    if is_given_up {
+        let why = if is_late { "60 s have not been enough for that" } else { "its namespace goes" };
+        tracing::warn!(release = name, "the Release is gone without everybody known to be on stable: {why}");
+    } else {
+        tracing::info!(release = name, "the Release is gone: everybody is on stable");
+    }
     Ok(Action::await_change())
 }
 
@@ -111,6 +118,9 @@ pub(super) async fn sweep(cluster: &Cluster) {
             continue;
         }
         cluster.metrics.forget_all_but(|name| is_there(cluster, name));
+        // Where somebody has taken a finalizer off by force, no end was told.
+        let uids: HashSet<_> = cluster.stores.releases.state().iter().filter_map(|it| it.uid()).collect();
+        cluster.lock_memories().retain(|uid, _| uids.contains(uid));
         for name in cluster.plugins.releases() {
             let Some((namespace, _)) = name.split_once('/') else { continue };
             // Another namespace's are another agent's business, if only one namespace is ours.

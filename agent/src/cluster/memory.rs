@@ -42,6 +42,8 @@ pub(super) struct Memory {
     /// The version of the Release that was last read or written.
     version: Option<String>,
     saved: Option<(Instant, ReleaseStatus)>,
+    /// The version of the Release in which the last command that was heard had been taken off.
+    pub(super) command_off: Option<u64>,
     pub(super) routes: RoutesMemory,
     /// The warnings that were told.
     pub(super) warned: BTreeSet<String>,
@@ -93,23 +95,28 @@ impl State {
     /// Reads what `shown` keeps. `object` is the Release that it belongs to.
     fn read(shown: &ReleaseStatus, object: &ReleaseObject) -> Self {
         let Some(text) = shown.state.as_deref() else { return Self::default() };
-        let saved: Result<Saved, _> = serde_json::from_str(text);
-        let saved = saved.map_err(|error| saved::Unreadable::from(error.to_string()));
-        let read = saved.and_then(|saved| Ok((saved::read(saved.status.clone())?, saved)));
+        let (saved, read) = match serde_json::from_str::<Saved>(text) {
+            Ok(saved) => {
+                let read = saved::read(saved.status.clone());
+                (saved, read)
+            }
+            Err(error) => (Saved::default(), Err(error.to_string().into())),
+        };
+        let Saved { deltas, heard, last_good, retired, .. } = saved;
+        let spec = last_good.and_then(|spec| serde_json::from_value(spec).ok());
+        let last_good = spec.map(|spec| Arc::new(ReleaseObject { spec, ..object.clone() }));
         match read {
             Err(why) => {
                 tracing::error!(release = object.name_any(), "status.state cannot be read: {why}");
                 let unreadable = Some(text.to_owned());
-                Self { status: Status::unreadable(&why), unreadable, ..Self::default() }
+                Self { status: Status::unreadable(&why), deltas, heard, last_good, unreadable }
             }
-            Ok((mut status, Saved { deltas, heard, last_good, retired, .. })) => {
+            Ok(mut status) => {
                 if retired.is_some() {
                     let named = object.spec.canary.target_ref.as_ref().map(|target| &target.name);
                     let swapped = named.is_some() && shown.stable_deployment.as_ref() == named;
                     status.roles = Roles { swapped, retired };
                 }
-                let spec = last_good.and_then(|spec| serde_json::from_value(spec).ok());
-                let last_good = spec.map(|spec| Arc::new(ReleaseObject { spec, ..object.clone() }));
                 Self { status, deltas, heard, last_good, unreadable: None }
             }
         }
@@ -148,16 +155,12 @@ impl Memory {
             observer: Observer::default(),
             journal: Journal::default(),
             version: object.resource_version(),
+            command_off: None,
             routes: RoutesMemory::default(),
             warned: BTreeSet::new(),
             bypassed_since: None,
             unrouted_since: None,
         }
-    }
-
-    /// The version of the Release that was last read or written.
-    pub(super) fn version(&self) -> u64 {
-        self.version.as_deref().and_then(|version| version.parse().ok()).unwrap_or_default()
     }
 
     /// Saves what is to be remembered and shown, if `decided`, or if it is time and something has changed.
@@ -285,6 +288,17 @@ mod tests {
             let memory = Memory::open(&object(Some(saved)));
             assert!(matches!(memory.state.status.phase, Phase::Unreadable { .. }), "{saved}");
             assert_eq!(memory.state.encoded(), saved);
+            // Something may be under way: what bars a new Release does not end its supervision.
+            assert!(memory.state.status.is_driven(), "{saved}");
         }
+    }
+
+    #[test]
+    fn the_last_good_spec_is_there_though_the_status_beside_it_cannot_be_read() {
+        let spec = json!(object(None).spec);
+        let saved = json!({"status": {"version": 99}, "deltas": CounterDeltas::default(), "heard": "abort by ann", "lastGood": spec});
+        let state = Memory::open(&object(Some(&saved.to_string()))).state;
+        assert_eq!(json!(state.last_good.unwrap().spec), spec);
+        assert_eq!(state.heard.as_deref(), Some("abort by ann"));
     }
 }

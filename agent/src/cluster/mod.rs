@@ -265,7 +265,10 @@ async fn reconcile(watched: Arc<Watched>, cluster: Arc<Cluster>) -> Result<Actio
         Ok(object) => (object.clone(), None),
         Err(InvalidObject { error, .. }) => match cluster.last_good(&watched).await {
             // What is under way is still watched over, by what was right before, and goes no further.
-            Ok(Some(object)) => (object, Some(error.as_str())),
+            Ok(Some(object)) => {
+                cluster.admission.keep(&object);
+                (object, Some(error.as_str()))
+            }
             Ok(None) => {
                 return cluster
                     .tell_unreadable(&watched, error)
@@ -386,19 +389,15 @@ impl Cluster {
         self.patch_metadata(object, metadata).await
     }
 
-    /// Takes off a command that was heard, from the version of the Release that it was heard in. What fails is tried again
-    /// at the next tick; where somebody has changed the Release meanwhile, that may be another command.
-    async fn take_command_off(&self, object: &ReleaseObject, version: u64) {
-        let metadata = json!({"resourceVersion": version.to_string(), "annotations": commands::removal()});
-        match self.patch_metadata(object, metadata).await {
-            Err(kube::Error::Api(status)) if status.is_conflict() => {}
-            Err(error) => tracing::warn!(
-                release = cluster_name(object),
-                "a command that was heard is still there: {}",
-                chain(&error)
-            ),
-            Ok(_) => {}
-        }
+    /// Takes off the command that was heard, and says in which version of the Release there is none. What fails is tried
+    /// again at the next tick.
+    async fn take_command_off(&self, object: &ReleaseObject, id: &str) -> Option<u64> {
+        let releases = api_resources::releases(self.client.clone(), &object.namespace().unwrap_or_default());
+        commands::take_off(&releases, &object.name_any(), id).await.unwrap_or_else(|error| {
+            let release = cluster_name(object);
+            tracing::warn!(release, "a command that was heard is still there: {}", chain(&error));
+            None
+        })
     }
 
     async fn patch_metadata(

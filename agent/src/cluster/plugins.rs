@@ -22,7 +22,7 @@ use super::stores::MultiStore;
 use super::{FIELD_MANAGER, api_resources, as_serin};
 use crate::mesh::object::removal;
 use crate::mesh::plugin::contents::{self, Contents};
-use crate::mesh::plugin::shards::{Shards, TooLarge, Write};
+use crate::mesh::plugin::shards::{Batch, Shards, TooLarge, Write};
 use crate::mesh::plugin::{self, Attachment, ModuleSource};
 use serin_rollout::InForce;
 
@@ -135,37 +135,24 @@ impl Plugins {
 
     /// Writes all policies that wait at `attachment`. Whoever calls it is the only one who does.
     async fn write_waiting(&self, attachment: &Attachment) {
-        let waiting = self.lock_waiting().remove(attachment).unwrap_or_default();
-        if waiting.is_empty() {
-            return;
-        }
-        let plugins = self.of(attachment);
-        let mut shards = shards(&plugins);
-        let mut writes: Vec<Write> = Vec::new();
-        let mut placed = Vec::new();
-        for Waiting { policy, told } in waiting {
-            match shards.place(&policy) {
-                Ok(new) => {
-                    // Of each plugin the last state is written, where it comes last: what moves is in both before it is
-                    // in one.
-                    writes.retain(|write| new.iter().all(|newer| newer.shard != write.shard));
-                    shards = shards.after(&new);
-                    writes.extend(new);
-                    placed.push(told);
+        let mut waiting = self.lock_waiting().remove(attachment).unwrap_or_default();
+        while !waiting.is_empty() {
+            let plugins = self.of(attachment);
+            let Batch { placed, writes } =
+                shards(&plugins).batch(waiting.iter().map(|waiting| &waiting.policy));
+            let mut outcome = Ok(());
+            for write in writes {
+                if let Err(error) = self.write_shard(attachment, &plugins, write).await {
+                    outcome = Err(Arc::new(error));
+                    break;
                 }
+            }
+            for (Waiting { told, .. }, placed) in waiting.drain(..placed.len()).zip(placed) {
                 // Nobody may be left to hear it.
-                Err(error) => drop(told.send(Err(Arc::new(error.into())))),
+                drop(
+                    told.send(placed.map_err(|error| Arc::new(error.into())).and_then(|()| outcome.clone())),
+                );
             }
-        }
-        let mut outcome = Ok(());
-        for write in writes {
-            if let Err(error) = self.write_shard(attachment, &plugins, write).await {
-                outcome = Err(Arc::new(error));
-                break;
-            }
-        }
-        for told in placed {
-            drop(told.send(outcome.clone()));
         }
     }
 

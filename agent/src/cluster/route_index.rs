@@ -42,11 +42,11 @@ struct Index {
     by_host: HashMap<String, BTreeSet<Key>>,
     /// Those with a wildcard among their hosts: they may have anybody's.
     wild: BTreeSet<Key>,
-    /// How often something has changed that has a host, by host.
+    /// Of hosts that something has: which change of all was the last that concerned it.
     changes: HashMap<String, u64>,
-    /// How often something has changed that has a wildcard.
-    wild_changes: u64,
-    /// How often anything has.
+    /// The last change of all that concerned something with a wildcard, or took a host's last object away.
+    changes_of_any: u64,
+    /// How often anything has changed.
     all_changes: u64,
 }
 
@@ -151,7 +151,7 @@ fn is_wild(host: &str) -> bool {
 
 impl Index {
     fn put(&mut self, key: Key, object: Value) {
-        self.remove(&key);
+        let had = self.detach(&key);
         let hosts = hosts_had_by(&object);
         self.changed(&hosts);
         for host in &hosts {
@@ -162,10 +162,17 @@ impl Index {
             }
         }
         self.objects.insert(key, Known { object: Arc::new(object), hosts });
+        self.forget_unused(&had);
     }
 
     fn remove(&mut self, key: &Key) {
-        let Some(known) = self.objects.remove(key) else { return };
+        let had = self.detach(key);
+        self.forget_unused(&had);
+    }
+
+    /// Takes an object out, and says which hosts it had.
+    fn detach(&mut self, key: &Key) -> Vec<String> {
+        let Some(known) = self.objects.remove(key) else { return Vec::new() };
         self.changed(&known.hosts);
         self.wild.remove(key);
         for host in &known.hosts {
@@ -174,6 +181,16 @@ impl Index {
                 if keys.is_empty() {
                     self.by_host.remove(host);
                 }
+            }
+        }
+        known.hosts
+    }
+
+    /// What is known of hosts that nobody has any more goes, and so everybody looks again.
+    fn forget_unused(&mut self, hosts: &[String]) {
+        for host in hosts.iter().filter(|host| !self.by_host.contains_key(*host)) {
+            if self.changes.remove(host).is_some() {
+                self.changes_of_any = self.all_changes;
             }
         }
     }
@@ -193,9 +210,9 @@ impl Index {
         self.all_changes += 1;
         for host in hosts {
             if is_wild(host) {
-                self.wild_changes += 1;
+                self.changes_of_any = self.all_changes;
             } else {
-                *self.changes.entry(host.clone()).or_default() += 1;
+                self.changes.insert(host.clone(), self.all_changes);
             }
         }
     }
@@ -213,8 +230,8 @@ impl Index {
         if hosts.iter().any(|host| is_wild(host)) {
             return self.all_changes;
         }
-        let exact = hosts.iter().filter_map(|host| self.changes.get(host));
-        self.wild_changes + exact.sum::<u64>()
+        let exact = hosts.iter().filter_map(|host| self.changes.get(host)).copied();
+        exact.max().unwrap_or_default().max(self.changes_of_any)
     }
 }
 
@@ -260,7 +277,7 @@ mod tests {
         }
         index.replace("VirtualService", Vec::new());
         assert_eq!(names(&index.with(&hosts(&["*"]))), [""; 0]);
-        assert!(index.by_host.is_empty() && index.wild.is_empty(), "{index:?}");
+        assert!(index.by_host.is_empty() && index.wild.is_empty() && index.changes.is_empty(), "{index:?}");
     }
 
     #[test]
@@ -281,5 +298,25 @@ mod tests {
         assert_ne!(given_up, taken);
         put(&mut index, "wild", &["*"]);
         assert_ne!(index.version(&own), given_up);
+        // Its own object goes, and is no longer counted; a later one is news.
+        let before = index.version(&own);
+        index.remove(&("VirtualService".to_owned(), "shop".to_owned(), "a".to_owned()));
+        let gone = index.version(&own);
+        assert_ne!(gone, before);
+        put(&mut index, "a", &["a.com"]);
+        assert_ne!(index.version(&own), gone);
+    }
+
+    #[test]
+    fn of_two_hosts_each_change_is_seen() {
+        let mut index = Index::default();
+        put(&mut index, "a", &["a.com"]);
+        put(&mut index, "b", &["b.com"]);
+        let both = hosts(&["a.com", "b.com"]);
+        for name in ["a", "b"] {
+            let before = index.version(&both);
+            index.remove(&("VirtualService".to_owned(), "shop".to_owned(), name.to_owned()));
+            assert_ne!(index.version(&both), before, "{name}");
+        }
     }
 }

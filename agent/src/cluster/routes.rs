@@ -54,6 +54,9 @@ pub(super) struct RoutesMemory {
     looked: Option<(Basis, Found)>,
     /// What was last written, and when: it takes a moment until a watch shows it.
     written: Option<(Basis, RouteTargets, Instant)>,
+    /// What was wanted when the routes were last seen to be so: where the same is wanted and they are otherwise, that is
+    /// somebody else's doing.
+    seen: Option<(Basis, RouteTargets)>,
     /// Why the last write came to nothing.
     failure: Option<String>,
 }
@@ -92,8 +95,8 @@ impl RoutesMemory {
         self.failure.as_deref()
     }
 
-    /// Has the routes lead to `targets`, if Serin writes them and they do not. Says what was written, and what someone
-    /// else had changed.
+    /// Has the routes lead to `targets`, if Serin writes them and they do not. Says what someone else had changed; what was
+    /// planned to change, or is written for the first time, is nobody else's.
     pub(super) async fn lead_to(
         &mut self,
         targets: RouteTargets,
@@ -108,6 +111,9 @@ impl RoutesMemory {
             || !found.obstacles.is_empty()
         {
             self.failure = None;
+            if found.targets == Some(targets) {
+                self.seen = Some((Basis::of(stores, needed, owner.metadata.generation), targets));
+            }
             return Vec::new();
         }
         let basis = Basis::of(stores, needed, owner.metadata.generation);
@@ -119,10 +125,11 @@ impl RoutesMemory {
             return Vec::new();
         }
         match needed.write(targets, client, stores, owner).await {
-            Ok(written) => {
+            Ok(edits) => {
                 self.failure = None;
+                let are_others = self.was_seen(&basis, targets);
                 self.written = Some((basis, targets, Instant::now()));
-                written
+                if are_others { edits } else { Vec::new() }
             }
             Err(error) => {
                 tracing::warn!(
@@ -137,7 +144,20 @@ impl RoutesMemory {
     }
 }
 
+impl RoutesMemory {
+    /// Whether the routes were seen as they are wanted to be.
+    fn was_seen(&self, basis: &Basis, targets: RouteTargets) -> bool {
+        self.seen.as_ref().is_some_and(|(seen, to)| *to == targets && seen.wants_the_same(basis))
+    }
+}
+
 impl Basis {
+    /// Whether the routes are wanted the same, whatever has become of them.
+    fn wants_the_same(&self, other: &Self) -> bool {
+        let version = self.version;
+        *self == Self { version, ..other.clone() }
+    }
+
     fn of(stores: &Stores, needed: &Needed<'_>, generation: Option<i64>) -> Self {
         Self {
             version: needed.version(stores),
@@ -293,5 +313,31 @@ pub(super) async fn take_away(
     match api.delete(&name, &DeleteParams::default()).await {
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(true),
         other => other.map(|_| true),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn basis(version: u64, generation: i64, stable: &str) -> Basis {
+        let (stable, generation) = (stable.to_owned(), Some(generation));
+        Basis { version: (version, 0), generation, subsets: Subsets::default(), stable, retired: None }
+    }
+
+    #[test]
+    fn only_what_has_changed_while_the_same_is_wanted_is_somebody_elses_doing() {
+        let (apart, both) = (RouteTargets::Apart, RouteTargets::BothToCanary);
+        let fresh = RoutesMemory::default();
+        assert!(!fresh.was_seen(&basis(1, 1, "shop"), apart), "the first routes");
+        let memory = RoutesMemory { seen: Some((basis(1, 1, "shop"), apart)), ..fresh };
+        for (basis, targets, expected, what) in [
+            (basis(2, 1, "shop"), apart, true, "an edit of a route"),
+            (basis(2, 1, "shop"), both, false, "a plan"),
+            (basis(2, 2, "shop"), apart, false, "an edit of the Release"),
+            (basis(2, 1, "shop-canary"), apart, false, "versions that have changed places"),
+        ] {
+            assert_eq!(memory.was_seen(&basis, targets), expected, "{what}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use super::adoption::Adoption;
 use super::memory::Memory;
 use super::proxies::{Attached, find};
 use super::tick::TickError;
-use super::workloads::{Pair, get, run_of};
+use super::workloads::{Pair, desired, get, run_of};
 use super::{Cluster, api_resources, routes};
 use crate::mesh::object::label;
 use crate::mesh::plugin::{Attachment, uncovered};
@@ -59,7 +59,7 @@ impl Snapshot {
         }
         let Read { release, delivery, roles } = read?;
         let mut obstacles: Vec<_> = invalid.iter().cloned().collect();
-        let is_driven = !status.run.is_empty();
+        let is_driven = status.is_driven();
         if let Some(why) = cluster.refusal(object, &release, &delivery) {
             if !is_driven {
                 return Err(TickError::NotAdmitted(why));
@@ -170,7 +170,7 @@ impl Read {
         let (stable, canary) = if present.swapped { (canary, stable) } else { (stable, canary) };
         let run = present.run(&status.run, canary.run.as_deref(), stable.run.as_deref());
         let (release, delivery) = Release::from_object(object, run.unwrap_or("none"))?;
-        if status.run.is_empty() {
+        if !status.is_driven() {
             for (path, version) in named {
                 let name = name(version);
                 if get(&cluster.stores.deployments, &namespace, name).is_none() {
@@ -194,6 +194,7 @@ fn candidate(cluster: &Cluster, namespace: &str, version: &resource::Version) ->
     let ready = deployment.as_ref().and_then(|found| found.status.as_ref()?.ready_replicas);
     Candidate {
         name: name(version).to_owned(),
+        desired: deployment.as_deref().map(desired).unwrap_or_default(),
         ready: ready.and_then(|ready| u32::try_from(ready).ok()).unwrap_or_default(),
         run: deployment.as_deref().and_then(run_of),
     }

@@ -60,7 +60,11 @@ pub(super) async fn tick(
     unreadable: Option<&str>,
     memory: &mut Memory,
 ) -> Result<Duration, TickError> {
-    let given = commands::read(object);
+    let given = commands::read(&**object);
+    if memory.command_off.is_some_and(|version| api_resources::version(&**object) > version) {
+        // Whatever command is there now was given since, though it may look like the one before it.
+        (memory.command_off, memory.state.heard) = (None, None);
+    }
     // One that was heard is on its way off.
     let new = given.as_ref().filter(|given| memory.state.heard.as_ref() != Some(&given.id));
     if let Some(Given { command: Err(why), .. }) = new {
@@ -69,8 +73,10 @@ pub(super) async fn tick(
     let command = new.map(|given| (given.command.as_ref().ok().cloned(), Some(given.id.clone())));
     let (command, heard) = command.unwrap_or_default();
     let again = Box::pin(tick_with(cluster, object, unreadable, memory, command, heard)).await;
-    if given.is_some_and(|given| memory.state.heard.as_ref() == Some(&given.id)) {
-        cluster.take_command_off(object, memory.version().max(api_resources::version(&**object))).await;
+    if let Some(heard) = given.map(|given| given.id).filter(|id| memory.state.heard.as_ref() == Some(id))
+        && let Some(version) = cluster.take_command_off(object, &heard).await
+    {
+        memory.command_off = Some(version);
     }
     again
 }
@@ -112,15 +118,19 @@ async fn tick_with(
         memory.state.last_good = Some(Arc::clone(object));
     }
     let before = (memory.state.clone(), memory.shown.clone());
+    // A word that is no command is heard as well: it is answered once.
+    let is_heard = heard.is_some() || command.is_some();
     memory.state.heard = heard.or(memory.state.heard.take());
     let observation = observe(cluster, memory, &snapshot, command, now).await;
     let planned = plan(&snapshot.release, &memory.state.status, &observation, now);
     let news = memory.journal.news(&planned, now);
-    if let Err(error) = save(cluster, object, memory, &snapshot, &observation, &planned, &news, now).await {
+    let saved = save(cluster, object, memory, &snapshot, &observation, &planned, &news, is_heard, now).await;
+    if let Err(error) = saved {
         // Nothing of this was decided, then: what was counted and asked for counts again in the next tick.
         (memory.state, memory.shown) = before;
         return Err(error.into());
     }
+    memory.observer.saved();
     let snapshot = snapshot.in_planned_roles(&planned.status.roles);
     if let Some(wanted) = &planned.wanted {
         write_routes(cluster, object, memory, &snapshot, wanted.routes).await;
@@ -149,12 +159,18 @@ async fn rest(
     let why = rejection.text();
     report::reject(&mut memory.shown, object.metadata.generation, rejection, now);
     cluster.tell_unfit(object, memory, why).await;
-    if let Some(heard) = heard {
+    let is_heard = heard.is_some();
+    if let Some(heard) = &heard {
         let refused = format!("{heard} refused, for nothing is done for this Release: {why}");
         cluster.tell_command_refused(object, memory, refused).await;
-        memory.state.heard = Some(heard);
     }
-    memory.save(&cluster.client, object, false).await?;
+    let before = memory.state.heard.clone();
+    memory.state.heard = heard.or(memory.state.heard.take());
+    if let Err(error) = memory.save(&cluster.client, object, is_heard).await {
+        // It is not heard, then, and stays where it is.
+        memory.state.heard = before;
+        return Err(error.into());
+    }
     Ok(AT_REST)
 }
 
@@ -214,6 +230,7 @@ async fn save(
     observation: &Observation,
     planned: &Plan,
     news: &[Entry],
+    is_heard: bool,
     now: Timestamp,
 ) -> Result<(), SaveError> {
     let before = std::mem::replace(&mut memory.state.status, planned.status.clone());
@@ -225,7 +242,7 @@ async fn save(
     let decided = planned.push.is_some()
         || std::mem::discriminant(&before.phase) != std::mem::discriminant(&status.phase)
         || (&before.run, &before.roles, before.routes) != (&status.run, &status.roles, status.routes)
-        || !observation.commands.is_empty();
+        || is_heard;
     let rejection = snapshot.invalid.clone().map(Rejection::InvalidSpec);
     let (release, rejection) = (&snapshot.release, rejection.as_ref());
     let warnings = &snapshot.warnings;

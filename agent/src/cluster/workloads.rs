@@ -279,7 +279,8 @@ fn lingers(pod: &KnownPod) -> Option<String> {
     Some(format!("{what}{why}"))
 }
 
-fn desired(deployment: &Deployment) -> u32 {
+/// How many pods a Deployment is to have.
+pub(super) fn desired(deployment: &Deployment) -> u32 {
     count(Some(deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1)))
 }
 

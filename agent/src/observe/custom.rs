@@ -27,6 +27,8 @@ pub(super) struct CustomMetrics {
     asked: BTreeMap<String, Timestamp>,
     /// What is being asked.
     under_way: Option<JoinHandle<Vec<MetricReading>>>,
+    /// What has been answered, and what came of it is not saved yet.
+    unsaved: Vec<MetricReading>,
 }
 
 impl CustomMetrics {
@@ -47,12 +49,14 @@ impl CustomMetrics {
         if self.run != release.run() {
             // What is still under way is about another version.
             release.run().clone_into(&mut self.run);
-            (self.asked, self.under_way) = Default::default();
+            (self.asked, self.under_way, self.unsaved) = Default::default();
         }
-        let mut readings = Vec::new();
         if let Some(answers) = self.under_way.as_mut().and_then(FutureExt::now_or_never) {
             self.under_way = None;
-            readings = answers.unwrap_or_else(|error| panic::resume_unwind(error.into_panic()));
+            // A reading of a metric takes the place of an older one.
+            let answers = answers.unwrap_or_else(|error| panic::resume_unwind(error.into_panic()));
+            self.unsaved.retain(|old| answers.iter().all(|new| new.name != old.name));
+            self.unsaved.extend(answers);
         }
         if self.under_way.is_none() {
             let is_due = |metric: &&CustomMetric| {
@@ -67,7 +71,12 @@ impl CustomMetrics {
                 self.under_way = Some(tokio::spawn(ask(client.clone(), release.clone(), due, now)));
             }
         }
-        Ok(readings)
+        Ok(self.unsaved.clone())
+    }
+
+    /// What came of the last readings is saved: they are old.
+    pub(super) fn saved(&mut self) {
+        self.unsaved.clear();
     }
 }
 

@@ -61,6 +61,11 @@ impl Fleet {
         self.observer.report(release, deltas, &samples, collected, complaint, now)
     }
 
+    /// What was found last is saved. Until then the next look has it once more.
+    pub fn saved(&mut self) {
+        self.observer.saved();
+    }
+
     async fn collect(&mut self, release: &Release, now: Timestamp) -> Option<Collected> {
         let (access, subject) = Subject::of(release)?;
         let asker = match &mut self.prometheus {

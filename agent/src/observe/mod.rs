@@ -16,7 +16,6 @@ pub mod sampler;
 pub mod scrape;
 
 use std::collections::HashMap;
-use std::mem;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -87,6 +86,8 @@ pub struct Observer {
     custom: CustomMetrics,
     /// The proxies' own totals where counts come from a Prometheus. A restart loses no more than a moment of them.
     own: CounterDeltas,
+    /// The same with what was reported last: they count when that is saved.
+    unsaved: Option<CounterDeltas>,
 }
 
 impl Observer {
@@ -117,11 +118,11 @@ impl Observer {
                 deltas.looked(now);
             }
             Some(collected) => {
-                let (mut at_proxies, mut own) = (ProxyReport::default(), mem::take(&mut self.own));
+                let (mut at_proxies, mut own) = (ProxyReport::default(), self.own.clone());
                 self.take_in(release, &mut own, samples, &mut at_proxies);
                 report.at_proxies = Counts::of(&at_proxies.counted);
                 own.looked(now);
-                self.own = own;
+                self.unsaved = Some(own);
                 let counted = count(release, deltas, samples, collected, &mut report);
                 report.outage = counted.err().map(|error| error.to_string());
             }
@@ -132,6 +133,14 @@ impl Observer {
             Err(error) => report.outage = Some(error.to_string()),
         }
         report
+    }
+
+    /// What was reported last is saved. Until then the next report has it once more.
+    pub fn saved(&mut self) {
+        if let Some(own) = self.unsaved.take() {
+            self.own = own;
+        }
+        self.custom.saved();
     }
 
     /// Takes in what the proxies have counted themselves.

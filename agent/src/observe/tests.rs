@@ -109,9 +109,27 @@ fn a_place_is_an_attach_point_whoever_counts() {
     // One that Prometheus knows, and nobody else, may be gone.
     let pods = |requests| [("edge/a", requests), ("shop/b", requests), ("edge/gone", requests)];
     look.report(100, &proxies(50), Some(collected(100, &pods(50))));
+    look.observer.saved();
     let report = look.report(101, &proxies(59), Some(collected(101, &pods(57))));
     assert_eq!(counted(&report), [("edge", 7), ("mesh", 7), ("", 7)]);
     assert_eq!(report.at_proxies.canary.requests, 18);
+}
+
+#[test]
+fn what_the_proxies_say_beside_a_prometheus_counts_again_when_the_save_has_failed() {
+    let mut look = Look::at("Prometheus");
+    let mut at_proxies = |second, requests, is_saved| {
+        let proxies = [sample("edge/a", "edge", second, requests)];
+        let report = look.report(second, &proxies, Some(collected(second, &[("edge/a", requests)])));
+        if is_saved {
+            look.observer.saved();
+        }
+        report.at_proxies.canary.requests
+    };
+    at_proxies(100, 50, true);
+    assert_eq!(at_proxies(101, 53, false), 3);
+    assert_eq!(at_proxies(102, 60, true), 10);
+    assert_eq!(at_proxies(103, 61, true), 1);
 }
 
 #[test]

@@ -197,6 +197,7 @@ impl Standalone {
             return Err(error);
         }
         commands.clear();
+        self.fleet.saved();
         if let Some(push) = &planned.push {
             let policy = self.release.policy(push.revision, push.weight, push.closed, push.promoted);
             self.ecds.write(&Document::new(vec![policy]))?;

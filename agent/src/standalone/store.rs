@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::errors::chain;
 use crate::folder_lock::FolderLock;
 use crate::observe::counter_deltas::CounterDeltas;
 use serin_rollout::{Change, Phase, Status, saved};
@@ -123,10 +124,11 @@ impl Store {
     }
 
     /// Saves `state`, if it has changed, and writes its last change of the weight into the audit log, if it is not
-    /// there yet.
+    /// there yet. A log that cannot be written holds nobody, least of all on the way back: the error is logged, and the
+    /// change is written with the next save, if none has come after it.
     ///
     /// # Errors
-    /// When a file cannot be written; the old state is still there then.
+    /// When the state cannot be written; the old state is still there then.
     pub(super) fn save(&mut self, state: &State) -> anyhow::Result<()> {
         if let Phase::Unreadable { .. } = state.status.phase {
             return Ok(());
@@ -141,7 +143,10 @@ impl Store {
             file.persist(&path).with_context(context)?;
             self.saved = bytes;
         }
-        self.audit(state)
+        if let Err(error) = self.audit(state) {
+            tracing::error!("a change of the weight is not in the audit log: {}", chain(error.as_ref()));
+        }
+        Ok(())
     }
 
     fn audit(&mut self, state: &State) -> anyhow::Result<()> {
@@ -171,5 +176,37 @@ impl Store {
         // A line cut off by a crash is none: its change is written again.
         let revisions = lines.filter_map(|line| serde_json::from_str::<Entry<'_, Change>>(&line).ok());
         Ok(revisions.map(|entry| entry.change.revision).max().unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serin_policy::Weight;
+    use serin_rollout::{Actor, Event};
+
+    use super::*;
+
+    #[test]
+    fn an_audit_log_that_cannot_be_written_holds_no_change_and_gets_it_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut store, mut state) = Store::open(folder.path(), "shop/shop").unwrap();
+        state.status.run = "v2".to_owned();
+        state.status.last_change = Some(Change {
+            at: Timestamp::UNIX_EPOCH,
+            by: Actor::Planner,
+            reason: Event::StepBegun { step: 1, of: 2, weight: Weight::ZERO, by: Actor::Planner }.into(),
+            run: "v2".to_owned(),
+            weight_before: Weight::ZERO,
+            weight_after: Weight::ZERO,
+            closed: false,
+            revision: 7,
+        });
+        let in_the_way = store.audit_file();
+        fs::create_dir(&in_the_way).unwrap();
+        store.save(&state).unwrap();
+        assert_eq!(store.recall().unwrap().unwrap().status.run, "v2");
+        fs::remove_dir(&in_the_way).unwrap();
+        store.save(&state).unwrap();
+        assert_eq!(store.last_audited().unwrap(), 7);
     }
 }

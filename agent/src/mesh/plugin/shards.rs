@@ -47,6 +47,15 @@ pub struct Write {
     pub policies: Vec<Value>,
 }
 
+/// Policies that are written together.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Of each policy, in their order, whether it has a place. Those after them are for the next batch.
+    pub placed: Vec<Result<(), TooLarge>>,
+    /// What to write, in this order.
+    pub writes: Vec<Write>,
+}
+
 /// Policies that must share a plugin do not fit into one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -139,9 +148,32 @@ impl Shards {
         Ok(writes)
     }
 
-    /// The shards as they are when `writes` are done.
-    #[must_use]
-    pub fn after(mut self, writes: &[Write]) -> Self {
+    /// What to write so that the first of `policies` are in force, as many as can be written together: of each plugin only
+    /// the last state is. A policy that moves is in both plugins before it is in one, so it is written by itself.
+    pub fn batch<'p>(mut self, policies: impl IntoIterator<Item = &'p PolicySpec>) -> Batch {
+        let mut batch = Batch::default();
+        for policy in policies {
+            match self.place(policy) {
+                Err(too_large) => batch.placed.push(Err(too_large)),
+                Ok(writes) => {
+                    let moves = writes.len() > 1;
+                    if moves && !batch.writes.is_empty() {
+                        break;
+                    }
+                    batch.placed.push(Ok(()));
+                    batch.writes.retain(|write| writes.iter().all(|newer| newer.shard != write.shard));
+                    self.apply(&writes);
+                    batch.writes.extend(writes);
+                    if moves {
+                        break;
+                    }
+                }
+            }
+        }
+        batch
+    }
+
+    fn apply(&mut self, writes: &[Write]) {
         for Write { shard, policies } in writes {
             if policies.is_empty() {
                 self.0.remove(shard);
@@ -149,7 +181,6 @@ impl Shards {
                 self.0.insert(*shard, policies.iter().cloned().map(Resident::new).collect());
             }
         }
-        self
     }
 
     /// What to write so that `release` has no policy here any more.

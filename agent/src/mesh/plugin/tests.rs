@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use serin_policy::{PolicySpec, Weight};
 
 use super::contents::{name, read};
-use super::shards::{ROOM, ROOM_TO_GROW, Shards, Write};
+use super::shards::{Batch, ROOM, ROOM_TO_GROW, Shards, Write};
 use super::*;
 use crate::mesh::fixtures;
 
@@ -370,17 +370,37 @@ fn thousands_of_policies_fill_as_few_plugins_as_it_takes() {
     const { assert!(ROOM < ROOM_TO_GROW && ROOM_TO_GROW < 1_500_000) };
 }
 
-/// What several releases want at once is written at once: the same comes of it as of one after the other.
-#[test]
-fn several_policies_are_placed_together() {
-    let policies = [policy("a", &["a.com"], 1), policy("b", &["b.com"], 2), policy("c", &["a.com"], 3)];
-    let mut one_by_one = Plugins::new([]);
-    let mut together = one_by_one.shards();
-    for policy in &policies {
-        place(&mut one_by_one, policy);
-        let writes = together.place(policy).unwrap();
-        together = together.after(&writes);
+/// Writes `policies` as those that have waited together, and says the layout after each single write.
+fn write_together(plugins: &mut Plugins, policies: &[PolicySpec]) -> Vec<String> {
+    let (mut waiting, mut layouts) = (policies, Vec::new());
+    while !waiting.is_empty() {
+        let Batch { placed, writes } = plugins.shards().batch(waiting);
+        waiting = &waiting[placed.len()..];
+        for write in writes {
+            plugins.apply(write);
+            layouts.push(layout(plugins));
+        }
     }
-    let next = policy("d", &["*.com"], 4);
-    assert_eq!(together.place(&next), one_by_one.shards().place(&next));
+    layouts
+}
+
+#[test]
+fn what_several_releases_want_at_once_is_written_at_once() {
+    let policies = [policy("a", &["a.com"], 1), policy("b", &["b.com"], 2), policy("c", &["a.com"], 3)];
+    assert_eq!(write_together(&mut Plugins::default(), &policies), ["0: a b c"]);
+}
+
+#[test]
+fn a_policy_that_moves_is_in_two_places_first_whoever_is_written_with_it() {
+    let (a, b) = (large("a", "a.com", 0.5), large("b", "b.com", 0.4));
+    let (grown, beside) = (large("b", "b.com", 0.9), policy("c", &["b.com"], 1));
+    let plugins = || Plugins::new([(0, vec![json!(a), json!(b)])]);
+    assert_eq!(
+        write_together(&mut plugins(), &[grown.clone(), beside.clone()]),
+        ["0: a b | 1: b", "0: a | 1: b", "0: a | 1: b c"]
+    );
+    assert_eq!(
+        write_together(&mut plugins(), &[a.clone(), grown, beside]),
+        ["0: a b", "0: a b | 1: b", "0: a | 1: b", "0: a | 1: b c"]
+    );
 }
