@@ -322,7 +322,14 @@ mod tests {
 
     fn basis(version: u64, generation: i64, stable: &str) -> Basis {
         let (stable, generation) = (stable.to_owned(), Some(generation));
-        Basis { version: (version, 0), generation, subsets: Subsets::default(), stable, retired: None }
+        Basis {
+            version: (version, 0),
+            generation,
+            subsets: Subsets::default(),
+            around: None,
+            stable,
+            retired: None,
+        }
     }
 
     #[test]

@@ -151,6 +151,12 @@ impl<'s> Subject<'s> {
         self.release.name().split_once('/').map_or("default", |(namespace, _)| namespace)
     }
 
+    /// Whether sidecars assign callers.
+    fn is_called_inside(&self) -> bool {
+        let points = &self.delivery.routing.attach_points;
+        points.iter().any(|point| matches!(point, AttachPoint::Sidecars { .. }))
+    }
+
     fn versions(&self) -> [Version<'s>; 2] {
         [(Arm::Stable, &self.delivery.stable, self.stable), (Arm::Canary, &self.delivery.canary, self.canary)]
             .map(|(arm, target, deployment)| Version { arm, target, deployment })

@@ -15,7 +15,6 @@ use crate::mesh::object::{Ownership, full_name, namespace, owned, text};
 use crate::mesh::routing::conflicts::{Conflicts, conflicts};
 use crate::mesh::routing::istio::{ROOT_NAMESPACE, is_seen, is_seen_in};
 use serin_release::Release;
-use serin_release::delivery::AttachPoint;
 
 pub(super) fn check(subject: &Subject<'_>, found: &mut Findings) {
     let (own, service) = (subject.namespace(), service_of(subject.release));
@@ -39,7 +38,7 @@ pub(super) fn check(subject: &Subject<'_>, found: &mut Findings) {
                 entrance.point
             );
             found.error(at, what, mend);
-        } else if is_in_mesh(subject) {
+        } else if subject.is_called_inside() {
             let severity = if subject.taken_over { Severity::Warning } else { Severity::Error };
             let what = format!(
                 "has {host} for callers in {of}, which know no subset of Serin's then and would get 503"
@@ -99,8 +98,4 @@ fn hides_in(rule: &Value, of: &str) -> bool {
 /// Whether others than its own namespace see a rule. One of the root namespace is a default then.
 fn is_for_others(rule: &Value) -> bool {
     is_seen_in(rule, "")
-}
-
-fn is_in_mesh(subject: &Subject<'_>) -> bool {
-    subject.entrances.iter().any(|entrance| matches!(entrance.point, AttachPoint::Sidecars { .. }))
 }

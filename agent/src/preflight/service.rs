@@ -9,7 +9,6 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::{Findings, Severity, Subject, Version};
 use crate::mesh::object::{Labels, selects};
 use crate::mesh::routing::Ports;
-use serin_release::delivery::AttachPoint;
 
 /// Looks at the Service. Returns its ports, if it has the one that is needed.
 pub(super) fn check(subject: &Subject<'_>, found: &mut Findings) -> Option<Ports> {
@@ -20,7 +19,7 @@ pub(super) fn check(subject: &Subject<'_>, found: &mut Findings) -> Option<Ports
         found.error(at, what, "create it, or name another in spec.service.name");
         return None;
     };
-    if let Some((what, mend)) = unfit(spec) {
+    if let Some((what, mend)) = unfit(spec, subject) {
         found.error(at, what, mend);
         return None;
     }
@@ -43,7 +42,7 @@ pub(super) fn check(subject: &Subject<'_>, found: &mut Findings) -> Option<Ports
 }
 
 /// Why a Service of this kind cannot be released.
-fn unfit(spec: &ServiceSpec) -> Option<(&'static str, &'static str)> {
+fn unfit(spec: &ServiceSpec, subject: &Subject<'_>) -> Option<(&'static str, &'static str)> {
     if spec.type_.as_deref() == Some("ExternalName") {
         return Some((
             "is an ExternalName: it has no pods of its own, and no version can be chosen among them",
@@ -56,7 +55,8 @@ fn unfit(spec: &ServiceSpec) -> Option<(&'static str, &'static str)> {
             "give it a spec.selector that both versions' pods meet",
         ));
     }
-    (spec.cluster_ip.as_deref() == Some("None")).then_some((
+    // A Gateway looks endpoints up in any case.
+    (spec.cluster_ip.as_deref() == Some("None") && subject.is_called_inside()).then_some((
         "is headless: callers connect to the pods' own addresses, and no route applies",
         "name a Service with a cluster IP in spec.service.name; a second one beside the headless one will do",
     ))
@@ -121,9 +121,8 @@ fn spelled(port: &ServicePort) -> String {
 }
 
 fn check_protocol(at: &str, port: &ServicePort, subject: &Subject<'_>, found: &mut Findings) {
-    let is_inside = |entrance: &super::Entrance| matches!(entrance.point, AttachPoint::Sidecars { .. });
     // A Gateway's own port says what is spoken there.
-    if !subject.entrances.iter().any(is_inside) {
+    if !subject.is_called_inside() {
         return;
     }
     let says = match (&port.app_protocol, &port.name) {

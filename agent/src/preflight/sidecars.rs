@@ -4,7 +4,7 @@ go by the Service's address, past every route and every filter.
 */
 use serde_json::Value;
 
-use super::{Findings, Subject};
+use super::{Findings, Severity, Subject};
 use crate::mesh::hosts::{covers, service_host};
 use crate::mesh::object::{full_name, list, namespace, texts};
 use crate::mesh::routing::istio::ROOT_NAMESPACE;
@@ -45,7 +45,10 @@ fn check_visible(subject: &Subject<'_>, callers: &str, found: &mut Findings) {
     let general = here.first().copied().or_else(root);
     let mend = format!("add {own}/{service} to the hosts of its spec.egress");
     if let Some(sidecar) = general.filter(|sidecar| hides(sidecar, callers, own, &service)) {
-        found.error(
+        // There are routes by then, and other callers.
+        let severity = if subject.taken_over { Severity::Warning } else { Severity::Error };
+        found.add(
+            severity,
             format!("Sidecar {}", full_name(sidecar)),
             format!(
                 "keeps {service} from the callers in {callers}: their requests go past every route, to both versions' pods"

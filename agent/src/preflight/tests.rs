@@ -125,6 +125,11 @@ fn a_service_that_cannot_be_released_is_refused_with_the_reason() {
     );
     ports(json!({"selector": null}), &["Error Service shop: has no selector"]);
     ports(json!({"clusterIP": "None"}), &["Error Service shop: is headless"]);
+    let headless_at_a_gateway = |world: &mut World| {
+        with(world.service.as_mut().unwrap(), &json!({"spec": {"clusterIP": "None"}}));
+        world.routing = json!({"gateways": ["edge/gw"], "hosts": ["shop.example.com"]});
+    };
+    finds(headless_at_a_gateway, &[]);
     ports(
         json!({"ports": [{"name": "http", "port": 8000}, {"name": "admin", "port": 9000}]}),
         &["Error Service shop: has no port 8080, only 8000 (http), 9000 (admin): give spec.service.port"],
