@@ -13,38 +13,17 @@ use serin_tests::site::{HOST, eventually};
 
 use crate::fixture::{Fixture, check_none_failed, condition, told};
 
-/// What keeps a Service from being released, and how it is made and mended.
-struct Case {
-    /// What `kubectl` is told first.
-    spoil: &'static [&'static str],
-    mend: &'static [&'static str],
-    /// `spec.service` of the Release.
-    service: &'static str,
-    /// What is said of it.
-    says: &'static str,
-}
+/// What keeps a Service from being released: `spec.service` of the Release, and what is said of it.
+const CASES: &[(&str, &str)] = &[
+    ("{name: shopp}", "Service shopp: there is none"),
+    ("{name: shop, port: 8000}", "has no port 8000, only 80"),
+    ("{name: shop-one}", "does not select the pods of Deployment shop-canary"),
+    ("{name: shop-tcp}", "is TCP to Istio by its name"),
+    ("{name: shop-headless}", "is headless"),
+];
 
 /// The fixture's Service with its port at another number.
 const AT_8000: &str = r#"{"spec":{"ports":[{"name":"http","port":8000,"targetPort":8080}]}}"#;
-
-const PATCH: &[&str] = &["patch", "service", "shop", "--type=merge", "-p"];
-
-const CASES: &[Case] = &[
-    Case { spoil: &[], mend: &[], service: "{name: shopp}", says: "Service shopp: there is none" },
-    Case { spoil: &[], mend: &[], service: "{name: shop, port: 8000}", says: "has no port 8000, only 80" },
-    Case {
-        spoil: &[r#"{"spec":{"selector":{"version":"canary"}}}"#],
-        mend: &[r#"{"spec":{"selector":{"version":null}}}"#],
-        service: "{name: shop}",
-        says: "does not select the pods of Deployment shop-stable",
-    },
-    Case {
-        spoil: &[r#"{"spec":{"ports":[{"name":"http","port":80,"targetPort":8080,"appProtocol":"tcp"}]}}"#],
-        mend: &[r#"{"spec":{"ports":[{"name":"http","port":80,"targetPort":8080}]}}"#],
-        service: "{name: shop}",
-        says: "is TCP to Istio",
-    },
-];
 
 /// What other people have around the Service, and what is said of it.
 const AROUND: &str = "
@@ -69,6 +48,21 @@ metadata: {name: narrow}
 spec:
   workloadSelector: {labels: {app: batch}}
   egress: [{hosts: [istio-system/*]}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: shop-one}
+spec: {selector: {app: shop, version: stable}, ports: [{name: http, port: 80, targetPort: 8080}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: shop-tcp}
+spec: {selector: {app: shop}, ports: [{name: tcp-web, port: 80, targetPort: 8080}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: shop-headless}
+spec: {clusterIP: None, selector: {app: shop}, ports: [{name: http, port: 80, targetPort: 8080}]}
 ";
 
 const WARNINGS: &[&str] = &[
@@ -79,12 +73,6 @@ const WARNINGS: &[&str] = &[
 /// The Service has users inside the mesh when the Release comes. Later it has another port.
 pub(crate) async fn what_cannot_work_is_not_taken_over(mesh: &Mesh) -> Result<()> {
     let fixture = Fixture::set(mesh, "adopt", 1).await?;
-    let patch = async |patches: &[&str]| {
-        for patch in patches {
-            fixture.kubectl(&[PATCH, &[patch]].concat()).await?;
-        }
-        anyhow::Ok(())
-    };
     let proxy = fixture.namespace.application("front", "front:v1").await?;
     let host = format!("shop.{}.svc.cluster.local", fixture.namespace.name());
     let inside = Client::through(proxy, &host)?;
@@ -103,12 +91,11 @@ pub(crate) async fn what_cannot_work_is_not_taken_over(mesh: &Mesh) -> Result<()
     };
     // Whatever else is mended, nobody is ready yet.
     fixture.kubectl(&["scale", "deployment/shop-stable", "--replicas=0"]).await?;
-    for Case { spoil, mend, service, says } in CASES {
-        patch(spoil).await?;
+    for (service, says) in CASES {
         release(service).await?;
         refused(&fixture, says).await.with_context(|| agent.log())?;
-        patch(mend).await?;
     }
+    release("{name: shop}").await?;
     refused(&fixture, "Deployment shop-stable: no pod of it is ready").await.with_context(|| agent.log())?;
     fixture.kubectl(&["scale", "deployment/shop-stable", "--replicas=1"]).await?;
 
@@ -129,7 +116,7 @@ pub(crate) async fn what_cannot_work_is_not_taken_over(mesh: &Mesh) -> Result<()
     ensure!(inherited == "77", "{inherited:?}");
     check_none_failed(&traffic.stop().await?)?;
 
-    patch(&[AT_8000]).await?;
+    fixture.kubectl(&["patch", "service", "shop", "--type=merge", "-p", AT_8000]).await?;
     let outside = fixture.traffic(50).await.with_context(|| agent.log())?;
     fixture.check_served(&outside, 0).await?;
     check_none_failed(&outside.stop().await?)
