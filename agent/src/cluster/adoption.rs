@@ -3,6 +3,7 @@ What is known of a release's Service and of everything around it, before anythin
 */
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::proxies::Attached;
@@ -68,6 +69,7 @@ impl Cluster {
             entrances: &entrances,
             cluster_domain: self.domain.as_deref(),
             taken_over,
+            now: Timestamp::now(),
         });
         let around = report.ports.clone().map(|ports| Surroundings {
             ports,

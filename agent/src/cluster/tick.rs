@@ -30,6 +30,10 @@ use serin_rollout::{
 /// How often a release is looked at that has nothing under way.
 const AT_REST: Duration = Duration::from_secs(10);
 
+/// How often a release is looked at that is not admitted: what keeps it out may be a matter of seconds, of which no watch
+/// tells.
+const NOT_ADMITTED: Duration = Duration::from_secs(2);
+
 /// How often a release is looked at, at least, while a few have gone back to stable first.
 const WITH_PROBE: Duration = Duration::from_secs(1);
 
@@ -171,7 +175,10 @@ async fn rest(
         memory.state.heard = before;
         return Err(error.into());
     }
-    Ok(AT_REST)
+    Ok(match rejection {
+        Rejection::InvalidSpec(_) => AT_REST,
+        Rejection::NotAdmitted(_) => NOT_ADMITTED,
+    })
 }
 
 async fn observe(

@@ -20,6 +20,7 @@ mod versions;
 use std::fmt;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Service;
 use serde_json::Value;
@@ -84,6 +85,8 @@ pub struct Subject<'s> {
     pub cluster_domain: Option<&'s str>,
     /// Whether Serin's routes are there already: what stands for others is not held against the Release then.
     pub taken_over: bool,
+    /// The present time.
+    pub now: Timestamp,
 }
 
 /// A place where requests come in.

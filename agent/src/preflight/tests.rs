@@ -94,6 +94,7 @@ fn report(world: &World) -> Report {
         entrances: &entrances,
         cluster_domain: world.domain,
         taken_over: world.taken_over,
+        now: "2026-01-01T00:01:00Z".parse().unwrap(),
     })
 }
 
@@ -209,6 +210,7 @@ fn a_port_that_nobody_names_is_the_only_one_or_80() {
             entrances: &[],
             cluster_domain: None,
             taken_over: false,
+            now: Timestamp::UNIX_EPOCH,
         });
         let expected = expected.map(|(main, others)| Ports { main, others: others.to_vec() });
         assert_eq!(found.ports, expected, "{:?}", found.findings);
@@ -228,7 +230,19 @@ fn nobody_is_sent_to_a_stable_without_pods() {
         none_ready,
         &["Error Deployment shop-stable: no pod of it is ready, and all users would be sent there"],
     );
-    // Once they are, it is the planner's business.
+    let available = |is: &str, since: &str, expected: &[&str]| {
+        let condition = json!({"type": "Available", "status": is, "lastTransitionTime": since});
+        finds(|world| with(&mut world.stable, &json!({"status": {"conditions": [condition]}})), expected);
+    };
+    available("True", "2026-01-01T00:00:55Z", &[]);
+    let too_soon = "Error Deployment shop-stable: it has not been available for 5 s: wait until every proxy";
+    available("True", "2026-01-01T00:00:56Z", &[too_soon]);
+    available(
+        "False",
+        "2026-01-01T00:00:00Z",
+        &["Error Deployment shop-stable: it is not available with 3 ready pods"],
+    );
+    // Once the routes are there, it is the planner's business.
     finds(
         |world| {
             none_ready(world);

@@ -2,6 +2,8 @@
 The two versions' pods: whether anybody is there to take the requests, and whether they have sidecars where that is
 needed.
 */
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::Value;
 use serin_policy::Arm;
 
@@ -11,10 +13,14 @@ use serin_release::delivery::Target;
 /// The label, and once the annotation, by which pods refuse a sidecar.
 const INJECT: &str = "sidecar.istio.io/inject";
 
+/// For how long stable is available before anybody is sent to it by Serin's routes: proxies hear of its pods a moment later,
+/// by a way of their own, and those who had routes to other pods before would get 503.
+const HEARD_OF: SignedDuration = SignedDuration::from_secs(5);
+
 pub(super) fn check(subject: &Subject<'_>, found: &mut Findings) {
     let [stable, canary] = subject.versions();
     if !subject.taken_over {
-        check_ready(&stable, found);
+        check_ready(&stable, subject.now, found);
     }
     for (version, other) in [(&stable, &canary), (&canary, &stable)] {
         check_sidecar(subject, version, other, found);
@@ -22,17 +28,35 @@ pub(super) fn check(subject: &Subject<'_>, found: &mut Findings) {
 }
 
 /// Once the routes are there, everybody goes to stable.
-fn check_ready(stable: &Version<'_>, found: &mut Findings) {
+fn check_ready(stable: &Version<'_>, now: Timestamp, found: &mut Findings) {
     let Some(deployment) = stable.deployment else { return };
-    let ready = deployment.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or_default();
-    if ready > 0 {
-        return;
+    let status = deployment.status.as_ref();
+    let ready = status.and_then(|status| status.ready_replicas).unwrap_or_default();
+    let conditions = status.and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    let available = conditions.iter().find(|condition| condition.type_ == "Available");
+    let at = format!("Deployment {}", stable.target.deployment);
+    if ready == 0 {
+        found.error(
+            at,
+            "no pod of it is ready, and all users would be sent there",
+            "wait until one is, or name the Deployment that serves now in spec.stable.targetRef",
+        );
+    } else if available.is_some_and(|available| available.status != "True") {
+        found.error(
+            at,
+            format!("it is not available with {ready} ready pods, and all users would be sent there"),
+            "wait until it is, or scale it up",
+        );
+    } else if let Some(Time(since)) = available.and_then(|available| available.last_transition_time.as_ref())
+        && now.duration_since(*since) < HEARD_OF
+    {
+        let seconds = HEARD_OF.as_secs();
+        found.error(
+            at,
+            format!("it has not been available for {seconds} s"),
+            "wait until every proxy has heard of its pods",
+        );
     }
-    found.error(
-        format!("Deployment {}", stable.target.deployment),
-        "no pod of it is ready, and all users would be sent there",
-        "wait until one is, or name the Deployment that serves now in spec.stable.targetRef",
-    );
 }
 
 fn check_sidecar(subject: &Subject<'_>, version: &Version<'_>, other: &Version<'_>, found: &mut Findings) {
