@@ -110,6 +110,8 @@ pub(crate) async fn what_cannot_work_is_not_taken_over(mesh: &Mesh) -> Result<()
         })
         .await?;
     }
+    // Subsets come first.
+    routes_are_written(&fixture).await.with_context(|| agent.log())?;
     fixture.check_served(&traffic, 0).await?;
     let policy = "jsonpath={.spec.trafficPolicy.connectionPool.tcp.maxConnections}";
     let inherited = fixture.kubectl(&["get", "destinationrule", "shop-serin", "-o", policy]).await?;
@@ -184,9 +186,7 @@ pub(crate) async fn weights_are_taken_over(mesh: &Mesh) -> Result<()> {
     for kind in ["virtualservice", "destinationrule"] {
         fixture.kubectl(&["annotate", kind, "theirs", "serin.dev/replaced-by=shop"]).await?;
     }
-    eventually("Serin's routes", async || fixture.kubectl(&["get", "virtualservice", "shop-serin"]).await)
-        .await
-        .with_context(|| agent.log())?;
+    routes_are_written(&fixture).await.with_context(|| agent.log())?;
     let pending = format!("{theirs} is to be replaced, and still there");
     fixture.status_that(&pending, |status| status.message.contains(&pending)).await?;
     for way in ways {
@@ -251,6 +251,12 @@ async fn refused(fixture: &Fixture<'_>, says: &str) -> Result<()> {
         ensure!(!found.iter().any(is_ours), "{says}: and yet there is a {kind}");
     }
     Ok(())
+}
+
+/// Waits until Serin's VirtualService is there.
+async fn routes_are_written(fixture: &Fixture<'_>) -> Result<()> {
+    let get = &["get", "virtualservice", "shop-serin"];
+    eventually("Serin's routes", async || fixture.kubectl(get).await.map(drop)).await
 }
 
 /// Waits until somebody answers.

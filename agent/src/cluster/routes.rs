@@ -5,6 +5,7 @@ touched while weights move.
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use kube::core::DynamicObject;
 use kube::discovery::ApiResource;
@@ -21,7 +22,7 @@ use crate::mesh::routing::verify::{Existing, verify};
 use crate::mesh::routing::{
     Indistinct, Leads, Managed, Subsets, Surroundings, hosts_of, managed, object_name,
 };
-use serin_release::delivery::{Delivery, Mode};
+use serin_release::delivery::{AttachPoint, Delivery, Mode};
 use serin_release::{Release, ReleaseObject};
 use serin_rollout::RouteTargets;
 
@@ -57,6 +58,8 @@ pub(super) struct RoutesMemory {
     /// What was wanted when the routes were last seen to be so: where the same is wanted and they are otherwise, that is
     /// somebody else's doing.
     seen: Option<(Basis, RouteTargets)>,
+    /// Since when the subsets are there, and no route to them yet.
+    halfway_since: Option<Instant>,
     /// Why the last write came to nothing.
     failure: Option<String>,
 }
@@ -73,6 +76,10 @@ struct Basis {
     retired: Option<String>,
 }
 
+/// For how long there are subsets before there is the first route to them. Both would reach proxies at once, and a route to
+/// a cluster that is still being set up answers 503.
+const SUBSETS_FIRST: Duration = Duration::from_secs(3);
+
 /// How long a watch may take to show what was written.
 const WATCH_DELAY: Duration = Duration::from_secs(5);
 
@@ -88,6 +95,11 @@ impl RoutesMemory {
                 found
             }
         }
+    }
+
+    /// Whether the subsets are written and the routes are to follow.
+    pub(super) const fn is_halfway(&self) -> bool {
+        self.halfway_since.is_some()
     }
 
     /// Why the routes could not be written, if they could not.
@@ -124,9 +136,19 @@ impl RoutesMemory {
         if is_on_its_way {
             return Vec::new();
         }
-        match needed.write(targets, client, stores, owner).await {
+        let only_subsets = match self.halfway_since {
+            Some(since) => since.elapsed() < SUBSETS_FIRST,
+            None => self.seen.is_none() && needed.is_first(targets, stores) && needed.is_reached(stores),
+        };
+        match needed.write(targets, only_subsets, client, stores, owner).await {
+            Ok(_) if only_subsets => {
+                self.failure = None;
+                self.halfway_since.get_or_insert_with(Instant::now);
+                Vec::new()
+            }
             Ok(edits) => {
                 self.failure = None;
+                self.halfway_since = None;
                 let are_others = self.was_seen(&basis, targets);
                 self.written = Some((basis, targets, Instant::now()));
                 if are_others { edits } else { Vec::new() }
@@ -242,9 +264,31 @@ impl Needed<'_> {
         ])
     }
 
+    /// Whether there are neither routes nor subsets that proxies have known for a while.
+    fn is_first(&self, targets: RouteTargets, stores: &Stores) -> bool {
+        let Ok(objects) = self.objects(targets) else { return false };
+        let is_new = |(object, kind): &(Value, ApiResource)| {
+            let Some(found) = present(object, kind, stores) else { return true };
+            let created = found.pointer("/metadata/creationTimestamp").and_then(Value::as_str);
+            let created = created.and_then(|created| created.parse::<Timestamp>().ok());
+            let age = created.map(|created| Timestamp::now().duration_since(created).unsigned_abs());
+            kind.kind == "DestinationRule" && age.is_some_and(|age| age < SUBSETS_FIRST)
+        };
+        objects.iter().all(is_new)
+    }
+
+    /// Whether anybody may reach the service without Serin's routes: callers inside the mesh by its name, others by other
+    /// people's routes.
+    fn is_reached(&self, stores: &Stores) -> bool {
+        let points = &self.delivery.routing.attach_points;
+        points.iter().any(|point| matches!(point, AttachPoint::Sidecars { .. }))
+            || stores.routes.with(&hosts_of(self.release)).iter().any(|one| one["kind"] == "VirtualService")
+    }
+
     async fn write(
         &self,
         targets: RouteTargets,
+        only_subsets: bool,
         client: &Client,
         stores: &Stores,
         owner: &ReleaseObject,
@@ -252,7 +296,8 @@ impl Needed<'_> {
         let owner = json!(owner.controller_owner_ref(&()));
         let mut written = Vec::new();
         // Two versions that no label tells apart are an obstacle, and no routes are wanted then.
-        for (mut object, kind) in self.objects(targets).into_iter().flatten() {
+        let how_many = if only_subsets { 1 } else { usize::MAX };
+        for (mut object, kind) in self.objects(targets).into_iter().flatten().take(how_many) {
             object["metadata"]["ownerReferences"] = json!([owner]);
             written.extend(apply(client, &object, &kind, stores).await?);
         }

@@ -148,7 +148,9 @@ async fn tick_with(
         snapshot.pair.carry_out(&cluster.client, wanted, snapshot.release.run()).await?;
     }
     touch_if_bypassed(cluster, memory, &snapshot, &observation, now).await?;
-    Ok(next_look(cluster, &snapshot, interval(&snapshot.release, &memory.state.status, &observation)))
+    let every = interval(&snapshot.release, &memory.state.status, &observation);
+    let every = if memory.routes.is_halfway() { every.min(WITH_PROBE) } else { every };
+    Ok(next_look(cluster, &snapshot, every))
 }
 
 /// Nothing can be planned: says why, once.

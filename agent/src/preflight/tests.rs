@@ -230,6 +230,16 @@ fn nobody_is_sent_to_a_stable_without_pods() {
         none_ready,
         &["Error Deployment shop-stable: no pod of it is ready, and all users would be sent there"],
     );
+    // A service that is off has nobody to lose.
+    let off = json!({"spec": {"replicas": 0}, "status": {"readyReplicas": null}});
+    finds(
+        |world| {
+            with(&mut world.stable, &off);
+            with(&mut world.canary, &off);
+        },
+        &[],
+    );
+    finds(|world| with(&mut world.stable, &off), &["Error Deployment shop-stable: no pod of it is ready"]);
     let available = |is: &str, since: &str, expected: &[&str]| {
         let condition = json!({"type": "Available", "status": is, "lastTransitionTime": since});
         finds(|world| with(&mut world.stable, &json!({"status": {"conditions": [condition]}})), expected);

@@ -3,6 +3,7 @@ The two versions' pods: whether anybody is there to take the requests, and wheth
 needed.
 */
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::Value;
 use serin_policy::Arm;
@@ -20,7 +21,7 @@ const HEARD_OF: SignedDuration = SignedDuration::from_secs(5);
 pub(super) fn check(subject: &Subject<'_>, found: &mut Findings) {
     let [stable, canary] = subject.versions();
     if !subject.taken_over {
-        check_ready(&stable, subject.now, found);
+        check_ready(&stable, &canary, subject.now, found);
     }
     for (version, other) in [(&stable, &canary), (&canary, &stable)] {
         check_sidecar(subject, version, other, found);
@@ -28,10 +29,14 @@ pub(super) fn check(subject: &Subject<'_>, found: &mut Findings) {
 }
 
 /// Once the routes are there, everybody goes to stable.
-fn check_ready(stable: &Version<'_>, now: Timestamp, found: &mut Findings) {
+fn check_ready(stable: &Version<'_>, canary: &Version<'_>, now: Timestamp, found: &mut Findings) {
     let Some(deployment) = stable.deployment else { return };
     let status = deployment.status.as_ref();
-    let ready = status.and_then(|status| status.ready_replicas).unwrap_or_default();
+    let ready = ready(stable);
+    if is_at_zero(deployment) && ready == 0 && self::ready(canary) == 0 {
+        // Nobody is served, and is not to be: there is nothing to lose.
+        return;
+    }
     let conditions = status.and_then(|status| status.conditions.as_deref()).unwrap_or_default();
     let available = conditions.iter().find(|condition| condition.type_ == "Available");
     let at = format!("Deployment {}", stable.target.deployment);
@@ -57,6 +62,15 @@ fn check_ready(stable: &Version<'_>, now: Timestamp, found: &mut Findings) {
             "wait until every proxy has heard of its pods",
         );
     }
+}
+
+fn ready(version: &Version<'_>) -> i32 {
+    let status = version.deployment.and_then(|deployment| deployment.status.as_ref());
+    status.and_then(|status| status.ready_replicas).unwrap_or_default()
+}
+
+fn is_at_zero(deployment: &Deployment) -> bool {
+    deployment.spec.as_ref().and_then(|spec| spec.replicas) == Some(0)
 }
 
 fn check_sidecar(subject: &Subject<'_>, version: &Version<'_>, other: &Version<'_>, found: &mut Findings) {
