@@ -16,7 +16,7 @@ use serin_policy::Arm;
 use super::stores::Stores;
 use super::{FIELD_MANAGER, api_resources, as_serin};
 use crate::errors::chain;
-use crate::mesh::object::{drift, removal};
+use crate::mesh::object::{MANAGED_BY, drift, removal};
 use crate::mesh::routing::conflicts::conflicts;
 use crate::mesh::routing::verify::{Existing, verify};
 use crate::mesh::routing::{
@@ -278,11 +278,15 @@ impl Needed<'_> {
     }
 
     /// Whether anybody may reach the service without Serin's routes: callers inside the mesh by its name, others by other
-    /// people's routes.
+    /// people's routes. Those of another Release that had the host are not theirs to keep: they go with it.
     fn is_reached(&self, stores: &Stores) -> bool {
         let points = &self.delivery.routing.attach_points;
+        let is_other_peoples = |route: &Value| {
+            route["kind"] == "VirtualService"
+                && route["metadata"]["labels"][MANAGED_BY.0].as_str() != Some(MANAGED_BY.1)
+        };
         points.iter().any(|point| matches!(point, AttachPoint::Sidecars { .. }))
-            || stores.routes.with(&hosts_of(self.release)).iter().any(|one| one["kind"] == "VirtualService")
+            || stores.routes.with(&hosts_of(self.release)).iter().any(|route| is_other_peoples(route))
     }
 
     async fn write(
