@@ -7,6 +7,7 @@ sound. Of several agents one leads ([`leader`]); all of them serve the module. N
 `rollout`'s business.
 */
 mod admission;
+mod adoption;
 mod api_resources;
 mod commands;
 mod conditions;
@@ -108,6 +109,8 @@ struct Cluster {
     proxies: Proxies,
     collectors: Collectors,
     admission: Admission,
+    /// The cluster's own, if this agent runs inside.
+    domain: Option<String>,
     recorder: Recorder,
     metrics: Arc<Metrics>,
     /// Whether this agent leads.
@@ -203,6 +206,7 @@ async fn drive(
         proxies: Proxies::new(beat)?,
         collectors: Collectors::new(beat),
         admission: Admission::default(),
+        domain: cluster_domain(),
         metrics,
         leads: leads.clone(),
         is_known: ready.subscribe(),
@@ -309,6 +313,12 @@ fn retry(_: Arc<Watched>, _: &Arc<TickError>, _: Arc<Cluster>) -> Action {
 /// For patches that change some fields and leave the others to whoever wrote them.
 fn as_serin() -> PatchParams {
     PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
+}
+
+/// The domain of the cluster that this process runs in, if it runs in one.
+fn cluster_domain() -> Option<String> {
+    let text = std::fs::read_to_string("/etc/resolv.conf").ok()?;
+    crate::preflight::cluster_domain(&text).map(str::to_owned)
 }
 
 /// `namespace/name`.

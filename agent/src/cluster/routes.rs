@@ -5,6 +5,7 @@ touched while weights move.
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use kube::core::DynamicObject;
 use kube::discovery::ApiResource;
@@ -16,11 +17,13 @@ use super::repairs::{Object, Repairs, fingerprint};
 use super::stores::Stores;
 use super::{FIELD_MANAGER, api_resources, as_serin};
 use crate::errors::chain;
-use crate::mesh::object::{drift, removal};
+use crate::mesh::object::{MANAGED_BY, drift, removal};
 use crate::mesh::routing::conflicts::conflicts;
 use crate::mesh::routing::verify::{Existing, verify};
-use crate::mesh::routing::{Indistinct, Leads, Managed, Subsets, hosts_of, managed, object_name};
-use serin_release::delivery::{Delivery, Mode};
+use crate::mesh::routing::{
+    Indistinct, Leads, Managed, Subsets, Surroundings, hosts_of, managed, object_name,
+};
+use serin_release::delivery::{AttachPoint, Delivery, Mode};
 use serin_release::{Release, ReleaseObject};
 use serin_rollout::RouteTargets;
 
@@ -29,6 +32,8 @@ use serin_rollout::RouteTargets;
 pub(super) struct Found {
     /// What stands in the way of moving anybody.
     pub(super) obstacles: Vec<String>,
+    /// What stands in the way of that as well, and not of writing them.
+    pub(super) pending: Vec<String>,
     /// Where they lead; none if they do not lead where any plan would have them.
     pub(super) targets: Option<RouteTargets>,
 }
@@ -38,6 +43,8 @@ pub(super) struct Needed<'n> {
     pub(super) release: &'n Release,
     pub(super) delivery: &'n Delivery,
     pub(super) subsets: &'n Subsets,
+    /// None where the Service does not have the port that is needed.
+    pub(super) around: Option<&'n Surroundings>,
     /// The run that the canary's Deployment was when it was stable, if it was.
     pub(super) retired: Option<&'n str>,
 }
@@ -52,6 +59,8 @@ pub(super) struct RoutesMemory {
     /// What was wanted when the routes were last seen to be so: where the same is wanted and they are otherwise, that is
     /// somebody else's doing.
     seen: Option<(Basis, RouteTargets)>,
+    /// Since when the subsets are there, and no route to them yet.
+    halfway_since: Option<Instant>,
     /// Why the last write came to nothing.
     failure: Option<String>,
 }
@@ -63,9 +72,14 @@ struct Basis {
     version: (u64, u64),
     generation: Option<i64>,
     subsets: Subsets,
+    around: Option<Surroundings>,
     stable: String,
     retired: Option<String>,
 }
+
+/// For how long there are subsets before there is the first route to them. Both would reach proxies at once, and a route to
+/// a cluster that is still being set up answers 503.
+const SUBSETS_FIRST: Duration = Duration::from_secs(3);
 
 /// How long a watch may take to show what was written.
 const WATCH_DELAY: Duration = Duration::from_secs(5);
@@ -82,6 +96,11 @@ impl RoutesMemory {
                 found
             }
         }
+    }
+
+    /// Whether the subsets are written and the routes are to follow.
+    pub(super) const fn is_halfway(&self) -> bool {
+        self.halfway_since.is_some()
     }
 
     /// Why the routes could not be written, if they could not.
@@ -120,9 +139,19 @@ impl RoutesMemory {
         if is_on_its_way {
             return Vec::new();
         }
-        match needed.write(targets, client, stores, repairs, owner).await {
+        let only_subsets = match self.halfway_since {
+            Some(since) => since.elapsed() < SUBSETS_FIRST,
+            None => self.seen.is_none() && needed.is_first(targets, stores) && needed.is_reached(stores),
+        };
+        match needed.write(targets, only_subsets, client, stores, repairs, owner).await {
+            Ok(_) if only_subsets => {
+                self.failure = None;
+                self.halfway_since.get_or_insert_with(Instant::now);
+                Vec::new()
+            }
             Ok(Written { edits, is_all }) => {
                 self.failure = None;
+                self.halfway_since = None;
                 let are_others = self.was_seen(&basis, targets);
                 if is_all {
                     self.written = Some((basis, targets, Instant::now()));
@@ -161,6 +190,7 @@ impl Basis {
             version: needed.version(stores),
             generation,
             subsets: needed.subsets.clone(),
+            around: needed.around.cloned(),
             stable: needed.delivery.stable.deployment.clone(),
             retired: needed.retired.map(str::to_owned),
         }
@@ -192,31 +222,39 @@ impl Needed<'_> {
         let missing = verify(existing, self.release, self.delivery, self.subsets);
         let obstacles: Vec<_> = missing.into_iter().map(|missing| missing.to_string()).collect();
         let targets = obstacles.is_empty().then_some(RouteTargets::Apart);
-        Found { obstacles, targets }
+        Found { obstacles, pending: Vec::new(), targets }
     }
 
     fn find_managed(&self, stores: &Stores) -> Found {
         let existing = stores.routes.with(&hosts_of(self.release));
         let in_the_way = conflicts(existing.iter().map(|object| &**object), self.release, self.delivery);
-        if !in_the_way.is_empty() {
-            return Found { obstacles: in_the_way.iter().map(ToString::to_string).collect(), targets: None };
+        if !in_the_way.now.is_empty() {
+            let obstacles = in_the_way.now.iter().map(ToString::to_string).collect();
+            return Found { obstacles, ..Found::default() };
         }
+        let pending = in_the_way
+            .replaced
+            .iter()
+            .map(|replaced| format!("{} is to be replaced, and still there: delete it", replaced.object));
         let is_there = |targets: &RouteTargets| {
             let Ok(objects) = self.objects(*targets) else { return false };
-            objects.into_iter().all(|(object, kind)| {
-                let found = present(&object, &kind, stores);
-                found.is_some_and(|found| drift(&object, &found).is_empty())
-            })
+            !objects.is_empty()
+                && objects.into_iter().all(|(object, kind)| {
+                    let found = present(&object, &kind, stores);
+                    found.is_some_and(|found| drift(&object, &found).is_empty())
+                })
         };
         if let Err(indistinct) = self.objects(RouteTargets::Apart) {
-            return Found { obstacles: vec![indistinct.to_string()], targets: None };
+            return Found { obstacles: vec![indistinct.to_string()], ..Found::default() };
         }
         let all = [RouteTargets::Apart, RouteTargets::BothToCanary, RouteTargets::BothToStable];
-        Found { obstacles: Vec::new(), targets: all.into_iter().find(is_there) }
+        Found { obstacles: Vec::new(), pending: pending.collect(), targets: all.into_iter().find(is_there) }
     }
 
     /// The objects, in the order in which they are written: a route to a subset that is not known yet answers 503.
-    fn objects(&self, targets: RouteTargets) -> Result<[(Value, ApiResource); 2], Indistinct> {
+    fn objects(&self, targets: RouteTargets) -> Result<Vec<(Value, ApiResource)>, Indistinct> {
+        // Why there are none is found before the routes are.
+        let Some(around) = self.around else { return Ok(Vec::new()) };
         let both_to = match targets {
             RouteTargets::Apart => None,
             RouteTargets::BothToCanary => Some(Arm::Canary),
@@ -224,8 +262,8 @@ impl Needed<'_> {
         };
         let leads = Leads { both_to, retired: self.retired };
         let Managed { destination_rule, virtual_service } =
-            managed(self.release, self.delivery, self.subsets, leads)?;
-        Ok([
+            managed(self.release, self.delivery, self.subsets, leads, around)?;
+        Ok(vec![
             (destination_rule, api_resources::destination_rule()),
             (virtual_service, api_resources::virtual_service()),
         ])
@@ -240,9 +278,35 @@ impl Needed<'_> {
         }
     }
 
+    /// Whether there are neither routes nor subsets that proxies have known for a while.
+    fn is_first(&self, targets: RouteTargets, stores: &Stores) -> bool {
+        let Ok(objects) = self.objects(targets) else { return false };
+        let is_new = |(object, kind): &(Value, ApiResource)| {
+            let Some(found) = present(object, kind, stores) else { return true };
+            let created = found.pointer("/metadata/creationTimestamp").and_then(Value::as_str);
+            let created = created.and_then(|created| created.parse::<Timestamp>().ok());
+            let age = created.map(|created| Timestamp::now().duration_since(created).unsigned_abs());
+            kind.kind == "DestinationRule" && age.is_some_and(|age| age < SUBSETS_FIRST)
+        };
+        objects.iter().all(is_new)
+    }
+
+    /// Whether anybody may reach the service without Serin's routes: callers inside the mesh by its name, others by other
+    /// people's routes. Those of another Release that had the host are not theirs to keep: they go with it.
+    fn is_reached(&self, stores: &Stores) -> bool {
+        let points = &self.delivery.routing.attach_points;
+        let is_other_peoples = |route: &Value| {
+            route["kind"] == "VirtualService"
+                && route["metadata"]["labels"][MANAGED_BY.0].as_str() != Some(MANAGED_BY.1)
+        };
+        points.iter().any(|point| matches!(point, AttachPoint::Sidecars { .. }))
+            || stores.routes.with(&hosts_of(self.release)).iter().any(|route| is_other_peoples(route))
+    }
+
     async fn write(
         &self,
         targets: RouteTargets,
+        only_subsets: bool,
         client: &Client,
         stores: &Stores,
         repairs: &Repairs,
@@ -251,7 +315,8 @@ impl Needed<'_> {
         let owner = json!(owner.controller_owner_ref(&()));
         let mut written = Written { edits: Vec::new(), is_all: true };
         // Two versions that no label tells apart are an obstacle, and no routes are wanted then.
-        for (mut object, kind) in self.objects(targets).into_iter().flatten() {
+        let how_many = if only_subsets { 1 } else { usize::MAX };
+        for (mut object, kind) in self.objects(targets).into_iter().flatten().take(how_many) {
             object["metadata"]["ownerReferences"] = json!([owner]);
             match apply(client, &object, &kind, stores, repairs).await? {
                 Some(edits) => written.edits.extend(edits),
@@ -351,7 +416,14 @@ mod tests {
 
     fn basis(version: u64, generation: i64, stable: &str) -> Basis {
         let (stable, generation) = (stable.to_owned(), Some(generation));
-        Basis { version: (version, 0), generation, subsets: Subsets::default(), stable, retired: None }
+        Basis {
+            version: (version, 0),
+            generation,
+            subsets: Subsets::default(),
+            around: None,
+            stable,
+            retired: None,
+        }
     }
 
     #[test]

@@ -31,6 +31,10 @@ use serin_rollout::{
 /// How often a release is looked at that has nothing under way.
 const AT_REST: Duration = Duration::from_secs(10);
 
+/// How often a release is looked at that is not admitted: what keeps it out may be a matter of seconds, of which no watch
+/// tells.
+const NOT_ADMITTED: Duration = Duration::from_secs(2);
+
 /// How often a release is looked at, at least, while a few have gone back to stable first.
 const WITH_PROBE: Duration = Duration::from_secs(1);
 
@@ -143,13 +147,16 @@ async fn tick_with(
     let pushed = push(cluster, object, memory, &snapshot, &planned).await;
     let is_pushed = pushed.is_ok();
     cluster.tell(object, memory, &snapshot.release, &observation, &planned, &news, is_pushed, now).await;
+    cluster.tell_warnings(object, memory, &snapshot.warnings).await;
     pushed?;
     if let Some(wanted) = &planned.wanted {
         let run = snapshot.release.run();
         snapshot.pair.carry_out(&cluster.client, &cluster.repairs, wanted, run).await?;
     }
     touch_if_bypassed(cluster, memory, &snapshot, &observation, now).await?;
-    Ok(next_look(cluster, &snapshot, interval(&snapshot.release, &memory.state.status, &observation)))
+    let every = interval(&snapshot.release, &memory.state.status, &observation);
+    let every = if memory.routes.is_halfway() { every.min(WITH_PROBE) } else { every };
+    Ok(next_look(cluster, &snapshot, every))
 }
 
 /// Nothing can be planned: says why, once.
@@ -176,7 +183,10 @@ async fn rest(
         memory.state.heard = before;
         return Err(error.into());
     }
-    Ok(AT_REST)
+    Ok(match rejection {
+        Rejection::InvalidSpec(_) => AT_REST,
+        Rejection::NotAdmitted(_) => NOT_ADMITTED,
+    })
 }
 
 async fn observe(
@@ -267,7 +277,8 @@ async fn save(
         || is_heard;
     let rejection = snapshot.invalid.clone().map(Rejection::InvalidSpec);
     let (release, rejection) = (&snapshot.release, rejection.as_ref());
-    let tick = report::Tick { release, observation, planned, news, rejection, now };
+    let warnings = &snapshot.warnings;
+    let tick = report::Tick { release, observation, planned, news, rejection, warnings, now };
     report::show(&mut memory.shown, object.metadata.generation, &tick);
     memory.save(&cluster.client, object, decided).await
 }
@@ -290,7 +301,8 @@ async fn write_routes(
 ) {
     let (Some(subsets), Ok(roles)) = (snapshot.subsets(), &snapshot.roles) else { return };
     let Snapshot { release, delivery, .. } = snapshot;
-    let needed = Needed { release, delivery, subsets: &subsets, retired: roles.retired.as_deref() };
+    let (around, retired) = (snapshot.around.as_ref(), roles.retired.as_deref());
+    let needed = Needed { release, delivery, subsets: &subsets, around, retired };
     let Cluster { client, stores, repairs, .. } = cluster;
     let written = memory.routes.lead_to(targets, client, stores, repairs, &needed, object).await;
     cluster.tell_routes_repaired(object, memory, &written).await;
