@@ -33,6 +33,9 @@ use crate::mesh::object::RELEASE as RELEASE_LABEL;
 use crate::mesh::plugin::contents;
 use serin_release::ReleaseObject;
 
+/// How long Istio's Sidecars are waited for at the start.
+const SIDECARS: Duration = Duration::from_secs(3);
+
 /// All stores.
 #[derive(Clone)]
 pub(super) struct Stores {
@@ -44,8 +47,7 @@ pub(super) struct Stores {
     pub(super) plugins: MultiStore<DynamicObject>,
     pub(super) routes: RouteIndex,
     pub(super) gateways: MultiStore<DynamicObject>,
-    /// Istio's, by which callers see less than there is. Nothing waits for them: they are only looked at for what people
-    /// should know, and an agent that may not see them can do without.
+    /// Istio's, by which callers see less than there is. An agent that may not see them can do without.
     pub(super) sidecars: MultiStore<DynamicObject>,
     /// Rises with every change of a Service.
     services_version: Arc<AtomicU64>,
@@ -195,6 +197,8 @@ impl Stores {
             self.plugins.wait_until_ready(),
             self.routes.wait_until_ready(),
             self.gateways.wait_until_ready(),
+            // No right to see them is no reason to wait forever.
+            tokio::time::timeout(SIDECARS, self.sidecars.wait_until_ready()),
         );
     }
 }

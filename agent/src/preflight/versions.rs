@@ -15,7 +15,8 @@ use serin_release::delivery::Target;
 const INJECT: &str = "sidecar.istio.io/inject";
 
 /// For how long stable is available before anybody is sent to it by Serin's routes: proxies hear of its pods a moment later,
-/// by a way of their own, and those who had routes to other pods before would get 503.
+/// by a way of their own, and those who had routes to other pods before would get 503. A time to come says that the API
+/// server's clock is another, and nothing more.
 const HEARD_OF: SignedDuration = SignedDuration::from_secs(5);
 
 pub(super) fn check(subject: &Subject<'_>, found: &mut Findings) {
@@ -53,7 +54,7 @@ fn check_ready(stable: &Version<'_>, canary: &Version<'_>, now: Timestamp, found
             "wait until it is, or scale it up",
         );
     } else if let Some(Time(since)) = available.and_then(|available| available.last_transition_time.as_ref())
-        && now.duration_since(*since) < HEARD_OF
+        && (SignedDuration::ZERO..HEARD_OF).contains(&now.duration_since(*since))
     {
         let seconds = HEARD_OF.as_secs();
         found.error(
