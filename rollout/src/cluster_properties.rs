@@ -28,7 +28,7 @@ spec:
       steps: [{setWeight: 10}, {setWeight: 40, pause: {duration: 3s}}, {setWeight: 70, pause: {}}]
       promotion: {mode: MODE}
       scaleDownDelay: 2s
-  analysis: {minRequests: 20, baseline: 0s, warmUp: 0s}
+  analysis: {minRequests: 20, baseline: 0s, warmUp: 0s, bake: 2s}
 ";
 
 /// Something that happens before a tick.

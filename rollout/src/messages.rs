@@ -44,6 +44,7 @@ impl fmt::Display for Event {
             Self::Resumed { by } => write!(f, "resumed by {by}"),
             Self::Approved { step, by } => write!(f, "step {step} approved by {by}"),
             Self::CommandRefused { command, by, why } => write!(f, "{command} by {by} refused: {why}"),
+            Self::BakeEnded { by } => write!(f, "bake ended by {by}"),
             Self::ProbeFailed { requests, errors, expected, again_after } => write!(
                 f,
                 "stable does not serve the callers who went to it first ({errors} of {requests} requests failed, of \
@@ -92,6 +93,10 @@ impl fmt::Display for Hold {
                     f,
                     "baseline: everybody stays on stable for {duration}, to compare each step's users with the rest"
                 )
+            }
+            Self::Baking { duration } => {
+                let duration = friendly(duration);
+                write!(f, "bake: everybody is on the canary, and it is watched for {duration} before it becomes stable")
             }
             Self::Observing { step, of, weight, duration } => {
                 let duration = friendly(duration);

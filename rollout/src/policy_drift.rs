@@ -9,7 +9,7 @@ use serin_policy::Weight;
 use super::analysis::Evidence;
 use super::handover::{HandoverState, Probe};
 use super::observation::{Command, CommandKind};
-use super::phase::{Cause, Emptying, Paused, Phase, StepState};
+use super::phase::{BakeState, Cause, Emptying, Paused, Phase, StepState};
 use super::reason::{Event, Hold, NotNow, Outcome, Reason};
 use super::roles::RolesUnclear;
 use super::status::Actor;
@@ -166,6 +166,10 @@ impl Tick<'_> {
         self.status.phase = match std::mem::take(&mut self.status.phase) {
             Phase::Progressing(StepState { weight, paused, .. }) => self.place(weight, paused),
             Phase::OffPlan { weight } => self.place(weight, None),
+            Phase::Baking(BakeState { paused, .. }) => {
+                let paused = paused.map(|paused| Paused { since: self.now, ..paused });
+                Phase::Baking(BakeState { since: self.now, paused, held_at: None })
+            }
             other => other,
         };
     }

@@ -120,16 +120,13 @@ pub(crate) async fn what_cannot_work_is_not_taken_over(mesh: &Mesh) -> Result<()
 
     fixture.kubectl(&["patch", "service", "shop", "--type=merge", "-p", AT_8000]).await?;
     // Whoever edits the port of a Service in use has its callers wait until their routes have it too, Serin or no Serin.
-    let port = "jsonpath={.spec.http[0].route[0].destination.port.number}";
-    eventually("routes to the port", async || {
-        let port = fixture.kubectl(&["get", "virtualservice", "shop-serin", "-o", port]).await?;
-        ensure!(port == "8000", "{port:?}");
-        Ok(())
-    })
-    .await?;
     let outside = fixture.traffic(50).await.with_context(|| agent.log())?;
-    fixture.check_served(&outside, 0).await?;
-    check_none_failed(&outside.stop().await?)
+    eventually("routes to the port", async || served(&outside, &["shop-stable"]).await).await?;
+    served(&outside, &["shop-stable"]).await?;
+    let port = "jsonpath={.spec.http[0].route[0].destination.port.number}";
+    let port = fixture.kubectl(&["get", "virtualservice", "shop-serin", "-o", port]).await?;
+    ensure!(port == "8000", "{port:?}");
+    outside.stop().await.map(drop)
 }
 
 /// Weights of the people's own, at the gateway and inside.

@@ -98,6 +98,7 @@ fn phase(status: &Status, shown: &ReleaseStatus) -> ReleasePhase {
         Phase::Starting { .. } => ReleasePhase::Starting,
         Phase::Progressing(_) => ReleasePhase::Progressing,
         Phase::OffPlan { .. } => ReleasePhase::OffPlan,
+        Phase::Baking(_) => ReleasePhase::Baking,
         Phase::Promoting | Phase::HandingOver(_) => ReleasePhase::Promoting,
         Phase::CuttingBack { .. } if had_run => ReleasePhase::Promoting,
         Phase::Promoted => ReleasePhase::Promoted,

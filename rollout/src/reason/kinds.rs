@@ -88,6 +88,11 @@ pub enum Event {
         /// Why it makes no sense.
         why: NotNow,
     },
+    /// A person does not wait for the end of the bake.
+    BakeEnded {
+        /// Who.
+        by: String,
+    },
     /// Stable has the new version and does not serve the few: they are taken back to the canary.
     #[serde(alias = "few-not-served")]
     ProbeFailed {
@@ -158,6 +163,11 @@ pub enum Hold {
     },
     /// Everybody is on stable for a time, so that those whom the steps will move can be compared with the rest.
     Baseline {
+        /// For how long.
+        duration: Duration,
+    },
+    /// Everybody is on the canary for a time before its version becomes stable.
+    Baking {
         /// For how long.
         duration: Duration,
     },
