@@ -1,8 +1,9 @@
 /*!
-`serin demo`: all of Serin on one machine, in a minute, with nothing to set up.
+`serin demo`: all of Serin on one machine, in two minutes, with nothing to set up.
 
 A small shop in two deployments, a real Envoy in front of it, the agent, and two thousand users who watch: a good
-version goes out to everybody, a bad one is off the air before most of them have met it. Nothing here is staged.
+version goes out to everybody, a bad one is off the air before most of them have met it, and a good one stays though both
+versions fail for a moment. Nothing here is staged.
 The agent, the filter and Envoy are those of production, and the numbers are what the users saw.
 */
 mod fixture;

@@ -19,19 +19,22 @@ use serin_agent::standalone::View;
 use serin_local::envoy;
 use serin_local::shop::Build;
 use serin_release::Release;
-use serin_rollout::{CommandKind, Phase};
+use serin_rollout::{CommandKind, Phase, Stage, StepState};
 
 /// How often the picture is drawn anew.
 const FRAME: Duration = Duration::from_millis(250);
 
 /// How long the whole may take on a slow machine.
-const LIMIT: Duration = Duration::from_mins(3);
+const LIMIT: Duration = Duration::from_mins(5);
 
 /// How many requests tell that something has ceased.
 const MANY: usize = 300;
 
 /// How many requests are seen of something that is to go on for a while.
 const A_WHILE: usize = 4_000;
+
+/// How many requests are sent while the database is away: two seconds' worth.
+const OUTAGE: usize = 2_400;
 
 /// A demo under way.
 pub(super) struct Run {
@@ -63,7 +66,7 @@ impl Run {
         Ok(self.screen.say(text)?)
     }
 
-    /// Releases the good version and the bad one, and tells what came of it.
+    /// Releases a good version, a bad one, and a good one in an outage, and tells what came of it.
     pub(super) async fn play_out(&mut self) -> Result<Summary> {
         self.until(|play| is_over(&play.view)).await?;
         if let Some(cause) = self.rolled_back() {
@@ -77,7 +80,36 @@ impl Run {
         self.until(|play| is_over(&play.view)).await?;
         let Some(cause) = self.rolled_back() else { bail!("the bad version got through") };
         self.for_a_while().await?;
-        Summary::new(self.seed, &self.timeline, &self.stats, self.stage.users.turned_away(), cause)
+
+        let next = script::release(script::GOOD.version, script::SHAKEN.version, script::SHORT_WALK)?;
+        self.put_on_canary(script::SHAKEN, next).await?;
+        let outage = self.outage().await?;
+        self.until(|play| is_over(&play.view)).await?;
+        if let Some(cause) = self.rolled_back() {
+            bail!("a good version was taken back for what stable suffered as well: {cause}");
+        }
+        let turned_away = self.stage.users.turned_away();
+        Summary::new(self.seed, &self.timeline, &self.stats, turned_away, (cause, outage))
+    }
+
+    /// Lets both versions fail for a moment, at the first step. Returns when.
+    async fn outage(&mut self) -> Result<Window> {
+        let is_at_step = |phase: &Phase| {
+            matches!(phase, Phase::Progressing(StepState { stage: Stage::Observing { .. }, .. }))
+        };
+        self.until(|play| is_at_step(&play.view.status.phase)).await?;
+        let settled = Window::since(Timestamp::now());
+        self.until(|play| play.stats.division(settled).served_canary >= MANY).await?;
+        let (stable, canary) = (self.stage.stable.build(), self.stage.canary.build());
+        self.stage.stable.deploy(script::without_database(stable));
+        self.stage.canary.deploy(script::without_database(canary));
+        self.timeline.operator_did("the database is away: both versions fail");
+        let away = Window::since(Timestamp::now());
+        self.until(|play| play.stats.sent(away) >= OUTAGE).await?;
+        self.stage.stable.deploy(stable);
+        self.stage.canary.deploy(canary);
+        self.timeline.operator_did("the database is back");
+        Ok(Window { until: Some(Timestamp::now()), ..away })
     }
 
     /// Leaves the stage standing, with a good version at its first step, until somebody has had enough.

@@ -1,5 +1,6 @@
 /*!
-What the demo plays: a good version that goes out, and a bad one that does not get far.
+What the demo plays: a good version that goes out, a bad one that does not get far, and a good one that goes out though
+both versions fail for a moment.
 */
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -33,8 +34,16 @@ pub(super) const GOOD: Build = good(2, 4);
 pub(super) const BAD: Build =
     Build { version: Version(3), error_share: 0.05, delay: Duration::from_millis(500) };
 
+/// A good version during whose release both versions fail for a moment, as when the database behind them does.
+pub(super) const SHAKEN: Build = good(4, 4);
+
 /// A good version for those who want to look around.
-pub(super) const LAST: Build = good(4, 4);
+pub(super) const LAST: Build = good(5, 4);
+
+/// The same version while the database behind it is away.
+pub(super) const fn without_database(build: Build) -> Build {
+    Build { error_share: 0.3, ..build }
+}
 
 const fn good(version: u32, delay_ms: u64) -> Build {
     Build { version: Version(version), error_share: 0.0, delay: Duration::from_millis(delay_ms) }
@@ -44,6 +53,10 @@ const fn good(version: u32, delay_ms: u64) -> Build {
 pub(super) const WALK: &str =
     "[{setWeight: 1, pause: {duration: 6s}}, {setWeight: 10, pause: {duration: 6s}},
         {setWeight: 25, pause: {duration: 6s}}, {setWeight: 50, pause: {duration: 6s}}]";
+
+/// Fewer of them.
+pub(super) const SHORT_WALK: &str =
+    "[{setWeight: 10, pause: {duration: 6s}}, {setWeight: 50, pause: {duration: 6s}}]";
 
 /// Steps that wait for a person.
 pub(super) const HELD: &str = "[{setWeight: 10, pause: {}}, {setWeight: 50, pause: {}}]";
@@ -82,7 +95,7 @@ mod tests {
 
     #[test]
     fn the_demos_releases_make_sense() {
-        for steps in [WALK, HELD] {
+        for steps in [WALK, SHORT_WALK, HELD] {
             let release = release(Version(1), Version(2), steps).unwrap();
             assert_eq!((release.name(), release.run()), ("demo/shop", "v2"));
             assert_eq!(release.analysis.objective_ms, 300);

@@ -7,14 +7,15 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
-use serin_policy::Weight;
+use serin_policy::{Arm, Weight};
 
 use crate::format::{count, share, thousands};
 use crate::record::Failure;
 use crate::script;
-use crate::stats::{Division, Move, Stats};
+use crate::stats::{Division, Move, Performance, Stats, Window};
 use crate::term_line::{WIDEST, wrap};
 use crate::timeline::Timeline;
+use serin_local::shop::Build;
 
 /// What the demo came to.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -29,6 +30,8 @@ pub(super) struct Summary {
     pub(super) moved_back_users: usize,
     /// How the bad version ended.
     pub(super) rollback: Rollback,
+    /// What both versions did while the database was away, which took nothing back.
+    pub(super) outage: Outage,
     /// How long all of it took.
     #[serde(rename = "seconds", serialize_with = "seconds")]
     pub(super) took: Duration,
@@ -59,6 +62,17 @@ pub(super) struct Rollback {
     pub(super) reason: String,
 }
 
+/// What both versions did while the database was away.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct Outage {
+    #[serde(rename = "seconds", serialize_with = "seconds")]
+    pub(super) lasted: Duration,
+    /// Requests to the stable version, and those that failed.
+    pub(super) stable: (usize, usize),
+    /// Requests to the canary, and those that failed.
+    pub(super) canary: (usize, usize),
+}
+
 #[derive(Debug, Clone, PartialEq)]
 struct Details {
     requests: usize,
@@ -78,6 +92,21 @@ fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S
     serializer.serialize_f64(f64::from(whole) / 1000.0)
 }
 
+impl Outage {
+    fn new(stats: &Stats, window: Window) -> Self {
+        let of = |arm, build: Build| {
+            let Performance { requests, errors, .. } = stats.performance(arm, build.version, window);
+            (requests, errors)
+        };
+        let lasted = window.until.map(|until| until.duration_since(window.from).unsigned_abs());
+        Self {
+            lasted: lasted.unwrap_or_default(),
+            stable: of(Arm::Stable, script::GOOD),
+            canary: of(Arm::Canary, script::SHAKEN),
+        }
+    }
+}
+
 impl Summary {
     /// Draws the sum of a timeline that was played to its end.
     pub(super) fn new(
@@ -85,7 +114,7 @@ impl Summary {
         timeline: &Timeline,
         stats: &Stats,
         turned_away: u64,
-        reason: String,
+        (reason, outage): (String, Window),
     ) -> Result<Self> {
         let good = script::GOOD.version;
         let chapters = timeline.chapters.iter().filter(|chapter| chapter.run == good.to_string());
@@ -106,6 +135,7 @@ impl Summary {
                 users_met: bad.users,
                 reason,
             },
+            outage: Outage::new(stats, outage),
             took: Timestamp::now().duration_since(timeline.began).unsigned_abs(),
             details: Details {
                 requests: stats.requests(),
@@ -144,6 +174,22 @@ impl fmt::Display for Summary {
         }
         let (met, answers) = (count(rollback.users_met, "user"), count(rollback.errors_met, "bad answer"));
         writeln!(f, "    {met} of {} met {answers}", thousands(users))?;
+        writeln!(f)?;
+        let shaken = script::SHAKEN.version;
+        let (away, (requests, errors), (of_canary, by_canary)) =
+            (self.outage.lasted.as_secs_f64(), self.outage.stable, self.outage.canary);
+        writeln!(
+            f,
+            "{shaken} was good, and both versions failed for {away:.1} s: it stayed, and went to everybody."
+        )?;
+        writeln!(
+            f,
+            "    meanwhile {good} failed {} of {}, and {shaken} {} of {}",
+            thousands(errors),
+            count(requests, "request"),
+            thousands(by_canary),
+            thousands(of_canary)
+        )?;
         writeln!(f)?;
         writeln!(
             f,
@@ -190,6 +236,7 @@ mod tests {
                 users_met: 6,
                 reason: "rolled back at 1%: canary fails 5%".to_owned(),
             },
+            outage: Outage { lasted: Duration::from_millis(2_100), stable: (2_160, 640), canary: (240, 71) },
             took: Duration::from_millis(41_234),
             details: Details {
                 requests: 50_000,
@@ -216,6 +263,7 @@ mod tests {
                 "users_met": 6,
                 "reason": "rolled back at 1%: canary fails 5%",
             },
+            "outage": {"seconds": 2.1, "stable": [2_160, 640], "canary": [240, 71]},
             "seconds": 41.234,
         });
         assert_eq!(serde_json::to_value(summary()).unwrap(), expected);
@@ -230,7 +278,14 @@ mod tests {
     #[test]
     fn people_get_the_same_in_words() {
         let text = summary().to_string();
-        for words in ["1.1%", "0.8 s after", "6 users of 2,000 met 7 bad answers", "status 503", "seed 7"] {
+        for words in [
+            "1.1%",
+            "0.8 s after",
+            "6 users of 2,000 met 7 bad answers",
+            "v4 71 of 240",
+            "status 503",
+            "seed 7",
+        ] {
             assert!(text.contains(words), "{words:?} is missing in\n{text}");
         }
     }

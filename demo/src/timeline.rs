@@ -138,9 +138,9 @@ impl Timeline {
             }
             Reason::Event(Event::StepBegun { weight, .. }) => Some(*weight),
             Reason::Event(Event::Promoting { .. }) => Some(Weight::FULL),
-            Reason::Outcome(Outcome::Promoted { .. }) => {
+            Reason::Hold(Hold::Baking { .. }) | Reason::Outcome(Outcome::Promoted { .. }) => {
                 if let Some(chapter) = self.chapters.last_mut() {
-                    chapter.settled = Some(at);
+                    chapter.settled.get_or_insert(at);
                 }
                 return;
             }
