@@ -85,9 +85,9 @@ fn a_canary_that_fails_is_taken_back() -> Result<()> {
 #[test]
 fn a_canary_that_is_slow_is_taken_back() -> Result<()> {
     let slow = format!("{QUICK}\n")
-        .replace("minRequests: 50", "minRequests: 50, metrics: [{name: request-duration, objective: 20ms}]");
+        .replace("minRequests: 50", "minRequests: 50, metrics: [{name: request-duration, objective: 150ms}]");
     let plan = Plan { release: release(&slow), ..Plan::default() };
-    run(check_rollback(plan, Some(bad(0.0, 60)), |status| status == 200, "duration"))
+    run(check_rollback(plan, Some(bad(0.0, 400)), |status| status == 200, "duration"))
 }
 
 #[test]
