@@ -52,8 +52,8 @@ pub use analysis::{
 pub use handover::HandoverState;
 pub use lagging::{Lag, Lagging};
 pub use observation::{
-    ArmCounts, ArmUsers, Cell, Command, CommandKind, Counts, Drawn, EDGES_MS, Environment, InCluster,
-    InForce, MetricReading, MetricValue, Observation, Proxy, ProxyState, ROUTE_GROUPS, Users,
+    ArmCounts, ArmUsers, Cell, Chooser, Chosen, Command, CommandKind, Counts, Drawn, EDGES_MS, Environment,
+    InCluster, InForce, MetricReading, MetricValue, Observation, Proxy, ProxyState, ROUTE_GROUPS, Users,
 };
 pub use phase::{Cause, Emptying, Paused, Phase, Stage, StepState};
 pub use reason::{Awaits, Event, Hold, NotNow, Outcome, Reason, Severity};
@@ -190,8 +190,9 @@ impl Tick<'_> {
             let ready = workloads.canary.ready;
             self.status.evidence.note_pods(ready, self.now);
         }
-        let Observation { counted, users, .. } = self.observation;
+        let Observation { counted, chosen, users, .. } = self.observation;
         self.status.evidence.take_in(counted, *users, moment, self.release);
+        self.status.evidence.take_in_chosen(chosen, counted, self.now, self.release);
         if step_index == 0 {
             self.status.evidence.take_in_unassignable(self.observation.unassignable);
         } else {

@@ -19,6 +19,7 @@ mod forecast;
 mod numbers;
 mod recent;
 mod requests;
+mod segments;
 mod signal;
 mod stakes;
 mod stratum;

@@ -140,9 +140,7 @@ fn limit(
     stable: Option<f64>,
     baseline: &Baseline,
 ) -> f64 {
-    let allowed = |share: f64| criterion.compare.ratio() * share + criterion.compare.slack();
-    let fixed = criterion.limit.map_or(1.0, Percent::share);
-    let least = stable.map_or(fixed, |now| fixed.max(allowed(now))).min(1.0);
+    let least = limit_at_present(criterion, stable);
     let (mut requests, mut weighted) = (0.0, 0.0);
     for cell in cells.iter().filter(|cell| cell.arm == Arm::Canary) {
         let before = match cell.drawn {
@@ -152,7 +150,19 @@ fn limit(
         };
         let count = as_f64(cell.counts.requests);
         requests += count;
-        weighted += count * before.map_or(0.0, allowed).clamp(least, 1.0);
+        weighted += count * before.map_or(0.0, |share| allowed(criterion, share)).clamp(least, 1.0);
     }
     if requests > 0.0 { weighted / requests } else { least }
+}
+
+/// The largest share of requests that may be bad, whosever they are, while stable has this share of bad ones: the limit, or
+/// as much more as the comparison allows.
+pub(super) fn limit_at_present(criterion: Criterion, stable: Option<f64>) -> f64 {
+    let fixed = criterion.limit.map_or(1.0, Percent::share);
+    stable.map_or(fixed, |now| fixed.max(allowed(criterion, now))).min(1.0)
+}
+
+/// The share of bad requests that the comparison allows where stable has this one.
+fn allowed(criterion: Criterion, share: f64) -> f64 {
+    criterion.compare.ratio() * share + criterion.compare.slack()
 }

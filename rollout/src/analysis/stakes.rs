@@ -16,6 +16,7 @@ use super::contrast::Contrast;
 use super::custom::Readings;
 use super::evidence::Evidence;
 use super::requests::Tests;
+use super::segments::{Members, Segment};
 use super::signal::Signal;
 use super::verdict::{Failure, Judged, Promise, Test, Verdict, Wait};
 use crate::observation::{ArmUsers, EDGES_MS};
@@ -73,6 +74,7 @@ mod part {
     pub(super) const TAIL: f64 = 0.12;
     pub(super) const ROUTES: f64 = 0.08;
     pub(super) const CLIENT: f64 = 0.04;
+    pub(super) const SEGMENTS: f64 = 0.06;
     pub(super) const CUSTOM: f64 = 0.1;
 }
 
@@ -172,6 +174,7 @@ impl Evidence {
                 stakes.extend(self.of_contrasts(metric, criterion, tests, part::CLIENT, seen));
             }
         }
+        stakes.extend(self.of_segments(analysis));
         for (metric, readings) in self.judged_readings(analysis) {
             for (ln_e, test) in readings.tests(metric) {
                 stakes.push(Stake {
@@ -235,6 +238,26 @@ impl Evidence {
         })
     }
 
+    fn of_segments(&self, analysis: &Analysis) -> impl Iterator<Item = Stake> {
+        let judged = move |metric: &Metric| analysis.criterion(*metric).is_some();
+        let metrics = Segment::METRICS.into_iter().filter(judged);
+        let each = part::SEGMENTS / count((self.segments.len() * metrics.clone().count()).max(1));
+        self.segments.iter().flat_map(move |(name, segment)| {
+            metrics.clone().filter_map(move |metric| {
+                let members: &Members = segment.of(metric)?;
+                let limit = members.limit.or(analysis.criterion(metric)?.limit).unwrap_or_default();
+                let judged = Judged::Segment { name: name.clone(), metric };
+                Some(Stake {
+                    run: (members.canary, members.stable),
+                    since: members.suspect_since,
+                    ln_e: members.over.ln_e(),
+                    stands: members.are_enough(analysis),
+                    ..Stake::idle(judged, Test::Limit { allowed: limit }, each)
+                })
+            })
+        })
+    }
+
     fn failure(&self, stake: &Stake, evidence: f64, analysis: &Analysis, now: Timestamp) -> Failure {
         // What the step has shown says more than what led up to it.
         let (canary, stable) = if stake.step.0.requests > 0 { stake.step } else { stake.run };
@@ -243,10 +266,14 @@ impl Evidence {
             Judged::Requests(Metric::RequestSuccessRate | Metric::RouteErrors) | Judged::Users => {
                 self.users.who_failed().map_or(self.failed.met, |users| users.min(self.failed.met))
             }
-            Judged::Requests(_) => stake.run.0.bad,
+            Judged::Requests(_) | Judged::Segment { .. } => stake.run.0.bad,
             Judged::Readings(_) => 0,
         };
-        let is_of_objective = stake.judged == Judged::Requests(Metric::RequestDuration);
+        let is_of_objective = matches!(
+            stake.judged,
+            Judged::Requests(Metric::RequestDuration)
+                | Judged::Segment { metric: Metric::RequestDuration, .. }
+        );
         let within_ms = stake.edge.or(is_of_objective.then_some(analysis.objective_ms));
         Failure {
             metric: stake.judged.clone(),

@@ -120,6 +120,13 @@ pub enum Judged {
     Requests(Metric),
     /// Users.
     Users,
+    /// Requests of those whom a segment has given the canary as a whole.
+    Segment {
+        /// The segment.
+        name: String,
+        /// What is judged about them.
+        metric: Metric,
+    },
     /// Readings of people's own metric of this name.
     Readings(String),
 }
@@ -129,6 +136,7 @@ impl fmt::Display for Judged {
         match self {
             Self::Requests(metric) => metric.fmt(f),
             Self::Users => f.write_str("the number of users who fail"),
+            Self::Segment { name, metric } => write!(f, "{metric} of segment {name}"),
             Self::Readings(name) => f.write_str(name),
         }
     }
@@ -203,43 +211,20 @@ impl fmt::Display for Failure {
 impl Failure {
     /// What was seen, and what is allowed.
     fn seen(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { metric, test, canary, stable, objective, .. } = self;
-        let (bad, of, share) = (Grouped(canary.bad), Grouped(canary.requests), Share(*canary));
+        let Self { metric, test, canary, stable, .. } = self;
+        let (bad, of) = (Grouped(canary.bad), Grouped(canary.requests));
         match metric {
             Judged::Users => {
-                return write!(f, "{bad} of the {of} users who failed for the first time were on the canary");
+                write!(f, "{bad} of the {of} users who failed for the first time were on the canary")?;
             }
-            Judged::Requests(Metric::RequestSuccessRate) => {
-                write!(f, "the canary failed {bad} of {of} requests ({share}")?;
-            }
-            Judged::Requests(Metric::RouteErrors) => {
-                write!(f, "on one group of routes, the canary failed {bad} of {of} requests ({share}")?;
-            }
-            Judged::Requests(Metric::ClientErrors) => {
-                write!(
-                    f,
-                    "the canary answered {bad} of {of} requests with a client's error, such as 4xx ({share}"
-                )?;
-            }
-            Judged::Requests(Metric::ClientAborts) => {
-                write!(
-                    f,
-                    "callers left before there was an answer in {bad} of {of} requests to the canary ({share}"
-                )?;
-            }
-            Judged::Requests(Metric::TrafficShare) => {
-                write!(f, "the canary had {of} requests ({share}")?;
-            }
-            Judged::Requests(Metric::RequestDuration | Metric::LatencyTail) => match objective {
-                Some(objective) => {
-                    let objective = friendly(objective);
-                    write!(f, "the canary was slower than {objective} in {bad} of {of} requests ({share}")?;
-                }
-                None => write!(f, "the canary was too slow in {bad} of {of} requests ({share}")?,
-            },
             Judged::Readings(name) => {
                 write!(f, "{name} of the canary was out of range in {bad} of {of} readings")?;
             }
+            Judged::Segment { name, metric } => {
+                write!(f, "for users of segment {name}, ")?;
+                self.seen_of_requests(f, *metric)?;
+            }
+            Judged::Requests(metric) => self.seen_of_requests(f, *metric)?,
         }
         match test {
             Test::FirstFailures { .. } | Test::Range => Ok(()),
@@ -249,6 +234,35 @@ impl Failure {
                 write!(f, "; stable {} earlier in this run)", Share(*stable))
             }
             Test::Comparison { .. } => write!(f, "; stable {})", Share(*stable)),
+        }
+    }
+
+    /// What was seen of requests; what is allowed comes behind it, in the same brackets.
+    fn seen_of_requests(&self, f: &mut fmt::Formatter<'_>, metric: Metric) -> fmt::Result {
+        let (bad, of, share) = (Grouped(self.canary.bad), Grouped(self.canary.requests), Share(self.canary));
+        match metric {
+            Metric::RequestSuccessRate => {
+                write!(f, "the canary failed {bad} of {of} requests ({share}")
+            }
+            Metric::RouteErrors => {
+                write!(f, "on one group of routes, the canary failed {bad} of {of} requests ({share}")
+            }
+            Metric::ClientErrors => write!(
+                f,
+                "the canary answered {bad} of {of} requests with a client's error, such as 4xx ({share}"
+            ),
+            Metric::ClientAborts => write!(
+                f,
+                "callers left before there was an answer in {bad} of {of} requests to the canary ({share}"
+            ),
+            Metric::TrafficShare => write!(f, "the canary had {of} requests ({share}"),
+            Metric::RequestDuration | Metric::LatencyTail => match &self.objective {
+                Some(objective) => {
+                    let objective = friendly(objective);
+                    write!(f, "the canary was slower than {objective} in {bad} of {of} requests ({share}")
+                }
+                None => write!(f, "the canary was too slow in {bad} of {of} requests ({share}"),
+            },
         }
     }
 }
