@@ -218,6 +218,8 @@ impl Looker {
             canary_latency: latency(Arm::Canary),
             findings: self.evidence.findings(release, self.weight()),
             users: self.evidence.users(&release.analysis),
+            segments: self.evidence.segments(&release.analysis),
+            unjudged: self.evidence.unjudged(release, now),
             forecasts: self.evidence.forecasts(release),
             readings: self.evidence.readings(&release.analysis),
             cohorts: self.evidence.cohorts(),

@@ -46,8 +46,8 @@ use jiff::Timestamp;
 use serin_policy::Weight;
 
 pub use analysis::{
-    CohortRatio, Evidence, Failure, Finding, Forecast, Grouped, Judged, Moment, OneIn, Promise,
-    ReadingFinding, Share, Test, UsersFinding, Verdict, Wait,
+    CohortRatio, Evidence, Failure, Finding, Forecast, Grouped, Judged, Limit, Moment, OneIn, Promise, Raise,
+    ReadingFinding, SegmentFinding, Share, Test, Unjudged, UsersFinding, Verdict, Wait, WhyNot,
 };
 pub use handover::HandoverState;
 pub use lagging::{Lag, Lagging};

@@ -286,7 +286,7 @@ impl Evidence {
         self.unassignable = self.unassignable.saturating_add(requests);
     }
 
-    fn is_warming_up(&self, now: Timestamp, warm_up: Duration) -> bool {
+    pub(super) fn is_warming_up(&self, now: Timestamp, warm_up: Duration) -> bool {
         self.warming_since.is_some_and(|since| now.duration_since(since).unsigned_abs() < warm_up)
     }
 

@@ -13,11 +13,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serin_policy::evidence::{Ceiling, Dispersion, Spread, Tally};
 
+use super::limit::{Allowed, Limit};
 use super::recent::Recent;
-use super::requests::{Tests, limit_at_present};
+use super::requests::Tests;
 use super::signal::Signal;
 use crate::observation::ArmCounts;
-use serin_release::{Analysis, Criterion, Metric, Percent};
+use serin_release::{Analysis, Criterion, Metric};
 
 /// What the members of one segment got.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -43,7 +44,7 @@ pub(super) struct Members {
     /// Looks that saw bad ones.
     witnesses: u32,
     /// The limit of the latest look.
-    pub(super) limit: Option<Percent>,
+    pub(super) limit: Option<Limit>,
     /// Since when the evidence leans against the canary.
     pub(super) suspect_since: Option<Timestamp>,
 }
@@ -132,9 +133,9 @@ impl Members {
         of_others: Dispersion,
         now: Timestamp,
     ) {
-        let limit = limit_at_present(criterion, recent.stable_now(stable));
-        self.limit = Percent::at_least(limit);
-        self.over.take_in(canary, limit, self.dispersion(of_others));
+        let allowed = Allowed::at_present(criterion, recent.stable_now(stable));
+        self.limit = allowed.rounded();
+        self.over.take_in(canary, allowed.share, self.dispersion(of_others));
         self.canary.add(canary);
         self.stable.add(stable);
         self.witnesses += u32::from(canary.bad > 0);

@@ -37,7 +37,7 @@ pub(super) struct Stake {
     /// The evidence against the canary.
     pub(super) ln_e: f64,
     /// Whether it is enough by itself: not if it is the word of a few users.
-    stands: bool,
+    pub(super) stands: bool,
 }
 
 impl Stake {
@@ -80,7 +80,7 @@ mod part {
 
 /// The evidence (ln E) of a single test from which the canary is not given to everybody. A test that has seen nothing is at
 /// 0, but for what rounding makes of it.
-const DOUBT: f64 = 0.1;
+pub(super) const DOUBT: f64 = 0.1;
 
 impl Evidence {
     /// The verdict on everything that was taken in.
@@ -196,9 +196,9 @@ impl Evidence {
         stands: bool,
     ) -> [Stake; 3] {
         let allowance = tests.contrast.allowance.unwrap_or(criterion.compare);
-        let limit = tests.limit.or(criterion.limit).unwrap_or_default();
+        let limit = tests.limit.map(|limit| limit.share).or(criterion.limit).unwrap_or_default();
         let stake = |test, weight, ln_e| Stake {
-            run: (tests.contrast.canary, tests.contrast.stable),
+            run: tests.contrast.compared(),
             step: (self.step.canary.of(signal), self.step.stable.of(signal)),
             since: tests.suspect_since,
             ln_e,
@@ -229,7 +229,7 @@ impl Evidence {
                     Signal::SlowerThan(edge) => EDGES_MS.get(edge).copied(),
                     _ => None,
                 },
-                run: (contrast.canary, contrast.stable),
+                run: contrast.compared(),
                 step: (self.step.canary.of(signal), self.step.stable.of(signal)),
                 ln_e: contrast.worse.ln_e(),
                 stands,
@@ -245,7 +245,8 @@ impl Evidence {
         self.segments.iter().flat_map(move |(name, segment)| {
             metrics.clone().filter_map(move |metric| {
                 let members: &Members = segment.of(metric)?;
-                let limit = members.limit.or(analysis.criterion(metric)?.limit).unwrap_or_default();
+                let limit = members.limit.map(|limit| limit.share);
+                let limit = limit.or(analysis.criterion(metric)?.limit).unwrap_or_default();
                 let judged = Judged::Segment { name: name.clone(), metric };
                 Some(Stake {
                     run: (members.canary, members.stable),
@@ -264,7 +265,7 @@ impl Evidence {
         let answers = match stake.judged {
             Judged::Requests(Metric::RequestDuration) => self.slow.met,
             Judged::Requests(Metric::RequestSuccessRate | Metric::RouteErrors) | Judged::Users => {
-                self.users.who_failed().map_or(self.failed.met, |users| users.min(self.failed.met))
+                self.users.of_canary().map_or(self.failed.met, |(_, failed)| failed.min(self.failed.met))
             }
             Judged::Requests(_) | Judged::Segment { .. } => stake.run.0.bad,
             Judged::Readings(_) => 0,

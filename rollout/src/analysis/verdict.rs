@@ -211,7 +211,7 @@ impl fmt::Display for Failure {
 impl Failure {
     /// What was seen, and what is allowed.
     fn seen(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { metric, test, canary, stable, .. } = self;
+        let Self { metric, test, canary, .. } = self;
         let (bad, of) = (Grouped(canary.bad), Grouped(canary.requests));
         match metric {
             Judged::Users => {
@@ -229,12 +229,24 @@ impl Failure {
         match test {
             Test::FirstFailures { .. } | Test::Range => Ok(()),
             Test::Excess => f.write_str(", or larger than stable's by more than is allowed"),
-            Test::Limit { allowed } => write!(f, ", allowed {allowed})"),
-            Test::Comparison { promise: Promise::AgainstPast, .. } => {
-                write!(f, "; stable {} earlier in this run)", Share(*stable))
+            Test::Limit { allowed } => {
+                write!(f, ", allowed {allowed}")?;
+                self.seen_of_stable(f, "meanwhile")
             }
-            Test::Comparison { .. } => write!(f, "; stable {})", Share(*stable)),
+            Test::Comparison { promise: Promise::AgainstPast, .. } => {
+                self.seen_of_stable(f, "earlier in this run")
+            }
+            Test::Comparison { .. } => self.seen_of_stable(f, "meanwhile"),
         }
+    }
+
+    /// What stable had, if it had anything; it ends the brackets.
+    fn seen_of_stable(&self, f: &mut fmt::Formatter<'_>, when: &str) -> fmt::Result {
+        let stable = self.stable;
+        if stable.requests > 0 {
+            write!(f, "; stable {when} {} of {}", Share(stable), Grouped(stable.requests))?;
+        }
+        f.write_str(")")
     }
 
     /// What was seen of requests; what is allowed comes behind it, in the same brackets.
@@ -312,13 +324,13 @@ mod tests {
     fn a_failure_says_what_was_seen_and_how_unlikely_that_is() {
         check(
             &failure(comparison(Promise::Guaranteed)),
-            "the canary failed 57 of 1,190 requests (4.8%; stable 0.3%). A canary no worse than allowed looks this bad \
-             at most once in 4,000 releases; Serin acts at 1 in 100. Caught 8.0 s after the first sign; at most 61 \
+            "the canary failed 57 of 1,190 requests (4.8%; stable meanwhile 0.3% of 10,700). A canary no worse than \
+             allowed looks this bad at most once in 4,000 releases; Serin acts at 1 in 100. Caught 8.0 s after the first sign; at most 61 \
              users had met it by then",
         );
         check(
             &failure(comparison(Promise::AgainstPast)),
-            "the canary failed 57 of 1,190 requests (4.8%; stable 0.3% earlier in this run). Assuming that \
+            "the canary failed 57 of 1,190 requests (4.8%; stable earlier in this run 0.3% of 10,700). Assuming that \
              stable would have gone on as before, a canary no worse than allowed looks this bad at most once in \
              4,000 releases; Serin acts at 1 in 100. Caught 8.0 s after the first sign; at most 61 users had met it by \
              then",
@@ -334,9 +346,21 @@ mod tests {
         };
         check(
             &slow,
-            "the canary was slower than 500ms in 8 of 8 requests (100%, allowed 5%). A canary within its limit looks \
-             this bad at most once in 870 million releases; Serin acts at 1 in 100. Caught at the first sign; at most 1 \
+            "the canary was slower than 500ms in 8 of 8 requests (100%, allowed 5%; stable meanwhile 0.3% of \
+             10,700). A canary within its limit looks this bad at most once in 870 million releases; Serin acts at 1 in 100. Caught at the first sign; at most 1 \
              user had met it by then",
+        );
+        let segment = Failure {
+            metric: Judged::Segment { name: "beta".to_owned(), metric: Metric::RequestSuccessRate },
+            stable: Tally::default(),
+            met: 57,
+            ..failure(Test::Limit { allowed: Percent::parse("1").unwrap() })
+        };
+        check(
+            &segment,
+            "for users of segment beta, the canary failed 57 of 1,190 requests (4.8%, allowed 1%). A canary within its \
+             limit looks this bad at most once in 4,000 releases; Serin acts at 1 in 100. Caught 8.0 s after the first \
+             sign; at most 57 users had met it by then",
         );
         let readings = Failure {
             metric: Judged::Readings("checkouts".to_owned()),
