@@ -171,11 +171,12 @@ impl Report {
             let sees = smallest.map_or_else(String::new, |share| share.to_string());
             table.add_row([metric.to_string(), may_be, because, format!("{dispersion:.1}"), sees]);
         }
-        for SegmentFinding { segment, metric, limit, dispersion, .. } in &self.segments {
+        for SegmentFinding { segment, metric, limit, back_beyond, dispersion, .. } in &self.segments {
             let Some(limit) = limit else { continue };
             let name = format!("{metric}\n  of segment {segment}");
-            let share = limit.share.to_string();
-            table.add_row([name, share, because(*limit), format!("{dispersion:.1}"), String::new()]);
+            let back = back_beyond.map_or_else(String::new, |share| format!("; goes back beyond {share}"));
+            let may_be = format!("{}{back}", limit.share);
+            table.add_row([name, may_be, because(*limit), format!("{dispersion:.1}"), String::new()]);
         }
         for column in table.column_iter_mut().skip(3) {
             column.set_cell_alignment(CellAlignment::Right);

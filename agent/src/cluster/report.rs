@@ -212,6 +212,7 @@ fn of_segment(finding: &SegmentFinding) -> SegmentStatus {
         count: finding.canary.requests,
         bad: finding.canary.bad,
         limit: finding.limit.map(|limit| limit.share.into()),
+        back_beyond: finding.back_beyond.map(Share::from),
         odds: odds(finding.evidence, finding.needed),
     }
 }

@@ -140,10 +140,13 @@ pub struct SegmentStatus {
     pub count: u64,
     /// The bad ones among them.
     pub bad: u64,
-    /// The largest share of them that may be bad at present.
+    /// The largest share of them that may be bad at present: beyond it the run is held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<Share>,
-    /// How unlikely a good canary is to look as bad as this one.
+    /// The share beyond which the canary is taken back, since a few users do not make as much.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub back_beyond: Option<Share>,
+    /// How unlikely a good canary is to look as bad as this one: to go beyond that share.
     pub odds: Odds,
 }
 

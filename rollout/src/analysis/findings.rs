@@ -61,11 +61,14 @@ pub struct SegmentFinding {
     pub metric: Metric,
     /// Their requests in this run.
     pub canary: Tally,
-    /// The largest share of them that may be bad at present.
+    /// The largest share of them that may be bad at present: the run is held beyond it.
     pub limit: Option<Limit>,
+    /// The share beyond which the canary is taken back, since a few users do not make as much; none before they have made a
+    /// request.
+    pub back_beyond: Option<Percent>,
     /// How many bad requests count as one.
     pub dispersion: f64,
-    /// Evidence (ln E) that more are bad than may be.
+    /// Evidence (ln E) that more are bad than `back_beyond`.
     pub evidence: f64,
     /// The evidence that takes the canary back without any of other tests.
     pub needed: f64,
@@ -137,8 +140,9 @@ impl Evidence {
                     metric,
                     canary: members.canary,
                     limit: members.limit.or(unraised),
+                    back_beyond: members.far_limit,
                     dispersion: members.dispersion(of_others).get(),
-                    evidence: members.over.ln_e(),
+                    evidence: members.far_over.ln_e(),
                     needed: needed(&stakes, &Judged::Segment { name: name.clone(), metric }, analysis),
                 })
             })

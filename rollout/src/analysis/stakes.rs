@@ -106,6 +106,9 @@ impl Evidence {
         {
             return Verdict::NotYet(Wait::Doubt { metric: judged.clone() });
         }
+        if let Some(metric) = self.doubtful_segment(analysis) {
+            return Verdict::NotYet(Wait::Doubt { metric });
+        }
         for (metric, readings) in self.judged_readings(analysis) {
             if let Some(why) = readings.gap() {
                 return Verdict::NotYet(Wait::Reading { metric: metric.name.clone(), why });
@@ -245,17 +248,33 @@ impl Evidence {
         self.segments.iter().flat_map(move |(name, segment)| {
             metrics.clone().filter_map(move |metric| {
                 let members: &Members = segment.of(metric)?;
-                let limit = members.limit.map(|limit| limit.share);
-                let limit = limit.or(analysis.criterion(metric)?.limit).unwrap_or_default();
                 let judged = Judged::Segment { name: name.clone(), metric };
                 Some(Stake {
                     run: (members.canary, members.stable),
                     since: members.suspect_since,
-                    ln_e: members.over.ln_e(),
+                    ln_e: members.far_over.ln_e(),
                     stands: members.are_enough(analysis),
-                    ..Stake::idle(judged, Test::Limit { allowed: limit }, each)
+                    ..Stake::idle(
+                        judged,
+                        Test::Limit { allowed: members.far_limit.unwrap_or_default() },
+                        each,
+                    )
                 })
             })
+        })
+    }
+
+    /// What the users of a segment have more of than may be, if there is such a one. It takes nothing back, so it has no part.
+    fn doubtful_segment(&self, analysis: &Analysis) -> Option<Judged> {
+        self.segments.iter().find_map(|(name, segment)| {
+            let is_doubtful = |metric: &Metric| {
+                analysis.criterion(*metric).is_some()
+                    && segment.of(*metric).is_some_and(|members| {
+                        members.are_enough(analysis) && members.over.ln_e() >= analysis.needed()
+                    })
+            };
+            let metric = Segment::METRICS.into_iter().find(is_doubtful)?;
+            Some(Judged::Segment { name: name.clone(), metric })
         })
     }
 

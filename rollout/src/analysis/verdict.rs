@@ -168,6 +168,11 @@ impl fmt::Display for Verdict {
                 write!(f, "not enough data yet: {have} of {need} requests to the canary")
             }
             Self::NotYet(Wait::Reading { metric, why }) => write!(f, "not enough data yet: {metric}: {why}"),
+            Self::NotYet(Wait::Doubt { metric: Judged::Segment { name, metric } }) => write!(
+                f,
+                "not clear yet: users of segment {name} are beyond the limit of {metric}, which a few of them may have \
+                 made by themselves"
+            ),
             Self::NotYet(Wait::Doubt { metric }) => {
                 write!(f, "not clear yet: {metric} speaks against the canary, but could be chance")
             }
