@@ -42,6 +42,9 @@ impl fmt::Display for Raise {
     }
 }
 
+/// What the mean of equal numbers may be beside them.
+const ROUNDING: f64 = 1e-9;
+
 /// A limit as a share, 0 to 1, and why it is more than the Release says.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Allowed {
@@ -52,7 +55,7 @@ pub(super) struct Allowed {
 impl Allowed {
     /// The same for people.
     pub(super) fn rounded(self) -> Option<Limit> {
-        Some(Limit { share: Percent::at_least(self.share)?, raised: self.raised })
+        Some(Limit { share: Percent::at_least((self.share - ROUNDING).max(0.0))?, raised: self.raised })
     }
 
     /// What is allowed of any requests, while stable has this share of bad ones: the limit, or as much more as the comparison
@@ -87,8 +90,7 @@ impl Allowed {
             weighted += count * before.map_or(0.0, |share| allowed(criterion, share)).clamp(least.share, 1.0);
         }
         let share = if requests > 0.0 { weighted / requests } else { least.share };
-        // Beyond what rounding makes of a mean.
-        let raised = if share > least.share + 1e-9 { Some(Raise::Users) } else { least.raised };
+        let raised = if share > least.share + ROUNDING { Some(Raise::Users) } else { least.raised };
         Self { share, raised }
     }
 }
@@ -140,5 +142,16 @@ mod tests {
         // Of two reasons the one that allows for more.
         check(50, 100, Some(0.02), "6.22%: its users had as many on stable");
         check(50, 100, Some(0.25), "37.6%: stable has as many at present");
+    }
+
+    #[test]
+    fn a_limit_that_nothing_raises_is_the_one_that_was_written() {
+        for requests in 1..1_000 {
+            let cells =
+                [cell(Arm::Canary, Cohort::Step(0), requests, 0), cell(Arm::Canary, Cohort::Rest, 7, 0)];
+            let allowed = Allowed::of(&cells, Signal::Failed, criterion(), None, &Baseline::default());
+            let written = Limit { share: Percent::parse("1").unwrap(), raised: None };
+            assert_eq!(allowed.rounded(), Some(written), "{requests} requests");
+        }
     }
 }
