@@ -55,12 +55,14 @@ pub enum DeedKind {
     RoutesWritten,
     /// A `WasmPlugin` of Serin's own was edited by somebody else, and was written.
     PluginWritten,
+    /// Something around the service that stands in nobody's way, and that its people should know of.
+    Warned,
 }
 
 impl DeedKind {
     /// All there are.
-    pub const ALL: [Self; 4] =
-        [Self::NotDriven, Self::CommandRefused, Self::RoutesWritten, Self::PluginWritten];
+    pub const ALL: [Self; 5] =
+        [Self::NotDriven, Self::CommandRefused, Self::RoutesWritten, Self::PluginWritten, Self::Warned];
 
     /// The word for it: in `CamelCase` as Kubernetes has reasons, and in kebab-case for logs and the labels of metrics.
     const fn words(self) -> (&'static str, &'static str) {
@@ -69,6 +71,7 @@ impl DeedKind {
             Self::CommandRefused => ("CommandRefused", "command-refused"),
             Self::RoutesWritten => ("RoutesWritten", "routes-written"),
             Self::PluginWritten => ("PluginWritten", "plugin-written"),
+            Self::Warned => ("Warned", "warned"),
         }
     }
 
@@ -80,7 +83,7 @@ impl DeedKind {
     /// Who should hear of it.
     pub const fn severity(self) -> Severity {
         match self {
-            Self::NotDriven | Self::CommandRefused => Severity::Warning,
+            Self::NotDriven | Self::CommandRefused | Self::Warned => Severity::Warning,
             Self::RoutesWritten | Self::PluginWritten => Severity::Info,
         }
     }

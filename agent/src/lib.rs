@@ -13,6 +13,7 @@ pub mod journal;
 pub mod mesh;
 pub mod metrics;
 pub mod observe;
+pub mod preflight;
 pub mod serve;
 pub mod standalone;
 

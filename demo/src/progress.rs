@@ -31,7 +31,7 @@ fn mark(phase: &Phase, step: Weight) -> (Style, char) {
             *weight
         }
         Phase::Progressing(state) => state.weight,
-        Phase::Promoting => Weight::FULL,
+        Phase::Promoting | Phase::Baking(_) => Weight::FULL,
         Phase::Promoted => return (good(), '✓'),
         _ => Weight::ZERO,
     };
@@ -49,6 +49,12 @@ fn bar(view: &View, width: usize) -> String {
         return match &view.status.phase {
             Phase::Promoted => line.add(&good(), "promoted: everybody is on the new version").text,
             Phase::Promoting => line.add(&plain(), "promotion: everybody goes to the new version").text,
+            Phase::Baking(_) => {
+                let left = progress.duration.unwrap_or_default().saturating_sub(progress.elapsed);
+                let text =
+                    format!("bake: everybody is on the new version, {:.0} s to go", left.as_secs_f64());
+                line.add(&plain(), &text).text
+            }
             Phase::RolledBack { .. } | Phase::Aborted { .. } => {
                 line.add(&bad(), "rolled back: everybody is on the old version").text
             }

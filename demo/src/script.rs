@@ -67,6 +67,7 @@ spec:
   analysis:
     interval: 500ms
     baseline: 5s
+    bake: 5s
     metrics:
     - {{name: request-success-rate, thresholdRange: {{min: 99}}}}
     - {{name: request-duration, objective: 300ms, thresholdRange: {{max: 5}}}}

@@ -21,6 +21,8 @@ pub struct Analysis {
     pub baseline: Duration,
     /// For how long slow answers do not count after the canary was given users or pods. Failures always count.
     pub warm_up: Duration,
+    /// How long everybody is on the canary before its version becomes stable: until then there is a way back.
+    pub bake: Duration,
     /// How many requests to the canary in a step a good verdict takes, from 1.
     pub min_requests: u64,
     /// How often a good canary may be taken back, all metrics together: above 0, at most 50 %.

@@ -76,8 +76,8 @@ pub struct Release {
 pub struct Service {
     /// Name of the service, a DNS label.
     pub name: String,
-    /// Port of the service, from 1.
-    pub port: u16,
+    /// Port of the service, from 1; none if people left it to the Service.
+    pub port: Option<u16>,
 }
 
 /// One step of a release: a share of users and what ends it.

@@ -81,6 +81,8 @@ pub enum ReleasePhase {
     Progressing,
     /// At a weight that is none of its steps'. A person must say how to go on.
     OffPlan,
+    /// Everybody is on the new version, and it is watched before it becomes stable.
+    Baking,
     /// Everybody is to go to the new version, and it becomes stable.
     Promoting,
     /// Stable has the new version, and everybody is on it.
@@ -97,12 +99,13 @@ pub enum ReleasePhase {
 
 impl ReleasePhase {
     /// All there are, in the order of a release.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Idle,
         Self::Preparing,
         Self::Starting,
         Self::Progressing,
         Self::OffPlan,
+        Self::Baking,
         Self::Promoting,
         Self::Promoted,
         Self::RollingBack,
@@ -119,6 +122,7 @@ impl ReleasePhase {
             Self::Starting => "Starting",
             Self::Progressing => "Progressing",
             Self::OffPlan => "OffPlan",
+            Self::Baking => "Baking",
             Self::Promoting => "Promoting",
             Self::Promoted => "Promoted",
             Self::RollingBack => "RollingBack",

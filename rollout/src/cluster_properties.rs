@@ -10,7 +10,9 @@ use super::properties::{
     Before, PROXIES, are_taken_back, check_closed, check_revision, check_rise, requests, runner,
 };
 use super::world::{Crash, Does, Model, World};
-use super::{Command, CommandKind, Counts, InForce, Phase, Plan, Replicas, Status, Wanted, Workloads};
+use super::{
+    Command, CommandKind, Contested, Counts, InForce, Phase, Plan, Replicas, Status, Wanted, Workloads,
+};
 use serin_release::delivery::PromotionMode;
 
 const RELEASE: &str = r"
@@ -26,7 +28,7 @@ spec:
       steps: [{setWeight: 10}, {setWeight: 40, pause: {duration: 3s}}, {setWeight: 70, pause: {}}]
       promotion: {mode: MODE}
       scaleDownDelay: 2s
-  analysis: {minRequests: 20, baseline: 0s, warmUp: 0s}
+  analysis: {minRequests: 20, baseline: 0s, warmUp: 0s, bake: 2s}
 ";
 
 /// Something that happens before a tick.
@@ -48,6 +50,7 @@ enum Event {
     CanaryGone,
     Suspend(bool),
     Obstacle(bool),
+    Contested(bool),
 }
 
 fn events() -> impl Strategy<Value = Vec<(Event, Counts)>> {
@@ -71,6 +74,7 @@ fn events() -> impl Strategy<Value = Vec<(Event, Counts)>> {
         1 => Just(Event::CanaryGone),
         2 => any::<bool>().prop_map(Event::Suspend),
         2 => any::<bool>().prop_map(Event::Obstacle),
+        2 => any::<bool>().prop_map(Event::Contested),
     ];
     let traffic = || prop_oneof![16 => Just(requests(20, 0)), 1 => Just(requests(20, 5))];
     let at_stable = prop_oneof![8 => traffic(), 1 => Just(requests(2, 2)), 1 => Just(requests(0, 0))];
@@ -132,6 +136,11 @@ fn happen(world: &mut World, wanted: &mut Option<Wanted>, event: &Event, counts:
         Event::Obstacle(there) => {
             cluster.obstacles = there.then(|| "no such Gateway".to_owned()).into_iter().collect();
         }
+        Event::Contested(is_contested) => {
+            let contested = || Contested { object: "the policy".to_owned(), by: None };
+            cluster.contested = is_contested.then(contested).into_iter().collect();
+            cluster.policy_waits = *is_contested;
+        }
     }
     tick(world, wanted, &commands, counts, crash);
 }
@@ -188,7 +197,8 @@ fn check_way_back(before: &Before, planned: &Plan, workloads: &Workloads) {
 /// What was not decided yet is not decided while something stands in the way, nor by a person.
 fn check_holds(world: &World, before: &Before, planned: &Plan) {
     let cluster = world.cluster.as_ref().unwrap();
-    let is_held = cluster.object.spec.suspend || !cluster.obstacles.is_empty();
+    let is_held =
+        cluster.object.spec.suspend || !cluster.obstacles.is_empty() || !cluster.contested.is_empty();
     if is_held && planned.status.run == before.status.run && !are_taken_back(before, planned) {
         assert!(planned.status.weight() <= before.status.weight(), "{planned:?}");
     }
@@ -247,6 +257,8 @@ fn settles_in_the_end(world: &mut World, wanted: &mut Option<Wanted>) {
     }
     let cluster = world.cluster.as_mut().unwrap();
     cluster.obstacles.clear();
+    cluster.contested.clear();
+    cluster.policy_waits = false;
     cluster.object.spec.suspend = false;
     cluster.stable.recover();
     cluster.canary.recover();

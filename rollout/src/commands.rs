@@ -7,7 +7,7 @@ use serin_policy::Weight;
 use super::Tick;
 use super::analysis::Evidence;
 use super::observation::{Command, CommandKind};
-use super::phase::{Emptying, Paused, Phase, Stage, StepState};
+use super::phase::{BakeState, Emptying, Paused, Phase, Stage, StepState};
 use super::reason::{Event, NotNow, Outcome};
 use super::status::Actor;
 
@@ -41,7 +41,7 @@ impl Tick<'_> {
         if self.is_suspended() {
             return Err(NotNow::Suspended);
         }
-        if self.in_cluster().is_some_and(|cluster| !cluster.obstacles.is_empty()) {
+        if self.in_cluster().is_some_and(|it| !it.obstacles.is_empty() || !it.contested.is_empty()) {
             return Err(NotNow::Blocked);
         }
         if !self.all_report() {
@@ -55,7 +55,9 @@ impl Tick<'_> {
 
     fn pause(&mut self, by: &str) -> Result<(), NotNow> {
         match &mut self.status.phase {
-            Phase::Starting { paused, .. } | Phase::Progressing(StepState { paused, .. }) => {
+            Phase::Starting { paused, .. }
+            | Phase::Progressing(StepState { paused, .. })
+            | Phase::Baking(BakeState { paused, .. }) => {
                 if paused.is_some() {
                     return Err(NotNow::HeldAlready);
                 }
@@ -72,6 +74,9 @@ impl Tick<'_> {
         let now = self.now;
         match &mut self.status.phase {
             Phase::Starting { since, paused: paused @ Some(_), .. } => go_on(paused, since.as_mut(), now),
+            Phase::Baking(BakeState { since, paused: paused @ Some(_), .. }) => {
+                go_on(paused, Some(since), now);
+            }
             Phase::Progressing(StepState { stage, paused: paused @ Some(_), .. }) => {
                 let since = match stage {
                     Stage::RollingOut => None,
@@ -87,7 +92,9 @@ impl Tick<'_> {
                 return Ok(());
             }
             Phase::Preparing { .. } => return Err(NotNow::Preparing),
-            Phase::Starting { paused: None, .. } | Phase::Promoting => return Err(NotNow::NothingToResume),
+            Phase::Starting { paused: None, .. } | Phase::Promoting | Phase::Baking(_) => {
+                return Err(NotNow::NothingToResume);
+            }
             _ => return Err(NotNow::NothingInProgress),
         }
         self.say(Event::Resumed { by: by.to_owned() });
@@ -118,6 +125,12 @@ impl Tick<'_> {
                 self.may_raise_to(Weight::FULL)?;
                 let by = Actor::Operator(by.to_owned());
                 self.turn(by.clone(), Phase::Promoting, Event::Promoting { by });
+                Ok(())
+            }
+            Phase::Baking(_) => {
+                self.may_raise_to(Weight::FULL)?;
+                self.say(Event::BakeEnded { by: by.to_owned() });
+                self.end_bake();
                 Ok(())
             }
             Phase::Settled if self.nothing_to_release() => Err(NotNow::NothingToRelease),

@@ -4,8 +4,8 @@ Deployments for the planner to be tested with: they follow what is wanted of the
 use std::fmt;
 
 use super::{
-    Candidate, InCluster, Live, Plan, Replicas, Roles, RolesUnclear, RouteTargets, Status, Traces, Wanted,
-    Workload, Workloads,
+    Candidate, Contested, InCluster, Live, Plan, Replicas, Roles, RolesUnclear, RouteTargets, Status, Traces,
+    Wanted, Workload, Workloads,
 };
 use serin_release::delivery::PromotionMode;
 use serin_release::{Release, ReleaseObject};
@@ -19,6 +19,8 @@ pub(super) struct Cluster {
     /// The one that it names as the canary's.
     pub(super) canary: Model,
     pub(super) obstacles: Vec<String>,
+    pub(super) contested: Vec<Contested>,
+    pub(super) policy_waits: bool,
     /// Where the routes lead, and which Deployment their label calls live; none before they are written.
     pub(super) routes: Option<(RouteTargets, Live)>,
 }
@@ -48,7 +50,8 @@ impl Cluster {
     pub(super) fn new(yaml: &str) -> Self {
         let (stable, canary) = (Model::new("v1", 3), Model::new("v1", 0));
         let object = serde_saphyr::from_str(yaml).unwrap();
-        Self { object, stable, canary, obstacles: Vec::new(), routes: None }
+        let (obstacles, contested) = (Vec::new(), Vec::new());
+        Self { object, stable, canary, obstacles, contested, policy_waits: false, routes: None }
     }
 
     pub(super) fn promotion(&self) -> PromotionMode {
@@ -96,7 +99,8 @@ impl Cluster {
         let workloads = self.workloads(swapped);
         let routes = self.routes.as_ref().map(|(targets, _)| *targets);
         let delivery = if swapped { delivery.swapped() } else { delivery };
-        InCluster { delivery, workloads, roles, routes, obstacles: self.obstacles.clone() }
+        let Self { obstacles, contested, policy_waits, .. } = self.clone();
+        InCluster { delivery, workloads, roles, routes, obstacles, contested, policy_waits }
     }
 
     pub(super) fn workloads(&self, swapped: bool) -> Workloads {

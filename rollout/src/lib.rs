@@ -52,10 +52,11 @@ pub use analysis::{
 pub use handover::HandoverState;
 pub use lagging::{Lag, Lagging};
 pub use observation::{
-    ArmCounts, ArmUsers, Cell, Chooser, Chosen, Command, CommandKind, Counts, Drawn, EDGES_MS, Environment,
-    InCluster, InForce, MetricReading, MetricValue, Observation, Proxy, ProxyState, ROUTE_GROUPS, Users,
+    ArmCounts, ArmUsers, Cell, Chooser, Chosen, Command, CommandKind, Contested, Counts, Drawn, EDGES_MS,
+    Environment, InCluster, InForce, MetricReading, MetricValue, Observation, Proxy, ProxyState,
+    ROUTE_GROUPS, Users,
 };
-pub use phase::{Cause, Emptying, Paused, Phase, Stage, StepState};
+pub use phase::{BakeState, Cause, Emptying, Paused, Phase, Stage, StepState};
 pub use reason::{Awaits, Event, Hold, NotNow, Outcome, Reason, Severity};
 pub use roles::{Candidate, Live, Roles, RolesUnclear, RouteTargets, Traces};
 pub use status::{Actor, Change, Draw, Pods, Progress, Status};
@@ -182,6 +183,7 @@ impl Tick<'_> {
             }
             // Between two steps the next one's cohort is on both versions: it is none to compare with.
             Phase::OffPlan { weight } => (*weight, steps_up_to(*weight) + 1, None),
+            Phase::Baking(_) => (Weight::FULL, self.release.steps.len() + 1, Some(Weight::FULL)),
             // Until every proxy knows the run, what is counted may be another run's; and what is over is not judged.
             _ => return false,
         };
@@ -217,6 +219,9 @@ impl Tick<'_> {
 
     /// Ends the tick that began with `before`.
     fn settle(mut self, before: &Status) -> Plan {
+        for hold in self.contested() {
+            self.say(hold);
+        }
         if self.write == Write::Anew {
             self.status.revision = self.highest_revision().saturating_add(1);
             self.status.fingerprint = self.release.fingerprint();

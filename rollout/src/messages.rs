@@ -45,6 +45,7 @@ impl fmt::Display for Event {
             Self::Resumed { by } => write!(f, "resumed by {by}"),
             Self::Approved { step, by } => write!(f, "step {step} approved by {by}"),
             Self::CommandRefused { command, by, why } => write!(f, "{command} by {by} refused: {why}"),
+            Self::BakeEnded { by } => write!(f, "bake ended by {by}"),
             Self::ProbeFailed { requests, errors, expected, again_after } => write!(
                 f,
                 "stable does not serve the callers who went to it first ({errors} of {requests} requests failed, of \
@@ -94,6 +95,10 @@ impl fmt::Display for Hold {
                     "baseline: everybody stays on stable for {duration}, to compare each step's users with the rest"
                 )
             }
+            Self::Baking { duration } => {
+                let duration = friendly(duration);
+                write!(f, "bake: everybody is on the canary, and it is watched for {duration} before it becomes stable")
+            }
             Self::Observing { step, of, weight, duration } => {
                 let duration = friendly(duration);
                 write!(f, "step {step} of {of} at {weight} is observed for {duration}")
@@ -108,6 +113,7 @@ impl fmt::Display for Hold {
                 f.write_str("stable has no ready pod, so nobody can be sent back to it: scale it up")
             }
             Self::Suspended => f.write_str("suspended: set spec.suspend to false to go on"),
+            Self::Contested { object, by } => contested(f, object, by.as_deref()),
             Self::AwaitsRoutes => f.write_str("waits for the routes to be written"),
             Self::RolesUnclear(unclear) => unclear.fmt(f),
             Self::StateUnreadable { why } => write!(
@@ -242,6 +248,14 @@ impl fmt::Display for NotNow {
             Self::Unreadable => "this agent cannot read the run's saved state: only abort is possible",
         })
     }
+}
+
+fn contested(f: &mut fmt::Formatter<'_>, object: &str, by: Option<&str>) -> fmt::Result {
+    let (who, whom) = by.map_or(("somebody who leaves no name, as a webhook", "them"), |by| (by, by));
+    write!(
+        f,
+        "{object} keeps being changed by {who}, and Serin sets it right ever more rarely: have {whom} leave it alone"
+    )
 }
 
 const fn closed_or_not(closed: bool) -> &'static str {

@@ -60,6 +60,19 @@ pub struct InCluster {
     pub routes: Option<RouteTargets>,
     /// What stands in the way of moving anybody, besides all that: a contested host, say.
     pub obstacles: Vec<String>,
+    /// Those of Serin's objects that somebody else keeps changing.
+    pub contested: Vec<Contested>,
+    /// Whether somebody else keeps changing the policy, and it was set right too short a time ago to be written again.
+    pub policy_waits: bool,
+}
+
+/// An object that somebody else keeps changing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contested {
+    /// Its kind, namespace and name, and the part of it that is contested.
+    pub object: String,
+    /// Who changes it, if they leave a name.
+    pub by: Option<String>,
 }
 
 /// What the file in front of the proxies says: the truth about the weight.

@@ -53,7 +53,9 @@ pub enum Phase {
     },
     /// Everybody is to go to the canary; not every proxy reports it.
     Promoting,
-    /// Everybody is on the canary.
+    /// Everybody is on the canary, and it is watched: there is a way back still.
+    Baking(BakeState),
+    /// Everybody is on the canary, and stays there.
     Promoted,
     /// In a cluster: the canary is promoted, and its version becomes stable.
     HandingOver(HandoverState),
@@ -120,6 +122,18 @@ pub struct StepState {
     pub paused: Option<Paused>,
     /// When something outside of the run was last seen to hold it: its clock stands still.
     #[serde(default)]
+    pub held_at: Option<Timestamp>,
+}
+
+/// How far the bake is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BakeState {
+    /// When every proxy had sent everybody to the canary; time spent paused or held is left out by moving this on.
+    pub since: Timestamp,
+    /// A person holds it.
+    pub paused: Option<Paused>,
+    /// When something outside of the run was last seen to hold it: its clock stands still.
     pub held_at: Option<Timestamp>,
 }
 
@@ -218,6 +232,7 @@ impl Phase {
             | Self::Progressing(_)
             | Self::OffPlan { .. }
             | Self::Promoting
+            | Self::Baking(_)
             | Self::HandingOver(_) => true,
             Self::Waiting
             | Self::Promoted
@@ -248,6 +263,7 @@ impl Phase {
             Self::Progressing(_) => "progressing",
             Self::OffPlan { .. } => "off-plan",
             Self::Promoting => "promoting",
+            Self::Baking(_) => "baking",
             Self::Promoted => "promoted",
             Self::HandingOver(_) => "handing-over",
             Self::CuttingBack { .. } => "cutting-back",
@@ -262,7 +278,9 @@ impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.code())?;
         match self {
-            Self::Starting { paused: Some(_), .. } => f.write_str(", paused"),
+            Self::Starting { paused: Some(_), .. } | Self::Baking(BakeState { paused: Some(_), .. }) => {
+                f.write_str(", paused")
+            }
             Self::Progressing(state) => {
                 let paused = if state.paused.is_some() { ", paused" } else { "" };
                 write!(f, ", step {}{paused}", state.index + 1)

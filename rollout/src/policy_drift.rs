@@ -9,7 +9,7 @@ use serin_policy::Weight;
 use super::analysis::Evidence;
 use super::handover::{HandoverState, Probe};
 use super::observation::{Command, CommandKind};
-use super::phase::{Cause, Emptying, Paused, Phase, StepState};
+use super::phase::{BakeState, Cause, Emptying, Paused, Phase, StepState};
 use super::reason::{Event, Hold, NotNow, Outcome, Reason};
 use super::roles::RolesUnclear;
 use super::status::Actor;
@@ -111,7 +111,7 @@ impl Tick<'_> {
                 // A rise that was decided and not written is a rise still: proxies may have gone silent since.
                 if weight <= *present || self.ends_failed_probe(*present) || self.all_run(*found) {
                     let reason = Event::PolicyBehind { found: *found, wanted: self.status.revision };
-                    self.write_again(Write::Again, reason);
+                    self.set_right(Write::Again, reason);
                 }
             }
             InForce::Policy { run, revision, weight: found, closed: found_closed }
@@ -127,18 +127,34 @@ impl Tick<'_> {
                 } else {
                     let reason =
                         Event::PolicyEdited { run: run.clone(), weight: *found, closed: *found_closed };
-                    self.write_again(Write::Anew, reason);
+                    self.set_right(Write::Anew, reason);
                 }
             }
             InForce::Policy { .. } => {}
-            InForce::Nothing => self.write_again(Write::Anew, Event::PolicyGone),
+            InForce::Nothing => self.set_right(Write::Anew, Event::PolicyGone),
             InForce::Unreadable { why } => {
-                self.write_again(Write::Anew, Event::PolicyUnreadable { why: why.clone() });
+                self.set_right(Write::Anew, Event::PolicyUnreadable { why: why.clone() });
             }
         }
         if self.status.fingerprint != self.release.fingerprint() {
             self.write_again(Write::Anew, Event::ReleaseEdited);
         }
+    }
+
+    /// Writes once more what somebody else may have changed, unless that is to wait.
+    fn set_right(&mut self, write: Write, reason: impl Into<Reason>) {
+        let write = if self.policy_waits() { Write::NotYet } else { write };
+        self.write_again(write, reason);
+    }
+
+    /// Whether the policy is left as it is found for now, because somebody else keeps changing it. What takes users off the
+    /// canary never waits, nor what keeps them off a stable that is being replaced.
+    fn policy_waits(&self) -> bool {
+        let in_force = &self.observation.in_force;
+        let is_open = matches!(in_force, InForce::Policy { closed: false, .. });
+        let goes_back = in_force.share() > self.status.weight() || is_open && self.status.is_closed();
+        let is_handing_over = matches!(self.status.phase, Phase::HandingOver(_));
+        self.in_cluster().is_some_and(|cluster| cluster.policy_waits) && !goes_back && !is_handing_over
     }
 
     /// Writes what is wanted once more. What was observed until now may have been something else, so the present
@@ -150,6 +166,10 @@ impl Tick<'_> {
         self.status.phase = match std::mem::take(&mut self.status.phase) {
             Phase::Progressing(StepState { weight, paused, .. }) => self.place(weight, paused),
             Phase::OffPlan { weight } => self.place(weight, None),
+            Phase::Baking(BakeState { paused, .. }) => {
+                let paused = paused.map(|paused| Paused { since: self.now, ..paused });
+                Phase::Baking(BakeState { since: self.now, paused, held_at: None })
+            }
             other => other,
         };
     }

@@ -19,7 +19,7 @@ spec:
   service: {name: shop}
   canary: {version: "RUN"}
   strategy: {canary: {steps: [{setWeight: 1}, {setWeight: 10, pause: {duration: 3s}}, {setWeight: 50, pause: {}}]}}
-  analysis: {minRequests: 20, baseline: 0s, warmUp: 0s}
+  analysis: {minRequests: 20, baseline: 0s, warmUp: 0s, bake: 2s}
 "#;
 
 pub(super) const PROXIES: [&str; 3] = ["a", "b", "c"];

@@ -123,6 +123,7 @@ table! { Event:
     Resumed, "resumed", Info;
     Approved, "approved", Info;
     CommandRefused, "command-refused", Warning;
+    BakeEnded, "bake-ended", Info;
     ProbeFailed, "probe-failed", Critical;
     HandedOver, "handed-over", Info;
     PolicyBehind, "policy-behind", Info;
@@ -137,11 +138,13 @@ table! { Hold:
     AwaitsProxies, "awaits-proxies", Info, Others;
     ProxyRefuses, "proxy-refuses", Warning, Course;
     Baseline, "baseline", Info, Course;
+    Baking, "baking", Info, Course;
     Observing, "observing", Info, Course;
     AwaitsRequests, "awaits-requests", Info, Others;
     AwaitsCapacity, "awaits-capacity", Info, Others;
     StableDown, "stable-down", Critical, Mending;
     Suspended, "suspended", Info, Person;
+    Contested, "contested", Warning, Mending;
     AwaitsRoutes, "awaits-routes", Info, Others;
     RolesUnclear, "roles-unclear", Warning, Mending;
     StateUnreadable, "state-unreadable", Warning, Mending;

@@ -19,6 +19,8 @@ A script is a Release, `---`, and lines of:
 - `routes lost`, `routes live shop-canary`: what their label says
 - `state version 9`: what was saved cannot be read, for this reason
 - `suspend on`, `suspend off`; `obstacle no such Gateway`, `obstacle over`
+- `contested policy by flux`, `contested over`: who keeps changing what; `policy waits`, `policy due`: whether it may be
+  set right again
 - `file gone`, `file unreadable`, `file edited [run=1.4.0] [revision=9] [weight=50%] [closed|open]`
 */
 use std::fmt::Write as _;
@@ -30,8 +32,8 @@ use serin_policy::Arm;
 use super::deployments::in_words;
 use super::world::{Crash, Does, World};
 use super::{
-    ArmCounts, Change, Chooser, Chosen, Command, CommandKind, Counts, InForce, MetricReading, MetricValue,
-    Phase, Plan, Push, Reason, Status, Wanted,
+    ArmCounts, Change, Chooser, Chosen, Command, CommandKind, Contested, Counts, InForce, MetricReading,
+    MetricValue, Phase, Plan, Push, Reason, Status, Wanted,
 };
 use serin_release::Percent;
 
@@ -117,7 +119,9 @@ impl ScenarioRun {
             ["silent", names @ ..] => self.proxies(names, Does::FallSilent),
             ["bypass", names @ ..] => self.proxies(names, Does::Bypass),
             ["refuse", names @ ..] => self.proxies(names, Does::Refuse),
-            ["stable" | "canary" | "obstacle" | "suspend" | "routes", ..] => self.in_cluster(line, &words),
+            ["stable" | "canary" | "obstacle" | "suspend" | "routes" | "contested" | "policy", ..] => {
+                self.in_cluster(line, &words);
+            }
             ["lag", names @ ..] => self.proxies(names, Does::Lag),
             _ => panic!("{line}"),
         }
@@ -138,7 +142,13 @@ impl ScenarioRun {
             ["gone"] => model.gone = true,
             ["on"] => cluster.object.spec.suspend = true,
             ["off"] => cluster.object.spec.suspend = false,
+            ["over"] if words[0] == "contested" => cluster.contested.clear(),
             ["over"] => cluster.obstacles.clear(),
+            [object, "by", by] => {
+                cluster.contested.push(Contested { object: object.to_owned(), by: Some(by.to_owned()) });
+            }
+            ["waits"] => cluster.policy_waits = true,
+            ["due"] => cluster.policy_waits = false,
             ["lost"] => cluster.routes = None,
             ["live", name] => {
                 let (_, label) = cluster.routes.as_mut().expect("routes");

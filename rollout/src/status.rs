@@ -12,7 +12,7 @@ use super::analysis::{
     CohortRatio, Evidence, Finding, Forecast, ReadingFinding, SegmentFinding, Unjudged, UsersFinding, Verdict,
 };
 use super::handover::HandoverState;
-use super::phase::{Phase, StepState, elapsed};
+use super::phase::{BakeState, Phase, StepState, elapsed};
 use super::reason::Reason;
 use super::roles::{Roles, RouteTargets};
 use serin_release::{Pause, Release};
@@ -159,7 +159,7 @@ impl Status {
             | Phase::OffPlan { weight }
             | Phase::Unreadable { weight, .. } => *weight,
             Phase::HandingOver(HandoverState { probe: Some(_), .. }) => HandoverState::ALL_BUT_PROBE,
-            Phase::Promoting | Phase::Promoted | Phase::HandingOver(_) => Weight::FULL,
+            Phase::Promoting | Phase::Baking(_) | Phase::Promoted | Phase::HandingOver(_) => Weight::FULL,
         }
     }
 
@@ -178,7 +178,7 @@ impl Status {
 
     /// Whether segments are to be dropped: everybody goes to the canary, but for the few who go back to stable first.
     pub const fn is_promoted(&self) -> bool {
-        matches!(self.phase, Phase::Promoting | Phase::Promoted | Phase::HandingOver(_))
+        matches!(self.phase, Phase::Promoting | Phase::Baking(_) | Phase::Promoted | Phase::HandingOver(_))
     }
 
     /// How far the present step is.
@@ -214,6 +214,10 @@ impl Status {
             Phase::Starting { since, paused, .. } => {
                 progress.elapsed = elapsed(*since, paused.as_ref(), now);
                 progress.duration = Some(release.analysis.baseline);
+            }
+            Phase::Baking(BakeState { since, paused, .. }) => {
+                progress.elapsed = elapsed(Some(*since), paused.as_ref(), now);
+                progress.duration = Some(release.analysis.bake);
             }
             _ => {}
         }

@@ -6,10 +6,10 @@ use serin_policy::Weight;
 
 use super::analysis::{Verdict, Wait};
 use super::handover::HandoverState;
-use super::phase::{Cause, Emptying, Phase, Stage, StepState, elapsed};
+use super::phase::{BakeState, Cause, Emptying, Phase, Stage, StepState, elapsed};
 use super::reason::{Event, Hold, Outcome, Reason};
 use super::status::Actor;
-use super::{Tick, Write};
+use super::{Contested, Tick, Write};
 use serin_release::{NoData, OnNoData, Pause, Step};
 
 impl Tick<'_> {
@@ -31,7 +31,8 @@ impl Tick<'_> {
         match self.status.phase.clone() {
             Phase::Preparing { .. } => self.prepare(),
             Phase::Starting { paused: Some(paused), .. }
-            | Phase::Progressing(StepState { paused: Some(paused), .. }) => {
+            | Phase::Progressing(StepState { paused: Some(paused), .. })
+            | Phase::Baking(BakeState { paused: Some(paused), .. }) => {
                 self.say(Hold::Paused { by: paused.by });
                 self.tell_lagging();
             }
@@ -50,13 +51,13 @@ impl Tick<'_> {
             Phase::Promoting => {
                 self.tell_lagging();
                 if self.all_report() {
-                    let in_cluster = self.workloads().is_some();
-                    self.status.phase = if in_cluster {
-                        Phase::HandingOver(HandoverState::default())
-                    } else {
-                        Phase::Promoted
-                    };
-                    self.say(Outcome::Promoted { run: self.status.run.clone() });
+                    self.begin_bake();
+                }
+            }
+            Phase::Baking(BakeState { since, paused: None, .. }) => {
+                self.tell_lagging();
+                if self.all_report() {
+                    self.bake(since);
                 }
             }
             Phase::HandingOver(state) => {
@@ -102,8 +103,9 @@ impl Tick<'_> {
             return holds;
         }
         holds.extend(self.observation.outage.iter().map(|why| Hold::AwaitsData { why: why.clone() }));
-        // Without a way back nobody else goes there, whatever is found about the canary.
-        if !self.stable_can_take_all() {
+        // Without a way back nobody else goes there, whatever is found about the canary. Nobody else is left in a bake, and
+        // stable's pods come with what is promoted.
+        if !self.stable_can_take_all() && !matches!(self.status.phase, Phase::Baking(_)) {
             holds.push(Hold::StableDown);
         }
         holds
@@ -119,7 +121,7 @@ impl Tick<'_> {
         }
         let suspended = self.is_suspended().then_some(Hold::Suspended);
         let obstacles = cluster.obstacles.iter().map(|why| Hold::Blocked { why: why.clone() });
-        let mut holds: Vec<_> = suspended.into_iter().chain(obstacles).collect();
+        let mut holds: Vec<_> = suspended.into_iter().chain(obstacles).chain(self.contested()).collect();
         // While versions are handed over, the routes are on their way; and an obstacle says it better.
         let is_moving = matches!(self.status.phase, Phase::HandingOver(_));
         if cluster.obstacles.is_empty() && !is_moving && cluster.routes != Some(self.status.routes) {
@@ -128,9 +130,15 @@ impl Tick<'_> {
         holds
     }
 
+    /// What somebody else keeps changing.
+    pub(super) fn contested(&self) -> Vec<Hold> {
+        let contested = self.in_cluster().map_or(&[][..], |cluster| &cluster.contested).iter().cloned();
+        contested.map(|Contested { object, by }| Hold::Contested { object, by }).collect()
+    }
+
     /// Whether what the canary gets is judged, and counts.
     const fn is_judged(&self) -> bool {
-        matches!(self.status.phase, Phase::Starting { .. } | Phase::Progressing(_))
+        matches!(self.status.phase, Phase::Starting { .. } | Phase::Progressing(_) | Phase::Baking(_))
     }
 
     /// Whether the Release says that nothing is to move.
@@ -148,7 +156,8 @@ impl Tick<'_> {
             Phase::Starting { since, paused, held_at } => (since.as_mut(), paused.is_some(), held_at),
             Phase::Progressing(StepState {
                 stage: Stage::Observing { since, .. }, paused, held_at, ..
-            }) => (Some(since), paused.is_some(), held_at),
+            })
+            | Phase::Baking(BakeState { since, paused, held_at }) => (Some(since), paused.is_some(), held_at),
             Phase::Progressing(StepState { paused, held_at, .. }) => (None, paused.is_some(), held_at),
             _ => return,
         };
@@ -241,6 +250,43 @@ impl Tick<'_> {
             }
             Held::No => {}
         }
+    }
+
+    /// Every proxy has sent everybody to the canary: it is watched before its version becomes stable.
+    fn begin_bake(&mut self) {
+        let duration = self.release.analysis.bake;
+        if duration.is_zero() {
+            self.end_bake();
+            return;
+        }
+        self.status.evidence.begin_step();
+        self.status.phase = Phase::Baking(BakeState { since: self.now, paused: None, held_at: None });
+        self.say(Hold::Baking { duration });
+    }
+
+    /// Goes on watching, and ends it when its time is over and nothing speaks against the canary.
+    fn bake(&mut self, since: Timestamp) {
+        let duration = self.release.analysis.bake;
+        if elapsed(Some(since), None, self.now) < duration {
+            self.say(Hold::Baking { duration });
+            return;
+        }
+        match self.status.evidence.verdict(&self.release.analysis, self.now) {
+            Verdict::NotYet(Wait::Doubt { metric }) => self.say(Hold::Doubtful { metric }),
+            Verdict::NotYet(Wait::SharedTrouble { metric }) => self.say(Hold::SharedTrouble { metric }),
+            // There is nobody to go back to, or everybody would be there.
+            Verdict::Fail(_) => self.say(Hold::StableDown),
+            // With few requests, time has to do.
+            Verdict::NotYet(_) | Verdict::Pass => self.end_bake(),
+        }
+    }
+
+    /// Everybody stays on the canary.
+    pub(super) fn end_bake(&mut self) {
+        let in_cluster = self.workloads().is_some();
+        self.status.phase =
+            if in_cluster { Phase::HandingOver(HandoverState::default()) } else { Phase::Promoted };
+        self.say(Outcome::Promoted { run: self.status.run.clone() });
     }
 
     /// At weight 0, with every proxy reporting it: those whom the steps will move are compared with the rest.

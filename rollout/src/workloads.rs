@@ -126,7 +126,7 @@ impl<'t> Tick<'t> {
             Phase::Preparing { .. } | Phase::Starting { .. } => canary.stuck.is_some(),
             Phase::Progressing(_) | Phase::OffPlan { .. } => canary.stuck.is_some() || canary.ready == 0,
             // What was good enough to be promoted has everybody: it goes when it serves nobody at all.
-            Phase::Promoting | Phase::HandingOver(_) => canary.ready == 0,
+            Phase::Promoting | Phase::Baking(_) | Phase::HandingOver(_) => canary.ready == 0,
             _ => false,
         };
         let why = || canary.stuck.clone().or_else(|| canary.trouble.clone());
@@ -224,7 +224,7 @@ impl<'t> Tick<'t> {
                 running(self.next_weight(Weight::ZERO).max(canary_for))
             }
             Phase::Progressing(_) | Phase::OffPlan { .. } => running(self.status.weight().max(canary_for)),
-            Phase::Promoting => running(Weight::FULL),
+            Phase::Promoting | Phase::Baking(_) => running(Weight::FULL),
             Phase::HandingOver(_) => Wanted {
                 copy_template: delivery.promotion == PromotionMode::Copy && !delivery.suspended,
                 ..running(Weight::FULL)

@@ -16,7 +16,7 @@ use crate::{AGENT, users};
 
 /// Steps that go on as soon as there is enough evidence.
 pub(crate) const QUICK: &str = "strategy: {canary: {steps: [{setWeight: 10}, {setWeight: 50}]}}
-analysis: {interval: 100ms, minRequests: 50, baseline: 0s, warmUp: 0s}";
+analysis: {interval: 100ms, minRequests: 50, baseline: 0s, warmUp: 0s, bake: 0s}";
 
 /// Starts an agent for a site and the site's Envoys after it; the agent waits for them.
 pub(crate) async fn start(plan: &Plan) -> Result<(Site, Agent)> {
@@ -133,7 +133,7 @@ fn commands_are_obeyed_and_written_down() -> Result<()> {
         let plan = Plan {
             release: release(
                 "strategy: {canary: {steps: [{setWeight: 10, pause: {}}, {setWeight: 50, pause: {}}]}}
-analysis: {interval: 100ms, minRequests: 1, baseline: 0s, warmUp: 0s}",
+analysis: {interval: 100ms, minRequests: 1, baseline: 0s, warmUp: 0s, bake: 0s}",
             ),
             ..Plan::default()
         };
@@ -164,7 +164,7 @@ fn a_refusing_proxy_is_named_with_the_reason_and_the_agent_puts_things_right() -
     run(async {
         let plan = Plan {
             release: release(
-                "strategy: {canary: {steps: [{setWeight: 10, pause: {}}]}}\nanalysis: {interval: 100ms, baseline: 0s, warmUp: 0s}",
+                "strategy: {canary: {steps: [{setWeight: 10, pause: {}}]}}\nanalysis: {interval: 100ms, baseline: 0s, warmUp: 0s, bake: 0s}",
             ),
             ..Plan::default()
         };

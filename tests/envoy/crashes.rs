@@ -35,7 +35,7 @@ async fn check_restart(agent: Agent, site: &Site, plan: &Plan) -> Result<Agent> 
 fn an_agent_killed_in_any_phase_is_about_the_same_thing_when_it_is_back() -> Result<()> {
     run(async {
         let more = "strategy: {canary: {steps: [{setWeight: 10, pause: {}}, {setWeight: 50, pause: {}}]}}
-analysis: {interval: 100ms, minRequests: 20, baseline: 0s, warmUp: 0s}";
+analysis: {interval: 100ms, minRequests: 20, baseline: 0s, warmUp: 0s, bake: 0s}";
         let plan = Plan { release: release(more), ..Plan::default() };
         let (mut site, mut agent) = start(&plan).await?;
         let load = Load::start(site.address(0), &users(100), |status| status == 200);
@@ -127,7 +127,7 @@ fn an_agent_killed_after_a_rollback_stays_there() -> Result<()> {
 #[test]
 fn an_envoy_that_restarts_in_mid_step_comes_back_to_the_same_weight() -> Result<()> {
     run(async {
-        let more = "strategy: {canary: {steps: [{setWeight: 50, pause: {}}]}}\nanalysis: {interval: 100ms, minRequests: 20, baseline: 0s, warmUp: 0s}";
+        let more = "strategy: {canary: {steps: [{setWeight: 50, pause: {}}]}}\nanalysis: {interval: 100ms, minRequests: 20, baseline: 0s, warmUp: 0s, bake: 0s}";
         let plan = Plan { release: release(more), ..Plan::default() };
         let (mut site, agent) = start(&plan).await?;
         agent.wait_until("the step", |view| view.status.weight().ppm() == 500_000).await?;

@@ -41,7 +41,7 @@ spec:
   canary: {targetRef: {name: shop-canary}}
   routing: {gateways: [gateway], hosts: [HOST]}
   strategy: {canary: {steps: [STEPS], scaleDownDelay: 2s}}
-  analysis: {interval: 500ms, baseline: 2s, warmUp: 0s, minRequests: 20}
+  analysis: {interval: 500ms, baseline: 2s, warmUp: 0s, bake: 0s, minRequests: 20}
 ";
 
 impl<'m> Fixture<'m> {

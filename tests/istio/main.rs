@@ -4,6 +4,7 @@ Serin in a real mesh: Kubernetes' API server and controllers, istiod, and stock 
 The mesh is brought up once, and tests run side by side in namespaces of their own. It wants namespaces of the kernel
 before there is a thread, so this is not the usual test harness, but one that takes the same arguments.
 */
+mod adoption;
 mod failures;
 mod fixture;
 mod images;
@@ -63,9 +64,12 @@ const SHARED: &[(&str, Test)] = tests![
     failures::supervision::a_gateway_is_narrowed,
     failures::supervision::a_save_fails_with_each_command,
     failures::objects::objects_are_edited_by_hand,
+    failures::objects::objects_keep_being_changed,
     failures::workloads::bad_images_reach_nobody,
     failures::workloads::a_canary_is_lost,
     failures::workloads::stable_is_scaled_away,
+    adoption::weights_are_taken_over,
+    adoption::what_cannot_work_is_not_taken_over,
     promotions::versions_change_places,
     promotions::roles_outlive_the_status,
     promotions::a_swap_is_suspended,

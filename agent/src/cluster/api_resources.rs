@@ -29,6 +29,10 @@ pub(super) fn gateway() -> ApiResource {
     resource("networking.istio.io", "v1", "Gateway", "gateways")
 }
 
+pub(super) fn sidecar() -> ApiResource {
+    resource("networking.istio.io", "v1", "Sidecar", "sidecars")
+}
+
 fn resource(group: &str, version: &str, kind: &str, plural: &str) -> ApiResource {
     ApiResource {
         group: group.to_owned(),

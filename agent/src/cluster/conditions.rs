@@ -104,6 +104,8 @@ impl Rejection {
 #[derive(Debug)]
 pub(super) struct Facts<'f> {
     pub(super) rejection: Option<&'f Rejection>,
+    /// What to say where there is none.
+    pub(super) in_order: &'f str,
     pub(super) phase: ReleasePhase,
     /// The canary was rolled back, and not by a person.
     pub(super) failed: bool,
@@ -142,7 +144,7 @@ impl Facts<'_> {
     fn accepted(&self) -> Wanted<'_> {
         match self.rejection {
             Some(rejection) => (Kind::Accepted, Some(false), rejection.why(), rejection.text()),
-            None => (Kind::Accepted, Some(true), Why::Accepted, "the spec is in order"),
+            None => (Kind::Accepted, Some(true), Why::Accepted, self.in_order),
         }
     }
 

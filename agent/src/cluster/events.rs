@@ -2,6 +2,8 @@
 Telling people: what is news goes from the journal to the log, to the metrics, and to Kubernetes as events of the
 Release.
 */
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use kube::Resource;
 use kube::runtime::events::{Event, EventType};
@@ -50,6 +52,20 @@ impl Cluster {
         let name = cluster_name(object);
         if let Some(entry) = memory.journal.stands_still(&name, why, &self.metrics, Timestamp::now()) {
             self.publish(object, &entry).await;
+        }
+    }
+
+    /// Tells what people should know of, each thing once.
+    pub(super) async fn tell_warnings(
+        &self,
+        object: &ReleaseObject,
+        memory: &mut Memory,
+        warnings: &[String],
+    ) {
+        let now: BTreeSet<_> = warnings.iter().cloned().collect();
+        let before = std::mem::replace(&mut memory.warned, now);
+        for what in warnings.iter().filter(|what| !before.contains(*what)) {
+            self.did(object, memory, DeedKind::Warned, what.clone()).await;
         }
     }
 

@@ -66,7 +66,7 @@ pub(super) async fn finalize(
     let finalizers: Vec<_> = object.finalizers().iter().filter(|one| *one != FINALIZER).collect();
     cluster.patch_metadata(object, json!({"finalizers": finalizers})).await?;
     cluster.metrics.forget(&name);
-    cluster.lock_memories().remove(&object.uid().unwrap_or_default());
+    cluster.memories.forget(&object.uid().unwrap_or_default());
     if is_given_up {
         let why = if is_late { "60 s have not been enough for that" } else { "its namespace goes" };
         tracing::warn!(release = name, "the Release is gone without everybody known to be on stable: {why}");
@@ -118,9 +118,8 @@ pub(super) async fn sweep(cluster: &Cluster) {
             continue;
         }
         cluster.metrics.forget_all_but(|name| is_there(cluster, name));
-        // Where somebody has taken a finalizer off by force, no end was told.
         let uids: HashSet<_> = cluster.stores.releases.state().iter().filter_map(|it| it.uid()).collect();
-        cluster.lock_memories().retain(|uid, _| uids.contains(uid));
+        cluster.memories.forget_all_but(&uids);
         for name in cluster.plugins.releases() {
             let Some((namespace, _)) = name.split_once('/') else { continue };
             // Another namespace's are another agent's business, if only one namespace is ours.

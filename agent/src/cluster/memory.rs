@@ -5,6 +5,7 @@ that another agent can go on from there.
 While this agent leads, its memory counts: what a watch shows of the status may be older. Every write names the
 version that it was made from, so that of two agents who both think they lead only one gets through.
 */
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -44,6 +45,8 @@ pub(super) struct Memory {
     /// The version of the Release in which the last command that was heard had been taken off.
     pub(super) command_off: Option<u64>,
     pub(super) routes: RoutesMemory,
+    /// The warnings that were told.
+    pub(super) warned: BTreeSet<String>,
     /// Since when some proxy has been without the filter, or was last told to fetch it.
     pub(super) bypassed_since: Option<Instant>,
     /// Since when the route of a Release that is deleted is gone.
@@ -154,6 +157,7 @@ impl Memory {
             version: object.resource_version(),
             command_off: None,
             routes: RoutesMemory::default(),
+            warned: BTreeSet::new(),
             bypassed_since: None,
             unrouted_since: None,
         }

@@ -7,6 +7,7 @@ sound. Of several agents one leads ([`leader`]); all of them serve the module. N
 `rollout`'s business.
 */
 mod admission;
+mod adoption;
 mod api_resources;
 mod commands;
 mod conditions;
@@ -15,11 +16,13 @@ mod events;
 mod finalizer;
 mod history;
 mod leader;
+mod memories;
 mod memory;
 mod plugin_cache;
 mod plugins;
 mod pods;
 mod proxies;
+mod repairs;
 mod report;
 mod route_index;
 mod routes;
@@ -28,9 +31,8 @@ mod stores;
 mod tick;
 mod workloads;
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -55,9 +57,11 @@ use crate::observe::prometheus::collector::Collectors;
 use admission::Admission;
 use conditions::Rejection;
 use leader::Standing;
+use memories::Memories;
 use memory::{Memory, SaveError};
 use plugins::Plugins;
 use proxies::Proxies;
+use repairs::Repairs;
 use serin_release::ReleaseObject;
 use serin_release::status::ReleaseStatus;
 use stores::{Scope, Stores, WatchBackoff, Watched};
@@ -99,19 +103,21 @@ struct Cluster {
     /// The namespace whose Releases are driven; none for all.
     namespace: Option<String>,
     plugins: Plugins,
+    repairs: Arc<Repairs>,
     /// When releases under way are looked at.
     beat: Beat,
     proxies: Proxies,
     collectors: Collectors,
     admission: Admission,
+    /// The cluster's own, if this agent runs inside.
+    domain: Option<String>,
     recorder: Recorder,
     metrics: Arc<Metrics>,
     /// Whether this agent leads.
     leads: watch::Receiver<bool>,
     /// Whether the stores know all there is.
     is_known: watch::Receiver<bool>,
-    /// By uid: a Release that is made anew is another one.
-    memories: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<Memory>>>>>,
+    memories: Memories,
 }
 
 /// Runs for ever.
@@ -185,8 +191,10 @@ async fn drive(
         });
     let stores = Stores::watch(&scope, releases.clone(), &wake);
     let beat = Beat::begin();
+    let repairs = Arc::new(Repairs::new(client.clone()));
     let cluster = Arc::new(Cluster {
-        plugins: Plugins::new(client.clone(), stores.plugins.clone(), config.module),
+        plugins: Plugins::new(client.clone(), stores.plugins.clone(), config.module, Arc::clone(&repairs)),
+        repairs,
         recorder: Recorder::new(
             client.clone(),
             Reporter { controller: "serin".into(), instance: Some(config.identity) },
@@ -198,10 +206,11 @@ async fn drive(
         proxies: Proxies::new(beat)?,
         collectors: Collectors::new(beat),
         admission: Admission::default(),
+        domain: cluster_domain(),
         metrics,
         leads: leads.clone(),
         is_known: ready.subscribe(),
-        memories: Mutex::default(),
+        memories: Memories::default(),
     });
     let controller = Controller::for_stream(changes, releases)
         .with_config(controller::Config::default().concurrency(AT_ONCE))
@@ -251,7 +260,7 @@ fn changes_of(leads: watch::Receiver<bool>) -> impl futures::Stream<Item = ()> {
 async fn reconcile(watched: Arc<Watched>, cluster: Arc<Cluster>) -> Result<Action, Arc<TickError>> {
     if !*cluster.leads.borrow() {
         // What is remembered here grows old while another leads.
-        cluster.lock_memories().clear();
+        cluster.memories.forget_all();
         cluster.proxies.stop();
         cluster.collectors.stop();
         return Ok(Action::await_change());
@@ -275,7 +284,7 @@ async fn reconcile(watched: Arc<Watched>, cluster: Arc<Cluster>) -> Result<Actio
         },
     };
     let object = Arc::new(object);
-    let memory = cluster.memory(&object);
+    let memory = cluster.memories.of(&object.uid().unwrap_or_default());
     let mut memory = memory.lock().await;
     if object.metadata.deletion_timestamp.is_some() {
         return finalizer::finalize(&cluster, &object, &mut memory).await.map_err(Arc::new);
@@ -306,6 +315,12 @@ fn as_serin() -> PatchParams {
     PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
 }
 
+/// The domain of the cluster that this process runs in, if it runs in one.
+fn cluster_domain() -> Option<String> {
+    let text = std::fs::read_to_string("/etc/resolv.conf").ok()?;
+    crate::preflight::cluster_domain(&text).map(str::to_owned)
+}
+
 /// `namespace/name`.
 fn cluster_name(object: &ReleaseObject) -> String {
     format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any())
@@ -318,20 +333,10 @@ impl Cluster {
         let _ = self.is_known.clone().wait_for(|is_known| *is_known).await;
     }
 
-    fn memory(&self, object: &ReleaseObject) -> Arc<tokio::sync::Mutex<Option<Memory>>> {
-        Arc::clone(self.lock_memories().entry(object.uid().unwrap_or_default()).or_default())
-    }
-
-    fn lock_memories(
-        &self,
-    ) -> std::sync::MutexGuard<'_, HashMap<String, Arc<tokio::sync::Mutex<Option<Memory>>>>> {
-        self.memories.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// An unreadable Release as it was when it could be read last, with what its metadata say now; none if it never could.
     async fn last_good(&self, unreadable: &Watched) -> Result<Option<ReleaseObject>, kube::Error> {
         let metadata = unreadable.meta().clone();
-        let known = self.lock_memories().get(&unreadable.uid().unwrap_or_default()).cloned();
+        let known = self.memories.known(&unreadable.uid().unwrap_or_default());
         if let Some(known) = known
             && let Some(memory) = &*known.lock().await
         {

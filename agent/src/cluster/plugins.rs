@@ -18,6 +18,7 @@ use serin_policy::PolicySpec;
 use tokio::sync::oneshot;
 
 use super::plugin_cache::{Plugin, PluginCache};
+use super::repairs::{Object, Repairs, fingerprint};
 use super::stores::MultiStore;
 use super::{FIELD_MANAGER, api_resources, as_serin};
 use crate::mesh::object::removal;
@@ -31,6 +32,7 @@ pub(super) struct Plugins {
     client: Client,
     cache: PluginCache,
     module: ModuleSource,
+    repairs: Arc<Repairs>,
     /// One writer at a time for each attachment.
     locks: Mutex<HashMap<Attachment, Arc<tokio::sync::Mutex<()>>>>,
     /// Policies that wait for the writer before them: the next one writes them all, for one write has room for many.
@@ -59,11 +61,17 @@ pub(super) enum WriteError {
 }
 
 impl Plugins {
-    pub(super) fn new(client: Client, store: MultiStore<DynamicObject>, module: ModuleSource) -> Self {
+    pub(super) fn new(
+        client: Client,
+        store: MultiStore<DynamicObject>,
+        module: ModuleSource,
+        repairs: Arc<Repairs>,
+    ) -> Self {
         Self {
             client,
             cache: PluginCache::new(store),
             module,
+            repairs,
             locks: Mutex::default(),
             waiting: Mutex::default(),
         }
@@ -105,6 +113,36 @@ impl Plugins {
         InForce::Nothing
     }
 
+    /// Takes note of how the policy of `release` is found at `attachments`, where all that `is_wanted` is to be in the state
+    /// `wanted`. Says whether it is to be left alone for now, because somebody keeps changing it.
+    pub(super) async fn policy_waits(
+        &self,
+        attachments: &[Attachment],
+        release: &str,
+        is_wanted: impl Fn(&InForce) -> bool,
+        wanted: u64,
+    ) -> bool {
+        let mut waits = false;
+        for attachment in attachments {
+            let object = self.policy_at(attachment, release);
+            if is_wanted(&self.in_force_at(attachment, release)) {
+                self.repairs.is_right(&object);
+            } else {
+                waits |= !self.repairs.is_due(&object, None, wanted).await;
+            }
+        }
+        waits
+    }
+
+    /// The policy of `release` at `attachment`, as somebody may keep changing it.
+    fn policy_at(&self, attachment: &Attachment, release: &str) -> Object {
+        let holds =
+            |plugin: &Plugin| plugin.policies().iter().any(|policy| contents::name(policy) == Some(release));
+        let plugins = self.of(attachment);
+        let shard = plugins.iter().find(|(_, plugin)| holds(plugin)).map_or(0, |(shard, _)| *shard);
+        contested(attachment, shard, Some(policy_part(release)))
+    }
+
     /// What is wrong with the policies at `attachments` that proxies may complain of.
     pub(super) fn complaint(&self, attachments: &[Attachment]) -> Option<String> {
         let plugins = attachments.iter().flat_map(|attachment| self.of(attachment));
@@ -115,11 +153,16 @@ impl Plugins {
         Some(refusals.collect::<Vec<_>>().join("; ")).filter(|refusals| !refusals.is_empty())
     }
 
-    /// Puts `policy` in force at `attachment`.
+    /// Puts `policy` in force at `attachment`, which is then in the state `wanted`.
     ///
     /// # Errors
     /// When someone else has written meanwhile, the API server does not answer, or the policy has no room.
-    pub(super) async fn write(&self, attachment: &Attachment, policy: &PolicySpec) -> Result<(), WriteError> {
+    pub(super) async fn write(
+        &self,
+        attachment: &Attachment,
+        policy: &PolicySpec,
+        wanted: u64,
+    ) -> Result<(), WriteError> {
         let (told, outcome) = oneshot::channel();
         let waiting = Waiting { policy: policy.clone(), told };
         self.lock_waiting().entry(attachment.clone()).or_default().push(waiting);
@@ -127,10 +170,9 @@ impl Plugins {
         let only_one = lock.lock().await;
         self.write_waiting(attachment).await;
         drop(only_one);
-        match outcome.await {
-            Ok(outcome) => outcome.map_err(WriteError::Together),
-            Err(_) => Err(WriteError::GivenUp),
-        }
+        outcome.await.map_err(|_| WriteError::GivenUp)?.map_err(WriteError::Together)?;
+        self.repairs.written(&self.policy_at(attachment, &policy.name), 0, wanted);
+        Ok(())
     }
 
     /// Writes all policies that wait at `attachment`. Whoever calls it is the only one who does.
@@ -222,7 +264,11 @@ impl Plugins {
             let has_module = !may_change_module || plugin.module().as_ref() == Some(&self.module);
             plugin.contents.is_err() || is_unedited && has_module
         };
-        if self.of(attachment).iter().all(is_right) {
+        let (right, wrong): (Vec<_>, Vec<_>) = self.of(attachment).into_iter().partition(is_right);
+        for (shard, _) in right {
+            self.repairs.is_right(&contested(attachment, shard, None));
+        }
+        if wrong.is_empty() {
             return Ok(Vec::new());
         }
         let lock = self.lock(attachment);
@@ -232,11 +278,18 @@ impl Plugins {
             let present = plugin.module().filter(|_| !may_change_module);
             let module = present.unwrap_or_else(|| self.module.clone());
             let wanted = plugin::plugin(attachment, *shard, &module, plugin.policies());
+            let object = contested(attachment, *shard, None);
+            // Policies come and go without anybody's meddling.
+            let state = fingerprint(&plugin::plugin(attachment, *shard, &module, &[]).to_string());
+            if !self.repairs.is_due(&object, None, state).await {
+                continue;
+            }
             let name = plugin.object().name_any();
             told.extend(
                 plugin.edits(attachment, *shard, &self.module).iter().map(|edit| format!("{name}: {edit}")),
             );
             let applied = self.apply(&wanted, plugin.object().resource_version()).await?;
+            self.repairs.written(&object, api_resources::version(&*applied), state);
             // What somebody else has put in is still theirs.
             if let Some(removal) = removal(&wanted, &api_resources::json(&applied)) {
                 self.patch(&wanted, &as_serin(), &Patch::Merge(removal)).await?;
@@ -338,6 +391,16 @@ impl Plugins {
     fn api(&self, namespace: &str) -> Api<DynamicObject> {
         Api::namespaced_with(self.client.clone(), namespace, &api_resources::wasm_plugin())
     }
+}
+
+/// What the policy of `release` is called in a plugin that holds others as well.
+pub(super) fn policy_part(release: &str) -> String {
+    format!("the policy of {release}")
+}
+
+fn contested(attachment: &Attachment, shard: usize, part: Option<String>) -> Object {
+    let kind = api_resources::wasm_plugin();
+    Object { kind, namespace: attachment.namespace.clone(), name: attachment.name(shard), part }
 }
 
 fn in_force(contents: &Contents, release: &str) -> Option<InForce> {

@@ -114,6 +114,11 @@ impl Proxies {
 }
 
 impl Attached {
+    /// Whether any of its proxies takes requests.
+    pub(super) fn has_proxies(&self) -> bool {
+        !self.pods.is_empty()
+    }
+
     fn proxies(&self) -> impl Iterator<Item = (&KnownPod, IpAddr)> {
         self.pods.iter().filter_map(|pod| Some((&**pod, pod.proxy?)))
     }

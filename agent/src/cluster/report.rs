@@ -29,12 +29,14 @@ pub(super) struct Tick<'t> {
     pub(super) news: &'t [Entry],
     /// What is wrong with the present spec, where the last good one counts.
     pub(super) rejection: Option<&'t Rejection>,
+    /// What people should know of, and what stands in nobody's way.
+    pub(super) warnings: &'t [String],
     pub(super) now: Timestamp,
 }
 
 /// Says in `shown` how the release is.
 pub(super) fn show(shown: &mut ReleaseStatus, generation: Option<i64>, tick: &Tick<'_>) {
-    let Tick { release, observation, planned, news, rejection, now } = *tick;
+    let Tick { release, observation, planned, news, rejection, warnings, now } = *tick;
     let status = &planned.status;
     history::record(&mut shown.history, status, news, now);
     let progress = status.progress(release, now);
@@ -51,8 +53,10 @@ pub(super) fn show(shown: &mut ReleaseStatus, generation: Option<i64>, tick: &Ti
     shown.analysis = analysis(status, &progress);
     shown.proxies = count(observation, status.revision);
     let verdict = shown.analysis.as_ref().map(|analysis| (analysis.verdict, analysis.message.as_str()));
+    let in_order = in_order(warnings);
     let facts = Facts {
         rejection,
+        in_order: &in_order,
         phase: shown.phase,
         failed: matches!(status.phase, Phase::RolledBack { .. }),
         verdict,
@@ -64,6 +68,14 @@ pub(super) fn show(shown: &mut ReleaseStatus, generation: Option<i64>, tick: &Ti
         message: &shown.message,
     };
     facts.show(&mut shown.conditions, generation, now);
+}
+
+/// That the spec is in order, and what to know of besides.
+fn in_order(warnings: &[String]) -> String {
+    std::iter::once("the spec is in order")
+        .chain(warnings.iter().map(String::as_str))
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 /// Nothing can be planned for the release as it is.
@@ -87,6 +99,7 @@ fn phase(status: &Status, shown: &ReleaseStatus) -> ReleasePhase {
         Phase::Starting { .. } => ReleasePhase::Starting,
         Phase::Progressing(_) => ReleasePhase::Progressing,
         Phase::OffPlan { .. } => ReleasePhase::OffPlan,
+        Phase::Baking(_) => ReleasePhase::Baking,
         Phase::Promoting | Phase::HandingOver(_) => ReleasePhase::Promoting,
         Phase::CuttingBack { .. } if had_run => ReleasePhase::Promoting,
         Phase::Promoted => ReleasePhase::Promoted,

@@ -2,44 +2,26 @@
 The routes that lead to the two versions: Serin's own, or a check of people's. The plan says where they lead; neither is
 touched while weights move.
 */
+mod needed;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kube::api::{Api, DeleteParams, Patch, PatchParams};
+use kube::api::{Api, DeleteParams};
 use kube::core::DynamicObject;
-use kube::discovery::ApiResource;
-use kube::{Client, Resource as _, ResourceExt};
-use serde_json::{Value, json};
-use serin_policy::Arm;
+use kube::{Client, ResourceExt};
+use serde_json::Value;
 
+use self::needed::Written;
+pub(super) use self::needed::{Found, Needed};
+use super::api_resources;
+use super::repairs::Repairs;
 use super::stores::Stores;
-use super::{FIELD_MANAGER, api_resources, as_serin};
 use crate::errors::chain;
-use crate::mesh::object::{drift, removal};
-use crate::mesh::routing::conflicts::conflicts;
-use crate::mesh::routing::verify::{Existing, verify};
-use crate::mesh::routing::{Indistinct, Leads, Managed, Subsets, hosts_of, managed, object_name};
-use serin_release::delivery::{Delivery, Mode};
-use serin_release::{Release, ReleaseObject};
+use crate::mesh::routing::{Subsets, Surroundings, object_name};
+use serin_release::ReleaseObject;
+use serin_release::delivery::Mode;
 use serin_rollout::RouteTargets;
-
-/// How the routes of a release are.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Found {
-    /// What stands in the way of moving anybody.
-    pub(super) obstacles: Vec<String>,
-    /// Where they lead; none if they do not lead where any plan would have them.
-    pub(super) targets: Option<RouteTargets>,
-}
-
-/// What the routes of a release depend on.
-pub(super) struct Needed<'n> {
-    pub(super) release: &'n Release,
-    pub(super) delivery: &'n Delivery,
-    pub(super) subsets: &'n Subsets,
-    /// The run that the canary's Deployment was when it was stable, if it was.
-    pub(super) retired: Option<&'n str>,
-}
 
 /// What is remembered of a release's routes between two ticks.
 #[derive(Debug, Default)]
@@ -51,6 +33,8 @@ pub(super) struct RoutesMemory {
     /// What was wanted when the routes were last seen to be so: where the same is wanted and they are otherwise, that is
     /// somebody else's doing.
     seen: Option<(Basis, RouteTargets)>,
+    /// Since when the subsets are there, and no route to them yet.
+    halfway_since: Option<Instant>,
     /// Why the last write came to nothing.
     failure: Option<String>,
 }
@@ -62,9 +46,14 @@ struct Basis {
     version: (u64, u64),
     generation: Option<i64>,
     subsets: Subsets,
+    around: Option<Surroundings>,
     stable: String,
     retired: Option<String>,
 }
+
+/// For how long there are subsets before there is the first route to them. Both would reach proxies at once, and a route to
+/// a cluster that is still being set up answers 503.
+const SUBSETS_FIRST: Duration = Duration::from_secs(3);
 
 /// How long a watch may take to show what was written.
 const WATCH_DELAY: Duration = Duration::from_secs(5);
@@ -83,6 +72,11 @@ impl RoutesMemory {
         }
     }
 
+    /// Whether the subsets are written and the routes are to follow.
+    pub(super) const fn is_halfway(&self) -> bool {
+        self.halfway_since.is_some()
+    }
+
     /// Why the routes could not be written, if they could not.
     pub(super) fn failure(&self) -> Option<&str> {
         self.failure.as_deref()
@@ -95,6 +89,7 @@ impl RoutesMemory {
         targets: RouteTargets,
         client: &Client,
         stores: &Stores,
+        repairs: &Repairs,
         needed: &Needed<'_>,
         owner: &ReleaseObject,
     ) -> Vec<String> {
@@ -106,6 +101,7 @@ impl RoutesMemory {
             self.failure = None;
             if found.targets == Some(targets) {
                 self.seen = Some((Basis::of(stores, needed, owner.metadata.generation), targets));
+                needed.are_right(repairs);
             }
             return Vec::new();
         }
@@ -117,11 +113,23 @@ impl RoutesMemory {
         if is_on_its_way {
             return Vec::new();
         }
-        match needed.write(targets, client, stores, owner).await {
-            Ok(edits) => {
+        let only_subsets = match self.halfway_since {
+            Some(since) => since.elapsed() < SUBSETS_FIRST,
+            None => self.seen.is_none() && needed.is_first(targets, stores) && needed.is_reached(stores),
+        };
+        match needed.write(targets, only_subsets, client, stores, repairs, owner).await {
+            Ok(_) if only_subsets => {
                 self.failure = None;
+                self.halfway_since.get_or_insert_with(Instant::now);
+                Vec::new()
+            }
+            Ok(Written { edits, is_all }) => {
+                self.failure = None;
+                self.halfway_since = None;
                 let are_others = self.was_seen(&basis, targets);
-                self.written = Some((basis, targets, Instant::now()));
+                if is_all {
+                    self.written = Some((basis, targets, Instant::now()));
+                }
                 if are_others { edits } else { Vec::new() }
             }
             Err(error) => {
@@ -156,123 +164,11 @@ impl Basis {
             version: needed.version(stores),
             generation,
             subsets: needed.subsets.clone(),
+            around: needed.around.cloned(),
             stable: needed.delivery.stable.deployment.clone(),
             retired: needed.retired.map(str::to_owned),
         }
     }
-}
-
-impl Needed<'_> {
-    fn find(&self, stores: &Stores) -> Found {
-        match self.delivery.routing.mode {
-            Mode::Managed => self.find_managed(stores),
-            Mode::Verify => self.verify(stores),
-        }
-    }
-
-    fn version(&self, stores: &Stores) -> (u64, u64) {
-        match self.delivery.routing.mode {
-            Mode::Managed => (stores.routes.version(&hosts_of(self.release)), 0),
-            Mode::Verify => (stores.routes.version_of_all(), stores.services_version()),
-        }
-    }
-
-    fn verify(&self, stores: &Stores) -> Found {
-        let all = |kind: ApiResource| -> Vec<_> {
-            stores.routes.all(&kind).iter().map(|object| Value::clone(object)).collect()
-        };
-        let (routes, rules) = (all(api_resources::virtual_service()), all(api_resources::destination_rule()));
-        let services: Vec<_> = stores.services.state().iter().map(|service| json!(**service)).collect();
-        let existing = Existing { virtual_services: &routes, destination_rules: &rules, services: &services };
-        let missing = verify(existing, self.release, self.delivery, self.subsets);
-        let obstacles: Vec<_> = missing.into_iter().map(|missing| missing.to_string()).collect();
-        let targets = obstacles.is_empty().then_some(RouteTargets::Apart);
-        Found { obstacles, targets }
-    }
-
-    fn find_managed(&self, stores: &Stores) -> Found {
-        let existing = stores.routes.with(&hosts_of(self.release));
-        let in_the_way = conflicts(existing.iter().map(|object| &**object), self.release, self.delivery);
-        if !in_the_way.is_empty() {
-            return Found { obstacles: in_the_way.iter().map(ToString::to_string).collect(), targets: None };
-        }
-        let is_there = |targets: &RouteTargets| {
-            let Ok(objects) = self.objects(*targets) else { return false };
-            objects.into_iter().all(|(object, kind)| {
-                let found = present(&object, &kind, stores);
-                found.is_some_and(|found| drift(&object, &found).is_empty())
-            })
-        };
-        if let Err(indistinct) = self.objects(RouteTargets::Apart) {
-            return Found { obstacles: vec![indistinct.to_string()], targets: None };
-        }
-        let all = [RouteTargets::Apart, RouteTargets::BothToCanary, RouteTargets::BothToStable];
-        Found { obstacles: Vec::new(), targets: all.into_iter().find(is_there) }
-    }
-
-    /// The objects, in the order in which they are written: a route to a subset that is not known yet answers 503.
-    fn objects(&self, targets: RouteTargets) -> Result<[(Value, ApiResource); 2], Indistinct> {
-        let both_to = match targets {
-            RouteTargets::Apart => None,
-            RouteTargets::BothToCanary => Some(Arm::Canary),
-            RouteTargets::BothToStable => Some(Arm::Stable),
-        };
-        let leads = Leads { both_to, retired: self.retired };
-        let Managed { destination_rule, virtual_service } =
-            managed(self.release, self.delivery, self.subsets, leads)?;
-        Ok([
-            (destination_rule, api_resources::destination_rule()),
-            (virtual_service, api_resources::virtual_service()),
-        ])
-    }
-
-    async fn write(
-        &self,
-        targets: RouteTargets,
-        client: &Client,
-        stores: &Stores,
-        owner: &ReleaseObject,
-    ) -> Result<Vec<String>, kube::Error> {
-        let owner = json!(owner.controller_owner_ref(&()));
-        let mut written = Vec::new();
-        // Two versions that no label tells apart are an obstacle, and no routes are wanted then.
-        for (mut object, kind) in self.objects(targets).into_iter().flatten() {
-            object["metadata"]["ownerReferences"] = json!([owner]);
-            written.extend(apply(client, &object, &kind, stores).await?);
-        }
-        Ok(written)
-    }
-}
-
-fn present(object: &Value, kind: &ApiResource, stores: &Stores) -> Option<Arc<Value>> {
-    let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
-    stores.routes.get(kind, text("namespace"), text("name"))
-}
-
-/// Writes `wanted` if it is not there as it should be. Says what someone else had changed.
-async fn apply(
-    client: &Client,
-    wanted: &Value,
-    kind: &ApiResource,
-    stores: &Stores,
-) -> Result<Vec<String>, kube::Error> {
-    let text = |field: &str| wanted["metadata"][field].as_str().unwrap_or_default();
-    let (namespace, name) = (text("namespace"), text("name"));
-    let edits = present(wanted, kind, stores).map(|found| drift(wanted, &found));
-    if edits.as_ref().is_some_and(Vec::is_empty) {
-        return Ok(Vec::new());
-    }
-    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, kind);
-    let applied = api.patch(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(wanted)).await?;
-    // What somebody else has put in is still theirs.
-    if let Some(removal) = removal(wanted, &api_resources::json(&applied)) {
-        api.patch(name, &as_serin(), &Patch::Merge(removal)).await?;
-    }
-    let kind = &kind.kind;
-    Ok(match edits {
-        None => vec![format!("{kind} {name} was not there")],
-        Some(edits) => edits.iter().map(|edit| format!("{kind} {name}: {edit}")).collect(),
-    })
 }
 
 /// Takes the route away that Serin made for `release`. Says whether there was one.
@@ -306,7 +202,14 @@ mod tests {
 
     fn basis(version: u64, generation: i64, stable: &str) -> Basis {
         let (stable, generation) = (stable.to_owned(), Some(generation));
-        Basis { version: (version, 0), generation, subsets: Subsets::default(), stable, retired: None }
+        Basis {
+            version: (version, 0),
+            generation,
+            subsets: Subsets::default(),
+            around: None,
+            stable,
+            retired: None,
+        }
     }
 
     #[test]

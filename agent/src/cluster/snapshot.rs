@@ -6,14 +6,17 @@ use std::sync::Arc;
 
 use kube::ResourceExt;
 
+use super::adoption::Adoption;
 use super::memory::Memory;
+use super::plugins::policy_part;
 use super::proxies::{Attached, find};
+use super::repairs::Object;
 use super::tick::TickError;
 use super::workloads::{Pair, desired, get, run_of};
 use super::{Cluster, api_resources, routes};
 use crate::mesh::object::label;
 use crate::mesh::plugin::{Attachment, uncovered};
-use crate::mesh::routing::{RETIRED, STABLE, Subsets, object_name};
+use crate::mesh::routing::{RETIRED, STABLE, Subsets, Surroundings, object_name};
 use serin_release::delivery::{AttachPoint, Delivery};
 use serin_release::{Release, ReleaseObject, resource};
 use serin_rollout::{Candidate, InCluster, Live, Roles, RolesUnclear, Status, Traces};
@@ -28,7 +31,10 @@ pub(super) struct Snapshot {
     pub(super) points: Vec<(AttachPoint, Attached)>,
     pub(super) attachments: Vec<Attachment>,
     pub(super) routes: routes::Found,
+    pub(super) around: Option<Surroundings>,
     pub(super) obstacles: Vec<String>,
+    /// What people should know of, and what stands in nobody's way.
+    pub(super) warnings: Vec<String>,
     /// What is wrong with the present spec, if the one before it counts.
     pub(super) invalid: Option<String>,
 }
@@ -80,19 +86,38 @@ impl Snapshot {
         if attachments.is_empty() {
             return Err(TickError::NotAdmitted(obstacles.join("; ")));
         }
+        let Adoption { errors, warnings, around, taken_over } =
+            cluster.adoption(object, &release, &delivery, &points);
+        if !errors.is_empty() && !is_driven && !taken_over {
+            return Err(TickError::NotAdmitted(errors.join("; ")));
+        }
+        obstacles.extend(errors);
         let namespace = object.namespace().unwrap_or_default();
         let pair = Pair::read(&cluster.stores, &namespace, &delivery);
         let mut routes = routes::Found::default();
         if let Some(subsets) = pair.subsets() {
             let retired = roles.as_ref().ok().and_then(|roles| roles.retired.as_deref());
+            let around = around.as_ref();
             let needed =
-                routes::Needed { release: &release, delivery: &delivery, subsets: &subsets, retired };
+                routes::Needed { release: &release, delivery: &delivery, subsets: &subsets, around, retired };
             routes = memory.routes.look(&cluster.stores, &needed, object.metadata.generation);
         }
-        obstacles.extend(routes.obstacles.iter().cloned());
+        obstacles.extend(routes.obstacles.iter().chain(&routes.pending).cloned());
         obstacles
             .extend(memory.routes.failure().map(|error| format!("the routes cannot be written: {error}")));
-        Ok(Self { release, delivery, pair, roles, points, attachments, routes, obstacles, invalid })
+        Ok(Self {
+            release,
+            delivery,
+            pair,
+            roles,
+            points,
+            attachments,
+            routes,
+            around,
+            obstacles,
+            warnings,
+            invalid,
+        })
     }
 
     /// As the planner sees it.
@@ -103,7 +128,21 @@ impl Snapshot {
             roles: self.roles.clone(),
             routes: self.routes.targets,
             obstacles: self.obstacles.clone(),
+            contested: Vec::new(),
+            policy_waits: false,
         }
+    }
+
+    /// Whether Serin writes `object` for this release.
+    pub(super) fn concerns(&self, object: &Object) -> bool {
+        let Object { kind, namespace, name, part } = object;
+        if *kind == api_resources::wasm_plugin() {
+            let is_at = |point: &Attachment| point.namespace == *namespace && point.shard(name).is_some();
+            return self.attachments.iter().any(is_at)
+                && part.as_ref().is_none_or(|part| *part == policy_part(self.release.name()));
+        }
+        let routes = object_name(self.release.name().split_once('/').unwrap_or_default().1);
+        *namespace == self.pair.namespace && (*name == routes || self.pair.has(name))
     }
 
     /// The same in the roles that were planned: versions may have changed places by the plan.

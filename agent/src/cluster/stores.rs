@@ -33,6 +33,9 @@ use crate::mesh::object::RELEASE as RELEASE_LABEL;
 use crate::mesh::plugin::contents;
 use serin_release::ReleaseObject;
 
+/// How long Istio's Sidecars are waited for at the start.
+const SIDECARS: Duration = Duration::from_secs(3);
+
 /// All stores.
 #[derive(Clone)]
 pub(super) struct Stores {
@@ -44,6 +47,8 @@ pub(super) struct Stores {
     pub(super) plugins: MultiStore<DynamicObject>,
     pub(super) routes: RouteIndex,
     pub(super) gateways: MultiStore<DynamicObject>,
+    /// Istio's, by which callers see less than there is. An agent that may not see them can do without.
+    pub(super) sidecars: MultiStore<DynamicObject>,
     /// Rises with every change of a Service.
     services_version: Arc<AtomicU64>,
 }
@@ -122,9 +127,12 @@ impl Stores {
     pub(super) fn watch(scope: &Scope, releases: Store<Watched>, wake: &Wake) -> Self {
         let services_version = Arc::<AtomicU64>::default();
         let on_service = {
-            let version = Arc::clone(&services_version);
-            move |_: Option<&Service>| {
+            let (version, releases, wake) = (Arc::clone(&services_version), releases.clone(), wake.clone());
+            move |service: Option<&Service>| {
                 version.fetch_add(1, Ordering::Relaxed);
+                if let Some(service) = service {
+                    wake_releases_of(&releases, &wake, service);
+                }
             }
         };
         let wake_all_or_owner = || {
@@ -152,6 +160,10 @@ impl Stores {
             let kind = api_resources::gateway();
             keep(scope.dynamic(&kind), kind, wake_all_or_owner())
         });
+        let sidecars = scope.each().map(|scope| {
+            let kind = api_resources::sidecar();
+            keep(scope.dynamic(&kind), kind, wake_all_or_owner())
+        });
         let pods = scope.each().map(|scope| (scope.namespace.clone(), scope.api()));
         Self {
             deployments: keep(scope.api(), (), wakes_users(&releases, wake)),
@@ -161,6 +173,7 @@ impl Stores {
             plugins: MultiStore(plugins.collect()),
             routes: RouteIndex::watch(routes.into(), wake_all_or_owner()),
             gateways: MultiStore(gateways.collect()),
+            sidecars: MultiStore(sidecars.collect()),
             services_version,
             releases,
         }
@@ -184,6 +197,8 @@ impl Stores {
             self.plugins.wait_until_ready(),
             self.routes.wait_until_ready(),
             self.gateways.wait_until_ready(),
+            // No right to see them is no reason to wait forever.
+            tokio::time::timeout(SIDECARS, self.sidecars.wait_until_ready()),
         );
     }
 }
@@ -263,6 +278,17 @@ fn wake_users(releases: &Store<Watched>, wake: &Wake, namespace: Option<&str>, n
         });
         if uses && release.namespace().as_deref() == namespace {
             send(wake, ObjectRef::new(&release.name_any()).within(namespace.unwrap_or_default()));
+        }
+    }
+}
+
+/// Wakes the releases of a Service.
+fn wake_releases_of(releases: &Store<Watched>, wake: &Wake, service: &Service) {
+    let (name, namespace) = (service.name_any(), service.namespace());
+    for release in releases.state() {
+        let Ok(object) = &release.0 else { continue };
+        if object.spec.service.name.as_ref() == Some(&name) && object.namespace() == namespace {
+            send(wake, ObjectRef::from_obj(&*release));
         }
     }
 }

@@ -14,6 +14,7 @@ use super::commands::{self, Given};
 use super::conditions::Rejection;
 use super::memory::{Memory, SaveError};
 use super::plugins::WriteError;
+use super::repairs::fingerprint;
 use super::routes::Needed;
 use super::snapshot::Snapshot;
 use super::{Cluster, api_resources, report};
@@ -29,6 +30,10 @@ use serin_rollout::{
 
 /// How often a release is looked at that has nothing under way.
 const AT_REST: Duration = Duration::from_secs(10);
+
+/// How often a release is looked at that is not admitted: what keeps it out may be a matter of seconds, of which no watch
+/// tells.
+const NOT_ADMITTED: Duration = Duration::from_secs(2);
 
 /// How often a release is looked at, at least, while a few have gone back to stable first.
 const WITH_PROBE: Duration = Duration::from_secs(1);
@@ -131,6 +136,10 @@ async fn tick_with(
         return Err(error.into());
     }
     memory.observer.saved();
+    if goes_back(&planned.status) && !goes_back(&before.0.status) {
+        // However long a quarrel over something has lasted.
+        cluster.repairs.hurry(|object| snapshot.concerns(object));
+    }
     let snapshot = snapshot.in_planned_roles(&planned.status.roles);
     if let Some(wanted) = &planned.wanted {
         write_routes(cluster, object, memory, &snapshot, wanted.routes).await;
@@ -138,12 +147,16 @@ async fn tick_with(
     let pushed = push(cluster, object, memory, &snapshot, &planned).await;
     let is_pushed = pushed.is_ok();
     cluster.tell(object, memory, &snapshot.release, &observation, &planned, &news, is_pushed, now).await;
+    cluster.tell_warnings(object, memory, &snapshot.warnings).await;
     pushed?;
     if let Some(wanted) = &planned.wanted {
-        snapshot.pair.carry_out(&cluster.client, wanted, snapshot.release.run()).await?;
+        let run = snapshot.release.run();
+        snapshot.pair.carry_out(&cluster.client, &cluster.repairs, wanted, run).await?;
     }
     touch_if_bypassed(cluster, memory, &snapshot, &observation, now).await?;
-    Ok(next_look(cluster, &snapshot, interval(&snapshot.release, &memory.state.status, &observation)))
+    let every = interval(&snapshot.release, &memory.state.status, &observation);
+    let every = if memory.routes.is_halfway() { every.min(WITH_PROBE) } else { every };
+    Ok(next_look(cluster, &snapshot, every))
 }
 
 /// Nothing can be planned: says why, once.
@@ -170,7 +183,10 @@ async fn rest(
         memory.state.heard = before;
         return Err(error.into());
     }
-    Ok(AT_REST)
+    Ok(match rejection {
+        Rejection::InvalidSpec(_) => AT_REST,
+        Rejection::NotAdmitted(_) => NOT_ADMITTED,
+    })
 }
 
 async fn observe(
@@ -195,8 +211,13 @@ async fn observe(
         }
         InForce::Nothing | InForce::Unreadable { .. } => false,
     };
+    let (plugins, attachments, name) = (&cluster.plugins, &snapshot.attachments, snapshot.release.name());
+    let mut in_cluster = snapshot.in_cluster();
+    let wanted = policy_state(status, &snapshot.release);
+    in_cluster.policy_waits = plugins.policy_waits(attachments, name, is_wanted, wanted).await;
+    in_cluster.contested = cluster.repairs.contested(|object| snapshot.concerns(object));
     Observation {
-        in_force: cluster.plugins.in_force(&snapshot.attachments, snapshot.release.name(), is_wanted),
+        in_force: plugins.in_force(attachments, name, is_wanted),
         proxies,
         counted,
         at_proxies,
@@ -206,8 +227,19 @@ async fn observe(
         readings,
         outage,
         commands: command.into_iter().collect(),
-        environment: Environment::Cluster(Box::new(snapshot.in_cluster())),
+        environment: Environment::Cluster(Box::new(in_cluster)),
     }
+}
+
+/// The state in which `status` wants the policy of `release`. Another revision of the same is no other state.
+fn policy_state(status: &Status, release: &Release) -> u64 {
+    let (weight, is_closed, is_promoted) = (status.weight(), status.is_closed(), status.is_promoted());
+    fingerprint(&(&status.run, weight.ppm(), is_closed, is_promoted, release.fingerprint()))
+}
+
+/// Whether everybody is taken back to stable.
+const fn goes_back(status: &Status) -> bool {
+    matches!(status.phase, Phase::RolledBack { .. } | Phase::Aborted { .. } | Phase::CuttingBack { .. })
 }
 
 /// Has what the next look goes by asked for once in `every`, and says how long until that look: just after it was asked
@@ -245,7 +277,8 @@ async fn save(
         || is_heard;
     let rejection = snapshot.invalid.clone().map(Rejection::InvalidSpec);
     let (release, rejection) = (&snapshot.release, rejection.as_ref());
-    let tick = report::Tick { release, observation, planned, news, rejection, now };
+    let warnings = &snapshot.warnings;
+    let tick = report::Tick { release, observation, planned, news, rejection, warnings, now };
     report::show(&mut memory.shown, object.metadata.generation, &tick);
     memory.save(&cluster.client, object, decided).await
 }
@@ -268,9 +301,10 @@ async fn write_routes(
 ) {
     let (Some(subsets), Ok(roles)) = (snapshot.subsets(), &snapshot.roles) else { return };
     let Snapshot { release, delivery, .. } = snapshot;
-    let needed = Needed { release, delivery, subsets: &subsets, retired: roles.retired.as_deref() };
-    let (client, stores) = (&cluster.client, &cluster.stores);
-    let written = memory.routes.lead_to(targets, client, stores, &needed, object).await;
+    let (around, retired) = (snapshot.around.as_ref(), roles.retired.as_deref());
+    let needed = Needed { release, delivery, subsets: &subsets, around, retired };
+    let Cluster { client, stores, repairs, .. } = cluster;
+    let written = memory.routes.lead_to(targets, client, stores, repairs, &needed, object).await;
     cluster.tell_routes_repaired(object, memory, &written).await;
 }
 
@@ -285,7 +319,9 @@ async fn push(
     let release = &snapshot.release;
     if let Some(push) = &planned.push {
         let policy = release.policy(push.revision, push.weight, push.closed, push.promoted);
-        let writes = snapshot.attachments.iter().map(|attachment| cluster.plugins.write(attachment, &policy));
+        let wanted = policy_state(&planned.status, release);
+        let writes =
+            snapshot.attachments.iter().map(|attachment| cluster.plugins.write(attachment, &policy, wanted));
         join_all(writes).await.into_iter().collect::<Result<(), _>>()?;
     }
     cluster.plugins.remove(release.name(), &snapshot.attachments).await?;

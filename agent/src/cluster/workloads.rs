@@ -8,12 +8,15 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use kube::api::{Api, Patch, PostParams};
+use kube::discovery::ApiResource;
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::{Client, ResourceExt};
+use kube::{Client, Resource, ResourceExt};
 use serde_json::{Value, json};
 use xxhash_rust::xxh64::xxh64;
 
+use super::api_resources::version;
 use super::pods::{KnownPod, Pods};
+use super::repairs::{Object, Repairs, fingerprint};
 use super::stores::Stores;
 use super::{FIELD_MANAGER, as_serin};
 use crate::mesh::routing::{self, Subsets};
@@ -32,7 +35,7 @@ const PATIENCE: SignedDuration = SignedDuration::from_secs(10);
 /// The two Deployments of a release.
 #[derive(Debug)]
 pub(super) struct Pair {
-    namespace: String,
+    pub(super) namespace: String,
     stable: Side,
     canary: Side,
 }
@@ -111,21 +114,41 @@ impl Pair {
     pub(super) async fn carry_out(
         &self,
         client: &Client,
+        repairs: &Repairs,
         wanted: &Wanted,
         run: &str,
     ) -> Result<(), kube::Error> {
         let stable_floor = wanted.stable_at_least.map(Replicas::AtLeast);
-        self.scale(client, &self.stable, stable_floor).await?;
-        self.scale(client, &self.canary, wanted.canary).await?;
+        self.scale(client, repairs, &self.stable, stable_floor).await?;
+        self.scale(client, repairs, &self.canary, wanted.canary).await?;
         // The canary may have been given another template a moment ago, which nobody has judged.
         let is_of_run = self.canary.deployment.as_deref().and_then(run_of).as_deref() == Some(run);
         if wanted.copy_template && is_of_run {
-            self.copy_template(client).await?;
+            self.copy_template(client, repairs).await?;
         }
         Ok(())
     }
 
-    async fn scale(&self, client: &Client, side: &Side, wanted: Option<Replicas>) -> Result<(), kube::Error> {
+    /// Whether one of its objects has this name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        [&self.stable, &self.canary].into_iter().any(|Side { target, .. }| {
+            target.deployment == name || target.autoscaler.as_deref() == Some(name)
+        })
+    }
+
+    /// A part of the object `name`, as it is contested.
+    fn part<K: Resource<DynamicType = ()>>(&self, name: &str, part: &str) -> Object {
+        let kind = ApiResource::erase::<K>(&());
+        Object { kind, namespace: self.namespace.clone(), name: name.to_owned(), part: Some(part.to_owned()) }
+    }
+
+    async fn scale(
+        &self,
+        client: &Client,
+        repairs: &Repairs,
+        side: &Side,
+        wanted: Option<Replicas>,
+    ) -> Result<(), kube::Error> {
         let Some(deployment) = &side.deployment else { return Ok(()) };
         let desired = desired(deployment);
         let floor = match wanted {
@@ -133,8 +156,9 @@ impl Pair {
             Some(Replicas::Zero) | None => None,
         };
         if let Some(autoscaler) = &side.autoscaler {
-            self.set_floor(client, autoscaler, floor).await?;
+            self.set_floor(client, repairs, autoscaler, floor).await?;
         }
+        let object = self.part::<Deployment>(&deployment.name_any(), "spec.replicas");
         let to = match wanted {
             // An autoscaler that is at work brings it up to its floor by itself; at 0 it is not.
             Some(Replicas::AtLeast(floor))
@@ -143,12 +167,20 @@ impl Pair {
                 floor
             }
             Some(Replicas::Zero) if desired > 0 => 0,
-            _ => return Ok(()),
+            _ => {
+                repairs.is_right(&object);
+                return Ok(());
+            }
         };
+        let wanted = fingerprint(&to);
+        if !repairs.is_due(&object, Some(version(&**deployment)), wanted).await {
+            return Ok(());
+        }
         tracing::info!(deployment = deployment.name_any(), from = desired, to, "scaling");
         let deployments: Api<Deployment> = Api::namespaced(client.clone(), &self.namespace);
         let scale = Patch::Merge(json!({"spec": {"replicas": to}}));
-        deployments.patch_scale(&deployment.name_any(), &as_serin(), &scale).await?;
+        let scaled = deployments.patch_scale(&deployment.name_any(), &as_serin(), &scale).await?;
+        repairs.written(&object, version(&scaled), wanted);
         Ok(())
     }
 
@@ -156,6 +188,7 @@ impl Pair {
     async fn set_floor(
         &self,
         client: &Client,
+        repairs: &Repairs,
         autoscaler: &HorizontalPodAutoscaler,
         floor: Option<u32>,
     ) -> Result<(), kube::Error> {
@@ -164,6 +197,7 @@ impl Pair {
         let most = autoscaler.spec.as_ref().map_or(i32::MAX, |spec| spec.max_replicas);
         let floor =
             floor.map(|floor| i32::try_from(floor).unwrap_or(i32::MAX).min(most).max(own.unwrap_or(present)));
+        let object = self.part::<HorizontalPodAutoscaler>(&autoscaler.name_any(), "spec.minReplicas");
         let patch = match (floor, own) {
             (Some(floor), _) if floor != present => json!({
                 "metadata": {"annotations": {OWN_FLOOR: own.unwrap_or(present).to_string()}},
@@ -173,21 +207,35 @@ impl Pair {
                 "metadata": {"annotations": {OWN_FLOOR: null}},
                 "spec": {"minReplicas": own},
             }),
-            _ => return Ok(()),
+            _ => {
+                repairs.is_right(&object);
+                return Ok(());
+            }
         };
+        let wanted = fingerprint(&floor);
+        if !repairs.is_due(&object, Some(version(autoscaler)), wanted).await {
+            return Ok(());
+        }
         let autoscalers: Api<HorizontalPodAutoscaler> = Api::namespaced(client.clone(), &self.namespace);
-        autoscalers.patch(&autoscaler.name_any(), &as_serin(), &Patch::Merge(patch)).await?;
+        let patched = autoscalers.patch(&autoscaler.name_any(), &as_serin(), &Patch::Merge(patch)).await?;
+        repairs.written(&object, version(&patched), wanted);
         Ok(())
     }
 
     /// Gives stable the canary's pod template. Labels stay stable's own: by them the two are told apart.
-    async fn copy_template(&self, client: &Client) -> Result<(), kube::Error> {
+    async fn copy_template(&self, client: &Client, repairs: &Repairs) -> Result<(), kube::Error> {
         let (Some(stable), Some(from), Some(to)) =
             (&self.stable.deployment, self.canary.template(), self.stable.template())
         else {
             return Ok(());
         };
+        let object = self.part::<Deployment>(&stable.name_any(), "spec.template");
         if version_of(from) == version_of(to) {
+            repairs.is_right(&object);
+            return Ok(());
+        }
+        let wanted = fingerprint(&version_of(from).to_string());
+        if !repairs.is_due(&object, Some(version(&**stable)), wanted).await {
             return Ok(());
         }
         tracing::info!(deployment = stable.name_any(), "takes the canary's pod template");
@@ -200,7 +248,8 @@ impl Pair {
         }
         let deployments: Api<Deployment> = Api::namespaced(client.clone(), &self.namespace);
         let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-        deployments.replace(&stable.name_any(), &params, &updated).await?;
+        let replaced = deployments.replace(&stable.name_any(), &params, &updated).await?;
+        repairs.written(&object, version(&replaced), wanted);
         Ok(())
     }
 }

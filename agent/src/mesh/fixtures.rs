@@ -7,7 +7,7 @@ use serin_release::delivery::Delivery;
 use serin_release::{Release, ReleaseObject};
 
 /// Release `shop/NAME` for service `shop`, with `routing` as people write it.
-pub(super) fn release(name: &str, routing: &Value) -> (Release, Delivery) {
+pub(crate) fn release(name: &str, routing: &Value) -> (Release, Delivery) {
     let object: ReleaseObject = serde_json::from_value(json!({
         "apiVersion": "serin.dev/v1alpha1",
         "kind": "Release",

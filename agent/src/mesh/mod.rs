@@ -12,7 +12,7 @@ pub mod bootstrap;
 pub mod claims;
 pub mod ecds;
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 pub mod hosts;
 pub mod object;
 pub mod plugin;

@@ -130,6 +130,42 @@ fn value(reading: Reading) -> MetricValue {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn a_reading_is_returned_until_what_came_of_it_is_saved() {
+        crate::http::install_crypto();
+        let release = Release::from_yaml(
+            "apiVersion: serin.dev/v1alpha1
+kind: Release
+metadata: {name: shop, namespace: shop}
+spec:
+  service: {name: shop}
+  canary: {version: v2}
+  analysis:
+    prometheus: {address: \"http://prometheus\"}
+    metrics: [{name: depth, query: depth, thresholdRange: {max: 5}}]
+",
+        )
+        .unwrap();
+        let mut metrics = CustomMetrics { run: release.run().to_owned(), ..CustomMetrics::default() };
+        // It was asked for a moment ago, and is answered.
+        metrics.asked.insert("depth".to_owned(), Timestamp::UNIX_EPOCH);
+        let reading =
+            MetricReading { name: "depth".to_owned(), canary: MetricValue::Number(3.0), stable: None };
+        let answered = reading.clone();
+        metrics.under_way = Some(tokio::spawn(async { vec![answered] }));
+        tokio::task::yield_now().await;
+        let mut read = |is_saved| {
+            let found = metrics.read(&release, Timestamp::UNIX_EPOCH).unwrap();
+            if is_saved {
+                metrics.saved();
+            }
+            found
+        };
+        for (is_saved, expected) in [(false, 1), (true, 1), (false, 0)] {
+            assert_eq!(read(is_saved), vec![reading.clone(); expected]);
+        }
+    }
+
     #[test]
     fn an_infinite_reading_can_be_kept() {
         for (found, expected) in [(f64::INFINITY, f64::MAX), (f64::NEG_INFINITY, f64::MIN), (0.5, 0.5)] {

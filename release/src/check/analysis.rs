@@ -32,6 +32,7 @@ pub(super) fn check(
         warm_up: resource
             .warm_up
             .map_or_else(|| default_warm_up(steps), |found| up_to_a_day("warmUp", &found, problems)),
+        bake: up_to_a_day("bake", &resource.bake, problems),
         min_requests: resource.min_requests,
         false_rollback: false_rollback(&resource.confidence.false_rollback, problems),
         dispersion: dispersion(&resource.dispersion, problems),

@@ -153,7 +153,7 @@ fn few(path: &str, length: usize, most: usize, problems: &mut Problems) {
 }
 
 fn service(resource: resource::Service, problems: &mut Problems) -> Service {
-    if resource.port == 0 {
+    if resource.port == Some(0) {
         problems.add("spec.service.port", 0, rule::PORT);
     }
     Service { name: label("spec.service.name", resource.name, problems), port: resource.port }

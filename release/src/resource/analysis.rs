@@ -37,6 +37,10 @@ pub struct Analysis {
     /// if that is less.
     #[schemars(with = "Option<schema::Duration>")]
     pub warm_up: Option<Scalar>,
+    /// How long everybody is on the new version before it becomes stable; 0s to 24h. Meanwhile stable keeps its pods, and
+    /// the new version is judged by what stable did in this run: when it fails, everybody goes back. The default is `5m`.
+    #[schemars(with = "schema::Duration")]
+    pub bake: Scalar,
     /// What the canary is judged by. The default is all that is built in: `request-success-rate` (and users who meet a
     /// failure), `request-duration`, `latency-tail` (stable's p95 and p99), `route-errors`, `client-errors` (4xx),
     /// `client-aborts` (callers who leave before an answer) and `traffic-share`. With an empty list nothing is judged.
@@ -105,6 +109,7 @@ impl Default for Analysis {
         Self {
             interval: Scalar::from("1s"),
             baseline: Scalar::from("5m"),
+            bake: Scalar::from("5m"),
             warm_up: None,
             metrics: None,
             min_requests: 200,

@@ -124,22 +124,17 @@ pub struct Spec {
 }
 
 /// The service whose users are assigned to versions.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(extend("required" = ["name"]))]
 pub struct Service {
     /// The name of the Service, in the Release's namespace. It must select the pods of both versions.
     #[schemars(with = "Option<schema::Label>")]
     pub name: Option<String>,
-    /// The Service's port, 1 to 65535. The default is 80.
+    /// The Service's port that Gateways lead to, 1 to 65535. Callers inside the mesh reach each version at every HTTP port.
+    /// The default is the Service's only port, or 80 among several.
     #[schemars(range(min = 1))]
-    pub port: u16,
-}
-
-impl Default for Service {
-    fn default() -> Self {
-        Self { name: None, port: 80 }
-    }
+    pub port: Option<u16>,
 }
 
 /// One of the two versions.

@@ -101,8 +101,9 @@ impl Evidence {
         }
         // On the way a good canary often looks worse for a while, and waiting costs as many bad answers as going on; what
         // everybody is to get must not look worse by any test.
+        let in_doubt = |stake: &&Stake| stake.ln_e > DOUBT && self.is_worse_in_step(stake);
         if self.is_last_step
-            && let Some(Stake { judged, .. }) = strongest(stakes.iter().filter(|stake| stake.ln_e > DOUBT))
+            && let Some(Stake { judged, .. }) = strongest(stakes.iter().filter(in_doubt))
         {
             return Verdict::NotYet(Wait::Doubt { metric: judged.clone() });
         }
@@ -264,8 +265,12 @@ impl Evidence {
         })
     }
 
-    /// What the users of a segment have more of than may be, if there is such a one. It takes nothing back, so it has no part.
+    /// What the users of a segment have more of than may be, if there is such a one and not everybody is on the canary by
+    /// now. It takes nothing back, so it has no part.
     fn doubtful_segment(&self, analysis: &Analysis) -> Option<Judged> {
+        if self.weight == Weight::FULL {
+            return None;
+        }
         self.segments.iter().find_map(|(name, segment)| {
             let is_doubtful = |metric: &Metric| {
                 analysis.criterion(*metric).is_some()
@@ -276,6 +281,26 @@ impl Evidence {
             let metric = Segment::METRICS.into_iter().find(is_doubtful)?;
             Some(Judged::Segment { name: name.clone(), metric })
         })
+    }
+
+    /// Whether the canary has more bad requests in this step than it may. What came before is no reason to wait: without
+    /// a bad answer there is nothing more to be learnt of it.
+    fn is_worse_in_step(&self, stake: &Stake) -> bool {
+        let (canary, stable) = match stake.judged {
+            Judged::Users => (self.step.canary.of(Signal::Failed), self.step.stable.of(Signal::Failed)),
+            // Its members are like everybody then.
+            Judged::Segment { .. } if self.weight == Weight::FULL => return false,
+            _ => stake.step,
+        };
+        let allowed = |share: f64| match stake.test {
+            Test::Comparison { allowance, .. } | Test::FirstFailures { allowance, .. } => {
+                allowance.ratio() * share + allowance.slack()
+            }
+            Test::Limit { allowed } => allowed.share(),
+            // Readings are of no step.
+            Test::Range | Test::Excess => 0.0,
+        };
+        canary.share().is_none_or(|share| share > allowed(stable.share().unwrap_or_default()))
     }
 
     fn failure(&self, stake: &Stake, evidence: f64, analysis: &Analysis, now: Timestamp) -> Failure {

@@ -130,6 +130,18 @@ fn a_canary_that_may_be_worse_is_held_in_doubt() {
 }
 
 #[test]
+fn a_doubt_of_an_earlier_step_ends_with_good_answers_in_the_last() {
+    let (good, doubtful) = ([others(), canary(20, 0)], [others(), canary(20, 5)]);
+    let run = || {
+        let mut run = Run::new().step(10, &good).step(1, &doubtful);
+        run.evidence.begin_step();
+        run
+    };
+    run().last_step(6, &good).check("pass");
+    run().last_step(5, &good).last_step(1, &[others(), canary(20, 1)]).check("doubt");
+}
+
+#[test]
 fn users_who_failed_on_stable_as_well_do_not_speak_against_the_canary() {
     let their_own = |errors| stable(Cohort::Step(0), 100, errors);
     let bad = [others(), canary(100, 5)];

@@ -88,6 +88,11 @@ pub enum Event {
         /// Why it makes no sense.
         why: NotNow,
     },
+    /// A person does not wait for the end of the bake.
+    BakeEnded {
+        /// Who.
+        by: String,
+    },
     /// Stable has the new version and does not serve the few: they are taken back to the canary.
     #[serde(alias = "few-not-served")]
     ProbeFailed {
@@ -161,6 +166,11 @@ pub enum Hold {
         /// For how long.
         duration: Duration,
     },
+    /// Everybody is on the canary for a time before its version becomes stable.
+    Baking {
+        /// For how long.
+        duration: Duration,
+    },
     /// The step lasts at least for a time.
     Observing {
         /// The step, from 1.
@@ -192,6 +202,13 @@ pub enum Hold {
     Blocked {
         /// What.
         why: String,
+    },
+    /// Somebody else keeps changing what Serin writes. It is set right ever more rarely.
+    Contested {
+        /// What.
+        object: String,
+        /// Who, if they leave a name.
+        by: Option<String>,
     },
     /// The routes do not lead where they are to, and are being written.
     AwaitsRoutes,

@@ -141,5 +141,7 @@ pub(crate) async fn a_release_is_deleted(mesh: &Mesh) -> Result<()> {
         .iter()
         .filter(|record| matches!(&record.outcome, Outcome::Served { version, .. } if version != "v1"));
     ensure!(on_canary.count() == 0, "somebody is still on the canary");
+    let log = under_load.agent.log();
+    ensure!(log.contains("the Release is gone: everybody is on stable"), "{log}");
     case.end("(gone)", "everybody on stable; policy, VirtualService and DestinationRule gone", 0)
 }

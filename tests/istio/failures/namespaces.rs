@@ -59,6 +59,10 @@ pub(crate) async fn a_namespace_is_deleted(mesh: &Mesh) -> Result<()> {
             .all(|record| { matches!(&record.outcome, Outcome::Served { version, .. } if version == "v0") }),
         "not everybody is where the other routes lead"
     );
+    // It is not said that anybody is on stable, for nobody knows.
+    let log = under_load.agent.log();
+    ensure!(log.contains("on stable: its namespace goes"), "{log}");
+    ensure!(!log.contains("the Release is gone: everybody is on stable"), "{log}");
     // Routes, pods and policy go in no order: that is what was asked for.
     case.end("(gone)", "Release, routes and policy gone; users on the gateway's other route", usize::MAX)
 }

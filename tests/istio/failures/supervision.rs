@@ -12,6 +12,34 @@ use super::{STEPS, UnderLoad, said};
 /// A step's pause left empty, as a template's missing variable makes it: the API server lets it through.
 const EMPTY_PAUSE: (&str, &str) = ("{setWeight: 30, pause: {}}", "{setWeight: 30, pause: }");
 
+/// What an agent may do that may not say what it has decided.
+const ALL_BUT_STATUSES: &str = "
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: all-but-statuses}
+rules:
+- {apiGroups: [serin.dev], resources: [releases, releases/finalizers], verbs: ['*']}
+- {apiGroups: [serin.dev], resources: [releases/status], verbs: [get]}
+- {apiGroups: ['', apps, autoscaling, extensions.istio.io, networking.istio.io, events.k8s.io], resources: ['*'], verbs: ['*']}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: all-but-statuses}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: all-but-statuses}
+subjects: [{kind: ServiceAccount, name: serin, namespace: NAMESPACE}]
+";
+
+/// A Release that nothing is done for: there is no such Deployment.
+const BARRED: &str = "
+apiVersion: serin.dev/v1alpha1
+kind: Release
+metadata: {name: barred}
+spec:
+  service: {name: shop}
+  stable: {targetRef: {name: nobody}}
+  canary: {targetRef: {name: nobody-canary}}
+";
+
 impl UnderLoad<'_> {
     async fn leave_the_pause_empty(&self) -> Result<()> {
         let (from, to) = EMPTY_PAUSE;
@@ -74,27 +102,36 @@ pub(crate) async fn a_save_fails_with_each_command(mesh: &Mesh) -> Result<()> {
     let under_load = UnderLoad::set(mesh, "unsaved", 1).await?;
     under_load.release("v2").await?;
     let case = under_load.case("the status cannot be written while a person commands");
+    // Neither what is no command nor what a Release is told that nothing is done for is taken off without an answer.
+    under_load.command_unsaved("shop", "stop").await?;
+    under_load.event("CommandRefused", "write pause, resume").await?;
+    under_load.fixture.namespace.apply(BARRED).await?;
+    under_load.command_unsaved("barred", "abort").await?;
+    under_load.event("CommandRefused", "nothing is done for this Release").await?;
     for (command, then) in [("pause", "paused by"), ("resume", "waits for approval"), ("abort", "aborted by")]
     {
-        under_load.command_unsaved(command).await?;
+        under_load.command_unsaved("shop", command).await?;
         under_load.said(then).await?;
     }
-    under_load.command_unsaved("retry").await?;
+    under_load.command_unsaved("shop", "retry").await?;
     under_load.check_exposure(30).await?;
-    under_load.command_unsaved("promote").await?;
+    under_load.command_unsaved("shop", "promote").await?;
     let status =
         under_load.fixture.outcome(RunOutcome::Promoted).await.with_context(|| under_load.agent.log())?;
     case.end(&said(&status), "each command is obeyed when the status can be written again", 0)
 }
 
 impl UnderLoad<'_> {
-    /// Commands something while the agent may read and not write, and lets it write when it has tried.
-    async fn command_unsaved(&self, command: &str) -> Result<()> {
+    /// Commands something while the agent may write anything but statuses, and lets it write those when it has tried.
+    async fn command_unsaved(&self, release: &str, command: &str) -> Result<()> {
         let fixture = &self.fixture;
+        fixture.namespace.apply(&ALL_BUT_STATUSES.replace("NAMESPACE", fixture.namespace.name())).await?;
         fixture.kubectl(&["delete", "rolebinding", "serin"]).await?;
-        let refusals = || self.agent.log().matches("cannot patch resource").count();
+        let refused = format!("releases.serin.dev \"{release}\" is forbidden");
+        let refusals = || self.agent.log().matches(&refused).count();
         let before = refusals();
-        self.command(command).await?;
+        let annotation = format!("serin.dev/command={command}");
+        fixture.kubectl(&["annotate", "release", release, &annotation]).await?;
         eventually("a save to be refused", async || {
             ensure!(refusals() > before, "none yet");
             Ok(())
@@ -102,12 +139,12 @@ impl UnderLoad<'_> {
         .await
         .with_context(|| self.agent.log())?;
         let kept =
-            fixture.kubectl(&["get", "release", "shop", "-o", "jsonpath={.metadata.annotations}"]).await?;
+            fixture.kubectl(&["get", "release", release, "-o", "jsonpath={.metadata.annotations}"]).await?;
         ensure!(kept.contains(command), "the command is lost: {kept}");
         fixture.allow_the_agent().await?;
         eventually("the command to be heard", async || {
             let left = fixture
-                .kubectl(&["get", "release", "shop", "-o", "jsonpath={.metadata.annotations}"])
+                .kubectl(&["get", "release", release, "-o", "jsonpath={.metadata.annotations}"])
                 .await?;
             ensure!(!left.contains("serin.dev/command"), "{left}");
             Ok(())

@@ -12,6 +12,7 @@ use crate::journal::DeedKind;
 fn facts(phase: ReleasePhase) -> Facts<'static> {
     Facts {
         rejection: None,
+        in_order: "the spec is in order",
         phase,
         failed: false,
         verdict: None,

@@ -95,8 +95,15 @@ impl Run {
         let planned = plan(&self.release, &self.status, &observation, self.now);
         let news = self.journal.news(&planned, self.now);
         let (release, now) = (&self.release, self.now);
-        let tick =
-            Tick { release, observation: &observation, planned: &planned, news: &news, rejection: None, now };
+        let tick = Tick {
+            release,
+            observation: &observation,
+            planned: &planned,
+            news: &news,
+            rejection: None,
+            warnings: &[],
+            now,
+        };
         show(&mut self.shown, Some(1), &tick);
         self.journal.tell("shop", &planned, &news, &crate::metrics::Metrics::new());
         if let Some(push) = planned.push {

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::istio::{gateways_of, hosts_of, is_seen, is_seen_in};
+use super::istio::{ROOT_NAMESPACE, gateways_of, hosts_of, is_seen, is_seen_in};
 use super::{MESH, gateway, object_name, service, split, virtual_hosts};
 use crate::mesh::hosts::{covers, resolve};
 use crate::mesh::object::{Ownership, full_name, namespace, owned, text};
@@ -24,17 +24,39 @@ pub struct Conflict {
     /// What comes of it.
     why: &'static str,
     /// What to do.
-    hint: &'static str,
+    pub hint: &'static str,
+}
+
+impl Conflict {
+    /// What is wrong with the object.
+    pub fn what(&self) -> String {
+        let Self { host, place, why, .. } = self;
+        format!("has {host} at {place}: {why}")
+    }
 }
 
 impl fmt::Display for Conflict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { object, host, place, why, hint } = self;
-        write!(f, "{object} has {host} at {place}: {why}; {hint}")
+        let Self { object, hint, .. } = self;
+        write!(f, "{object} {}; {hint}", self.what())
     }
 }
 
-const VERIFY: &str = "take the host out of it, or set spec.routing.mode to Verify and keep it";
+/// The annotation by which people let a Release take the place of their VirtualService, or of their DestinationRule for
+/// the same Service: Serin writes its own beside it, and moves nobody before it is deleted.
+pub const REPLACED_BY: &str = "serin.dev/replaced-by";
+
+const VERIFY: &str = "take the host out of it, annotate it with serin.dev/replaced-by to have it replaced, or set \
+                      spec.routing.mode to Verify and keep it";
+
+/// What stands in the way of a Release, and what will not for long.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Conflicts {
+    /// What keeps its routes from being written.
+    pub now: Vec<Conflict>,
+    /// What people have annotated for it to be replaced: its routes can be there beside it.
+    pub replaced: Vec<Conflict>,
+}
 
 /// Which of the `existing` VirtualServices and DestinationRules keep `release` from being routed by objects of its
 /// own. A wildcard of somebody else's does not: the more exact host goes first.
@@ -42,10 +64,10 @@ pub fn conflicts<'e>(
     existing: impl IntoIterator<Item = &'e Value>,
     release: &Release,
     delivery: &Delivery,
-) -> Vec<Conflict> {
+) -> Conflicts {
     let (own, name) = split(release);
     let own_name = object_name(name);
-    let mut found = Vec::new();
+    let mut found = Conflicts::default();
     for object in existing {
         let ours = owned(object) == Ownership::Ours;
         if ours && namespace(object) == own && text(object, "/metadata/name") == own_name {
@@ -56,9 +78,25 @@ pub fn conflicts<'e>(
             "DestinationRule" => by_subsets(object, release, delivery),
             _ => None,
         };
-        found.extend(of_object);
+        let Some(conflict) = of_object else { continue };
+        if is_replaced(object, own, name) {
+            found.replaced.push(conflict);
+        } else {
+            found.now.push(conflict);
+        }
     }
     found
+}
+
+/// Whether its people let the Release of this name take an object's place. Where Istio joins two VirtualServices, routes for
+/// a header go first, and of two catch-alls the older counts, as of two VirtualServices in a sidecar; subsets of two rules
+/// in one namespace are joined. A rule of another namespace would go on to hide Serin's from its callers.
+fn is_replaced(object: &Value, own: &str, name: &str) -> bool {
+    let by = object
+        .pointer("/metadata/annotations")
+        .and_then(|annotations| annotations.get(REPLACED_BY)?.as_str());
+    let is_beside = text(object, "/kind") == "VirtualService" || namespace(object) == own;
+    is_beside && by.is_some_and(|by| by.split_once('/').unwrap_or((namespace(object), by)) == (own, name))
 }
 
 fn by_routes(object: &Value, ours: bool, release: &Release, delivery: &Delivery) -> Option<Conflict> {
@@ -102,7 +140,9 @@ fn by_subsets(object: &Value, release: &Release, delivery: &Delivery) -> Option<
     let host = resolve(text(object, "/spec/host"), namespace(object));
     let calls = delivery.routing.attach_points.iter().find(|point| {
         let (AttachPoint::Gateway { namespace: of, .. } | AttachPoint::Sidecars { namespace: of }) = point;
-        of == namespace(object) && of != own
+        // What the root namespace shows to all is a default, and comes last.
+        let is_default = of == ROOT_NAMESPACE && is_seen_in(object, own);
+        of == namespace(object) && of != own && !is_default
     });
     let (place, why) = match calls {
         Some(point) if covers(&host, &service) => {

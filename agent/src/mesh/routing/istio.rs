@@ -8,9 +8,19 @@ use super::MESH;
 use crate::mesh::hosts;
 use crate::mesh::object::{list, namespace, text, texts};
 
+/// The namespace whose objects Istio takes for defaults of the whole mesh, unless the mesh is told otherwise.
+pub(crate) const ROOT_NAMESPACE: &str = "istio-system";
+
 /// The hosts of a VirtualService.
 pub(super) fn hosts_of(object: &Value) -> impl Iterator<Item = String> {
     texts(object, "/spec/hosts").map(|host| hosts::resolve(host, namespace(object)))
+}
+
+/// The hosts to which a VirtualService leads.
+pub(super) fn destinations_of(object: &Value) -> impl Iterator<Item = String> {
+    let routes = ["/spec/http", "/spec/tls", "/spec/tcp"].into_iter().flat_map(|kind| list(object, kind));
+    let entries = routes.flat_map(|route| list(route, "/route"));
+    entries.map(|entry| hosts::resolve(text(entry, "/destination/host"), namespace(object)))
 }
 
 /// The places a VirtualService is bound to: `namespace/name` or `mesh`, which is also meant by nothing.
@@ -39,7 +49,7 @@ pub(super) fn gateway(name: &str, namespace: &str) -> String {
 }
 
 /// Whether proxies in `of` see an object, by its `exportTo`.
-pub(super) fn is_seen_in(object: &Value, of: &str) -> bool {
+pub(crate) fn is_seen_in(object: &Value, of: &str) -> bool {
     let mut exports = texts(object, "/spec/exportTo").peekable();
     exports.peek().is_none()
         || exports.any(|export| match export {
@@ -50,7 +60,7 @@ pub(super) fn is_seen_in(object: &Value, of: &str) -> bool {
 }
 
 /// Whether any proxy at all sees an object.
-pub(super) fn is_seen(object: &Value) -> bool {
+pub(crate) fn is_seen(object: &Value) -> bool {
     let exports = list(object, "/spec/exportTo");
     exports.is_empty() || exports.iter().any(|export| export != "~")
 }

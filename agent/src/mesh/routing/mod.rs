@@ -6,7 +6,7 @@ says which pods a subset is (`networking.istio.io/v1`). Neither changes during a
 people write their own, [`verify`](verify::verify) says what is missing in them.
 */
 pub mod conflicts;
-mod istio;
+pub(crate) mod istio;
 mod paste;
 #[cfg(test)]
 mod tests;
@@ -17,7 +17,7 @@ use serin_policy::Arm;
 use serin_policy::document::VERSION_HEADER;
 
 use super::hosts;
-use super::object::{Labels, metadata, namespace, selects, text};
+use super::object::{Labels, list, metadata, namespace, selects, text};
 use serin_release::Release;
 use serin_release::delivery::{AttachPoint, Delivery, Routing};
 
@@ -55,6 +55,15 @@ impl Subsets {
             Arm::Canary => &self.canary,
         }
     }
+}
+
+/// The HTTP ports of the Service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ports {
+    /// The one that Gateways lead to.
+    pub main: u16,
+    /// All others, in order.
+    pub others: Vec<u16>,
 }
 
 /// One Deployment's selector means the other's pods too, so that no subset could tell them apart.
@@ -99,6 +108,15 @@ pub struct Managed {
     pub destination_rule: Value,
 }
 
+/// What the Service and other people's objects have to do with the routes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Surroundings {
+    /// The Service's ports.
+    pub ports: Ports,
+    /// The `trafficPolicy` that the Service has by somebody's wildcard rule, if it does.
+    pub traffic_policy: Option<Value>,
+}
+
 /// The objects that route `release`, complete, for server-side apply.
 ///
 /// # Errors
@@ -108,6 +126,7 @@ pub fn managed(
     delivery: &Delivery,
     subsets: &Subsets,
     leads: Leads<'_>,
+    around: &Surroundings,
 ) -> Result<Managed, Indistinct> {
     for (wide, other) in [(Arm::Stable, Arm::Canary), (Arm::Canary, Arm::Stable)] {
         let selector = &subsets.of(wide).selector;
@@ -125,7 +144,7 @@ pub fn managed(
     let virtual_service = json!({
         "hosts": virtual_hosts(release),
         "gateways": gateways(&delivery.routing),
-        "http": http(release, &delivery.routing),
+        "http": http(release, &delivery.routing, &around.ports),
     });
     let subset = |arm: Arm, policy: Option<&Value>| {
         let labels = &subsets.of(leads.both_to.unwrap_or(arm)).selector;
@@ -138,7 +157,8 @@ pub fn managed(
             subset(Arm::Canary, delivery.canary.traffic_policy.as_ref()),
         ],
     });
-    let policy = delivery.routing.traffic_policy.clone();
+    // The rule for a service's own name hides every other: what counted before goes on to count.
+    let policy = delivery.routing.traffic_policy.clone().or_else(|| around.traffic_policy.clone());
     let mut destination_rule = object("DestinationRule", with(destination_rule, [("trafficPolicy", policy)]));
     destination_rule["metadata"]["labels"][STABLE] = json!(delivery.stable.deployment);
     if let Some(retired) = leads.retired {
@@ -152,22 +172,49 @@ pub fn object_name(release: &str) -> String {
     format!("{release}-serin")
 }
 
-/// The routes in order. With a path prefix the filter assigns only what is below it: a client's own header on
+/// The routes in order: those of other ports first, for they ask for a port, and the last ones take what is left. Callers
+/// inside the mesh say which port they want, and whoever is on a version is so at every port; at a Gateway all is one.
+fn http(release: &Release, routing: &Routing, ports: &Ports) -> Vec<Value> {
+    let inside = gateways(routing).iter().any(|gateway| gateway == MESH);
+    let others = ports.others.iter().filter(|_| inside);
+    let others = others.flat_map(|&port| {
+        let of_port = |route| only_at(route, port);
+        routes(release, routing, port).into_iter().map(of_port).collect::<Vec<_>>()
+    });
+    others.chain(routes(release, routing, ports.main)).collect()
+}
+
+/// `route` for nobody but callers inside the mesh who want `port`.
+fn only_at(mut route: Value, port: u16) -> Value {
+    let conditions = list(&route, "/match");
+    let any = [json!({})];
+    let conditions = if conditions.is_empty() { &any[..] } else { conditions };
+    let here = |condition: &Value| {
+        with(condition.clone(), [("gateways", Some(json!([MESH]))), ("port", Some(json!(port)))])
+    };
+    let conditions: Vec<_> = conditions.iter().map(here).collect();
+    route["match"] = Value::Array(conditions);
+    route["name"] = json!(format!("{}-{port}", text(&route, "/name")));
+    route
+}
+
+/// The routes to one port, in order. With a path prefix the filter assigns only what is below it: a client's own header on
 /// another path is nobody's choice, and goes to stable with all the rest. The rest goes to the *subset*, for the plain
 /// service mostly has the canary's pods as well. Where several VirtualServices have the host, Istio moves their last
 /// routes, which ask for nothing, behind all others.
-fn http(release: &Release, routing: &Routing) -> Vec<Value> {
+fn routes(release: &Release, routing: &Routing, port: u16) -> Vec<Value> {
+    let route = |name, arm, matches| route(name, arm, matches, release, routing, port);
     let canary = json!({VERSION_HEADER: {"exact": Arm::Canary.as_str()}});
     let paths = paths(&release.path_prefix);
     let of_canary: Vec<_> =
         paths.iter().map(|path| with(json!({"headers": canary}), [("uri", path.clone())])).collect();
-    let mut routes = vec![route("canary", Arm::Canary, Some(of_canary), release, routing)];
+    let mut routes = vec![route("canary", Arm::Canary, Some(of_canary))];
     if paths.iter().any(Option::is_some) {
         let below = paths.iter().flatten().map(|path| json!({"uri": path})).collect();
-        routes.push(route("stable", Arm::Stable, Some(below), release, routing));
-        routes.push(route("rest", Arm::Stable, None, release, routing));
+        routes.push(route("stable", Arm::Stable, Some(below)));
+        routes.push(route("rest", Arm::Stable, None));
     } else {
-        routes.push(route("stable", Arm::Stable, None, release, routing));
+        routes.push(route("stable", Arm::Stable, None));
     }
     routes
 }
@@ -183,10 +230,17 @@ fn paths(prefix: &str) -> Vec<Option<Value>> {
     }
 }
 
-fn route(name: &str, arm: Arm, matches: Option<Vec<Value>>, release: &Release, routing: &Routing) -> Value {
+fn route(
+    name: &str,
+    arm: Arm,
+    matches: Option<Vec<Value>>,
+    release: &Release,
+    routing: &Routing,
+    port: u16,
+) -> Value {
     let destination = json!({
         "host": service(release),
-        "port": {"number": release.service.port},
+        "port": {"number": port},
         "subset": arm.as_str(),
     });
     let route = json!({"name": format!("serin-{name}"), "route": [{"destination": destination}]});
@@ -213,13 +267,13 @@ fn with<const N: usize>(object: Value, fields: [(&str, Option<Value>); N]) -> Va
     Value::Object(map)
 }
 
-/// The hosts that a VirtualService or a DestinationRule of anybody's has, in full names.
+/// The hosts that a VirtualService or a DestinationRule of anybody's has or leads to, in full names.
 pub fn hosts_had_by(object: &Value) -> Vec<String> {
     match object["kind"].as_str() {
         Some("DestinationRule") => {
             vec![hosts::resolve(text(object, "/spec/host"), namespace(object))]
         }
-        _ => istio::hosts_of(object).collect(),
+        _ => istio::hosts_of(object).chain(istio::destinations_of(object)).collect(),
     }
 }
 

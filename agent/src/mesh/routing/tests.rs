@@ -1,6 +1,8 @@
+mod around;
+
 use serde_json::{Value, json};
 
-use super::conflicts::conflicts;
+use super::conflicts::{Conflicts, REPLACED_BY, conflicts};
 use super::verify::{Existing, verify};
 use super::*;
 use crate::mesh::fixtures;
@@ -21,9 +23,14 @@ fn subsets() -> Subsets {
     }
 }
 
+/// A Service with these ports, and nothing else around.
+fn around(main: u16, others: &[u16]) -> Surroundings {
+    Surroundings { ports: Ports { main, others: others.to_vec() }, traffic_policy: None }
+}
+
 fn snapshot(routing: &Value) -> String {
     let (release, delivery) = fixtures::release("shop", routing);
-    let managed = managed(&release, &delivery, &subsets(), Leads::default()).unwrap();
+    let managed = managed(&release, &delivery, &subsets(), Leads::default(), &around(8080, &[])).unwrap();
     format!("{}---\n{}", paste::yaml(&managed.virtual_service), paste::yaml(&managed.destination_rule))
 }
 
@@ -52,8 +59,9 @@ fn all_that_a_release_says_of_routing_is_in_its_objects() {
 fn versions_that_no_label_tells_apart_are_refused() {
     let (release, delivery) = fixtures::release("shop", &json!({}));
     let check = |subsets: Subsets, expected: Option<&str>| {
-        let found =
-            managed(&release, &delivery, &subsets, Leads::default()).err().map(|error| error.to_string());
+        let found = managed(&release, &delivery, &subsets, Leads::default(), &around(8080, &[]))
+            .err()
+            .map(|error| error.to_string());
         assert_eq!(found.as_deref(), expected);
     };
     check(subsets(), None);
@@ -83,6 +91,24 @@ fn object(kind: &str, name: &str, spec: Value) -> Value {
 const SERVICE: &str = "shop.shop.svc.cluster.local";
 
 #[test]
+fn what_its_people_let_be_replaced_does_not_stand_in_the_way() {
+    let (release, delivery) = fixtures::release("shop", &json!({"meshNamespaces": ["shop", "web"]}));
+    let check = |kind: &str, name: &str, by: &str, expected: (usize, usize)| {
+        let mut object = object(kind, name, json!({"hosts": [SERVICE], "host": SERVICE}));
+        object["metadata"]["annotations"] = json!({REPLACED_BY: by});
+        let Conflicts { now, replaced } = conflicts(&[object], &release, &delivery);
+        assert_eq!((now.len(), replaced.len()), expected, "{kind} {name} {by}");
+    };
+    check("VirtualService", "shop/a", "shop", (0, 1));
+    check("VirtualService", "web/a", "shop/shop", (0, 1));
+    check("DestinationRule", "shop/a", "shop", (0, 1));
+    // Another Release, or one of another namespace, or callers who would not see Serin's subsets.
+    check("VirtualService", "shop/a", "cart", (1, 0));
+    check("VirtualService", "web/a", "shop", (1, 0));
+    check("DestinationRule", "web/a", "shop/shop", (1, 0));
+}
+
+#[test]
 fn whoever_has_a_host_at_the_same_place_stands_in_the_way() {
     let (release, delivery) = fixtures::release(
         "shop",
@@ -90,7 +116,7 @@ fn whoever_has_a_host_at_the_same_place_stands_in_the_way() {
     );
     let check = |kind: &str, name: &str, spec: Value, expected: Option<&str>| {
         let object = object(kind, name, spec);
-        let found = conflicts(std::slice::from_ref(&object), &release, &delivery);
+        let found = conflicts(std::slice::from_ref(&object), &release, &delivery).now;
         let found: Vec<_> = found.iter().map(ToString::to_string).collect();
         let line = found.first().and_then(|line| line.split_once(':')).map(|(line, _)| line);
         assert_eq!((line, found.len()), (expected, expected.iter().len()), "{object}");
@@ -141,11 +167,11 @@ fn serins_own_objects_stand_in_nobodys_way_but_a_sidecars() {
     let ((release, delivery), other) =
         (fixtures::release("shop", &routing("/a")), fixtures::release("shop2", &routing("/b")));
     let of = |(release, delivery): &(Release, Delivery)| {
-        let managed = managed(release, delivery, &subsets(), Leads::default()).unwrap();
+        let managed = managed(release, delivery, &subsets(), Leads::default(), &around(8080, &[])).unwrap();
         managed.virtual_service
     };
     let check = |existing: Value, expected: &[&str]| {
-        let found = conflicts(&[existing], &release, &delivery);
+        let found = conflicts(&[existing], &release, &delivery).now;
         let found: Vec<_> = found.iter().map(ToString::to_string).collect();
         assert_eq!(found, expected);
     };
@@ -340,7 +366,7 @@ fn what_to_paste_is_enough() {
         assert_eq!(verdict(&routing, &http, &[rule()]), Vec::<String>::new(), "{path}");
         // What Serin would write itself satisfies it as well.
         let Managed { virtual_service, destination_rule } =
-            managed(&release, &delivery, &subsets(), Leads::default()).unwrap();
+            managed(&release, &delivery, &subsets(), Leads::default(), &around(8080, &[])).unwrap();
         let existing = Existing {
             virtual_services: &[virtual_service],
             destination_rules: &[destination_rule],

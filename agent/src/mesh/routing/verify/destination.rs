@@ -9,7 +9,7 @@ use super::Check;
 use crate::mesh::hosts::{resolve, service_host};
 use crate::mesh::object::{Labels, labels, list, namespace, selects, text};
 use crate::mesh::routing::istio::is_seen;
-use crate::mesh::routing::{API_VERSION, paste, service, split};
+use crate::mesh::routing::{API_VERSION, paste, service, split, with};
 
 /// Whose pods a destination means.
 #[derive(PartialEq, Eq)]
@@ -76,15 +76,16 @@ impl Check<'_> {
 
     fn destination(&self, arm: Arm) -> Value {
         let (own, host) = (split(self.release).0, service(self.release));
-        let port = json!({"number": self.release.service.port});
-        let subset = |name: &str| json!({"host": host, "subset": name, "port": port});
+        let port = self.release.service.port.map(|number| json!({"number": number}));
+        let to = |destination: Value| with(destination, [("port", port.clone())]);
+        let subset = |name: &str| to(json!({"host": host, "subset": name}));
         let leads_there = |destination: &Value| self.whose(destination, own) == Whose::One(arm);
         let subsets = self.rule(&host).map_or(&[][..], |rule| list(rule, "/spec/subsets"));
         let known = subsets.iter().map(|one| subset(text(one, "/name"))).find(leads_there);
         let separate = || {
             let services = self.existing.services.iter().filter(|service| namespace(service) == own);
             let hosts = services.map(|service| service_host(text(service, "/metadata/name"), own));
-            hosts.map(|host| json!({"host": host, "port": port})).find(leads_there)
+            hosts.map(|host| to(json!({"host": host}))).find(leads_there)
         };
         known.or_else(separate).unwrap_or_else(|| subset(arm.as_str()))
     }
