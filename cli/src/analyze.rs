@@ -172,7 +172,7 @@ impl Looker {
 
     async fn look(&mut self) -> anyhow::Result<()> {
         let now = Timestamp::now();
-        let ProxyReport { proxies, counted, users, readings, outage, .. } =
+        let ProxyReport { proxies, counted, chosen, users, readings, outage, .. } =
             self.fleet.look(&self.release, &mut self.deltas, None, now).await;
         // Nothing is kept here but what is in hand.
         self.fleet.saved();
@@ -184,6 +184,7 @@ impl Looker {
         self.counted.add(&Counts::of(&counted));
         let (step_index, settled) = self.place(&counted);
         self.evidence.take_in(&counted, users, Moment { step_index, settled, now }, &self.release);
+        self.evidence.take_in_chosen(&chosen, &counted, now, &self.release);
         Ok(())
     }
 
@@ -217,6 +218,8 @@ impl Looker {
             canary_latency: latency(Arm::Canary),
             findings: self.evidence.findings(release, self.weight()),
             users: self.evidence.users(&release.analysis),
+            segments: self.evidence.segments(&release.analysis),
+            unjudged: self.evidence.unjudged(release, now),
             forecasts: self.evidence.forecasts(release),
             readings: self.evidence.readings(&release.analysis),
             cohorts: self.evidence.cohorts(),

@@ -163,7 +163,7 @@ pub(super) mod tests {
     use super::*;
     use serin_release::{Metric, Percent};
     use serin_rollout::{
-        Counts, Evidence, Finding, Hold, Progress, Promise, Reason, Stage, Status, StepState, Verdict,
+        Counts, Evidence, Finding, Hold, Limit, Progress, Promise, Reason, Stage, Status, StepState, Verdict,
     };
 
     pub(crate) fn view(status: Status) -> View {
@@ -183,6 +183,8 @@ pub(super) mod tests {
                 verdict: Verdict::Pass,
                 findings: vec![finding()],
                 users: None,
+                segments: Vec::new(),
+                unjudged: Vec::new(),
                 forecasts: Vec::new(),
                 readings: Vec::new(),
                 cohorts: Vec::new(),
@@ -211,9 +213,10 @@ pub(super) mod tests {
             worse: 0.7,
             no_worse: Some(2.5),
             needed: 400_f64.ln(),
-            limit: Some(Percent::parse("1").unwrap()),
+            limit: Some(Limit { share: Percent::parse("1").unwrap(), raised: None }),
             allowance: Allowance::new(1.5, 0.001),
             dispersion: 1.0,
+            smallest: None,
             promise: Promise::Guaranteed,
         }
     }

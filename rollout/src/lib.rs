@@ -46,14 +46,15 @@ use jiff::Timestamp;
 use serin_policy::Weight;
 
 pub use analysis::{
-    CohortRatio, Evidence, Failure, Finding, Forecast, Grouped, Judged, Moment, OneIn, Promise,
-    ReadingFinding, Share, Test, UsersFinding, Verdict, Wait,
+    CohortRatio, Evidence, Failure, Finding, Forecast, Grouped, Judged, Limit, Moment, OneIn, Promise, Raise,
+    ReadingFinding, SegmentFinding, Share, Test, Unjudged, UsersFinding, Verdict, Wait, WhyNot,
 };
 pub use handover::HandoverState;
 pub use lagging::{Lag, Lagging};
 pub use observation::{
-    ArmCounts, ArmUsers, Cell, Command, CommandKind, Contested, Counts, Drawn, EDGES_MS, Environment,
-    InCluster, InForce, MetricReading, MetricValue, Observation, Proxy, ProxyState, ROUTE_GROUPS, Users,
+    ArmCounts, ArmUsers, Cell, Chooser, Chosen, Command, CommandKind, Contested, Counts, Drawn, EDGES_MS,
+    Environment, InCluster, InForce, MetricReading, MetricValue, Observation, Proxy, ProxyState,
+    ROUTE_GROUPS, Users,
 };
 pub use phase::{BakeState, Cause, Emptying, Paused, Phase, Stage, StepState};
 pub use reason::{Awaits, Event, Hold, NotNow, Outcome, Reason, Severity};
@@ -191,8 +192,9 @@ impl Tick<'_> {
             let ready = workloads.canary.ready;
             self.status.evidence.note_pods(ready, self.now);
         }
-        let Observation { counted, users, .. } = self.observation;
+        let Observation { counted, chosen, users, .. } = self.observation;
         self.status.evidence.take_in(counted, *users, moment, self.release);
+        self.status.evidence.take_in_chosen(chosen, counted, self.now, self.release);
         if step_index == 0 {
             self.status.evidence.take_in_unassignable(self.observation.unassignable);
         } else {

@@ -4,6 +4,7 @@ Reasons in plain sentences, for people.
 use std::fmt;
 use std::time::Duration;
 
+use super::analysis::Judged;
 use super::lagging;
 use super::phase::Cause;
 use super::reason::{Event, Hold, NotNow, Outcome, Reason};
@@ -160,6 +161,11 @@ impl fmt::Display for Hold {
                 write!(f, "requests cannot be counted, so nobody else is moved: {why}")
             }
             Self::AwaitsReading { metric, why } => write!(f, "no reading of {metric}: {why}"),
+            Self::Doubtful { metric: Judged::Segment { name, metric } } => write!(
+                f,
+                "users of segment {name} are beyond the limit of {metric}, which a few of them may have made by \
+                 themselves: find out who fails, then promote or abort; nobody else is moved until they are within it"
+            ),
             Self::Doubtful { metric } => write!(
                 f,
                 "{metric} speaks against the canary, but could be chance: nobody else is moved until it is clear"

@@ -22,9 +22,8 @@ pub struct Observation {
     pub counted: Vec<Cell>,
     /// The same in sum and by the proxies' own counters, wherever `counted` comes from.
     pub at_proxies: Counts,
-    /// Requests since then that a rule gave to a version, not chance: by the segment's name, or `override` for testers,
-    /// and the version. No two are of the same name and version.
-    pub chosen: Vec<(String, Arm, ArmCounts)>,
+    /// Requests since then that a rule gave to a version, not chance. No two are of the same rule and version.
+    pub chosen: Vec<Chosen>,
     /// Requests since then whose caller has no id and can be given none.
     pub unassignable: u64,
     /// The different users of this run so far; none where no proxy tells.
@@ -221,6 +220,26 @@ pub enum Drawn {
     Cohort(Cohort),
     /// Members of the segment of this name, against the segment's own weight.
     Split(String),
+}
+
+/// Requests that a rule gave to a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chosen {
+    /// Which rule.
+    pub by: Chooser,
+    /// The version they got.
+    pub arm: Arm,
+    /// What became of them.
+    pub counts: ArmCounts,
+}
+
+/// What gives requests to a version without a draw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Chooser {
+    /// A segment of this name whose members are all on one version.
+    Segment(String),
+    /// A tester's header.
+    Override,
 }
 
 /// Counts of randomly assigned traffic, by version.

@@ -9,6 +9,7 @@ A script is a Release, `---`, and lines of:
 - `tick 1s [x20] [canary=requests/errors/slow] [stable=…]`: time goes by, then the planner looks; `x20`: so often
 - `cmd pause by ann`: given at the next tick
 - `edit old => new`: the Release's text is edited
+- `chosen segment:beta 5/1/0`, `chosen override 5/1/0`: what a rule gives to the canary at each tick from then on
 - `outage connection refused`, `outage over`: nothing can be counted, until it can
 - `metric depth 3`, `metric depth nan`, `metric depth empty`: what one of people's own metrics says from then on
 - `crash before-write`, `crash before-save`: the next tick ends there
@@ -26,12 +27,13 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
+use serin_policy::Arm;
 
 use super::deployments::in_words;
 use super::world::{Crash, Does, World};
 use super::{
-    ArmCounts, Change, Command, CommandKind, Contested, Counts, InForce, MetricReading, MetricValue, Phase,
-    Plan, Push, Reason, Status, Wanted,
+    ArmCounts, Change, Chooser, Chosen, Command, CommandKind, Contested, Counts, InForce, MetricReading,
+    MetricValue, Phase, Plan, Push, Reason, Status, Wanted,
 };
 use serin_release::Percent;
 
@@ -101,6 +103,7 @@ impl ScenarioRun {
             }
             ["outage", "over"] => self.world.outage = None,
             ["outage", ..] => self.world.outage = Some(line["outage ".len()..].to_owned()),
+            ["chosen", by, counts] => self.chosen(by, counts),
             ["metric", name, value] => self.metric(name, value),
             ["crash", "before-write"] => self.crash = Crash::BeforeWrite,
             ["crash", "before-save"] => self.crash = Crash::BeforeSave,
@@ -166,6 +169,15 @@ impl ScenarioRun {
         for name in names {
             self.world.proxies.entry((*name).to_owned()).or_default().does = does;
         }
+    }
+
+    fn chosen(&mut self, by: &str, counts: &str) {
+        let by = match by.strip_prefix("segment:") {
+            Some(name) => Chooser::Segment(name.to_owned()),
+            None => Chooser::Override,
+        };
+        self.world.chosen.retain(|known| known.by != by);
+        self.world.chosen.push(Chosen { by, arm: Arm::Canary, counts: arm(counts) });
     }
 
     fn metric(&mut self, name: &str, value: &str) {

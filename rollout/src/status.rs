@@ -8,7 +8,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serin_policy::Weight;
 
-use super::analysis::{CohortRatio, Evidence, Finding, Forecast, ReadingFinding, UsersFinding, Verdict};
+use super::analysis::{
+    CohortRatio, Evidence, Finding, Forecast, ReadingFinding, SegmentFinding, Unjudged, UsersFinding, Verdict,
+};
 use super::handover::HandoverState;
 use super::phase::{BakeState, Phase, StepState, elapsed};
 use super::reason::Reason;
@@ -110,6 +112,10 @@ pub struct Progress {
     pub findings: Vec<Finding>,
     /// How users fared; none where no proxy tells.
     pub users: Option<UsersFinding>,
+    /// How users of segments fare that have the canary as a whole.
+    pub segments: Vec<SegmentFinding>,
+    /// What is not judged at present.
+    pub unjudged: Vec<Unjudged>,
     /// How long faults would take to be caught, by step.
     pub forecasts: Vec<Forecast>,
     /// How people's own metrics stand.
@@ -188,6 +194,8 @@ impl Status {
             verdict: self.evidence.verdict(&release.analysis, now),
             findings: self.evidence.findings(release, self.weight()),
             users: self.evidence.users(&release.analysis),
+            segments: self.evidence.segments(&release.analysis),
+            unjudged: self.evidence.unjudged(release, now),
             forecasts: self.evidence.forecasts(release),
             readings: self.evidence.readings(&release.analysis),
             cohorts: self.evidence.cohorts(),

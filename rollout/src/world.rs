@@ -8,8 +8,8 @@ use serin_policy::{Arm, Cohort};
 
 use super::deployments::Cluster;
 use super::{
-    ArmCounts, Cell, Command, Counts, Drawn, Environment, InForce, MetricReading, Observation, Plan, Proxy,
-    ProxyState, Reason, Status, plan,
+    ArmCounts, Cell, Chosen, Command, Counts, Drawn, Environment, InForce, MetricReading, Observation, Plan,
+    Proxy, ProxyState, Reason, Status, plan,
 };
 use serin_release::Release;
 
@@ -21,6 +21,8 @@ pub(super) struct World {
     pub(super) now: Timestamp,
     /// Why nothing can be counted.
     pub(super) outage: Option<String>,
+    /// What rules give to a version at each tick.
+    pub(super) chosen: Vec<Chosen>,
     /// What people's own metrics say.
     pub(super) readings: Vec<MetricReading>,
     /// The Deployments, in a cluster.
@@ -69,6 +71,7 @@ impl World {
             proxies: BTreeMap::new(),
             now: Timestamp::UNIX_EPOCH,
             outage: None,
+            chosen: Vec::new(),
             readings: Vec::new(),
             before: Status::default(),
         }
@@ -127,7 +130,7 @@ impl World {
             proxies: proxies.collect(),
             counted,
             at_proxies: counts,
-            chosen: Vec::new(),
+            chosen: self.chosen.clone(),
             unassignable: 0,
             users: None,
             readings: self.readings.clone(),

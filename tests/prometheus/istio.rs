@@ -200,7 +200,7 @@ analysis: {{source: Istio, baseline: 0s, prometheus: {{address: \"{}\"}}}}",
         });
         let view = end.await?;
         let why = view.standing.first().map(ToString::to_string).unwrap_or_default();
-        check(&why, &["rolled back at 10%: the canary failed ", "(33%, allowed 1%)"]);
+        check(&why, &["rolled back at 10%: the canary failed ", "(33%, allowed 1%; stable meanwhile "]);
         Ok(())
     })
 }

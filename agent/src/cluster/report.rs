@@ -10,14 +10,15 @@ use super::history;
 use crate::journal::Entry;
 use serin_release::delivery::Delivery;
 use serin_release::status::{
-    AnalysisStatus, ForecastStatus, MetricStatus, MetricVersion, Odds, ProxyCounts, RatioStatus,
-    ReleasePhase, ReleaseStatus, RequestsStatus, Role, Served, Share, StepStatus, Unit, UsersStatus,
-    VerdictStatus, VersionStatus,
+    AnalysisStatus, ForecastStatus, MetricStatus, MetricVersion, NotJudged, Odds, ProxyCounts, RaisedBy,
+    RatioStatus, ReleasePhase, ReleaseStatus, RequestsStatus, Role, SegmentStatus, Served, Share, StepStatus,
+    Unit, UsersStatus, VerdictStatus, VersionStatus,
 };
 use serin_release::{CustomMetric, Percent, Release};
 use serin_rollout::{
     Cause, Counts, Emptying, Environment, Finding, Forecast, InCluster, MetricValue, Observation, OneIn,
-    Phase, Plan, Progress, ProxyState, ReadingFinding, Status, Verdict, Wait,
+    Phase, Plan, Progress, ProxyState, Raise, ReadingFinding, SegmentFinding, Status, Unjudged, Verdict,
+    Wait, WhyNot,
 };
 
 /// What there is to show after a tick.
@@ -173,8 +174,12 @@ fn analysis(status: &Status, progress: &Progress) -> Option<AnalysisStatus> {
         users: progress.users.map(|users| UsersStatus {
             canary_failed: users.canary,
             stable_failed: users.stable,
+            canary_users: users.seen,
+            canary_users_failed: users.failed,
             odds: odds(users.evidence, users.needed),
         }),
+        segments: progress.segments.iter().map(of_segment).collect(),
+        not_judged: progress.unjudged.iter().filter_map(not_judged).collect(),
         forecasts: progress.forecasts.iter().map(forecast).collect(),
     })
 }
@@ -188,7 +193,8 @@ fn forecast(forecast: &Forecast) -> ForecastStatus {
 }
 
 fn of_requests(finding: &Finding) -> MetricStatus {
-    let Finding { metric, canary, stable, over, worse, needed, limit, ratio, dispersion, .. } = finding;
+    let Finding { metric, canary, stable, over, worse, needed, limit, ratio, dispersion, smallest, .. } =
+        finding;
     let version = |arm: Arm, tally: &serin_policy::evidence::Tally| MetricVersion {
         name: arm.as_str().to_owned(),
         count: tally.requests,
@@ -199,12 +205,35 @@ fn of_requests(finding: &Finding) -> MetricStatus {
         name: metric.to_string(),
         unit: Unit::Requests,
         versions: vec![version(Arm::Stable, stable), version(Arm::Canary, canary)],
-        limit: limit.map(Share::from),
+        limit: limit.map(|limit| limit.share.into()),
+        limit_raised_by: limit.and_then(|limit| limit.raised).map(|raise| match raise {
+            Raise::Stable => RaisedBy::Stable,
+            Raise::Users => RaisedBy::Users,
+        }),
+        smallest_fault: smallest.map(Share::from),
         ratio: ratio.map(|Interval { estimate, low, high }| RatioStatus { estimate, low, high }),
         dispersion: Some(*dispersion),
         odds: odds(over.map_or(*worse, |over| over.max(*worse)), *needed),
         dry_run: false,
     }
+}
+
+fn of_segment(finding: &SegmentFinding) -> SegmentStatus {
+    SegmentStatus {
+        segment: finding.segment.clone(),
+        metric: finding.metric.to_string(),
+        count: finding.canary.requests,
+        bad: finding.canary.bad,
+        limit: finding.limit.map(|limit| limit.share.into()),
+        back_beyond: finding.back_beyond.map(Share::from),
+        odds: odds(finding.evidence, finding.needed),
+    }
+}
+
+/// What the Release leaves out, its spec says already.
+fn not_judged(Unjudged { what, why }: &Unjudged) -> Option<NotJudged> {
+    let is_news = *why != WhyNot::LeftOut;
+    is_news.then(|| NotJudged { what: what.to_string(), why: why.to_string() })
 }
 
 fn of_readings(finding: &ReadingFinding) -> MetricStatus {
@@ -231,6 +260,8 @@ fn of_readings(finding: &ReadingFinding) -> MetricStatus {
         unit: Unit::Readings,
         versions: of_stable.into_iter().chain([of_canary]).collect(),
         limit: Percent::at_least(CustomMetric::TOLERANCE).map(Share::from),
+        limit_raised_by: None,
+        smallest_fault: None,
         ratio: None,
         dispersion: None,
         odds: odds(*evidence, *needed),

@@ -24,7 +24,9 @@ use jiff::Timestamp;
 use serin_policy::Arm;
 use serin_policy::series::{Group, Tag};
 use serin_release::{CountSource, Metric, Release};
-use serin_rollout::{ArmCounts, Cell, Counts, Drawn, MetricReading, Proxy, ProxyState, Users};
+use serin_rollout::{
+    ArmCounts, Cell, Chooser, Chosen, Counts, Drawn, MetricReading, Proxy, ProxyState, Users,
+};
 
 use counter_deltas::{ClockWentBack, CounterDeltas};
 use custom::CustomMetrics;
@@ -42,8 +44,8 @@ pub struct ProxyReport {
     pub counted: Vec<Cell>,
     /// The same in sum and by the proxies' own counters, wherever `counted` comes from.
     pub at_proxies: Counts,
-    /// New requests that a rule gave to a version, not chance: by the segment's name or `override`, and the version.
-    pub chosen: Vec<(String, Arm, ArmCounts)>,
+    /// New requests that a rule gave to a version, not chance.
+    pub chosen: Vec<Chosen>,
     /// New requests whose caller has no id and can be given none.
     pub unassignable: u64,
     /// The different users of this run so far; none where no proxy tells.
@@ -63,23 +65,22 @@ impl ProxyReport {
                 self.unassignable += counts.requests;
                 return;
             }
-            Group::Segment(name) => return self.add_chosen(name, tag.arm, counts),
-            Group::Override => return self.add_chosen(OVERRIDE, tag.arm, counts),
+            Group::Segment(name) => {
+                return self.add_chosen(Chooser::Segment(name.to_owned()), tag.arm, counts);
+            }
+            Group::Override => return self.add_chosen(Chooser::Override, tag.arm, counts),
             Group::Closed => return,
         };
         self.counted.push(Cell { place: attach_point.to_owned(), drawn, arm: tag.arm, counts });
     }
 
-    fn add_chosen(&mut self, by: &str, arm: Arm, counts: ArmCounts) {
-        match self.chosen.iter_mut().find(|(known, on, _)| known == by && *on == arm) {
-            Some((_, _, sum)) => sum.add(counts),
-            None => self.chosen.push((by.to_owned(), arm, counts)),
+    fn add_chosen(&mut self, by: Chooser, arm: Arm, counts: ArmCounts) {
+        match self.chosen.iter_mut().find(|known| known.by == by && known.arm == arm) {
+            Some(known) => known.counts.add(counts),
+            None => self.chosen.push(Chosen { by, arm, counts }),
         }
     }
 }
-
-/// What chose a tester's version. No segment can be called so: they count under a name of their own kind.
-const OVERRIDE: &str = "override";
 
 /// What one proxy last said, or why it said nothing.
 #[derive(Debug)]

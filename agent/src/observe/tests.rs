@@ -164,17 +164,27 @@ fn what_rules_chose_is_told_apart_by_rule_and_version() {
         ProxySample { sample: Ok(Arc::new(said)), ..sample("edge/a", "edge", second, 0) }
     };
     let mut look = Look::at("Proxies");
-    let tags =
-        ["canary/override", "stable/override", "canary/segment:beta", "canary/split:half", "canary/rest"];
+    let tags = [
+        "canary/override",
+        "stable/override",
+        "canary/segment:beta",
+        "canary/segment:override",
+        "canary/split:half",
+        "canary/rest",
+    ];
     let totals = |total| tags.map(|tag| (tag, total));
     look.report(100, &[look_at(100, &totals(5))], None);
     let report = look.report(101, &[look_at(101, &totals(8))], None);
     let chosen: Vec<_> =
-        report.chosen.iter().map(|(by, arm, counts)| (by.as_str(), *arm, counts.errors)).collect();
-    assert_eq!(
-        chosen,
-        [("override", Arm::Canary, 3), ("beta", Arm::Canary, 3), ("override", Arm::Stable, 3)]
-    );
+        report.chosen.into_iter().map(|Chosen { by, arm, counts }| (by, arm, counts.errors)).collect();
+    let segment = |name: &str| Chooser::Segment(name.to_owned());
+    let expected = [
+        (Chooser::Override, Arm::Canary, 3),
+        (segment("beta"), Arm::Canary, 3),
+        (segment("override"), Arm::Canary, 3),
+        (Chooser::Override, Arm::Stable, 3),
+    ];
+    assert_eq!(chosen, expected);
     assert_eq!(report.counted.len(), 2);
     assert_eq!(report.at_proxies.canary.errors, 6);
 }

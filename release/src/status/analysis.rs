@@ -8,6 +8,7 @@ use super::{Odds, Share};
 
 /// What the evidence of a run says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct AnalysisStatus {
     /// The verdict on the present step.
     pub verdict: VerdictStatus,
@@ -21,6 +22,12 @@ pub struct AnalysisStatus {
     /// Users who met a failure, where proxies tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub users: Option<UsersStatus>,
+    /// Users of segments that have the canary as a whole, by metric.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub segments: Vec<SegmentStatus>,
+    /// What is not judged at present, besides what the spec leaves out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_judged: Vec<NotJudged>,
     /// How soon faults would be caught, by step.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub forecasts: Vec<ForecastStatus>,
@@ -93,6 +100,12 @@ pub struct MetricStatus {
     /// The largest share of the canary's that may be bad at present, where the metric has such a limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<Share>,
+    /// Why that is more than the Release says, where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_raised_by: Option<RaisedBy>,
+    /// The smallest share of bad requests that would be caught within the present step, by the traffic before the first one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub smallest_fault: Option<Share>,
     /// How many times stable's share of bad ones the canary's is, where both had any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ratio: Option<RatioStatus>,
@@ -104,6 +117,46 @@ pub struct MetricStatus {
     /// Whether it is only shown, and holds or rolls back nothing.
     #[serde(default)]
     pub dry_run: bool,
+}
+
+/// What raises a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum RaisedBy {
+    /// Stable has as many bad requests at present.
+    Stable,
+    /// The canary's users had as many while they were on stable.
+    Users,
+}
+
+/// How the users of a segment fare that has the canary as a whole, by one metric.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SegmentStatus {
+    /// The segment.
+    pub segment: String,
+    /// The metric.
+    pub metric: String,
+    /// Their requests in this run.
+    pub count: u64,
+    /// The bad ones among them.
+    pub bad: u64,
+    /// The largest share of them that may be bad at present: beyond it the run is held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<Share>,
+    /// The share beyond which the canary is taken back, since a few users do not make as much.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub back_beyond: Option<Share>,
+    /// How unlikely a good canary is to look as bad as this one: to go beyond that share.
+    pub odds: Odds,
+}
+
+/// Something that is not judged at present.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NotJudged {
+    /// What: a metric, or users.
+    pub what: String,
+    /// Why not.
+    pub why: String,
 }
 
 /// A ratio, and the bounds it keeps with 95 % confidence, however often one looks.
@@ -125,6 +178,12 @@ pub struct UsersStatus {
     pub canary_failed: u64,
     /// And on stable.
     pub stable_failed: u64,
+    /// About how many different users the canary has had.
+    #[serde(default)]
+    pub canary_users: u64,
+    /// About how many of them have met a failure.
+    #[serde(default)]
+    pub canary_users_failed: u64,
     /// How unlikely a good canary is to look as bad as this one.
     pub odds: Odds,
 }

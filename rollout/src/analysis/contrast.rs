@@ -21,9 +21,12 @@ pub(super) struct Contrast {
     homogeneity: Homogeneity,
     /// How unevenly it comes in time, where there are no cohorts.
     spread: Spread,
-    /// What was compared.
+    /// What each version had in this run.
     pub(super) canary: Tally,
     pub(super) stable: Tally,
+    /// Stable's in the moments in which the canary had some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    beside: Option<Tally>,
     /// The allowance of the latest comparison.
     pub(super) allowance: Option<Allowance>,
 }
@@ -45,6 +48,7 @@ impl Default for Contrast {
             spread: Spread::default(),
             canary: Tally::default(),
             stable: Tally::default(),
+            beside: None,
             allowance: None,
         }
     }
@@ -66,8 +70,12 @@ impl Contrast {
         dispersion: Dispersion,
     ) -> Vec<(Tally, Tally, Allowance)> {
         let sum = Counts::of(cells);
-        self.canary.add(sum.canary.of(signal));
-        self.stable.add(sum.stable.of(signal));
+        let (canary, stable) = (sum.canary.of(signal), sum.stable.of(signal));
+        self.canary.add(canary);
+        self.stable.add(stable);
+        if canary.requests > 0 {
+            self.beside.get_or_insert_default().add(stable);
+        }
         let mut compared = Vec::new();
         for stratum in strata(cells).values() {
             let (canary, allowance) = stratum.canary(signal, against);
@@ -80,6 +88,11 @@ impl Contrast {
             compared.push((canary, stable, allowance));
         }
         compared
+    }
+
+    /// What was compared: the canary's, and stable's in the same moments.
+    pub(super) fn compared(&self) -> (Tally, Tally) {
+        (self.canary, self.beside.unwrap_or_default())
     }
 
     /// Learns from what stable's cohorts had in an interval of this length. It comes last: an interval must not choose its

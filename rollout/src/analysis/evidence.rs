@@ -13,11 +13,12 @@ use super::baseline::{Baseline, CohortRatio};
 use super::contrast::{Against, Contrast};
 use super::custom::Readings;
 use super::requests::Tests;
+use super::segments::{Around, Segment};
 use super::signal::Signal;
 use super::tail;
 use super::traffic::Traffic;
 use super::users::Users;
-use crate::observation::{self, Cell, Counts, Drawn, MetricReading, ROUTE_GROUPS};
+use crate::observation::{self, Cell, Chooser, Chosen, Counts, Drawn, MetricReading, ROUTE_GROUPS};
 use crate::status::Draw;
 use serin_release::{Metric, Release};
 
@@ -43,6 +44,9 @@ pub struct Evidence {
     pub(super) users: Users,
     pub(super) traffic: Traffic,
     pub(super) split: Split,
+    /// Segments that have the canary as a whole, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) segments: BTreeMap<String, Segment>,
     /// People's own metrics, by name.
     pub(super) custom: BTreeMap<String, Readings>,
     /// Requests at weight 0 whose caller could not be assigned.
@@ -94,6 +98,7 @@ impl Evidence {
         self.left.onset();
         self.users.onset();
         self.traffic.onset();
+        self.segments.values_mut().for_each(Segment::onset);
     }
 
     /// The canary has so many pods ready: of more than ever before, some are cold.
@@ -240,6 +245,33 @@ impl Evidence {
         }
     }
 
+    /// Takes in what rules have given to the canary in the interval that ends now, in which the draw has given out `cells`;
+    /// it comes after [`take_in`](Self::take_in).
+    pub fn take_in_chosen(&mut self, chosen: &[Chosen], cells: &[Cell], now: Timestamp, release: &Release) {
+        // The part of each is kept for it from the beginning, or the others' would shrink when it begins.
+        let has_canary = |name: &str| {
+            release.segments.iter().any(|segment| segment.name == name && segment.weight == Weight::FULL)
+        };
+        self.segments.retain(|name, _| has_canary(name));
+        for segment in release.segments.iter().filter(|segment| has_canary(&segment.name)) {
+            self.segments.entry(segment.name.clone()).or_default();
+        }
+        let around = Around {
+            stable: &Counts::of(cells).stable,
+            failed: &self.failed,
+            slow: &self.slow,
+            is_warming_up: self.is_warming_up(now, release.analysis.warm_up),
+            now,
+        };
+        for Chosen { by, counts, .. } in chosen.iter().filter(|chosen| chosen.arm == Arm::Canary) {
+            if let Chooser::Segment(name) = by
+                && let Some(segment) = self.segments.get_mut(name)
+            {
+                segment.take_in(counts, &around, &release.analysis);
+            }
+        }
+    }
+
     /// Takes in what people's own metrics say while the canary has users.
     pub fn take_in_readings(&mut self, readings: &[MetricReading], release: &Release) {
         for reading in readings {
@@ -254,7 +286,7 @@ impl Evidence {
         self.unassignable = self.unassignable.saturating_add(requests);
     }
 
-    fn is_warming_up(&self, now: Timestamp, warm_up: Duration) -> bool {
+    pub(super) fn is_warming_up(&self, now: Timestamp, warm_up: Duration) -> bool {
         self.warming_since.is_some_and(|since| now.duration_since(since).unsigned_abs() < warm_up)
     }
 

@@ -1,16 +1,15 @@
 /*!
 How the judgement stands, for people: every number that goes into it, and what it is worth.
 */
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 use serin_policy::evidence::{Allowance, Interval, Tally, ratio};
 use serin_policy::{Cohort, Weight};
 
 use super::contrast::Contrast;
 use super::evidence::Evidence;
-use super::forecast::{Traffic, seconds_to_catch};
+use super::limit::Limit;
 use super::requests::Tests;
+use super::segments::Segment;
 use super::signal::Signal;
 use super::stakes::Stake;
 use super::verdict::{Judged, Promise};
@@ -39,15 +38,40 @@ pub struct Finding {
     pub no_worse: Option<f64>,
     /// The evidence (ln E) of the comparison that takes the canary back without any of other tests.
     pub needed: f64,
-    /// The largest share of the canary's requests that may be bad at present, what stable has and its users had before
-    /// included; none for the metrics without a limit.
-    pub limit: Option<Percent>,
+    /// The largest share of the canary's requests that may be bad at present; none for the metrics without a limit.
+    pub limit: Option<Limit>,
     /// How much worse than stable the canary may be at present, what its users had before included.
     pub allowance: Allowance,
     /// How many bad requests come at a time.
     pub dispersion: f64,
+    /// The smallest share of bad requests that would be caught within the present step, or the first one before it, by the
+    /// comparison alone and at the traffic of the run's beginning; none where nothing would, or that is not known.
+    pub smallest: Option<Percent>,
     /// What the comparison is worth.
     pub promise: Promise,
+}
+
+/// How the users of a segment fare that has the canary as a whole, by one metric.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SegmentFinding {
+    /// The segment.
+    pub segment: String,
+    /// What is judged.
+    pub metric: Metric,
+    /// Their requests in this run.
+    pub canary: Tally,
+    /// The largest share of them that may be bad at present: the run is held beyond it.
+    pub limit: Option<Limit>,
+    /// The share beyond which the canary is taken back, since a few users do not make as much; none before they have made a
+    /// request.
+    pub back_beyond: Option<Percent>,
+    /// How many bad requests count as one.
+    pub dispersion: f64,
+    /// Evidence (ln E) that more are bad than `back_beyond`.
+    pub evidence: f64,
+    /// The evidence that takes the canary back without any of other tests.
+    pub needed: f64,
 }
 
 /// How the users of a run fared who met a failure.
@@ -58,24 +82,14 @@ pub struct UsersFinding {
     pub canary: u64,
     /// And on stable.
     pub stable: u64,
+    /// About how many different users the canary has had.
+    pub seen: u64,
+    /// About how many of them have met a failure.
+    pub failed: u64,
     /// Evidence (ln E) that more of the canary's do than may.
     pub evidence: f64,
     /// The evidence that takes the canary back without any of other tests.
     pub needed: f64,
-}
-
-/// How long a fault would take to be caught at a step, at the traffic of the run's beginning.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Forecast {
-    /// The step, from 1.
-    pub step: usize,
-    /// Its weight.
-    pub weight: Weight,
-    /// About how long it takes until a canary that fails three times as often as stable is caught; none for never.
-    pub threefold: Option<Duration>,
-    /// The same of one that fails ten times as often.
-    pub tenfold: Option<Duration>,
 }
 
 /// How one of people's own metrics stands.
@@ -108,18 +122,42 @@ impl Evidence {
         judged
             .filter_map(|metric| {
                 let needed = needed(&stakes, &Judged::Requests(metric), analysis);
-                Some(self.finding(metric, analysis.criterion(metric)?, analysis, (weight, needed)))
+                Some(self.finding(metric, analysis.criterion(metric)?, release, (weight, needed)))
             })
             .collect()
+    }
+
+    /// How the users of each segment fare that has the canary as a whole.
+    pub fn segments(&self, analysis: &Analysis) -> Vec<SegmentFinding> {
+        let stakes = self.stakes(analysis);
+        let of_segment = |(name, segment): (&String, &Segment)| {
+            Segment::METRICS.map(|metric| {
+                let (members, criterion) = (segment.of(metric)?, analysis.criterion(metric)?);
+                let of_others = self.contrast(metric)?.dispersion(analysis.dispersion);
+                let unraised = criterion.limit.map(|share| Limit { share, raised: None });
+                Some(SegmentFinding {
+                    segment: name.clone(),
+                    metric,
+                    canary: members.canary,
+                    limit: members.limit.or(unraised),
+                    back_beyond: members.far_limit,
+                    dispersion: members.dispersion(of_others).get(),
+                    evidence: members.far_over.ln_e(),
+                    needed: needed(&stakes, &Judged::Segment { name: name.clone(), metric }, analysis),
+                })
+            })
+        };
+        self.segments.iter().flat_map(of_segment).flatten().collect()
     }
 
     fn finding(
         &self,
         metric: Metric,
         criterion: Criterion,
-        analysis: &Analysis,
+        release: &Release,
         (weight, needed): (Weight, f64),
     ) -> Finding {
+        let analysis = &release.analysis;
         let contrast = self.contrast(metric);
         let limited = self.limited(metric);
         let tests = limited.map(|(_, tests)| tests);
@@ -128,8 +166,9 @@ impl Evidence {
         // Before the first step: as it will be there.
         let first = limited.map_or(1.0, |(signal, _)| self.baseline.ratio(signal, Cohort::Step(0), 1));
         let before = criterion.compare.relaxed_by(first);
-        let (canary, stable) =
-            contrast.map(|contrast| (contrast.canary, contrast.stable)).unwrap_or_default();
+        let (canary, stable) = contrast.map(Contrast::compared).unwrap_or_default();
+        let allowance = contrast.and_then(|contrast| contrast.allowance).unwrap_or(before);
+        let unraised = criterion.limit.map(|share| Limit { share, raised: None });
         let worse = contrast.map_or(0.0, |contrast| contrast.worse.ln_e());
         Finding {
             metric,
@@ -140,9 +179,10 @@ impl Evidence {
             worse: tests.map_or(worse, Tests::against_stable),
             no_worse: tests.map(|tests| tests.no_worse.ln_e()),
             needed,
-            limit: tests.and_then(|tests| tests.limit.or(criterion.limit)),
-            allowance: contrast.and_then(|contrast| contrast.allowance).unwrap_or(before),
+            limit: tests.and_then(|tests| tests.limit.or(unraised)),
+            allowance,
             dispersion: dispersion.get(),
+            smallest: self.smallest(metric, release, weight, (allowance, dispersion, needed)),
             promise: self.promise(metric, weight),
         }
     }
@@ -151,7 +191,7 @@ impl Evidence {
     const BOUNDS: f64 = 0.05;
 
     /// The comparison that stands for a metric: of several the one with the most evidence.
-    fn contrast(&self, metric: Metric) -> Option<&Contrast> {
+    pub(super) fn contrast(&self, metric: Metric) -> Option<&Contrast> {
         let strongest = |one: &&Contrast, other: &&Contrast| one.worse.ln_e().total_cmp(&other.worse.ln_e());
         match metric {
             Metric::RequestSuccessRate | Metric::RequestDuration => {
@@ -167,36 +207,14 @@ impl Evidence {
 
     /// How users fared; none where no proxy tells.
     pub fn users(&self, analysis: &Analysis) -> Option<UsersFinding> {
-        self.users.seen.map(|_| UsersFinding {
+        self.users.of_canary().map(|(seen, failed)| UsersFinding {
             canary: self.users.first.0,
             stable: self.users.first.1,
+            seen,
+            failed,
             evidence: self.users.worse.ln_e(),
             needed: needed(&self.stakes(analysis), &Judged::Users, analysis),
         })
-    }
-
-    /// How long faults would take to be caught at each step, by the traffic at weight 0; nothing before there was any, or
-    /// where failures are not judged.
-    pub fn forecasts(&self, release: &Release) -> Vec<Forecast> {
-        let analysis = &release.analysis;
-        let (Some(criterion), Some(rps)) =
-            (analysis.criterion(Metric::RequestSuccessRate), self.requests_per_second())
-        else {
-            return Vec::new();
-        };
-        let base = self.baseline.at_rest().1.of(Signal::Failed).cautious_share();
-        let dispersion = self.failed.contrast.dispersion(analysis.dispersion);
-        let judged = Judged::Requests(Metric::RequestSuccessRate);
-        let needed = needed(&self.stakes(analysis), &judged, analysis);
-        let forecast = |(i, weight): (usize, Weight)| {
-            let share = weight.share();
-            let traffic = Traffic { canary_rps: rps * share, stable_rps: rps * (1.0 - share), base };
-            let allowance =
-                criterion.compare.relaxed_by(self.baseline.ratio(Signal::Failed, Cohort::Step(i), i + 1));
-            let after = |factor| seconds_to_catch(traffic, factor, allowance, dispersion, needed);
-            Forecast { step: i + 1, weight, threefold: after(3.0), tenfold: after(10.0) }
-        };
-        release.steps.iter().map(|step| step.weight).enumerate().map(forecast).collect()
     }
 
     fn promise(&self, metric: Metric, weight: Weight) -> Promise {
@@ -232,7 +250,7 @@ impl Evidence {
 }
 
 /// The evidence (ln E) at which the strongest test of this kind takes the canary back without any of the others.
-fn needed(stakes: &[Stake], judged: &Judged, analysis: &Analysis) -> f64 {
+pub(super) fn needed(stakes: &[Stake], judged: &Judged, analysis: &Analysis) -> f64 {
     let all: f64 = stakes.iter().map(|stake| stake.weight).sum();
     let own = || stakes.iter().filter(|stake| stake.judged == *judged);
     let begun = own().filter(|stake| stake.run.0.requests > 0).map(|stake| stake.weight);

@@ -16,9 +16,11 @@ mod custom;
 mod evidence;
 mod findings;
 mod forecast;
+mod limit;
 mod numbers;
 mod recent;
 mod requests;
+mod segments;
 mod signal;
 mod stakes;
 mod stratum;
@@ -26,11 +28,15 @@ mod tail;
 #[cfg(test)]
 mod tests;
 mod traffic;
+mod unjudged;
 mod users;
 mod verdict;
 
 pub use baseline::CohortRatio;
 pub use evidence::{Evidence, Moment};
-pub use findings::{Finding, Forecast, ReadingFinding, UsersFinding};
+pub use findings::{Finding, ReadingFinding, SegmentFinding, UsersFinding};
+pub use forecast::Forecast;
+pub use limit::{Limit, Raise};
 pub use numbers::{Grouped, OneIn, Share};
+pub use unjudged::{Unjudged, WhyNot};
 pub use verdict::{Failure, Judged, Promise, Test, Verdict, Wait};

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serin_policy::evidence::{Ceiling, Claim, Comparison, Dispersion, Tally, as_f64};
-use serin_policy::{Arm, Weight};
+use serin_policy::Weight;
+use serin_policy::evidence::{Allowance, Ceiling, Claim, Comparison, Dispersion, Tally};
 
-use super::baseline::Baseline;
 use super::contrast::{Against, Contrast};
 use super::evidence::Moment;
+use super::limit::{Allowed, Limit};
 use super::recent::Recent;
 use super::signal::Signal;
-use crate::observation::{Cell, Counts, Drawn};
+use crate::observation::{Cell, Counts};
 use serin_release::{Criterion, Percent};
 
 /// The tests of one metric.
@@ -33,7 +33,10 @@ pub(super) struct Tests {
     /// The canary's bad answers, judged or not.
     pub(super) met: u64,
     /// The limit of the latest interval.
-    pub(super) limit: Option<Percent>,
+    pub(super) limit: Option<Limit>,
+    /// The largest share that may be bad by what stable did in this run, where that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    limit_by_past: Option<Percent>,
     /// Since when the evidence leans against the canary.
     pub(super) suspect_since: Option<Timestamp>,
 }
@@ -48,6 +51,7 @@ impl Default for Tests {
             recent: Recent::default(),
             met: 0,
             limit: None,
+            limit_by_past: None,
             suspect_since: None,
         }
     }
@@ -68,32 +72,34 @@ impl Tests {
         self.recent.take_in(canary, stable, length);
         let dispersion = self.contrast.dispersion(against.least_dispersion);
         if canary.requests > 0 {
-            let limit = limit(cells, signal, criterion, self.recent.stable_now(stable), against.baseline);
-            self.limit = Percent::at_least(limit);
-            self.over.take_in(canary, limit, dispersion);
+            let stable_now = self.recent.stable_now(stable);
+            let allowed = Allowed::of(cells, signal, criterion, stable_now, against.baseline);
+            self.limit = allowed.rounded();
+            self.over.take_in(canary, allowed.share, dispersion);
         }
         for (canary, stable, allowance) in self.contrast.take_in(cells, signal, against, dispersion) {
             self.no_worse.take_in(canary, stable, allowance, dispersion);
             if stable.requests == 0 && moment.settled == Some(Weight::FULL) {
-                self.against_past(canary, allowance.ratio(), allowance.slack(), signal, against, dispersion);
+                self.compare_with_past(canary, allowance, signal, against, dispersion);
             }
         }
         self.contrast.learn(cells, signal, length);
         self.suspect_since = self.lean_against().then(|| self.suspect_since.unwrap_or(moment.now));
     }
 
-    fn against_past(
+    fn compare_with_past(
         &mut self,
         canary: Tally,
-        ratio: f64,
-        slack: f64,
+        allowance: Allowance,
         signal: Signal,
         against: &Against<'_>,
         dispersion: Dispersion,
     ) {
         let past = against.baseline.past(signal);
         if past.requests > 0 {
-            self.worse_than_past.take_in(canary, ratio * past.cautious_share() + slack, dispersion);
+            let share = (allowance.ratio() * past.cautious_share() + allowance.slack()).min(1.0);
+            self.limit_by_past = Percent::at_least(share);
+            self.worse_than_past.take_in(canary, share, dispersion);
         }
     }
 
@@ -119,40 +125,17 @@ impl Tests {
 
     /// The evidence (ln E) against the canary by the comparison: with stable's past, where nobody is there.
     pub(super) fn against_stable(&self) -> f64 {
-        let (now, past) = (self.contrast.worse.ln_e(), self.worse_than_past.ln_e());
-        if past.abs() < 1e-12 { now } else { now.max(past) }
+        let now = self.contrast.worse.ln_e();
+        self.against_past().map_or(now, |past| now.max(past))
+    }
+
+    /// The evidence (ln E) against the canary by what stable did in this run; none where stable was there to compare with.
+    fn against_past(&self) -> Option<f64> {
+        self.limit_by_past.map(|_| self.worse_than_past.ln_e())
     }
 
     /// Whether there is more evidence against the canary than for it.
     pub(super) fn lean_against(&self) -> bool {
         self.over_limit().max(self.against_stable()) > 0.0
     }
-}
-
-/// The largest share of the canary's requests in `cells` that may be bad: the limit, or as much more as the comparison
-/// allows than stable has at present, or than its users had there before, whichever is most. A database that
-/// blinks, or one user whose requests often fail and who is drawn, must not make a good canary break the limit. The
-/// test's proof allows for the mean of several limits, weighted by requests, since the logarithm is concave.
-fn limit(
-    cells: &[Cell],
-    signal: Signal,
-    criterion: Criterion,
-    stable: Option<f64>,
-    baseline: &Baseline,
-) -> f64 {
-    let allowed = |share: f64| criterion.compare.ratio() * share + criterion.compare.slack();
-    let fixed = criterion.limit.map_or(1.0, Percent::share);
-    let least = stable.map_or(fixed, |now| fixed.max(allowed(now))).min(1.0);
-    let (mut requests, mut weighted) = (0.0, 0.0);
-    for cell in cells.iter().filter(|cell| cell.arm == Arm::Canary) {
-        let before = match cell.drawn {
-            Drawn::Cohort(cohort) => baseline.own(signal, cohort),
-            // Members of a segment are split from the beginning: they were never all on stable.
-            Drawn::Split(_) => None,
-        };
-        let count = as_f64(cell.counts.requests);
-        requests += count;
-        weighted += count * before.map_or(0.0, allowed).clamp(least, 1.0);
-    }
-    if requests > 0.0 { weighted / requests } else { least }
 }

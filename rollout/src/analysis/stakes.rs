@@ -16,6 +16,7 @@ use super::contrast::Contrast;
 use super::custom::Readings;
 use super::evidence::Evidence;
 use super::requests::Tests;
+use super::segments::{Members, Segment};
 use super::signal::Signal;
 use super::verdict::{Failure, Judged, Promise, Test, Verdict, Wait};
 use crate::observation::{ArmUsers, EDGES_MS};
@@ -36,7 +37,7 @@ pub(super) struct Stake {
     /// The evidence against the canary.
     pub(super) ln_e: f64,
     /// Whether it is enough by itself: not if it is the word of a few users.
-    stands: bool,
+    pub(super) stands: bool,
 }
 
 impl Stake {
@@ -73,12 +74,13 @@ mod part {
     pub(super) const TAIL: f64 = 0.12;
     pub(super) const ROUTES: f64 = 0.08;
     pub(super) const CLIENT: f64 = 0.04;
+    pub(super) const SEGMENTS: f64 = 0.06;
     pub(super) const CUSTOM: f64 = 0.1;
 }
 
 /// The evidence (ln E) of a single test from which the canary is not given to everybody. A test that has seen nothing is at
 /// 0, but for what rounding makes of it.
-const DOUBT: f64 = 0.1;
+pub(super) const DOUBT: f64 = 0.1;
 
 impl Evidence {
     /// The verdict on everything that was taken in.
@@ -104,6 +106,9 @@ impl Evidence {
             && let Some(Stake { judged, .. }) = strongest(stakes.iter().filter(in_doubt))
         {
             return Verdict::NotYet(Wait::Doubt { metric: judged.clone() });
+        }
+        if let Some(metric) = self.doubtful_segment(analysis) {
+            return Verdict::NotYet(Wait::Doubt { metric });
         }
         for (metric, readings) in self.judged_readings(analysis) {
             if let Some(why) = readings.gap() {
@@ -173,6 +178,7 @@ impl Evidence {
                 stakes.extend(self.of_contrasts(metric, criterion, tests, part::CLIENT, seen));
             }
         }
+        stakes.extend(self.of_segments(analysis));
         for (metric, readings) in self.judged_readings(analysis) {
             for (ln_e, test) in readings.tests(metric) {
                 stakes.push(Stake {
@@ -194,9 +200,9 @@ impl Evidence {
         stands: bool,
     ) -> [Stake; 3] {
         let allowance = tests.contrast.allowance.unwrap_or(criterion.compare);
-        let limit = tests.limit.or(criterion.limit).unwrap_or_default();
+        let limit = tests.limit.map(|limit| limit.share).or(criterion.limit).unwrap_or_default();
         let stake = |test, weight, ln_e| Stake {
-            run: (tests.contrast.canary, tests.contrast.stable),
+            run: tests.contrast.compared(),
             step: (self.step.canary.of(signal), self.step.stable.of(signal)),
             since: tests.suspect_since,
             ln_e,
@@ -227,7 +233,7 @@ impl Evidence {
                     Signal::SlowerThan(edge) => EDGES_MS.get(edge).copied(),
                     _ => None,
                 },
-                run: (contrast.canary, contrast.stable),
+                run: contrast.compared(),
                 step: (self.step.canary.of(signal), self.step.stable.of(signal)),
                 ln_e: contrast.worse.ln_e(),
                 stands,
@@ -236,11 +242,54 @@ impl Evidence {
         })
     }
 
+    fn of_segments(&self, analysis: &Analysis) -> impl Iterator<Item = Stake> {
+        let judged = move |metric: &Metric| analysis.criterion(*metric).is_some();
+        let metrics = Segment::METRICS.into_iter().filter(judged);
+        let each = part::SEGMENTS / count((self.segments.len() * metrics.clone().count()).max(1));
+        self.segments.iter().flat_map(move |(name, segment)| {
+            metrics.clone().filter_map(move |metric| {
+                let members: &Members = segment.of(metric)?;
+                let judged = Judged::Segment { name: name.clone(), metric };
+                Some(Stake {
+                    run: (members.canary, members.stable),
+                    since: members.suspect_since,
+                    ln_e: members.far_over.ln_e(),
+                    stands: members.are_enough(analysis),
+                    ..Stake::idle(
+                        judged,
+                        Test::Limit { allowed: members.far_limit.unwrap_or_default() },
+                        each,
+                    )
+                })
+            })
+        })
+    }
+
+    /// What the users of a segment have more of than may be, if there is such a one and not everybody is on the canary by
+    /// now. It takes nothing back, so it has no part.
+    fn doubtful_segment(&self, analysis: &Analysis) -> Option<Judged> {
+        if self.weight == Weight::FULL {
+            return None;
+        }
+        self.segments.iter().find_map(|(name, segment)| {
+            let is_doubtful = |metric: &Metric| {
+                analysis.criterion(*metric).is_some()
+                    && segment.of(*metric).is_some_and(|members| {
+                        members.are_enough(analysis) && members.over.ln_e() >= analysis.needed()
+                    })
+            };
+            let metric = Segment::METRICS.into_iter().find(is_doubtful)?;
+            Some(Judged::Segment { name: name.clone(), metric })
+        })
+    }
+
     /// Whether the canary has more bad requests in this step than it may. What came before is no reason to wait: without
     /// a bad answer there is nothing more to be learnt of it.
     fn is_worse_in_step(&self, stake: &Stake) -> bool {
         let (canary, stable) = match stake.judged {
             Judged::Users => (self.step.canary.of(Signal::Failed), self.step.stable.of(Signal::Failed)),
+            // Its members are like everybody then.
+            Judged::Segment { .. } if self.weight == Weight::FULL => return false,
             _ => stake.step,
         };
         let allowed = |share: f64| match stake.test {
@@ -260,12 +309,16 @@ impl Evidence {
         let answers = match stake.judged {
             Judged::Requests(Metric::RequestDuration) => self.slow.met,
             Judged::Requests(Metric::RequestSuccessRate | Metric::RouteErrors) | Judged::Users => {
-                self.users.who_failed().map_or(self.failed.met, |users| users.min(self.failed.met))
+                self.users.of_canary().map_or(self.failed.met, |(_, failed)| failed.min(self.failed.met))
             }
-            Judged::Requests(_) => stake.run.0.bad,
+            Judged::Requests(_) | Judged::Segment { .. } => stake.run.0.bad,
             Judged::Readings(_) => 0,
         };
-        let is_of_objective = stake.judged == Judged::Requests(Metric::RequestDuration);
+        let is_of_objective = matches!(
+            stake.judged,
+            Judged::Requests(Metric::RequestDuration)
+                | Judged::Segment { metric: Metric::RequestDuration, .. }
+        );
         let within_ms = stake.edge.or(is_of_objective.then_some(analysis.objective_ms));
         Failure {
             metric: stake.judged.clone(),

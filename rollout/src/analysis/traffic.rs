@@ -95,10 +95,15 @@ impl Traffic {
         self.fewer.take_in_of(exposure, requests, 0, allowance, dispersion);
     }
 
+    /// Whether enough was seen at weight 0 to judge by.
+    pub(super) fn is_known(&self) -> bool {
+        self.windows >= KNOWN && self.expected > 0.0
+    }
+
     /// The share of requests that the cohorts of the first `steps` steps had at weight 0, and how much more it varies than
     /// if every request were drawn by itself.
     fn known(&self, steps: usize) -> Option<(f64, Dispersion)> {
-        if self.windows < KNOWN || self.expected <= 0.0 {
+        if !self.is_known() {
             return None;
         }
         let all = as_f64(self.at_rest.iter().sum());

@@ -94,13 +94,17 @@ impl Users {
         taken > SATURATED * f64::from(CELLS) || self.any_worse.ln_e() >= CORROBORATION
     }
 
-    /// About how many of the canary's users have met a failure; none where proxies do not tell.
-    pub(super) fn who_failed(&self) -> Option<u64> {
-        let users = users_in(self.seen?.canary.failed).round();
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few thousand at most")]
-        let users = users as u64;
-        Some(users)
+    /// About how many different users the canary has had, and how many of them have met a failure; none where proxies do
+    /// not tell.
+    pub(super) fn of_canary(&self) -> Option<(u64, u64)> {
+        let seen = self.seen?.canary;
+        Some((whole(users_in(seen.seen)), whole(users_in(seen.failed))))
     }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few thousand at most")]
+fn whole(users: f64) -> u64 {
+    users.round() as u64
 }
 
 /// About how many users are behind so many cells: n = −m·ln(1 − c/m) (Whang, Vander-Zanden and Taylor, "A linear-time

@@ -120,6 +120,13 @@ pub enum Judged {
     Requests(Metric),
     /// Users.
     Users,
+    /// Requests of those whom a segment has given the canary as a whole.
+    Segment {
+        /// The segment.
+        name: String,
+        /// What is judged about them.
+        metric: Metric,
+    },
     /// Readings of people's own metric of this name.
     Readings(String),
 }
@@ -129,6 +136,7 @@ impl fmt::Display for Judged {
         match self {
             Self::Requests(metric) => metric.fmt(f),
             Self::Users => f.write_str("the number of users who fail"),
+            Self::Segment { name, metric } => write!(f, "{metric} of segment {name}"),
             Self::Readings(name) => f.write_str(name),
         }
     }
@@ -160,6 +168,11 @@ impl fmt::Display for Verdict {
                 write!(f, "not enough data yet: {have} of {need} requests to the canary")
             }
             Self::NotYet(Wait::Reading { metric, why }) => write!(f, "not enough data yet: {metric}: {why}"),
+            Self::NotYet(Wait::Doubt { metric: Judged::Segment { name, metric } }) => write!(
+                f,
+                "not clear yet: users of segment {name} are beyond the limit of {metric}, which a few of them may have \
+                 made by themselves"
+            ),
             Self::NotYet(Wait::Doubt { metric }) => {
                 write!(f, "not clear yet: {metric} speaks against the canary, but could be chance")
             }
@@ -203,52 +216,70 @@ impl fmt::Display for Failure {
 impl Failure {
     /// What was seen, and what is allowed.
     fn seen(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { metric, test, canary, stable, objective, .. } = self;
-        let (bad, of, share) = (Grouped(canary.bad), Grouped(canary.requests), Share(*canary));
+        let Self { metric, test, canary, .. } = self;
+        let (bad, of) = (Grouped(canary.bad), Grouped(canary.requests));
         match metric {
             Judged::Users => {
-                return write!(f, "{bad} of the {of} users who failed for the first time were on the canary");
+                write!(f, "{bad} of the {of} users who failed for the first time were on the canary")?;
             }
-            Judged::Requests(Metric::RequestSuccessRate) => {
-                write!(f, "the canary failed {bad} of {of} requests ({share}")?;
-            }
-            Judged::Requests(Metric::RouteErrors) => {
-                write!(f, "on one group of routes, the canary failed {bad} of {of} requests ({share}")?;
-            }
-            Judged::Requests(Metric::ClientErrors) => {
-                write!(
-                    f,
-                    "the canary answered {bad} of {of} requests with a client's error, such as 4xx ({share}"
-                )?;
-            }
-            Judged::Requests(Metric::ClientAborts) => {
-                write!(
-                    f,
-                    "callers left before there was an answer in {bad} of {of} requests to the canary ({share}"
-                )?;
-            }
-            Judged::Requests(Metric::TrafficShare) => {
-                write!(f, "the canary had {of} requests ({share}")?;
-            }
-            Judged::Requests(Metric::RequestDuration | Metric::LatencyTail) => match objective {
-                Some(objective) => {
-                    let objective = friendly(objective);
-                    write!(f, "the canary was slower than {objective} in {bad} of {of} requests ({share}")?;
-                }
-                None => write!(f, "the canary was too slow in {bad} of {of} requests ({share}")?,
-            },
             Judged::Readings(name) => {
                 write!(f, "{name} of the canary was out of range in {bad} of {of} readings")?;
             }
+            Judged::Segment { name, metric } => {
+                write!(f, "for users of segment {name}, ")?;
+                self.seen_of_requests(f, *metric)?;
+            }
+            Judged::Requests(metric) => self.seen_of_requests(f, *metric)?,
         }
         match test {
             Test::FirstFailures { .. } | Test::Range => Ok(()),
             Test::Excess => f.write_str(", or larger than stable's by more than is allowed"),
-            Test::Limit { allowed } => write!(f, ", allowed {allowed})"),
-            Test::Comparison { promise: Promise::AgainstPast, .. } => {
-                write!(f, "; stable {} earlier in this run)", Share(*stable))
+            Test::Limit { allowed } => {
+                write!(f, ", allowed {allowed}")?;
+                self.seen_of_stable(f, "meanwhile")
             }
-            Test::Comparison { .. } => write!(f, "; stable {})", Share(*stable)),
+            Test::Comparison { promise: Promise::AgainstPast, .. } => {
+                self.seen_of_stable(f, "earlier in this run")
+            }
+            Test::Comparison { .. } => self.seen_of_stable(f, "meanwhile"),
+        }
+    }
+
+    /// What stable had, if it had anything; it ends the brackets.
+    fn seen_of_stable(&self, f: &mut fmt::Formatter<'_>, when: &str) -> fmt::Result {
+        let stable = self.stable;
+        if stable.requests > 0 {
+            write!(f, "; stable {when} {} of {}", Share(stable), Grouped(stable.requests))?;
+        }
+        f.write_str(")")
+    }
+
+    /// What was seen of requests; what is allowed comes behind it, in the same brackets.
+    fn seen_of_requests(&self, f: &mut fmt::Formatter<'_>, metric: Metric) -> fmt::Result {
+        let (bad, of, share) = (Grouped(self.canary.bad), Grouped(self.canary.requests), Share(self.canary));
+        match metric {
+            Metric::RequestSuccessRate => {
+                write!(f, "the canary failed {bad} of {of} requests ({share}")
+            }
+            Metric::RouteErrors => {
+                write!(f, "on one group of routes, the canary failed {bad} of {of} requests ({share}")
+            }
+            Metric::ClientErrors => write!(
+                f,
+                "the canary answered {bad} of {of} requests with a client's error, such as 4xx ({share}"
+            ),
+            Metric::ClientAborts => write!(
+                f,
+                "callers left before there was an answer in {bad} of {of} requests to the canary ({share}"
+            ),
+            Metric::TrafficShare => write!(f, "the canary had {of} requests ({share}"),
+            Metric::RequestDuration | Metric::LatencyTail => match &self.objective {
+                Some(objective) => {
+                    let objective = friendly(objective);
+                    write!(f, "the canary was slower than {objective} in {bad} of {of} requests ({share}")
+                }
+                None => write!(f, "the canary was too slow in {bad} of {of} requests ({share}"),
+            },
         }
     }
 }
@@ -298,13 +329,13 @@ mod tests {
     fn a_failure_says_what_was_seen_and_how_unlikely_that_is() {
         check(
             &failure(comparison(Promise::Guaranteed)),
-            "the canary failed 57 of 1,190 requests (4.8%; stable 0.3%). A canary no worse than allowed looks this bad \
-             at most once in 4,000 releases; Serin acts at 1 in 100. Caught 8.0 s after the first sign; at most 61 \
+            "the canary failed 57 of 1,190 requests (4.8%; stable meanwhile 0.3% of 10,700). A canary no worse than \
+             allowed looks this bad at most once in 4,000 releases; Serin acts at 1 in 100. Caught 8.0 s after the first sign; at most 61 \
              users had met it by then",
         );
         check(
             &failure(comparison(Promise::AgainstPast)),
-            "the canary failed 57 of 1,190 requests (4.8%; stable 0.3% earlier in this run). Assuming that \
+            "the canary failed 57 of 1,190 requests (4.8%; stable earlier in this run 0.3% of 10,700). Assuming that \
              stable would have gone on as before, a canary no worse than allowed looks this bad at most once in \
              4,000 releases; Serin acts at 1 in 100. Caught 8.0 s after the first sign; at most 61 users had met it by \
              then",
@@ -320,9 +351,21 @@ mod tests {
         };
         check(
             &slow,
-            "the canary was slower than 500ms in 8 of 8 requests (100%, allowed 5%). A canary within its limit looks \
-             this bad at most once in 870 million releases; Serin acts at 1 in 100. Caught at the first sign; at most 1 \
+            "the canary was slower than 500ms in 8 of 8 requests (100%, allowed 5%; stable meanwhile 0.3% of \
+             10,700). A canary within its limit looks this bad at most once in 870 million releases; Serin acts at 1 in 100. Caught at the first sign; at most 1 \
              user had met it by then",
+        );
+        let segment = Failure {
+            metric: Judged::Segment { name: "beta".to_owned(), metric: Metric::RequestSuccessRate },
+            stable: Tally::default(),
+            met: 57,
+            ..failure(Test::Limit { allowed: Percent::parse("1").unwrap() })
+        };
+        check(
+            &segment,
+            "for users of segment beta, the canary failed 57 of 1,190 requests (4.8%, allowed 1%). A canary within its \
+             limit looks this bad at most once in 4,000 releases; Serin acts at 1 in 100. Caught 8.0 s after the first \
+             sign; at most 57 users had met it by then",
         );
         let readings = Failure {
             metric: Judged::Readings("checkouts".to_owned()),
