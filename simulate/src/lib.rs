@@ -9,9 +9,11 @@ was thrown away. It is pure: the same [`Scenario`] gives the same [`Report`].
 The way through the room: `population` draws users, `play` lets them come, `rules` watch, `figures` sums up.
 */
 mod cells;
+mod chance;
 mod fault;
 mod figures;
 mod life;
+mod moment;
 mod normal;
 mod population;
 mod report;
@@ -19,6 +21,7 @@ mod rules;
 mod table;
 #[cfg(test)]
 mod tests;
+mod times;
 mod trial;
 mod world;
 
