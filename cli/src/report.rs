@@ -180,7 +180,7 @@ impl Report {
                 assignable * 100.0
             ));
         }
-        for CohortRatio { step, requests, ratio } in &self.cohorts {
+        for CohortRatio { step, requests, ratio, .. } in &self.cohorts {
             if *requests > 0 {
                 notes.push(format!(
                     "step {step}: {:.2} × the errors of the rest are allowed for, by {} requests of its users while all \

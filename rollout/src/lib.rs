@@ -24,6 +24,7 @@ mod commands;
 #[cfg(test)]
 mod deployments;
 mod handover;
+mod history;
 mod lagging;
 mod messages;
 mod observation;
@@ -47,9 +48,10 @@ use serin_policy::Weight;
 
 pub use analysis::{
     CohortRatio, Evidence, Failure, Finding, Forecast, Grouped, Judged, Moment, OneIn, Promise,
-    ReadingFinding, Share, Test, UsersFinding, Verdict, Wait,
+    ReadingFinding, Reference, Share, Test, TestKind, UsersFinding, Verdict, Wait, Won,
 };
 pub use handover::HandoverState;
+pub use history::{History, Point};
 pub use lagging::{Lag, Lagging};
 pub use observation::{
     ArmCounts, ArmUsers, Cell, Command, CommandKind, Counts, Drawn, EDGES_MS, Environment, InCluster,

@@ -190,7 +190,7 @@ impl Status {
             users: self.evidence.users(&release.analysis),
             forecasts: self.evidence.forecasts(release),
             readings: self.evidence.readings(&release.analysis),
-            cohorts: self.evidence.cohorts(),
+            cohorts: self.evidence.cohorts(&release.analysis),
             assignable: self.evidence.assignable(),
             draw: self.evidence.draw(),
         };

@@ -20,7 +20,7 @@ use super::traffic::Traffic;
 use super::users::Users;
 use crate::observation::{self, Cell, Counts, Drawn, MetricReading, ROUTE_GROUPS};
 use crate::status::Draw;
-use serin_release::{Metric, Release};
+use serin_release::{Analysis, Metric, Release};
 
 /// What a run has shown so far. It is kept from step to step; another run begins with none.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -276,8 +276,8 @@ impl Evidence {
     }
 
     /// How those whom each step moves fared on stable beside the rest: their failures.
-    pub fn cohorts(&self) -> Vec<CohortRatio> {
-        self.baseline.ratios(Signal::Failed)
+    pub fn cohorts(&self, analysis: &Analysis) -> Vec<CohortRatio> {
+        self.baseline.ratios(Signal::Failed, self.failed.contrast.dispersion(analysis.dispersion))
     }
 
     /// Requests a second of all callers at weight 0; none before there were any.

@@ -28,9 +28,11 @@ mod tests;
 mod traffic;
 mod users;
 mod verdict;
+mod won;
 
 pub use baseline::CohortRatio;
 pub use evidence::{Evidence, Moment};
 pub use findings::{Finding, Forecast, ReadingFinding, UsersFinding};
 pub use numbers::{Grouped, OneIn, Share};
 pub use verdict::{Failure, Judged, Promise, Test, Verdict, Wait};
+pub use won::{Reference, TestKind, Won};

@@ -36,7 +36,7 @@ pub(super) struct Stake {
     /// The evidence against the canary.
     pub(super) ln_e: f64,
     /// Whether it is enough by itself: not if it is the word of a few users.
-    stands: bool,
+    pub(super) stands: bool,
 }
 
 impl Stake {
