@@ -222,7 +222,7 @@ impl Looker {
             unjudged: self.evidence.unjudged(release, now),
             forecasts: self.evidence.forecasts(release),
             readings: self.evidence.readings(&release.analysis),
-            cohorts: self.evidence.cohorts(),
+            cohorts: self.evidence.cohorts(&release.analysis),
             assignable: self.evidence.assignable(),
             draw: self.evidence.draw(),
         }

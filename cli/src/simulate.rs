@@ -3,13 +3,17 @@
 */
 use std::hash::{BuildHasher, RandomState};
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use anyhow::Context as _;
+
 use super::read_release;
 use serin_release::{Percent, Release, rule};
-use serin_simulate::{Change, DEFAULT_RELEASE, Fault, Life, LifeReport, Named, Scenario, Spread, Traffic};
+use serin_simulate::{
+    Change, DEFAULT_RELEASE, Fault, Life, LifeReport, Named, Report, Scenario, Spread, Traffic,
+};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -56,6 +60,9 @@ pub(super) struct Args {
     /// Play the scenarios of ordinary life instead, each with every default: those of these names, or all.
     #[arg(long, value_name = "NAMES", num_args = 0.., value_delimiter = ',', value_parser = scenario)]
     life: Option<Vec<Named>>,
+    /// Draw one bad release and one good one into this folder: their shares, their evidence, their users beforehand.
+    #[arg(long, value_name = "DIR", conflicts_with = "life")]
+    svg: Option<PathBuf>,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -121,10 +128,23 @@ pub(super) fn simulate(args: &Args) -> anyhow::Result<()> {
         threshold: args.threshold,
     };
     let report = scenario.simulate();
+    if let Some(folder) = &args.svg {
+        draw(&report, folder)?;
+    }
     if args.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
         println!("{report}");
+    }
+    Ok(())
+}
+
+fn draw(report: &Report, folder: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    for picture in report.pictures()? {
+        let file = folder.join(picture.name).with_extension("svg");
+        std::fs::write(&file, picture.svg).with_context(|| format!("cannot write {}", file.display()))?;
     }
     Ok(())
 }

@@ -163,7 +163,8 @@ pub(super) mod tests {
     use super::*;
     use serin_release::{Metric, Percent};
     use serin_rollout::{
-        Counts, Evidence, Finding, Hold, Limit, Progress, Promise, Reason, Stage, Status, StepState, Verdict,
+        Counts, Evidence, Finding, History, Hold, Limit, Progress, Promise, Reason, Stage, Status, StepState,
+        Verdict,
     };
 
     pub(crate) fn view(status: Status) -> View {
@@ -195,6 +196,7 @@ pub(super) mod tests {
             counted: Counts::default(),
             stable_latency: None,
             canary_latency: None,
+            history: History::default(),
             journal: VecDeque::new(),
             standing: vec![Reason::Hold(Hold::AwaitsRequests { need: 100 })],
             looked_at: None,

@@ -24,6 +24,7 @@ mod commands;
 #[cfg(test)]
 mod deployments;
 mod handover;
+mod history;
 mod lagging;
 mod messages;
 mod observation;
@@ -47,9 +48,11 @@ use serin_policy::Weight;
 
 pub use analysis::{
     CohortRatio, Evidence, Failure, Finding, Forecast, Grouped, Judged, Limit, Moment, OneIn, Promise, Raise,
-    ReadingFinding, SegmentFinding, Share, Test, Unjudged, UsersFinding, Verdict, Wait, WhyNot,
+    ReadingFinding, Reference, SegmentFinding, Share, Test, TestKind, Unjudged, UsersFinding, Verdict, Wait,
+    WhyNot, Won,
 };
 pub use handover::HandoverState;
+pub use history::{History, Point};
 pub use lagging::{Lag, Lagging};
 pub use observation::{
     ArmCounts, ArmUsers, Cell, Chooser, Chosen, Command, CommandKind, Contested, Counts, Drawn, EDGES_MS,

@@ -87,25 +87,31 @@ impl Good {
 }
 
 impl Share {
-    /// The plays that ended so, with Wilson's interval (Wilson, "Probable Inference, the Law of Succession, and
-    /// Statistical Inference", 1927).
+    /// The plays that ended so.
     fn of(plays: &[Trial], end: End) -> Self {
-        /// 95 % of a standard normal variable is within this.
-        const Z: f64 = 1.959_964;
         let count = plays.iter().filter(|play| play.end == end).count();
-        let n = as_f64(plays.len() as u64);
-        let share = as_f64(count as u64) / n;
-        let middle = share + Z * Z / (2.0 * n);
-        let reach = Z * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
-        let scale = 1.0 + Z * Z / n;
-        let within = |bound: f64| (bound / scale).clamp(0.0, 1.0);
-        Self { count, of: plays.len(), low: within(middle - reach), high: within(middle + reach) }
+        let (low, high) = wilson(count as u64, plays.len() as u64);
+        Self { count, of: plays.len(), low, high }
     }
 
     /// The share itself.
     pub fn share(self) -> f64 {
         as_f64(self.count as u64) / as_f64(self.of as u64)
     }
+}
+
+/// Where the share is with 95 % confidence of which `count` of `of` were seen: Wilson's interval (Wilson, "Probable
+/// Inference, the Law of Succession, and Statistical Inference", 1927).
+pub(super) fn wilson(count: u64, of: u64) -> (f64, f64) {
+    /// 95 % of a standard normal variable is within this.
+    const Z: f64 = 1.959_964;
+    let n = as_f64(of);
+    let share = as_f64(count) / n;
+    let middle = share + Z * Z / (2.0 * n);
+    let reach = Z * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
+    let scale = 1.0 + Z * Z / n;
+    let within = |bound: f64| (bound / scale).clamp(0.0, 1.0);
+    (within(middle - reach), within(middle + reach))
 }
 
 impl Range {

@@ -9,16 +9,20 @@ was thrown away. It is pure: the same [`Scenario`] gives the same [`Report`].
 The way through the room: `population` draws users, `play` lets them come, `rules` watch, `figures` sums up.
 */
 mod cells;
+mod chance;
 mod fault;
 mod figures;
 mod life;
+mod moment;
 mod normal;
+mod pictures;
 mod population;
 mod report;
 mod rules;
 mod table;
 #[cfg(test)]
 mod tests;
+mod times;
 mod trial;
 mod world;
 
@@ -34,9 +38,11 @@ use serin_policy::Weight;
 pub use fault::{Change, Fault};
 pub use figures::{Bad, Good, Range, Share};
 pub use life::{Life, Named, Wrong};
+pub use pictures::Picture;
 pub use population::{Spread, Traffic};
-pub use report::{Report, RuleReport};
+pub use report::{Example, Report, RuleReport};
 pub use table::{LifeReport, RULES, Row};
+pub use trial::End;
 
 use rules::{Flagger, Rule, Serin, ZTest};
 use serin_release::{Pause, Release};
@@ -100,7 +106,15 @@ impl Scenario {
             let interval = self.interval(kind);
             RuleReport { name, interval, bad: Bad::of(&bad), good: Good::of(&good) }
         });
-        Report::new(self, rules.into())
+        Report::new(self, rules.into(), [self.fault, Fault::NONE].map(|fault| self.example(fault)))
+    }
+
+    /// The first of the runs under Serin's rule, from look to look.
+    fn example(&self, fault: Fault) -> Example {
+        let mut rule = Serin::recording(&self.release);
+        let end = self.play(&mut rule, fault, self.interval(Kind::Serin), 0).end;
+        let (history, cohorts) = rule.into_history();
+        Example { fault: fault.to_string(), steps: self.weights(), end, history, cohorts }
     }
 
     /// Plays every run under a new rule of this kind.
@@ -133,15 +147,7 @@ impl Scenario {
         interval: Duration,
         rule: impl Fn() -> R + Sync,
     ) -> Vec<Trial> {
-        let steps: Vec<Weight> = self.release.steps.iter().map(|step| step.weight).collect();
-        let longest = self.shortest() * PATIENCE;
-        let objective = Duration::from_millis(self.release.analysis.objective_ms.into());
-        let (traffic, life) = (&self.traffic, &self.life);
-        let setup = Setup { traffic, life, fault, steps: &steps, interval, longest, objective };
-        let play = |run: u32| {
-            let mut chance = StdRng::seed_from_u64(self.seed.wrapping_add(u64::from(run) << 32));
-            setup.play(&mut rule(), &mut chance)
-        };
+        let play = |run: u32| self.play(&mut rule(), fault, interval, run);
         let runs = self.runs.get();
         let cores =
             thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
@@ -155,6 +161,21 @@ impl Scenario {
                 .flat_map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)))
                 .collect()
         })
+    }
+
+    /// Plays the run of this number under `rule`.
+    fn play(&self, rule: &mut dyn Rule, fault: Fault, interval: Duration, run: u32) -> Trial {
+        let steps = self.weights();
+        let longest = self.shortest() * PATIENCE;
+        let objective = Duration::from_millis(self.release.analysis.objective_ms.into());
+        let (traffic, life) = (&self.traffic, &self.life);
+        let setup = Setup { traffic, life, fault, steps: &steps, interval, longest, objective };
+        let mut chance = StdRng::seed_from_u64(self.seed.wrapping_add(u64::from(run) << 32));
+        setup.play(rule, &mut chance)
+    }
+
+    fn weights(&self) -> Vec<Weight> {
+        self.release.steps.iter().map(|step| step.weight).collect()
     }
 
     /// How long a good canary takes at least until it is out.

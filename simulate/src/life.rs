@@ -115,11 +115,6 @@ impl Life {
         let seconds = exposed.as_secs_f64();
         if self.peak { (seconds / RISE).min((LASTS + RISE - seconds) / RISE).clamp(0.0, 1.0) } else { 0.0 }
     }
-
-    /// Whether anything depends on the time, so that it must be looked at from second to second.
-    pub(super) fn is_of_moments(&self) -> bool {
-        *self != Self { wrong: self.wrong, ..Self::default() }
-    }
 }
 
 /// A scenario of the table.

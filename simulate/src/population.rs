@@ -121,7 +121,7 @@ impl Group {
 #[derive(Debug, Clone)]
 pub(super) struct Population {
     /// Those who are as most are, those who often fail on either version, and those whom the canary fails.
-    pub(super) cohorts: Vec<[Group; 3]>,
+    pub(super) cohorts: Vec<[Group; GROUPS]>,
     /// Clients that fail now and then, with when they begin to within the hour.
     pub(super) sessions: Vec<Client>,
 }
@@ -134,6 +134,9 @@ pub(super) struct Client {
     /// Seconds after the full hour.
     pub(super) begins_s: f64,
 }
+
+/// How many groups a cohort has.
+pub(super) const GROUPS: usize = 3;
 
 /// Which of a cohort's groups the canary fails.
 pub(super) const FAILED_BY_CANARY: usize = 2;

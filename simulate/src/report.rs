@@ -8,8 +8,10 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::{Serialize, Serializer};
 
 use super::figures::{Bad, Good, Range, Share};
+use super::trial::End;
 use super::{Scenario, Traffic};
-use serin_rollout::Grouped;
+use serin_policy::Weight;
+use serin_rollout::{CohortRatio, Grouped, History};
 
 /// What a simulation came to.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -25,6 +27,24 @@ pub struct Report {
     pub fault: String,
     /// What each rule made of it.
     pub rules: Vec<RuleReport>,
+    /// A bad canary and a good one under Serin's rule, from look to look.
+    pub examples: [Example; 2],
+}
+
+/// One release under Serin's rule, from look to look.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Example {
+    /// The canary's fault, in words.
+    pub fault: String,
+    /// The weights of its steps.
+    pub steps: Vec<Weight>,
+    /// How it ended.
+    pub end: End,
+    /// The share and the evidence, look by look, as an agent's status page has them.
+    pub history: History,
+    /// Those whom each step moves, compared with the rest while both were on stable: their failures.
+    pub cohorts: Vec<CohortRatio>,
 }
 
 /// What one rule made of it.
@@ -47,7 +67,7 @@ fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S
 }
 
 impl Report {
-    pub(super) fn new(scenario: &Scenario, rules: Vec<RuleReport>) -> Self {
+    pub(super) fn new(scenario: &Scenario, rules: Vec<RuleReport>, examples: [Example; 2]) -> Self {
         let Traffic { rps, users, errors, slow, spread, .. } = scenario.traffic;
         let steps: Vec<_> = scenario.release.steps.iter().map(|step| step.weight.to_string()).collect();
         Self {
@@ -60,13 +80,14 @@ impl Report {
             ),
             fault: scenario.fault.to_string(),
             rules,
+            examples,
         }
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, runs, scenario, fault, rules } = self;
+        let Self { seed, runs, scenario, fault, rules, .. } = self;
         let caught = table(
             ["a bad canary", "caught (95%)", "after", "quartiles", "p90", "users", "answers"],
             rules.iter().map(|RuleReport { name, bad, .. }| {

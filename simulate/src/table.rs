@@ -81,7 +81,7 @@ impl LifeReport {
 
 impl Named {
     /// The scenario with every default.
-    fn scenario(&self, runs: NonZeroU32, seed: u64) -> anyhow::Result<Scenario> {
+    pub(super) fn scenario(&self, runs: NonZeroU32, seed: u64) -> anyhow::Result<Scenario> {
         let yaml = if self.life.own_metric > 0.0 { WITH_OWN_METRIC } else { super::DEFAULT_RELEASE };
         Ok(Scenario {
             release: Release::from_yaml(yaml)?,

@@ -1,6 +1,8 @@
 //! What must hold of the judge under thousands of looks, in short. `serin simulate --runs 5000` with the same figures
 //! is the long version.
 
+mod life;
+
 use rand::RngExt;
 
 use super::rules::{Counted, Stand};
@@ -56,7 +58,11 @@ fn scenario(release: Release, users: u32, spread: Spread, runs: u32) -> Scenario
 /// How many good canaries of `runs` may be thrown away at most: more are thrown away by a rule that keeps its promise
 /// with a chance of 0.1 % at most.
 fn most(scenario: &Scenario) -> usize {
-    let (runs, alpha) = (scenario.runs.get(), scenario.release.analysis.false_rollback.share());
+    most_of(scenario.runs.get(), scenario.release.analysis.false_rollback.share())
+}
+
+/// The same of so many `runs`, of which a share `alpha` may be.
+fn most_of(runs: u32, alpha: f64) -> usize {
     // Each count's chance follows from the one before it.
     let mut chance = (1.0 - alpha).powf(f64::from(runs));
     let (mut below, mut count) = (chance, 0);

@@ -4,6 +4,7 @@ One release, played through: users come, a rule looks, until it has taken the ca
 use std::time::Duration;
 
 use rand::rngs::StdRng;
+use serde::Serialize;
 use serin_policy::Weight;
 
 use super::fault::Fault;
@@ -13,8 +14,9 @@ use super::rules::{Rule, Stand};
 use super::world::World;
 
 /// How a release ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum End {
     /// The canary was taken back.
     TakenBack,
     /// Everybody got the canary.

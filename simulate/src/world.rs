@@ -9,27 +9,26 @@ use std::time::Duration;
 
 use rand::RngExt;
 use rand::rngs::StdRng;
-use rand_distr::{Distribution, Poisson};
+use serin_policy::evidence::as_f64;
 use serin_policy::{Arm, Cohort, Weight};
 
 use super::cells::{Cells, ENOUGH_SEEN};
-use super::fault::{Change, Fault};
-use super::life::{COLD, Onset, PEAK, RETRIES_S, Wrong};
+use super::chance::{Arrivals, binomial, whole};
+use super::fault::Change;
+use super::life::{PEAK, RETRIES_S, Wrong};
+use super::moment::{Moment, Stage};
 use super::normal;
-use super::population::{FAILED_BY_CANARY, Group, Population, User};
+use super::population::{Client, FAILED_BY_CANARY, GROUPS, Group, Population, User};
 use super::rules::Counted;
+use super::times::Times;
 use super::trial::Setup;
-use serin_rollout::{ArmCounts, Cell, Drawn, EDGES_MS, MetricReading, MetricValue, ROUTE_GROUPS};
+use serin_rollout::{ArmCounts, Cell, Drawn, MetricReading, MetricValue, ROUTE_GROUPS};
 
 /// What one play's users meet.
 pub(super) struct World<'s> {
     setup: Setup<'s>,
     population: Population,
-    now: Duration,
-    /// The weight, the step (0 before the first) and since when it is so.
-    stage: (Weight, usize, Duration),
-    /// When the canary got its first share.
-    exposed_at: Option<Duration>,
+    stage: Stage,
     /// For how long its fault was there.
     faulty: Duration,
     /// Requests that are tried again: when, by whom, of which cohort, for the how-manieth time.
@@ -39,17 +38,18 @@ pub(super) struct World<'s> {
     answers: u64,
     cells: Cells,
     times: Times,
+    /// Requests of each cohort's groups, and the length of the tick they are for.
+    arrivals: (Duration, Vec<[Arrivals; GROUPS]>),
     own_metric_is_out: bool,
     next_reading: Duration,
 }
 
-/// How long requests take: log-normal.
+/// Whose requests: their cohort, which of its groups, and the version they have.
 #[derive(Clone, Copy)]
-struct Times {
-    /// ln of the median in milliseconds.
-    median: f64,
-    sigma: f64,
-    objective: f64,
+struct Who {
+    cohort: usize,
+    kind: usize,
+    arm: Arm,
 }
 
 /// How often a route of its own is asked for where one is dead.
@@ -62,36 +62,31 @@ const CLIENTS_OWN: f64 = 0.002;
 const READING: Duration = Duration::from_secs(15);
 /// Of excursions of one's own metric a reading is the last with this chance.
 const EXCURSION_ENDS: f64 = 0.3;
+/// Of those whom the canary fails some requests, this share.
+const FAILED_BY_IT: f64 = 0.3;
+
 impl<'s> World<'s> {
     pub(super) fn draw(setup: Setup<'s>, chance: &mut StdRng) -> Self {
         let population = Population::draw(setup.traffic, setup.life, setup.steps, chance);
         let users = usize::try_from(setup.traffic.users).unwrap_or(usize::MAX) + population.sessions.len();
-        let objective = setup.objective.as_secs_f64() * 1000.0;
-        let (median, p99) = setup.life.times_ms.unwrap_or((50.0, 0.0));
-        let sigma = if p99 > 0.0 {
-            (p99 / median).ln() / normal::quantile(0.99)
-        } else {
-            (objective / median).ln() / normal::quantile(1.0 - setup.traffic.slow.share().clamp(1e-6, 0.5))
-        };
         Self {
+            times: Times::new(&setup),
             setup,
             population,
-            now: Duration::ZERO,
-            stage: (Weight::ZERO, 0, Duration::ZERO),
-            exposed_at: None,
+            stage: Stage::default(),
             faulty: Duration::ZERO,
             retries: VecDeque::new(),
             met: vec![false; users],
             answers: 0,
             cells: Cells::default(),
-            times: Times { median: median.ln(), sigma, objective },
+            arrivals: (Duration::ZERO, Vec::new()),
             own_metric_is_out: false,
             next_reading: READING,
         }
     }
 
     pub(super) const fn now(&self) -> Duration {
-        self.now
+        self.stage.now
     }
 
     pub(super) const fn faulty(&self) -> Duration {
@@ -105,20 +100,13 @@ impl<'s> World<'s> {
 
     /// What proxies count until the next look, while the canary has the share `weight`.
     pub(super) fn interval(&mut self, weight: Weight, chance: &mut StdRng) -> Counted {
-        if weight != self.stage.0 {
-            let step = self.setup.steps.iter().take_while(|step| **step <= weight).count();
-            self.stage = (weight, step, self.now);
-        }
-        if weight > Weight::ZERO {
-            self.exposed_at.get_or_insert(self.now);
-        }
+        self.stage.turn(weight, self.setup.steps);
         let mut sums = vec![ArmCounts::default(); self.population.cohorts.len()];
-        let until = self.now + self.setup.interval;
-        let tick = if self.setup.life.is_of_moments() { Duration::from_secs(1) } else { self.setup.interval };
-        while self.now < until {
-            let tick = tick.min(until.saturating_sub(self.now));
+        let until = self.stage.now + self.setup.interval;
+        while self.stage.now < until {
+            let tick = self.stage.next_change(self.setup.life, until).saturating_sub(self.stage.now);
             self.tick(tick, &mut sums, chance);
-            self.now += tick;
+            self.stage.now += tick;
         }
         let mut cells = Vec::with_capacity(sums.len());
         for (i, counts) in sums.into_iter().enumerate().filter(|(_, counts)| counts.requests > 0) {
@@ -131,185 +119,146 @@ impl<'s> World<'s> {
     }
 
     fn arm(&self, cohort: usize) -> Arm {
-        let weight = self.stage.0;
+        let weight = self.stage.weight;
         let moved = self.setup.steps.get(cohort).map_or(weight == Weight::FULL, |step| *step <= weight);
         if moved { Arm::Canary } else { Arm::Stable }
     }
 
-    fn tick(&mut self, tick: Duration, sums: &mut [ArmCounts], chance: &mut StdRng) {
-        let life = self.setup.life;
-        let seconds = tick.as_secs_f64();
-        let exposed = self.exposed_at.map(|at| self.now.saturating_sub(at));
-        let growth = self.growth(exposed);
-        if exposed.is_some() && growth > 0.0 {
-            self.faulty += tick;
+    fn tick(&mut self, length: Duration, sums: &mut [ArmCounts], chance: &mut StdRng) {
+        let moment = self.stage.moment(self.setup.life);
+        if moment.growth > 0.0 {
+            self.faulty += length;
         }
-        let trouble = self.trouble();
-        let peak = exposed.map_or(0.0, |exposed| life.peak(exposed));
-        let cold = self.cold();
-        for i in 0..self.population.cohorts.len() {
-            let arm = self.arm(i);
-            let on_canary = arm == Arm::Canary;
-            for kind in 0..3 {
-                let Some(group) = self.population.cohorts.get(i).and_then(|groups| groups.get(kind)) else {
-                    continue;
-                };
-                let (rps, own) = (group.rps(), group.errors);
-                if rps <= 0.0 {
-                    continue;
-                }
-                let all = poisson(rps * seconds, chance);
-                if on_canary && let Wrong::ClientErrors | Wrong::Silent = life.wrong {
-                    self.answers += all;
-                    let Some(sum) = sums.get_mut(i) else { continue };
-                    sum.requests += all;
-                    let unanswered =
-                        if life.wrong == Wrong::Silent { &mut sum.left } else { &mut sum.client_errors };
-                    *unanswered += all;
-                    for _ in 0..all {
-                        if let Some(user) = self.one_of(i, kind, chance) {
-                            self.note_met(user);
-                        }
-                    }
-                    continue;
-                }
-                let fault = if on_canary { self.setup.fault } else { Fault::NONE };
-                let mut more = fault.errors.growth(own) * if on_canary { growth } else { 0.0 };
-                if on_canary && kind == FAILED_BY_CANARY {
-                    more += 0.3;
-                }
-                if on_canary && life.wrong == Wrong::Route {
-                    more += DEAD_ROUTE;
-                }
-                let share = |share: f64| share.clamp(0.0, 1.0);
-                let at_a_time = self.setup.traffic.spread.at_a_time();
-                let tries = if life.retries { 5.0 } else { 1.0 };
-                let own =
-                    binomial(all, share((own + trouble) / at_a_time / tries), chance) * whole(at_a_time);
-                let added = binomial(all, share(more), chance);
-                let failed = (own + added).min(all);
-                let slowness = self.slowness(arm, fault.slow, peak, cold);
-                let mut counts = self.timed(all - failed, slowness, chance);
-                counts.requests = all;
-                counts.errors = failed;
-                counts.client_errors = binomial(all - failed, CLIENTS_OWN, chance);
-                counts.left = binomial(all - failed, CLIENTS_OWN, chance);
-                let its_own = self.setup.fault.slow != Change::Times(1.0) || life.slower > 0.0;
-                if on_canary && its_own {
-                    self.answers += counts.slow;
-                }
-                self.who_failed(i, kind, arm, (own, added), at_a_time, &mut counts, chance);
-                self.who_was_slow(i, kind, arm, counts.slow, its_own && on_canary, chance);
-                if let Some(sum) = sums.get_mut(i) {
-                    sum.add(counts);
+        if self.arrivals.0 != length {
+            let seconds = length.as_secs_f64();
+            let arrivals = |groups: &[Group; GROUPS]| {
+                groups.each_ref().map(|group| Arrivals::new(group.rps() * seconds))
+            };
+            self.arrivals = (length, self.population.cohorts.iter().map(arrivals).collect());
+        }
+        for (cohort, sum) in sums.iter_mut().enumerate() {
+            let arm = self.arm(cohort);
+            for kind in 0..GROUPS {
+                let arrivals = self.arrivals.1.get(cohort).and_then(|groups| groups.get(kind)).copied();
+                let requests = arrivals.map_or(0, |arrivals| arrivals.count(chance));
+                if requests > 0 {
+                    sum.add(self.answers(Who { cohort, kind, arm }, requests, moment, chance));
                 }
             }
         }
-        self.clients_fail(seconds, sums, chance);
+        self.clients_fail(length.as_secs_f64(), sums, chance);
         self.try_again(sums, chance);
     }
 
-    /// How much of the fault there is, 0 to 1.
-    fn growth(&self, exposed: Option<Duration>) -> f64 {
-        let Some(exposed) = exposed else { return 0.0 };
-        match self.setup.life.onset {
-            Onset::AtOnce => 1.0,
-            Onset::At(weight) => f64::from(u8::from(self.stage.0 >= weight)),
-            Onset::Within(time) => (exposed.as_secs_f64() / time.as_secs_f64()).min(1.0),
-        }
-    }
-
-    /// The share of requests that fails on either version.
-    fn trouble(&self) -> f64 {
-        let Some(trouble) = self.setup.life.trouble else { return 0.0 };
-        let (_, step, since) = self.stage;
-        let begins = since + trouble.after;
-        let is_now = step == trouble.step && self.now >= begins && self.now < begins + trouble.lasts;
-        if is_now { trouble.errors } else { 0.0 }
-    }
-
-    /// The share of the canary's requests that cold pods make slow.
-    fn cold(&self) -> f64 {
-        let Some(cold) = self.setup.life.cold else { return 0.0 };
-        let since = if cold.at_each_step { Some(self.stage.2) } else { self.exposed_at };
-        let is_now = self.exposed_at.is_some() && since.is_some_and(|since| self.now < since + COLD);
-        if is_now { cold.share } else { 0.0 }
-    }
-
-    /// By which factor requests take longer, and the share of them that is slow besides.
-    fn slowness(&self, arm: Arm, slow: Change, peak: f64, cold: f64) -> (f64, f64) {
+    /// What becomes of so many requests.
+    fn answers(&mut self, who: Who, requests: u64, moment: Moment, chance: &mut StdRng) -> ArmCounts {
         let life = self.setup.life;
-        let base = self.setup.traffic.slow.share();
-        // The factor that makes the share of slow requests what it is at the peak.
-        let z = normal::quantile(1.0 - base.clamp(1e-6, 0.5)) - normal::quantile(1.0 - PEAK);
-        let shared = (peak * z * self.times.sigma).exp();
-        match arm {
-            Arm::Stable => (shared, 0.0),
-            Arm::Canary => {
-                let slower = if life.slower > 0.0 { life.slower } else { 1.0 };
-                (shared * slower, cold + slow.growth(base))
-            }
+        let on_canary = who.arm == Arm::Canary;
+        if on_canary && matches!(life.wrong, Wrong::ClientErrors | Wrong::Silent) {
+            return self.no_good_answers(who, requests, chance);
         }
-    }
-
-    /// Times of so many answers.
-    fn timed(&self, answers: u64, (factor, besides): (f64, f64), chance: &mut StdRng) -> ArmCounts {
-        let mut counts = ArmCounts { timed: answers, ..ArmCounts::default() };
-        let slow = binomial(answers, besides.min(1.0), chance);
-        // From the slowest to the fastest, each bound has some more of those that are left.
-        let (mut left, mut beyond, mut before) = (answers - slow, 0, 0.0);
-        for (bound, edge) in self.times.bounds() {
-            let share = self.times.beyond(bound, factor);
-            let more = binomial(left, ((share - before) / (1.0 - before)).clamp(0.0, 1.0), chance);
-            (left, beyond, before) = (left - more, beyond + more, share);
-            let cold = if bound <= self.times.objective { slow } else { 0 };
-            match edge {
-                Some(edge) => {
-                    if let Some(count) = counts.slower_than.get_mut(edge) {
-                        *count = beyond + cold;
-                    }
-                }
-                None => counts.slow = beyond + cold,
-            }
+        let (own, added) = self.failures(who, requests, moment, chance);
+        let failed = (own + added).min(requests);
+        let slowness = self.slowness(who.arm, moment);
+        let mut counts = self.times.of(who.arm, requests - failed, slowness, chance);
+        counts.requests = requests;
+        counts.errors = failed;
+        counts.client_errors = binomial(requests - failed, CLIENTS_OWN, chance);
+        counts.left = binomial(requests - failed, CLIENTS_OWN, chance);
+        let is_fault = on_canary && (self.setup.fault.slow != Change::Times(1.0) || life.slower > 0.0);
+        if is_fault {
+            self.answers += counts.slow;
         }
+        self.who_failed(who, (own, added), &mut counts, chance);
+        self.who_was_slow(who, counts.slow, is_fault, chance);
         counts
     }
 
-    #[expect(clippy::too_many_arguments, reason = "who, where, and what")]
+    /// What a canary makes of requests that gives nobody a good answer.
+    fn no_good_answers(&mut self, who: Who, requests: u64, chance: &mut StdRng) -> ArmCounts {
+        self.answers += requests;
+        for _ in 0..requests {
+            if let Some(user) = self.one_of(who, chance) {
+                self.note_met(user);
+            }
+        }
+        match self.setup.life.wrong {
+            Wrong::Silent => ArmCounts { requests, left: requests, ..ArmCounts::default() },
+            _ => ArmCounts { requests, client_errors: requests, ..ArmCounts::default() },
+        }
+    }
+
+    /// How many of so many requests fail as they do on stable, and how many more by the canary's fault.
+    fn failures(&self, who: Who, requests: u64, moment: Moment, chance: &mut StdRng) -> (u64, u64) {
+        let life = self.setup.life;
+        let group = self.population.cohorts.get(who.cohort).and_then(|groups| groups.get(who.kind));
+        let own = group.map_or(0.0, |group| group.errors);
+        let mut more = 0.0;
+        if who.arm == Arm::Canary {
+            more += self.setup.fault.errors.growth(own) * moment.growth;
+            if who.kind == FAILED_BY_CANARY {
+                more += FAILED_BY_IT;
+            }
+            if life.wrong == Wrong::Route {
+                more += DEAD_ROUTE;
+            }
+        }
+        let at_a_time = self.setup.traffic.spread.at_a_time();
+        let tries = if life.retries { as_f64(RETRIES_S.len() as u64 + 1) } else { 1.0 };
+        let causes = binomial(requests, (own + moment.trouble) / at_a_time / tries, chance);
+        (causes * whole(at_a_time), binomial(requests, more, chance))
+    }
+
+    /// By which factor requests take longer, and the share of them that is slow besides.
+    fn slowness(&self, arm: Arm, moment: Moment) -> (f64, f64) {
+        let base = self.setup.traffic.slow.share();
+        let shared = if moment.peak > 0.0 {
+            // The factor that makes the share of slow requests what it is at the peak.
+            let z = normal::quantile(1.0 - base.clamp(1e-6, 0.5)) - normal::quantile(1.0 - PEAK);
+            (moment.peak * z * self.times.sigma()).exp()
+        } else {
+            1.0
+        };
+        match arm {
+            Arm::Stable => (shared, 0.0),
+            Arm::Canary => {
+                let slower = self.setup.life.slower;
+                let slower = if slower > 0.0 { slower } else { 1.0 };
+                (shared * slower, moment.cold + self.setup.fault.slow.growth(base))
+            }
+        }
+    }
+
     fn who_failed(
         &mut self,
-        cohort: usize,
-        kind: usize,
-        arm: Arm,
+        who: Who,
         (own, added): (u64, u64),
-        at_a_time: f64,
         counts: &mut ArmCounts,
         chance: &mut StdRng,
     ) {
-        let each = whole(at_a_time).max(1);
+        let each = whole(self.setup.traffic.spread.at_a_time()).max(1);
         for i in 0..own + added {
-            let Some(user) = self.one_of(cohort, kind, chance) else { return };
             let is_fault = i >= own;
             if !is_fault && i % each != 0 {
                 // One of a cluster: the same user's.
                 Self::route(false, counts, chance);
                 continue;
             }
+            let Some(user) = self.one_of(who, chance) else { return };
             if is_fault {
                 self.answers += 1;
                 self.note_met(user);
             }
-            self.cells.fails(user, arm);
+            self.cells.fails(user, who.arm);
             Self::route(is_fault && self.setup.life.wrong == Wrong::Route, counts, chance);
             if self.setup.life.retries {
-                self.retries.push_back((self.now.as_secs_f64(), user, cohort, 0));
+                self.retries.push_back((self.stage.now.as_secs_f64(), user, who.cohort, 0));
             }
         }
     }
 
-    fn one_of(&self, cohort: usize, kind: usize, chance: &mut StdRng) -> Option<User> {
-        let group: &Group = self.population.cohorts.get(cohort)?.get(kind)?;
-        group.draw(chance)
+    fn one_of(&self, Who { cohort, kind, .. }: Who, chance: &mut StdRng) -> Option<User> {
+        self.population.cohorts.get(cohort)?.get(kind)?.draw(chance)
     }
 
     fn note_met(&mut self, user: User) {
@@ -325,53 +274,45 @@ impl<'s> World<'s> {
         }
     }
 
-    fn who_was_slow(
-        &mut self,
-        cohort: usize,
-        kind: usize,
-        arm: Arm,
-        slow: u64,
-        is_fault: bool,
-        chance: &mut StdRng,
-    ) {
+    fn who_was_slow(&mut self, who: Who, slow: u64, is_fault: bool, chance: &mut StdRng) {
         for _ in 0..slow {
-            if !is_fault && self.cells.are_enough_slow(arm) {
+            if !is_fault && self.cells.are_enough_slow(who.arm) {
                 return;
             }
-            let Some(user) = self.one_of(cohort, kind, chance) else { return };
+            let Some(user) = self.one_of(who, chance) else { return };
             if is_fault {
                 self.note_met(user);
             }
-            self.cells.is_slow(user, arm);
+            self.cells.is_slow(user, who.arm);
         }
     }
 
     /// Clients whose time has come fail all their requests.
     fn clients_fail(&mut self, seconds: f64, sums: &mut [ArmCounts], chance: &mut StdRng) {
         let Some(sessions) = self.setup.life.sessions else { return };
-        for i in 0..self.population.sessions.len() {
-            let Some(client) = self.population.sessions.get(i).copied() else { return };
-            let since = (self.now.as_secs_f64() - client.begins_s).rem_euclid(3600.0);
-            let requests = poisson(sessions.rps * seconds, chance);
+        let now = self.stage.now.as_secs_f64();
+        let fails = |begins_s: f64| (now - begins_s).rem_euclid(3600.0) < sessions.failing.as_secs_f64();
+        let each = Arrivals::new(sessions.rps * seconds);
+        for client in self.population.sessions.iter().filter(|client| fails(client.begins_s)) {
+            let arm = self.arm(client.cohort);
             let Some(sum) = sums.get_mut(client.cohort) else { continue };
-            sum.requests += requests;
-            if since < sessions.failing.as_secs_f64() {
-                let arm = self.arm(client.cohort);
-                for _ in 0..requests {
-                    let mut counts = ArmCounts { errors: 1, ..ArmCounts::default() };
-                    self.cells.fails(client.user, arm);
-                    Self::route(false, &mut counts, chance);
-                    if let Some(sum) = sums.get_mut(client.cohort) {
-                        sum.add(counts);
-                    }
-                }
+            for _ in 0..each.count(chance) {
+                sum.requests += 1;
+                sum.errors += 1;
+                self.cells.fails(client.user, arm);
+                Self::route(false, sum, chance);
             }
+        }
+        for (cohort, sum) in sums.iter_mut().enumerate() {
+            let fine = |client: &&Client| client.cohort == cohort && !fails(client.begins_s);
+            let clients = self.population.sessions.iter().filter(fine).count();
+            sum.requests += Arrivals::new(as_f64(clients as u64) * sessions.rps * seconds).count(chance);
         }
     }
 
     /// Failed requests whose time has come are tried again, and fail again.
     fn try_again(&mut self, sums: &mut [ArmCounts], chance: &mut StdRng) {
-        let now = self.now.as_secs_f64();
+        let now = self.stage.now.as_secs_f64();
         let mut still = VecDeque::new();
         while let Some((failed, user, cohort, tried)) = self.retries.pop_front() {
             let Some(after) = RETRIES_S.get(tried) else { continue };
@@ -379,12 +320,11 @@ impl<'s> World<'s> {
                 still.push_back((failed, user, cohort, tried));
                 continue;
             }
-            let mut counts = ArmCounts { requests: 1, errors: 1, ..ArmCounts::default() };
-            let arm = self.arm(cohort);
-            self.cells.fails(user, arm);
-            Self::route(false, &mut counts, chance);
+            self.cells.fails(user, self.arm(cohort));
             if let Some(sum) = sums.get_mut(cohort) {
-                sum.add(counts);
+                sum.requests += 1;
+                sum.errors += 1;
+                Self::route(false, sum, chance);
             }
             still.push_back((now, user, cohort, tried + 1));
         }
@@ -403,7 +343,7 @@ impl<'s> World<'s> {
                 if self.cells.are_enough_seen(cell.arm) {
                     break;
                 }
-                if let Some(user) = self.one_of(cohort, 0, chance) {
+                if let Some(user) = self.one_of(Who { cohort, kind: 0, arm: cell.arm }, chance) {
                     self.cells.is_seen(user, cell.arm);
                 }
             }
@@ -413,50 +353,14 @@ impl<'s> World<'s> {
     /// What the metric of one's own says, when its time has come: a chain of excursions of three readings or so.
     fn readings(&mut self, chance: &mut StdRng) -> Vec<MetricReading> {
         let share = self.setup.life.own_metric;
-        if share <= 0.0 || self.exposed_at.is_none() || self.now < self.next_reading {
+        if share <= 0.0 || self.stage.exposed_at.is_none() || self.stage.now < self.next_reading {
             return Vec::new();
         }
-        self.next_reading = self.now + READING;
+        self.next_reading = self.stage.now + READING;
         let begins = EXCURSION_ENDS * share / (1.0 - share);
         let changes = if self.own_metric_is_out { EXCURSION_ENDS } else { begins };
         self.own_metric_is_out ^= chance.random_bool(changes);
         let canary = MetricValue::Number(if self.own_metric_is_out { 2.0 } else { 0.0 });
         vec![MetricReading { name: "own".to_owned(), canary, stable: None }]
     }
-}
-
-impl Times {
-    /// From the slowest to the fastest: every edge, in milliseconds and by number, and the objective, which need not be
-    /// one of them.
-    fn bounds(self) -> impl Iterator<Item = (f64, Option<usize>)> {
-        let edges = EDGES_MS.into_iter().enumerate().rev().map(|(i, edge)| (f64::from(edge), Some(i)));
-        let is_above = move |(edge, _): &(f64, Option<usize>)| *edge >= self.objective;
-        let above = edges.clone().filter(is_above);
-        let below = edges.filter(move |edge| !is_above(edge));
-        above.chain([(self.objective, None)]).chain(below)
-    }
-
-    /// The share of requests that takes longer than so many milliseconds, where all take `factor` times as long.
-    fn beyond(self, ms: f64, factor: f64) -> f64 {
-        1.0 - normal::below((ms.ln() - self.median - factor.ln()) / self.sigma)
-    }
-}
-
-/// A count that is `mean` on average.
-fn poisson(mean: f64, chance: &mut StdRng) -> u64 {
-    // Without a mean there is nothing to count.
-    Poisson::new(mean).map_or(0, |distribution| whole(distribution.sample(chance)))
-}
-
-/// How many of `n` there are of which each is with this chance.
-fn binomial(n: u64, share: f64, chance: &mut StdRng) -> u64 {
-    if n == 0 || share <= 0.0 {
-        return 0;
-    }
-    rand_distr::Binomial::new(n, share.min(1.0)).map_or(0, |distribution| distribution.sample(chance))
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts of one interval")]
-fn whole(count: f64) -> u64 {
-    count as u64
 }

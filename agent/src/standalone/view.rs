@@ -11,7 +11,7 @@ use super::Standalone;
 use crate::journal::Entry;
 use crate::observe::latency::Percentiles;
 use serin_release::Release;
-use serin_rollout::{Counts, Observation, Plan, Progress, Proxy, Reason, Status};
+use serin_rollout::{Counts, History, Observation, Plan, Progress, Proxy, Reason, Status};
 
 /// How much news a view remembers.
 const REMEMBERED: usize = 50;
@@ -35,6 +35,9 @@ pub struct View {
     pub stable_latency: Option<Percentiles>,
     /// How long the canary's did.
     pub canary_latency: Option<Percentiles>,
+    /// The run from look to look, in this life of the agent.
+    #[serde(default)]
+    pub history: History,
     /// The latest news, oldest first.
     pub journal: VecDeque<Entry>,
     /// What holds at this moment: the reasons of the last tick.
@@ -56,6 +59,7 @@ impl View {
             counted: Counts::default(),
             stable_latency: None,
             canary_latency: None,
+            history: History::default(),
             journal: VecDeque::new(),
             standing: Vec::new(),
             looked_at: None,
@@ -88,6 +92,7 @@ impl Standalone {
             view.counted.add(&Counts::of(&observation.counted));
             view.stable_latency = self.fleet.latency().percentiles(Arm::Stable);
             view.canary_latency = self.fleet.latency().percentiles(Arm::Canary);
+            view.history.note(status, &observation.counted, &self.release, now);
             view.looked_at = Some(now);
             view.trouble = None;
         });

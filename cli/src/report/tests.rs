@@ -91,7 +91,7 @@ fn report(failed_of_hundred: u64, seconds: u32) -> Report {
         unjudged: evidence.unjudged(&release, now),
         forecasts: evidence.forecasts(&release),
         readings: evidence.readings(&release.analysis),
-        cohorts: evidence.cohorts(),
+        cohorts: evidence.cohorts(&release.analysis),
         assignable: evidence.assignable(),
         draw: evidence.draw(),
     }

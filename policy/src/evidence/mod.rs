@@ -142,6 +142,9 @@ impl Mixture {
 
     /// ln of the mean of the stakes and what is kept back.
     fn ln_e(&self) -> f64 {
+        if self.kept.is_some_and(|kept| kept.looks == 0) {
+            return 0.0;
+        }
         let staked = ln_sum(self.stakes.iter().copied()) - as_f64(ALTERNATIVES as u64).ln();
         let kept = self.kept.map(|kept| (kept.onsets + kept.for_meanwhile()).ln());
         let ln_e = kept.map_or(staked, |kept| ln_sum([staked, kept].into_iter()));

@@ -6,7 +6,7 @@ canary look bad. The hash says beforehand who will be moved, so their requests a
 stable, an A/A run for free, and the canary is allowed as much more as they had there.
 */
 use serde::{Deserialize, Serialize};
-use serin_policy::evidence::{Tally, as_f64};
+use serin_policy::evidence::{self, Dispersion, Interval, Tally, as_f64};
 use serin_policy::{Cohort, Weight};
 
 use super::signal::Signal;
@@ -32,6 +32,10 @@ pub struct CohortRatio {
     pub requests: u64,
     /// How many times the others' share of bad requests the cohort's was, with some allowance for small numbers.
     pub ratio: f64,
+    /// The same without that allowance, with bounds that hold at every look but for a chance of 5 %; none while either had
+    /// no bad request.
+    #[serde(default)]
+    pub bounds: Option<Interval>,
 }
 
 impl Baseline {
@@ -85,10 +89,15 @@ impl Baseline {
     }
 
     /// How each cohort fared at weight 0 and later, beside those who stay on stable after it.
-    pub(super) fn ratios(&self, signal: Signal) -> Vec<CohortRatio> {
+    pub(super) fn ratios(&self, signal: Signal, dispersion: Dispersion) -> Vec<CohortRatio> {
         let of_step = |i: usize| {
             let (own, others) = self.tallies(signal, i, i + 1);
-            CohortRatio { step: i + 1, requests: own.requests, ratio: ratio(own, others) }
+            CohortRatio {
+                step: i + 1,
+                requests: own.requests,
+                ratio: ratio(own, others),
+                bounds: evidence::ratio(own, others, dispersion, BOUNDS),
+            }
         };
         (0..self.steps.len()).map(of_step).collect()
     }
@@ -111,6 +120,9 @@ impl Baseline {
         (cohorts.first().copied().unwrap_or_default(), all)
     }
 }
+
+/// How often the bounds of a cohort's ratio may be wrong.
+const BOUNDS: f64 = 0.05;
 
 /// How many bad requests as expected are taken for granted in a ratio.
 const PRIOR: f64 = 3.0;

@@ -4,12 +4,13 @@ The canary's requests against stable's in the same moments, in one sense of "bad
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serin_policy::Arm;
 use serin_policy::evidence::{Allowance, Claim, Comparison, Dispersion, Homogeneity, Spread, Tally};
 
 use super::baseline::Baseline;
 use super::signal::Signal;
-use super::stratum::{cohorts_on_stable, strata};
-use crate::observation::{Cell, Counts};
+use super::stratum::{Strata, all_of, cohorts_on_stable};
+use crate::observation::Cell;
 
 /// What one signal has shown.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,6 +34,8 @@ pub(super) struct Contrast {
 
 /// What requests are held against.
 pub(super) struct Against<'a> {
+    /// What may be compared with one another.
+    pub(super) strata: &'a Strata<'a>,
     pub(super) compare: Allowance,
     pub(super) baseline: &'a Baseline,
     /// 0 at weight 0, i + 1 at step i.
@@ -69,15 +72,14 @@ impl Contrast {
         against: &Against<'_>,
         dispersion: Dispersion,
     ) -> Vec<(Tally, Tally, Allowance)> {
-        let sum = Counts::of(cells);
-        let (canary, stable) = (sum.canary.of(signal), sum.stable.of(signal));
+        let (canary, stable) = (all_of(cells, Arm::Canary, signal), all_of(cells, Arm::Stable, signal));
         self.canary.add(canary);
         self.stable.add(stable);
         if canary.requests > 0 {
             self.beside.get_or_insert_default().add(stable);
         }
         let mut compared = Vec::new();
-        for stratum in strata(cells).values() {
+        for stratum in against.strata.values() {
             let (canary, allowance) = stratum.canary(signal, against);
             let stable = stratum.stable(signal);
             if canary.requests == 0 {
@@ -98,9 +100,8 @@ impl Contrast {
     /// Learns from what stable's cohorts had in an interval of this length. It comes last: an interval must not choose its
     /// own odds.
     pub(super) fn learn(&mut self, cells: &[Cell], signal: Signal, length: Duration) {
-        let cohorts: Vec<_> = cohorts_on_stable(cells).iter().map(|counts| counts.of(signal)).collect();
-        self.homogeneity.take_in(&cohorts, length.as_secs_f64());
-        self.spread.take_in(Counts::of(cells).stable.of(signal));
+        self.homogeneity.take_in(&cohorts_on_stable(cells, signal), length.as_secs_f64());
+        self.spread.take_in(all_of(cells, Arm::Stable, signal));
     }
 
     /// The canary is given more to do.

@@ -15,12 +15,13 @@ use super::custom::Readings;
 use super::requests::Tests;
 use super::segments::{Around, Segment};
 use super::signal::Signal;
+use super::stratum::{all_of, strata};
 use super::tail;
 use super::traffic::Traffic;
 use super::users::Users;
 use crate::observation::{self, Cell, Chooser, Chosen, Counts, Drawn, MetricReading, ROUTE_GROUPS};
 use crate::status::Draw;
-use serin_release::{Metric, Release};
+use serin_release::{Analysis, Metric, Release};
 
 /// What a run has shown so far. It is kept from step to step; another run begins with none.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -126,13 +127,18 @@ impl Evidence {
         self.began.get_or_insert(moment.now);
         self.is_last_step = moment.step_index >= release.steps.len();
         // What the canary gets by the release's weight at weight 0 are late answers of another run.
-        let cells: Vec<_> =
-            cells.iter().filter(|cell| moment.step_index > 0 || !cell.is_of(Arm::Canary)).cloned().collect();
+        let of_this_run: Vec<_>;
+        let cells = if moment.step_index > 0 {
+            cells
+        } else {
+            of_this_run = cells.iter().filter(|cell| !cell.is_of(Arm::Canary)).cloned().collect();
+            &of_this_run
+        };
         if cells.iter().any(|cell| cell.is_of(Arm::Canary)) && self.exposed.is_none() {
             self.exposed = Some(since);
             self.warming_since = Some(since);
         }
-        let sum = Counts::of(&cells);
+        let sum = Counts::of(cells);
         self.failed.met += sum.canary.errors;
         self.slow.met += sum.canary.slow;
         if mixed {
@@ -151,10 +157,10 @@ impl Evidence {
                 self.judged += sum.canary.requests;
             }
         }
-        self.test(&cells, users, (moment, length), is_warm, release);
+        self.test(cells, users, (moment, length), is_warm, release);
         // Only now: an interval must not choose its own odds.
         let steps: Vec<_> = release.steps.iter().map(|step| step.weight).collect();
-        for cell in &cells {
+        for cell in cells {
             if let (Arm::Stable, Drawn::Cohort(cohort)) = (cell.arm, &cell.drawn) {
                 self.baseline.take_in(&steps, moment.step_index, *cohort, cell.counts);
             }
@@ -176,7 +182,9 @@ impl Evidence {
             let edges = tail::edges(&self.baseline.at_rest().1);
             self.tail = edges.into_iter().map(|edge| (edge, Contrast::default())).collect();
         }
+        let strata = strata(cells);
         let against = |compare: Allowance| Against {
+            strata: &strata,
             compare,
             baseline: &self.baseline,
             step_index: moment.step_index,
@@ -190,7 +198,7 @@ impl Evidence {
             let against = against(criterion.compare);
             self.failed.take_in(cells, Signal::Failed, interval, criterion, &against);
             let share = moment.settled.filter(|_| !at_rest).map(Weight::share);
-            let requests = Counts::of(cells).canary.requests;
+            let requests = all_of(cells, Arm::Canary, Signal::Failed).requests;
             self.users.take_in(users, share, requests, criterion.compare);
         }
         if let Some(criterion) = analysis.criterion(Metric::RequestDuration)
@@ -225,10 +233,9 @@ impl Evidence {
         if let Some(criterion) = analysis.criterion(Metric::RouteErrors)
             && !at_rest
         {
-            let sum = Counts::of(cells);
             for group in 0..ROUTE_GROUPS {
                 let signal = Signal::FailedRoute(group);
-                let has_failed = sum.canary.of(signal).bad + sum.stable.of(signal).bad > 0;
+                let has_failed = cells.iter().any(|cell| cell.counts.of(signal).bad > 0);
                 // A group without any failure is a bet that nobody has made yet.
                 if has_failed || self.routes.contains_key(&group) {
                     let contrast = self.routes.entry(group).or_default();
@@ -301,8 +308,8 @@ impl Evidence {
     }
 
     /// How those whom each step moves fared on stable beside the rest: their failures.
-    pub fn cohorts(&self) -> Vec<CohortRatio> {
-        self.baseline.ratios(Signal::Failed)
+    pub fn cohorts(&self, analysis: &Analysis) -> Vec<CohortRatio> {
+        self.baseline.ratios(Signal::Failed, self.failed.contrast.dispersion(analysis.dispersion))
     }
 
     /// Requests a second of all callers at weight 0; none before there were any.

@@ -31,6 +31,7 @@ mod traffic;
 mod unjudged;
 mod users;
 mod verdict;
+mod won;
 
 pub use baseline::CohortRatio;
 pub use evidence::{Evidence, Moment};
@@ -40,3 +41,4 @@ pub use limit::{Limit, Raise};
 pub use numbers::{Grouped, OneIn, Share};
 pub use unjudged::{Unjudged, WhyNot};
 pub use verdict::{Failure, Judged, Promise, Test, Verdict, Wait};
+pub use won::{Reference, TestKind, Won};

@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serin_policy::Weight;
 use serin_policy::evidence::{Allowance, Ceiling, Claim, Comparison, Dispersion, Tally};
+use serin_policy::{Arm, Weight};
 
 use super::contrast::{Against, Contrast};
 use super::evidence::Moment;
 use super::limit::{Allowed, Limit};
 use super::recent::Recent;
 use super::signal::Signal;
-use crate::observation::{Cell, Counts};
+use super::stratum::all_of;
+use crate::observation::Cell;
 use serin_release::{Criterion, Percent};
 
 /// The tests of one metric.
@@ -67,8 +68,7 @@ impl Tests {
         criterion: Criterion,
         against: &Against<'_>,
     ) {
-        let sum = Counts::of(cells);
-        let (canary, stable) = (sum.canary.of(signal), sum.stable.of(signal));
+        let (canary, stable) = (all_of(cells, Arm::Canary, signal), all_of(cells, Arm::Stable, signal));
         self.recent.take_in(canary, stable, length);
         let dispersion = self.contrast.dispersion(against.least_dispersion);
         if canary.requests > 0 {
@@ -116,11 +116,7 @@ impl Tests {
     /// one.
     pub(super) fn over_limit(&self) -> f64 {
         let alone = self.contrast.stable.requests == 0;
-        if alone || self.contrast.worse.ln_e() > 0.0 || self.worse_than_past.ln_e() > 0.0 {
-            self.over.ln_e()
-        } else {
-            f64::NEG_INFINITY
-        }
+        if alone || self.is_worse() { self.over.ln_e() } else { f64::NEG_INFINITY }
     }
 
     /// The evidence (ln E) against the canary by the comparison: with stable's past, where nobody is there.
@@ -134,8 +130,14 @@ impl Tests {
         self.limit_by_past.map(|_| self.worse_than_past.ln_e())
     }
 
+    /// Whether a comparison leans against the canary.
+    fn is_worse(&self) -> bool {
+        self.contrast.worse.ln_e() > 0.0 || self.worse_than_past.ln_e() > 0.0
+    }
+
     /// Whether there is more evidence against the canary than for it.
-    pub(super) fn lean_against(&self) -> bool {
-        self.over_limit().max(self.against_stable()) > 0.0
+    fn lean_against(&self) -> bool {
+        let alone = self.contrast.stable.requests == 0;
+        self.is_worse() || alone && self.over.ln_e() > 0.0
     }
 }

@@ -8,33 +8,32 @@ use serin_policy::{Arm, Cohort};
 
 use super::contrast::Against;
 use super::signal::Signal;
-use crate::observation::{ArmCounts, Cell, Drawn};
+use crate::observation::{Cell, Drawn};
 
-/// Traffic that may be compared with one another, in one interval.
+/// Traffic that may be compared with one another, in one interval. Cells are large, so they are pointed to.
 #[derive(Debug, Default)]
-pub(super) struct Stratum {
-    stable: ArmCounts,
-    /// The canary's, by those who were drawn.
-    canary: Vec<(Drawn, ArmCounts)>,
+pub(super) struct Stratum<'c> {
+    stable: Vec<&'c Cell>,
+    canary: Vec<&'c Cell>,
 }
 
-impl Stratum {
+impl Stratum<'_> {
     /// Stable's requests.
     pub(super) fn stable(&self, signal: Signal) -> Tally {
-        self.stable.of(signal)
+        sum(self.stable.iter().copied(), signal)
     }
 
     /// The canary's requests, and how much worse than stable they may be. The allowance is the mean of those of
     /// the cohorts, weighted by their requests: so the comparison's proof asks for it.
     pub(super) fn canary(&self, signal: Signal, against: &Against<'_>) -> (Tally, Allowance) {
         let (mut tally, mut weighted) = (Tally::default(), 0.0);
-        for (drawn, counts) in &self.canary {
-            let factor = match drawn {
+        for cell in &self.canary {
+            let factor = match &cell.drawn {
                 Drawn::Cohort(cohort) => against.baseline.ratio(signal, *cohort, against.step_index),
                 // Members of a segment are split from the beginning: they were never all on stable.
                 Drawn::Split(_) => 1.0,
             };
-            let counts = counts.of(signal);
+            let counts = cell.counts.of(signal);
             tally.add(counts);
             weighted += as_f64(counts.requests) * factor;
         }
@@ -44,8 +43,11 @@ impl Stratum {
 }
 
 /// The strata of an interval: by attach point, and by segment where one is split.
-pub(super) fn strata(cells: &[Cell]) -> BTreeMap<(&str, Option<&str>), Stratum> {
-    let mut strata: BTreeMap<_, Stratum> = BTreeMap::new();
+pub(super) type Strata<'c> = BTreeMap<(&'c str, Option<&'c str>), Stratum<'c>>;
+
+/// Sorts cells into strata.
+pub(super) fn strata(cells: &[Cell]) -> Strata<'_> {
+    let mut strata = Strata::new();
     for cell in cells {
         let segment = match &cell.drawn {
             Drawn::Cohort(_) => None,
@@ -53,26 +55,38 @@ pub(super) fn strata(cells: &[Cell]) -> BTreeMap<(&str, Option<&str>), Stratum> 
         };
         let stratum = strata.entry((cell.place.as_str(), segment)).or_default();
         match cell.arm {
-            Arm::Stable => stratum.stable.add(cell.counts),
-            Arm::Canary => stratum.canary.push((cell.drawn.clone(), cell.counts)),
+            Arm::Stable => stratum.stable.push(cell),
+            Arm::Canary => stratum.canary.push(cell),
         }
     }
     strata
 }
 
+/// What `arm` got, all of `cells` together.
+pub(super) fn all_of(cells: &[Cell], arm: Arm, signal: Signal) -> Tally {
+    sum(cells.iter().filter(|cell| cell.arm == arm), signal)
+}
+
+fn sum<'c>(cells: impl Iterator<Item = &'c Cell>, signal: Signal) -> Tally {
+    cells.fold(Tally::default(), |mut sum, cell| {
+        sum.add(cell.counts.of(signal));
+        sum
+    })
+}
+
 /// What stable's callers had whom the release's own weight assigns, by cohort: first those whom only the promotion moves,
 /// then those of each step.
-pub(super) fn cohorts_on_stable(cells: &[Cell]) -> Vec<ArmCounts> {
-    let mut cohorts = vec![ArmCounts::default()];
+pub(super) fn cohorts_on_stable(cells: &[Cell], signal: Signal) -> Vec<Tally> {
+    let mut cohorts = vec![Tally::default()];
     for cell in cells {
         let (Arm::Stable, Drawn::Cohort(cohort)) = (cell.arm, &cell.drawn) else { continue };
         let i = match cohort {
             Cohort::Rest => 0,
             Cohort::Step(i) => i + 1,
         };
-        cohorts.resize(cohorts.len().max(i + 1), ArmCounts::default());
+        cohorts.resize(cohorts.len().max(i + 1), Tally::default());
         if let Some(sum) = cohorts.get_mut(i) {
-            sum.add(cell.counts);
+            sum.add(cell.counts.of(signal));
         }
     }
     cohorts

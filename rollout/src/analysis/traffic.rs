@@ -7,10 +7,12 @@ that needs fewer requests for the same is good, so it holds the run for a person
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serin_policy::Arm;
 use serin_policy::evidence::{Allowance, Claim, Comparison, Dispersion, as_f64};
 
+use super::signal::Signal;
 use super::stratum::cohorts_on_stable;
-use crate::observation::{Cell, Counts, Drawn};
+use crate::observation::Cell;
 
 /// What the shares of requests have shown.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,7 +54,7 @@ impl Default for Traffic {
 impl Traffic {
     /// Takes in an interval of this length at weight 0.
     pub(super) fn learn(&mut self, cells: &[Cell], length: Duration) {
-        let cohorts = cohorts_on_stable(cells);
+        let cohorts = cohorts_on_stable(cells, Signal::Failed);
         self.window.resize(self.window.len().max(cohorts.len()), 0);
         for (sum, counts) in self.window.iter_mut().zip(&cohorts) {
             *sum += counts.requests;
@@ -87,11 +89,9 @@ impl Traffic {
     /// Takes in an interval in which the cohorts of the first `steps` steps have the canary.
     pub(super) fn take_in(&mut self, cells: &[Cell], steps: usize, allowance: Allowance) {
         let Some((share, dispersion)) = self.known(steps) else { return };
-        let of_weight: Vec<_> =
-            cells.iter().filter(|cell| matches!(cell.drawn, Drawn::Cohort(_))).cloned().collect();
-        let sum = Counts::of(&of_weight);
+        let of = |arm| cells.iter().filter(|cell| cell.is_of(arm)).map(|cell| cell.counts.requests).sum();
         // Fewer to the canary are more to stable, whose odds may grow by the ratio.
-        let (exposure, requests) = ((1.0 - share, share), (sum.stable.requests, sum.canary.requests));
+        let (exposure, requests) = ((1.0 - share, share), (of(Arm::Stable), of(Arm::Canary)));
         self.fewer.take_in_of(exposure, requests, 0, allowance, dispersion);
     }
 

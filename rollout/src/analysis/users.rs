@@ -120,6 +120,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn users_are_as_many_as_an_independent_implementation_finds() {
+        let vectors: serde_json::Value =
+            serde_json::from_str(include_str!("../../../policy/tests/evidence.json")).unwrap();
+        for case in vectors["users"].as_array().unwrap() {
+            let (cells, expected) = (case[0].as_u64().unwrap(), case[1].as_f64().unwrap());
+            let found = users_in(u32::try_from(cells).unwrap());
+            assert!((found - expected).abs() <= 1e-9 * expected, "{found} for {cells}, expected {expected}");
+        }
+    }
+
+    #[test]
     fn few_cells_are_as_many_users_and_full_ones_are_many_more() {
         for (cells, expected) in [(0, 0.0), (3, 3.0), (100, 111.0), (256, 355.0), (512, 3194.0)] {
             assert!((users_in(cells) - expected).abs() < 0.6, "{} for {cells}", users_in(cells));

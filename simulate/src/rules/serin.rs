@@ -8,12 +8,16 @@ use serin_policy::Weight;
 
 use super::{Counted, Rule, Stand};
 use serin_release::{Pause, Release};
-use serin_rollout::{Counts, Environment, InForce, Observation, Phase, Proxy, ProxyState, Status, plan};
+use serin_rollout::{
+    CohortRatio, Counts, Environment, History, InForce, Observation, Phase, Proxy, ProxyState, Status, plan,
+};
 
 pub(crate) struct Serin {
     release: Release,
     status: Status,
     in_force: InForce,
+    /// Every look, where somebody wants to see them.
+    history: Option<History>,
 }
 
 impl Serin {
@@ -27,9 +31,20 @@ impl Serin {
             }
         }
         let (status, in_force) = (Status::default(), InForce::Nothing);
-        let mut serin = Self { release, status, in_force };
+        let mut serin = Self { release, status, in_force, history: None };
         serin.look(&Counted::default(), Duration::ZERO);
         serin
+    }
+
+    /// The same, which keeps what it sees.
+    pub(crate) fn recording(release: &Release) -> Self {
+        Self { history: Some(History::default()), ..Self::new(release) }
+    }
+
+    /// What it saw, and how those whom each step moves fared on stable beside the rest.
+    pub(crate) fn into_history(self) -> (History, Vec<CohortRatio>) {
+        let cohorts = self.status.evidence.cohorts(&self.release.analysis);
+        (self.history.unwrap_or_default(), cohorts)
     }
 }
 
@@ -70,6 +85,9 @@ impl Rule for Serin {
         let now = Timestamp::UNIX_EPOCH.saturating_add(since).unwrap_or(Timestamp::MAX);
         let outcome = plan(&self.release, &self.status, &observation, now);
         self.status = outcome.status;
+        if let Some(history) = &mut self.history {
+            history.note(&self.status, &counted.cells, &self.release, now);
+        }
         if let Some(push) = outcome.push {
             self.in_force = InForce::Policy {
                 run: self.release.run().to_owned(),
