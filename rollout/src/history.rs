@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn a_history_comes_back_from_its_json_though_no_test_counts_yet() {
         let release = "{apiVersion: serin.dev/v1alpha1, kind: Release, metadata: {name: shop}, spec: {service: {name: \
-                       shop}, canary: {version: '2'}, analysis: {metrics: [{name: request-duration}]}}}";
+                       shop}, canary: {version: '2'}, analysis: {metrics: [{name: request-success-rate}]}}}";
         let release = Release::from_yaml(release).unwrap();
         let phase = Phase::Starting { since: Some(Timestamp::UNIX_EPOCH), paused: None, held_at: None };
         let mut status = Status { run: "2".to_owned(), phase, ..Status::default() };
