@@ -45,8 +45,8 @@ pub struct Point {
     pub canary: u64,
     /// And to stable.
     pub stable: u64,
-    /// The evidence (ln E) of all tests together after the last.
-    pub evidence: f64,
+    /// The evidence (ln E) of all tests together after the last; none while no test counts.
+    pub evidence: Option<f64>,
     /// What the tests of each kind add to it, by [`History::tests`]; those that began later are missing. None while it is
     /// the word of too few users to count.
     pub won: Vec<Option<f64>>,
@@ -143,7 +143,7 @@ mod tests {
             weight: Weight::ZERO,
             canary: 1,
             stable: 2,
-            evidence: 0.0,
+            evidence: None,
             won: Vec::new(),
         }
     }
@@ -160,6 +160,29 @@ mod tests {
         assert_eq!(history.points.iter().map(|point| point.canary).sum::<u64>(), 5_000);
         assert_eq!(history.points.iter().map(|point| point.stable).sum::<u64>(), 10_000);
         assert!(history.points.is_sorted_by_key(|point| point.at));
+    }
+
+    #[test]
+    fn a_history_comes_back_from_its_json_though_no_test_counts_yet() {
+        let release = "{apiVersion: serin.dev/v1alpha1, kind: Release, metadata: {name: shop}, spec: {service: {name: \
+                       shop}, canary: {version: '2'}, analysis: {metrics: [{name: request-success-rate}]}}}";
+        let release = Release::from_yaml(release).unwrap();
+        let phase = Phase::Starting { since: Some(Timestamp::UNIX_EPOCH), paused: None, held_at: None };
+        let mut status = Status { run: "2".to_owned(), phase, ..Status::default() };
+        let nobody = crate::Users::default();
+        let cells = [crate::Cell {
+            place: String::new(),
+            drawn: crate::Drawn::Cohort(serin_policy::Cohort::Rest),
+            arm: serin_policy::Arm::Stable,
+            counts: crate::ArmCounts { requests: 9, ..crate::ArmCounts::default() },
+        }];
+        let moment = crate::Moment { step_index: 0, settled: Some(Weight::ZERO), now: Timestamp::UNIX_EPOCH };
+        status.evidence.take_in(&cells, Some(nobody), moment, &release);
+        let mut history = History::default();
+        history.note(&status, &cells, &release, Timestamp::UNIX_EPOCH);
+        assert_eq!(history.points.iter().map(|point| point.evidence).collect::<Vec<_>>(), [None]);
+        let json = serde_json::to_string(&history).unwrap();
+        assert_eq!(serde_json::from_str::<History>(&json).unwrap(), history);
     }
 
     #[test]

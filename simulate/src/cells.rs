@@ -78,6 +78,11 @@ impl Cells {
         self.of_arm(arm).seen >= ENOUGH_SEEN
     }
 
+    /// Whether another failure on `arm` changes nothing, whoever meets it.
+    pub(super) fn have_all_failed(&mut self, arm: Arm) -> bool {
+        self.of_arm(arm).failed >= CELLS
+    }
+
     pub(super) fn are_enough_slow(&mut self, arm: Arm) -> bool {
         self.of_arm(arm).slow >= ENOUGH_SEEN
     }

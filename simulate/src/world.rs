@@ -239,8 +239,9 @@ impl<'s> World<'s> {
         let each = whole(self.setup.traffic.spread.at_a_time()).max(1);
         for i in 0..own + added {
             let is_fault = i >= own;
-            if !is_fault && i % each != 0 {
-                // One of a cluster: the same user's.
+            let is_same_users = i % each != 0;
+            let matters_whose = self.setup.life.retries || !self.cells.have_all_failed(who.arm);
+            if !is_fault && (is_same_users || !matters_whose) {
                 Self::route(false, counts, chance);
                 continue;
             }

@@ -56,8 +56,9 @@ impl TestKind {
 }
 
 impl Evidence {
-    /// What the tests of each kind have won, in an order that stays, and the evidence (ln E) of all together.
-    pub fn won(&self, analysis: &Analysis) -> (Vec<Won>, f64) {
+    /// What the tests of each kind have won, in an order that stays, and the evidence (ln E) of all together; none while no
+    /// test counts.
+    pub fn won(&self, analysis: &Analysis) -> (Vec<Won>, Option<f64>) {
         let stakes = self.stakes(analysis);
         let all: f64 = stakes.iter().map(|stake| stake.weight).sum();
         let ln_e = |stake: &Stake| if stake.stands { stake.ln_e } else { f64::NEG_INFINITY };
@@ -74,7 +75,8 @@ impl Evidence {
             let ln_e = ln_mean(tests) + (part / all).ln();
             Won { kind, ln_e: ln_e.is_finite().then_some(ln_e) }
         });
-        (won.collect(), ln_mean(stakes.iter().map(|stake| (stake.weight, ln_e(stake)))))
+        let together = ln_mean(stakes.iter().map(|stake| (stake.weight, ln_e(stake))));
+        (won.collect(), together.is_finite().then_some(together))
     }
 }
 

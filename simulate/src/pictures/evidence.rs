@@ -26,7 +26,7 @@ pub(super) fn draw(example: &Example) -> anyhow::Result<String> {
     let together: Line = minutes
         .iter()
         .zip(&history.points)
-        .map(|(minute, point)| (*minute, Some(log10(point.evidence))))
+        .map(|(minute, point)| (*minute, point.evidence.map(log10)))
         .collect();
     let needed = log10(history.needed);
     let highest = together.iter().filter_map(|(_, height)| *height).fold(needed, f64::max);
