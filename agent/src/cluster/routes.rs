@@ -143,9 +143,7 @@ impl RoutesMemory {
             }
         }
     }
-}
 
-impl RoutesMemory {
     /// Whether the routes were seen as they are wanted to be.
     fn was_seen(&self, basis: &Basis, targets: RouteTargets) -> bool {
         self.seen.as_ref().is_some_and(|(seen, to)| *to == targets && seen.wants_the_same(basis))

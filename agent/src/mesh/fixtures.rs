@@ -1,10 +1,20 @@
 /*!
-Releases for this room's tests.
+Releases, and what other people have around them, for the tests.
 */
 use serde_json::{Value, json};
 
 use serin_release::delivery::Delivery;
 use serin_release::{Release, ReleaseObject};
+
+/// The host of the Service that all of them are for.
+pub(crate) const SERVICE: &str = "shop.shop.svc.cluster.local";
+
+/// Somebody's object of this kind, `name` with its namespace.
+#[expect(clippy::needless_pass_by_value, reason = "reads better where it is called")]
+pub(crate) fn object(kind: &str, name: &str, spec: Value) -> Value {
+    let (namespace, name) = name.split_once('/').unwrap();
+    json!({"kind": kind, "metadata": {"namespace": namespace, "name": name}, "spec": spec})
+}
 
 /// Release `shop/NAME` for service `shop`, with `routing` as people write it.
 pub(crate) fn release(name: &str, routing: &Value) -> (Release, Delivery) {

@@ -28,6 +28,11 @@ impl Allowance {
         self.slack
     }
 
+    /// The largest share of bad requests (0 to 1, or more) that is allowed where stable has `share`.
+    pub const fn allowed(self, share: f64) -> f64 {
+        self.ratio * share + self.slack
+    }
+
     /// The same with a ratio `factor` times as large.
     #[must_use]
     pub const fn relaxed_by(self, factor: f64) -> Self {

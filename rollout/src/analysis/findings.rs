@@ -134,12 +134,11 @@ impl Evidence {
             Segment::METRICS.map(|metric| {
                 let (members, criterion) = (segment.of(metric)?, analysis.criterion(metric)?);
                 let of_others = self.contrast(metric)?.dispersion(analysis.dispersion);
-                let unraised = criterion.limit.map(|share| Limit { share, raised: None });
                 Some(SegmentFinding {
                     segment: name.clone(),
                     metric,
                     canary: members.canary,
-                    limit: members.limit.or(unraised),
+                    limit: members.limit.or_else(|| Limit::written(criterion)),
                     back_beyond: members.far_limit,
                     dispersion: members.dispersion(of_others).get(),
                     evidence: members.far_over.ln_e(),
@@ -168,7 +167,6 @@ impl Evidence {
         let before = criterion.compare.relaxed_by(first);
         let (canary, stable) = contrast.map(Contrast::compared).unwrap_or_default();
         let allowance = contrast.and_then(|contrast| contrast.allowance).unwrap_or(before);
-        let unraised = criterion.limit.map(|share| Limit { share, raised: None });
         let worse = contrast.map_or(0.0, |contrast| contrast.worse.ln_e());
         Finding {
             metric,
@@ -179,7 +177,7 @@ impl Evidence {
             worse: tests.map_or(worse, Tests::against_stable),
             no_worse: tests.map(|tests| tests.no_worse.ln_e()),
             needed,
-            limit: tests.and_then(|tests| tests.limit.or(unraised)),
+            limit: tests.and_then(|tests| tests.limit.or_else(|| Limit::written(criterion))),
             allowance,
             dispersion: dispersion.get(),
             smallest: self.smallest(metric, release, weight, (allowance, dispersion, needed)),

@@ -166,7 +166,7 @@ fn smallest_to_catch(
     needed: f64,
 ) -> Option<f64> {
     let is_enough = |bad| traffic.is_caught(bad, seconds, allowance, dispersion, needed);
-    let (mut low, mut high) = (allowance.ratio() * traffic.base + allowance.slack(), 1.0);
+    let (mut low, mut high) = (allowance.allowed(traffic.base), 1.0);
     if low >= 1.0 || !is_enough(high) {
         return None;
     }

@@ -33,6 +33,13 @@ pub enum Raise {
     Users,
 }
 
+impl Limit {
+    /// As the Release says it, where it says one.
+    pub(super) fn written(criterion: Criterion) -> Option<Self> {
+        criterion.limit.map(|share| Self { share, raised: None })
+    }
+}
+
 impl fmt::Display for Raise {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -62,7 +69,7 @@ impl Allowed {
     /// allows.
     pub(super) fn at_present(criterion: Criterion, stable: Option<f64>) -> Self {
         let fixed = criterion.limit.map_or(1.0, Percent::share);
-        let share = stable.map_or(fixed, |now| fixed.max(allowed(criterion, now))).min(1.0);
+        let share = stable.map_or(fixed, |now| fixed.max(criterion.compare.allowed(now))).min(1.0);
         Self { share, raised: (share > fixed).then_some(Raise::Stable) }
     }
 
@@ -87,17 +94,13 @@ impl Allowed {
             };
             let count = as_f64(cell.counts.requests);
             requests += count;
-            weighted += count * before.map_or(0.0, |share| allowed(criterion, share)).clamp(least.share, 1.0);
+            weighted +=
+                count * before.map_or(0.0, |share| criterion.compare.allowed(share)).clamp(least.share, 1.0);
         }
         let share = if requests > 0.0 { weighted / requests } else { least.share };
         let raised = if share > least.share + ROUNDING { Some(Raise::Users) } else { least.raised };
         Self { share, raised }
     }
-}
-
-/// The share of bad requests that the comparison allows where stable has this one.
-fn allowed(criterion: Criterion, share: f64) -> f64 {
-    criterion.compare.ratio() * share + criterion.compare.slack()
 }
 
 #[cfg(test)]

@@ -97,7 +97,7 @@ impl Tests {
     ) {
         let past = against.baseline.past(signal);
         if past.requests > 0 {
-            let share = (allowance.ratio() * past.cautious_share() + allowance.slack()).min(1.0);
+            let share = allowance.allowed(past.cautious_share()).min(1.0);
             self.limit_by_past = Percent::at_least(share);
             self.worse_than_past.take_in(canary, share, dispersion);
         }

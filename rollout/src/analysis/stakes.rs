@@ -294,7 +294,7 @@ impl Evidence {
         };
         let allowed = |share: f64| match stake.test {
             Test::Comparison { allowance, .. } | Test::FirstFailures { allowance, .. } => {
-                allowance.ratio() * share + allowance.slack()
+                allowance.allowed(share)
             }
             Test::Limit { allowed } => allowed.share(),
             // Readings are of no step.

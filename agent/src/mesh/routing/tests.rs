@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::conflicts::{Conflicts, REPLACED_BY, conflicts};
 use super::verify::{Existing, verify};
 use super::*;
-use crate::mesh::fixtures;
+use crate::mesh::fixtures::{self, SERVICE, object};
 
 fn labels(text: &str) -> Labels {
     let pairs = text.split(',').filter_map(|pair| pair.split_once('='));
@@ -81,14 +81,6 @@ fn versions_that_no_label_tells_apart_are_refused() {
         ),
     );
 }
-
-#[expect(clippy::needless_pass_by_value, reason = "reads better where it is called")]
-fn object(kind: &str, name: &str, spec: Value) -> Value {
-    let (namespace, name) = name.split_once('/').unwrap();
-    json!({"kind": kind, "metadata": {"namespace": namespace, "name": name}, "spec": spec})
-}
-
-const SERVICE: &str = "shop.shop.svc.cluster.local";
 
 #[test]
 fn what_its_people_let_be_replaced_does_not_stand_in_the_way() {

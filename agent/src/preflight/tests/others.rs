@@ -1,14 +1,7 @@
 //! What is found of other people's routes, rules and Sidecars.
 
 use super::*;
-
-#[expect(clippy::needless_pass_by_value, reason = "reads better where it is called")]
-fn object(kind: &str, name: &str, spec: Value) -> Value {
-    let (namespace, name) = name.split_once('/').unwrap();
-    json!({"kind": kind, "metadata": {"namespace": namespace, "name": name}, "spec": spec})
-}
-
-const SERVICE: &str = "shop.shop.svc.cluster.local";
+use crate::mesh::fixtures::{SERVICE, object};
 
 #[test]
 fn routes_that_lead_to_the_whole_service_are_named() {
