@@ -235,7 +235,7 @@ impl Tick<'_> {
         if state.stage == Stage::RollingOut && all_report {
             // From here on the step counts, and only what is seen from here on speaks for the canary.
             state.stage = Stage::Observing { since: self.now, approved_by: None };
-            self.status.evidence.begin_step();
+            self.status.evidence.begin_step(self.now);
             self.status.phase = Phase::Progressing(state.clone());
         }
         let Stage::Observing { approved_by, .. } = &state.stage else { return };
@@ -259,7 +259,7 @@ impl Tick<'_> {
             self.end_bake();
             return;
         }
-        self.status.evidence.begin_step();
+        self.status.evidence.begin_step(self.now);
         self.status.phase = Phase::Baking(BakeState { since: self.now, paused: None, held_at: None });
         self.say(Hold::Baking { duration });
     }
@@ -292,7 +292,7 @@ impl Tick<'_> {
     /// At weight 0, with every proxy reporting it: those whom the steps will move are compared with the rest.
     fn go_on_at_rest(&mut self, since: Timestamp) {
         if since == self.now {
-            self.status.evidence.begin_step();
+            self.status.evidence.begin_step(self.now);
         }
         self.raise_floor();
         self.status.phase = Phase::Starting { since: Some(since), paused: None, held_at: None };

@@ -85,8 +85,9 @@ impl Evidence {
         Self { mixed: true, ..Self::default() }
     }
 
-    /// A step begins to be observed: what it shows is counted from here on.
-    pub(crate) fn begin_step(&mut self) {
+    /// A step begins to be observed `now`: what it shows is counted from here on, and its pods may be cold.
+    pub(crate) fn begin_step(&mut self, now: Timestamp) {
+        self.warming_since = Some(now);
         self.step = Counts::default();
         self.judged = 0;
         self.mixed = true;
@@ -142,7 +143,8 @@ impl Evidence {
         self.failed.met += sum.canary.errors;
         self.slow.met += sum.canary.slow;
         if mixed {
-            self.warming_since = Some(since);
+            // Nobody has looked while everybody went to the canary: a step may have begun later than that.
+            self.warming_since = self.warming_since.max(Some(since));
             self.users.take_in(users, None, 0, Allowance::new(1.0, 0.0));
             return;
         }

@@ -134,7 +134,7 @@ fn a_doubt_of_an_earlier_step_ends_with_good_answers_in_the_last() {
     let (good, doubtful) = ([others(), canary(20, 0)], [others(), canary(20, 5)]);
     let run = || {
         let mut run = Run::new().step(10, &good).step(1, &doubtful);
-        run.evidence.begin_step();
+        run.evidence.begin_step(run.now);
         run
     };
     run().last_step(6, &good).check("pass");
@@ -187,7 +187,7 @@ fn slow_answers_do_not_count_while_the_canary_warms_up_and_failures_do() {
 #[test]
 fn the_first_interval_after_a_push_is_left_out() {
     let mut run = Run::new();
-    run.evidence.begin_step();
+    run.evidence.begin_step(run.now);
     let run = run.step(1, &[others(), canary(50, 50)]);
     run.check("0 of 100");
     run.step(1, &[others(), canary(50, 50)]).check("fail");

@@ -51,7 +51,7 @@ impl Serin {
 impl Rule for Serin {
     fn stand(&self) -> Stand {
         match self.status.phase {
-            Phase::Promoting | Phase::Baking(_) | Phase::Promoted => Stand::Promoted,
+            Phase::Promoted => Stand::Promoted,
             Phase::RolledBack { .. } | Phase::Aborted { .. } => Stand::TakenBack,
             _ => Stand::At(match self.in_force {
                 InForce::Policy { weight, .. } => weight,
