@@ -50,9 +50,9 @@ impl Window {
         self.from <= record.sent && self.is_before_end(record.ended())
     }
 
-    /// Whether the request may have been decided in it.
-    fn touches(&self, record: &Record) -> bool {
-        self.from <= record.ended() && self.is_before_end(record.sent)
+    /// Whether it may have begun and ended between two requests of a user, or with one of them.
+    fn is_between(&self, one: &Record, next: &Record) -> bool {
+        self.from <= next.ended() && self.is_before_end(one.sent)
     }
 }
 
@@ -196,12 +196,13 @@ impl Stats {
 
     /// Users who went from a version to an earlier one outside the `rollbacks`, each with the first time they did.
     pub(super) fn moved_back(&self, rollbacks: &[Window]) -> Vec<Move> {
-        let mut latest: Vec<Option<Version>> = Vec::new();
+        let mut latest: Vec<Option<(Version, &Record)>> = Vec::new();
         let mut moves: Vec<Move> = Vec::new();
         for (record, Served { version: to, .. }) in self.served() {
-            let before = slot(&mut latest, record.user).replace(to);
-            if let Some(from) = before.filter(|&before| to < before)
-                && !rollbacks.iter().any(|window| window.touches(record))
+            let before = slot(&mut latest, record.user).replace((to, record));
+            // Whoever asks again long after a rollback is moved by it as well.
+            if let Some((from, last)) = before.filter(|(before, _)| to < *before)
+                && !rollbacks.iter().any(|window| window.is_between(last, record))
                 && !moves.iter().any(|earlier| earlier.user == record.user)
             {
                 moves.push(Move { user: record.user, from, to, at: record.ended() });
@@ -333,6 +334,8 @@ mod tests {
         assert_eq!(stats.moved_back(&[window(10, 11)]), [Move { at: at(35), ..first }]);
         assert_eq!(stats.moved_back(&[window(15, 31)]), [], "an answer after the rollback may be one");
         assert_eq!(stats.moved_back(&[window(16, 31)]), [first]);
+        let both = [window(10, 11), window(26, 28)];
+        assert_eq!(stats.moved_back(&both), [], "some ask again when the next run has begun");
         assert_eq!(stats.users_of(Version(2)), 2);
     }
 
