@@ -145,7 +145,7 @@ impl Evidence {
         if mixed {
             // Nobody has looked while everybody went to the canary: a step may have begun later than that.
             self.warming_since = self.warming_since.max(Some(since));
-            self.users.take_in(users, None, 0, Allowance::new(1.0, 0.0));
+            self.users.note(users);
             return;
         }
         let is_warm = moment.settled.is_some() && !self.is_warming_up(moment.now, release.analysis.warm_up);
@@ -202,6 +202,8 @@ impl Evidence {
             let share = moment.settled.filter(|_| !at_rest).map(Weight::share);
             let requests = all_of(cells, Arm::Canary, Signal::Failed).requests;
             self.users.take_in(users, share, requests, criterion.compare);
+        } else {
+            self.users.note(users);
         }
         if let Some(criterion) = analysis.criterion(Metric::RequestDuration)
             && counts(Signal::Slow)

@@ -312,6 +312,18 @@ fn nothing_goes_back_on_the_word_of_one_user() {
 }
 
 #[test]
+fn users_bear_witness_whatever_is_judged() {
+    let slow = ArmCounts { requests: 20, slow: 20, ..ArmCounts::default() };
+    let cells = [others(), Cell { counts: slow, ..canary(0, 0) }];
+    let release = judged_by("warmUp: 0s, metrics: [{name: request-duration}]");
+    let mut run = Run { release, ..Run::new() };
+    // As the step begins, hardly any of the canary's users has met it.
+    run.evidence.begin_step(run.now);
+    let with_more_users = |run: Run, met| run.with_users(&cells, users((met, met, 0), (100, 0, 0)));
+    (1..12).fold(run, with_more_users).check("fail: the canary was slower");
+}
+
+#[test]
 fn users_who_fail_for_the_first_time_speak_for_themselves() {
     // One in ten users is on the canary, and so is every other one who fails for the first time. By requests it looks good.
     let cells = [others(), canary(100, 0)];

@@ -69,6 +69,11 @@ impl Users {
         self.any_worse.take_in_of(exposure, (canary, stable), requests, equal, Dispersion::NONE);
     }
 
+    /// Takes note of the users so far, who are not compared: what they have met, they bear witness of.
+    pub(super) fn note(&mut self, now: Option<observation::Users>) {
+        self.seen = now.or(self.seen);
+    }
+
     /// The canary is given more users.
     pub(super) fn onset(&mut self) {
         if self.first != (0, 0) {
