@@ -63,8 +63,10 @@ pub struct CustomMetric {
     pub query: Template,
     /// The time between two readings. Readings of overlapping times would be the same evidence twice.
     pub interval: Duration,
-    /// The canary's smallest and largest good value.
+    /// The canary's smallest and largest good value: beyond, it is taken back.
     pub range: (Option<f64>, Option<f64>),
+    /// The smallest and the largest value at which the release goes on, within `range`.
+    pub success: (Option<f64>, Option<f64>),
     /// How much larger than stable's the canary's value may be, where the two are compared.
     pub compare: Option<Excess>,
     /// Whether it is only shown.

@@ -225,7 +225,7 @@ fn metrics_have_the_bound_that_makes_sense() {
   metrics:
   - {name: request-success-rate, thresholdRange: {max: 1}, objective: 1s}
   - {name: request-success-rate, thresholdRange: {min: 0.99}}
-  - {name: request-duration, thresholdRange: {min: 1}, objective: 1.5ms}
+  - {name: request-duration, thresholdRange: {min: 1}, objective: 1.5ms, successRange: {max: 1}}
   - {name: latency}",
         ),
         &[
@@ -236,6 +236,8 @@ fn metrics_have_the_bound_that_makes_sense() {
             "spec.analysis.metrics[1].name: \"request-success-rate\": list every metric once: another one has this name",
             "spec.analysis.metrics[1].thresholdRange.min: 0.99%: a success rate is in percent: write 99 for 99%, \
              not 0.99",
+            "spec.analysis.metrics[2].successRange.max: 1: leave it out: only a metric with a query has one, those built in go \
+             on when their tests allow it",
             "spec.analysis.metrics[2].thresholdRange.min: 1: the share of slow requests has a largest value: write \
              max, such as {max: 5}",
             "spec.analysis.metrics[2].objective: 1.5ms: give whole milliseconds",
@@ -259,6 +261,8 @@ fn what_is_asked_of_the_judge_must_make_sense() {
   - {name: request-success-rate, compare: {maxRatio: 0.5, slack: lots}}
   - {name: depth, query: 'x{{ target }}'}
   - {name: depth, query: x, interval: 1ms, thresholdRange: {min: 3, max: 2}, objective: 1s}
+  - {name: load, query: x, thresholdRange: {min: 1, max: 5}, successRange: {min: 0, max: 6}}
+  - {name: jobs, query: x, thresholdRange: {max: 5}, successRange: {min: 3, max: 2}}
   - {name: request-duration, query: x, thresholdRange: {max: high}}
   istio: {versionLabel: 'v\"} or up{x'}
   source: Istio",
@@ -279,8 +283,13 @@ fn what_is_asked_of_the_judge_must_make_sense() {
             "spec.analysis.metrics[2].objective: 1s: leave it out: an objective belongs to request-duration",
             "spec.analysis.metrics[2].interval: 1ms: give 1s to 1h",
             "spec.analysis.metrics[2].thresholdRange: 3 to 2: give a min that is not above max",
-            "spec.analysis.metrics[3].name: \"request-duration\": give a metric with a query a name of its own",
-            "spec.analysis.metrics[3].thresholdRange.max: \"high\": give a number",
+            "spec.analysis.metrics[3].successRange.min: 0: give a value within thresholdRange.min, 1: beyond, the canary is \
+             taken back",
+            "spec.analysis.metrics[3].successRange.max: 6: give a value within thresholdRange.max, 5: beyond, the canary is \
+             taken back",
+            "spec.analysis.metrics[4].successRange: 3 to 2: give a min that is not above max",
+            "spec.analysis.metrics[5].name: \"request-duration\": give a metric with a query a name of its own",
+            "spec.analysis.metrics[5].thresholdRange.max: \"high\": give a number",
             "spec.analysis.istio.versionLabel: \"v\\\"} or up{x\": name a label of istio_requests_total, such as \
              destination_version",
             "spec.analysis.prometheus: missing: write where it is, such as {address: \"http://prometheus:9090\"}: the \

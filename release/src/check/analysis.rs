@@ -153,6 +153,12 @@ fn criterion(path: &str, built_in: Metric, metric: &resource::Metric, problems: 
     if let Some(objective) = metric.objective.as_ref().filter(|_| built_in != Metric::RequestDuration) {
         problems.add(format!("{path}.objective"), &objective.0, rule::NO_OBJECTIVE);
     }
+    let resource::SuccessRange { min, max } = &metric.success_range;
+    for (end, given) in [("min", min), ("max", max)] {
+        if let Some(given) = given {
+            problems.add(format!("{path}.successRange.{end}"), &given.0, rule::NO_SUCCESS_RANGE);
+        }
+    }
     let limit = match built_in {
         Metric::RequestSuccessRate => Some(largest_error_share(path, metric, problems)),
         Metric::RequestDuration => Some(largest_slow_share(path, metric, problems)),

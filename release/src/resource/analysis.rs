@@ -151,6 +151,10 @@ pub struct Metric {
     /// Which values are good. Of those built in, `request-success-rate` and `request-duration` have such a limit.
     #[serde(default)]
     pub threshold_range: ThresholdRange,
+    /// For a metric with a `query`: the values at which the release goes on. Between these and `thresholdRange`, beyond which
+    /// the canary is taken back, it stays where it is. The default is `thresholdRange`.
+    #[serde(default)]
+    pub success_range: SuccessRange,
     /// How much worse than stable the canary may be. A metric with a `query` is compared with stable only if this is given;
     /// those built in always are.
     pub compare: Option<Compare>,
@@ -191,6 +195,7 @@ impl Metric {
         let metric = |name: &str| Self {
             name: name.to_owned(),
             threshold_range: ThresholdRange::default(),
+            success_range: SuccessRange::default(),
             compare: None,
             objective: None,
             query: None,
@@ -212,6 +217,11 @@ impl Metric {
                 rule::NO_OBJECTIVE,
             ),
             schema::validation(
+                ".successRange",
+                "!has(self.successRange) || has(self.query)",
+                rule::NO_SUCCESS_RANGE,
+            ),
+            schema::validation(
                 ".thresholdRange",
                 "!has(self.query) || has(self.thresholdRange) || has(self.compare)",
                 rule::WHAT_IS_GOOD,
@@ -230,6 +240,18 @@ pub struct ThresholdRange {
     pub min: Option<Scalar>,
     /// The largest good value: for `request-duration` the percentage of requests that are slow (the default is 5), for a
     /// `query` a number in its own unit.
+    #[schemars(with = "Option<schema::Quantity>")]
+    pub max: Option<Scalar>,
+}
+
+/// The values at which a release goes on.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SuccessRange {
+    /// The smallest of them, in the unit of the `query`; not below `thresholdRange.min`.
+    #[schemars(with = "Option<schema::Quantity>")]
+    pub min: Option<Scalar>,
+    /// The largest of them, likewise; not above `thresholdRange.max`.
     #[schemars(with = "Option<schema::Quantity>")]
     pub max: Option<Scalar>,
 }
