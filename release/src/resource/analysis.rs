@@ -96,10 +96,11 @@ pub struct Istio {
     /// The label of Istio's metrics that tells the versions apart. The default is `destination_version`.
     #[schemars(with = "Option<schema::MetricLabel>")]
     pub version_label: Option<String>,
-    /// The value of that label for the stable version. The default is the version's name.
+    /// The value of that label for the stable version; in a cluster for the Deployment that `spec.stable` names, whichever
+    /// version is there. The default is what the labels of that Deployment's pods make it, or the version's name.
     #[schemars(length(max = 63))]
     pub stable: Option<String>,
-    /// The value of that label for the canary. The default is the version's name.
+    /// The value of that label for the canary, likewise of `spec.canary`.
     #[schemars(length(max = 63))]
     pub canary: Option<String>,
 }
