@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serin_policy::evidence::{Allowance, Dispersion};
 
 use super::Percent;
-use crate::prometheus::{Access, Istio, Template};
+use crate::prometheus::{Access, Istio, Template, Workload};
 
 /// What a canary is judged by, and how carefully.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +35,8 @@ pub struct Analysis {
     pub objective_ms: u32,
     /// People's own metrics.
     pub custom: Vec<CustomMetric>,
+    /// The Deployments of stable and canary, where people's own metrics may ask for them: in a cluster.
+    pub workloads: Option<[Workload; 2]>,
     /// What to do when a step gets too few requests for a verdict.
     pub no_data: NoData,
     /// Where requests are counted.

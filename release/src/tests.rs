@@ -276,7 +276,7 @@ fn what_is_asked_of_the_judge_must_make_sense() {
             "spec.analysis.metrics[0].compare.maxRatio: \"0.5\": give 1 to 1000: how many times stable's value the \
              canary's may be",
             "spec.analysis.metrics[1].query: \"x{{ target }}\": {{ target }} is not a variable: use one of namespace, name, \
-             service, arm, version, interval",
+             service, arm, version, interval, deployment, pods, labels.NAME",
             "spec.analysis.metrics[1].thresholdRange: missing: say what is good: thresholdRange: {min, max}, or \
              compare: {maxRatio: 1.5}",
             "spec.analysis.metrics[2].name: \"depth\": list every metric once: another one has this name",
@@ -300,6 +300,21 @@ fn what_is_asked_of_the_judge_must_make_sense() {
         &with("analysis: {prometheus: {address: prometheus}, source: Prometheus}"),
         &["spec.analysis.prometheus.address: \"prometheus\": write an address like \
             http://prometheus.monitoring:9090"],
+    );
+}
+
+#[test]
+fn what_only_a_cluster_knows_is_refused_in_front_of_plain_envoys() {
+    check(
+        &with(
+            "analysis:
+  prometheus: {address: \"http://prometheus\"}
+  metrics: [{name: restarts, query: 'x{pod=~\"{{ pods }}\"}', thresholdRange: {max: 1}}]",
+        ),
+        &[
+            "spec.analysis.metrics[0].query: \"x{pod=~\\\"{{ pods }}\\\"}\": use another variable, such as {{ version }}: {{ \
+             deployment }}, {{ pods }} and {{ labels.NAME }} are only known in a cluster",
+        ],
     );
 }
 

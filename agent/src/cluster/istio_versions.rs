@@ -5,24 +5,15 @@ They know a version by a label of its pods, and that label belongs to a Deployme
 the values do. What the Release says of them is said of the Deployments it names; where it says nothing, the pods'
 templates do.
 */
-use serin_release::prometheus::Istio;
+use serin_release::prometheus::{Istio, Workload};
 use serin_release::resource;
-
-use crate::mesh::object::Labels;
-
-/// A Deployment, in the role that it has at present.
-pub(super) struct Workload<'w> {
-    pub(super) deployment: &'w str,
-    /// Those of its pod template.
-    pub(super) labels: Labels,
-}
 
 /// Sets what `istio` calls the versions, which are at `stable` and `canary` now.
 pub(super) fn name(
     istio: &mut Istio,
     written: &resource::Istio,
     swapped: bool,
-    [stable, canary]: [&Workload<'_>; 2],
+    [stable, canary]: &[Workload; 2],
 ) {
     let named = (&written.stable, &written.canary);
     let (of_stable, of_canary) = if swapped { (named.1, named.0) } else { named };
@@ -36,10 +27,10 @@ pub(super) fn name(
 }
 
 /// What Istio makes of a workload's labels.
-fn value(label: &str, Workload { deployment, labels }: &Workload<'_>) -> Option<String> {
+fn value(label: &str, Workload { deployment, labels }: &Workload) -> Option<String> {
     let first = |names: &[&str]| names.iter().find_map(|name| labels.get(*name).cloned());
     match label {
-        "destination_workload" => Some((*deployment).to_owned()),
+        "destination_workload" => Some(deployment.clone()),
         "destination_version" => first(&["version"]),
         "destination_app" => first(&["app"]),
         "destination_canonical_service" => {
@@ -62,8 +53,8 @@ mod tests {
     /// what stable and canary are called.
     #[track_caller]
     fn check(label: &str, written: [Option<&str>; 2], swapped: bool, expected: [&str; 2]) {
-        let workload = |color: &str, deployment| Workload {
-            deployment,
+        let workload = |color: &str, deployment: &str| Workload {
+            deployment: deployment.to_owned(),
             labels: [("app", "shop"), ("version", color)].map(|(a, b)| (a.to_owned(), b.to_owned())).into(),
         };
         let (blue, green) = (workload("blue", "shop-blue"), workload("green", "shop-green"));
@@ -78,8 +69,8 @@ mod tests {
         };
         let [stable, canary] = written.map(|value| value.map(str::to_owned));
         let written = resource::Istio { stable, canary, ..resource::Istio::default() };
-        let roles = if swapped { [&green, &blue] } else { [&blue, &green] };
-        name(&mut istio, &written, swapped, roles);
+        let roles = if swapped { [green, blue] } else { [blue, green] };
+        name(&mut istio, &written, swapped, &roles);
         assert_eq!([istio.stable, istio.canary], expected);
     }
 

@@ -18,6 +18,7 @@ use crate::mesh::object::label;
 use crate::mesh::plugin::{Attachment, uncovered};
 use crate::mesh::routing::{RETIRED, STABLE, Subsets, Surroundings, object_name};
 use serin_release::delivery::{AttachPoint, Delivery};
+use serin_release::prometheus::Workload;
 use serin_release::{CountSource, Release, ReleaseObject, resource};
 use serin_rollout::{Candidate, InCluster, Live, Roles, RolesUnclear, Status, Traces};
 
@@ -197,14 +198,15 @@ impl Read {
             }
         }
         let delivery = if present.swapped { delivery.swapped() } else { delivery };
+        let workloads = [&delivery.stable, &delivery.canary].map(|target| {
+            let deployment = get(&cluster.stores.deployments, &namespace, &target.deployment);
+            let labels = deployment.as_deref().map(pod_labels).unwrap_or_default();
+            Workload { deployment: target.deployment.clone(), labels }
+        });
         if let CountSource::Istio(istio) = &mut release.analysis.source {
-            let [stable, canary] = [&delivery.stable, &delivery.canary].map(|target| {
-                let deployment = get(&cluster.stores.deployments, &namespace, &target.deployment);
-                let labels = deployment.as_deref().map(pod_labels).unwrap_or_default();
-                istio_versions::Workload { deployment: &target.deployment, labels }
-            });
-            istio_versions::name(istio, &object.spec.analysis.istio, present.swapped, [&stable, &canary]);
+            istio_versions::name(istio, &object.spec.analysis.istio, present.swapped, &workloads);
         }
+        release.analysis.workloads = Some(workloads);
         Ok(Self { release, delivery, roles })
     }
 }

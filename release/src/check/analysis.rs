@@ -10,7 +10,9 @@ use serin_policy::evidence::{Allowance, Dispersion};
 
 use super::{few, percent, quoted, span};
 use crate::problem::Problems;
-use crate::prometheus::{Access, AccessError, DEFAULT_VERSION_LABEL, Istio, Settings};
+use crate::prometheus::{
+    Access, AccessError, DEFAULT_VERSION_LABEL, Istio, MissingValue, Settings, Template,
+};
 use crate::resource::{self, AnalysisSource, Scalar};
 use crate::{Analysis, CountSource, Criterion, Metric, NoData, Pause, Percent, Step, rule};
 
@@ -39,6 +41,7 @@ pub(super) fn check(
         criteria: BTreeMap::new(),
         objective_ms: 500,
         custom: Vec::new(),
+        workloads: None,
         source: CountSource::Proxies,
         prometheus: None,
         no_data: NoData {
@@ -84,6 +87,18 @@ pub(super) fn check(
         problems.add(format!("{PATH}.prometheus"), "missing", rule::PROMETHEUS);
     }
     analysis
+}
+
+/// Refuses what only a cluster knows, for a Release in front of plain Envoys.
+pub(super) fn outside_of_clusters(resource: &resource::Analysis, problems: &mut Problems) {
+    for (i, metric) in resource.metrics.iter().flatten().enumerate() {
+        let query = metric.query.as_deref().unwrap_or_default();
+        if Template::parse(query).is_ok_and(|template| template.needs_a_cluster()) {
+            let path = format!("{PATH}.metrics[{i}].query");
+            let hint = format!("use another variable, such as {{{{ version }}}}: {}", MissingValue::Workload);
+            problems.add(path, quoted(Some(query)), hint);
+        }
+    }
 }
 
 fn access(settings: Settings, problems: &mut Problems) -> Option<Access> {

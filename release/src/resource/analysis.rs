@@ -163,7 +163,8 @@ pub struct Metric {
     #[schemars(with = "Option<schema::Duration>")]
     pub objective: Option<Scalar>,
     /// PromQL for a metric of your own, with the variables `{{ namespace }}`, `{{ name }}`, `{{ service }}`, `{{ arm }}`
-    /// (stable or canary), `{{ version }}` and `{{ interval }}`. It needs `analysis.prometheus`.
+    /// (stable or canary), `{{ version }}` and `{{ interval }}`; in a cluster also `{{ deployment }}`, `{{ pods }}` (a
+    /// pattern of the pods' names, for `=~`) and `{{ labels.NAME }}` (of the pods). It needs `analysis.prometheus`.
     #[schemars(with = "Option<schema::Query>")]
     pub query: Option<String>,
     /// The time between two readings of the `query`, 1s to 1h. The default is `15s`.
