@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serin_policy::evidence::{Allowance, Dispersion};
 
 use super::Percent;
-use crate::prometheus::{Access, Istio, Template};
+use crate::prometheus::{Access, Istio, Template, Workload};
 
 /// What a canary is judged by, and how carefully.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +35,8 @@ pub struct Analysis {
     pub objective_ms: u32,
     /// People's own metrics.
     pub custom: Vec<CustomMetric>,
+    /// The Deployments of stable and canary, where people's own metrics may ask for them: in a cluster.
+    pub workloads: Option<[Workload; 2]>,
     /// What to do when a step gets too few requests for a verdict.
     pub no_data: NoData,
     /// Where requests are counted.
@@ -63,8 +65,10 @@ pub struct CustomMetric {
     pub query: Template,
     /// The time between two readings. Readings of overlapping times would be the same evidence twice.
     pub interval: Duration,
-    /// The canary's smallest and largest good value.
+    /// The canary's smallest and largest good value: beyond, it is taken back.
     pub range: (Option<f64>, Option<f64>),
+    /// The smallest and the largest value at which the release goes on, within `range`.
+    pub success: (Option<f64>, Option<f64>),
     /// How much larger than stable's the canary's value may be, where the two are compared.
     pub compare: Option<Excess>,
     /// Whether it is only shown.

@@ -119,6 +119,10 @@ pub const NO_LIMIT: &str = "leave it out: this metric is only compared with stab
 /// What to write where a metric with a query has no good values.
 pub const WHAT_IS_GOOD: &str = "say what is good: thresholdRange: {min, max}, or compare: {maxRatio: 1.5}";
 
+/// What to write where a success range means nothing.
+pub const NO_SUCCESS_RANGE: &str =
+    "leave it out: only a metric with a query has one, those built in go on when their tests allow it";
+
 /// A time with bounds.
 #[derive(Debug, Clone, Copy)]
 pub struct Span {

@@ -1,3 +1,5 @@
+mod analysis;
+
 use std::time::Duration;
 
 use serin_policy::{Policy, Weight};
@@ -213,84 +215,6 @@ fn durations_need_units_and_bounds() {
             "spec.strategy.canary.steps[0].pause.duration: 0s: give more than 0s, or leave the pause out to go on as \
            soon as the analysis passes",
         ],
-    );
-}
-
-#[test]
-fn metrics_have_the_bound_that_makes_sense() {
-    check(
-        &with(
-            "analysis:
-  minRequests: 0
-  metrics:
-  - {name: request-success-rate, thresholdRange: {max: 1}, objective: 1s}
-  - {name: request-success-rate, thresholdRange: {min: 0.99}}
-  - {name: request-duration, thresholdRange: {min: 1}, objective: 1.5ms}
-  - {name: latency}",
-        ),
-        &[
-            "spec.analysis.minRequests: 0: give at least 1: without requests there is no evidence",
-            "spec.analysis.metrics[0].objective: 1s: leave it out: an objective belongs to request-duration",
-            "spec.analysis.metrics[0].thresholdRange.max: 1: a success rate has a smallest value: write min, such \
-             as {min: 99}",
-            "spec.analysis.metrics[1].name: \"request-success-rate\": list every metric once: another one has this name",
-            "spec.analysis.metrics[1].thresholdRange.min: 0.99%: a success rate is in percent: write 99 for 99%, \
-             not 0.99",
-            "spec.analysis.metrics[2].thresholdRange.min: 1: the share of slow requests has a largest value: write \
-             max, such as {max: 5}",
-            "spec.analysis.metrics[2].objective: 1.5ms: give whole milliseconds",
-            "spec.analysis.metrics[3].name: \"latency\": write one that is built in (request-success-rate, request-duration, latency-tail, route-errors, \
-             client-errors, client-aborts, traffic-share), or give the \
-             metric a query",
-        ],
-    );
-}
-
-#[test]
-fn what_is_asked_of_the_judge_must_make_sense() {
-    check(
-        &with(
-            "analysis:
-  baseline: 2d
-  confidence: {falseRollback: 0}
-  dispersion: 0.5
-  noDataAfter: soon
-  metrics:
-  - {name: request-success-rate, compare: {maxRatio: 0.5, slack: lots}}
-  - {name: depth, query: 'x{{ target }}'}
-  - {name: depth, query: x, interval: 1ms, thresholdRange: {min: 3, max: 2}, objective: 1s}
-  - {name: request-duration, query: x, thresholdRange: {max: high}}
-  istio: {versionLabel: 'v\"} or up{x'}
-  source: Istio",
-        ),
-        &[
-            "spec.analysis.baseline: 2d: give 0s to 24h",
-            "spec.analysis.confidence.falseRollback: 0%: give more than 0% and at most 50%, such as 1%",
-            "spec.analysis.dispersion: \"0.5\": give 1 to 1000: how many bad requests belong together",
-            "spec.analysis.noDataAfter: \"soon\": write a duration such as 500ms, 2m, 1h30m or 7d",
-            "spec.analysis.metrics[0].compare.slack: \"lots\": write a percentage such as 25, 0.1 or \"0.1%\"",
-            "spec.analysis.metrics[0].compare.maxRatio: \"0.5\": give 1 to 1000: how many times stable's value the \
-             canary's may be",
-            "spec.analysis.metrics[1].query: \"x{{ target }}\": {{ target }} is not a variable: use one of namespace, name, \
-             service, arm, version, interval",
-            "spec.analysis.metrics[1].thresholdRange: missing: say what is good: thresholdRange: {min, max}, or \
-             compare: {maxRatio: 1.5}",
-            "spec.analysis.metrics[2].name: \"depth\": list every metric once: another one has this name",
-            "spec.analysis.metrics[2].objective: 1s: leave it out: an objective belongs to request-duration",
-            "spec.analysis.metrics[2].interval: 1ms: give 1s to 1h",
-            "spec.analysis.metrics[2].thresholdRange: 3 to 2: give a min that is not above max",
-            "spec.analysis.metrics[3].name: \"request-duration\": give a metric with a query a name of its own",
-            "spec.analysis.metrics[3].thresholdRange.max: \"high\": give a number",
-            "spec.analysis.istio.versionLabel: \"v\\\"} or up{x\": name a label of istio_requests_total, such as \
-             destination_version",
-            "spec.analysis.prometheus: missing: write where it is, such as {address: \"http://prometheus:9090\"}: the \
-             source or a metric needs it",
-        ],
-    );
-    check(
-        &with("analysis: {prometheus: {address: prometheus}, source: Prometheus}"),
-        &["spec.analysis.prometheus.address: \"prometheus\": write an address like \
-            http://prometheus.monitoring:9090"],
     );
 }
 

@@ -161,6 +161,10 @@ impl fmt::Display for Hold {
                 write!(f, "requests cannot be counted, so nobody else is moved: {why}")
             }
             Self::AwaitsReading { metric, why } => write!(f, "no reading of {metric}: {why}"),
+            Self::AwaitsSuccess { metric, value, limit } => write!(
+                f,
+                "{metric} of the canary is {value}: the release goes on at {limit} (successRange)"
+            ),
             Self::Doubtful { metric: Judged::Segment { name, metric } } => write!(
                 f,
                 "users of segment {name} are beyond the limit of {metric}, which a few of them may have made by \

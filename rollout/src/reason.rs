@@ -156,6 +156,7 @@ table! { Hold:
     Draining, "draining", Info, Course;
     AwaitsData, "awaits-data", Warning, Others;
     AwaitsReading, "awaits-reading", Info, Others;
+    AwaitsSuccess, "awaits-success", Info, Others;
     Doubtful, "doubtful", Warning, Others;
     SampleRatio, "sample-ratio", Warning, Mending;
     SharedTrouble, "shared-trouble", Warning, Others;

@@ -328,6 +328,9 @@ impl Tick<'_> {
             Verdict::NotYet(Wait::Requests { need, .. }) => Some(Hold::AwaitsRequests { need }),
             Verdict::NotYet(Wait::Reading { metric, why }) => Some(Hold::AwaitsReading { metric, why }),
             Verdict::NotYet(Wait::Doubt { metric }) => return Held::By(Hold::Doubtful { metric }),
+            Verdict::NotYet(Wait::Success { metric, value, limit }) => {
+                return Held::By(Hold::AwaitsSuccess { metric, value, limit });
+            }
             Verdict::NotYet(Wait::SharedTrouble { metric }) => {
                 return Held::By(Hold::SharedTrouble { metric });
             }

@@ -7,6 +7,7 @@ mod filter;
 mod istio;
 mod many;
 mod releases;
+mod replicas;
 
 use anyhow::Result;
 use jiff::Timestamp;

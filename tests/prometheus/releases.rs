@@ -174,7 +174,7 @@ fn a_metric_that_cannot_be_read_holds_the_release_with_prometheus_own_words() ->
         for (query, expected) in [
             ("sum(", "parse error"),
             ("up[1m]", "range"),
-            ("nobody_knows_this", "no series matches"),
+            ("nobody_knows_this", "add `or vector(0)`"),
             ("vector(0) / vector(0)", "NaN"),
         ] {
             let own = format!("{{name: own, query: '{query}', interval: 1s, thresholdRange: {{max: 1}}}}");

@@ -15,6 +15,7 @@ pub mod crd;
 mod events;
 mod finalizer;
 mod history;
+mod istio_versions;
 mod leader;
 mod memories;
 mod memory;

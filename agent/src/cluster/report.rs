@@ -164,7 +164,7 @@ fn analysis(status: &Status, progress: &Progress) -> Option<AnalysisStatus> {
             Verdict::Pass => VerdictStatus::Pass,
             Verdict::Fail(_) => VerdictStatus::Fail,
             Verdict::NotYet(Wait::Requests { .. } | Wait::Reading { .. }) => VerdictStatus::NotEnoughData,
-            Verdict::NotYet(Wait::Doubt { .. }) => VerdictStatus::Unclear,
+            Verdict::NotYet(Wait::Doubt { .. } | Wait::Success { .. }) => VerdictStatus::Unclear,
             Verdict::NotYet(Wait::SharedTrouble { .. }) => VerdictStatus::SharedTrouble,
             Verdict::NotYet(Wait::SampleRatio) => VerdictStatus::SampleRatio,
             Verdict::NotYet(Wait::TrafficShare) => VerdictStatus::TrafficShare,

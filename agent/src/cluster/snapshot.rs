@@ -12,13 +12,14 @@ use super::plugins::policy_part;
 use super::proxies::{Attached, find};
 use super::repairs::Object;
 use super::tick::TickError;
-use super::workloads::{Pair, desired, get, run_of};
-use super::{Cluster, api_resources, routes};
+use super::workloads::{Pair, desired, get, pod_labels, run_of};
+use super::{Cluster, api_resources, istio_versions, routes};
 use crate::mesh::object::label;
 use crate::mesh::plugin::{Attachment, uncovered};
 use crate::mesh::routing::{RETIRED, STABLE, Subsets, Surroundings, object_name};
 use serin_release::delivery::{AttachPoint, Delivery};
-use serin_release::{Release, ReleaseObject, resource};
+use serin_release::prometheus::Workload;
+use serin_release::{CountSource, Release, ReleaseObject, resource};
 use serin_rollout::{Candidate, InCluster, Live, Roles, RolesUnclear, Status, Traces};
 
 /// What a tick looks at besides the proxies.
@@ -185,7 +186,7 @@ impl Read {
         let present = roles.clone().unwrap_or_default();
         let (stable, canary) = if present.swapped { (canary, stable) } else { (stable, canary) };
         let run = present.run(&status.run, canary.run.as_deref(), stable.run.as_deref());
-        let (release, delivery) = Release::from_object(object, run.unwrap_or("none"))?;
+        let (mut release, delivery) = Release::from_object(object, run.unwrap_or("none"))?;
         if !status.is_driven() {
             for (path, version) in named {
                 let name = name(version);
@@ -197,6 +198,15 @@ impl Read {
             }
         }
         let delivery = if present.swapped { delivery.swapped() } else { delivery };
+        let workloads = [&delivery.stable, &delivery.canary].map(|target| {
+            let deployment = get(&cluster.stores.deployments, &namespace, &target.deployment);
+            let labels = deployment.as_deref().map(pod_labels).unwrap_or_default();
+            Workload { deployment: target.deployment.clone(), labels }
+        });
+        if let CountSource::Istio(istio) = &mut release.analysis.source {
+            istio_versions::name(istio, &object.spec.analysis.istio, present.swapped, &workloads);
+        }
+        release.analysis.workloads = Some(workloads);
         Ok(Self { release, delivery, roles })
     }
 }

@@ -19,6 +19,7 @@ use super::pods::{KnownPod, Pods};
 use super::repairs::{Object, Repairs, fingerprint};
 use super::stores::Stores;
 use super::{FIELD_MANAGER, as_serin};
+use crate::mesh::object::Labels;
 use crate::mesh::routing::{self, Subsets};
 use serin_release::delivery::{Delivery, Target};
 use serin_rollout::{Replicas, Wanted, Workload, Workloads};
@@ -58,6 +59,12 @@ pub(super) fn run_of(deployment: &Deployment) -> Option<String> {
     let tag: String = tag.chars().map(safe).take(40).collect();
     let hash = xxh64(version_of(template).to_string().as_bytes(), 0) >> 32;
     Some(format!("{tag}-{hash:08x}"))
+}
+
+/// The labels of a Deployment's pod template.
+pub(super) fn pod_labels(deployment: &Deployment) -> Labels {
+    let template = deployment.spec.as_ref().map(|spec| &spec.template);
+    template.and_then(|template| template.metadata.as_ref()?.labels.clone()).unwrap_or_default()
 }
 
 /// What makes a pod template another version: all of it but its labels, which tell the two Deployments apart.
@@ -260,10 +267,9 @@ impl Side {
     }
 
     fn pods(&self) -> Option<routing::Pods> {
-        let selector =
-            self.deployment.as_ref()?.spec.as_ref()?.selector.match_labels.clone().unwrap_or_default();
-        let labels = self.template()?.metadata.as_ref()?.labels.clone().unwrap_or_default();
-        Some(routing::Pods { selector, labels })
+        let deployment = self.deployment.as_deref()?;
+        let selector = deployment.spec.as_ref()?.selector.match_labels.clone().unwrap_or_default();
+        Some(routing::Pods { selector, labels: pod_labels(deployment) })
     }
 
     fn workload(&self) -> Workload {

@@ -57,6 +57,12 @@ struct Totals {
     latest: Option<Timestamp>,
     #[serde(rename = "totals")]
     by_series: BTreeMap<String, u64>,
+    /// Which of several Prometheus shows it; empty where they need not be told apart.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    replica: String,
+    /// Since when a series shows less than its total here, where no uptime says why.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    fell: BTreeMap<String, Timestamp>,
 }
 
 /// What is known of a place before this look.
@@ -64,12 +70,25 @@ struct Totals {
 enum Past {
     /// It was looked at, and has not started again since: no total can have fallen.
     Known,
-    /// It was looked at. Whether it has started again, only its totals can tell.
+    /// It was looked at, and its uptime does not say whether it has started again since: a total that fell does.
     Seen,
+    /// It was looked at, and nobody knows its uptime: a total that fell may be an older one.
+    Untold,
     /// It began within our time: all it has counted is new.
     Born,
-    /// It was there before us: what it has counted may be anybody's.
+    /// It was there before us, or another replica has shown it: what it has counted may be anybody's, or counted already.
     Unknown,
+}
+
+/// A place at one look.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'p> {
+    /// What tells it from all others.
+    pub name: &'p str,
+    /// Which of several Prometheus shows it; empty where they need not be told apart.
+    pub replica: &'p str,
+    /// For how many seconds it has been up, if that is known.
+    pub uptime_s: Option<u64>,
 }
 
 /// One series' running total.
@@ -220,31 +239,47 @@ impl Totals {
     /// another one than a moment ago may answer. A place that was up well before the last look has not restarted. Of
     /// any other it is not certain, though its uptime rose: Envoy's stands still for seconds.
     fn past(&self, uptime_s: Option<u64>, now: Timestamp) -> Past {
-        let (Some(uptime), Some(before)) = (uptime_s, self.uptime_s) else { return Past::Seen };
+        let Some(uptime) = uptime_s else { return Past::Untold };
         let since = self.latest.map_or(0, |latest| now.duration_since(latest).as_secs());
         let since = u64::try_from(since).unwrap_or_default();
-        match uptime {
+        match self.uptime_s {
             _ if uptime > since.saturating_add(OLDEST_S) => Past::Known,
-            _ if uptime < before => Past::Born,
-            _ => Past::Seen,
+            Some(before) if uptime < before => Past::Born,
+            Some(_) => Past::Seen,
+            None => Past::Untold,
         }
     }
 
     /// Takes down the total of a series and says how much of it is new.
-    fn take(&mut self, series: &str, total: u64, past: Past) -> u64 {
-        if let Some(before) = self.by_series.get_mut(series) {
-            let new = match total.checked_sub(*before) {
-                Some(new) => new,
-                // This look is older than the last one.
-                None if past == Past::Known => return 0,
-                // It began again from zero.
-                None => total,
-            };
+    fn take(&mut self, series: &str, total: u64, past: Past, now: Timestamp) -> u64 {
+        let Some(before) = self.by_series.get_mut(series) else {
+            self.by_series.insert(series.to_owned(), total);
+            return if past == Past::Unknown { 0 } else { total };
+        };
+        if let Some(new) = total.checked_sub(*before) {
             *before = total;
+            self.fell.remove(series);
             return new;
         }
-        self.by_series.insert(series.to_owned(), total);
-        if past == Past::Unknown { 0 } else { total }
+        match past {
+            // This look is older than the last one.
+            Past::Known => 0,
+            Past::Untold => {
+                // An older total is shown for some minutes at most. What is less for longer has begun again: it counts
+                // from here.
+                let since = *self.fell.entry(series.to_owned()).or_insert(now);
+                if now.duration_since(since).as_secs() > OLDEST_S.cast_signed() {
+                    *before = total;
+                    self.fell.remove(series);
+                }
+                0
+            }
+            // It began again from zero.
+            Past::Seen | Past::Born | Past::Unknown => {
+                *before = total;
+                total
+            }
+        }
     }
 }
 
@@ -258,23 +293,28 @@ impl CounterDeltas {
         }
     }
 
+    /// Which of several Prometheus has shown `place` so far.
+    pub(super) fn replica_of(&self, place: &str) -> Option<&str> {
+        self.places.get(place).map(|totals_of_place| &*totals_of_place.replica)
+    }
+
     /// Records `totals` of `place` and returns what is new. No series may be among them twice.
     ///
     /// A place that has started again counts from zero. One seen for the first time has its past left out, unless
-    /// all of its life lies within ours; where nobody knows its uptime, its life begins when it is first seen.
+    /// all of its life lies within ours; where nobody knows its uptime, its life begins when it is first seen. So it is
+    /// with one that another replica shows: from one replica's totals nothing is subtracted that another one has shown.
     pub fn record<'t, S: fmt::Display>(
         &mut self,
-        place: &str,
-        uptime_s: Option<u64>,
+        place: Place<'_>,
         totals: impl IntoIterator<Item = Total<'t, S>>,
         now: Timestamp,
     ) -> Vec<(Tag<'t>, ArmCounts)> {
-        let past = self.past(place, uptime_s, now);
-        let totals_of_place = self.places.entry(place.to_owned()).or_default();
-        if past == Past::Born {
-            *totals_of_place = Totals::default();
+        let past = self.past(place, now);
+        let totals_of_place = self.places.entry(place.name.to_owned()).or_default();
+        if matches!(past, Past::Born | Past::Unknown) {
+            *totals_of_place = Totals { replica: place.replica.to_owned(), ..Totals::default() };
         }
-        totals_of_place.uptime_s = totals_of_place.uptime_s.max(uptime_s);
+        totals_of_place.uptime_s = totals_of_place.uptime_s.max(place.uptime_s);
         totals_of_place.latest = Some(now);
         let mut news: Vec<News<'t>> = Vec::new();
         let mut spelled = String::new();
@@ -282,7 +322,7 @@ impl CounterDeltas {
             spelled.clear();
             // Writing to a string cannot fail.
             let _ = write!(spelled, "{}", total.series);
-            let new = totals_of_place.take(&spelled, total.value, past);
+            let new = totals_of_place.take(&spelled, total.value, past, now);
             let of_tag = match news.iter_mut().position(|known| known.tag == total.tag) {
                 Some(known) => &mut news[known],
                 None => news.push_mut(News::of(total.tag)),
@@ -309,8 +349,9 @@ impl CounterDeltas {
             let adds_to = Number::of_the_filter(&series.metric, &series.class)?;
             Some(Total { tag, adds_to, series, value })
         });
-        let is_born = self.past(address, Some(sample.uptime_s), now) == Past::Born;
-        let mut news = self.record(address, Some(sample.uptime_s), of_interest, now);
+        let place = Place { name: address, replica: "", uptime_s: Some(sample.uptime_s) };
+        let is_born = self.past(place, now) == Past::Born;
+        let mut news = self.record(place, of_interest, now);
         for (tag, new) in self.times.take_in(address, release, sample, is_born) {
             if !matters(tag.group) {
                 continue;
@@ -323,8 +364,9 @@ impl CounterDeltas {
         news
     }
 
-    fn past(&self, place: &str, uptime_s: Option<u64>, now: Timestamp) -> Past {
-        match self.places.get(place) {
+    fn past(&self, Place { name, replica, uptime_s }: Place<'_>, now: Timestamp) -> Past {
+        match self.places.get(name) {
+            Some(totals_of_place) if totals_of_place.replica != replica => Past::Unknown,
             Some(totals_of_place) => totals_of_place.past(uptime_s, now),
             None if self.is_younger_than_us(uptime_s, now) => Past::Born,
             None => Past::Unknown,

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::prometheus::Client;
 use super::prometheus::custom::{self, Reading};
-use serin_release::prometheus::{AccessError, Values};
+use serin_release::prometheus::{AccessError, MissingValue, Values};
 use serin_release::{Analysis, CustomMetric, Release};
 use serin_rollout::{MetricReading, MetricValue};
 
@@ -96,7 +96,12 @@ async fn ask(
     for metric in &metrics {
         queries.extend(arms(metric).into_iter().map(|arm| query(&release, metric, arm)));
     }
-    let mut answers = custom::read(&client, &queries, now).await.into_iter().map(value);
+    let askable: Vec<String> = queries.iter().flatten().cloned().collect();
+    let mut read = custom::read(&client, &askable, now).await.into_iter().map(value);
+    let mut answers = queries.into_iter().map(|query| match query {
+        Ok(_) => read.next().unwrap_or(MetricValue::Empty),
+        Err(missing) => MetricValue::Failed(missing.to_string()),
+    });
     let mut readings = Vec::new();
     for metric in metrics {
         let Some(canary) = answers.next() else { break };
@@ -106,14 +111,15 @@ async fn ask(
     readings
 }
 
-fn query(release: &Release, metric: &CustomMetric, arm: Arm) -> String {
+fn query(release: &Release, metric: &CustomMetric, arm: Arm) -> Result<String, MissingValue> {
     let (namespace, name) = release.name().split_once('/').unwrap_or_default();
-    let version = match arm {
-        Arm::Stable => &release.stable_version,
-        Arm::Canary => release.run(),
+    let workloads = release.analysis.workloads.as_ref();
+    let (version, workload) = match arm {
+        Arm::Stable => (&*release.stable_version, workloads.map(|[stable, _]| stable)),
+        Arm::Canary => (release.run(), workloads.map(|[_, canary]| canary)),
     };
-    let service = &release.service.name;
-    metric.query.fill_in(&Values { namespace, name, service, arm, version, interval: metric.interval })
+    let (service, interval) = (&release.service.name, metric.interval);
+    metric.query.fill_in(&Values { namespace, name, service, arm, version, interval, workload })
 }
 
 fn value(reading: Reading) -> MetricValue {

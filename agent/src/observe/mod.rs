@@ -31,8 +31,9 @@ use serin_rollout::{
 use counter_deltas::{ClockWentBack, CounterDeltas};
 use custom::CustomMetrics;
 use latency::Latency;
+use prometheus::Count;
 use prometheus::collector::Collected;
-use prometheus::counts::{Complaint, Count};
+use prometheus::counts::Complaint;
 use scrape::Sample;
 
 /// What one look at a release found.

@@ -111,7 +111,7 @@ fn a_place_is_an_attach_point_whoever_counts() {
     look.report(100, &proxies(50), Some(collected(100, &pods(50))));
     look.observer.saved();
     let report = look.report(101, &proxies(59), Some(collected(101, &pods(57))));
-    assert_eq!(counted(&report), [("edge", 7), ("mesh", 7), ("", 7)]);
+    assert_eq!(counted(&report), [("edge", 7), ("", 7), ("mesh", 7)]);
     assert_eq!(report.at_proxies.canary.requests, 18);
 }
 

@@ -10,7 +10,9 @@ use serin_policy::evidence::{Allowance, Dispersion};
 
 use super::{few, percent, quoted, span};
 use crate::problem::Problems;
-use crate::prometheus::{Access, AccessError, DEFAULT_VERSION_LABEL, Istio, Settings};
+use crate::prometheus::{
+    Access, AccessError, DEFAULT_VERSION_LABEL, Istio, MissingValue, Settings, Template,
+};
 use crate::resource::{self, AnalysisSource, Scalar};
 use crate::{Analysis, CountSource, Criterion, Metric, NoData, Pause, Percent, Step, rule};
 
@@ -39,6 +41,7 @@ pub(super) fn check(
         criteria: BTreeMap::new(),
         objective_ms: 500,
         custom: Vec::new(),
+        workloads: None,
         source: CountSource::Proxies,
         prometheus: None,
         no_data: NoData {
@@ -84,6 +87,18 @@ pub(super) fn check(
         problems.add(format!("{PATH}.prometheus"), "missing", rule::PROMETHEUS);
     }
     analysis
+}
+
+/// Refuses what only a cluster knows, for a Release in front of plain Envoys.
+pub(super) fn outside_of_clusters(resource: &resource::Analysis, problems: &mut Problems) {
+    for (i, metric) in resource.metrics.iter().flatten().enumerate() {
+        let query = metric.query.as_deref().unwrap_or_default();
+        if Template::parse(query).is_ok_and(|template| template.needs_a_cluster()) {
+            let path = format!("{PATH}.metrics[{i}].query");
+            let hint = format!("use another variable, such as {{{{ version }}}}: {}", MissingValue::Workload);
+            problems.add(path, quoted(Some(query)), hint);
+        }
+    }
 }
 
 fn access(settings: Settings, problems: &mut Problems) -> Option<Access> {
@@ -152,6 +167,12 @@ fn dispersion(found: &Scalar, problems: &mut Problems) -> Dispersion {
 fn criterion(path: &str, built_in: Metric, metric: &resource::Metric, problems: &mut Problems) -> Criterion {
     if let Some(objective) = metric.objective.as_ref().filter(|_| built_in != Metric::RequestDuration) {
         problems.add(format!("{path}.objective"), &objective.0, rule::NO_OBJECTIVE);
+    }
+    let resource::SuccessRange { min, max } = &metric.success_range;
+    for (end, given) in [("min", min), ("max", max)] {
+        if let Some(given) = given {
+            problems.add(format!("{path}.successRange.{end}"), &given.0, rule::NO_SUCCESS_RANGE);
+        }
     }
     let limit = match built_in {
         Metric::RequestSuccessRate => Some(largest_error_share(path, metric, problems)),

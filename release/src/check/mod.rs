@@ -29,6 +29,7 @@ pub(super) fn check(resource: Resource) -> Result<Release, ReleaseError> {
     literal("apiVersion", api_version.as_deref(), API_VERSION, &mut problems);
     literal("kind", kind.as_deref(), KIND, &mut problems);
     written_hosts(&spec.routing, &mut problems);
+    analysis::outside_of_clusters(&spec.analysis, &mut problems);
     let release = release(metadata, spec, &mut problems);
     accepted::check(&release, &mut problems);
     problems.unless_any(release)

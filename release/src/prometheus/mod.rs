@@ -8,4 +8,4 @@ mod template;
 
 pub use access::{Access, AccessError, BasicAuth, Identity, Settings, Trust};
 pub use istio::{DEFAULT_VERSION_LABEL, Istio, Reporter};
-pub use template::{Template, TemplateError, Values, escaped};
+pub use template::{MissingValue, Template, TemplateError, Values, Workload, escaped};

@@ -96,10 +96,11 @@ pub struct Istio {
     /// The label of Istio's metrics that tells the versions apart. The default is `destination_version`.
     #[schemars(with = "Option<schema::MetricLabel>")]
     pub version_label: Option<String>,
-    /// The value of that label for the stable version. The default is the version's name.
+    /// The value of that label for the stable version; in a cluster for the Deployment that `spec.stable` names, whichever
+    /// version is there. The default is what the labels of that Deployment's pods make it, or the version's name.
     #[schemars(length(max = 63))]
     pub stable: Option<String>,
-    /// The value of that label for the canary. The default is the version's name.
+    /// The value of that label for the canary, likewise of `spec.canary`.
     #[schemars(length(max = 63))]
     pub canary: Option<String>,
 }
@@ -151,6 +152,10 @@ pub struct Metric {
     /// Which values are good. Of those built in, `request-success-rate` and `request-duration` have such a limit.
     #[serde(default)]
     pub threshold_range: ThresholdRange,
+    /// For a metric with a `query`: the values at which the release goes on. Between these and `thresholdRange`, beyond which
+    /// the canary is taken back, it stays where it is. The default is `thresholdRange`.
+    #[serde(default)]
+    pub success_range: SuccessRange,
     /// How much worse than stable the canary may be. A metric with a `query` is compared with stable only if this is given;
     /// those built in always are.
     pub compare: Option<Compare>,
@@ -158,7 +163,8 @@ pub struct Metric {
     #[schemars(with = "Option<schema::Duration>")]
     pub objective: Option<Scalar>,
     /// PromQL for a metric of your own, with the variables `{{ namespace }}`, `{{ name }}`, `{{ service }}`, `{{ arm }}`
-    /// (stable or canary), `{{ version }}` and `{{ interval }}`. It needs `analysis.prometheus`.
+    /// (stable or canary), `{{ version }}` and `{{ interval }}`; in a cluster also `{{ deployment }}`, `{{ pods }}` (a
+    /// pattern of the pods' names, for `=~`) and `{{ labels.NAME }}` (of the pods). It needs `analysis.prometheus`.
     #[schemars(with = "Option<schema::Query>")]
     pub query: Option<String>,
     /// The time between two readings of the `query`, 1s to 1h. The default is `15s`.
@@ -191,6 +197,7 @@ impl Metric {
         let metric = |name: &str| Self {
             name: name.to_owned(),
             threshold_range: ThresholdRange::default(),
+            success_range: SuccessRange::default(),
             compare: None,
             objective: None,
             query: None,
@@ -212,6 +219,11 @@ impl Metric {
                 rule::NO_OBJECTIVE,
             ),
             schema::validation(
+                ".successRange",
+                "!has(self.successRange) || has(self.query)",
+                rule::NO_SUCCESS_RANGE,
+            ),
+            schema::validation(
                 ".thresholdRange",
                 "!has(self.query) || has(self.thresholdRange) || has(self.compare)",
                 rule::WHAT_IS_GOOD,
@@ -230,6 +242,18 @@ pub struct ThresholdRange {
     pub min: Option<Scalar>,
     /// The largest good value: for `request-duration` the percentage of requests that are slow (the default is 5), for a
     /// `query` a number in its own unit.
+    #[schemars(with = "Option<schema::Quantity>")]
+    pub max: Option<Scalar>,
+}
+
+/// The values at which a release goes on.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SuccessRange {
+    /// The smallest of them, in the unit of the `query`; not below `thresholdRange.min`.
+    #[schemars(with = "Option<schema::Quantity>")]
+    pub min: Option<Scalar>,
+    /// The largest of them, likewise; not above `thresholdRange.max`.
     #[schemars(with = "Option<schema::Quantity>")]
     pub max: Option<Scalar>,
 }

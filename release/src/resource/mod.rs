@@ -22,7 +22,7 @@ use super::problem::ReleaseError;
 use super::rule;
 pub use affinity::Propagation;
 pub use affinity::{Cookie, SessionAffinity};
-pub use analysis::{Analysis, AnalysisSource, Istio, Metric, ThresholdRange};
+pub use analysis::{Analysis, AnalysisSource, Istio, Metric, SuccessRange, ThresholdRange};
 pub use given::Given;
 pub use routing::Mode;
 pub use routing::Routing;

@@ -42,7 +42,7 @@ pub enum VerdictStatus {
     Fail,
     /// Too few requests, or a metric of one's own that says nothing.
     NotEnoughData,
-    /// A metric speaks against the canary, but it could be chance.
+    /// A metric speaks against the canary, but it could be chance, or one of one's own is between its two limits.
     Unclear,
     /// Both versions are beyond a limit at present, so it is not the canary's.
     SharedTrouble,

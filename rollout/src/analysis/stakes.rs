@@ -117,6 +117,9 @@ impl Evidence {
             if readings.is_bad_now() {
                 return Verdict::NotYet(Wait::Doubt { metric: Judged::Readings(metric.name.clone()) });
             }
+            if let Some((value, limit)) = readings.between_limits(metric) {
+                return Verdict::NotYet(Wait::Success { metric: metric.name.clone(), value, limit });
+            }
         }
         if self.split.ln_e() >= analysis.needed() {
             return Verdict::NotYet(Wait::SampleRatio);

@@ -98,6 +98,7 @@ impl Run {
             Verdict::NotYet(Wait::SampleRatio) => "sample ratio".to_owned(),
             Verdict::NotYet(Wait::TrafficShare) => "traffic share".to_owned(),
             Verdict::NotYet(Wait::Reading { metric, why }) => format!("{metric}: {why}"),
+            Verdict::NotYet(Wait::Success { metric, value, .. }) => format!("{metric}: {value}"),
         };
         assert!(found.starts_with(expected), "{found}, expected {expected}");
     }

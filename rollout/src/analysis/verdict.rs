@@ -47,6 +47,15 @@ pub enum Wait {
         /// Why.
         why: String,
     },
+    /// One of people's own metrics is good enough not to go back, and not to go on.
+    Success {
+        /// Which.
+        metric: String,
+        /// What it is, for people.
+        value: String,
+        /// What it must be.
+        limit: String,
+    },
     /// Both versions are worse than the canary may be, at present: it is not the canary's.
     SharedTrouble {
         /// In what.
@@ -175,6 +184,9 @@ impl fmt::Display for Verdict {
             ),
             Self::NotYet(Wait::Doubt { metric }) => {
                 write!(f, "not clear yet: {metric} speaks against the canary, but could be chance")
+            }
+            Self::NotYet(Wait::Success { metric, value, limit }) => {
+                write!(f, "not good enough yet: {metric} of the canary is {value}, and the release goes on at {limit}")
             }
             Self::NotYet(Wait::SharedTrouble { metric }) => {
                 write!(f, "not clear yet: {metric} is too bad on both versions at present, so it is not the canary's")

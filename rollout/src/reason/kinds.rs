@@ -262,6 +262,15 @@ pub enum Hold {
         /// What came back.
         why: String,
     },
+    /// One of people's own metrics is between its two limits.
+    AwaitsSuccess {
+        /// Which.
+        metric: String,
+        /// What it is, for people.
+        value: String,
+        /// What it must be.
+        limit: String,
+    },
     /// The evidence leans against the canary without being conclusive.
     Doubtful {
         /// What it leans by.

@@ -72,19 +72,32 @@ fn a_look_that_is_older_than_the_last_one_is_no_restart() {
     check(&[sample(9000, 10, 1), sample(8950, 8, 0), sample(9001, 12, 1)], &[(0, 0), (0, 0), (2, 0)]);
 }
 
+/// A pod whose uptime nobody knows.
+const UNTOLD: Place<'_> = Place { name: "pod", replica: "", uptime_s: None };
+
+/// Looks at a series of errors with this total, if it is there, and says what is new.
+fn new_errors(
+    deltas: &mut CounterDeltas,
+    place: Place<'_>,
+    total: impl Into<Option<u64>>,
+    second: i64,
+) -> u64 {
+    let tag = Tag::parse("shop/shop/canary/rest").unwrap();
+    let totals =
+        total.into().map(|value| Total { tag, adds_to: Number::RequestsAndErrors, series: "5xx", value });
+    let news = deltas.record(place, totals, at(second));
+    let sum = news.iter().map(|(_, new)| new.errors).sum();
+    deltas.looked(at(second));
+    sum
+}
+
 /// What is left of the deltas of a place whose uptime nobody knows, look by look: totals of one series, as far
 /// as they are there.
 fn check_series(looks: &[Option<u64>], expected: &[u64]) {
     let mut deltas = CounterDeltas::default();
-    let tag = Tag::parse("shop/shop/canary/rest").unwrap();
     deltas.looked(at(99));
     for (second, (&look, &expected)) in (100..).zip(looks.iter().zip(expected)) {
-        let totals =
-            look.map(|value| Total { tag, adds_to: Number::RequestsAndErrors, series: "5xx", value });
-        let news = deltas.record("pod", None, totals, at(second));
-        deltas.looked(at(second));
-        let sum: u64 = news.iter().map(|(_, new)| new.errors).sum();
-        assert_eq!(sum, expected, "at {second}");
+        assert_eq!(new_errors(&mut deltas, UNTOLD, look, second), expected, "at {second}");
     }
 }
 
@@ -94,13 +107,30 @@ fn a_series_that_was_missing_for_a_look_does_not_count_twice() {
 }
 
 #[test]
-fn a_total_that_fell_counts_from_zero() {
-    check_series(&[Some(5), Some(2), Some(3)], &[5, 2, 1]);
+fn a_total_that_fell_counts_again_when_it_is_what_it_was() {
+    check_series(&[Some(5), Some(2), Some(3), Some(6)], &[5, 0, 0, 1]);
+    check_series(&[Some(5), None, Some(2)], &[5, 0, 0]);
 }
 
 #[test]
-fn a_total_that_fell_while_it_was_missing_counts_from_zero() {
-    check_series(&[Some(5), None, Some(2)], &[5, 0, 2]);
+fn a_total_that_stays_below_for_longer_than_old_ones_are_shown_counts_from_there() {
+    let mut deltas = CounterDeltas::default();
+    let mut look = |second, value| new_errors(&mut deltas, UNTOLD, value, second);
+    look(100, 50);
+    for (second, total, expected) in [(101, 2, 0), (400, 4, 0), (407, 5, 0), (408, 9, 4), (409, 10, 1)] {
+        assert_eq!(look(second, total), expected, "at {second}");
+    }
+}
+
+#[test]
+fn nothing_is_subtracted_from_what_another_replica_has_shown() {
+    let mut deltas = CounterDeltas::default();
+    deltas.looked(at(99));
+    let [a, b] = ["a", "b"].map(|replica| Place { replica, ..UNTOLD });
+    for (second, (place, total, expected)) in (100..).zip([(a, 5, 5), (a, 7, 2), (b, 9, 0), (b, 10, 1)]) {
+        assert_eq!(new_errors(&mut deltas, place, total, second), expected, "at {second}");
+    }
+    assert_eq!(deltas.replica_of("pod"), Some("b"));
 }
 
 #[test]
@@ -113,9 +143,9 @@ fn requests_that_were_not_in_time_were_slow() {
             .map(|(series, adds_to, value)| Total { tag, adds_to, series, value })
     };
     let slow = |news: Vec<(Tag<'_>, ArmCounts)>| news.first().map_or(0, |(_, new)| new.slow);
-    assert_eq!(slow(deltas.record("pod", None, look(10, 7), at(101))), 3);
-    assert_eq!(slow(deltas.record("pod", None, look(15, 11), at(102))), 1);
-    assert_eq!(slow(deltas.record("pod", None, look(16, 12), at(103))), 0);
+    assert_eq!(slow(deltas.record(UNTOLD, look(10, 7), at(101))), 3);
+    assert_eq!(slow(deltas.record(UNTOLD, look(15, 11), at(102))), 1);
+    assert_eq!(slow(deltas.record(UNTOLD, look(16, 12), at(103))), 0);
 }
 
 #[test]

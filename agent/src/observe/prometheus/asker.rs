@@ -7,8 +7,9 @@ use jiff::Timestamp;
 use serin_release::prometheus::{Access, AccessError};
 
 use super::client::Client;
-use super::counts::{Counting, PromSample, Subject};
+use super::counts::{Counting, Subject};
 use super::error::QueryError;
+use super::sample::PromSample;
 
 /// Asks one Prometheus.
 #[derive(Debug)]

@@ -15,7 +15,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::asker::Asker;
-use super::counts::{PromSample, Subject};
+use super::counts::Subject;
+use super::sample::PromSample;
 use crate::observe::beat::Beat;
 
 /// How long before a look Prometheus is asked, at most.

@@ -2,28 +2,25 @@
 The counters of many releases, in one query and so at one timestamp.
 
 Raw counters are fetched, never `rate()` or `increase()`: those extrapolate, and miss what a series was born with.
-They are recorded in each release's [`CounterDeltas`], place by place. A place is a pod, or an `instance` where Prometheus
-knows no pods. How long a place has been up is asked along, so that one which Prometheus only now begins to scrape
-does not bring its past with it.
+What is made of them is in [`PromSample`]. How long a proxy has been up is asked along, so that one which Prometheus only
+now begins to scrape does not bring its past with it.
 */
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use jiff::Timestamp;
-use serin_policy::Arm;
-use serin_policy::series::{REVISION, Tag};
+use serin_policy::series::REVISION;
 
 use super::answer::{self, Parsed};
 use super::client::{Client, MOST_SERIES};
 use super::error::QueryError;
 use super::istio::{self, DURATION, REQUESTS};
 use super::promql;
+use super::sample::PromSample;
 use super::series_index::SeriesIndex;
-use crate::observe::counter_deltas::{ClockWentBack, CounterDeltas, Number, Total};
+use crate::observe::counter_deltas::Number;
 use serin_release::prometheus::{Access, Istio, Reporter};
 use serin_release::{CountSource, Release};
-use serin_rollout::ArmCounts;
 
 /// How many series are taken when there are many releases, for each of them.
 const SERIES_A_RELEASE: usize = 2_000;
@@ -65,58 +62,19 @@ pub enum Counters {
     Istio(Istio),
 }
 
-/// What was seen of one release.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PromSample {
-    release: String,
-    places: Vec<Place>,
-    by_name: HashMap<String, usize>,
-    complaint: Option<Complaint>,
-}
-
-/// What was seen at one place.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Place {
-    name: String,
-    uptime_s: Option<u64>,
-    totals: BTreeMap<String, Seen>,
-}
-
-/// A series' total and what is to be made of it.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Seen {
-    pub(super) of: Of,
-    pub(super) adds_to: Number,
-    pub(super) value: u64,
-}
-
-/// Whose requests a series counts.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Of {
-    /// The filter's label `tag`, which the series' name ends in.
-    Tag {
-        /// Where it begins there.
-        from: usize,
-    },
-    /// Istio's version.
-    Arm(Arm),
-}
-
-/// What is new at one place, of requests that came to their version in the same way.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Count<'l> {
-    /// The pod or the instance.
-    pub place: &'l str,
-    /// Version and group. Istio's metrics know one group only, the cohort `rest`.
-    pub tag: Tag<'l>,
-    /// What is new.
-    pub counts: ArmCounts,
-}
-
 /// Why a release's counters are not all there.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Complaint {
-    /// Slow requests cannot be counted.
+    /// Slow requests cannot be counted: no time of any request is known.
+    #[error(
+        "there are requests of {place} and no {DURATION}, so slow requests are not counted: let Prometheus keep these \
+         series, or leave request-duration out of analysis.metrics"
+    )]
+    NoBuckets {
+        /// One of the proxies that lack them.
+        place: String,
+    },
+    /// Slow requests cannot be counted: no edge tells them from others.
     #[error(
         "no edge of {DURATION} lies at the objective of {objective_ms} ms, so slow requests are not counted: \
          set the objective to an edge ({}), or give the proxies one there",
@@ -143,94 +101,6 @@ impl fmt::Display for Edges<'_> {
                 f.write_str(" ms")
             }
         }
-    }
-}
-
-impl Place {
-    /// Of a series that is there twice, the greater total counts: two jobs looked at one counter.
-    pub(super) fn see(&mut self, series: String, seen: Seen) {
-        match self.totals.entry(series) {
-            Entry::Occupied(mut known) => known.get_mut().value = seen.value.max(known.get().value),
-            Entry::Vacant(free) => {
-                free.insert(seen);
-            }
-        }
-    }
-
-    /// Whether times were taken, but no edge tells which of them were in time.
-    fn lacks_the_edge(&self) -> bool {
-        let has = |number| self.totals.values().any(|seen| seen.adds_to == number);
-        has(Number::Timed) && !has(Number::InTime)
-    }
-}
-
-impl PromSample {
-    pub(super) fn of(release: &str) -> Self {
-        Self { release: release.to_owned(), places: Vec::new(), by_name: HashMap::new(), complaint: None }
-    }
-
-    pub(super) fn place(&mut self, name: &str) -> &mut Place {
-        let next = self.places.len();
-        let at = match self.by_name.get(name) {
-            Some(&known) => known,
-            None => *self.by_name.entry(name.to_owned()).or_insert(next),
-        };
-        if at == next {
-            self.places.push(Place { name: name.to_owned(), ..Place::default() });
-        }
-        &mut self.places[at]
-    }
-
-    pub(super) fn are_up(&mut self, uptimes: &HashMap<String, u64>) {
-        for place in &mut self.places {
-            place.uptime_s = uptimes.get(&place.name).copied();
-        }
-    }
-
-    /// Leaves out the times that cannot be told slow from fast, and says whether there were any: without the edge all
-    /// would be slow.
-    fn leave_out_untold(&mut self) -> bool {
-        let mut found = false;
-        for place in self.places.iter_mut().filter(|place| place.lacks_the_edge()) {
-            place.totals.retain(|_, seen| seen.adds_to != Number::Timed);
-            found = true;
-        }
-        found
-    }
-
-    /// Whether nothing of it was seen.
-    pub const fn is_empty(&self) -> bool {
-        self.places.is_empty()
-    }
-
-    /// What is wrong with its counters.
-    pub const fn complaint(&self) -> Option<&Complaint> {
-        self.complaint.as_ref()
-    }
-
-    /// Records what was seen in the release's own `deltas`, and returns what is new.
-    ///
-    /// # Errors
-    /// When totals of a later time are known.
-    pub fn record(&self, deltas: &mut CounterDeltas, at: Timestamp) -> Result<Vec<Count<'_>>, ClockWentBack> {
-        deltas.accepts(at)?;
-        let mut counted = Vec::new();
-        for place in &self.places {
-            let totals = place.totals.iter().filter_map(|(series, seen)| {
-                let tag = match &seen.of {
-                    Of::Tag { from } => Tag::parse(series.get(*from..)?)?,
-                    Of::Arm(arm) => istio::tag(&self.release, *arm),
-                };
-                Some(Total { tag, adds_to: seen.adds_to, series, value: seen.value })
-            });
-            let news = deltas.record(&place.name, place.uptime_s, totals, at);
-            counted.extend(news.into_iter().map(|(tag, counts)| Count { place: &place.name, tag, counts }));
-        }
-        // A Prometheus that knows nothing of the release yet has not begun to watch it.
-        if !self.places.is_empty() {
-            deltas.looked(at);
-        }
-        Ok(counted)
     }
 }
 
@@ -275,7 +145,15 @@ impl Counting {
         }
         self.learn_edges(lacking.iter().map(|(istio, _)| *istio), at).await?;
         for (istio, sample) in lacking {
-            sample.complaint = Some(self.complain(istio));
+            sample.complain(self.no_edge(istio));
+        }
+        for (subject, sample) in subjects.iter().zip(&mut samples) {
+            if matches!(subject.counters, Counters::Istio(_))
+                && let Some(place) = sample.without_times()
+            {
+                let place = place.to_owned();
+                sample.complain(Complaint::NoBuckets { place });
+            }
         }
         Ok(samples)
     }
@@ -308,7 +186,7 @@ impl Counting {
         Ok(())
     }
 
-    fn complain(&self, istio: &Istio) -> Complaint {
+    fn no_edge(&self, istio: &Istio) -> Complaint {
         let edges = self.edges.get(&(istio.namespace.clone(), istio.service.clone()));
         let edges = || edges.into_iter().flatten().copied();
         let objective = f64::from(istio.objective_ms);

@@ -15,9 +15,11 @@ pub mod custom;
 mod error;
 mod istio;
 mod promql;
+mod sample;
 mod series_index;
 
 pub use answer::{Answer, Sample};
 pub(super) use asker::Asker;
 pub use client::{Client, MOST_SERIES};
 pub use error::QueryError;
+pub use sample::{Count, PromSample};

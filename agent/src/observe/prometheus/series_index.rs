@@ -8,24 +8,28 @@ use serin_policy::series::{REVISION, Tag};
 use xxhash_rust::xxh64::xxh64;
 
 use super::answer::Labels;
-use super::counts::{Counters, Of, PromSample, Seen, Subject, UPTIME};
+use super::counts::{Counters, Subject, UPTIME};
 use super::istio::{self, DURATION, REQUESTS};
+use super::sample::{Of, Origin, PromSample, Seen};
 use crate::observe::counter_deltas::{Number, matters};
 use crate::observe::scrape::whole;
 
-/// Labels that say how a series was scraped, not what it counts: two jobs may scrape the same proxy, and two
-/// Prometheus may write into one store.
-const OF_THE_SCRAPE: [&str; 7] =
-    ["container", "endpoint", "instance", "job", "prometheus", "prometheus_replica", "service"];
+/// Labels that say how a series was scraped, not what it counts: two jobs may scrape the same proxy.
+const OF_THE_SCRAPE: [&str; 5] = ["container", "endpoint", "instance", "job", "service"];
+
+/// Labels that tell one Prometheus from another one that scrapes the same pods: what Thanos, Mimir, Grafana's and the
+/// Prometheus Operator's documentation name.
+const OF_THE_REPLICA: [&str; 5] =
+    ["__replica__", "prometheus", "prometheus_replica", "receive_replica", "replica"];
 
 /// Sorts series into samples, as they come.
 pub(super) struct SeriesIndex<'s> {
     subjects: &'s [Subject],
     samples: Vec<PromSample>,
     index: Index<'s>,
-    uptimes: HashMap<String, u64>,
-    /// The place of the series in hand.
-    place: String,
+    uptimes: HashMap<Origin, u64>,
+    /// Where the series in hand comes from.
+    origin: Origin,
 }
 
 impl<'s> SeriesIndex<'s> {
@@ -36,7 +40,7 @@ impl<'s> SeriesIndex<'s> {
             samples: subjects.iter().map(|subject| PromSample::of(&subject.release)).collect(),
             index: Index::of(subjects),
             uptimes: HashMap::new(),
-            place: String::new(),
+            origin: Origin::default(),
         }
     }
 
@@ -46,15 +50,15 @@ impl<'s> SeriesIndex<'s> {
             return;
         }
         let value = whole(value);
-        write_place(&mut self.place, labels);
+        write_origin(&mut self.origin, labels);
         match labels.get("__name__") {
             UPTIME => {
-                let uptime = self.uptimes.entry(self.place.clone()).or_default();
+                let uptime = self.uptimes.entry(self.origin.clone()).or_default();
                 *uptime = value.max(*uptime);
             }
             REVISION => {
                 if let Some(&at) = self.index.by_release.get(labels.get("tag")) {
-                    self.samples[at].place(&self.place);
+                    self.samples[at].view(&self.origin);
                 }
             }
             REQUESTS | DURATION => self.take_istios(labels, value),
@@ -69,7 +73,7 @@ impl<'s> SeriesIndex<'s> {
                 && let Some((arm, adds_to)) = istio::sort(istio, labels)
             {
                 let seen = Seen { of: Of::Arm(arm), adds_to, value };
-                self.samples[at].place(&self.place).see(istio_series(labels), seen);
+                self.samples[at].view(&self.origin).see(istio_series(labels), seen);
             }
         }
     }
@@ -83,7 +87,7 @@ impl<'s> SeriesIndex<'s> {
         {
             let before_tag = [metric, "{", class, "}/"].concat();
             let seen = Seen { of: Of::Tag { from: before_tag.len() }, adds_to, value };
-            self.samples[at].place(&self.place).see(before_tag + tag, seen);
+            self.samples[at].view(&self.origin).see(before_tag + tag, seen);
         }
     }
 
@@ -118,14 +122,20 @@ impl<'s> Index<'s> {
     }
 }
 
-/// The pod, or the instance where Prometheus knows no pods.
-fn write_place(place: &mut String, labels: &Labels<'_>) {
-    place.clear();
+fn write_origin(Origin { cluster, pod, replica }: &mut Origin, labels: &Labels<'_>) {
+    for part in [&mut *cluster, &mut *pod, &mut *replica] {
+        part.clear();
+    }
+    cluster.push_str(labels.get("cluster"));
+    // Writing to a string cannot fail.
     match labels.get("pod") {
-        "" => place.push_str(labels.get("instance")),
-        pod => {
-            // Writing to a string cannot fail.
-            let _ = write!(place, "{}/{pod}", labels.get("namespace"));
+        "" => pod.push_str(labels.get("instance")),
+        name => _ = write!(pod, "{}/{name}", labels.get("namespace")),
+    }
+    for name in OF_THE_REPLICA {
+        match labels.get(name) {
+            "" => {}
+            value => _ = write!(replica, "{name}={value} "),
         }
     }
 }
@@ -133,9 +143,9 @@ fn write_place(place: &mut String, labels: &Labels<'_>) {
 /// What tells a series of Istio's from all others of its place. It has two dozen labels, so only their hash is kept:
 /// the sum of each label's own, for their order says nothing.
 fn istio_series(labels: &Labels<'_>) -> String {
-    let hash =
-        labels.iter().filter(|(name, _)| !OF_THE_SCRAPE.contains(name)).fold(0, |sum: u64, (name, value)| {
-            sum.wrapping_add(xxh64(value.as_bytes(), xxh64(name.as_bytes(), 0)))
-        });
+    let says_what = |name: &str| !OF_THE_SCRAPE.iter().chain(&OF_THE_REPLICA).any(|other| *other == name);
+    let hash = labels.iter().filter(|(name, _)| says_what(name)).fold(0, |sum: u64, (name, value)| {
+        sum.wrapping_add(xxh64(value.as_bytes(), xxh64(name.as_bytes(), 0)))
+    });
     format!("{hash:016x}")
 }

@@ -37,12 +37,8 @@ pub(super) fn check(path: &str, metric: &Metric, query: &str, problems: &mut Pro
     };
     let min = bound("thresholdRange.min", metric.threshold_range.min.as_ref(), problems);
     let max = bound("thresholdRange.max", metric.threshold_range.max.as_ref(), problems);
-    if let (Some(min), Some(max)) = (min, max)
-        && min > max
-    {
-        let value = format!("{min} to {max}");
-        problems.add(format!("{path}.thresholdRange"), value, "give a min that is not above max");
-    }
+    in_order(&format!("{path}.thresholdRange"), (min, max), problems);
+    let success = success(path, metric, (min, max), problems);
     let compare = metric.compare.as_ref().map(|compare| {
         let slack = bound("compare.slack", compare.slack.as_ref(), problems).unwrap_or_default();
         Excess { ratio: max_ratio(path, metric, "1.5", problems), slack }
@@ -56,8 +52,46 @@ pub(super) fn check(path: &str, metric: &Metric, query: &str, problems: &mut Pro
         query,
         interval,
         range: (min, max),
+        success,
         compare,
         dry_run: metric.dry_run,
+    }
+}
+
+/// The values at which the release goes on, which are within those at which it does not go back.
+fn success(
+    path: &str,
+    metric: &Metric,
+    (least, most): (Option<f64>, Option<f64>),
+    problems: &mut Problems,
+) -> (Option<f64>, Option<f64>) {
+    let path = format!("{path}.successRange");
+    let mut end =
+        |name: &str, given: Option<&Scalar>, default: Option<f64>, is_within: fn(f64, f64) -> bool| {
+            let given = given.and_then(|given| number(&format!("{path}.{name}"), given, problems));
+            if let (Some(given), Some(limit)) = (given, default)
+                && !is_within(given, limit)
+            {
+                let hint = format!(
+                    "give a value within thresholdRange.{name}, {limit}: beyond, the canary is taken back"
+                );
+                problems.add(format!("{path}.{name}"), given, hint);
+            }
+            given.or(default)
+        };
+    let min = end("min", metric.success_range.min.as_ref(), least, |given, least| given >= least);
+    let max = end("max", metric.success_range.max.as_ref(), most, |given, most| given <= most);
+    if metric.success_range.min.is_some() || metric.success_range.max.is_some() {
+        in_order(&path, (min, max), problems);
+    }
+    (min, max)
+}
+
+fn in_order(path: &str, range: (Option<f64>, Option<f64>), problems: &mut Problems) {
+    if let (Some(min), Some(max)) = range
+        && min > max
+    {
+        problems.add(path, format!("{min} to {max}"), "give a min that is not above max");
     }
 }
 

@@ -1,9 +1,12 @@
 //! Which series count, and for whom.
 
-use serin_policy::Cohort;
 use serin_policy::series::Group;
+use serin_policy::{Arm, Cohort};
+use serin_rollout::ArmCounts;
 
+use super::super::Count;
 use super::*;
+use crate::observe::counter_deltas::CounterDeltas;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
