@@ -148,14 +148,15 @@ pub(crate) async fn a_pipeline_updates_stable(mesh: &Mesh) -> Result<()> {
     check_none_failed(&report)
 }
 
-/// Autoscalers are told the floor, and have their own back in the end.
+/// Autoscalers are told the floor, and have their owner's back in the end, with what the owner wrote meanwhile.
 pub(crate) async fn autoscalers_keep_a_floor(mesh: &Mesh) -> Result<()> {
     let fixture = Fixture::set(mesh, "scaled", 1).await?;
     fixture.namespace.deploy("shop", "stable", "shop:v1", 3).await?;
     fixture.namespace.rolled_out("shop-stable").await?;
-    for version in ["stable", "canary"] {
+    // Where its owner leaves it out, the API server puts 1 in.
+    for (version, min) in [("stable", "minReplicas: 1, "), ("canary", "")] {
         fixture.namespace.apply(&format!(
-            "{{apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, metadata: {{name: shop-{version}}}, spec: {{minReplicas: 1, maxReplicas: 5, \
+            "{{apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, metadata: {{name: shop-{version}}}, spec: {{{min}maxReplicas: 30, \
              scaleTargetRef: {{apiVersion: apps/v1, kind: Deployment, name: shop-{version}}}, \
              metrics: [{{type: Resource, resource: {{name: cpu, target: {{type: Utilization, averageUtilization: 80}}}}}}]}}}}"
         ))
@@ -188,11 +189,21 @@ pub(crate) async fn autoscalers_keep_a_floor(mesh: &Mesh) -> Result<()> {
     .await?;
     fixture.kubectl(&["scale", "deployment/shop-canary", "--replicas=2"]).await?;
     fixture.check_exposure(&traffic, 50).await.with_context(|| agent.log())?;
+    // In an incident, somebody wants more.
+    fixture.kubectl(&["patch", "hpa", "shop-stable", "--patch", r#"{"spec": {"minReplicas": 20}}"#]).await?;
+    let noted = r"jsonpath={.metadata.annotations.serin\.dev/min-replicas}";
+    eventually("their edit to be noticed", async || {
+        let noted = fixture.kubectl(&["get", "hpa", "shop-stable", "-o", noted]).await?;
+        ensure!(noted.is_empty(), "{noted}");
+        Ok(())
+    })
+    .await?;
+    ensure!(floors().await? == (20, 2), "what they gave is taken away: {}", agent.log());
     fixture.kubectl(&["annotate", "release", "shop", "serin.dev/command=abort"]).await?;
     fixture.outcome(RunOutcome::Aborted).await.with_context(|| agent.log())?;
     eventually("their own floors", async || {
         let found = floors().await?;
-        ensure!(found == (1, 1), "{found:?}");
+        ensure!(found == (20, 1), "{found:?}");
         ensure!(fixture.replicas("shop-canary").await? == 0, "the canary still has pods");
         Ok(())
     })

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use xxhash_rust::xxh64::xxh64;
 
 use super::api_resources::version;
+use super::autoscalers::Floor;
 use super::pods::{KnownPod, Pods};
 use super::repairs::{Object, Repairs, fingerprint};
 use super::stores::Stores;
@@ -25,9 +26,6 @@ use serin_rollout::{Replicas, Wanted, Workload, Workloads};
 
 /// Set by `kubectl rollout restart`: the same version, started again.
 const RESTARTED: &str = "kubectl.kubernetes.io/restartedAt";
-
-/// Where an autoscaler's own floor is kept while a release has raised it.
-const OWN_FLOOR: &str = "serin.dev/min-replicas";
 
 /// For how long a pod may take to get ready before anybody hears of it.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(10);
@@ -178,47 +176,39 @@ impl Pair {
         }
         tracing::info!(deployment = deployment.name_any(), from = desired, to, "scaling");
         let deployments: Api<Deployment> = Api::namespaced(client.clone(), &self.namespace);
-        let scale = Patch::Merge(json!({"spec": {"replicas": to}}));
-        let scaled = deployments.patch_scale(&deployment.name_any(), &as_serin(), &scale).await?;
-        repairs.written(&object, version(&scaled), wanted);
+        let planned_from = json!({"resourceVersion": deployment.resource_version()});
+        let scale = Patch::Merge(json!({"metadata": planned_from, "spec": {"replicas": to}}));
+        let scaled = deployments.patch_scale(&deployment.name_any(), &as_serin(), &scale).await;
+        if let Some(scaled) = unless_overtaken(scaled)? {
+            repairs.written(&object, version(&scaled), wanted);
+        }
         Ok(())
     }
 
-    /// Raises an autoscaler's floor to `floor`, or gives it back its own.
+    /// Raises an autoscaler's floor to what is `needed`, or gives its owner theirs back.
     async fn set_floor(
         &self,
         client: &Client,
         repairs: &Repairs,
         autoscaler: &HorizontalPodAutoscaler,
-        floor: Option<u32>,
+        needed: Option<u32>,
     ) -> Result<(), kube::Error> {
-        let present = autoscaler.spec.as_ref().and_then(|spec| spec.min_replicas).unwrap_or(1);
-        let own = autoscaler.annotations().get(OWN_FLOOR).and_then(|own| own.parse::<i32>().ok());
         let most = autoscaler.spec.as_ref().map_or(i32::MAX, |spec| spec.max_replicas);
-        let floor =
-            floor.map(|floor| i32::try_from(floor).unwrap_or(i32::MAX).min(most).max(own.unwrap_or(present)));
+        let floor = Floor::of(autoscaler).wanted(needed, most);
         let object = self.part::<HorizontalPodAutoscaler>(&autoscaler.name_any(), "spec.minReplicas");
-        let patch = match (floor, own) {
-            (Some(floor), _) if floor != present => json!({
-                "metadata": {"annotations": {OWN_FLOOR: own.unwrap_or(present).to_string()}},
-                "spec": {"minReplicas": floor},
-            }),
-            (None, Some(own)) => json!({
-                "metadata": {"annotations": {OWN_FLOOR: null}},
-                "spec": {"minReplicas": own},
-            }),
-            _ => {
-                repairs.is_right(&object);
-                return Ok(());
-            }
+        let Some(patch) = floor.patch(autoscaler) else {
+            repairs.is_right(&object);
+            return Ok(());
         };
         let wanted = fingerprint(&floor);
         if !repairs.is_due(&object, Some(version(autoscaler)), wanted).await {
             return Ok(());
         }
         let autoscalers: Api<HorizontalPodAutoscaler> = Api::namespaced(client.clone(), &self.namespace);
-        let patched = autoscalers.patch(&autoscaler.name_any(), &as_serin(), &Patch::Merge(patch)).await?;
-        repairs.written(&object, version(&patched), wanted);
+        let patched = autoscalers.patch(&autoscaler.name_any(), &as_serin(), &Patch::Merge(patch)).await;
+        if let Some(patched) = unless_overtaken(patched)? {
+            repairs.written(&object, version(&patched), wanted);
+        }
         Ok(())
     }
 
@@ -248,8 +238,10 @@ impl Pair {
         }
         let deployments: Api<Deployment> = Api::namespaced(client.clone(), &self.namespace);
         let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-        let replaced = deployments.replace(&stable.name_any(), &params, &updated).await?;
-        repairs.written(&object, version(&replaced), wanted);
+        let replaced = deployments.replace(&stable.name_any(), &params, &updated).await;
+        if let Some(replaced) = unless_overtaken(replaced)? {
+            repairs.written(&object, version(&replaced), wanted);
+        }
         Ok(())
     }
 }
@@ -326,6 +318,14 @@ fn lingers(pod: &KnownPod) -> Option<String> {
     let why = condition.message.as_deref().or(condition.reason.as_deref()).unwrap_or_default();
     let why = if why.is_empty() { String::new() } else { format!(": {why}") };
     Some(format!("{what}{why}"))
+}
+
+/// What was written; none if somebody was quicker. What is to be done then, the next tick says.
+fn unless_overtaken<T>(written: Result<T, kube::Error>) -> Result<Option<T>, kube::Error> {
+    match written {
+        Err(kube::Error::Api(status)) if status.is_conflict() => Ok(None),
+        other => other.map(Some),
+    }
 }
 
 /// How many pods a Deployment is to have.
