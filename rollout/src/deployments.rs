@@ -41,6 +41,8 @@ pub(super) struct Model {
     pub(super) stuck: Option<String>,
     pub(super) trouble: Option<String>,
     pub(super) gone: bool,
+    /// Who has changed it last.
+    pub(super) changed_by: Option<String>,
 }
 
 const NAMES: [&str; 2] = ["shop", "shop-canary"];
@@ -151,6 +153,7 @@ impl Model {
             stuck: None,
             trouble: None,
             gone: false,
+            changed_by: None,
         }
     }
 
@@ -213,6 +216,7 @@ impl Model {
             stuck: self.stuck.clone(),
             trouble: self.trouble.clone(),
             run: self.run(),
+            changed_by: self.changed_by.clone(),
         }
     }
 }

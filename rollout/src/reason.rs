@@ -171,6 +171,7 @@ table! { Outcome:
     Aborted, "aborted", Warning;
     StableHasIt, "stable-has-it", Warning;
     Settled, "settled", Info;
+    StableReplaced, "stable-replaced", Warning;
 }
 
 /// What a held run waits for.

@@ -44,6 +44,8 @@ pub struct Workload {
     pub trouble: Option<String>,
     /// The run that its pod template makes; none while there is no Deployment.
     pub run: Option<String>,
+    /// Who has changed it last besides Serin and the cluster's own controllers, if they leave a name.
+    pub changed_by: Option<String>,
 }
 
 /// How the Deployments and the routes are wanted, in the roles of the planned status. Whoever carries it out changes only

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::PodTemplateSpec;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::api::{Api, Patch, PostParams};
 use kube::discovery::ApiResource;
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -231,6 +232,7 @@ impl Pair {
         tracing::info!(deployment = stable.name_any(), "takes the canary's pod template");
         // As a whole, and only over what was looked at: a merge would keep what the canary has left out.
         let mut updated = Deployment::clone(stable);
+        updated.metadata.managed_fields = None;
         if let Some(spec) = &mut updated.spec {
             spec.template.spec.clone_from(&from.spec);
             let annotations = Some(own_annotations(from)).filter(|annotations| !annotations.is_empty());
@@ -280,8 +282,18 @@ impl Side {
             }),
             trouble: self.trouble.clone(),
             run: run_of(deployment),
+            changed_by: changed_by(deployment),
         }
     }
+}
+
+/// Who has changed a Deployment last besides Serin, by their own account. Status and scale are others' business.
+fn changed_by(deployment: &Deployment) -> Option<String> {
+    let is_other = |entry: &&ManagedFieldsEntry| {
+        entry.subresource.is_none() && entry.manager.as_deref() != Some(FIELD_MANAGER)
+    };
+    let others = deployment.managed_fields().iter().filter(is_other);
+    others.max_by_key(|entry| entry.time.as_ref().map(|time| time.0))?.manager.clone()
 }
 
 /// What a Deployment's pods complain of: the first container that waits for something that does not come by itself, or
