@@ -23,7 +23,7 @@ use super::stores::Stores;
 use super::{FIELD_MANAGER, as_serin};
 use crate::mesh::routing::{self, Subsets};
 use serin_release::delivery::{Delivery, Target};
-use serin_rollout::{Replicas, Wanted, Workload, Workloads};
+use serin_rollout::{PodLimit, Replicas, Wanted, Workload, Workloads};
 
 /// Set by `kubectl rollout restart`: the same version, started again.
 const RESTARTED: &str = "kubectl.kubernetes.io/restartedAt";
@@ -281,10 +281,17 @@ impl Side {
                 self.trouble.as_ref().map_or_else(|| said.clone(), |trouble| format!("{said} {trouble}"))
             }),
             trouble: self.trouble.clone(),
+            limit: self.autoscaler.as_deref().and_then(limit),
             run: run_of(deployment),
             changed_by: changed_by(deployment),
         }
     }
+}
+
+/// The most pods that an autoscaler allows.
+fn limit(autoscaler: &HorizontalPodAutoscaler) -> Option<PodLimit> {
+    let most = autoscaler.spec.as_ref()?.max_replicas;
+    Some(PodLimit { pods: count(Some(most)), autoscaler: autoscaler.name_any() })
 }
 
 /// Who has changed a Deployment last besides Serin, by their own account. Status and scale are others' business.
