@@ -169,7 +169,9 @@ impl Tick<'_> {
             Phase::RolledBack { .. } | Phase::Aborted { .. } if self.nothing_to_release() => {
                 Err(NotNow::NothingToRelease)
             }
-            Phase::RolledBack { .. } | Phase::Aborted { .. } => {
+            // From the end of a run it is released again where somebody has given stable another version since.
+            Phase::Settled if self.nothing_to_release() => Err(NotNow::NotTakenBack),
+            Phase::Settled | Phase::RolledBack { .. } | Phase::Aborted { .. } => {
                 // Its end may not have got to the proxies yet, and starting over sends everybody to stable as well.
                 if !self.stable_can_take_all() {
                     return Err(NotNow::StableDown);

@@ -4,8 +4,8 @@ Deployments for the planner to be tested with: they follow what is wanted of the
 use std::fmt;
 
 use super::{
-    Candidate, Contested, InCluster, Live, Plan, Replicas, Roles, RolesUnclear, RouteTargets, Status, Traces,
-    Wanted, Workload, Workloads,
+    Candidate, Contested, InCluster, Live, Plan, PodLimit, Replicas, Roles, RolesUnclear, RouteTargets,
+    Status, Traces, Wanted, Workload, Workloads,
 };
 use serin_release::delivery::PromotionMode;
 use serin_release::{Release, ReleaseObject};
@@ -41,6 +41,10 @@ pub(super) struct Model {
     pub(super) stuck: Option<String>,
     pub(super) trouble: Option<String>,
     pub(super) gone: bool,
+    /// The most pods that its autoscaler allows.
+    pub(super) limit: Option<PodLimit>,
+    /// Who has changed it last.
+    pub(super) changed_by: Option<String>,
 }
 
 const NAMES: [&str; 2] = ["shop", "shop-canary"];
@@ -151,6 +155,8 @@ impl Model {
             stuck: None,
             trouble: None,
             gone: false,
+            limit: None,
+            changed_by: None,
         }
     }
 
@@ -187,7 +193,7 @@ impl Model {
     }
 
     pub(super) fn recover(&mut self) {
-        (self.at_most, self.stuck, self.trouble) = (u32::MAX, None, None);
+        (self.at_most, self.stuck, self.trouble, self.limit) = (u32::MAX, None, None, None);
     }
 
     fn follow(&mut self) {
@@ -213,6 +219,8 @@ impl Model {
             stuck: self.stuck.clone(),
             trouble: self.trouble.clone(),
             run: self.run(),
+            limit: self.limit.clone(),
+            changed_by: self.changed_by.clone(),
         }
     }
 }

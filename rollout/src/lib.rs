@@ -63,7 +63,7 @@ pub use phase::{BakeState, Cause, Emptying, Paused, Phase, Stage, StepState};
 pub use reason::{Awaits, Event, Hold, NotNow, Outcome, Reason, Severity};
 pub use roles::{Candidate, Live, Roles, RolesUnclear, RouteTargets, Traces};
 pub use status::{Actor, Change, Draw, Pods, Progress, Status};
-pub use workloads::{Lack, Replicas, Wanted, Workload, Workloads};
+pub use workloads::{Lack, PodLimit, Replicas, Wanted, Workload, Workloads};
 
 use serin_release::Release;
 

@@ -227,6 +227,14 @@ impl fmt::Display for Outcome {
                 "stable's Deployment has this version's pod template already: if it is bad, set stable's back",
             ),
             Self::Settled => f.write_str("everybody is on stable, and no release is under way"),
+            Self::StableReplaced { run, by_run, by } => {
+                let who = by.as_deref().unwrap_or("somebody");
+                write!(
+                    f,
+                    "everybody is on stable, to whose Deployment {who} has given {by_run} in place of {run}: to release \
+                     {run} again, retry; to stay with {by_run}, give the canary's Deployment stable's pod template"
+                )
+            }
         }
     }
 }
@@ -239,7 +247,7 @@ impl fmt::Display for NotNow {
             Self::NothingToResume => "the run is neither paused nor waiting for approval",
             Self::ProxiesLag => "not every proxy runs the present weight yet",
             Self::PromotedAlready => "the run is promoted already",
-            Self::NotTakenBack => "only a run that was rolled back or aborted can start again",
+            Self::NotTakenBack => "only a run that was rolled back, aborted or undone can start again",
             Self::JustFailed => "the canary has just failed",
             Self::LacksCapacity => "the canary lacks the pods for everybody; they are being added: try again",
             Self::StableDown => "stable has no ready pod: scale it up first",

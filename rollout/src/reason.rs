@@ -172,6 +172,7 @@ table! { Outcome:
     Aborted, "aborted", Warning;
     StableHasIt, "stable-has-it", Warning;
     Settled, "settled", Info;
+    StableReplaced, "stable-replaced", Warning;
 }
 
 /// What a held run waits for.

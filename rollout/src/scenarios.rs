@@ -14,7 +14,7 @@ A script is a Release, `---`, and lines of:
 - `metric depth 3`, `metric depth nan`, `metric depth empty`: what one of people's own metrics says from then on
 - `crash before-write`, `crash before-save`: the next tick ends there
 - `lose state`, `lose status`: all of it, or the last one saved
-- where the Release names Deployments, `canary` or `stable` and `image v2`, `ready 1`, `ready all`, `scaled 0`,
+- where the Release names Deployments, `canary` or `stable` and `image v2 [by flux]`, `ready 1`, `limit 1` (its autoscaler's), `ready all`, `scaled 0`,
   `trouble ErrImagePull`, `late` (its progress deadline has passed), `gone`
 - `routes lost`, `routes live shop-canary`: what their label says
 - `state version 9`: what was saved cannot be read, for this reason
@@ -33,7 +33,7 @@ use super::deployments::in_words;
 use super::world::{Crash, Does, World};
 use super::{
     ArmCounts, Change, Chooser, Chosen, Command, CommandKind, Contested, Counts, InForce, MetricReading,
-    MetricValue, Phase, Plan, Push, Reason, Status, Wanted,
+    MetricValue, Phase, Plan, PodLimit, Push, Reason, Status, Wanted,
 };
 use serin_release::Percent;
 
@@ -132,6 +132,15 @@ impl ScenarioRun {
         let model = if words[0] == "stable" { &mut cluster.stable } else { &mut cluster.canary };
         match words[1..] {
             ["image", image] => model.set_image(image),
+            ["image", image, "by", by] => {
+                model.set_image(image);
+                model.changed_by = Some(by.to_owned());
+            }
+            ["limit", pods] => {
+                let (pods, autoscaler) = (pods.parse().unwrap(), words[0].to_owned());
+                model.get_ready(pods);
+                model.limit = Some(PodLimit { pods, autoscaler });
+            }
             ["ready", "all"] => model.recover(),
             ["ready", pods] => model.get_ready(pods.parse().unwrap()),
             ["scaled", pods] => model.scale_now(pods.parse().unwrap()),

@@ -9,7 +9,7 @@ use super::handover::HandoverState;
 use super::phase::{BakeState, Cause, Emptying, Phase, Stage, StepState, elapsed};
 use super::reason::{Event, Hold, Outcome, Reason};
 use super::status::Actor;
-use super::{Contested, Tick, Write};
+use super::{Contested, Tick, Workloads, Write};
 use serin_release::{NoData, OnNoData, Pause, Step};
 
 impl Tick<'_> {
@@ -75,7 +75,7 @@ impl Tick<'_> {
                 }
             }
             Phase::Settled => {
-                self.say(Outcome::Settled);
+                self.say(self.stable_replaced().unwrap_or(Outcome::Settled));
                 self.tell_lagging();
             }
             Phase::Promoted => self.say(Outcome::Promoted { run: self.status.run.clone() }),
@@ -84,6 +84,14 @@ impl Tick<'_> {
             // Comparing with the policy has left the one, and nothing goes on from the other.
             Phase::Waiting | Phase::Unreadable { .. } => {}
         }
+    }
+
+    /// Whether somebody has given stable another version than the run's, which it had or was given.
+    fn stable_replaced(&self) -> Option<Outcome> {
+        let (_, Workloads { stable, .. }) = self.workloads()?;
+        let by_run = stable.run.clone().filter(|_| !self.nothing_to_release())?;
+        let (run, by) = (self.status.run.clone(), stable.changed_by.clone());
+        Some(Outcome::StableReplaced { run, by_run, by })
     }
 
     /// The canary was taken off the air, for this `reason`, and stays so.

@@ -42,8 +42,28 @@ pub struct Workload {
     pub stuck: Option<String>,
     /// What its pods complain of, if they do.
     pub trouble: Option<String>,
+    /// The most pods that its autoscaler allows, if it has one.
+    pub limit: Option<PodLimit>,
     /// The run that its pod template makes; none while there is no Deployment.
     pub run: Option<String>,
+    /// Who has changed it last besides Serin and the cluster's own controllers, if they leave a name.
+    pub changed_by: Option<String>,
+}
+
+/// The most pods that an autoscaler allows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodLimit {
+    /// How many.
+    pub pods: u32,
+    /// The autoscaler's name.
+    pub autoscaler: String,
+}
+
+impl fmt::Display for PodLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { pods, autoscaler } = self;
+        write!(f, "HorizontalPodAutoscaler {autoscaler} allows {pods} at most: raise its maxReplicas")
+    }
 }
 
 /// How the Deployments and the routes are wanted, in the roles of the planned status. Whoever carries it out changes only
@@ -77,7 +97,7 @@ pub struct Lack {
     pub ready: Option<u32>,
     /// Pods that it takes.
     pub need: u32,
-    /// What its pods complain of.
+    /// What keeps it from having them: its autoscaler, or what its pods complain of.
     pub trouble: Option<String>,
 }
 
@@ -246,7 +266,9 @@ impl<'t> Tick<'t> {
         let need = self.need(weight);
         // Pods of an older template are ready as well, and are no canary.
         let ready = canary.rolled_out.then_some(canary.ready);
-        (ready < Some(need)).then(|| Lack { ready, need, trouble: canary.trouble.clone() })
+        let limit = canary.limit.as_ref().filter(|limit| limit.pods < need);
+        let trouble = || limit.map(ToString::to_string).or_else(|| canary.trouble.clone());
+        (ready < Some(need)).then(|| Lack { ready, need, trouble: trouble() })
     }
 
     /// Has the canary given the pods for `weight`, and says what it lacks. Returns whether it has them.

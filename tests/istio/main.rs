@@ -74,6 +74,7 @@ const SHARED: &[(&str, Test)] = tests![
     promotions::roles_outlive_the_status,
     promotions::a_swap_is_suspended,
     promotions::a_pipeline_updates_stable,
+    promotions::the_old_version_is_put_back,
     promotions::autoscalers_keep_a_floor,
     releases::a_good_version_is_promoted,
     releases::a_very_bad_version_is_off_the_air_at_once,

@@ -4,12 +4,12 @@ What becomes of the two Deployments in the end, and of their autoscalers on the 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use serin_release::status::RunOutcome;
+use serin_release::status::{ReleasePhase, ReleaseStatus, RunOutcome};
 use serin_tests::mesh::traffic::{Outcome, Traffic};
 use serin_tests::mesh::{Controller, Mesh};
 use serin_tests::site::eventually;
 
-use crate::fixture::{Fixture, check_nobody_went_back, check_none_failed, is_at, told};
+use crate::fixture::{Fixture, check_nobody_went_back, check_none_failed, condition, is_at, told};
 
 const STEPS: &str = "{setWeight: 50, pause: {duration: 1s}}";
 
@@ -148,14 +148,41 @@ pub(crate) async fn a_pipeline_updates_stable(mesh: &Mesh) -> Result<()> {
     check_none_failed(&report)
 }
 
-/// Autoscalers are told the floor, and have their own back in the end.
+/// Git puts the old version back after the promotion: Serin says so, names who, and leaves it alone.
+pub(crate) async fn the_old_version_is_put_back(mesh: &Mesh) -> Result<()> {
+    let (fixture, agent, traffic) = promoted_by(mesh, "Copy").await?;
+    fixture.set_image("shop:v2").await?;
+    fixture.outcome(RunOutcome::Promoted).await.with_context(|| agent.log())?;
+    fixture.phase(ReleasePhase::Promoted).await?;
+    let manager = "--field-manager=argocd-controller";
+    fixture.kubectl(&["set", "image", "deployment/shop-stable", "shop=shop:v1", manager]).await?;
+    let is_told = |status: &ReleaseStatus| status.message.contains("argocd-controller has given v1-");
+    let status = fixture.status_that("who put it back", is_told).await.with_context(|| agent.log())?;
+    ensure!(status.phase == ReleasePhase::Idle, "{}", told(&status));
+    for (kind, expected) in [("Ready", "False"), ("Stalled", "True"), ("Healthy", "Unknown")] {
+        let found = condition(&status, kind)?;
+        let (is, why) = (found.status.as_str(), found.reason.as_str());
+        ensure!((is, why) == (expected, "StableReplaced"), "{kind}: {found:?}");
+    }
+    fixture.namespace.rolled_out("shop-stable").await?;
+    let image = "jsonpath={.spec.template.spec.containers[0].image}";
+    let found = fixture.kubectl(&["get", "deployment", "shop-stable", "-o", image]).await?;
+    ensure!(found == "shop:v1", "it is theirs: {found}");
+    fixture.kubectl(&["annotate", "release", "shop", "serin.dev/command=retry"]).await?;
+    let is_again = |status: &ReleaseStatus| is_at(status, 50);
+    fixture.status_that("the same version, released again", is_again).await.with_context(|| agent.log())?;
+    check_none_failed(&traffic.stop().await?)
+}
+
+/// Autoscalers are told the floor, and have their owner's back in the end, with what the owner wrote meanwhile.
 pub(crate) async fn autoscalers_keep_a_floor(mesh: &Mesh) -> Result<()> {
     let fixture = Fixture::set(mesh, "scaled", 1).await?;
     fixture.namespace.deploy("shop", "stable", "shop:v1", 3).await?;
     fixture.namespace.rolled_out("shop-stable").await?;
-    for version in ["stable", "canary"] {
+    // Where its owner leaves it out, the API server puts 1 in.
+    for (version, min) in [("stable", "minReplicas: 1, "), ("canary", "")] {
         fixture.namespace.apply(&format!(
-            "{{apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, metadata: {{name: shop-{version}}}, spec: {{minReplicas: 1, maxReplicas: 5, \
+            "{{apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, metadata: {{name: shop-{version}}}, spec: {{{min}maxReplicas: 30, \
              scaleTargetRef: {{apiVersion: apps/v1, kind: Deployment, name: shop-{version}}}, \
              metrics: [{{type: Resource, resource: {{name: cpu, target: {{type: Utilization, averageUtilization: 80}}}}}}]}}}}"
         ))
@@ -188,11 +215,21 @@ pub(crate) async fn autoscalers_keep_a_floor(mesh: &Mesh) -> Result<()> {
     .await?;
     fixture.kubectl(&["scale", "deployment/shop-canary", "--replicas=2"]).await?;
     fixture.check_exposure(&traffic, 50).await.with_context(|| agent.log())?;
+    // In an incident, somebody wants more.
+    fixture.kubectl(&["patch", "hpa", "shop-stable", "--patch", r#"{"spec": {"minReplicas": 20}}"#]).await?;
+    let noted = r"jsonpath={.metadata.annotations.serin\.dev/min-replicas}";
+    eventually("their edit to be noticed", async || {
+        let noted = fixture.kubectl(&["get", "hpa", "shop-stable", "-o", noted]).await?;
+        ensure!(noted.is_empty(), "{noted}");
+        Ok(())
+    })
+    .await?;
+    ensure!(floors().await? == (20, 2), "what they gave is taken away: {}", agent.log());
     fixture.kubectl(&["annotate", "release", "shop", "serin.dev/command=abort"]).await?;
     fixture.outcome(RunOutcome::Aborted).await.with_context(|| agent.log())?;
     eventually("their own floors", async || {
         let found = floors().await?;
-        ensure!(found == (1, 1), "{found:?}");
+        ensure!(found == (20, 1), "{found:?}");
         ensure!(fixture.replicas("shop-canary").await? == 0, "the canary still has pods");
         Ok(())
     })

@@ -42,6 +42,7 @@ pub(super) enum Why {
     /// The phase says it all.
     Phase(ReleasePhase),
     Verdict(VerdictStatus),
+    StableReplaced,
     /// What holds the run, by its name.
     Hold(&'static str),
 }
@@ -71,6 +72,7 @@ impl Why {
             Self::NothingWrong => "NothingWrong",
             Self::Phase(phase) => phase.as_str(),
             Self::Verdict(verdict) => verdict.as_str(),
+            Self::StableReplaced => "StableReplaced",
             Self::Hold(name) => name,
         }
     }
@@ -111,6 +113,8 @@ pub(super) struct Facts<'f> {
     pub(super) failed: bool,
     /// The verdict and its sentence, while something is judged.
     pub(super) verdict: Option<(VerdictStatus, &'f str)>,
+    /// How somebody has undone the last run's promotion, if they have.
+    pub(super) undone: Option<&'f str>,
     pub(super) reasons: &'f [Reason],
     pub(super) obstacles: &'f [String],
     /// Everything there is to say.
@@ -159,6 +163,9 @@ impl Facts<'_> {
         }
         if matches!(self.phase, RolledBack | Aborted) {
             return Some((Why::Phase(self.phase), self.message));
+        }
+        if let Some(text) = self.undone {
+            return Some((Why::StableReplaced, text));
         }
         let broken = holds.iter().find(|(hold, _)| hold.awaits() == Awaits::Mending);
         broken
@@ -215,6 +222,10 @@ impl Facts<'_> {
     fn healthy<'f>(&'f self, holds: &'f [(&Hold, String)]) -> Wanted<'f> {
         if self.failed {
             return (Kind::Healthy, Some(false), Why::Phase(ReleasePhase::RolledBack), self.message);
+        }
+        if let Some(text) = self.undone {
+            // Nobody has judged what stable has now.
+            return (Kind::Healthy, None, Why::StableReplaced, text);
         }
         if let Some((hold, text)) = holds.iter().find(|(hold, _)| hold.severity() == Severity::Critical) {
             return (Kind::Healthy, Some(false), Why::Hold(hold.name()), text);

@@ -9,6 +9,7 @@ sound. Of several agents one leads ([`leader`]); all of them serve the module. N
 mod admission;
 mod adoption;
 mod api_resources;
+mod autoscalers;
 mod commands;
 mod conditions;
 pub mod crd;

@@ -17,8 +17,8 @@ use serin_release::status::{
 use serin_release::{CustomMetric, Percent, Release};
 use serin_rollout::{
     Cause, Counts, Emptying, Environment, Finding, Forecast, InCluster, MetricValue, Observation, OneIn,
-    Phase, Plan, Progress, ProxyState, Raise, ReadingFinding, SegmentFinding, Status, Unjudged, Verdict,
-    Wait, WhyNot,
+    Outcome, Phase, Plan, Progress, ProxyState, Raise, ReadingFinding, Reason, SegmentFinding, Status,
+    Unjudged, Verdict, Wait, WhyNot,
 };
 
 /// What there is to show after a tick.
@@ -41,7 +41,10 @@ pub(super) fn show(shown: &mut ReleaseStatus, generation: Option<i64>, tick: &Ti
     history::record(&mut shown.history, status, news, now);
     let progress = status.progress(release, now);
     shown.observed_generation = generation;
-    shown.phase = phase(status, shown);
+    let replaced = planned.reasons.iter().find(|reason| is_stable_replaced(reason));
+    // Of a run that has ended well and is stable no more, nobody is to read that it is promoted.
+    let undone = replaced.filter(|_| had_run(status, shown)).map(ToString::to_string);
+    shown.phase = if undone.is_some() { ReleasePhase::Idle } else { phase(status, shown) };
     shown.message = planned.reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
     shown.run = Some(status.run.clone()).filter(|run| !run.is_empty());
     shown.weight = status.weight().into();
@@ -60,6 +63,7 @@ pub(super) fn show(shown: &mut ReleaseStatus, generation: Option<i64>, tick: &Ti
         phase: shown.phase,
         failed: matches!(status.phase, Phase::RolledBack { .. }),
         verdict,
+        undone: undone.as_deref(),
         reasons: &planned.reasons,
         obstacles: match &observation.environment {
             Environment::Standalone => &[],
@@ -90,9 +94,18 @@ pub(super) fn reject(
     conditions::reject(&mut shown.conditions, rejection, generation, now);
 }
 
+const fn is_stable_replaced(reason: &Reason) -> bool {
+    matches!(reason, Reason::Outcome(Outcome::StableReplaced { .. }))
+}
+
+/// Whether what the status says is the end of a run, and not that there was none.
+fn had_run(status: &Status, shown: &ReleaseStatus) -> bool {
+    shown.history.first().is_some_and(|latest| latest.run == status.run)
+}
+
 /// The phase for people. Where nothing is under way, it depends on whether there was a run.
 fn phase(status: &Status, shown: &ReleaseStatus) -> ReleasePhase {
-    let had_run = shown.history.first().is_some_and(|latest| latest.run == status.run);
+    let had_run = had_run(status, shown);
     match &status.phase {
         Phase::Unreadable { .. } => ReleasePhase::Unknown,
         Phase::Preparing { .. } => ReleasePhase::Preparing,

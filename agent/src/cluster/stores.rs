@@ -13,6 +13,7 @@ use futures::StreamExt;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::Api;
 use kube::core::{DeserializeGuard, DynamicObject, NamespaceResourceScope};
 use kube::discovery::ApiResource;
@@ -166,7 +167,7 @@ impl Stores {
         });
         let pods = scope.each().map(|scope| (scope.namespace.clone(), scope.api()));
         Self {
-            deployments: keep(scope.api(), (), wakes_users(&releases, wake)),
+            deployments: keep_slim(scope.api(), (), only_managers, wakes_users(&releases, wake)),
             autoscalers: keep(scope.api(), (), wakes_users(&releases, wake)),
             pods: Pods::watch(pods.collect()),
             services: keep(scope.api(), (), on_service),
@@ -234,8 +235,29 @@ impl Backoff for WatchBackoff {
     }
 }
 
+/// Leaves of the fields that somebody manages only who does, and since when.
+fn only_managers(meta: &mut ObjectMeta) {
+    for entry in meta.managed_fields.iter_mut().flatten() {
+        entry.fields_v1 = None;
+    }
+}
+
 /// Keeps a store of all objects that `api` has. `on_change` is given what has changed, or nothing when all of it may have.
 fn keep<K>(api: Api<K>, kind: K::DynamicType, on_change: impl Fn(Option<&K>) + Send + 'static) -> Store<K>
+where
+    K: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    K::DynamicType: Clone + Eq + Hash + Send + Sync,
+{
+    keep_slim(api, kind, |meta| meta.managed_fields = None, on_change)
+}
+
+/// The same, without what `slim` takes out of their metadata.
+fn keep_slim<K>(
+    api: Api<K>,
+    kind: K::DynamicType,
+    slim: fn(&mut ObjectMeta),
+    on_change: impl Fn(Option<&K>) + Send + 'static,
+) -> Store<K>
 where
     K: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     K::DynamicType: Clone + Eq + Hash + Send + Sync,
@@ -243,8 +265,7 @@ where
     let writer = Writer::new(kind);
     let store = writer.as_reader();
     let events = watcher(api, watcher::Config::default()).backoff(WatchBackoff::default());
-    let mut events =
-        events.modify(|object: &mut K| object.meta_mut().managed_fields = None).reflect(writer).boxed();
+    let mut events = events.modify(move |object: &mut K| slim(object.meta_mut())).reflect(writer).boxed();
     tokio::spawn(async move {
         while let Some(event) = events.next().await {
             match event {

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::PodTemplateSpec;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::api::{Api, Patch, PostParams};
 use kube::discovery::ApiResource;
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 use xxhash_rust::xxh64::xxh64;
 
 use super::api_resources::version;
+use super::autoscalers::Floor;
 use super::pods::{KnownPod, Pods};
 use super::repairs::{Object, Repairs, fingerprint};
 use super::stores::Stores;
@@ -22,13 +24,10 @@ use super::{FIELD_MANAGER, as_serin};
 use crate::mesh::object::Labels;
 use crate::mesh::routing::{self, Subsets};
 use serin_release::delivery::{Delivery, Target};
-use serin_rollout::{Replicas, Wanted, Workload, Workloads};
+use serin_rollout::{PodLimit, Replicas, Wanted, Workload, Workloads};
 
 /// Set by `kubectl rollout restart`: the same version, started again.
 const RESTARTED: &str = "kubectl.kubernetes.io/restartedAt";
-
-/// Where an autoscaler's own floor is kept while a release has raised it.
-const OWN_FLOOR: &str = "serin.dev/min-replicas";
 
 /// For how long a pod may take to get ready before anybody hears of it.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(10);
@@ -185,47 +184,39 @@ impl Pair {
         }
         tracing::info!(deployment = deployment.name_any(), from = desired, to, "scaling");
         let deployments: Api<Deployment> = Api::namespaced(client.clone(), &self.namespace);
-        let scale = Patch::Merge(json!({"spec": {"replicas": to}}));
-        let scaled = deployments.patch_scale(&deployment.name_any(), &as_serin(), &scale).await?;
-        repairs.written(&object, version(&scaled), wanted);
+        let planned_from = json!({"resourceVersion": deployment.resource_version()});
+        let scale = Patch::Merge(json!({"metadata": planned_from, "spec": {"replicas": to}}));
+        let scaled = deployments.patch_scale(&deployment.name_any(), &as_serin(), &scale).await;
+        if let Some(scaled) = unless_overtaken(scaled)? {
+            repairs.written(&object, version(&scaled), wanted);
+        }
         Ok(())
     }
 
-    /// Raises an autoscaler's floor to `floor`, or gives it back its own.
+    /// Raises an autoscaler's floor to what is `needed`, or gives its owner theirs back.
     async fn set_floor(
         &self,
         client: &Client,
         repairs: &Repairs,
         autoscaler: &HorizontalPodAutoscaler,
-        floor: Option<u32>,
+        needed: Option<u32>,
     ) -> Result<(), kube::Error> {
-        let present = autoscaler.spec.as_ref().and_then(|spec| spec.min_replicas).unwrap_or(1);
-        let own = autoscaler.annotations().get(OWN_FLOOR).and_then(|own| own.parse::<i32>().ok());
         let most = autoscaler.spec.as_ref().map_or(i32::MAX, |spec| spec.max_replicas);
-        let floor =
-            floor.map(|floor| i32::try_from(floor).unwrap_or(i32::MAX).min(most).max(own.unwrap_or(present)));
+        let floor = Floor::of(autoscaler).wanted(needed, most);
         let object = self.part::<HorizontalPodAutoscaler>(&autoscaler.name_any(), "spec.minReplicas");
-        let patch = match (floor, own) {
-            (Some(floor), _) if floor != present => json!({
-                "metadata": {"annotations": {OWN_FLOOR: own.unwrap_or(present).to_string()}},
-                "spec": {"minReplicas": floor},
-            }),
-            (None, Some(own)) => json!({
-                "metadata": {"annotations": {OWN_FLOOR: null}},
-                "spec": {"minReplicas": own},
-            }),
-            _ => {
-                repairs.is_right(&object);
-                return Ok(());
-            }
+        let Some(patch) = floor.patch(autoscaler) else {
+            repairs.is_right(&object);
+            return Ok(());
         };
         let wanted = fingerprint(&floor);
         if !repairs.is_due(&object, Some(version(autoscaler)), wanted).await {
             return Ok(());
         }
         let autoscalers: Api<HorizontalPodAutoscaler> = Api::namespaced(client.clone(), &self.namespace);
-        let patched = autoscalers.patch(&autoscaler.name_any(), &as_serin(), &Patch::Merge(patch)).await?;
-        repairs.written(&object, version(&patched), wanted);
+        let patched = autoscalers.patch(&autoscaler.name_any(), &as_serin(), &Patch::Merge(patch)).await;
+        if let Some(patched) = unless_overtaken(patched)? {
+            repairs.written(&object, version(&patched), wanted);
+        }
         Ok(())
     }
 
@@ -248,6 +239,7 @@ impl Pair {
         tracing::info!(deployment = stable.name_any(), "takes the canary's pod template");
         // As a whole, and only over what was looked at: a merge would keep what the canary has left out.
         let mut updated = Deployment::clone(stable);
+        updated.metadata.managed_fields = None;
         if let Some(spec) = &mut updated.spec {
             spec.template.spec.clone_from(&from.spec);
             let annotations = Some(own_annotations(from)).filter(|annotations| !annotations.is_empty());
@@ -255,8 +247,10 @@ impl Pair {
         }
         let deployments: Api<Deployment> = Api::namespaced(client.clone(), &self.namespace);
         let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-        let replaced = deployments.replace(&stable.name_any(), &params, &updated).await?;
-        repairs.written(&object, version(&replaced), wanted);
+        let replaced = deployments.replace(&stable.name_any(), &params, &updated).await;
+        if let Some(replaced) = unless_overtaken(replaced)? {
+            repairs.written(&object, version(&replaced), wanted);
+        }
         Ok(())
     }
 }
@@ -293,9 +287,26 @@ impl Side {
                 self.trouble.as_ref().map_or_else(|| said.clone(), |trouble| format!("{said} {trouble}"))
             }),
             trouble: self.trouble.clone(),
+            limit: self.autoscaler.as_deref().and_then(limit),
             run: run_of(deployment),
+            changed_by: changed_by(deployment),
         }
     }
+}
+
+/// The most pods that an autoscaler allows.
+fn limit(autoscaler: &HorizontalPodAutoscaler) -> Option<PodLimit> {
+    let most = autoscaler.spec.as_ref()?.max_replicas;
+    Some(PodLimit { pods: count(Some(most)), autoscaler: autoscaler.name_any() })
+}
+
+/// Who has changed a Deployment last besides Serin, by their own account. Status and scale are others' business.
+fn changed_by(deployment: &Deployment) -> Option<String> {
+    let is_other = |entry: &&ManagedFieldsEntry| {
+        entry.subresource.is_none() && entry.manager.as_deref() != Some(FIELD_MANAGER)
+    };
+    let others = deployment.managed_fields().iter().filter(is_other);
+    others.max_by_key(|entry| entry.time.as_ref().map(|time| time.0))?.manager.clone()
 }
 
 /// What a Deployment's pods complain of: the first container that waits for something that does not come by itself, or
@@ -332,6 +343,14 @@ fn lingers(pod: &KnownPod) -> Option<String> {
     let why = condition.message.as_deref().or(condition.reason.as_deref()).unwrap_or_default();
     let why = if why.is_empty() { String::new() } else { format!(": {why}") };
     Some(format!("{what}{why}"))
+}
+
+/// What was written; none if somebody was quicker. What is to be done then, the next tick says.
+fn unless_overtaken<T>(written: Result<T, kube::Error>) -> Result<Option<T>, kube::Error> {
+    match written {
+        Err(kube::Error::Api(status)) if status.is_conflict() => Ok(None),
+        other => other.map(Some),
+    }
 }
 
 /// How many pods a Deployment is to have.

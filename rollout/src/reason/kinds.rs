@@ -332,6 +332,16 @@ pub enum Outcome {
     StableHasIt,
     /// The release is over, and everybody is on stable, which has the new version.
     Settled,
+    /// Nothing is under way and everybody is on stable, whose Deployment somebody has given another pod template than the run
+    /// has.
+    StableReplaced {
+        /// The run.
+        run: String,
+        /// The run that stable's pod template makes now.
+        by_run: String,
+        /// Who has changed stable's Deployment last besides Serin, if they leave a name.
+        by: Option<String>,
+    },
 }
 
 /// Why a command makes no sense now.
@@ -348,7 +358,7 @@ pub enum NotNow {
     ProxiesLag,
     /// The run is being promoted, or was.
     PromotedAlready,
-    /// The run was neither rolled back nor aborted.
+    /// The run was neither rolled back nor aborted, and nobody has undone its promotion.
     NotTakenBack,
     /// The canary broke a limit at this very moment.
     JustFailed,

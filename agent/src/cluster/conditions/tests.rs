@@ -16,6 +16,7 @@ fn facts(phase: ReleasePhase) -> Facts<'static> {
         phase,
         failed: false,
         verdict: None,
+        undone: None,
         reasons: &[],
         obstacles: &[],
         message: "as it is",
@@ -84,6 +85,15 @@ fn what_comes_by_itself_or_by_a_word_holds_a_run_and_does_not_stall_it() {
             ),
         );
     }
+}
+
+#[test]
+fn a_promotion_that_somebody_has_undone_is_neither_ready_nor_healthy() {
+    check(
+        &Facts { undone: Some("argocd-controller has given v1"), ..facts(ReleasePhase::Idle) },
+        "+Accepted:Accepted -Ready:StableReplaced +Stalled:StableReplaced +Routed:RoutesInPlace -Progressing:Idle \
+         ?Healthy:StableReplaced",
+    );
 }
 
 #[test]
@@ -211,6 +221,7 @@ fn every_condition_and_every_reason_is_documented() {
         Why::RoutesInPlace,
         Why::RoutesNotInPlace,
         Why::NothingWrong,
+        Why::StableReplaced,
     ];
     let verdicts = VerdictStatus::ALL.map(Why::Verdict);
     let all: Vec<_> = own.into_iter().chain(verdicts).map(Why::as_str).collect();
