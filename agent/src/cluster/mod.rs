@@ -49,6 +49,7 @@ use kube::{Client, Resource, ResourceExt};
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
 
+use crate::config::Sources;
 use crate::errors::chain;
 use crate::mesh::plugin::ModuleSource;
 use crate::metrics::Metrics;
@@ -94,6 +95,8 @@ pub struct Config {
     pub module: ModuleSource,
     /// Where health, metrics and the module are served.
     pub listen: SocketAddr,
+    /// Which Prometheus servers Releases may have asked.
+    pub sources: Sources,
 }
 
 /// Everything that ticks share.
@@ -108,6 +111,7 @@ struct Cluster {
     beat: Beat,
     proxies: Proxies,
     collectors: Collectors,
+    sources: Sources,
     admission: Admission,
     /// The cluster's own, if this agent runs inside.
     domain: Option<String>,
@@ -205,6 +209,7 @@ async fn drive(
         beat,
         proxies: Proxies::new(beat)?,
         collectors: Collectors::new(beat),
+        sources: config.sources,
         admission: Admission::default(),
         domain: cluster_domain(),
         metrics,
