@@ -56,6 +56,23 @@ fn all_that_a_release_says_of_routing_is_in_its_objects() {
 }
 
 #[test]
+fn an_object_of_others_with_the_name_of_serins_is_named() {
+    let (release, _) = fixtures::release("shop", &json!({}));
+    let check = |metadata: Value, expected: bool| {
+        let mut found = object("VirtualService", "shop/shop-serin", json!({}));
+        found["metadata"].as_object_mut().unwrap().extend(metadata.as_object().unwrap().clone());
+        let named = foreign(&found, &release);
+        assert_eq!(named.is_some(), expected, "{named:?}");
+        assert!(named.is_none_or(|named| named.contains("VirtualService shop/shop-serin")));
+    };
+    check(json!({}), true);
+    check(json!({"ownerReferences": [{"kind": "Release", "name": "cart"}]}), true);
+    check(json!({"labels": {"app.kubernetes.io/managed-by": "serin"}}), false);
+    // Somebody has taken the label off ours.
+    check(json!({"ownerReferences": [{"kind": "Release", "name": "shop"}]}), false);
+}
+
+#[test]
 fn versions_that_no_label_tells_apart_are_refused() {
     let (release, delivery) = fixtures::release("shop", &json!({}));
     let check = |subsets: Subsets, expected: Option<&str>| {
@@ -260,6 +277,15 @@ fn routes_that_lead_where_they_should_lack_nothing() {
         ],
         &[],
     );
+    // Only callers that run the filter, or all of them: either will do.
+    let inside = |namespace: &str| {
+        let mut conditions = canary();
+        conditions[0]["sourceNamespace"] = json!(namespace);
+        [to_if(&conditions, to("shop", "v2")), to_if(&everyone, to("shop", "v1"))]
+    };
+    check_verdict(&inside("shop"), &[]);
+    let none = "VirtualService shop/vs: spec.http has no route for the header x-serin-version: canary";
+    check_verdict(&inside("web"), &[none]);
     let weighted = json!({"route": [{"destination": to("shop", "v1"), "weight": 100}, {"destination": to("shop", "v2"), "weight": 0}]});
     check_verdict(&[to_if(&canary(), to("shop", "v2")), weighted], &[]);
 }
