@@ -133,8 +133,8 @@ prometheus:
 ";
 
     /// What a Release in `namespace` gets for what it names: the URL, or a part of the refusal.
-    fn check(named: Named, namespace: &str, expected: Result<&str, &str>) {
-        match (Sources::from_yaml(FILE).unwrap().access(&named, namespace), expected) {
+    fn check(named: &Named, namespace: &str, expected: Result<&str, &str>) {
+        match (Sources::from_yaml(FILE).unwrap().access(named, namespace), expected) {
             (Ok(access), Ok(url)) => assert_eq!(access.query.as_str(), url),
             (Err(error), Err(part)) => assert!(error.contains(part), "{error}"),
             (found, expected) => panic!("{found:?}, not {expected:?}"),
@@ -144,22 +144,22 @@ prometheus:
     #[test]
     fn a_release_has_the_source_that_it_names_and_is_meant_for() {
         let source = |name: &str| Named::Source(name.to_owned());
-        check(source("default"), "team-b", Ok("http://prometheus:9090/api/v1/query"));
-        check(source("thanos"), "team-a", Ok("https://thanos/api/v1/query"));
+        check(&source("default"), "team-b", Ok("http://prometheus:9090/api/v1/query"));
+        check(&source("thanos"), "team-a", Ok("https://thanos/api/v1/query"));
         check(
-            source("thanos"),
+            &source("thanos"),
             "team-b",
             Err("\"thanos\": the agent's configuration has no source of this name"),
         );
-        check(source("mimir"), "team-a", Err("name default or thanos"));
-        check(source("mimir"), "team-b", Err("name default, or have"));
+        check(&source("mimir"), "team-a", Err("name default or thanos"));
+        check(&source("mimir"), "team-b", Err("name default, or have"));
     }
 
     #[test]
     fn whatever_address_a_release_gives_it_gets_none() {
         for field in ["address", "bearerTokenFile"] {
             let refusal = format!("spec.analysis.prometheus.{field}: in a cluster");
-            check(Named::ByAddress(field), "team-a", Err(&refusal));
+            check(&Named::ByAddress(field), "team-a", Err(&refusal));
         }
     }
 

@@ -245,7 +245,8 @@ impl Listener {
         let (sender, heard) = watch::channel(String::new());
         tokio::spawn(async move {
             while let Ok((mut client, from)) = listener.accept().await {
-                sender.send_modify(|heard| heard.push_str(&format!("{from}:\n")));
+                // Who calls and says nothing is heard as well.
+                sender.send_modify(|heard| heard.push_str(&from.to_string()));
                 let mut said = vec![0; 4096];
                 let length = client.read(&mut said).await.unwrap_or_default();
                 sender.send_modify(|heard| heard.push_str(&String::from_utf8_lossy(&said[..length])));

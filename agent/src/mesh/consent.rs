@@ -106,7 +106,7 @@ mod tests {
         match expected {
             None => assert_eq!(found, None, "{host}"),
             Some(part) => {
-                assert!(found.as_ref().is_some_and(|found| found.contains(part)), "{host}: {found:?}")
+                assert!(found.as_ref().is_some_and(|found| found.contains(part)), "{host}: {found:?}");
             }
         }
     }

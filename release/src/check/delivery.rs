@@ -55,13 +55,11 @@ fn named(settings: &Settings, problems: &mut Problems) -> Named {
         ("caFile", ca_file.is_some()),
         ("insecureSkipVerify", *insecure_skip_verify),
     ];
-    match of_operator.into_iter().find(|(_, is_there)| *is_there) {
-        Some((field, _)) => Named::ByAddress(field),
-        None => {
-            let name = source.clone().or_else(|| Some(DEFAULT_SOURCE.to_owned()));
-            Named::Source(label("spec.analysis.prometheus.source", name, problems))
-        }
+    if let Some((field, _)) = of_operator.into_iter().find(|(_, is_there)| *is_there) {
+        return Named::ByAddress(field);
     }
+    let name = source.clone().or_else(|| Some(DEFAULT_SOURCE.to_owned()));
+    Named::Source(label("spec.analysis.prometheus.source", name, problems))
 }
 
 /// The source of a Release that names none.

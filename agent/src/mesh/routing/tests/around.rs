@@ -71,3 +71,20 @@ fn what_a_wildcard_said_of_connections_goes_on_to_count() {
     let own = json!({"loadBalancer": {"simple": "RANDOM"}});
     check(&json!({"trafficPolicy": own}), &own);
 }
+
+#[test]
+fn an_object_of_others_with_the_name_of_serins_is_named() {
+    let (release, _) = fixtures::release("shop", &json!({}));
+    let check = |metadata: Value, expected: bool| {
+        let mut found = object("VirtualService", "shop/shop-serin", json!({}));
+        found["metadata"].as_object_mut().unwrap().extend(metadata.as_object().unwrap().clone());
+        let named = foreign(&found, &release);
+        assert_eq!(named.is_some(), expected, "{named:?}");
+        assert!(named.is_none_or(|named| named.contains("VirtualService shop/shop-serin")));
+    };
+    check(json!({}), true);
+    check(json!({"ownerReferences": [{"kind": "Release", "name": "cart"}]}), true);
+    check(json!({"labels": {"app.kubernetes.io/managed-by": "serin"}}), false);
+    // Somebody has taken the label off ours.
+    check(json!({"ownerReferences": [{"kind": "Release", "name": "shop"}]}), false);
+}
