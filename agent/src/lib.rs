@@ -6,6 +6,7 @@ planner: [`standalone`] in front of plain Envoys, [`cluster`] in a cluster. [`se
 `serin-release`, what is decided about it `serin-rollout`.
 */
 pub mod cluster;
+pub mod config;
 pub mod errors;
 mod folder_lock;
 pub mod http;

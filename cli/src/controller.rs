@@ -2,11 +2,13 @@
 `serin controller`: the agent in a cluster, until it is told to stop.
 */
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
 use super::run::told_to_stop;
 use serin_agent::cluster::{self, Config};
+use serin_agent::config::Sources;
 use serin_agent::mesh::plugin::ModuleSource;
 use serin_agent::serve::cluster::{module_path, module_sha256};
 
@@ -38,6 +40,9 @@ pub(super) struct Args {
     /// Address for health, metrics and the module.
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
+    /// A YAML file with the Prometheus servers that Releases may name [default: none].
+    #[arg(long, value_name = "FILE", env = "SERIN_CONFIG")]
+    config: Option<PathBuf>,
 }
 
 pub(super) async fn run(args: Args) -> anyhow::Result<()> {
@@ -47,6 +52,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
         let url = format!("{}{}", args.module_base.trim_end_matches('/'), module_path());
         ModuleSource::new(&url, Some(&module_sha256())).context("--module-base")?
     };
+    let sources = args.config.as_deref().map(read_sources).transpose()?.unwrap_or_default();
     let config = Config {
         namespace: args.namespace,
         proxy_namespaces: args.proxy_namespaces,
@@ -54,6 +60,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
         identity: args.identity.unwrap_or_else(|| format!("serin-{}", std::process::id())),
         module,
         listen: args.listen,
+        sources,
     };
     tokio::select! {
         result = cluster::run(config) => result?,
@@ -61,4 +68,10 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     }
     tracing::info!("stopping; the proxies stay as they are");
     Ok(())
+}
+
+fn read_sources(path: &Path) -> anyhow::Result<Sources> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("--config: {}: cannot read it", path.display()))?;
+    Sources::from_yaml(&text).with_context(|| format!("--config: {}", path.display()))
 }

@@ -41,8 +41,16 @@ pub struct Analysis {
     pub no_data: NoData,
     /// Where requests are counted.
     pub source: CountSource,
-    /// The Prometheus that is asked for counts, unless the proxies are, and for people's own metrics.
+    /// The Prometheus that is asked for counts, unless the proxies are, and for people's own metrics. A Release in a cluster
+    /// only names one, in its [`Delivery`](crate::delivery::Delivery): whoever knows the operator's fills this in.
     pub prometheus: Option<Access>,
+}
+
+impl Analysis {
+    /// Whether there is something to ask a Prometheus for.
+    pub fn needs_prometheus(&self) -> bool {
+        self.source != CountSource::Proxies || !self.custom.is_empty()
+    }
 }
 
 /// Where requests are counted.

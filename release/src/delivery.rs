@@ -24,6 +24,18 @@ pub struct Delivery {
     pub suspended: bool,
     /// How requests get to the two.
     pub routing: Routing,
+    /// Which of the operator's Prometheus servers is asked, if one is.
+    pub prometheus: Option<Named>,
+}
+
+/// A Prometheus, as a Release in a cluster may name one, or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Named {
+    /// One of the operator's, by its name.
+    Source(String),
+    /// By an address, by files or headers, of which this is the first field. The agent would go there, as itself, for
+    /// whoever may write a Release: that is the operator's to allow.
+    ByAddress(&'static str),
 }
 
 impl Delivery {

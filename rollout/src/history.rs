@@ -63,7 +63,10 @@ impl History {
         }
         let goes_on = matches!(
             status.phase,
-            Phase::Starting { since: Some(_), .. } | Phase::Progressing(_) | Phase::Baking(_) | Phase::OffPlan { .. }
+            Phase::Starting { since: Some(_), .. }
+                | Phase::Progressing(_)
+                | Phase::Baking(_)
+                | Phase::OffPlan { .. }
         );
         let weight = std::mem::replace(&mut self.wanted, status.weight());
         if !goes_on && (self.points.is_empty() || weight == self.wanted) {

@@ -52,13 +52,15 @@ pub(crate) async fn measure(mesh: &Mesh, agent: &str, size: Size) -> Result<()> 
     println!("{} Releases behind {} proxies at {GATEWAYS} Gateways", size.releases, size.proxies);
 
     let began = Instant::now();
-    let first = Controller::start(agent, mesh, &crowd.namespace, "first").await?;
+    let sources = format!("{{default: {{access: {{address: '{}'}}}}}}", crowd.stand_ins.prometheus);
+    let config = format!("prometheus: {{sources: {sources}}}");
+    let first = Controller::start_with_config(agent, mesh, &crowd.namespace, "first", &config).await?;
     crowd.looked_at(&first, began, "new Releases").await?;
     crowd.at_rest(&first, began).await?;
     first.kill().await?;
 
     let began = Instant::now();
-    let agent = Controller::start(agent, mesh, &crowd.namespace, "second").await?;
+    let agent = Controller::start_with_config(agent, mesh, &crowd.namespace, "second", &config).await?;
     crowd.looked_at(&agent, began, "Releases that another agent has left").await?;
     // Others are at work for a while because of what the agent has written.
     tokio::time::sleep(MINUTE).await;
@@ -104,9 +106,8 @@ spec:
   canary: {{targetRef: {{name: {name}-canary}}}}
   routing: {{gateways: [edge-{gateway}], hosts: [{name}.example.com]}}
   strategy: {{canary: {{steps: [{{setWeight: 50, pause: {{}}}}]}}}}
-  analysis: {{source: {source}, baseline: 0s, prometheus: {{address: \"{}\"}}}}
-",
-                self.stand_ins.prometheus
+  analysis: {{source: {source}, baseline: 0s}}
+"
             ))
             .await
     }

@@ -79,6 +79,11 @@ impl<'m> Fixture<'m> {
         Controller::start_with_image(AGENT, self.mesh, &self.namespace, identity, image).await
     }
 
+    /// An agent with this configuration.
+    pub(crate) async fn agent_with_config(&self, identity: &str, config: &str) -> Result<Controller> {
+        Controller::start_with_config(AGENT, self.mesh, &self.namespace, identity, config).await
+    }
+
     /// An agent for all namespaces.
     pub(crate) async fn agent_for_all(&self, identity: &str) -> Result<Controller> {
         Controller::start_for_all(AGENT, self.mesh, identity).await

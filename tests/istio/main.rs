@@ -18,6 +18,7 @@ mod rules;
 mod serving;
 mod shards;
 mod sidecars;
+mod tenants;
 
 use std::process::ExitCode;
 use std::sync::{LazyLock, OnceLock};
@@ -83,6 +84,10 @@ const SHARED: &[(&str, Test)] = tests![
     mtls::a_release_goes_through_under_strict_mtls,
     sidecars::callers_inside,
     sidecars::by_every_way,
+    tenants::credentials_stay_with_the_operator,
+    tenants::hosts_stay_with_their_namespaces,
+    tenants::only_the_filter_leads_to_the_canary,
+    tenants::commands_are_a_right_of_their_own,
     rules::the_api_server_and_the_check_agree,
     shards::one_proxy_runs_two_plugins,
     pods::bad_ones_say_what_is_wrong,
@@ -98,6 +103,7 @@ const SHARED: &[(&str, Test)] = tests![
 /// The tests that stop parts of it, one after the other.
 const ALONE: &[(&str, Test)] = tests![
     failures::namespaces::a_namespace_is_deleted,
+    tenants::a_namespace_lets_another_have_its_host,
     failures::outages::the_control_plane_is_away,
     outages::without_istiod,
     outages::without_api_server,

@@ -154,7 +154,10 @@ fn a_thousand_releases_of_both_kinds_are_told_apart_in_one_query_a_look() -> Res
         let wrong: Vec<_> = looker.requests.iter().filter(|(_, requests)| **requests != 7).collect();
         assert!(wrong.is_empty(), "{wrong:?}");
         let (queries, intervals) = (queries.load(Ordering::Relaxed), looker.intervals());
-        ensure!(queries <= intervals + 1, "{queries} queries in {intervals} intervals for {RELEASES} releases");
+        ensure!(
+            queries <= intervals + 1,
+            "{queries} queries in {intervals} intervals for {RELEASES} releases"
+        );
         Ok(())
     })
 }

@@ -1,5 +1,6 @@
 /*!
-What keeps a release from being driven at all: another one has the same host, or a Gateway does not let its namespace.
+What keeps a release from being driven at all: another one has the same host, it is another namespace's, or a Gateway does
+not let its namespace have it.
 */
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -12,6 +13,7 @@ use kube::{Resource, ResourceExt};
 use super::stores::Watched;
 use super::{Cluster, api_resources, cluster_name};
 use crate::mesh::claims::{Contested, contested, gateway_allows};
+use crate::mesh::consent::{self, HOSTS_FROM, Known};
 use crate::mesh::hosts::service_host;
 use serin_release::delivery::{AttachPoint, Delivery};
 use serin_release::{Release, ReleaseObject};
@@ -101,6 +103,9 @@ impl Cluster {
         if let Some(contested) = self.contested().get(&cluster_name(object)) {
             return Some(contested.to_string());
         }
+        if let Some(why) = consent::refusal(release, delivery, |namespace| self.known_of(namespace)) {
+            return Some(why);
+        }
         let namespace = object.namespace().unwrap_or_default();
         delivery.routing.attach_points.iter().find_map(|point| {
             let AttachPoint::Gateway { namespace: at, name } = point else { return None };
@@ -119,6 +124,18 @@ impl Cluster {
     pub(super) fn is_awaited(&self, release: &ReleaseObject) -> bool {
         let name = cluster_name(release);
         self.contested().values().any(|contested| contested.by == name)
+    }
+
+    fn known_of(&self, namespace: &str) -> Known {
+        match &self.stores.namespaces {
+            None if self.namespace.as_deref() == Some(namespace) => Known::There(None),
+            None => Known::Unseen,
+            // There is no cluster without any: this agent may not see them.
+            Some(namespaces) if namespaces.is_empty() => Known::Unseen,
+            Some(namespaces) => namespaces
+                .get(&ObjectRef::new(namespace))
+                .map_or(Known::Missing, |found| Known::There(found.labels().get(HOSTS_FROM).cloned())),
+        }
     }
 
     fn contested(&self) -> BTreeMap<String, Contested> {

@@ -7,13 +7,14 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::proxies::Attached;
+use super::routes::Needed;
 use super::workloads::get;
 use super::{Cluster, api_resources};
 use crate::mesh::object::{Ownership, owned};
 use crate::mesh::routing::istio::ROOT_NAMESPACE;
 use crate::mesh::routing::{Surroundings, hosts_of, object_name};
 use crate::preflight::{self, Entrance, Subject};
-use serin_release::delivery::{AttachPoint, Delivery};
+use serin_release::delivery::{AttachPoint, Delivery, Mode};
 use serin_release::{Release, ReleaseObject};
 
 /// What was found.
@@ -71,12 +72,14 @@ impl Cluster {
             taken_over,
             now: Timestamp::now(),
         });
+        let is_managed = delivery.routing.mode == Mode::Managed;
+        let foreign = if is_managed { Needed::foreign(release, stores) } else { Vec::new() };
         let around = report.ports.clone().map(|ports| Surroundings {
             ports,
             traffic_policy: preflight::inherited(&routes, release).cloned(),
         });
         Adoption {
-            errors: report.errors().map(ToString::to_string).collect(),
+            errors: report.errors().map(ToString::to_string).chain(foreign).collect(),
             warnings: report.warnings().map(ToString::to_string).collect(),
             around,
             taken_over,

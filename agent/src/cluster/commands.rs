@@ -23,6 +23,12 @@ const COMMAND: &str = "serin.dev/command";
 /// The annotation that says who gives it, for those who give it for others.
 const BY: &str = "serin.dev/command-by";
 
+/// The annotation that says why.
+const REASON: &str = "serin.dev/command-reason";
+
+/// How much of what people say is kept, in characters.
+const LONGEST: usize = 200;
+
 /// A command that a Release carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Given {
@@ -38,8 +44,14 @@ pub(super) fn read(object: &impl ResourceExt) -> Option<Given> {
     let setter = setter(object);
     let manager = setter.and_then(|entry| entry.manager.clone()).unwrap_or_else(|| "somebody".to_owned());
     let at = setter.and_then(|entry| entry.time.as_ref()).map(|time| time.0.to_string());
-    // As they say themselves, or else the program that did it. The API server's audit log has their name.
-    let by = object.annotations().get(BY).cloned().unwrap_or_else(|| manager.clone());
+    // As they say themselves, or else the program that did it, as that says. The API server knows who it was, and tells its
+    // audit log and admission only.
+    let said = |name: &str| {
+        object.annotations().get(name).map(|text| text.chars().take(LONGEST).collect::<String>())
+    };
+    let who = said(BY).unwrap_or_else(|| manager.clone());
+    let why = said(REASON).map(|why| format!(", because: {why}")).unwrap_or_default();
+    let by = format!("{who} (not proved){why}");
     let kind = serde_json::from_value::<CommandKind>(Value::from(text.as_str()));
     let command = kind.map(|kind| Command { kind, by }).map_err(|_| {
         format!("metadata.annotations[{COMMAND}]: {text:?}: write pause, resume, promote, abort or retry")
@@ -62,7 +74,7 @@ pub(super) async fn take_off(
     if read(&present).is_none_or(|given| given.id != id) {
         return Ok(None);
     }
-    let removal = json!({COMMAND: null, BY: null});
+    let removal = json!({COMMAND: null, BY: null, REASON: null});
     let metadata = json!({"resourceVersion": present.resource_version(), "annotations": removal});
     let patch = Patch::Merge(json!({"metadata": metadata}));
     match releases.patch(name, &as_serin(), &patch).await {
@@ -114,10 +126,21 @@ mod tests {
         let (first, later) = (read("2026-01-01T00:00:00Z"), read("2026-01-01T00:00:05Z"));
         assert_eq!(
             first.command,
-            Ok(Command { kind: CommandKind::Resume, by: "kubectl-annotate".to_owned() })
+            Ok(Command { kind: CommandKind::Resume, by: "kubectl-annotate (not proved)".to_owned() })
         );
         assert_ne!(first.id, later.id);
         assert_eq!(first, read("2026-01-01T00:00:00Z"));
+    }
+
+    #[test]
+    fn who_and_why_are_told_as_somebody_says() {
+        let mut object = object("abort", "2026-01-01T00:00:00Z");
+        let annotations = object.metadata.annotations.get_or_insert_default();
+        annotations.insert(BY.to_owned(), "ann".to_owned());
+        annotations.insert(REASON.to_owned(), "errors".repeat(100));
+        let by = read(&object).unwrap().command.unwrap().by;
+        assert!(by.starts_with("ann (not proved), because: errorserrors"), "{by}");
+        assert_eq!(by.chars().count(), "ann (not proved), because: ".len() + LONGEST);
     }
 
     #[test]

@@ -51,6 +51,7 @@ use kube::{Client, Resource, ResourceExt};
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
 
+use crate::config::Sources;
 use crate::errors::chain;
 use crate::mesh::plugin::ModuleSource;
 use crate::metrics::Metrics;
@@ -96,6 +97,8 @@ pub struct Config {
     pub module: ModuleSource,
     /// Where health, metrics and the module are served.
     pub listen: SocketAddr,
+    /// Which Prometheus servers Releases may have asked.
+    pub sources: Sources,
 }
 
 /// Everything that ticks share.
@@ -110,6 +113,7 @@ struct Cluster {
     beat: Beat,
     proxies: Proxies,
     collectors: Collectors,
+    sources: Sources,
     admission: Admission,
     /// The cluster's own, if this agent runs inside.
     domain: Option<String>,
@@ -207,6 +211,7 @@ async fn drive(
         beat,
         proxies: Proxies::new(beat)?,
         collectors: Collectors::new(beat),
+        sources: config.sources,
         admission: Admission::default(),
         domain: cluster_domain(),
         metrics,

@@ -34,6 +34,8 @@ pub(super) struct Snapshot {
     pub(super) routes: routes::Found,
     pub(super) around: Option<Surroundings>,
     pub(super) obstacles: Vec<String>,
+    /// Why there is no Prometheus to ask, if the release needs one.
+    pub(super) no_prometheus: Option<String>,
     /// What people should know of, and what stands in nobody's way.
     pub(super) warnings: Vec<String>,
     /// What is wrong with the present spec, if the one before it counts.
@@ -60,7 +62,7 @@ impl Snapshot {
             invalid = Some(error.to_string());
             read = Read::of(cluster, last_good, status);
         }
-        let Read { release, delivery, roles } = read?;
+        let Read { mut release, delivery, roles } = read?;
         let mut obstacles: Vec<_> = invalid.iter().cloned().collect();
         let is_driven = status.is_driven();
         if let Some(why) = cluster.refusal(object, &release, &delivery) {
@@ -69,6 +71,18 @@ impl Snapshot {
             }
             obstacles.push(why);
         }
+        let named = delivery.prometheus.as_ref();
+        let access =
+            named.map(|named| cluster.sources.access(named, &object.namespace().unwrap_or_default()));
+        let no_prometheus = match access.transpose() {
+            Ok(access) => {
+                release.analysis.prometheus = access.cloned();
+                None
+            }
+            Err(why) if !is_driven => return Err(TickError::NotAdmitted(why)),
+            Err(why) => Some(why),
+        };
+        obstacles.extend(no_prometheus.clone());
         let mut points = Vec::new();
         for point in &delivery.routing.attach_points {
             match find(&cluster.stores, point) {
@@ -116,6 +130,7 @@ impl Snapshot {
             routes,
             around,
             obstacles,
+            no_prometheus,
             warnings,
             invalid,
         })

@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Namespace, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::Api;
 use kube::core::{DeserializeGuard, DynamicObject, NamespaceResourceScope};
@@ -34,8 +34,8 @@ use crate::mesh::object::RELEASE as RELEASE_LABEL;
 use crate::mesh::plugin::contents;
 use serin_release::ReleaseObject;
 
-/// How long Istio's Sidecars are waited for at the start.
-const SIDECARS: Duration = Duration::from_secs(3);
+/// How long is waited at the start for what an agent may have no right to see.
+const OPTIONAL: Duration = Duration::from_secs(3);
 
 /// All stores.
 #[derive(Clone)]
@@ -50,6 +50,8 @@ pub(super) struct Stores {
     pub(super) gateways: MultiStore<DynamicObject>,
     /// Istio's, by which callers see less than there is. An agent that may not see them can do without.
     pub(super) sidecars: MultiStore<DynamicObject>,
+    /// None for an agent of one namespace. One that may not see them can do without.
+    pub(super) namespaces: Option<Store<Namespace>>,
     /// Rises with every change of a Service.
     services_version: Arc<AtomicU64>,
 }
@@ -175,6 +177,7 @@ impl Stores {
             routes: RouteIndex::watch(routes.into(), wake_all_or_owner()),
             gateways: MultiStore(gateways.collect()),
             sidecars: MultiStore(sidecars.collect()),
+            namespaces: scope.namespace.is_none().then(|| keep(Api::all(scope.client.clone()), (), |_| {})),
             services_version,
             releases,
         }
@@ -199,7 +202,13 @@ impl Stores {
             self.routes.wait_until_ready(),
             self.gateways.wait_until_ready(),
             // No right to see them is no reason to wait forever.
-            tokio::time::timeout(SIDECARS, self.sidecars.wait_until_ready()),
+            tokio::time::timeout(OPTIONAL, self.sidecars.wait_until_ready()),
+            tokio::time::timeout(OPTIONAL, async {
+                match &self.namespaces {
+                    Some(namespaces) => namespaces.wait_until_ready().await.is_ok(),
+                    None => true,
+                }
+            }),
         );
     }
 }

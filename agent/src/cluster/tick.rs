@@ -20,9 +20,10 @@ use super::snapshot::Snapshot;
 use super::{Cluster, api_resources, report};
 use crate::journal::Entry;
 use crate::observe::ProxyReport;
+use crate::observe::prometheus::collector::Collected;
 use crate::observe::prometheus::counts::Subject;
 use serin_release::delivery::{Delivery, PromotionMode};
-use serin_release::{Release, ReleaseError, ReleaseObject};
+use serin_release::{CountSource, Release, ReleaseError, ReleaseObject};
 use serin_rollout::{
     Command, CommandKind, Emptying, Environment, HandoverState, InForce, Observation, Phase, Plan,
     ProxyState, Roles, RouteTargets, Status, plan,
@@ -197,8 +198,13 @@ async fn observe(
     now: Timestamp,
 ) -> Observation {
     let samples = cluster.proxies.look(&snapshot.points).await;
-    let collected =
-        Subject::of(&snapshot.release).map(|(access, subject)| cluster.collectors.latest(access, &subject));
+    let outage =
+        snapshot.no_prometheus.as_ref().filter(|_| snapshot.release.analysis.source != CountSource::Proxies);
+    let collected = match outage {
+        Some(why) => Some(Collected::Outage(why.clone())),
+        None => Subject::of(&snapshot.release)
+            .map(|(access, subject)| cluster.collectors.latest(access, &subject)),
+    };
     let complaint = cluster.plugins.complaint(&snapshot.attachments);
     let Memory { state, observer, .. } = memory;
     let ProxyReport { proxies, counted, at_proxies, chosen, unassignable, users, readings, outage } =

@@ -4,12 +4,13 @@ Envoy to it; in a mesh, the objects that Istio makes the same of. All of these a
 writes them in a cluster is another room's business.
 
 The way through the room: `plugin` is the WasmPlugin, the filter with its policies; `routing` leads from the filter's
-header to the pods; `claims` says which Release holds which host, and what a Gateway lets it have. `object` and `hosts`
-have what they share: whose an object is and whether it was edited by hand, and hosts as Istio compares them.
-`ecds` and `bootstrap` are for plain Envoys.
+header to the pods; `claims` says which Release holds which host, and what a Gateway lets it have, `consent` whose hosts it
+may have inside the mesh. `object` and `hosts` have what they share: whose an object is and whether it was edited by hand,
+and hosts as Istio compares them. `ecds` and `bootstrap` are for plain Envoys.
 */
 pub mod bootstrap;
 pub mod claims;
+pub mod consent;
 pub mod ecds;
 #[cfg(test)]
 pub(crate) mod fixtures;

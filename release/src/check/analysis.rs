@@ -24,7 +24,6 @@ pub(super) fn check(
     steps: &[Step],
     problems: &mut Problems,
 ) -> Analysis {
-    let has_prometheus = resource.prometheus.is_some();
     if resource.min_requests == 0 {
         problems.add(format!("{PATH}.minRequests"), 0, rule::MIN_REQUESTS);
     }
@@ -74,7 +73,6 @@ pub(super) fn check(
             }
         }
     }
-    analysis.prometheus = resource.prometheus.and_then(|settings| access(settings, problems));
     analysis.source = match resource.source {
         AnalysisSource::Proxies => CountSource::Proxies,
         AnalysisSource::Prometheus => CountSource::Prometheus,
@@ -82,10 +80,6 @@ pub(super) fn check(
             CountSource::Istio(istio(resource.istio, whose, analysis.objective_ms, problems))
         }
     };
-    let needs_prometheus = analysis.source != CountSource::Proxies || !analysis.custom.is_empty();
-    if needs_prometheus && !has_prometheus {
-        problems.add(format!("{PATH}.prometheus"), "missing", rule::PROMETHEUS);
-    }
     analysis
 }
 
@@ -101,8 +95,16 @@ pub(super) fn outside_of_clusters(resource: &resource::Analysis, problems: &mut 
     }
 }
 
-fn access(settings: Settings, problems: &mut Problems) -> Option<Access> {
-    Access::try_from(settings)
+/// The Prometheus of a Release outside a cluster, where whoever writes it runs the agent too.
+pub(super) fn prometheus(
+    found: Option<Settings>,
+    analysis: &Analysis,
+    problems: &mut Problems,
+) -> Option<Access> {
+    if found.is_none() && analysis.needs_prometheus() {
+        problems.add(format!("{PATH}.prometheus"), "missing", rule::PROMETHEUS);
+    }
+    Access::try_from(found?)
         .map_err(|AccessError { field, value, hint }| {
             problems.add(format!("{PATH}.prometheus.{field}"), value, hint);
         })

@@ -4,7 +4,8 @@ The part of a Release that only a cluster gives meaning to.
 use serin_policy::rule::LABEL;
 
 use super::{Problems, Scalar, few, label, quoted, span};
-use crate::delivery::{AttachPoint, Delivery, Mode, PromotionMode, Routing, Target};
+use crate::delivery::{AttachPoint, Delivery, Mode, Named, PromotionMode, Routing, Target};
+use crate::prometheus::Settings;
 use crate::{resource, rule};
 
 /// The word for the callers' sidecars among gateways, as Istio has it.
@@ -18,6 +19,7 @@ pub(super) struct Parts<'r> {
     pub(super) promotion: PromotionMode,
     pub(super) scale_down_delay: &'r Scalar,
     pub(super) suspended: bool,
+    pub(super) prometheus: Option<&'r Settings>,
 }
 
 pub(super) fn check(parts: &Parts<'_>, problems: &mut Problems) -> Delivery {
@@ -38,8 +40,30 @@ pub(super) fn check(parts: &Parts<'_>, problems: &mut Problems) -> Delivery {
         scale_down_delay: span(path, parts.scale_down_delay, &rule::UP_TO_A_DAY, problems),
         suspended: parts.suspended,
         routing: routing(parts.namespace, parts.routing, problems),
+        prometheus: parts.prometheus.map(|settings| named(settings, problems)),
     }
 }
+
+fn named(settings: &Settings, problems: &mut Problems) -> Named {
+    let Settings { source, address, headers, bearer_token_file, basic_auth, ca_file, insecure_skip_verify } =
+        settings;
+    let of_operator = [
+        ("address", !address.is_empty()),
+        ("headers", !headers.is_empty()),
+        ("bearerTokenFile", bearer_token_file.is_some()),
+        ("basicAuth", basic_auth.is_some()),
+        ("caFile", ca_file.is_some()),
+        ("insecureSkipVerify", *insecure_skip_verify),
+    ];
+    if let Some((field, _)) = of_operator.into_iter().find(|(_, is_there)| *is_there) {
+        return Named::ByAddress(field);
+    }
+    let name = source.clone().or_else(|| Some(DEFAULT_SOURCE.to_owned()));
+    Named::Source(label("spec.analysis.prometheus.source", name, problems))
+}
+
+/// The source of a Release that names none.
+pub(super) const DEFAULT_SOURCE: &str = "default";
 
 fn target(path: &str, version: &resource::Version, problems: &mut Problems) -> Target {
     let name = version.target_ref.as_ref().map(|target| target.name.clone());

@@ -14,7 +14,7 @@ use serin_policy::matching::{OverrideSpec, SegmentSpec};
 use serin_policy::rule::{LABEL, Text, at_most};
 use serin_policy::{Policy, Source, Weight};
 
-use super::delivery::Delivery;
+use super::delivery::{Delivery, Named};
 use super::problem::{Problems, ReleaseError};
 use super::resource::{self, Given, Metadata, Resource, Scalar, Spec};
 use super::rule::{self, Span};
@@ -25,12 +25,14 @@ const KIND: &str = "Release";
 
 pub(super) fn check(resource: Resource) -> Result<Release, ReleaseError> {
     let mut problems = Problems::default();
-    let Resource { api_version, kind, metadata, spec } = resource;
+    let Resource { api_version, kind, metadata, mut spec } = resource;
     literal("apiVersion", api_version.as_deref(), API_VERSION, &mut problems);
     literal("kind", kind.as_deref(), KIND, &mut problems);
     written_hosts(&spec.routing, &mut problems);
     analysis::outside_of_clusters(&spec.analysis, &mut problems);
-    let release = release(metadata, spec, &mut problems);
+    let prometheus = spec.analysis.prometheus.take();
+    let mut release = release(metadata, spec, &mut problems);
+    release.analysis.prometheus = analysis::prometheus(prometheus, &release.analysis, &mut problems);
     accepted::check(&release, &mut problems);
     problems.unless_any(release)
 }
@@ -53,8 +55,9 @@ pub(super) fn check_in_cluster(
         promotion: object.spec.strategy.canary.promotion.mode,
         scale_down_delay: &object.spec.strategy.canary.scale_down_delay,
         suspended: object.spec.suspend,
+        prometheus: object.spec.analysis.prometheus.as_ref(),
     };
-    let delivery = delivery::check(&parts, &mut problems);
+    let mut delivery = delivery::check(&parts, &mut problems);
     written_hosts(&spec.routing, &mut problems);
     // Callers inside the mesh use the service's own name, whatever the world calls it.
     if spec.routing.gateways.iter().any(|gateway| gateway == delivery::MESH)
@@ -67,6 +70,9 @@ pub(super) fn check_in_cluster(
         }
     }
     let release = release(metadata, spec, &mut problems);
+    if release.analysis.needs_prometheus() {
+        delivery.prometheus.get_or_insert_with(|| Named::Source(delivery::DEFAULT_SOURCE.to_owned()));
+    }
     accepted::check(&release, &mut problems);
     problems.unless_any((release, delivery))
 }

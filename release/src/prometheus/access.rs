@@ -10,11 +10,20 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::resource::schema::Label;
+
 /// How to reach a Prometheus, as people write it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Settings {
-    /// Where it is: `http://prometheus.monitoring:9090`, with the path it is served under if there is one.
+    /// In a cluster: the name of one of the agent's sources, as its configuration has them. All else is the operator's
+    /// there, and refused in a Release. The default is `default`.
+    #[serde(default)]
+    #[schemars(with = "Option<Label>")]
+    pub source: Option<String>,
+    /// Outside a cluster: where it is, such as `http://prometheus.monitoring:9090`, with the path it is served under if
+    /// there is one.
+    #[serde(default)]
     pub address: String,
     /// Headers that every query carries, such as a tenant's name. The default is none.
     #[serde(default)]
@@ -113,6 +122,10 @@ impl TryFrom<Settings> for Access {
     type Error = AccessError;
 
     fn try_from(settings: Settings) -> Result<Self, AccessError> {
+        if let Some(source) = settings.source {
+            let hint = "give the address: only the agent of a cluster has named sources, for its Releases";
+            return Err(wrong("source", &format!("{source:?}"), hint));
+        }
         let base = address(&settings.address)?;
         let identity = match (settings.bearer_token_file, settings.basic_auth) {
             (None, None) => Identity::Nobody,
@@ -231,6 +244,14 @@ mod tests {
             check(|settings| address.clone_into(&mut settings.address), Err(&error));
         }
         check(|settings| settings.address.push_str("/?a=b"), Err("leave out what follows the path"));
+    }
+
+    #[test]
+    fn a_name_is_no_address() {
+        check(
+            |settings| settings.source = Some("thanos".to_owned()),
+            Err("source: \"thanos\": give the address"),
+        );
     }
 
     #[test]

@@ -12,18 +12,6 @@ use crate::{Metric as BuiltIn, OnNoData, rule};
 /// How the canary is judged.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = [
-    schema::validation(
-        ".prometheus",
-        "has(self.prometheus) || !has(self.source) || self.source == 'Proxies'",
-        rule::PROMETHEUS,
-    ),
-    schema::validation(
-        ".prometheus",
-        "has(self.prometheus) || !has(self.metrics) || self.metrics.all(metric, !has(metric.query))",
-        rule::PROMETHEUS,
-    ),
-]))]
 pub struct Analysis {
     /// How often the proxies' counters are read, 100ms to 5m. The default is `1s`.
     #[schemars(with = "schema::Duration")]
@@ -67,8 +55,8 @@ pub struct Analysis {
     /// Where requests are counted: `Proxies` asks the proxies themselves, `Prometheus` asks a Prometheus for the proxies'
     /// counts, `Istio` asks it for Istio's standard metrics. The default is `Proxies`.
     pub source: AnalysisSource,
-    /// The Prometheus that is asked for counts, and for metrics of your own. Needed by the sources `Prometheus` and `Istio`
-    /// and by metrics with a `query`.
+    /// The Prometheus that is asked for counts, by the sources `Prometheus` and `Istio`, and for metrics with a `query`. In a
+    /// cluster the default is the agent's source `default`; outside one it is needed.
     pub prometheus: Option<Settings>,
     /// Where Istio's standard metrics have the service; for the source `Istio`.
     pub istio: Istio,
@@ -164,7 +152,8 @@ pub struct Metric {
     pub objective: Option<Scalar>,
     /// PromQL for a metric of your own, with the variables `{{ namespace }}`, `{{ name }}`, `{{ service }}`, `{{ arm }}`
     /// (stable or canary), `{{ version }}` and `{{ interval }}`; in a cluster also `{{ deployment }}`, `{{ pods }}` (a
-    /// pattern of the pods' names, for `=~`) and `{{ labels.NAME }}` (of the pods). It needs `analysis.prometheus`.
+    /// pattern of the pods' names, for `=~`) and `{{ labels.NAME }}` (of the pods). Outside a cluster it needs
+    /// `analysis.prometheus`.
     #[schemars(with = "Option<schema::Query>")]
     pub query: Option<String>,
     /// The time between two readings of the `query`, 1s to 1h. The default is `15s`.

@@ -40,7 +40,8 @@ pub struct Routing {
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub mesh_namespaces: Option<Vec<String>>,
     /// Hosts by which clients reach the service, such as `shop.example.com`. Required with a Gateway. The default is the
-    /// service's own name in the cluster, which is always added for `mesh`.
+    /// service's own name in the cluster, which is always added for `mesh`. With `mesh`, another namespace's host takes that
+    /// namespace's consent: its label `serin.dev/hosts-from` with the Release's namespace.
     #[schemars(length(min = 1, max = rule::MAX_HOSTS), inner(length(min = 1, max = 253)))]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub hosts: Option<Vec<String>>,

@@ -78,7 +78,25 @@ impl Controller {
         address: &str,
     ) -> Result<Self> {
         let module = ["--module-base", &format!("http://{address}")];
-        Self::start_with(binary, mesh, namespace, identity, address, module).await
+        Self::start_with(binary, mesh, namespace, identity, address, &module).await
+    }
+
+    /// Starts one with this configuration, as the operator writes it.
+    ///
+    /// # Errors
+    /// When it does not come up, with what it has logged.
+    pub async fn start_with_config(
+        binary: &str,
+        mesh: &Mesh,
+        namespace: &Namespace,
+        identity: &str,
+        config: &str,
+    ) -> Result<Self> {
+        let file = mesh.inside().folder.join(format!("{}-{identity}.yaml", namespace.name()));
+        fs::write(&file, config)?;
+        let (address, file) = (free_address()?, file.to_str().context("a path of text")?);
+        let more = ["--module-base", &format!("http://{address}"), "--config", file];
+        Self::start_with(binary, mesh, namespace, identity, &address, &more).await
     }
 
     /// Starts one whose proxies get the module from a registry.
@@ -93,7 +111,7 @@ impl Controller {
         image: &str,
     ) -> Result<Self> {
         let module = ["--module-image", image];
-        Self::start_with(binary, mesh, namespace, identity, &free_address()?, module).await
+        Self::start_with(binary, mesh, namespace, identity, &free_address()?, &module).await
     }
 
     async fn start_with(
@@ -102,11 +120,11 @@ impl Controller {
         namespace: &Namespace,
         identity: &str,
         address: &str,
-        module: [&str; 2],
+        more: &[&str],
     ) -> Result<Self> {
         Self::grant_rights(namespace).await?;
         let name = namespace.name();
-        let args = ["--namespace", name, "--lease-namespace", name, module[0], module[1]];
+        let args = [&["--namespace", name, "--lease-namespace", name], more].concat();
         Self::launch(binary, mesh, (name, &args), identity, address).await
     }
 

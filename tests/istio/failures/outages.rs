@@ -63,8 +63,10 @@ pub(crate) async fn prometheus_is_away(mesh: &Mesh) -> Result<()> {
     let options = Options::new()?.scraping("proxies", "/stats/prometheus", &proxies);
     let prometheus = Prometheus::start(options).await?;
     let (door, url) = Door::to(prometheus.address()).await?;
-    let source = format!("analysis: {{source: Prometheus, prometheus: {{address: \"{url}\"}}, ");
-    let under_load = UnderLoad::on(fixture, |yaml| yaml.replace("analysis: {", &source)).await?;
+    let config = format!("prometheus: {{sources: {{default: {{access: {{address: '{url}'}}}}}}}}");
+    let agent = fixture.agent_with_config("one", &config).await?;
+    let edit = |yaml: String| yaml.replace("analysis: {", "analysis: {source: Prometheus, ");
+    let under_load = UnderLoad::with(fixture, agent, edit).await?;
     under_load.release("v2").await?;
 
     let case = under_load.case("Prometheus down 30 s at 30%");

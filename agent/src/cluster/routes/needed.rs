@@ -19,7 +19,7 @@ use crate::mesh::object::{MANAGED_BY, drift, removal};
 use crate::mesh::routing::conflicts::conflicts;
 use crate::mesh::routing::verify::{Existing, verify};
 use crate::mesh::routing::{
-    Indistinct, Leads, Managed, Subsets, Surroundings, hosts_of, managed, object_name,
+    Indistinct, Leads, Managed, Subsets, Surroundings, foreign, hosts_of, managed, object_name,
 };
 use serin_release::delivery::{AttachPoint, Delivery, Mode};
 use serin_release::{Release, ReleaseObject};
@@ -75,7 +75,19 @@ impl Needed<'_> {
         Found { obstacles, pending: Vec::new(), targets }
     }
 
+    /// Objects of others with the names of those that Serin would write.
+    pub(in crate::cluster) fn foreign(release: &Release, stores: &Stores) -> Vec<String> {
+        let (namespace, name) = release.name().split_once('/').unwrap_or_default();
+        let kinds = [api_resources::virtual_service(), api_resources::destination_rule()];
+        let objects = kinds.iter().filter_map(|kind| stores.routes.get(kind, namespace, &object_name(name)));
+        objects.filter_map(|object| foreign(&object, release)).collect()
+    }
+
     fn find_managed(&self, stores: &Stores) -> Found {
+        let foreign = Self::foreign(self.release, stores);
+        if !foreign.is_empty() {
+            return Found { obstacles: foreign, ..Found::default() };
+        }
         let existing = stores.routes.with(&hosts_of(self.release));
         let in_the_way = conflicts(existing.iter().map(|object| &**object), self.release, self.delivery);
         if !in_the_way.now.is_empty() {

@@ -17,7 +17,7 @@ use serin_policy::Arm;
 use serin_policy::document::VERSION_HEADER;
 
 use super::hosts;
-use super::object::{Labels, list, metadata, namespace, selects, text};
+use super::object::{Labels, Ownership, list, metadata, namespace, owned, selects, text};
 use serin_release::Release;
 use serin_release::delivery::{AttachPoint, Delivery, Routing};
 
@@ -172,16 +172,45 @@ pub fn object_name(release: &str) -> String {
     format!("{release}-serin")
 }
 
+/// Who made `object`, one of the two that are to be called so for `release`, if it is not Serin: it is never written.
+pub fn foreign(object: &Value, release: &Release) -> Option<String> {
+    let (_, name) = split(release);
+    let is_owned_by = |owner: &Value| text(owner, "/kind") == "Release" && text(owner, "/name") == name;
+    match owned(object) {
+        Ownership::Foreign { name } if !list(object, "/metadata/ownerReferences").iter().any(is_owned_by) => {
+            Some(format!(
+                "{} {name} is not Serin's, and has the name of what Serin would write: give it another name, or the Release",
+                text(object, "/kind")
+            ))
+        }
+        Ownership::Foreign { .. } | Ownership::Ours => None,
+    }
+}
+
 /// The routes in order: those of other ports first, for they ask for a port, and the last ones take what is left. Callers
 /// inside the mesh say which port they want, and whoever is on a version is so at every port; at a Gateway all is one.
 fn http(release: &Release, routing: &Routing, ports: &Ports) -> Vec<Value> {
-    let inside = gateways(routing).iter().any(|gateway| gateway == MESH);
-    let others = ports.others.iter().filter(|_| inside);
-    let others = others.flat_map(|&port| {
+    let callers: Vec<_> = routing.attach_points.iter().filter_map(assigned_inside).collect();
+    let mut gateways = gateways(routing);
+    gateways.retain(|gateway| gateway != MESH);
+    let at_gateways = (!gateways.is_empty())
+        .then(|| canary("canary-gateway", release, routing, &[json!({"gateways": gateways})], ports.main));
+    let others = ports.others.iter().filter(|_| !callers.is_empty()).flat_map(|&port| {
+        let canary = canary("canary", release, routing, &callers, port);
         let of_port = |route| only_at(route, port);
-        routes(release, routing, port).into_iter().map(of_port).collect::<Vec<_>>()
+        std::iter::once(canary).chain(stable(release, routing, port)).map(of_port).collect::<Vec<_>>()
     });
-    others.chain(routes(release, routing, ports.main)).collect()
+    let inside = (!callers.is_empty()).then(|| canary("canary", release, routing, &callers, ports.main));
+    at_gateways.into_iter().chain(others).chain(inside).chain(stable(release, routing, ports.main)).collect()
+}
+
+/// The condition that a caller is where sidecars run the filter, which writes the header: elsewhere it is anybody's own.
+/// Istio does not look at a condition's namespace where that has `gateways`.
+fn assigned_inside(point: &AttachPoint) -> Option<Value> {
+    match point {
+        AttachPoint::Gateway { .. } => None,
+        AttachPoint::Sidecars { namespace } => Some(json!({"sourceNamespace": namespace})),
+    }
 }
 
 /// `route` for nobody but callers inside the mesh who want `port`.
@@ -190,7 +219,8 @@ fn only_at(mut route: Value, port: u16) -> Value {
     let any = [json!({})];
     let conditions = if conditions.is_empty() { &any[..] } else { conditions };
     let here = |condition: &Value| {
-        with(condition.clone(), [("gateways", Some(json!([MESH]))), ("port", Some(json!(port)))])
+        let inside = condition.get("sourceNamespace").is_none().then(|| json!([MESH]));
+        with(condition.clone(), [("gateways", inside), ("port", Some(json!(port)))])
     };
     let conditions: Vec<_> = conditions.iter().map(here).collect();
     route["match"] = Value::Array(conditions);
@@ -198,25 +228,31 @@ fn only_at(mut route: Value, port: u16) -> Value {
     route
 }
 
-/// The routes to one port, in order. With a path prefix the filter assigns only what is below it: a client's own header on
-/// another path is nobody's choice, and goes to stable with all the rest. The rest goes to the *subset*, for the plain
+/// The canary's route to one port, for requests with the filter's header that meet one of the conditions `assigned`. Gateways'
+/// goes before all others: one that stands in a namespace of callers meets their condition too.
+fn canary(name: &str, release: &Release, routing: &Routing, assigned: &[Value], port: u16) -> Value {
+    let header = json!({VERSION_HEADER: {"exact": Arm::Canary.as_str()}});
+    let paths = paths(&release.path_prefix);
+    let conditions = assigned.iter().flat_map(|place| {
+        let place = with(place.clone(), [("headers", Some(header.clone()))]);
+        paths.iter().map(move |path| with(place.clone(), [("uri", path.clone())])).collect::<Vec<_>>()
+    });
+    route(name, Arm::Canary, Some(conditions.collect()), release, routing, port)
+}
+
+/// Stable's routes to one port, in order. With a path prefix the filter assigns only what is below it: a client's own header
+/// on another path is nobody's choice, and goes to stable with all the rest. The rest goes to the *subset*, for the plain
 /// service mostly has the canary's pods as well. Where several VirtualServices have the host, Istio moves their last
 /// routes, which ask for nothing, behind all others.
-fn routes(release: &Release, routing: &Routing, port: u16) -> Vec<Value> {
-    let route = |name, arm, matches| route(name, arm, matches, release, routing, port);
-    let canary = json!({VERSION_HEADER: {"exact": Arm::Canary.as_str()}});
-    let paths = paths(&release.path_prefix);
-    let of_canary: Vec<_> =
-        paths.iter().map(|path| with(json!({"headers": canary}), [("uri", path.clone())])).collect();
-    let mut routes = vec![route("canary", Arm::Canary, Some(of_canary))];
-    if paths.iter().any(Option::is_some) {
-        let below = paths.iter().flatten().map(|path| json!({"uri": path})).collect();
-        routes.push(route("stable", Arm::Stable, Some(below)));
-        routes.push(route("rest", Arm::Stable, None));
+fn stable(release: &Release, routing: &Routing, port: u16) -> Vec<Value> {
+    let route = |name, matches| route(name, Arm::Stable, matches, release, routing, port);
+    let below: Vec<_> =
+        paths(&release.path_prefix).into_iter().flatten().map(|path| json!({"uri": path})).collect();
+    if below.is_empty() {
+        vec![route("stable", None)]
     } else {
-        routes.push(route("stable", Arm::Stable, None));
+        vec![route("stable", Some(below)), route("rest", None)]
     }
-    routes
 }
 
 /// Istio's conditions for "under `prefix` by whole segments", which is how the filter has it: `/shop` is not

@@ -252,6 +252,15 @@ fn routes_that_lead_where_they_should_lack_nothing() {
         ],
         &[],
     );
+    // Only callers that run the filter, or all of them: either will do.
+    let inside = |namespace: &str| {
+        let mut conditions = canary();
+        conditions[0]["sourceNamespace"] = json!(namespace);
+        [to_if(&conditions, to("shop", "v2")), to_if(&everyone, to("shop", "v1"))]
+    };
+    check_verdict(&inside("shop"), &[]);
+    let none = "VirtualService shop/vs: spec.http has no route for the header x-serin-version: canary";
+    check_verdict(&inside("web"), &[none]);
     let weighted = json!({"route": [{"destination": to("shop", "v1"), "weight": 100}, {"destination": to("shop", "v2"), "weight": 0}]});
     check_verdict(&[to_if(&canary(), to("shop", "v2")), weighted], &[]);
 }

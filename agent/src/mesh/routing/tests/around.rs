@@ -11,10 +11,13 @@ fn each_port_of_the_service_leads_to_the_same_port_of_a_version() {
         let line = |route: &Value| {
             let asks = list(route, "/match").iter().map(|one| {
                 let texts = |name: &str| one.get(name).map(ToString::to_string).unwrap_or_default();
-                [texts("gateways"), texts("port"), text(one, "/uri/prefix").to_owned()]
-                    .join(" ")
-                    .trim()
-                    .to_owned()
+                let all = [
+                    texts("gateways"),
+                    texts("sourceNamespace"),
+                    texts("port"),
+                    text(one, "/uri/prefix").to_owned(),
+                ];
+                all.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ")
             });
             let destination = &route["route"][0]["destination"];
             let to = [text(destination, "/subset"), &destination["port"]["number"].to_string()].join(":");
@@ -23,14 +26,15 @@ fn each_port_of_the_service_leads_to_the_same_port_of_a_version() {
         let found: Vec<_> = list(&managed.virtual_service, "/spec/http").iter().map(line).collect();
         assert_eq!(found, expected);
     };
-    check(&json!({}), &[], &[" -> canary:8080", " -> stable:8080"]);
+    check(&json!({}), &[], &[r#""shop" -> canary:8080"#, " -> stable:8080"]);
     check(
         &json!({"gateways": ["edge/gw", "mesh"], "hosts": ["shop.example.com"]}),
         &[9090],
         &[
-            r#"["mesh"] 9090 -> canary:9090"#,
+            r#"["edge/gw"] -> canary:8080"#,
+            r#""shop" 9090 -> canary:9090"#,
             r#"["mesh"] 9090 -> stable:9090"#,
-            " -> canary:8080",
+            r#""shop" -> canary:8080"#,
             " -> stable:8080",
         ],
     );
@@ -38,16 +42,16 @@ fn each_port_of_the_service_leads_to_the_same_port_of_a_version() {
     check(
         &json!({"gateways": ["edge/gw"], "hosts": ["shop.example.com"]}),
         &[9090],
-        &[" -> canary:8080", " -> stable:8080"],
+        &[r#"["edge/gw"] -> canary:8080"#, " -> stable:8080"],
     );
     check(
         &json!({"pathPrefix": "/api"}),
         &[9090],
         &[
-            r#"["mesh"] 9090 | ["mesh"] 9090 /api/ -> canary:9090"#,
+            r#""shop" 9090 | "shop" 9090 /api/ -> canary:9090"#,
             r#"["mesh"] 9090 | ["mesh"] 9090 /api/ -> stable:9090"#,
             r#"["mesh"] 9090 -> stable:9090"#,
-            " | /api/ -> canary:8080",
+            r#""shop" | "shop" /api/ -> canary:8080"#,
             " | /api/ -> stable:8080",
             " -> stable:8080",
         ],
@@ -66,4 +70,21 @@ fn what_a_wildcard_said_of_connections_goes_on_to_count() {
     check(&json!({}), &json!({"tls": {"mode": "DISABLE"}}));
     let own = json!({"loadBalancer": {"simple": "RANDOM"}});
     check(&json!({"trafficPolicy": own}), &own);
+}
+
+#[test]
+fn an_object_of_others_with_the_name_of_serins_is_named() {
+    let (release, _) = fixtures::release("shop", &json!({}));
+    let check = |metadata: Value, expected: bool| {
+        let mut found = object("VirtualService", "shop/shop-serin", json!({}));
+        found["metadata"].as_object_mut().unwrap().extend(metadata.as_object().unwrap().clone());
+        let named = foreign(&found, &release);
+        assert_eq!(named.is_some(), expected, "{named:?}");
+        assert!(named.is_none_or(|named| named.contains("VirtualService shop/shop-serin")));
+    };
+    check(json!({}), true);
+    check(json!({"ownerReferences": [{"kind": "Release", "name": "cart"}]}), true);
+    check(json!({"labels": {"app.kubernetes.io/managed-by": "serin"}}), false);
+    // Somebody has taken the label off ours.
+    check(json!({"ownerReferences": [{"kind": "Release", "name": "shop"}]}), false);
 }

@@ -7,6 +7,7 @@ use serin_policy::document::VERSION_HEADER;
 
 use crate::mesh::object::{list, text, texts};
 use crate::mesh::routing::istio::gateway;
+use serin_release::delivery::AttachPoint;
 
 /// What a route takes of the requests under the release's path prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,8 +22,9 @@ pub(super) enum Catches {
     Other,
 }
 
-/// What `route`, of an object in namespace `of`, takes of what comes in at `place` under `prefix`.
-pub(super) fn catches(route: &Value, of: &str, place: &str, prefix: &str) -> Catches {
+/// What `route`, of an object in namespace `of`, takes of what comes in at `point` under `prefix`.
+pub(super) fn catches(route: &Value, of: &str, point: &AttachPoint, prefix: &str) -> Catches {
+    let place = super::gateway(point);
     let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
     let conditions = list(route, "/match");
     if conditions.is_empty() {
@@ -30,7 +32,12 @@ pub(super) fn catches(route: &Value, of: &str, place: &str, prefix: &str) -> Cat
     }
     let here = conditions.iter().filter(|condition| {
         let mut gateways = texts(condition, "/gateways").peekable();
-        gateways.peek().is_none() || gateways.any(|name| gateway(name, of) == place)
+        // Where there are gateways, Istio does not look at the callers' namespace.
+        if gateways.peek().is_some() {
+            return gateways.any(|name| gateway(name, of) == place);
+        }
+        let callers = text(condition, "/sourceNamespace");
+        callers.is_empty() || are_in(point, callers)
     });
     let each: Vec<_> = here.map(|one| condition(one, prefix)).collect();
     if all_paths(each.iter().filter(|one| one.header == Header::Any)) {
@@ -42,6 +49,11 @@ pub(super) fn catches(route: &Value, of: &str, place: &str, prefix: &str) -> Cat
     } else {
         Catches::Other
     }
+}
+
+/// Whether those who are assigned at `point` are in `namespace`. Where a Gateway's pods are, its name does not tell.
+fn are_in(point: &AttachPoint, namespace: &str) -> bool {
+    matches!(point, AttachPoint::Sidecars { namespace: callers } if callers == namespace)
 }
 
 /// Whether conditions leave out no path under the prefix. Whole segments take two of them: the prefix itself, and
@@ -87,8 +99,8 @@ fn condition(condition: &Value, prefix: &str) -> Condition {
     let names_canary = headers.iter().any(|(name, value)| {
         name.eq_ignore_ascii_case(VERSION_HEADER) && text(value, "/exact") == Arm::Canary.as_str()
     });
-    // These narrow nothing; `gateways` has been looked at.
-    let harmless = ["uri", "headers", "gateways", "name", "ignoreUriCase", "statPrefix"];
+    // These narrow nothing; `gateways` and `sourceNamespace` have been looked at.
+    let harmless = ["uri", "headers", "gateways", "sourceNamespace", "name", "ignoreUriCase", "statPrefix"];
     let narrower = fields.iter().any(|(field, value)| {
         let void = value.as_object().is_some_and(Map::is_empty);
         !void && !harmless.contains(&field.as_str())

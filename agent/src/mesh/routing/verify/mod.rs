@@ -130,7 +130,7 @@ impl Check<'_> {
             // Where Istio joins several, it moves routes that ask for nothing behind all others.
             routes.sort_by_key(|route| list(route.says, "/match").is_empty());
         }
-        self.routes(first, &routes, &place)
+        self.routes(first, &routes, point)
     }
 
     /// The VirtualServices that have `host` at `place`: only those with the most exact host. Sidecars follow the
@@ -160,10 +160,10 @@ impl Check<'_> {
         found.into_iter().map(|(_, object)| object).collect()
     }
 
-    fn routes(&self, object: &Value, routes: &[Route<'_>], place: &str) -> Vec<Missing> {
+    fn routes(&self, object: &Value, routes: &[Route<'_>], point: &AttachPoint) -> Vec<Missing> {
         let catches: Vec<_> = routes
             .iter()
-            .map(|route| catches(route.says, namespace(route.object), place, &self.release.path_prefix))
+            .map(|route| catches(route.says, namespace(route.object), point, &self.release.path_prefix))
             .collect();
         let first = |wanted: Catches| catches.iter().position(|&catches| catches == wanted);
         let at = |position: Option<usize>| position.and_then(|at| routes.get(at)).copied();
