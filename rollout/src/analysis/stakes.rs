@@ -139,7 +139,13 @@ impl Evidence {
         if let Some(criterion) = analysis.criterion(Metric::RequestSuccessRate) {
             let parts = (part::FAILED, part::FAILED_LIMIT);
             let tests = (Signal::Failed, &self.failed);
-            stakes.extend(self.of_requests(Metric::RequestSuccessRate, tests, criterion, parts, failures_stand));
+            stakes.extend(self.of_requests(
+                Metric::RequestSuccessRate,
+                tests,
+                criterion,
+                parts,
+                failures_stand,
+            ));
             let (canary, stable) = self.users.first;
             let test = Test::FirstFailures { share: self.weight, allowance: criterion.compare };
             stakes.extend(self.users.seen.map(|_| Stake {
