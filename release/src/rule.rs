@@ -112,6 +112,12 @@ pub const BUILT_IN: &str = "write one that is built in (request-success-rate, re
      client-errors, client-aborts, traffic-share), or give the metric a query";
 /// What to write where a metric with a query has the name of one that is built in.
 pub const OWN_NAME: &str = "give a metric with a query a name of its own";
+/// What to write where a metric has a query and a template.
+pub const ONE_QUERY: &str = "leave it out, or leave templateRef out: a metric has one query";
+/// What to write where a template is not shared with a namespace.
+pub const SHARED_WITH: &str = "write a namespace, or \"*\" for all of them";
+/// The most namespaces that a template is shared with by name.
+pub const MAX_SHARED_WITH: usize = 64;
 /// What to write where an objective means nothing.
 pub const NO_OBJECTIVE: &str = "leave it out: an objective belongs to request-duration";
 /// What to write where a metric has no limit.

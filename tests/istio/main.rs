@@ -18,6 +18,7 @@ mod rules;
 mod serving;
 mod shards;
 mod sidecars;
+mod templates;
 mod tenants;
 
 use std::process::ExitCode;
@@ -87,7 +88,9 @@ const SHARED: &[(&str, Test)] = tests![
     tenants::credentials_stay_with_the_operator,
     tenants::hosts_stay_with_their_namespaces,
     tenants::only_the_filter_leads_to_the_canary,
+    tenants::a_wrong_release_keeps_the_agent_from_no_other,
     tenants::commands_are_a_right_of_their_own,
+    templates::a_template_counts_from_the_next_look_on,
     rules::the_api_server_and_the_check_agree,
     shards::one_proxy_runs_two_plugins,
     pods::bad_ones_say_what_is_wrong,
@@ -104,6 +107,7 @@ const SHARED: &[(&str, Test)] = tests![
 const ALONE: &[(&str, Test)] = tests![
     failures::namespaces::a_namespace_is_deleted,
     tenants::a_namespace_lets_another_have_its_host,
+    templates::a_template_is_its_namespaces_to_share,
     failures::outages::the_control_plane_is_away,
     outages::without_istiod,
     outages::without_api_server,

@@ -13,7 +13,7 @@ use super::proxies::{Attached, find};
 use super::repairs::Object;
 use super::tick::TickError;
 use super::workloads::{Pair, desired, get, pod_labels, run_of};
-use super::{Cluster, api_resources, istio_versions, routes};
+use super::{Cluster, api_resources, istio_versions, routes, templates};
 use crate::mesh::object::label;
 use crate::mesh::plugin::{Attachment, uncovered};
 use crate::mesh::routing::{RETIRED, STABLE, Subsets, Surroundings, object_name};
@@ -24,6 +24,8 @@ use serin_rollout::{Candidate, InCluster, Live, Roles, RolesUnclear, Status, Tra
 
 /// What a tick looks at besides the proxies.
 pub(super) struct Snapshot {
+    /// The Release as it counts, with its templates filled in: what is written there no longer depends on anything.
+    pub(super) object: Arc<ReleaseObject>,
     pub(super) release: Release,
     /// In the `roles` of this snapshot, as everything else here.
     pub(super) delivery: Delivery,
@@ -62,7 +64,7 @@ impl Snapshot {
             invalid = Some(error.to_string());
             read = Read::of(cluster, last_good, status);
         }
-        let Read { mut release, delivery, roles } = read?;
+        let Read { object: whole, mut release, delivery, roles } = read?;
         let mut obstacles: Vec<_> = invalid.iter().cloned().collect();
         let is_driven = status.is_driven();
         if let Some(why) = cluster.refusal(object, &release, &delivery) {
@@ -121,6 +123,7 @@ impl Snapshot {
         obstacles
             .extend(memory.routes.failure().map(|error| format!("the routes cannot be written: {error}")));
         Ok(Self {
+            object: whole,
             release,
             delivery,
             pair,
@@ -179,6 +182,7 @@ impl Snapshot {
 
 /// A Release as its words and the two Deployments have it.
 struct Read {
+    object: Arc<ReleaseObject>,
     release: Release,
     delivery: Delivery,
     roles: Result<Roles, RolesUnclear>,
@@ -187,7 +191,7 @@ struct Read {
 impl Read {
     /// The release as it stands: its run named by the canary's pod template, and the two versions in their present
     /// places.
-    fn of(cluster: &Cluster, object: &ReleaseObject, status: &Status) -> Result<Self, TickError> {
+    fn of(cluster: &Cluster, object: &Arc<ReleaseObject>, status: &Status) -> Result<Self, TickError> {
         let namespace = object.namespace().unwrap_or_default();
         let named = [("spec.stable", &object.spec.stable), ("spec.canary", &object.spec.canary)];
         let [stable, canary] = named.map(|(_, version)| candidate(cluster, &namespace, version));
@@ -201,7 +205,8 @@ impl Read {
         let present = roles.clone().unwrap_or_default();
         let (stable, canary) = if present.swapped { (canary, stable) } else { (stable, canary) };
         let run = present.run(&status.run, canary.run.as_deref(), stable.run.as_deref());
-        let (mut release, delivery) = Release::from_object(object, run.unwrap_or("none"))?;
+        let object = templates::filled_in(cluster, object)?;
+        let (mut release, delivery) = Release::from_object(&object, run.unwrap_or("none"))?;
         if !status.is_driven() {
             for (path, version) in named {
                 let name = name(version);
@@ -222,7 +227,7 @@ impl Read {
             istio_versions::name(istio, &object.spec.analysis.istio, present.swapped, &workloads);
         }
         release.analysis.workloads = Some(workloads);
-        Ok(Self { release, delivery, roles })
+        Ok(Self { object, release, delivery, roles })
     }
 }
 

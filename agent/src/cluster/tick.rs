@@ -121,7 +121,7 @@ async fn tick_with(
         other => other?,
     };
     if snapshot.invalid.is_none() {
-        memory.state.last_good = Some(Arc::clone(object));
+        memory.state.last_good = Some(Arc::clone(&snapshot.object));
     }
     let before = (memory.state.clone(), memory.shown.clone());
     // A word that is no command is heard as well: it is answered once.

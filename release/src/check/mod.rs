@@ -6,6 +6,7 @@ after a problem was noted never leaves the room.
 */
 mod analysis;
 mod delivery;
+mod templates;
 
 use std::time::Duration;
 
@@ -16,20 +17,23 @@ use serin_policy::{Policy, Source, Weight};
 
 use super::delivery::{Delivery, Named};
 use super::problem::{Problems, ReleaseError};
-use super::resource::{self, Given, Metadata, Resource, Scalar, Spec};
+use super::resource::{self, Documents, Given, Metadata, Resource, Scalar, Spec};
 use super::rule::{self, Span};
 use super::{Pause, Percent, Release, ReleaseObject, Service, Step, accepted, duration};
 
 const API_VERSION: &str = "serin.dev/v1alpha1";
 const KIND: &str = "Release";
 
-pub(super) fn check(resource: Resource) -> Result<Release, ReleaseError> {
+pub use templates::FoundTemplate;
+pub(super) use templates::with_templates;
+
+pub(super) fn check(documents: Documents) -> Result<Release, ReleaseError> {
     let mut problems = Problems::default();
-    let Resource { api_version, kind, metadata, mut spec } = resource;
+    let Documents { release: Resource { api_version, kind, metadata, mut spec }, templates } = documents;
     literal("apiVersion", api_version.as_deref(), API_VERSION, &mut problems);
     literal("kind", kind.as_deref(), KIND, &mut problems);
     written_hosts(&spec.routing, &mut problems);
-    analysis::outside_of_clusters(&spec.analysis, &mut problems);
+    templates::of_file(&mut spec.analysis, metadata.namespace.as_deref(), templates, &mut problems);
     let prometheus = spec.analysis.prometheus.take();
     let mut release = release(metadata, spec, &mut problems);
     release.analysis.prometheus = analysis::prometheus(prometheus, &release.analysis, &mut problems);

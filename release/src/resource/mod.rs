@@ -6,7 +6,9 @@ there are optional, so that their absence is reported together with everything e
 */
 mod affinity;
 mod analysis;
+mod document;
 mod given;
+mod metric_template;
 mod routing;
 mod scalar;
 pub mod schema;
@@ -14,55 +16,23 @@ mod strategy;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_saphyr::UserMessageFormatter;
 use serin_policy::Policy;
 use serin_policy::matching::{Match, SegmentSpec};
 
-use super::problem::ReleaseError;
 use super::rule;
 pub use affinity::Propagation;
 pub use affinity::{Cookie, SessionAffinity};
-pub use analysis::{Analysis, AnalysisSource, Istio, Metric, SuccessRange, ThresholdRange};
+pub use analysis::{
+    Analysis, AnalysisSource, Compare, Istio, Metric, SuccessRange, TemplateRef, ThresholdRange,
+};
+pub use document::{Documents, Metadata, Resource, TemplateResource, read};
 pub use given::Given;
+pub use metric_template::MetricTemplateSpec;
 pub use routing::Mode;
 pub use routing::Routing;
 pub use scalar::Scalar;
 pub use strategy::PromotionMode;
 pub use strategy::{Canary, Pause, Step, Strategy};
-
-/// Reads the words; `check` makes sense of them.
-pub fn read(yaml: &str) -> Result<Resource, ReleaseError> {
-    serde_saphyr::from_str(yaml).map_err(|error| {
-        let text = error.render_with_formatter(&UserMessageFormatter);
-        ReleaseError::Unreadable(text.strip_prefix("error: ").unwrap_or(&text).to_owned())
-    })
-}
-
-/// The whole document.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Resource {
-    /// The API and its version.
-    pub api_version: Option<String>,
-    /// The kind.
-    pub kind: Option<String>,
-    /// What it is called.
-    #[serde(default)]
-    pub metadata: Metadata,
-    /// How versions are released.
-    #[serde(default)]
-    pub spec: Spec,
-}
-
-/// What a Release is called.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Metadata {
-    /// Its name.
-    pub name: Option<String>,
-    /// Its namespace.
-    pub namespace: Option<String>,
-}
 
 /// How new versions of a service are released.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
