@@ -19,6 +19,7 @@ mod serving;
 mod shards;
 mod sidecars;
 mod tenants;
+mod ways;
 
 use std::process::ExitCode;
 use std::sync::{LazyLock, OnceLock};
@@ -69,6 +70,7 @@ const SHARED: &[(&str, Test)] = tests![
     failures::workloads::bad_images_reach_nobody,
     failures::workloads::a_canary_is_lost,
     failures::workloads::stable_is_scaled_away,
+    ways::a_canary_has_a_service_of_its_own,
     adoption::weights_are_taken_over,
     adoption::what_cannot_work_is_not_taken_over,
     promotions::versions_change_places,

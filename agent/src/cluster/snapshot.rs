@@ -157,8 +157,15 @@ impl Snapshot {
             return self.attachments.iter().any(is_at)
                 && part.as_ref().is_none_or(|part| *part == policy_part(self.release.name()));
         }
-        let routes = object_name(self.release.name().split_once('/').unwrap_or_default().1);
-        *namespace == self.pair.namespace && (*name == routes || self.pair.has(name))
+        let is_route = || {
+            routes::own_names(&self.release, &self.delivery)
+                .iter()
+                .any(|own| own == &(kind.clone(), name.clone()))
+        };
+        let services = self.delivery.routing.services.as_ref();
+        let is_service =
+            || *kind == api_resources::service() && services.is_some_and(|own| own.canary == *name);
+        *namespace == self.pair.namespace && (self.pair.has(name) || is_route() || is_service())
     }
 
     /// The same in the roles that were planned: versions may have changed places by the plan.

@@ -33,6 +33,7 @@ fn istio() -> Istio {
         reporter: Reporter::Source,
         namespace: "shop".to_owned(),
         service: "shop".to_owned(),
+        canary_service: "shop".to_owned(),
         version_label: serin_release::prometheus::DEFAULT_VERSION_LABEL.to_owned(),
         stable: "v1".to_owned(),
         canary: "v2".to_owned(),
