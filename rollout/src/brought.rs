@@ -39,7 +39,8 @@ impl Brought {
         if self.all < ENOUGH {
             return;
         }
-        let measured = u32::try_from(self.canary * u64::from(Weight::FULL.ppm()) / self.all).unwrap_or_default();
+        let measured =
+            u32::try_from(self.canary * u64::from(Weight::FULL.ppm()) / self.all).unwrap_or_default();
         let measured = Weight::from_ppm(measured).unwrap_or(Weight::FULL);
         let (share, present) = (u64::from(measured.ppm()), u64::from(self.share.ppm()));
         if share * 10 > present * 11 || share * 2 < present {

@@ -1,5 +1,6 @@
 /*!
-Ways past the filter: by another VirtualService, or from a sidecar that does not run it.
+Ways to the canary besides its weight: past the filter, by another VirtualService or from a sidecar that does not run it; and by
+a segment.
 */
 use anyhow::{Context, Result, ensure};
 use serin_release::status::{ReleasePhase, RunOutcome};
@@ -8,7 +9,7 @@ use serin_tests::mesh::Mesh;
 use serin_tests::mesh::traffic::{Outcome, Traffic, User};
 use serin_tests::site::eventually;
 
-use crate::fixture::{Fixture, check_none_failed, told};
+use crate::fixture::{Fixture, check_none_failed, is_at, told};
 
 /// Somebody else's way to the Service.
 const OTHER: &str = "
@@ -103,6 +104,53 @@ pub(crate) async fn a_canary_has_a_service_of_its_own(mesh: &Mesh) -> Result<()>
         check_none_failed(&way.stop().await?)?;
     }
     Ok(())
+}
+
+/// Half of the users are members of a segment that has the canary as a whole, at 0 % already: it gets pods for them, and when the
+/// last one dies they go to stable.
+pub(crate) async fn a_segment_has_pods_and_a_way_back(mesh: &Mesh) -> Result<()> {
+    let fixture = Fixture::set(mesh, "segment", 1).await?;
+    fixture.namespace.deploy("shop", "stable", "shop:v1", 4).await?;
+    fixture.namespace.rolled_out("shop-stable").await?;
+    let agent = fixture.agent("one").await?;
+    fixture
+        .release("{setWeight: 1, pause: {}}", |yaml| {
+            yaml.replace("baseline: 2s", "baseline: 1h")
+                + "  segments: [{name: beta, weight: 100, matches: [{headers: [{name: x-beta, value: member}]}]}]\n"
+        })
+        .await?;
+    fixture.idle().await?;
+    let at_gateway = || vec![Client::new(fixture.gateway.address())];
+    let users = fixture.traffic(40).await?;
+    let members = fixture.traffic_by(at_gateway(), |_, _| User::with_header("x-beta", "member"), 40)?;
+    // Slow to come back, so that there is a time without it.
+    fixture.set_image("shop:v2?start=4s").await?;
+    let from = members.requests();
+    eventually("pods for the segment", async || {
+        let pods = fixture.replicas("shop-canary").await?;
+        ensure!(pods == 2, "{pods} pods at 0%");
+        Ok(())
+    })
+    .await
+    .with_context(|| agent.log())?;
+    let status = fixture.status().await?;
+    ensure!(is_at(&status, 0) && status.phase == ReleasePhase::Starting, "{}", told(&status));
+    let (_, had_canary) = on_canary(&members, from);
+    ensure!(had_canary > 0, "the segment has the canary");
+
+    fixture.namespace.rolled_out("shop-canary").await?;
+    fixture.kubectl(&["scale", "deployment", "shop-canary", "--replicas=0"]).await?;
+    let status = fixture.outcome(RunOutcome::RolledBack).await.with_context(|| agent.log())?;
+    ensure!(status.message.contains("the canary cannot serve"), "{}", told(&status));
+    fixture
+        .status_that("all proxies to know", |status| status.proxies.current == status.proxies.total)
+        .await?;
+    let from = members.requests();
+    none_on_canary(&members, from + 20, 200).await?;
+    let served = members.stop().await?;
+    let failed = served.failures().iter().filter(|record| record.sent > served.0[from].sent).count();
+    ensure!(failed == 0, "{failed} failed after the last proxy knew");
+    check_none_failed(&users.stop().await?)
 }
 
 /// Waits until the first route leads to this Service.

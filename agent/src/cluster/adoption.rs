@@ -9,6 +9,7 @@ use serin_policy::Arm;
 
 use super::proxies::Attached;
 use super::routes::Needed;
+use super::snapshot::Snapshot;
 use super::workloads::get;
 use super::{Cluster, api_resources};
 use crate::mesh::object::{Ownership, owned};
@@ -95,6 +96,20 @@ impl Cluster {
             taken_over,
         }
     }
+}
+
+/// What people are told of requests that came to the canary past the filter.
+pub(super) fn past_the_filter(snapshot: &Snapshot, percent: u64) -> String {
+    let Snapshot { release, delivery, .. } = snapshot;
+    let mend = match &delivery.routing.services {
+        Some(services) => format!("find out who calls Service {} by its name", services.canary),
+        None => "give the canary a Service of its own in spec.canary.service".to_owned(),
+    };
+    format!(
+        "Service {}: more than {percent}% of the canary's requests came past the filter, by what the sidecars of its pods \
+         have counted: {mend}",
+        release.service.name
+    )
 }
 
 fn entrance(point: &AttachPoint, attached: &Attached) -> Entrance {

@@ -9,8 +9,10 @@ use kube::ResourceExt;
 use super::adoption::Adoption;
 use super::memory::Memory;
 use super::plugins::policy_part;
+use super::pods::KnownPod;
 use super::proxies::{Attached, find};
 use super::repairs::Object;
+use super::stores::Stores;
 use super::tick::TickError;
 use super::workloads::{Pair, desired, get, pod_labels, run_of};
 use super::{Cluster, api_resources, istio_versions, routes};
@@ -147,6 +149,20 @@ impl Snapshot {
             contested: Vec::new(),
             policy_waits: false,
         }
+    }
+
+    /// The canary's pods.
+    pub(super) fn canary_pods(&self, stores: &Stores) -> Vec<Arc<KnownPod>> {
+        let selector = self.pair.subsets().map(|subsets| subsets.canary.selector);
+        let mut pods = selector.map(|selector| stores.pods.with(&selector)).unwrap_or_default();
+        pods.retain(|pod| pod.namespace == self.pair.namespace);
+        pods
+    }
+
+    /// The Services by which the canary may be reached.
+    pub(super) fn services(&self) -> Vec<&str> {
+        let own = self.delivery.routing.services.as_ref().map(|services| services.canary.as_str());
+        std::iter::once(self.release.service.name.as_str()).chain(own).collect()
     }
 
     /// Whether Serin writes `object` for this release.

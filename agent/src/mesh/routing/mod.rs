@@ -21,6 +21,7 @@ use serde_json::{Map, Value, json};
 use serin_policy::Arm;
 use serin_policy::document::VERSION_HEADER;
 
+use self::services::Destinations;
 use super::hosts;
 use super::object::{Labels, Ownership, list, metadata, namespace, owned, selects, spelled, text};
 use serin_release::Release;
@@ -294,42 +295,6 @@ fn paths(prefix: &str) -> Vec<Option<Value>> {
         prefix => {
             vec![Some(json!({"exact": prefix})), Some(json!({"prefix": format!("{prefix}/")}))]
         }
-    }
-}
-
-/// Where the routes of a release lead.
-struct Destinations<'d> {
-    release: &'d Release,
-    routing: &'d Routing,
-    around: &'d Surroundings,
-}
-
-impl Destinations<'_> {
-    fn route(&self, name: &str, arm: Arm, matches: Option<Vec<Value>>, port: u16) -> Value {
-        let Routing { timeout, retries, fault, cors_policy, headers, .. } = self.routing;
-        let destination = self.of(arm, port);
-        let route = json!({"name": format!("serin-{name}"), "route": [{"destination": destination}]});
-        with(
-            route,
-            [
-                ("match", matches.map(Value::Array)),
-                ("timeout", timeout.clone().map(Value::String)),
-                ("retries", retries.clone()),
-                ("fault", fault.clone()),
-                ("corsPolicy", cors_policy.clone()),
-                ("headers", headers.clone()),
-            ],
-        )
-    }
-
-    /// One port of a version. Where it has a Service of its own, that needs no subset, unless it has both versions' pods
-    /// still: so a Service in use can be narrowed, and widened, at any time.
-    fn of(&self, arm: Arm, port: u16) -> Value {
-        let host = services::host(self.release, self.routing, arm);
-        let is_whole =
-            host != service(self.release) || (self.routing.services.is_some() && !self.around.selects_both);
-        let subset = (!is_whole).then(|| arm.as_str().into());
-        with(json!({"host": host, "port": {"number": port}}), [("subset", subset)])
     }
 }
 

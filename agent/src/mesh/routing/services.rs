@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::ServicePort;
 use serde_json::{Value, json};
 use serin_policy::Arm;
 
-use super::{service, split};
+use super::{Surroundings, service, split, with};
 use crate::mesh::hosts::service_host;
 use crate::mesh::object::{Labels, MANAGED_BY, Ownership, RELEASE, label, metadata, owned};
 use serin_release::Release;
@@ -48,6 +48,42 @@ pub(super) fn traffic_policy(delivery: &Delivery, arm: Arm, common: Option<&Valu
     let merged: serde_json::Map<_, _> =
         parts.flatten().map(|(name, part)| (name.clone(), part.clone())).collect();
     (!merged.is_empty()).then_some(Value::Object(merged))
+}
+
+/// Where the routes of a release lead.
+pub(super) struct Destinations<'d> {
+    pub(super) release: &'d Release,
+    pub(super) routing: &'d Routing,
+    pub(super) around: &'d Surroundings,
+}
+
+impl Destinations<'_> {
+    pub(super) fn route(&self, name: &str, arm: Arm, matches: Option<Vec<Value>>, port: u16) -> Value {
+        let Routing { timeout, retries, fault, cors_policy, headers, .. } = self.routing;
+        let destination = self.of(arm, port);
+        let route = json!({"name": format!("serin-{name}"), "route": [{"destination": destination}]});
+        with(
+            route,
+            [
+                ("match", matches.map(Value::Array)),
+                ("timeout", timeout.clone().map(Value::String)),
+                ("retries", retries.clone()),
+                ("fault", fault.clone()),
+                ("corsPolicy", cors_policy.clone()),
+                ("headers", headers.clone()),
+            ],
+        )
+    }
+
+    /// One port of a version. Where it has a Service of its own, that needs no subset, unless it has both versions' pods
+    /// still: so a Service in use can be narrowed, and widened, at any time.
+    fn of(&self, arm: Arm, port: u16) -> Value {
+        let host = host(self.release, self.routing, arm);
+        let is_whole =
+            host != service(self.release) || (self.routing.services.is_some() && !self.around.selects_both);
+        let subset = (!is_whole).then(|| arm.as_str().into());
+        with(json!({"host": host, "port": {"number": port}}), [("subset", subset)])
+    }
 }
 
 /// The canary's Service, as Serin makes it: it can be reached inside the cluster, at the ports of the service.
