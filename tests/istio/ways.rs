@@ -25,8 +25,11 @@ spec:
 /// The fixture's Service, narrowed to stable.
 const NARROW: &str = r#"{"spec":{"selector":{"version":"stable"}}}"#;
 
+/// The same with both versions' pods again.
+const WIDE: &str = r#"[{"op":"remove","path":"/spec/selector/version"}]"#;
+
 /// In mid-run the canary gets a Service of its own and the plain one is narrowed to stable. From then on nobody meets the canary
-/// who was not given it: neither at 1 % nor at 0 %, neither in a promotion, a rollback nor when the Release goes.
+/// who was not given it: neither at 1 % nor at 0 %, neither in a promotion, an abort nor when the Release goes.
 pub(crate) async fn a_canary_has_a_service_of_its_own(mesh: &Mesh) -> Result<()> {
     let fixture = Fixture::set(mesh, "own", 1).await?;
     fixture.namespace.deploy("shop", "stable", "shop:v1", 4).await?;
@@ -88,14 +91,29 @@ pub(crate) async fn a_canary_has_a_service_of_its_own(mesh: &Mesh) -> Result<()>
     fixture.check_exposure(&users, 1).await.with_context(|| agent.log())?;
     fixture.kubectl(&["annotate", "release", "shop", "serin.dev/command=abort"]).await?;
     fixture.outcome(RunOutcome::Aborted).await.with_context(|| agent.log())?;
-    check_none_failed(&users.stop().await?)?;
-    fixture.kubectl(&["delete", "release", "shop", "--timeout=60s"]).await?;
-    eventually("the canary's Service to go with its Release", async || {
-        let left = fixture.kubectl(&["get", "services,destinationrules", "-o", "name"]).await?;
-        ensure!(!left.contains("shop-"), "{left}");
+    let owner = "jsonpath={.metadata.ownerReferences[0].kind}";
+    let owner = fixture.kubectl(&["get", "service", "shop-canary", "-o", owner]).await?;
+    ensure!(owner == "Release", "{owner:?}");
+
+    // Between releases there is a way back to subsets, and nothing of this way is left.
+    eventually("the canary's pods to go", async || {
+        let pods = fixture.namespace.pods("app=shop,version=canary").await?.len();
+        ensure!(pods == 0, "{pods} pods");
         Ok(())
     })
     .await?;
+    fixture.kubectl(&["patch", "service", "shop", "--type=json", "-p", WIDE]).await?;
+    fixture.release(steps, |yaml| yaml).await?;
+    eventually("what is needed no more to go", async || {
+        let left = fixture.kubectl(&["get", "services,destinationrules", "-o", "name"]).await?;
+        ensure!(!left.contains("canary"), "{left}");
+        Ok(())
+    })
+    .await
+    .with_context(|| agent.log())?;
+    fixture.check_served(&users, 0).await?;
+    check_none_failed(&users.stop().await?)?;
+    fixture.kubectl(&["delete", "release", "shop", "--timeout=60s"]).await?;
     for (way, from) in ways.iter().zip(from) {
         let (requests, on_canary) = on_canary(way, from + 40);
         ensure!(on_canary == 0, "{on_canary} of {requests} on the canary");

@@ -119,13 +119,13 @@ impl RoutesMemory {
         if is_on_its_way {
             return Vec::new();
         }
-        let only_targets = match self.halfway_since {
-            Some(since) => since.elapsed() < SUBSETS_FIRST,
-            None => {
+        let only_targets = self.halfway_since.map_or_else(
+            || {
                 let is_first = self.seen.is_none() && needed.is_first(targets, stores);
                 needed.leads_to_a_new_service(targets, stores) || is_first && needed.is_reached(stores)
-            }
-        };
+            },
+            |since| since.elapsed() < SUBSETS_FIRST,
+        );
         match needed.write(targets, only_targets, client, stores, repairs, owner).await {
             Ok(_) if only_targets => {
                 self.failure = None;

@@ -44,10 +44,8 @@ pub(super) fn check(subject: &Subject<'_>, found: &mut Findings) -> bool {
     if stable.service_name != subject.release.service.name && selects_both(subject) {
         found.warning(
             at(&subject.release.service.name),
-            format!(
-                "selects the pods of both versions: whoever calls it past the filter meets the canary by the number of its \
-                 pods, at 0% too"
-            ),
+            "selects the pods of both versions: whoever calls it past the filter meets the canary by the number of its pods, at \
+             0% too",
             narrow(&stable, &canary),
         );
     }

@@ -157,6 +157,20 @@ fn istios_answers_from_500_on_and_grpc_codes_that_blame_the_server_are_errors() 
 }
 
 #[test]
+fn a_canary_with_a_service_of_its_own_is_counted_there() {
+    let counters = Counters::Istio(Istio { canary_service: "shop-canary".to_owned(), ..istio() });
+    let subject = Subject { release: "shop/shop".to_owned(), counters };
+    let requests = |version: &str| of_istio(REQUESTS, "gw", version, r#"response_code="200""#);
+    let own = |version: &str| requests(version).replace("name=\"shop\"", "name=\"shop-canary\"");
+    let base = [(requests("v1"), 7), (requests("v2"), 7), (own("v1"), 7), (own("v2"), 7)];
+    let next = base.clone().map(|(series, total)| (series, total * 2));
+    let answers = [base, next].map(|answer| answer.map(|(series, total)| (&*series.leak(), total)));
+    let expected =
+        [("shop/gw", "shop/shop/canary/rest", [7, 0, 0]), ("shop/gw", "shop/shop/stable/rest", [7, 0, 0])];
+    check(subject, &[&answers[0], &answers[1]], &expected);
+}
+
+#[test]
 fn istio_tells_clients_errors_callers_who_left_and_answers_that_broke_off() {
     let one = |labels: &str| {
         let series = of_istio(REQUESTS, "gw", "v2", labels);
