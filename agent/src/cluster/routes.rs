@@ -2,6 +2,7 @@
 The routes that lead to the two versions: Serin's own, or a check of people's. The plan says where they lead; neither is
 touched while weights move.
 */
+mod changed;
 mod needed;
 
 use std::sync::Arc;

@@ -4,7 +4,7 @@ What the routes of a release depend on: how they are, how they are wanted, and w
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use kube::api::{Api, DeleteParams, Patch, PatchParams};
+use kube::api::{Api, DeleteParams};
 use kube::core::DynamicObject;
 use kube::discovery::ApiResource;
 use kube::{Client, Resource as _, ResourceExt};
@@ -12,11 +12,12 @@ use serde_json::{Value, json};
 use serin_policy::Arm;
 
 use super::SUBSETS_FIRST;
-use crate::cluster::repairs::{Object, Repairs, fingerprint};
+use super::changed::Changed;
+use crate::cluster::api_resources;
+use crate::cluster::repairs::{Object, Repairs};
 use crate::cluster::stores::Stores;
 use crate::cluster::workloads::get;
-use crate::cluster::{FIELD_MANAGER, api_resources, as_serin};
-use crate::mesh::object::{MANAGED_BY, Ownership, drift, owned, removal};
+use crate::mesh::object::{MANAGED_BY, Ownership, drift, owned};
 use crate::mesh::routing::conflicts::conflicts;
 use crate::mesh::routing::verify::{Existing, verify};
 use crate::mesh::routing::{
@@ -331,49 +332,4 @@ pub(super) struct Written {
 fn present(object: &Value, kind: &ApiResource, stores: &Stores) -> Option<Arc<Value>> {
     let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
     stores.routes.get(kind, text("namespace"), text("name"))
-}
-
-/// An object that is to be written if it is not there as it should be.
-struct Changed {
-    wanted: Value,
-    kind: ApiResource,
-    found: Option<Value>,
-    /// What someone else has changed.
-    edits: Vec<String>,
-}
-
-impl Changed {
-    /// Writes it. Says what someone else had changed; none if they keep doing so, and it is left alone for now.
-    async fn apply(&self, client: &Client, repairs: &Repairs) -> Result<Option<Vec<String>>, kube::Error> {
-        let Self { wanted, kind, found, edits } = self;
-        let text = |field: &str| wanted["metadata"][field].as_str().unwrap_or_default().to_owned();
-        let (namespace, name) = (text("namespace"), text("name"));
-        let object = Object { kind: kind.clone(), namespace, name, part: None };
-        if edits.is_empty() {
-            repairs.is_right(&object);
-            return Ok(Some(Vec::new()));
-        }
-        let found = found
-            .as_ref()
-            .and_then(|found| found.pointer("/metadata/resourceVersion")?.as_str()?.parse().ok());
-        let state = fingerprint(&wanted.to_string());
-        if !repairs.is_due(&object, found, state).await {
-            return Ok(None);
-        }
-        let Object { namespace, name, .. } = &object;
-        let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, kind);
-        let mut how = PatchParams::apply(FIELD_MANAGER);
-        // A Service that somebody else has just made of this name stays theirs.
-        how.force = found.is_some() || *kind != api_resources::service();
-        let mut applied = api.patch(name, &how, &Patch::Apply(wanted)).await?;
-        // What somebody else has put in is still theirs. A Service has defaults of the API server's besides.
-        if *kind != api_resources::service()
-            && let Some(removal) = removal(wanted, &api_resources::json(&applied))
-        {
-            applied = api.patch(name, &as_serin(), &Patch::Merge(removal)).await?;
-        }
-        repairs.written(&object, api_resources::version(&applied), state);
-        let kind = &kind.kind;
-        Ok(Some(edits.iter().map(|edit| format!("{kind} {name}: {edit}")).collect()))
-    }
 }
