@@ -91,6 +91,16 @@ pub(crate) async fn a_canary_has_a_service_of_its_own(mesh: &Mesh) -> Result<()>
     fixture.check_exposure(&users, 1).await.with_context(|| agent.log())?;
     fixture.kubectl(&["annotate", "release", "shop", "serin.dev/command=abort"]).await?;
     fixture.outcome(RunOutcome::Aborted).await.with_context(|| agent.log())?;
+    let patch = r#"{"spec":{"selector":{"track":"x"},"ports":[{"name":"http","port":80,"targetPort":8080},{"name":"more","port":81}]}}"#;
+    fixture.kubectl(&["patch", "service", "shop-canary", "--type=merge", "-p", patch]).await?;
+    let spec = "jsonpath={.spec.selector} {.spec.ports[*].port}";
+    eventually("the canary's Service as it was", async || {
+        let found = fixture.kubectl(&["get", "service", "shop-canary", "-o", spec]).await?;
+        ensure!(found == r#"{"app":"shop","version":"canary"} 80"#, "{found}");
+        Ok(())
+    })
+    .await
+    .with_context(|| agent.log())?;
     let owner = "jsonpath={.metadata.ownerReferences[0].kind}";
     let owner = fixture.kubectl(&["get", "service", "shop-canary", "-o", owner]).await?;
     ensure!(owner == "Release", "{owner:?}");

@@ -25,12 +25,13 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Service;
-use serde_json::Value;
+use serde_json::{Value, json};
 use serin_policy::Arm;
 
 use crate::mesh::object::Labels;
 use crate::mesh::routing::Ports;
 use crate::mesh::routing::conflicts::conflicts;
+use crate::mesh::routing::services::is_made_for;
 pub use domain::cluster_domain;
 pub use rules::inherited;
 use serin_release::Release;
@@ -202,13 +203,13 @@ impl Version<'_> {
         Some(template.metadata.as_ref().and_then(|metadata| metadata.labels.clone()).unwrap_or_default())
     }
 
-    /// Whether Serin makes its Service, which is not there yet.
-    fn gets_a_service(&self, subject: &Subject<'_>) -> bool {
-        let is_managed = subject.delivery.routing.mode == Mode::Managed;
-        is_managed
+    /// Whether its Service is Serin's to make, and to put right.
+    fn has_a_service_of_serins(&self, subject: &Subject<'_>) -> bool {
+        let release = subject.release;
+        subject.delivery.routing.mode == Mode::Managed
             && self.arm == Arm::Canary
-            && self.service_name != subject.release.service.name
-            && self.service.is_none()
+            && self.service_name != release.service.name
+            && self.service.is_none_or(|service| is_made_for(&json!(service), release))
     }
 }
 

@@ -25,9 +25,13 @@ pub(super) fn check(subject: &Subject<'_>, found: &mut Findings) -> bool {
     }
     let mut leads_to_each = true;
     for (version, other) in [(&stable, &canary), (&canary, &stable)] {
+        if version.has_a_service_of_serins(subject) {
+            continue;
+        }
+        let is_plain = version.service_name == subject.release.service.name;
         if version.service.is_none() {
             // Of the one that the Release is for it is said elsewhere.
-            if !version.gets_a_service(subject) && version.service_name != subject.release.service.name {
+            if !is_plain {
                 let what = format!("there is none in {}", subject.namespace());
                 let mend =
                     format!("create it, or name another in spec.{}.service.name", version.arm.as_str());
@@ -36,7 +40,6 @@ pub(super) fn check(subject: &Subject<'_>, found: &mut Findings) -> bool {
             }
             continue;
         }
-        let is_plain = version.service_name == subject.release.service.name;
         let has_own = check_own(version, OF_ONE, found);
         // The plain one is asked for a subset meanwhile.
         leads_to_each &= has_own && (check_alone(version, other, found) || is_plain);

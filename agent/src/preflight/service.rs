@@ -46,9 +46,15 @@ fn check_ports<'p>(
     ports: impl Iterator<Item = (&'p ServicePort, Severity)>,
     found: &mut Findings,
 ) {
-    let name = if version.service.is_some() { version.service_name } else { &subject.release.service.name };
+    // That of Serin's has, or gets, the ports of the one that the Release is for.
+    let is_serins = version.has_a_service_of_serins(subject);
+    let (name, service) = if is_serins {
+        (subject.release.service.name.as_str(), subject.service)
+    } else {
+        (version.service_name, version.service)
+    };
     let at = format!("Service {name}");
-    let Some(Service { spec: Some(spec), .. }) = version.service.or(subject.service) else { return };
+    let Some(Service { spec: Some(spec), .. }) = service else { return };
     if name != subject.release.service.name
         && let Some((what, mend)) =
             unfit(spec, &format!("spec.{}.service.name", version.arm.as_str()), subject)

@@ -230,10 +230,7 @@ impl Needed<'_> {
         let mut written = Written { edits: Vec::new(), is_all: true };
         let mut objects = Vec::new();
         if let Some(CanaryService { wanted, found }) = self.canary_service(stores) {
-            let edits = vec![
-                if found.is_some() { "its ports or its selector were edited" } else { "was not there" }
-                    .to_owned(),
-            ];
+            let edits = vec!["its ports or its selector were edited".to_owned()];
             objects.push(Changed { wanted, kind: api_resources::service(), found, edits });
         }
         // Two versions that no label tells apart are an obstacle, and no routes are wanted then.
@@ -242,11 +239,8 @@ impl Needed<'_> {
                 continue;
             }
             let found = present(&wanted, &kind, stores).map(|found| Value::clone(&found));
-            let edits = found.as_ref().map(|found| drift(&wanted, found));
-            let edits = edits.map_or_else(
-                || vec!["was not there".to_owned()],
-                |edits| edits.iter().map(ToString::to_string).collect(),
-            );
+            let edits = found.as_ref().map(|found| drift(&wanted, found)).unwrap_or_default();
+            let edits = edits.iter().map(ToString::to_string).collect();
             objects.push(Changed { wanted, kind, found, edits });
         }
         for mut object in objects {

@@ -10,7 +10,7 @@ use serin_policy::Arm;
 
 use super::{Surroundings, service, split, with};
 use crate::mesh::hosts::service_host;
-use crate::mesh::object::{Labels, MANAGED_BY, Ownership, RELEASE, label, metadata, owned};
+use crate::mesh::object::{Labels, MANAGED_BY, Ownership, RELEASE, label, labels, metadata, owned};
 use serin_release::Release;
 use serin_release::delivery::{Delivery, Routing};
 
@@ -120,6 +120,19 @@ pub fn is_as_written(wanted: &Value, found: &Value) -> bool {
     label(found, MANAGED_BY.0) == Some(MANAGED_BY.1)
         && wanted["spec"]["selector"] == found["spec"]["selector"]
         && spec("ports")
+}
+
+/// What has to be merged into `found` so that it is as `wanted`: lists are replaced as a whole, and what the API server has
+/// added stays.
+pub fn repair(wanted: &Value, found: &Value) -> Value {
+    let mut repair = wanted.clone();
+    repair["metadata"]["resourceVersion"] = found["metadata"]["resourceVersion"].clone();
+    for label in labels(found, "/spec/selector").into_keys() {
+        if wanted["spec"]["selector"].get(&label).is_none() {
+            repair["spec"]["selector"][label] = Value::Null;
+        }
+    }
+    repair
 }
 
 /// Whether all that is in `wanted` is in `found`.

@@ -35,6 +35,15 @@ fn each_versions_service_has_its_pods_and_no_others() {
     assert!(check(|_| {}, &[]));
     // Serin makes the canary's.
     assert!(check(|world| world.version_services[1] = None, &[]));
+    let serins = json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": "serin", "serin.dev/release": "shop"}}});
+    assert!(check(
+        |world| {
+            let mut edited = service(&of("v1"), &[80]);
+            with(&mut edited, &serins);
+            world.version_services[1] = Some(edited);
+        },
+        &[],
+    ));
     // Routes ask for stable's subset until the Service is narrowed.
     let both = json!({"app": "shop"});
     assert!(check(

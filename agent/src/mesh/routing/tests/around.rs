@@ -126,6 +126,14 @@ fn the_canarys_service_is_known_again_and_put_right() {
     check(json!({"/spec/ports": []}), (true, false));
     check(json!({"/metadata/labels/serin.dev~1release": "cart"}), (false, true));
     check(json!({"/metadata/labels": {}}), (false, false));
+    let found =
+        json!({"metadata": {"resourceVersion": "7"}, "spec": {"selector": {"app": "x", "more": "y"}}});
+    let repair = services::repair(&wanted, &found);
+    assert_eq!(repair["spec"]["selector"], json!({"app": "shop", "track": "canary", "more": null}));
+    assert_eq!(
+        (&repair["spec"]["ports"], &repair["metadata"]["resourceVersion"]),
+        (&wanted["spec"]["ports"], &json!("7"))
+    );
 }
 
 #[test]
