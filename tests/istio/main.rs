@@ -20,6 +20,7 @@ mod shards;
 mod sidecars;
 mod templates;
 mod tenants;
+mod ways;
 
 use std::process::ExitCode;
 use std::sync::{LazyLock, OnceLock};
@@ -70,6 +71,8 @@ const SHARED: &[(&str, Test)] = tests![
     failures::workloads::bad_images_reach_nobody,
     failures::workloads::a_canary_is_lost,
     failures::workloads::stable_is_scaled_away,
+    ways::a_canary_has_a_service_of_its_own,
+    ways::a_segment_has_pods_and_a_way_back,
     adoption::weights_are_taken_over,
     adoption::what_cannot_work_is_not_taken_over,
     promotions::versions_change_places,

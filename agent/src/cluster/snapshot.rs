@@ -9,8 +9,10 @@ use kube::ResourceExt;
 use super::adoption::Adoption;
 use super::memory::Memory;
 use super::plugins::policy_part;
+use super::pods::KnownPod;
 use super::proxies::{Attached, find};
 use super::repairs::Object;
+use super::stores::Stores;
 use super::tick::TickError;
 use super::workloads::{Pair, desired, get, pod_labels, run_of};
 use super::{Cluster, api_resources, istio_versions, routes, templates};
@@ -152,6 +154,20 @@ impl Snapshot {
         }
     }
 
+    /// The canary's pods.
+    pub(super) fn canary_pods(&self, stores: &Stores) -> Vec<Arc<KnownPod>> {
+        let selector = self.pair.subsets().map(|subsets| subsets.canary.selector);
+        let mut pods = selector.map(|selector| stores.pods.with(&selector)).unwrap_or_default();
+        pods.retain(|pod| pod.namespace == self.pair.namespace);
+        pods
+    }
+
+    /// The Services by which the canary may be reached.
+    pub(super) fn services(&self) -> Vec<&str> {
+        let own = self.delivery.routing.services.as_ref().map(|services| services.canary.as_str());
+        std::iter::once(self.release.service.name.as_str()).chain(own).collect()
+    }
+
     /// Whether Serin writes `object` for this release.
     pub(super) fn concerns(&self, object: &Object) -> bool {
         let Object { kind, namespace, name, part } = object;
@@ -160,8 +176,15 @@ impl Snapshot {
             return self.attachments.iter().any(is_at)
                 && part.as_ref().is_none_or(|part| *part == policy_part(self.release.name()));
         }
-        let routes = object_name(self.release.name().split_once('/').unwrap_or_default().1);
-        *namespace == self.pair.namespace && (*name == routes || self.pair.has(name))
+        let is_route = || {
+            routes::own_names(&self.release, &self.delivery)
+                .iter()
+                .any(|own| own == &(kind.clone(), name.clone()))
+        };
+        let services = self.delivery.routing.services.as_ref();
+        let is_service =
+            || *kind == api_resources::service() && services.is_some_and(|own| own.canary == *name);
+        *namespace == self.pair.namespace && (self.pair.has(name) || is_route() || is_service())
     }
 
     /// The same in the roles that were planned: versions may have changed places by the plan.

@@ -327,12 +327,16 @@ fn wake_users(releases: &Store<Watched>, wake: &Wake, namespace: Option<&str>, n
     }
 }
 
-/// Wakes the releases of a Service.
+/// Wakes the releases that use a Service.
 fn wake_releases_of(releases: &Store<Watched>, wake: &Wake, service: &Service) {
     let (name, namespace) = (service.name_any(), service.namespace());
     for release in releases.state() {
         let Ok(object) = &release.0 else { continue };
-        if object.spec.service.name.as_ref() == Some(&name) && object.namespace() == namespace {
+        let spec = &object.spec;
+        let of_versions =
+            [&spec.stable, &spec.canary].into_iter().filter_map(|version| version.service.as_ref());
+        let mut names = of_versions.map(|service| &service.name).chain(&spec.service.name);
+        if names.any(|one| *one == name) && object.namespace() == namespace {
             send(wake, ObjectRef::from_obj(&*release));
         }
     }

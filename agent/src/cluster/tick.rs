@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 use jiff::Timestamp;
 
+use super::adoption::past_the_filter;
 use super::commands::{self, Given};
 use super::conditions::Rejection;
 use super::memory::{Memory, SaveError};
@@ -20,6 +21,7 @@ use super::snapshot::Snapshot;
 use super::{Cluster, api_resources, report};
 use crate::journal::Entry;
 use crate::observe::ProxyReport;
+use crate::observe::arrivals::Arrivals;
 use crate::observe::prometheus::collector::Collected;
 use crate::observe::prometheus::counts::Subject;
 use serin_release::delivery::{Delivery, PromotionMode};
@@ -109,7 +111,7 @@ async fn tick_with(
     heard: Option<String>,
 ) -> Result<Duration, TickError> {
     let now = Timestamp::now();
-    let snapshot = match Snapshot::take(cluster, object, unreadable, memory) {
+    let mut snapshot = match Snapshot::take(cluster, object, unreadable, memory) {
         Err(TickError::Invalid(error)) => {
             // Since this agent has known the Release, its spec never made sense: nobody can tell what to watch for.
             let rejection = Rejection::InvalidSpec(error.to_string());
@@ -128,6 +130,7 @@ async fn tick_with(
     let is_heard = heard.is_some() || command.is_some();
     memory.state.heard = heard.or(memory.state.heard.take());
     let observation = observe(cluster, memory, &snapshot, command, now).await;
+    snapshot.warnings.extend(memory.arrivals.past().map(|percent| past_the_filter(&snapshot, percent)));
     let planned = plan(&snapshot.release, &memory.state.status, &observation, now);
     let news = memory.journal.news(&planned, now);
     let saved = save(cluster, object, memory, &snapshot, &observation, &planned, &news, is_heard, now).await;
@@ -206,9 +209,24 @@ async fn observe(
             .map(|(access, subject)| cluster.collectors.latest(access, &subject)),
     };
     let complaint = cluster.plugins.complaint(&snapshot.attachments);
-    let Memory { state, observer, .. } = memory;
-    let ProxyReport { proxies, counted, at_proxies, chosen, unassignable, users, readings, outage } =
-        observer.report(&snapshot.release, &mut state.deltas, &samples, collected, complaint.as_deref(), now);
+    let Memory { state, observer, arrivals, .. } = memory;
+    let ProxyReport {
+        proxies,
+        counted,
+        at_proxies,
+        chosen,
+        given_to_canary,
+        unassignable,
+        users,
+        readings,
+        outage,
+    } = observer.report(&snapshot.release, &mut state.deltas, &samples, collected, complaint.as_deref(), now);
+    if state.status.phase.is_under_way() {
+        let pods = snapshot.canary_pods(&cluster.stores);
+        let arrived = cluster.proxies.arrivals(&pods, snapshot.release.analysis.interval).await;
+        let is_complete = samples.iter().all(|sample| sample.sample.is_ok());
+        arrivals.take_in(&arrived, &snapshot.services(), given_to_canary, is_complete, now);
+    }
     let status = &state.status;
     let is_wanted = |found: &InForce| match found {
         InForce::Policy { run, revision, weight, closed } => {
@@ -275,6 +293,7 @@ async fn save(
     let status = &memory.state.status;
     if before.run != status.run {
         memory.observer.clear_latency();
+        memory.arrivals = Arrivals::default();
     }
     memory.shown.stable_deployment = live_deployment(snapshot, &status.roles);
     let decided = planned.push.is_some()

@@ -101,7 +101,8 @@ pub(super) fn prometheus(
 /// Whose requests are looked for among Istio's.
 pub(super) struct Whose<'w> {
     pub(super) namespace: &'w str,
-    pub(super) service: &'w str,
+    pub(super) stable_service: &'w str,
+    pub(super) canary_service: &'w str,
     pub(super) stable: &'w str,
     pub(super) canary: &'w str,
 }
@@ -115,7 +116,8 @@ fn istio(resource: resource::Istio, whose: &Whose<'_>, objective_ms: u32, proble
     Istio {
         reporter,
         namespace: whose.namespace.to_owned(),
-        service: whose.service.to_owned(),
+        service: whose.stable_service.to_owned(),
+        canary_service: whose.canary_service.to_owned(),
         version_label: version_label.unwrap_or_else(|| DEFAULT_VERSION_LABEL.to_owned()),
         stable: stable.unwrap_or_else(|| whose.stable.to_owned()),
         canary: canary.unwrap_or_else(|| whose.canary.to_owned()),

@@ -53,6 +53,7 @@ pub(super) fn check_in_cluster(
         Metadata { name: object.metadata.name.clone(), namespace: object.metadata.namespace.clone() };
     let parts = delivery::Parts {
         namespace: object.metadata.namespace.as_deref().unwrap_or("default"),
+        service: object.spec.service.name.as_deref().unwrap_or_default(),
         stable: &object.spec.stable,
         canary: &object.spec.canary,
         routing: &object.spec.routing,
@@ -90,6 +91,11 @@ fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
     let namespace =
         label("metadata.namespace", metadata.namespace.or_else(|| Some("default".to_owned())), problems);
     let name = label("metadata.name", metadata.name, problems);
+    let service_of = |version: &resource::Version| {
+        let own = version.service.as_ref().map(|service| &service.name);
+        own.or(spec.service.name.as_ref()).cloned().unwrap_or_default()
+    };
+    let (stable_service, canary_service) = (service_of(&spec.stable), service_of(&spec.canary));
     let run = named("spec.canary.version", spec.canary.version, &rule::VERSION, problems).unwrap_or_default();
     let service = service(spec.service, problems);
     let hosts = spec.routing.hosts.unwrap_or_else(|| vec![own_name(&service.name, &namespace)]);
@@ -103,7 +109,8 @@ fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
         named("spec.stable.version", stable_version, &rule::VERSION, problems).unwrap_or_default();
     let whose = analysis::Whose {
         namespace: &namespace,
-        service: &service.name,
+        stable_service: &stable_service,
+        canary_service: &canary_service,
         stable: &stable_version,
         canary: &run,
     };

@@ -49,6 +49,21 @@ pub use strategy::{Canary, Pause, Step, Strategy};
          || !has(self.strategy.canary.promotion.mode) || self.strategy.canary.promotion.mode != 'Swap' \
          || !has(self.routing) || !has(self.routing.mode) || self.routing.mode != 'Verify'",
         rule::SWAP_NEEDS_MANAGED,
+    ), schema::validation(
+        ".strategy.canary.promotion.mode",
+        "!has(self.strategy) || !has(self.strategy.canary) || !has(self.strategy.canary.promotion) \
+         || !has(self.strategy.canary.promotion.mode) || self.strategy.canary.promotion.mode != 'Swap' \
+         || !has(self.canary.service)",
+        rule::SWAP_NEEDS_SUBSETS,
+    ), schema::validation(
+        ".canary.service.name",
+        "!has(self.canary.service) || (self.canary.service.name != self.service.name \
+         && (!has(self.stable.service) || self.canary.service.name != self.stable.service.name))",
+        rule::OTHER_SERVICE,
+    ), schema::validation(
+        ".stable.service",
+        "!has(self.stable.service) || has(self.canary.service)",
+        rule::SERVICE_OF_EACH,
     )],
 ))]
 pub struct Spec {
@@ -75,7 +90,8 @@ pub struct Spec {
     #[serde(default)]
     #[schemars(length(max = Policy::MAX_OVERRIDES))]
     pub overrides: Vec<Override>,
-    /// Groups of requests with a weight of their own; the first that matches counts. The default is none.
+    /// Groups of requests with a weight of their own; the first that matches counts. The canary gets pods for what they bring.
+    /// The default is none.
     #[serde(default)]
     #[schemars(length(max = Policy::MAX_SEGMENTS), extend("x-kubernetes-validations" = [{
         "rule": "self.all(one, self.exists_one(other, other.name == one.name))",
@@ -98,7 +114,8 @@ pub struct Spec {
 #[serde(default, deny_unknown_fields)]
 #[schemars(extend("required" = ["name"]))]
 pub struct Service {
-    /// The name of the Service, in the Release's namespace. It must select the pods of both versions.
+    /// The name of the Service, in the Release's namespace. It must select the pods of both versions; where the canary has a
+    /// `service` of its own, those of stable and no others.
     #[schemars(with = "Option<schema::Label>")]
     pub name: Option<String>,
     /// The Service's port that Gateways lead to, 1 to 65535. Callers inside the mesh reach each version at every HTTP port.
@@ -120,9 +137,23 @@ pub struct Version {
     pub target_ref: Option<TargetRef>,
     /// The HorizontalPodAutoscaler that scales the Deployment, if one does. The default is none.
     pub autoscaler_ref: Option<AutoscalerRef>,
+    /// A Service with the pods of this version and no others, to which its requests go. With one for the canary, whoever
+    /// comes past the filter meets stable alone. The default is none for the canary: both versions are subsets of
+    /// `spec.service` then. For stable it is `spec.service`.
+    pub service: Option<VersionService>,
     /// The `trafficPolicy` of Istio's DestinationRule, for this version only. The default is that of `routing`.
     #[schemars(with = "Option<schema::Istios>")]
     pub traffic_policy: Option<serde_json::Value>,
+}
+
+/// The Service of one version.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VersionService {
+    /// The Service's name, in the Release's namespace. Where there is none of the canary's and `routing.mode` is `Managed`,
+    /// Serin makes it, with the ports of `spec.service`, and it goes with the Release.
+    #[schemars(with = "schema::Label")]
+    pub name: String,
 }
 
 /// A Deployment of the Release's namespace.
