@@ -5,6 +5,7 @@ The agent: reads what real users got, has the planner say what should be next, a
 planner: [`standalone`] in front of plain Envoys, [`cluster`] in a cluster. [`serve`] answers over HTTP. What users write is
 `serin-release`, what is decided about it `serin-rollout`.
 */
+mod clock;
 pub mod cluster;
 pub mod config;
 pub mod errors;

@@ -62,10 +62,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
         listen: args.listen,
         sources,
     };
-    tokio::select! {
-        result = cluster::run(config) => result?,
-        result = told_to_stop() => result?,
-    }
+    cluster::run(config, told_to_stop()).await?;
     tracing::info!("stopping; the proxies stay as they are");
     Ok(())
 }

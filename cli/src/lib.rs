@@ -9,6 +9,7 @@ mod explain;
 mod report;
 mod run;
 mod simulate;
+mod uninstall;
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -52,6 +53,8 @@ enum Command {
     Run(run::Args),
     /// Run the Releases of a Kubernetes cluster with Istio.
     Controller(controller::Args),
+    /// Take Serin out of a Kubernetes cluster, with everybody on stable.
+    Uninstall(uninstall::Args),
     /// Write an Envoy bootstrap for a release.
     Bootstrap(bootstrap::Args),
     /// Simulate how soon a bad canary is caught and how often a good one is taken back, under several rules.
@@ -114,6 +117,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Analyze(args) => return Ok(analyze::analyze(args).await),
         Command::Run(args) => run::run(args).await?,
         Command::Controller(args) => Box::pin(controller::run(args)).await?,
+        Command::Uninstall(args) => Box::pin(uninstall::run(&args)).await?,
         Command::Bootstrap(args) => bootstrap::write(&args)?,
         Command::Explain(args) => explain::explain(&args)?,
         Command::Simulate(args) => simulate::simulate(&args)?,

@@ -21,6 +21,8 @@ pub struct Delivery {
     pub promotion: PromotionMode,
     /// How long the canary's pods are kept after every proxy has stopped sending to them.
     pub scale_down_delay: Duration,
+    /// How long a run may wait for the canary's pods.
+    pub progress_deadline: Duration,
     /// Whether a person holds everything.
     pub suspended: bool,
     /// How requests get to the two.

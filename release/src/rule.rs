@@ -56,6 +56,8 @@ pub const AUTOSCALER: &str = "HorizontalPodAutoscaler";
 pub const INTERVAL: Span = Span::of(Duration::from_millis(100), Duration::from_mins(5));
 /// The baseline, the warm-up, and whatever else may be left out but is not for ever.
 pub const UP_TO_A_DAY: Span = Span::of(Duration::ZERO, Duration::from_hours(24));
+/// How long a run may wait for the canary's pods.
+pub const DEADLINE: Span = Span::of(Duration::from_secs(10), Duration::from_hours(7 * 24));
 /// The time between two readings of a query.
 pub const READING: Span = Span::of(Duration::from_secs(1), Duration::from_hours(1));
 /// A request that takes longer is slow.

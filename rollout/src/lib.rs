@@ -19,6 +19,7 @@ file is the WasmPlugin there. Four invariants go through all of them:
 */
 mod analysis;
 mod brought;
+mod clocks;
 #[cfg(test)]
 mod cluster_properties;
 mod commands;
@@ -103,10 +104,13 @@ pub fn plan(release: &Release, status: &Status, observation: &Observation, now: 
         observation,
         now,
         status: status.clone(),
+        lacked_since: status.pods.lacking_since,
         write: Write::Nothing,
         decision: None,
         reasons: Vec::new(),
     };
+    // Whatever else holds the run begins that wait anew.
+    tick.status.pods.lacking_since = None;
     tick.tell_refusals();
     if let Some(unclear) = tick.take_roles() {
         tick.say(Hold::RolesUnclear(unclear));
@@ -140,6 +144,8 @@ struct Tick<'t> {
     observation: &'t Observation,
     now: Timestamp,
     status: Status,
+    /// Since when the canary has lacked pods, as of the last tick.
+    lacked_since: Option<Timestamp>,
     write: Write,
     /// Who last decided something in this tick, and why.
     decision: Option<(Actor, Reason)>,

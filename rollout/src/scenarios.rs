@@ -13,6 +13,7 @@ A script is a Release, `---`, and lines of:
 - `outage connection refused`, `outage over`: nothing can be counted, until it can
 - `metric depth 3`, `metric depth nan`, `metric depth empty`: what one of people's own metrics says from then on
 - `crash before-write`, `crash before-save`: the next tick ends there
+- `clock 10m`, `clock -10m`: the wall clock is set
 - `lose state`, `lose status`: all of it, or the last one saved
 - where the Release names Deployments, `canary` or `stable` and `image v2 [by flux]`, `ready 1`, `limit 1` (its autoscaler's), `ready all`, `scaled 0`,
   `trouble ErrImagePull`, `late` (its progress deadline has passed), `gone`
@@ -100,6 +101,11 @@ impl ScenarioRun {
                 assert!(self.yaml.contains(old), "{old} is not in the Release");
                 self.yaml = self.yaml.replace(old, new);
                 self.world.reread(&self.yaml);
+            }
+            ["clock", step] => {
+                let step: SignedDuration = step.parse().unwrap();
+                self.world.now += step;
+                self.world.status.clock_moved(step);
             }
             ["outage", "over"] => self.world.outage = None,
             ["outage", ..] => self.world.outage = Some(line["outage ".len()..].to_owned()),

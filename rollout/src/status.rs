@@ -55,6 +55,9 @@ pub struct Pods {
     pub stable_floor: u32,
     /// The weight for which the canary is being given pods, if that is a higher one than the present.
     pub canary_for: Option<Weight>,
+    /// Since when the run has been waiting for these pods without a break, and for nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lacking_since: Option<Timestamp>,
     /// What rules bring to the canary besides its weight. It outlasts the run.
     #[serde(default)]
     pub brought: Brought,

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serin_policy::Weight;
 
 use super::Tick;
+use super::messages::friendly;
 use super::observation::{Environment, InCluster};
 use super::phase::{Cause, Emptying, Phase, elapsed};
 use super::reason::Hold;
@@ -152,8 +153,26 @@ impl<'t> Tick<'t> {
             Phase::Promoting | Phase::Baking(_) | Phase::HandingOver(_) => canary.ready == 0,
             _ => false,
         };
+        if let Some(why) = self.past_deadline() {
+            return Some(why);
+        }
         let why = || canary.stuck.clone().or_else(|| canary.trouble.clone());
         is_gone.then(|| why().unwrap_or_else(|| "no pod of it is ready".to_owned()))
+    }
+
+    /// What the canary lacks, if it has lacked it for longer than it may.
+    fn past_deadline(&self) -> Option<String> {
+        let (delivery, _) = self.workloads()?;
+        let may_lack = matches!(
+            self.status.phase,
+            Phase::Preparing { .. } | Phase::Starting { .. } | Phase::Progressing(_)
+        );
+        let deadline = delivery.progress_deadline;
+        if !may_lack || elapsed(self.lacked_since, None, self.now) < deadline {
+            return None;
+        }
+        let lack = self.lack(self.status.pods.canary_for?)?;
+        Some(format!("{lack}, and the progressDeadline of {} is over", friendly(&deadline)))
     }
 
     /// Whether going back leads to anybody. A canary that fails some requests is better than a stable that fails all.
@@ -175,7 +194,7 @@ impl<'t> Tick<'t> {
         let kept = if self.is_stable_kept() { self.status.pods.stable_floor } else { 1 };
         let desired = self.workloads().map(|(_, workloads)| workloads.stable.desired);
         let stable_floor = desired.map_or(self.status.pods.stable_floor, |desired| desired.max(kept));
-        self.status.pods = Pods { stable_floor, canary_for: None, ..self.status.pods };
+        self.status.pods = Pods { stable_floor, canary_for: None, lacking_since: None, ..self.status.pods };
     }
 
     /// While everybody is on stable, its size is what all of them take.
@@ -282,6 +301,7 @@ impl<'t> Tick<'t> {
         self.status.pods.canary_for = more.or(lack.is_some().then_some(weight));
         let has_them = lack.is_none();
         if let Some(lack) = lack {
+            self.status.pods.lacking_since = self.lacked_since.or(Some(self.now));
             self.say(Hold::AwaitsCapacity { weight, lack });
         }
         has_them

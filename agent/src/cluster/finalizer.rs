@@ -2,13 +2,13 @@
 The end of a Release: the mesh is left on stable, and nothing of it stays in any proxy.
 
 A finalizer keeps the deleted object until that is done. It never keeps it for long: not where the whole namespace
-goes, and not where something that is needed for it does not answer.
+goes, and not where something that is needed for it does not answer. How long that is, this agent measures itself: its
+clock may be another than the API server's.
 */
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt;
 use kube::api::Api;
@@ -17,14 +17,16 @@ use kube::runtime::reflector::ObjectRef;
 use serde_json::json;
 
 use super::memory::Memory;
+use super::routes::leaving::Leaving;
 use super::tick::{self, TickError};
-use super::{Cluster, FINALIZER, cluster_name, routes};
+use super::{Cluster, FINALIZER, cluster_name};
 use serin_release::ReleaseObject;
+use serin_release::resource::DeletionPolicy;
 
 /// How long a deleted Release may be kept.
-const LONGEST: SignedDuration = SignedDuration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 
-/// How long proxies are given to take the routes that others have for its hosts.
+/// How long proxies are given to take the routes that are there without it.
 const UNROUTED: Duration = Duration::from_secs(2);
 
 /// How often policies of Releases that are gone are looked for.
@@ -42,11 +44,14 @@ pub(super) async fn finalize(
     if !object.finalizers().iter().any(|finalizer| finalizer == FINALIZER) {
         return Ok(Action::await_change());
     }
-    let deleted = object.metadata.deletion_timestamp.as_ref().map_or(Timestamp::MIN, |at| at.0);
-    let is_late = Timestamp::now().duration_since(deleted) > LONGEST;
+    let open = memory.get_or_insert_with(|| Memory::open(object));
+    let is_late = open.leaving_since.get_or_insert_with(Instant::now).elapsed() > LONGEST;
     let is_given_up = is_late || namespace_goes(cluster, object).await;
+    // Whoever does not know what there is can do nothing about it.
+    if !is_given_up && !*cluster.is_known.borrow() {
+        return Ok(Action::requeue(super::AGAIN));
+    }
     if !is_given_up {
-        let open = memory.get_or_insert_with(|| Memory::open(object));
         let wait = leave(cluster, object, open).await.unwrap_or_else(|error| {
             tracing::warn!(release = cluster_name(object), "still to be left on stable: {error}");
             Some(super::AGAIN)
@@ -56,6 +61,15 @@ pub(super) async fn finalize(
         }
     }
     let name = cluster_name(object);
+    if is_late && object.spec.routing.deletion_policy == DeletionPolicy::Delete {
+        let Cluster { client, stores, .. } = cluster;
+        let route = Leaving::NOTHING.deal_with_route(client, stores, object).await.map(drop);
+        for gone in [route, Leaving::NOTHING.deal_with_targets(client, stores, object).await] {
+            if let Err(error) = gone {
+                tracing::error!(release = name, "not all of its routes could be deleted: {error}");
+            }
+        }
+    }
     if let Err(error) = cluster.plugins.remove(&name, &[]).await {
         if !is_late {
             return Err(error.into());
@@ -76,29 +90,33 @@ pub(super) async fn finalize(
     Ok(Action::await_change())
 }
 
-/// Goes on to leave everybody on stable, and then to take the route away. Says when to look again, if that is not done.
+/// Goes on to leave everybody on stable, and then to deal with the routes. Says when to look again, if that is not done.
 ///
-/// What the route leads to goes with the Release itself, and only when proxies have taken another route: one that leads
-/// to a subset that is gone answers 503.
+/// What the routes lead to comes after them, when proxies have taken what is there instead: a route that leads to a subset
+/// that is gone answers 503.
 async fn leave(
     cluster: &Cluster,
     object: &Arc<ReleaseObject>,
     memory: &mut Memory,
 ) -> Result<Option<Duration>, TickError> {
+    let Cluster { client, stores, .. } = cluster;
     let since = if let Some(since) = memory.unrouted_since {
-        since
+        Some(since)
     } else {
         if !tick::leave(cluster, object, memory).await? {
             return Ok(Some(Duration::from_millis(500)));
         }
-        // Where another Release has been waiting for the host, its route is next.
-        if cluster.is_awaited(object) || !routes::take_away(&cluster.client, &cluster.stores, object).await? {
-            return Ok(None);
-        }
-        *memory.unrouted_since.insert(Instant::now())
+        let leaving = tick::leaving(cluster, object, memory);
+        let was_there = leaving.deal_with_route(client, stores, object).await?;
+        was_there.then(|| *memory.unrouted_since.insert(Instant::now()))
     };
-    let left = UNROUTED.saturating_sub(since.elapsed());
-    Ok((!left.is_zero()).then_some(left))
+    let left = since.map_or(Duration::ZERO, |since| UNROUTED.saturating_sub(since.elapsed()));
+    if !left.is_zero() {
+        return Ok(Some(left));
+    }
+    let leaving = tick::leaving(cluster, object, memory);
+    leaving.deal_with_targets(client, stores, object).await?;
+    Ok(None)
 }
 
 /// Whether the namespace is being deleted: then there is nobody left to be sent anywhere.

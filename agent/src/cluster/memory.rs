@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use kube::api::{Api, Patch};
 use kube::core::DynamicObject;
 use kube::{Client, ResourceExt};
@@ -17,6 +18,7 @@ use serde_json::{Value, json};
 
 use super::routes::RoutesMemory;
 use super::{api_resources, as_serin};
+use crate::clock::Clock;
 use crate::journal::Journal;
 use crate::observe::Observer;
 use crate::observe::arrivals::Arrivals;
@@ -38,6 +40,8 @@ pub(super) struct Memory {
     pub(super) state: State,
     pub(super) shown: ReleaseStatus,
     pub(super) observer: Observer,
+    /// When it was last looked at.
+    clock: Clock,
     /// What has arrived at the canary's pods in this run, as far as this agent has seen it.
     pub(super) arrivals: Arrivals,
     /// What has been told.
@@ -45,6 +49,10 @@ pub(super) struct Memory {
     /// The version of the Release that was last read or written.
     version: Option<String>,
     saved: Option<(Instant, ReleaseStatus)>,
+    /// The state whose saving got no answer: it may have arrived.
+    unanswered: Option<String>,
+    /// Whether something was carried out that is still to be saved.
+    pub(super) is_ahead: bool,
     /// The version of the Release in which the last command that was heard had been taken off.
     pub(super) command_off: Option<u64>,
     pub(super) routes: RoutesMemory,
@@ -52,7 +60,9 @@ pub(super) struct Memory {
     pub(super) warned: BTreeSet<String>,
     /// Since when some proxy has been without the filter, or was last told to fetch it.
     pub(super) bypassed_since: Option<Instant>,
-    /// Since when the route of a Release that is deleted is gone.
+    /// Since when the Release is known to be deleted.
+    pub(super) leaving_since: Option<Instant>,
+    /// Since when the route of a Release that is deleted is gone, or leads to stable alone.
     pub(super) unrouted_since: Option<Instant>,
 }
 
@@ -65,6 +75,8 @@ pub(super) struct State {
     pub(super) heard: Option<String>,
     /// The last version of the Release whose spec made sense: it counts while a later one does not.
     pub(super) last_good: Option<Arc<ReleaseObject>>,
+    /// When the release was last looked at, by the clock of whoever did.
+    looked: Option<Timestamp>,
     /// What was found saved, if this agent cannot read it: it is kept as it is for one that can.
     unreadable: Option<String>,
 }
@@ -76,6 +88,8 @@ struct Saved {
     status: Value,
     #[serde(default, alias = "ledger")]
     deltas: CounterDeltas,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    looked: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     heard: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -105,14 +119,14 @@ impl State {
             }
             Err(error) => (Saved::default(), Err(error.to_string().into())),
         };
-        let Saved { deltas, heard, last_good, retired, .. } = saved;
+        let Saved { deltas, looked, heard, last_good, retired, .. } = saved;
         let spec = last_good.and_then(|spec| serde_json::from_value(spec).ok());
         let last_good = spec.map(|spec| Arc::new(ReleaseObject { spec, ..object.clone() }));
         match read {
             Err(why) => {
                 tracing::error!(release = object.name_any(), "status.state cannot be read: {why}");
                 let unreadable = Some(text.to_owned());
-                Self { status: Status::unreadable(&why), deltas, heard, last_good, unreadable }
+                Self { status: Status::unreadable(&why), deltas, looked, heard, last_good, unreadable }
             }
             Ok(mut status) => {
                 if retired.is_some() {
@@ -120,7 +134,7 @@ impl State {
                     let swapped = named.is_some() && shown.stable_deployment.as_ref() == named;
                     status.roles = Roles { swapped, retired };
                 }
-                Self { status, deltas, heard, last_good, unreadable: None }
+                Self { status, deltas, looked, heard, last_good, unreadable: None }
             }
         }
     }
@@ -133,6 +147,7 @@ impl State {
         let saved = Saved {
             status: saved::write(&self.status),
             deltas: if fits { self.deltas.clone() } else { CounterDeltas::default() },
+            looked: self.looked,
             heard: self.heard.clone(),
             last_good: self.last_good.as_ref().map(|object| json!(object.spec)),
             retired: None,
@@ -155,7 +170,10 @@ impl Memory {
             state: State::read(&shown, object),
             saved: Some((Instant::now(), shown.clone())),
             shown,
+            unanswered: None,
+            is_ahead: false,
             observer: Observer::default(),
+            clock: Clock::default(),
             arrivals: Arrivals::default(),
             journal: Journal::default(),
             version: object.resource_version(),
@@ -163,8 +181,19 @@ impl Memory {
             routes: RoutesMemory::default(),
             warned: BTreeSet::new(),
             bypassed_since: None,
+            leaving_since: None,
             unrouted_since: None,
         }
+    }
+
+    /// Takes note of a look at the time `now`. Where clocks were set since the last one, what the run has waited for is what
+    /// it was.
+    pub(super) fn look(&mut self, now: Timestamp) {
+        let moved = self.clock.look(now, self.state.looked);
+        if !moved.is_zero() {
+            self.state.status.clock_moved(moved);
+        }
+        self.state.looked = Some(now);
     }
 
     /// Saves what is to be remembered and shown, if `decided`, or if it is time and something has changed.
@@ -181,7 +210,7 @@ impl Memory {
             let is_news = without_numbers(before) != without_numbers(&self.shown);
             is_news || at.elapsed() >= REFRESH && (*before != self.shown || self.is_counting())
         });
-        if !decided && !due {
+        if !decided && !due && !self.is_ahead {
             return Ok(());
         }
         self.shown.state = Some(self.state.encoded());
@@ -193,9 +222,15 @@ impl Memory {
             }
             other => other,
         };
-        let written = written.map_err(SaveError::Api)?;
-        self.version = written.resource_version();
+        match written {
+            Ok(written) => self.version = written.resource_version(),
+            Err(error) => {
+                self.unanswered.clone_from(&self.shown.state);
+                return Err(SaveError::Api(error));
+            }
+        }
         self.saved = Some((Instant::now(), self.shown.clone()));
+        (self.unanswered, self.is_ahead) = (None, false);
         Ok(())
     }
 
@@ -224,7 +259,8 @@ impl Memory {
         let present = releases.get(&object.name_any()).await.map_err(SaveError::Api)?;
         let theirs = present.data.pointer("/status/state").and_then(Value::as_str);
         let ours = self.saved.as_ref().and_then(|(_, status)| status.state.as_deref());
-        if theirs != ours {
+        let has_arrived = theirs.is_some() && theirs == self.unanswered.as_deref();
+        if theirs != ours && !has_arrived {
             return Err(SaveError::Overtaken);
         }
         self.version = present.resource_version();

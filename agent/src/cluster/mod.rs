@@ -10,6 +10,8 @@ mod admission;
 mod adoption;
 mod api_resources;
 mod autoscalers;
+mod carry_out;
+mod client;
 mod commands;
 mod conditions;
 pub mod crd;
@@ -26,12 +28,16 @@ mod pods;
 mod proxies;
 mod repairs;
 mod report;
+mod requirements;
 mod route_index;
 mod routes;
 mod snapshot;
 mod stores;
 mod templates;
 mod tick;
+mod trouble;
+pub mod uninstall;
+mod unreadable;
 mod workloads;
 
 use std::net::SocketAddr;
@@ -58,16 +64,15 @@ use crate::mesh::plugin::ModuleSource;
 use crate::metrics::Metrics;
 use crate::observe::beat::Beat;
 use crate::observe::prometheus::collector::Collectors;
+use crate::serve::modules::Modules;
 use admission::Admission;
-use conditions::Rejection;
-use leader::Standing;
+use client::Clients;
 use memories::Memories;
 use memory::{Memory, SaveError};
 use plugins::Plugins;
 use proxies::Proxies;
 use repairs::Repairs;
 use serin_release::ReleaseObject;
-use serin_release::status::ReleaseStatus;
 use stores::{Scope, Stores, WatchBackoff, Watched};
 use tick::TickError;
 
@@ -127,47 +132,49 @@ struct Cluster {
     memories: Memories,
 }
 
-/// Runs for ever.
+/// Runs until `stop`.
 ///
 /// # Errors
-/// When the cluster cannot be reached at first, or the address is taken.
-pub async fn run(config: Config) -> anyhow::Result<()> {
+/// When the cluster cannot be reached at first, the address is taken, or `stop` fails.
+pub async fn run(config: Config, stop: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     crate::http::install_crypto();
-    let mut access = kube::Config::infer().await.context("no way to the cluster's API server")?;
-    // A tick that cannot be carried out is planned anew a second later: it must not hang in retries of an old one.
-    access.default_retry = false;
-    let client = Client::try_from(access)?;
+    let clients = Clients::infer().await.context("no way to the cluster's API server")?;
     let metrics = Arc::new(Metrics::new());
     let (ready, is_ready) = watch::channel(false);
-    let pages = crate::serve::cluster::pages(Arc::clone(&metrics), is_ready);
+    let modules = Modules::new(config.module.base())?;
+    let pages = crate::serve::cluster::pages(Arc::clone(&metrics), is_ready, Arc::clone(&modules));
     let listener = tokio::net::TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("--listen: {}: cannot listen there", config.listen))?;
     tracing::info!(address = %listener.local_addr()?, "serving the module, /livez /readyz /metrics");
     let http = tokio::spawn(axum::serve(listener, pages).into_future());
-    let Standing { leads, renewal } =
-        leader::stand(client.clone(), &config.lease_namespace, &config.identity).await?;
-    let drive = drive(client, config, metrics, ready, leads);
-    tokio::select! {
-        end = drive => end.and_then(|()| anyhow::bail!("the controller has ended")),
-        result = http => anyhow::bail!("the listener has ended: {result:?}"),
-        result = renewal => anyhow::bail!("the lease is no longer renewed: {result:?}"),
+    for lack in requirements::lacking(&clients.requests).await {
+        tracing::error!(code = "requirements", "{lack}");
     }
+    let mut standing =
+        leader::stand(clients.requests.clone(), &config.lease_namespace, &config.identity).await?;
+    let drive = drive(clients, config, modules, metrics, ready, standing.leads.clone());
+    tokio::select! {
+        end = drive => end.and_then(|()| anyhow::bail!("the controller has ended"))?,
+        result = http => anyhow::bail!("the listener has ended: {result:?}"),
+        result = &mut standing.renewal => anyhow::bail!("the lease is no longer renewed: {result:?}"),
+        result = stop => result?,
+    }
+    standing.end().await;
+    Ok(())
 }
 
 async fn drive(
-    client: Client,
+    Clients { requests: client, watches }: Clients,
     config: Config,
+    modules: Arc<Modules>,
     metrics: Arc<Metrics>,
     ready: watch::Sender<bool>,
     leads: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     let (wake, woken) = mpsc::unbounded_channel();
-    let scope = Scope {
-        client: client.clone(),
-        namespace: config.namespace.clone(),
-        of_proxies: config.proxy_namespaces,
-    };
+    let scope =
+        Scope { client: watches, namespace: config.namespace.clone(), of_proxies: config.proxy_namespaces };
     let writer = Writer::default();
     let releases = writer.as_reader();
     // A tick writes the status; only what others write is news. Metadata counts: a command is an annotation there.
@@ -200,7 +207,13 @@ async fn drive(
     let beat = Beat::begin();
     let repairs = Arc::new(Repairs::new(client.clone()));
     let cluster = Arc::new(Cluster {
-        plugins: Plugins::new(client.clone(), stores.plugins.clone(), config.module, Arc::clone(&repairs)),
+        plugins: Plugins::new(
+            client.clone(),
+            stores.plugins.clone(),
+            config.module,
+            modules,
+            Arc::clone(&repairs),
+        ),
         repairs,
         recorder: Recorder::new(
             client.clone(),
@@ -226,6 +239,8 @@ async fn drive(
         .reconcile_all_on(changes_of(leads));
     let ready_when_known = async {
         cluster.stores.ready().await;
+        // Those who have them are replaced when this agent is ready.
+        cluster.plugins.serve_all().await;
         let _ = ready.send(true);
         // Until then nobody can say whether a policy's release is gone.
         std::future::pending::<()>().await;
@@ -273,7 +288,12 @@ async fn reconcile(watched: Arc<Watched>, cluster: Arc<Cluster>) -> Result<Actio
         cluster.collectors.stop();
         return Ok(Action::await_change());
     }
-    cluster.known().await;
+    // One that is deleted is not kept by what this agent cannot see, such as Istio's kinds where Istio is gone.
+    if tokio::time::timeout(AGAIN, cluster.known()).await.is_err()
+        && watched.meta().deletion_timestamp.is_none()
+    {
+        return Ok(Action::requeue(AGAIN));
+    }
     let (object, unreadable) = match &watched.0 {
         Ok(object) => (object.clone(), None),
         Err(InvalidObject { error, .. }) => match cluster.last_good(&watched).await {
@@ -339,50 +359,6 @@ impl Cluster {
     async fn known(&self) {
         // Whoever sends it lives as long as the controller.
         let _ = self.is_known.clone().wait_for(|is_known| *is_known).await;
-    }
-
-    /// An unreadable Release as it was when it could be read last, with what its metadata say now; none if it never could.
-    async fn last_good(&self, unreadable: &Watched) -> Result<Option<ReleaseObject>, kube::Error> {
-        let metadata = unreadable.meta().clone();
-        let known = self.memories.known(&unreadable.uid().unwrap_or_default());
-        if let Some(known) = known
-            && let Some(memory) = &*known.lock().await
-        {
-            let last_good = memory.state.last_good.as_deref().cloned();
-            return Ok(last_good.map(|object| ReleaseObject { metadata, ..object }));
-        }
-        // This agent has never known it: another one may have, and kept it in the status.
-        let (namespace, name) = (unreadable.namespace().unwrap_or_default(), unreadable.name_any());
-        let releases = api_resources::releases(self.client.clone(), &namespace);
-        let present = releases.get_status(&name).await?;
-        let status: Option<ReleaseStatus> =
-            present.data.get("status").and_then(|status| serde_json::from_value(status.clone()).ok());
-        let spec = status.as_ref().and_then(memory::last_good_spec);
-        Ok(spec.map(|spec| ReleaseObject { metadata, spec, status }))
-    }
-
-    /// Says of a Release that it cannot be read, and why. Nothing of it is under way: it never could be read.
-    async fn tell_unreadable(&self, unreadable: &Watched, why: &str) -> Result<Action, kube::Error> {
-        let (namespace, name) = (unreadable.namespace().unwrap_or_default(), unreadable.name_any());
-        let releases = api_resources::releases(self.client.clone(), &namespace);
-        // Its policy is taken out of the proxies by the sweep.
-        if unreadable.meta().deletion_timestamp.is_some() {
-            let finalizers: Vec<_> = unreadable.finalizers().iter().filter(|one| *one != FINALIZER).collect();
-            let patch = Patch::Merge(json!({"metadata": {"finalizers": finalizers}}));
-            releases.patch(&name, &as_serin(), &patch).await?;
-            return Ok(Action::await_change());
-        }
-        let present = releases.get_status(&name).await?;
-        let shown = present.data.get("status").cloned().unwrap_or_default();
-        let mut shown: ReleaseStatus = serde_json::from_value(shown).unwrap_or_default();
-        if shown.message != why {
-            tracing::warn!(release = format!("{namespace}/{name}"), code = "not-driven", "{why}");
-            let rejection = Rejection::InvalidSpec(why.to_owned());
-            report::reject(&mut shown, unreadable.meta().generation, &rejection, jiff::Timestamp::now());
-            let patch = Patch::Merge(json!({"status": shown}));
-            releases.patch_status(&name, &as_serin(), &patch).await?;
-        }
-        Ok(Action::await_change())
     }
 
     async fn keep_until_on_stable(&self, object: &ReleaseObject) -> Result<DynamicObject, kube::Error> {

@@ -4,11 +4,12 @@ The `WasmPlugin`s in the cluster: what is in force, and the writing of one relea
 Every write names the version of the object that it was planned from. Whoever comes late, an agent that has lost its
 lease say, is refused and changes nothing.
 */
+mod modules;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use jiff::Timestamp;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
 use kube::core::DynamicObject;
 use kube::{Client, ResourceExt};
@@ -25,6 +26,7 @@ use crate::mesh::object::removal;
 use crate::mesh::plugin::contents::{self, Contents};
 use crate::mesh::plugin::shards::{Batch, Shards, TooLarge, Write};
 use crate::mesh::plugin::{self, Attachment, ModuleSource};
+use crate::serve::modules::Modules;
 use serin_rollout::InForce;
 
 /// All plugins of Serin.
@@ -32,6 +34,7 @@ pub(super) struct Plugins {
     client: Client,
     cache: PluginCache,
     module: ModuleSource,
+    modules: Arc<Modules>,
     repairs: Arc<Repairs>,
     /// One writer at a time for each attachment.
     locks: Mutex<HashMap<Attachment, Arc<tokio::sync::Mutex<()>>>>,
@@ -65,12 +68,14 @@ impl Plugins {
         client: Client,
         store: MultiStore<DynamicObject>,
         module: ModuleSource,
+        modules: Arc<Modules>,
         repairs: Arc<Repairs>,
     ) -> Self {
         Self {
             client,
             cache: PluginCache::new(store),
             module,
+            modules,
             repairs,
             locks: Mutex::default(),
             waiting: Mutex::default(),
@@ -231,22 +236,6 @@ impl Plugins {
         let all = self.cache.all();
         let policies = all.iter().flat_map(|plugin| plugin.policies());
         policies.filter_map(|policy| contents::name(policy).map(str::to_owned)).collect()
-    }
-
-    /// Changes the plugins at `attachment` so that proxies without a module fetch it once more: this agent's, which is
-    /// served for sure. The one that was there may be an older agent's, and gone with it.
-    ///
-    /// # Errors
-    /// When the API server refuses or does not answer.
-    pub(super) async fn touch(&self, attachment: &Attachment, now: Timestamp) -> Result<(), WriteError> {
-        let lock = self.lock(attachment);
-        let _only_one = lock.lock().await;
-        for (shard, plugin) in self.of(attachment) {
-            let mut wanted = plugin::plugin(attachment, shard, &self.module, plugin.policies());
-            plugin::touch(&mut wanted, now);
-            self.apply(&wanted, plugin.object().resource_version()).await?;
-        }
-        Ok(())
     }
 
     /// Sets right what others have changed in the plugins at `attachment` besides the policies, and says what it was.

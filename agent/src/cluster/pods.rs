@@ -23,6 +23,9 @@ use crate::mesh::object::{Labels, selects};
 /// What Istio calls its container, in gateways and beside applications.
 const PROXY_CONTAINER: &str = "istio-proxy";
 
+/// The label of a pod whose proxy nobody waits for: it can never run the filter, or never be asked.
+const IGNORED: (&str, &str) = ("serin.dev/proxy", "ignored");
+
 /// All pods that are watched.
 #[derive(Clone)]
 pub(super) struct Pods {
@@ -41,8 +44,13 @@ pub(super) struct KnownPod {
     pub(super) ends: bool,
     /// Where its proxy is asked, if it has one that takes requests.
     pub(super) proxy: Option<IpAddr>,
+    /// Whether its node is gone, as far as the cluster knows: it is not ready, and yet its containers were when they were
+    /// last heard of.
+    pub(super) is_cut_off: bool,
     /// Its containers that wait for something: for what, and what is said of it.
     pub(super) waiting: Vec<(String, Option<String>)>,
+    /// How often a container of it was started again, and what it last ended of; none if none was.
+    pub(super) restarted: Option<(i32, String)>,
     /// What is not so, of what should be.
     pub(super) unmet: Vec<PodCondition>,
 }
@@ -174,11 +182,25 @@ impl From<&Pod> for KnownPod {
         let status = pod.status.clone().unwrap_or_default();
         let ends = pod.metadata.deletion_timestamp.is_some();
         // One that ends takes no new requests, and may answer no question any more.
-        let takes_requests = !ends && status.phase.as_deref() == Some("Running") && has_proxy(&status);
+        let is_ignored = pod.labels().get(IGNORED.0).is_some_and(|value| value == IGNORED.1);
+        let is_running = !ends && status.phase.as_deref() == Some("Running");
+        let takes_requests = is_running && has_proxy(&status) && !is_ignored;
+        let is_so = |kind: &str, so: &str| {
+            status
+                .conditions
+                .iter()
+                .flatten()
+                .any(|condition| condition.type_ == kind && condition.status == so)
+        };
+        // A gate is another reason for the one without the other.
+        let has_gates =
+            pod.spec.as_ref().is_some_and(|spec| spec.readiness_gates.iter().flatten().count() > 0);
+        let is_cut_off = !has_gates && is_so("Ready", "False") && is_so("ContainersReady", "True");
         let address = status.pod_ip.as_deref().and_then(|ip| ip.parse().ok());
-        let waits = |container: ContainerStatus| match container.state {
+        let containers = || status.container_statuses.iter().chain(&status.init_container_statuses).flatten();
+        let waits = |container: &ContainerStatus| match &container.state {
             Some(ContainerState { waiting: Some(ContainerStateWaiting { reason, message }), .. }) => {
-                reason.map(|reason| (reason, message))
+                reason.clone().map(|reason| (reason, message.clone()))
             }
             _ => None,
         };
@@ -189,10 +211,19 @@ impl From<&Pod> for KnownPod {
             labels: pod.labels().clone(),
             ends,
             proxy: address.filter(|_| takes_requests),
-            waiting: status.container_statuses.into_iter().flatten().filter_map(waits).collect(),
+            is_cut_off,
+            waiting: containers().filter_map(waits).collect(),
+            restarted: containers().filter_map(restarted).max(),
             unmet: status.conditions.into_iter().flatten().filter(unmet).collect(),
         }
     }
+}
+
+/// How often a container was started again, if it was, and what it last ended of.
+fn restarted(container: &ContainerStatus) -> Option<(i32, String)> {
+    let ended = container.last_state.as_ref()?.terminated.as_ref()?;
+    let reason = ended.reason.as_deref().unwrap_or("an end");
+    Some((container.restart_count, format!("{reason}, exit code {}", ended.exit_code)))
 }
 
 /// Whether a proxy in it is ready: beside the application or, as a native sidecar, before it.
@@ -288,6 +319,20 @@ mod tests {
             (status("Succeeded", "containerStatuses", "istio-proxy", true), false),
         ] {
             assert_eq!(pod("shop", "a", &[], status.clone()).proxy.is_some(), expected, "{status}");
+        }
+        let asked = status("Running", "containerStatuses", "istio-proxy", true);
+        assert_eq!(pod("shop", "a", &[IGNORED], asked).proxy, None);
+    }
+
+    #[test]
+    fn a_pod_is_cut_off_when_only_its_containers_are_said_to_be_ready() {
+        for (ready, containers, expected) in
+            [("False", "True", true), ("True", "True", false), ("False", "False", false)]
+        {
+            let condition = |kind: &str, status: &str| json!({"type": kind, "status": status});
+            let status =
+                json!({"conditions": [condition("Ready", ready), condition("ContainersReady", containers)]});
+            assert_eq!(pod("shop", "a", &[], status).is_cut_off, expected, "{ready} {containers}");
         }
     }
 }

@@ -99,12 +99,14 @@ impl Proxies {
             }
         }
         let latest = self.callers.latest(&asked).await;
+        // A node that is gone holds nobody: the cluster sends no requests to its pods either.
         let sample = |(((attach_point, pod), address), latest): (((_, &KnownPod), IpAddr), _)| {
             let Latest { at, sample } = latest;
             let name = format!("{}/{}", pod.namespace, pod.name);
-            ProxySample { name, address: address.to_string(), attach_point, at, sample }
+            let is_gone = pod.is_cut_off && sample.is_err();
+            (!is_gone).then(|| ProxySample { name, address: address.to_string(), attach_point, at, sample })
         };
-        pods.into_iter().zip(asked).zip(latest).map(sample).collect()
+        pods.into_iter().zip(asked).zip(latest).filter_map(sample).collect()
     }
 
     /// Has the proxies at `points` asked once in `every` from now on.

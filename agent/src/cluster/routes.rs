@@ -3,23 +3,19 @@ The routes that lead to the two versions: Serin's own, or a check of people's. T
 touched while weights move.
 */
 mod changed;
+pub(super) mod leaving;
 mod needed;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kube::api::{Api, DeleteParams};
-use kube::core::DynamicObject;
-use kube::{Client, ResourceExt};
-use serde_json::Value;
+use kube::Client;
 
 use self::needed::Written;
 pub(super) use self::needed::{Found, Needed, own_names};
-use super::api_resources;
 use super::repairs::Repairs;
 use super::stores::Stores;
 use crate::errors::chain;
-use crate::mesh::routing::{Subsets, Surroundings, object_name};
+use crate::mesh::routing::{Subsets, Surroundings};
 use serin_release::ReleaseObject;
 use serin_release::delivery::Mode;
 use serin_rollout::RouteTargets;
@@ -127,7 +123,7 @@ impl RoutesMemory {
             },
             |since| since.elapsed() < SUBSETS_FIRST,
         );
-        match needed.write(targets, only_targets, client, stores, repairs, owner).await {
+        match needed.write(targets, only_targets, client, stores, repairs).await {
             Ok(_) if only_targets => {
                 self.failure = None;
                 self.halfway_since.get_or_insert_with(Instant::now);
@@ -198,31 +194,6 @@ impl Basis {
             stable: needed.delivery.stable.deployment.clone(),
             retired: needed.retired.map(str::to_owned),
         }
-    }
-}
-
-/// Takes the route away that Serin made for `release`. Says whether there was one.
-///
-/// # Errors
-/// When the API server refuses, or does not answer.
-pub(super) async fn take_away(
-    client: &Client,
-    stores: &Stores,
-    release: &ReleaseObject,
-) -> Result<bool, kube::Error> {
-    let kind = api_resources::virtual_service();
-    let (namespace, name) = (release.namespace().unwrap_or_default(), object_name(&release.name_any()));
-    let is_own = |route: &Arc<Value>| {
-        let owners = route.pointer("/metadata/ownerReferences").and_then(Value::as_array);
-        owners.into_iter().flatten().any(|owner| owner["uid"].as_str() == release.uid().as_deref())
-    };
-    if !stores.routes.get(&kind, &namespace, &name).as_ref().is_some_and(is_own) {
-        return Ok(false);
-    }
-    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &kind);
-    match api.delete(&name, &DeleteParams::default()).await {
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(true),
-        other => other.map(|_| true),
     }
 }
 

@@ -18,7 +18,7 @@ use super::workloads::{Pair, desired, get, pod_labels, run_of};
 use super::{Cluster, api_resources, istio_versions, routes, templates};
 use crate::mesh::object::label;
 use crate::mesh::plugin::{Attachment, uncovered};
-use crate::mesh::routing::{RETIRED, STABLE, Subsets, Surroundings, object_name};
+use crate::mesh::routing::{RETIRED, STABLE, Surroundings, object_name};
 use serin_release::delivery::{AttachPoint, Delivery};
 use serin_release::prometheus::Workload;
 use serin_release::{CountSource, Release, ReleaseObject, resource};
@@ -117,8 +117,7 @@ impl Snapshot {
         if let Some(subsets) = pair.subsets() {
             let retired = roles.as_ref().ok().and_then(|roles| roles.retired.as_deref());
             let around = around.as_ref();
-            let needed =
-                routes::Needed { release: &release, delivery: &delivery, subsets: &subsets, around, retired };
+            let needed = routes::Needed { release: &release, delivery: &delivery, subsets, around, retired };
             routes = memory.routes.look(&cluster.stores, &needed, object.metadata.generation);
         }
         obstacles.extend(routes.obstacles.iter().chain(&routes.pending).cloned());
@@ -197,9 +196,12 @@ impl Snapshot {
         self
     }
 
-    /// The pods of the two versions; none while a Deployment is missing.
-    pub(super) fn subsets(&self) -> Option<Subsets> {
-        self.pair.subsets()
+    /// What the routes depend on; none while a Deployment is missing, or nobody knows which of the two is stable.
+    pub(super) fn needed(&self) -> Option<routes::Needed<'_>> {
+        let Self { release, delivery, around, .. } = self;
+        let (subsets, roles) = (self.pair.subsets()?, self.roles.as_ref().ok()?);
+        let (around, retired) = (around.as_ref(), roles.retired.as_deref());
+        Some(routes::Needed { release, delivery, subsets, around, retired })
     }
 }
 

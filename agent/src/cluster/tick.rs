@@ -5,18 +5,17 @@ The order is what a crash must find sound: a decision is saved in the Release's 
 and what is in force is read from the `WasmPlugin`s, never remembered.
 */
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use futures::future::join_all;
 use jiff::Timestamp;
 
 use super::adoption::past_the_filter;
+use super::carry_out::{policy_state, push, touch_if_bypassed, write_routes};
 use super::commands::{self, Given};
 use super::conditions::Rejection;
 use super::memory::{Memory, SaveError};
 use super::plugins::WriteError;
-use super::repairs::fingerprint;
-use super::routes::Needed;
+use super::routes::leaving::Leaving;
 use super::snapshot::Snapshot;
 use super::{Cluster, api_resources, report};
 use crate::journal::Entry;
@@ -25,10 +24,11 @@ use crate::observe::arrivals::Arrivals;
 use crate::observe::prometheus::collector::Collected;
 use crate::observe::prometheus::counts::Subject;
 use serin_release::delivery::{Delivery, PromotionMode};
+use serin_release::resource::DeletionPolicy;
 use serin_release::{CountSource, Release, ReleaseError, ReleaseObject};
 use serin_rollout::{
     Command, CommandKind, Emptying, Environment, HandoverState, InForce, Observation, Phase, Plan,
-    ProxyState, Roles, RouteTargets, Status, plan,
+    ProxyState, Push, Roles, Status, plan,
 };
 
 /// How often a release is looked at that has nothing under way.
@@ -41,8 +41,8 @@ const NOT_ADMITTED: Duration = Duration::from_secs(2);
 /// How often a release is looked at, at least, while a few have gone back to stable first.
 const WITH_PROBE: Duration = Duration::from_secs(1);
 
-/// For how long a proxy may be without the filter before it is told to fetch it again.
-const TOUCH_AFTER: Duration = Duration::from_secs(5);
+/// The longest that a deleted Release waits for requests under way on the canary.
+const LEAVING: Duration = Duration::from_secs(30);
 
 /// Why a tick came to nothing. The next one tries again.
 #[derive(Debug, thiserror::Error)]
@@ -81,7 +81,8 @@ pub(super) async fn tick(
     let command = new.map(|given| (given.command.as_ref().ok().cloned(), Some(given.id.clone())));
     let (command, heard) = command.unwrap_or_default();
     let again = Box::pin(tick_with(cluster, object, unreadable, memory, command, heard)).await;
-    if let Some(heard) = given.map(|given| given.id).filter(|id| memory.state.heard.as_ref() == Some(id))
+    let is_heard = |id: &String| !memory.is_ahead && memory.state.heard.as_ref() == Some(id);
+    if let Some(heard) = given.map(|given| given.id).filter(is_heard)
         && let Some(version) = cluster.take_command_off(object, &heard).await
     {
         memory.command_off = Some(version);
@@ -101,6 +102,17 @@ pub(super) async fn leave(
     Ok(is_at_rest(&memory.state.status) || memory.state.status.phase == Phase::Waiting)
 }
 
+/// What becomes of the routes of a deleted Release that is at rest. Where another Release has been waiting for its host,
+/// they are there until that one's are.
+pub(super) fn leaving(cluster: &Cluster, object: &Arc<ReleaseObject>, memory: &mut Memory) -> Leaving {
+    if object.spec.routing.deletion_policy == DeletionPolicy::Delete && !cluster.is_awaited(object) {
+        return Leaving::NOTHING;
+    }
+    let Ok(snapshot) = Snapshot::take(cluster, object, None, memory) else { return Leaving::AS_IT_IS };
+    let targets = memory.state.status.routes;
+    snapshot.needed().map_or(Leaving::AS_IT_IS, |needed| Leaving::to_stable(&needed, targets))
+}
+
 /// One tick, with a `command` that counts as `heard` when what comes of it is saved.
 async fn tick_with(
     cluster: &Cluster,
@@ -111,6 +123,7 @@ async fn tick_with(
     heard: Option<String>,
 ) -> Result<Duration, TickError> {
     let now = Timestamp::now();
+    memory.look(now);
     let mut snapshot = match Snapshot::take(cluster, object, unreadable, memory) {
         Err(TickError::Invalid(error)) => {
             // Since this agent has known the Release, its spec never made sense: nobody can tell what to watch for.
@@ -122,6 +135,11 @@ async fn tick_with(
         }
         other => other?,
     };
+    if object.metadata.deletion_timestamp.is_some() {
+        // It is not kept for hours, nor are the canary's pods left behind.
+        let delay = &mut snapshot.delivery.scale_down_delay;
+        *delay = LEAVING.min(*delay);
+    }
     if snapshot.invalid.is_none() {
         memory.state.last_good = Some(Arc::clone(&snapshot.object));
     }
@@ -134,18 +152,26 @@ async fn tick_with(
     let planned = plan(&snapshot.release, &memory.state.status, &observation, now);
     let news = memory.journal.news(&planned, now);
     let saved = save(cluster, object, memory, &snapshot, &observation, &planned, &news, is_heard, now).await;
-    if let Err(error) = saved {
-        // Nothing of this was decided, then: what was counted and asked for counts again in the next tick.
-        (memory.state, memory.shown) = before;
-        return Err(error.into());
-    }
+    let unsaved = match saved {
+        Ok(()) => None,
+        // Users do not wait for a status. Whoever finds a closed canary and no word of it leaves it closed.
+        Err(error @ SaveError::Api(_)) if takes_everybody_back(&planned) => {
+            memory.is_ahead = true;
+            Some(error)
+        }
+        Err(error) => {
+            // Nothing of this was decided, then: what was counted and asked for counts again in the next tick.
+            (memory.state, memory.shown) = before;
+            return Err(error.into());
+        }
+    };
     memory.observer.saved();
     if goes_back(&planned.status) && !goes_back(&before.0.status) {
         // However long a quarrel over something has lasted.
         cluster.repairs.hurry(|object| snapshot.concerns(object));
     }
     let snapshot = snapshot.in_planned_roles(&planned.status.roles);
-    if let Some(wanted) = &planned.wanted {
+    if let (Some(wanted), None) = (&planned.wanted, &unsaved) {
         write_routes(cluster, object, memory, &snapshot, wanted.routes).await;
     }
     let pushed = push(cluster, object, memory, &snapshot, &planned).await;
@@ -153,6 +179,9 @@ async fn tick_with(
     cluster.tell(object, memory, &snapshot.release, &observation, &planned, &news, is_pushed, now).await;
     cluster.tell_warnings(object, memory, &snapshot.warnings).await;
     pushed?;
+    if let Some(error) = unsaved {
+        return Err(error.into());
+    }
     if let Some(wanted) = &planned.wanted {
         let run = snapshot.release.run();
         snapshot.pair.carry_out(&cluster.client, &cluster.repairs, wanted, run).await?;
@@ -255,15 +284,15 @@ async fn observe(
     }
 }
 
-/// The state in which `status` wants the policy of `release`. Another revision of the same is no other state.
-fn policy_state(status: &Status, release: &Release) -> u64 {
-    let (weight, is_closed, is_promoted) = (status.weight(), status.is_closed(), status.is_promoted());
-    fingerprint(&(&status.run, weight.ppm(), is_closed, is_promoted, release.fingerprint()))
-}
-
 /// Whether everybody is taken back to stable.
 const fn goes_back(status: &Status) -> bool {
     matches!(status.phase, Phase::RolledBack { .. } | Phase::Aborted { .. } | Phase::CuttingBack { .. })
+}
+
+/// Whether `planned` closes the canary, which a person or the evidence is against.
+const fn takes_everybody_back(planned: &Plan) -> bool {
+    let is_closing = matches!(planned.push, Some(Push { closed: true, .. }));
+    is_closing && matches!(planned.status.phase, Phase::RolledBack { .. } | Phase::Aborted { .. })
 }
 
 /// Has what the next look goes by asked for once in `every`, and says how long until that look: just after it was asked
@@ -314,77 +343,6 @@ fn live_deployment(snapshot: &Snapshot, planned: &Roles) -> Option<String> {
     let present = snapshot.roles.as_ref().ok()?;
     let live = if present.swapped == planned.swapped { stable } else { canary };
     (*promotion == PromotionMode::Swap).then(|| live.deployment.clone())
-}
-
-/// Has the routes lead where they are planned to.
-async fn write_routes(
-    cluster: &Cluster,
-    object: &ReleaseObject,
-    memory: &mut Memory,
-    snapshot: &Snapshot,
-    targets: RouteTargets,
-) {
-    let (Some(subsets), Ok(roles)) = (snapshot.subsets(), &snapshot.roles) else { return };
-    let Snapshot { release, delivery, .. } = snapshot;
-    let (around, retired) = (snapshot.around.as_ref(), roles.retired.as_deref());
-    let needed = Needed { release, delivery, subsets: &subsets, around, retired };
-    let Cluster { client, stores, repairs, .. } = cluster;
-    let written = memory.routes.lead_to(targets, client, stores, repairs, &needed, object).await;
-    cluster.tell_routes_repaired(object, memory, &written).await;
-}
-
-/// Puts the policy in force wherever the release is attached, and nowhere else.
-async fn push(
-    cluster: &Cluster,
-    object: &ReleaseObject,
-    memory: &Memory,
-    snapshot: &Snapshot,
-    planned: &Plan,
-) -> Result<(), WriteError> {
-    let release = &snapshot.release;
-    if let Some(push) = &planned.push {
-        let policy = release.policy(push.revision, push.weight, push.closed, push.promoted);
-        let wanted = policy_state(&planned.status, release);
-        let writes =
-            snapshot.attachments.iter().map(|attachment| cluster.plugins.write(attachment, &policy, wanted));
-        join_all(writes).await.into_iter().collect::<Result<(), _>>()?;
-    }
-    cluster.plugins.remove(release.name(), &snapshot.attachments).await?;
-    let between_releases = matches!(planned.status.phase, Phase::Settled | Phase::Promoted);
-    for attachment in &snapshot.attachments {
-        let edits = cluster.plugins.repair(attachment, between_releases).await?;
-        cluster.tell_plugins_repaired(object, memory, &edits).await;
-    }
-    Ok(())
-}
-
-/// A proxy whose fetch of the module has failed does not try again by itself.
-async fn touch_if_bypassed(
-    cluster: &Cluster,
-    memory: &mut Memory,
-    snapshot: &Snapshot,
-    observation: &Observation,
-    now: Timestamp,
-) -> Result<(), TickError> {
-    let is_bypassed = observation.proxies.iter().any(|proxy| proxy.state == ProxyState::Bypassed);
-    if !is_bypassed {
-        memory.bypassed_since = None;
-        return Ok(());
-    }
-    // One that has just begun, or has just been told of the filter, needs a moment.
-    let since = *memory.bypassed_since.get_or_insert_with(Instant::now);
-    if since.elapsed() < TOUCH_AFTER {
-        return Ok(());
-    }
-    memory.bypassed_since = Some(Instant::now());
-    for attachment in &snapshot.attachments {
-        tracing::info!(
-            release = snapshot.release.name(),
-            "a proxy does not run the filter: it is made to fetch it again"
-        );
-        cluster.plugins.touch(attachment, now).await?;
-    }
-    Ok(())
 }
 
 fn interval(release: &Release, status: &Status, observation: &Observation) -> Duration {

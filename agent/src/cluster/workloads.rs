@@ -3,7 +3,6 @@ The Deployments behind the two versions: how they are, and what the planner want
 */
 use std::collections::BTreeMap;
 
-use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::PodTemplateSpec;
@@ -17,9 +16,9 @@ use xxhash_rust::xxh64::xxh64;
 
 use super::api_resources::version;
 use super::autoscalers::Floor;
-use super::pods::{KnownPod, Pods};
 use super::repairs::{Object, Repairs, fingerprint};
 use super::stores::Stores;
+use super::trouble::trouble;
 use super::{FIELD_MANAGER, as_serin};
 use crate::mesh::object::Labels;
 use crate::mesh::routing::{self, Subsets};
@@ -28,9 +27,6 @@ use serin_rollout::{PodLimit, Replicas, Wanted, Workload, Workloads};
 
 /// Set by `kubectl rollout restart`: the same version, started again.
 const RESTARTED: &str = "kubectl.kubernetes.io/restartedAt";
-
-/// For how long a pod may take to get ready before anybody hears of it.
-const PATIENCE: SignedDuration = SignedDuration::from_secs(10);
 
 /// The two Deployments of a release.
 #[derive(Debug)]
@@ -274,13 +270,16 @@ impl Side {
         let status = deployment.status.clone().unwrap_or_default();
         let seen = status.observed_generation >= deployment.metadata.generation;
         let updated = status.updated_replicas.unwrap_or_default();
+        // Whoever gives pods a time to prove themselves wants it to go by before they count.
+        let proves_itself = deployment.spec.as_ref().and_then(|spec| spec.min_ready_seconds) > Some(0);
+        let ready = if proves_itself { status.available_replicas } else { status.ready_replicas };
         let condition =
             |kind: &str| status.conditions.iter().flatten().find(|condition| condition.type_ == kind);
         let late =
             condition("Progressing").filter(|it| it.reason.as_deref() == Some("ProgressDeadlineExceeded"));
         Workload {
             desired: desired(deployment),
-            ready: count(status.ready_replicas),
+            ready: count(ready),
             rolled_out: seen && updated == status.replicas.unwrap_or_default(),
             stuck: late.filter(|_| seen).map(|condition| {
                 let said = condition.message.clone().unwrap_or_default();
@@ -307,42 +306,6 @@ fn changed_by(deployment: &Deployment) -> Option<String> {
     };
     let others = deployment.managed_fields().iter().filter(is_other);
     others.max_by_key(|entry| entry.time.as_ref().map(|time| time.0))?.manager.clone()
-}
-
-/// What a Deployment's pods complain of: the first container that waits for something that does not come by itself, or
-/// else the first pod that has run for long enough and is still not ready.
-fn trouble(pods: &Pods, namespace: &str, deployment: &Deployment) -> Option<String> {
-    let selector = deployment.spec.as_ref()?.selector.match_labels.as_ref()?;
-    let mut own = pods.with(selector);
-    // One that ends says nothing of the version that is wanted.
-    own.retain(|pod| pod.namespace == namespace && !pod.ends);
-    let found = own.iter().find_map(|pod| Some((pod, waits(pod)?)));
-    let (pod, what) = found.or_else(|| own.iter().find_map(|pod| Some((pod, lingers(pod)?))))?;
-    Some(format!("pod {} {what}", pod.name))
-}
-
-/// A container that waits, and for what.
-fn waits(pod: &KnownPod) -> Option<String> {
-    let usual = ["ContainerCreating", "PodInitializing"];
-    let (reason, message) = pod.waiting.iter().find(|(reason, _)| !usual.contains(&&**reason))?;
-    let message = message.as_deref().filter(|message| !message.is_empty());
-    let message = message.map_or_else(String::new, |message| format!(": {message}"));
-    Some(format!("has {reason}{message}"))
-}
-
-/// A pod that nobody would put on a node, or that runs and does not get ready.
-fn lingers(pod: &KnownPod) -> Option<String> {
-    let missing = |kind: &str| {
-        let found = pod.unmet.iter().find(|condition| condition.type_ == kind)?;
-        let since = found.last_transition_time.as_ref()?.0;
-        (Timestamp::now().duration_since(since) > PATIENCE).then_some(found)
-    };
-    let (what, condition) = missing("PodScheduled")
-        .map(|condition| ("has no node", condition))
-        .or_else(|| Some(("is not ready", missing("Ready")?)))?;
-    let why = condition.message.as_deref().or(condition.reason.as_deref()).unwrap_or_default();
-    let why = if why.is_empty() { String::new() } else { format!(": {why}") };
-    Some(format!("{what}{why}"))
 }
 
 /// What was written; none if somebody was quicker. What is to be done then, the next tick says.

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
 use super::metrics_of;
+use super::modules::{ASKED_BY_AGENT, Modules, sha256};
 use crate::MODULE;
 use crate::metrics::Metrics;
 
@@ -19,12 +19,12 @@ use crate::metrics::Metrics;
 struct Shown {
     metrics: Arc<Metrics>,
     is_ready: watch::Receiver<bool>,
+    modules: Arc<Modules>,
 }
 
 /// The SHA-256 of the module, in hexadecimal digits.
 pub fn module_sha256() -> String {
-    let digits = |byte: &u8| [byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16));
-    Sha256::digest(MODULE).iter().flat_map(digits).flatten().collect()
+    sha256(MODULE)
 }
 
 /// The path under which the module is served. Another module has another path.
@@ -33,13 +33,13 @@ pub fn module_path() -> String {
 }
 
 /// The pages.
-pub fn pages(metrics: Arc<Metrics>, is_ready: watch::Receiver<bool>) -> Router {
+pub fn pages(metrics: Arc<Metrics>, is_ready: watch::Receiver<bool>, modules: Arc<Modules>) -> Router {
     Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics_page))
         .route("/module/{name}", get(module))
-        .with_state(Shown { metrics, is_ready })
+        .with_state(Shown { metrics, is_ready, modules })
 }
 
 /// Ready: everything the cluster has is known. The module is served before that.
@@ -56,10 +56,17 @@ async fn metrics_page(State(shown): State<Shown>) -> Response {
     metrics_of(&shown.metrics)
 }
 
-async fn module(Path(name): Path<String>) -> Response {
-    if format!("/module/{name}") != module_path() {
-        return (StatusCode::NOT_FOUND, format!("the module of this agent is at {}\n", module_path()))
-            .into_response();
+/// Another agent that asks has asked this one because it has no other way; it is not asked in turn.
+async fn module(State(shown): State<Shown>, Path(name): Path<String>, headers: HeaderMap) -> Response {
+    let digest = name.strip_suffix(".wasm").unwrap_or_default();
+    let module = if headers.contains_key(ASKED_BY_AGENT) {
+        shown.modules.get(digest)
+    } else {
+        shown.modules.get_or_fetch(digest).await
+    };
+    match module {
+        Some(module) => ([(header::CONTENT_TYPE, "application/wasm")], module).into_response(),
+        None => (StatusCode::NOT_FOUND, format!("the module of this agent is at {}\n", module_path()))
+            .into_response(),
     }
-    ([(header::CONTENT_TYPE, "application/wasm")], MODULE).into_response()
 }

@@ -6,6 +6,7 @@ Whoever can reach a port can read; only whoever may write the agent's folder can
 */
 pub mod cluster;
 pub mod control;
+pub mod modules;
 
 use std::sync::Arc;
 use std::time::Duration;

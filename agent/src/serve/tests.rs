@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use reqwest::{Method, StatusCode};
 use tokio::net::TcpListener;
 
+use super::modules::Modules;
 use super::*;
 use crate::standalone::View;
 use serin_release::Release;
@@ -36,7 +37,10 @@ async fn whoever_reaches_the_port_can_only_read() {
     let (metrics, (_ready, is_ready)) = (Arc::new(Metrics::new()), watch::channel(true));
     let module = cluster::module_path();
     let paths = ["/livez", "/readyz", "/metrics", &module, "/commands/abort"];
-    assert_eq!(writable(cluster::pages(Arc::clone(&metrics), is_ready), &paths).await, BTreeSet::new());
+    assert_eq!(
+        writable(cluster::pages(Arc::clone(&metrics), is_ready, Modules::new(None).unwrap()), &paths).await,
+        BTreeSet::new()
+    );
     let release = Release::from_yaml(include_str!("../../../manifests/examples/minimal.yaml")).unwrap();
     let (_, view) = watch::channel(View::new(&release, &Status::default()));
     let shown = Shown { view, metrics, interval: Duration::from_secs(1) };

@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
+use crate::clock::Clock;
 use crate::errors::chain;
 use crate::journal::Journal;
 use crate::mesh::ecds::{Contents, EcdsDir};
@@ -118,6 +119,7 @@ pub async fn start(config: Config) -> anyhow::Result<Handle> {
         fleet,
         metrics: Arc::clone(&metrics),
         journal: Journal::default(),
+        clock: Clock::default(),
         view: view_sender,
     };
     standalone.tick(&mut Vec::new()).await?;
@@ -133,6 +135,7 @@ struct Standalone {
     fleet: Fleet,
     metrics: Arc<Metrics>,
     journal: Journal,
+    clock: Clock,
     view: watch::Sender<View>,
 }
 
@@ -168,6 +171,10 @@ impl Standalone {
     async fn tick(&mut self, commands: &mut Vec<Command>) -> anyhow::Result<()> {
         let now = Timestamp::now();
         let name = self.release.name().to_owned();
+        let moved = self.clock.look(now, None);
+        if !moved.is_zero() {
+            self.state.status.clock_moved(moved);
+        }
         let contents = self.ecds.read()?;
         let before = self.state.clone();
         let complaint = contents.complaint();

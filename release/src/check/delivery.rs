@@ -20,6 +20,7 @@ pub(super) struct Parts<'r> {
     pub(super) routing: &'r resource::Routing,
     pub(super) promotion: PromotionMode,
     pub(super) scale_down_delay: &'r Scalar,
+    pub(super) progress_deadline: &'r Scalar,
     pub(super) suspended: bool,
     pub(super) prometheus: Option<&'r Settings>,
 }
@@ -39,11 +40,13 @@ pub(super) fn check(parts: &Parts<'_>, problems: &mut Problems) -> Delivery {
         problems.add("spec.strategy.canary.promotion.mode", "Swap", rule::SWAP_NEEDS_SUBSETS);
     }
     let path = "spec.strategy.canary.scaleDownDelay";
+    let deadline = "spec.strategy.canary.progressDeadline";
     Delivery {
         stable,
         canary,
         promotion: parts.promotion,
         scale_down_delay: span(path, parts.scale_down_delay, &rule::UP_TO_A_DAY, problems),
+        progress_deadline: span(deadline, parts.progress_deadline, &rule::DEADLINE, problems),
         suspended: parts.suspended,
         routing: Routing { services, ..routing(parts.namespace, parts.routing, problems) },
         prometheus: parts.prometheus.map(|settings| named(settings, problems)),

@@ -59,6 +59,7 @@ pub(super) fn check_in_cluster(
         routing: &object.spec.routing,
         promotion: object.spec.strategy.canary.promotion.mode,
         scale_down_delay: &object.spec.strategy.canary.scale_down_delay,
+        progress_deadline: &object.spec.strategy.canary.progress_deadline,
         suspended: object.spec.suspend,
         prometheus: object.spec.analysis.prometheus.as_ref(),
     };

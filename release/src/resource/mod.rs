@@ -28,8 +28,7 @@ pub use analysis::{
 pub use document::{Documents, Metadata, Resource, TemplateResource, read};
 pub use given::Given;
 pub use metric_template::MetricTemplateSpec;
-pub use routing::Mode;
-pub use routing::Routing;
+pub use routing::{DeletionPolicy, Mode, Routing};
 pub use scalar::Scalar;
 pub use strategy::PromotionMode;
 pub use strategy::{Canary, Pause, Step, Strategy};

@@ -29,6 +29,10 @@ pub struct Routing {
     /// Serin checks that yours do what is needed and never writes them. Either way routes do not change while weights do.
     /// The default is `Managed`.
     pub mode: Mode,
+    /// What becomes of Serin's routes when the Release is deleted. `Keep`: they stay and lead everybody to stable, and a
+    /// Release of the same name takes them over. `Delete`: they go, and whoever has no other route gets no answer. With
+    /// `Verify` the routes are yours and stay as they are. The default is `Keep`.
+    pub deletion_policy: DeletionPolicy,
     /// Where requests come in and callers are assigned to versions: Istio Gateways as `namespace/name` (or `name`, in the
     /// Release's namespace), and `mesh` for the callers' sidecars. The default is `[mesh]`.
     #[schemars(with = "Vec<schema::GatewayName>", length(max = rule::MAX_GATEWAYS))]
@@ -80,10 +84,21 @@ pub enum Mode {
     Verify,
 }
 
+/// What becomes of Serin's routes when the Release is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum DeletionPolicy {
+    /// They stay and lead everybody to stable.
+    #[default]
+    Keep,
+    /// They go.
+    Delete,
+}
+
 impl Default for Routing {
     fn default() -> Self {
         Self {
             mode: Mode::default(),
+            deletion_policy: DeletionPolicy::default(),
             gateways: vec!["mesh".to_owned()],
             mesh_namespaces: None,
             hosts: None,

@@ -31,6 +31,10 @@ pub struct Canary {
     /// way can end; 0s to 24h. The default is `30s`.
     #[schemars(with = "schema::Duration")]
     pub scale_down_delay: Scalar,
+    /// How long a run may wait for the canary's pods, for its first step or for the next one, before everybody goes back to
+    /// stable; 10s to 7d. Time in which something else holds the run does not count. The default is `1h`.
+    #[schemars(with = "schema::Duration")]
+    pub progress_deadline: Scalar,
 }
 
 /// How a good canary becomes stable.
@@ -71,7 +75,12 @@ impl Canary {
 
 impl Default for Canary {
     fn default() -> Self {
-        Self { steps: None, promotion: Promotion::default(), scale_down_delay: Scalar::from("30s") }
+        Self {
+            steps: None,
+            promotion: Promotion::default(),
+            scale_down_delay: Scalar::from("30s"),
+            progress_deadline: Scalar::from("1h"),
+        }
     }
 }
 

@@ -4,7 +4,7 @@ Everything a run has shown so far. [`verdict`](super::stakes) says what it comes
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serin_policy::evidence::{Allowance, Split, as_f64};
 use serin_policy::{Arm, Weight};
@@ -19,6 +19,7 @@ use super::stratum::{all_of, strata};
 use super::tail;
 use super::traffic::Traffic;
 use super::users::Users;
+use crate::clocks::move_by;
 use crate::observation::{self, Cell, Chooser, Chosen, Counts, Drawn, MetricReading, ROUTE_GROUPS};
 use crate::status::Draw;
 use serin_release::{Analysis, Metric, Release};
@@ -101,6 +102,12 @@ impl Evidence {
         self.users.onset();
         self.traffic.onset();
         self.segments.values_mut().for_each(Segment::onset);
+    }
+
+    /// The wall clock has moved by `step` without that much time going by.
+    pub(crate) fn clock_moved(&mut self, step: SignedDuration) {
+        let times = [&mut self.began, &mut self.looked, &mut self.exposed, &mut self.warming_since];
+        times.into_iter().flatten().for_each(move_by(step));
     }
 
     /// The canary has so many pods ready: of more than ever before, some are cold.

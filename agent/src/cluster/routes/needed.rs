@@ -7,25 +7,26 @@ use jiff::Timestamp;
 use kube::api::{Api, DeleteParams};
 use kube::core::DynamicObject;
 use kube::discovery::ApiResource;
-use kube::{Client, Resource as _, ResourceExt};
+use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use serin_policy::Arm;
 
 use super::SUBSETS_FIRST;
 use super::changed::Changed;
+use super::leaving::is_orphan;
 use crate::cluster::api_resources;
 use crate::cluster::repairs::{Object, Repairs};
 use crate::cluster::stores::Stores;
 use crate::cluster::workloads::get;
-use crate::mesh::object::{MANAGED_BY, Ownership, drift, owned};
+use crate::mesh::object::{MANAGED_BY, Ownership, drift, list, owned, text};
 use crate::mesh::routing::conflicts::conflicts;
 use crate::mesh::routing::verify::{Existing, verify};
 use crate::mesh::routing::{
     Indistinct, Leads, Managed, Subsets, Surroundings, foreign, hosts_of, managed, object_name, services,
     version_rule_name,
 };
+use serin_release::Release;
 use serin_release::delivery::{AttachPoint, Delivery, Mode};
-use serin_release::{Release, ReleaseObject};
 use serin_rollout::RouteTargets;
 
 /// How the routes of a release are.
@@ -43,7 +44,7 @@ pub(in crate::cluster) struct Found {
 pub(in crate::cluster) struct Needed<'n> {
     pub(in crate::cluster) release: &'n Release,
     pub(in crate::cluster) delivery: &'n Delivery,
-    pub(in crate::cluster) subsets: &'n Subsets,
+    pub(in crate::cluster) subsets: Subsets,
     /// None where the Service does not have the port that is needed.
     pub(in crate::cluster) around: Option<&'n Surroundings>,
     /// The run that the canary's Deployment was when it was stable, if it was.
@@ -76,7 +77,7 @@ impl Needed<'_> {
         let (routes, rules) = (all(api_resources::virtual_service()), all(api_resources::destination_rule()));
         let services: Vec<_> = stores.services.state().iter().map(|service| json!(**service)).collect();
         let existing = Existing { virtual_services: &routes, destination_rules: &rules, services: &services };
-        let missing = verify(existing, self.release, self.delivery, self.subsets);
+        let missing = verify(existing, self.release, self.delivery, &self.subsets);
         let obstacles: Vec<_> = missing.into_iter().map(|missing| missing.to_string()).collect();
         let targets = obstacles.is_empty().then_some(RouteTargets::Apart);
         Found { obstacles, pending: Vec::new(), targets }
@@ -99,7 +100,9 @@ impl Needed<'_> {
         if !foreign.is_empty() {
             return Found { obstacles: foreign, ..Found::default() };
         }
-        let existing = stores.routes.with(&hosts_of(self.release, &self.delivery.routing));
+        let mut existing = stores.routes.with(&hosts_of(self.release, &self.delivery.routing));
+        // What a Release that is gone has left behind goes as soon as these routes are there.
+        existing.retain(|object| !is_orphan(stores, object));
         let in_the_way = conflicts(existing.iter().map(|object| &**object), self.release, self.delivery);
         if !in_the_way.now.is_empty() {
             let obstacles = in_the_way.now.iter().map(ToString::to_string).collect();
@@ -115,7 +118,7 @@ impl Needed<'_> {
                 && self.canary_service(stores).is_none()
                 && objects.into_iter().all(|(object, kind)| {
                     let found = present(&object, &kind, stores);
-                    found.is_some_and(|found| drift(&object, &found).is_empty())
+                    found.is_some_and(|found| drift(&object, &found).is_empty() && !is_owned(&found))
                 })
         };
         if let Err(indistinct) = self.objects(RouteTargets::Apart) {
@@ -126,7 +129,7 @@ impl Needed<'_> {
     }
 
     /// The objects, in the order in which they are written: a route to a subset that is not known yet answers 503.
-    fn objects(&self, targets: RouteTargets) -> Result<Vec<(Value, ApiResource)>, Indistinct> {
+    pub(super) fn objects(&self, targets: RouteTargets) -> Result<Vec<(Value, ApiResource)>, Indistinct> {
         // Why there are none is found before the routes are.
         let Some(around) = self.around else { return Ok(Vec::new()) };
         let both_to = match targets {
@@ -136,7 +139,7 @@ impl Needed<'_> {
         };
         let leads = Leads { both_to, retired: self.retired };
         let Managed { destination_rule, version_rules, virtual_service } =
-            managed(self.release, self.delivery, self.subsets, leads, around)?;
+            managed(self.release, self.delivery, &self.subsets, leads, around)?;
         let rules = std::iter::once(destination_rule).chain(version_rules);
         let rules = rules.map(|rule| (rule, api_resources::destination_rule()));
         Ok(rules.chain([(virtual_service, api_resources::virtual_service())]).collect())
@@ -202,7 +205,7 @@ impl Needed<'_> {
     }
 
     /// Whether anybody may reach the service without Serin's routes: callers inside the mesh by its name, others by other
-    /// people's routes. Those of another Release that had the host are not theirs to keep: they go with it.
+    /// people's routes, or those that a Release has left behind.
     pub(super) fn is_reached(&self, stores: &Stores) -> bool {
         let points = &self.delivery.routing.attach_points;
         let is_other_peoples = |route: &Value| {
@@ -214,7 +217,7 @@ impl Needed<'_> {
                 .routes
                 .with(&hosts_of(self.release, &self.delivery.routing))
                 .iter()
-                .any(|route| is_other_peoples(route))
+                .any(|route| is_other_peoples(route) || is_orphan(stores, route))
     }
 
     pub(super) async fn write(
@@ -224,9 +227,7 @@ impl Needed<'_> {
         client: &Client,
         stores: &Stores,
         repairs: &Repairs,
-        owner: &ReleaseObject,
     ) -> Result<Written, kube::Error> {
-        let owner = json!(owner.controller_owner_ref(&()));
         let mut written = Written { edits: Vec::new(), is_all: true };
         let mut objects = Vec::new();
         if let Some(CanaryService { wanted, found }) = self.canary_service(stores) {
@@ -240,11 +241,13 @@ impl Needed<'_> {
             }
             let found = present(&wanted, &kind, stores).map(|found| Value::clone(&found));
             let edits = found.as_ref().map(|found| drift(&wanted, found)).unwrap_or_default();
-            let edits = edits.iter().map(ToString::to_string).collect();
+            let mut edits: Vec<_> = edits.iter().map(ToString::to_string).collect();
+            if found.as_ref().is_some_and(is_owned) {
+                edits.push("metadata.ownerReferences: found a Release, want nothing".to_owned());
+            }
             objects.push(Changed { wanted, kind, found, edits });
         }
-        for mut object in objects {
-            object.wanted["metadata"]["ownerReferences"] = json!([owner]);
+        for object in objects {
             match object.apply(client, repairs).await? {
                 Some(edits) => written.edits.extend(edits),
                 None => written.is_all = false,
@@ -326,4 +329,9 @@ pub(super) struct Written {
 fn present(object: &Value, kind: &ApiResource, stores: &Stores) -> Option<Arc<Value>> {
     let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
     stores.routes.get(kind, text("namespace"), text("name"))
+}
+
+/// Whether a Release owns `object`, as it was with older agents: then it would go with the Release.
+fn is_owned(object: &Value) -> bool {
+    list(object, "/metadata/ownerReferences").iter().any(|owner| text(owner, "/kind") == "Release")
 }

@@ -99,6 +99,16 @@ impl ModuleSource {
         }
         Ok(Self { url: url.to_owned(), sha256: digest.to_owned() })
     }
+
+    /// Its SHA-256, in hexadecimal digits.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    /// Where agents are reached, if the module is fetched from one.
+    pub fn base(&self) -> Option<&str> {
+        self.url.strip_suffix(&format!("/module/{}.wasm", self.sha256))
+    }
 }
 
 impl Attachment {

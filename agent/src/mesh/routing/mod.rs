@@ -23,7 +23,10 @@ use serin_policy::document::VERSION_HEADER;
 
 use self::services::Destinations;
 use super::hosts;
-use super::object::{Labels, Ownership, list, metadata, namespace, owned, selects, spelled, text};
+use super::object::{
+    ABOUT as ABOUT_ANNOTATION, Labels, Ownership, RELEASE, label, list, metadata, namespace, owned, selects,
+    spelled, text,
+};
 use serin_release::Release;
 use serin_release::delivery::{AttachPoint, Delivery, Routing};
 
@@ -34,6 +37,9 @@ const MESH: &str = "mesh";
 
 const ABOUT: &str = "Routes by the header that Serin's filter writes. It does not change during a release; Serin \
                      undoes edits: change the Release instead.";
+
+const ABOUT_LEFT: &str = "Left by a deleted Release, so that everybody gets stable. Delete it when another route is \
+                          there; a Release of the same name takes it over.";
 
 /// The pods of one version.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -193,6 +199,21 @@ pub fn managed(
     })
 }
 
+/// What is left of `object`, one of the two, when its Release is gone: stable, and no way to the canary.
+pub fn left_behind(mut object: Value) -> Value {
+    let parts = [
+        ("/spec/http", format!("serin-{}", Arm::Canary.as_str())),
+        ("/spec/subsets", Arm::Canary.as_str().to_owned()),
+    ];
+    for (pointer, canary) in parts {
+        if let Some(parts) = object.pointer_mut(pointer).and_then(Value::as_array_mut) {
+            parts.retain(|part| !text(part, "/name").starts_with(&canary));
+        }
+    }
+    object["metadata"]["annotations"][ABOUT_ANNOTATION] = json!(ABOUT_LEFT);
+    object
+}
+
 /// What both objects of the Release of this name are called: not as people call theirs.
 pub fn object_name(release: &str) -> String {
     format!("{release}-serin")
@@ -205,15 +226,12 @@ pub fn version_rule_name(release: &str, arm: Arm) -> String {
 
 /// Who made `object`, one of those that are to be called so for `release`, if it is not Serin: it is never written.
 pub fn foreign(object: &Value, release: &Release) -> Option<String> {
-    let (_, name) = split(release);
-    let is_owned_by = |owner: &Value| text(owner, "/kind") == "Release" && text(owner, "/name") == name;
     match owned(object) {
-        Ownership::Foreign { name } if !list(object, "/metadata/ownerReferences").iter().any(is_owned_by) => {
-            Some(format!(
-                "{} {name} is not Serin's, and has the name of what Serin would write: give it another name, or the Release",
-                text(object, "/kind")
-            ))
-        }
+        // Somebody may have taken the other label off ours.
+        Ownership::Foreign { name } if label(object, RELEASE) != Some(split(release).1) => Some(format!(
+            "{} {name} is not Serin's, and has the name of what Serin would write: give it another name, or the Release",
+            text(object, "/kind")
+        )),
         Ownership::Foreign { .. } | Ownership::Ours => None,
     }
 }

@@ -161,8 +161,27 @@ fn an_object_of_others_with_the_name_of_serins_is_named() {
         assert!(named.is_none_or(|named| named.contains("VirtualService shop/shop-serin")));
     };
     check(json!({}), true);
-    check(json!({"ownerReferences": [{"kind": "Release", "name": "cart"}]}), true);
+    check(json!({"labels": {"serin.dev/release": "cart"}}), true);
     check(json!({"labels": {"app.kubernetes.io/managed-by": "serin"}}), false);
     // Somebody has taken the label off ours.
-    check(json!({"ownerReferences": [{"kind": "Release", "name": "shop"}]}), false);
+    check(json!({"labels": {"serin.dev/release": "shop"}}), false);
+}
+
+#[test]
+fn what_a_deleted_release_leaves_leads_to_stable_alone() {
+    let routing = json!({"gateways": ["edge/gw", "mesh"], "hosts": ["a.com"], "pathPrefix": "/api"});
+    let (release, delivery) = fixtures::release("shop", &routing);
+    let around = around(8080, &[9090]);
+    let Managed { virtual_service, destination_rule, .. } =
+        managed(&release, &delivery, &subsets(), Leads::default(), &around).unwrap();
+    let names = |object: &Value, list: &str| -> Vec<String> {
+        let list = object["spec"][list].as_array().unwrap();
+        list.iter().map(|one| one["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let left = left_behind(virtual_service);
+    assert_eq!(names(&left, "http"), ["serin-stable-9090", "serin-rest-9090", "serin-stable", "serin-rest"]);
+    let left = left_behind(destination_rule);
+    assert_eq!(names(&left, "subsets"), ["stable"]);
+    // A Release that is made again knows which Deployment was live.
+    assert_eq!(left["metadata"]["labels"][STABLE], delivery.stable.deployment);
 }
