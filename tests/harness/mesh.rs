@@ -18,10 +18,12 @@ mod process;
 mod proxy;
 mod registry;
 mod sandbox;
+mod severed;
 mod status;
 mod tokens;
 pub mod traffic;
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -49,6 +51,7 @@ use self::kubelet::Kubelet;
 pub use self::namespace::{Gateway, Namespace};
 pub use self::proxy::SIDECAR_PORT;
 pub use self::registry::Registry;
+pub use self::severed::Severed;
 use crate::site::eventually;
 use crate::tools::ISTIO_CRDS;
 
@@ -59,6 +62,9 @@ kind: PeerAuthentication
 metadata: {name: default}
 spec: {mtls: {mode: DISABLE}}
 ";
+
+/// Serin's.
+const MANIFESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../manifests");
 
 /// A mesh that is up. It ends with this value, and at the latest with this process.
 pub struct Mesh {
@@ -121,6 +127,14 @@ impl Mesh {
             _door: door,
             inside,
         })
+    }
+
+    /// Has the node of a pod with a proxy die: nothing gets to it any more, nor from it.
+    ///
+    /// # Errors
+    /// When there is no such pod.
+    pub fn unplug(&self, address: Ipv4Addr) -> Result<()> {
+        sandbox::unplug(address)
     }
 
     /// A client that may do everything.
@@ -190,11 +204,17 @@ impl Mesh {
     /// # Errors
     /// When the manifests are refused.
     pub async fn install_serin(&self) -> Result<()> {
-        let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests");
-        let manifests = manifests.to_str().context("a path of text")?;
-        self.kubectl(&["apply", "--server-side", "-k", manifests]).await?;
+        self.kubectl(&["apply", "--server-side", "-k", MANIFESTS]).await?;
         self.kubectl(&["--namespace", "serin-system", "delete", "deployment", "serin"]).await?;
         Ok(())
+    }
+
+    /// Has all of that deleted, and does not wait for it.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub async fn uninstall_serin(&self) -> Result<()> {
+        self.kubectl(&["delete", "-k", MANIFESTS, "--ignore-not-found", "--wait=false"]).await.map(drop)
     }
 
     /// A new namespace whose name begins with `name`. It is deleted when it is dropped.
@@ -238,7 +258,11 @@ impl Mesh {
         Registry::start(self).await
     }
 
-    async fn run(&self, program: &Path, args: &[&str]) -> Result<String> {
+    /// Runs a program as one who may do everything, and returns what it says.
+    ///
+    /// # Errors
+    /// When it fails, with what it complains of.
+    pub async fn run(&self, program: &Path, args: &[&str]) -> Result<String> {
         let mut command = Command::new(program);
         command.args(args).env("KUBECONFIG", &self.kubeconfig).envs(istioctl_env());
         command.stdin(Stdio::null()).kill_on_drop(true);

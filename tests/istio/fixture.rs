@@ -3,6 +3,7 @@ A service under release in the mesh: gateway, two Deployments, an agent, a Relea
 */
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
@@ -84,6 +85,11 @@ impl<'m> Fixture<'m> {
         Controller::start_with_config(AGENT, self.mesh, &self.namespace, identity, config).await
     }
 
+    /// An agent that never gets ready, for it may not see all that it needs.
+    pub(crate) async fn blind_agent(&self, identity: &str) -> Result<Controller> {
+        Controller::start_blind(AGENT, self.mesh, &self.namespace, identity).await
+    }
+
     /// An agent for all namespaces.
     pub(crate) async fn agent_for_all(&self, identity: &str) -> Result<Controller> {
         Controller::start_for_all(AGENT, self.mesh, identity).await
@@ -93,6 +99,11 @@ impl<'m> Fixture<'m> {
     pub(crate) async fn release(&self, steps: &str, edit: impl Fn(String) -> String) -> Result<()> {
         let yaml = RELEASE.replace("HOST", HOST).replace("STEPS", steps);
         self.namespace.apply(&edit(yaml)).await
+    }
+
+    /// The same with Serin's own command line.
+    pub(crate) async fn command_line(&self, args: &[&str]) -> Result<String> {
+        self.mesh.run(Path::new(AGENT), args).await
     }
 
     /// What a person types.

@@ -31,9 +31,12 @@ pub(super) const ISTIO_SYSTEM: &str = "istio-system";
 /// Where proxies find istiod and its authority for certificates. At another port, they would speak TLS with it.
 pub(super) const XDS_PORT: u16 = 15_010;
 
+/// The API server's.
+pub(super) const API_PORT: u16 = 6_443;
+
 /// Where the API server listens.
 pub(super) fn api_server() -> String {
-    format!("https://{HOST}:6443")
+    format!("https://{HOST}:{API_PORT}")
 }
 
 /// What starts each of them.
@@ -66,7 +69,7 @@ impl Starter<'_> {
         let args = [
             "--etcd-servers=http://127.0.0.1:2379".to_owned(),
             format!("--cert-dir={}", folder.display()),
-            "--secure-port=6443".to_owned(),
+            format!("--secure-port={API_PORT}"),
             // There is no route to guess an address from, and endpoints must not be loopback ones.
             format!("--bind-address={HOST}"),
             format!("--advertise-address={HOST}"),

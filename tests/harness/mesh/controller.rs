@@ -40,7 +40,7 @@ subjects: [{kind: ServiceAccount, name: serin, namespace: NAMESPACE}]
 apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
 metadata: {name: serin-lease}
-rules: [{apiGroups: [coordination.k8s.io], resources: [leases], verbs: [get, create, update, patch]}]
+rules: [{apiGroups: [coordination.k8s.io], resources: [leases], verbs: [get, create, update]}]
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
@@ -125,7 +125,23 @@ impl Controller {
         Self::grant_rights(namespace).await?;
         let name = namespace.name();
         let args = [&["--namespace", name, "--lease-namespace", name], more].concat();
-        Self::launch(binary, mesh, (name, &args), identity, address).await
+        Self::launch(binary, mesh, (name, &args), identity, address).await?.ready().await
+    }
+
+    /// Starts one with the rights that are there, and does not wait until it is ready.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub async fn start_blind(
+        binary: &str,
+        mesh: &Mesh,
+        namespace: &Namespace,
+        identity: &str,
+    ) -> Result<Self> {
+        let (name, address) = (namespace.name(), free_address()?);
+        let module = format!("http://{address}");
+        let args = ["--namespace", name, "--lease-namespace", name, "--module-base", &module];
+        Self::launch(binary, mesh, (name, &args), identity, &address).await
     }
 
     /// Starts one for the Releases of all namespaces, as the manifests do. No other may run meanwhile.
@@ -135,7 +151,7 @@ impl Controller {
     pub async fn start_for_all(binary: &str, mesh: &Mesh, identity: &str) -> Result<Self> {
         let address = free_address()?;
         let args = ["--lease-namespace", SYSTEM, "--module-base", &format!("http://{address}")];
-        Self::launch(binary, mesh, (SYSTEM, &args), identity, &address).await
+        Self::launch(binary, mesh, (SYSTEM, &args), identity, &address).await?.ready().await
     }
 
     async fn launch(
@@ -153,14 +169,18 @@ impl Controller {
         command.env("KUBECONFIG", kubeconfig);
         let out = fs::File::options().create(true).append(true).open(&log)?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(out);
-        let controller = Self { child: child::spawn(command)?, log, address: address.to_owned() };
+        Ok(Self { child: child::spawn(command)?, log, address: address.to_owned() })
+    }
+
+    /// Waits until it is ready.
+    async fn ready(self) -> Result<Self> {
         let client = serin_agent::http::plain().build()?;
-        let ready = format!("http://{}/readyz", controller.address);
+        let ready = format!("http://{}/readyz", self.address);
         let up = eventually("the agent to be ready", async || {
             Ok(client.get(&ready).send().await?.error_for_status()?)
         });
-        up.await.with_context(|| controller.log())?;
-        Ok(controller)
+        up.await.with_context(|| self.log())?;
+        Ok(self)
     }
 
     /// Kills it, without a chance to say good-bye.

@@ -25,8 +25,7 @@ pub(super) struct Sandbox {
 impl Sandbox {
     /// Makes one whose only address, but for the loopback one, is `address`.
     pub(super) fn make(address: Ipv4Addr) -> Result<Self> {
-        let [_, _, high, low] = address.octets();
-        let sandbox = Self { name: format!("pod-{high}-{low}"), address };
+        let sandbox = Self { name: name(address), address };
         let name = &sandbox.name;
         ip(&format!(
             "netns add {name}
@@ -94,6 +93,17 @@ impl Sandbox {
             Ok(inside.join().map_err(|_| anyhow!("a thread in a pod's network panicked"))??)
         })
     }
+}
+
+/// What the network of a pod at `address` is called, and its end of the bridge.
+fn name(address: Ipv4Addr) -> String {
+    let [_, _, high, low] = address.octets();
+    format!("pod-{high}-{low}")
+}
+
+/// Nothing gets to the pod at `address` any more, nor from it.
+pub(super) fn unplug(address: Ipv4Addr) -> Result<()> {
+    ip(&format!("link set {} down", name(address)))
 }
 
 impl Drop for Sandbox {

@@ -5,21 +5,9 @@ use anyhow::{Context, Result, ensure};
 use serin_release::status::ReleasePhase;
 use serin_tests::mesh::traffic::Outcome;
 use serin_tests::mesh::{MANNERS, Mesh};
-use serin_tests::site::eventually;
 
 use super::{STEPS, UnderLoad, said};
 use crate::fixture::{condition, is_at};
-
-/// Everybody who is not taken care of by a route of their own, as many meshes have it.
-const REST: &str = "
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {name: rest}
-spec:
-  hosts: ['*']
-  gateways: [gateway]
-  http: [{route: [{destination: {host: shop}}]}]
-";
 
 pub(crate) async fn a_release_is_edited(mesh: &Mesh) -> Result<()> {
     let under_load = UnderLoad::set(mesh, "edited", 1).await?;
@@ -117,31 +105,4 @@ pub(crate) async fn another_version_comes(mesh: &Mesh) -> Result<()> {
     let pause = records[first_new].sent.saturating_sub(records[last_old].sent);
     ensure!(pause.as_secs() >= 2, "v3 began {pause:?} after v2: it has not started over");
     case.end(&said(&status), "0% at once; v3 starts over, to 30%", 0)
-}
-
-pub(crate) async fn a_release_is_deleted(mesh: &Mesh) -> Result<()> {
-    let under_load = UnderLoad::set(mesh, "deleted", 1).await?;
-    under_load.fixture.namespace.apply(REST).await?;
-    under_load.release("v2").await?;
-    let case = under_load.case("Release deleted at 30%");
-    under_load.fixture.kubectl(&["delete", "release", "shop", "--timeout=40s"]).await?;
-    case.after(300).await?;
-    for kind in ["wasmplugin", "virtualservice", "destinationrule"] {
-        eventually(&format!("{kind} to be gone"), async || {
-            let left = under_load.fixture.kubectl(&["get", kind, "-o", "name"]).await?;
-            ensure!(!left.contains("serin"), "{left}");
-            Ok(())
-        })
-        .await?;
-    }
-    let from = under_load.traffic.requests();
-    case.after(from - case.from + 300).await?;
-    let records = under_load.traffic.so_far().0.split_off(from);
-    let on_canary = records
-        .iter()
-        .filter(|record| matches!(&record.outcome, Outcome::Served { version, .. } if version != "v1"));
-    ensure!(on_canary.count() == 0, "somebody is still on the canary");
-    let log = under_load.agent.log();
-    ensure!(log.contains("the Release is gone: everybody is on stable"), "{log}");
-    case.end("(gone)", "everybody on stable; policy, VirtualService and DestinationRule gone", 0)
 }

@@ -4,12 +4,17 @@ What goes wrong during a release, and what its users and its owners notice of it
 Each test lets users loose on a release, breaks something, and tells in one row what came of it: how many requests
 were sent and how many failed, what the status said, and what happened next.
 */
+pub(crate) mod capacity;
+pub(crate) mod clocks;
 pub(crate) mod conflicts;
+pub(crate) mod deletions;
 pub(crate) mod edits;
 pub(crate) mod modules;
 pub(crate) mod namespaces;
+pub(crate) mod nodes;
 pub(crate) mod objects;
 pub(crate) mod outages;
+pub(crate) mod severed;
 pub(crate) mod supervision;
 pub(crate) mod workloads;
 
