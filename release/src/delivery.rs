@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-pub use super::resource::{Mode, PromotionMode};
+pub use super::resource::{Mode, PodTemplate, PromotionMode};
 
 /// How the two versions stand in a cluster.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +16,8 @@ pub struct Delivery {
     pub stable: Target,
     /// The Deployment of the new version; another one.
     pub canary: Target,
+    /// What of a pod template makes a version.
+    pub pod_template: PodTemplate,
     /// What becomes of the two in the end.
     pub promotion: PromotionMode,
     /// How long the canary's pods are kept after every proxy has stopped sending to them.

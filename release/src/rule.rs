@@ -34,6 +34,23 @@ pub const METRIC_LABEL: Text = Text::of(
 )
 .begin(&[b'a'..=b'z', b'A'..=b'Z', b'_'..=b'_']);
 
+/// The name of a label or an annotation, or its beginning.
+pub const KEY_PATTERN: Text = Text::of(
+    &[
+        b'a'..=b'z',
+        b'A'..=b'Z',
+        b'0'..=b'9',
+        b'-'..=b'-',
+        b'_'..=b'_',
+        b'.'..=b'.',
+        b'/'..=b'/',
+        b'*'..=b'*',
+    ],
+    1..=317,
+    "give the name of a label or an annotation, or its beginning with a * at the end, such as checksum/*",
+)
+.begin(&[b'a'..=b'z', b'A'..=b'Z', b'0'..=b'9']);
+
 /// What to write where a Gateway is wanted: one label, or two with a slash between them.
 pub const GATEWAY: &str =
     "write namespace/name of an Istio Gateway, name for one in the Release's namespace, or mesh";
@@ -42,6 +59,8 @@ pub const GATEWAY: &str =
 pub const MAX_GATEWAYS: usize = 32;
 /// The most namespaces of callers.
 pub const MAX_MESH_NAMESPACES: usize = 64;
+/// The most patterns of labels or annotations.
+pub const MAX_PATTERNS: usize = 32;
 /// The most hosts. The service's own name comes on top.
 pub const MAX_HOSTS: usize = 64;
 /// The most metrics.

@@ -37,6 +37,7 @@ mod roles;
 pub mod saved;
 #[cfg(test)]
 mod scenarios;
+mod stables_owner;
 mod status;
 mod steps;
 mod workloads;
@@ -63,7 +64,7 @@ pub use phase::{BakeState, Cause, Emptying, Paused, Phase, Stage, StepState};
 pub use reason::{Awaits, Event, Hold, NotNow, Outcome, Reason, Severity};
 pub use roles::{Candidate, Live, Roles, RolesUnclear, RouteTargets, Traces};
 pub use status::{Actor, Change, Draw, Pods, Progress, Status};
-pub use workloads::{Lack, PodLimit, Replicas, Wanted, Workload, Workloads};
+pub use workloads::{Given, Lack, PodLimit, Replicas, Wanted, Workload, Workloads};
 
 use serin_release::Release;
 

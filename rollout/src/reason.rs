@@ -145,6 +145,8 @@ table! { Hold:
     StableDown, "stable-down", Critical, Mending;
     Suspended, "suspended", Info, Person;
     Contested, "contested", Warning, Mending;
+    StableChanged, "stable-changed", Warning, Person;
+    StablePutBack, "stable-put-back", Warning, Mending;
     AwaitsRoutes, "awaits-routes", Info, Others;
     RolesUnclear, "roles-unclear", Warning, Mending;
     StateUnreadable, "state-unreadable", Warning, Mending;

@@ -30,6 +30,7 @@ mod route_index;
 mod routes;
 mod snapshot;
 mod stores;
+mod templates;
 mod tick;
 mod workloads;
 

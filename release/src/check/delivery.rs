@@ -4,7 +4,7 @@ The part of a Release that only a cluster gives meaning to.
 use serin_policy::rule::LABEL;
 
 use super::{Problems, Scalar, few, label, quoted, span};
-use crate::delivery::{AttachPoint, Delivery, Mode, Named, PromotionMode, Routing, Target};
+use crate::delivery::{AttachPoint, Delivery, Mode, Named, PodTemplate, PromotionMode, Routing, Target};
 use crate::prometheus::Settings;
 use crate::{resource, rule};
 
@@ -16,6 +16,7 @@ pub(super) struct Parts<'r> {
     pub(super) stable: &'r resource::Version,
     pub(super) canary: &'r resource::Version,
     pub(super) routing: &'r resource::Routing,
+    pub(super) pod_template: &'r PodTemplate,
     pub(super) promotion: PromotionMode,
     pub(super) scale_down_delay: &'r Scalar,
     pub(super) suspended: bool,
@@ -36,6 +37,7 @@ pub(super) fn check(parts: &Parts<'_>, problems: &mut Problems) -> Delivery {
     Delivery {
         stable,
         canary,
+        pod_template: pod_template(parts.pod_template, problems),
         promotion: parts.promotion,
         scale_down_delay: span(path, parts.scale_down_delay, &rule::UP_TO_A_DAY, problems),
         suspended: parts.suspended,
@@ -78,6 +80,19 @@ fn target(path: &str, version: &resource::Version, problems: &mut Problems) -> T
         autoscaler: version.autoscaler_ref.as_ref().map(|autoscaler| autoscaler.name.clone()),
         traffic_policy: version.traffic_policy.clone(),
     }
+}
+
+fn pod_template(found: &PodTemplate, problems: &mut Problems) -> PodTemplate {
+    for (field, patterns) in
+        [("ignoredAnnotations", &found.ignored_annotations), ("versionLabels", &found.version_labels)]
+    {
+        let path = format!("spec.podTemplate.{field}");
+        few(&path, patterns.len(), rule::MAX_PATTERNS, problems);
+        for (i, pattern) in patterns.iter().enumerate().filter(|(_, it)| !rule::KEY_PATTERN.accepts(it)) {
+            problems.add(format!("{path}[{i}]"), quoted(Some(pattern)), rule::KEY_PATTERN.hint());
+        }
+    }
+    found.clone()
 }
 
 fn kind(path: &str, found: &str, wanted: &str, problems: &mut Problems) {

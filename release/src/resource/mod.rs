@@ -7,6 +7,7 @@ there are optional, so that their absence is reported together with everything e
 mod affinity;
 mod analysis;
 mod given;
+mod pod_template;
 mod routing;
 mod scalar;
 pub mod schema;
@@ -24,6 +25,7 @@ pub use affinity::Propagation;
 pub use affinity::{Cookie, SessionAffinity};
 pub use analysis::{Analysis, AnalysisSource, Istio, Metric, SuccessRange, ThresholdRange};
 pub use given::Given;
+pub use pod_template::PodTemplate;
 pub use routing::Mode;
 pub use routing::Routing;
 pub use scalar::Scalar;
@@ -95,6 +97,10 @@ pub struct Spec {
     /// The new version. A change of its Deployment's pod template starts a new run.
     #[serde(default)]
     pub canary: Version,
+    /// What of a pod template makes a version: all of it, but for what only tells the two Deployments apart or starts the
+    /// same version again.
+    #[serde(default)]
+    pub pod_template: PodTemplate,
     /// How requests reach the two versions.
     #[serde(default)]
     pub routing: Routing,
