@@ -53,10 +53,28 @@ impl Delivery {
 pub struct Target {
     /// The Deployment's name, in the Release's namespace.
     pub deployment: String,
-    /// The name of its `HorizontalPodAutoscaler`, if it has one.
-    pub autoscaler: Option<String>,
+    /// What scales it, if something does.
+    pub autoscaler: Option<Autoscaler>,
     /// Istio's `trafficPolicy` for its subset.
     pub traffic_policy: Option<Value>,
+}
+
+/// What scales a Deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Autoscaler {
+    /// What it is.
+    pub kind: AutoscalerKind,
+    /// Its name, in the Release's namespace.
+    pub name: String,
+}
+
+/// What there is that scales a Deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AutoscalerKind {
+    /// Kubernetes' own.
+    HorizontalPodAutoscaler,
+    /// KEDA's.
+    ScaledObject,
 }
 
 /// How requests get to the two versions.

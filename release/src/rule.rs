@@ -68,8 +68,10 @@ pub const MAX_METRICS: usize = 32;
 
 /// The kind of what runs a version.
 pub const DEPLOYMENT: &str = "Deployment";
-/// The kind of what scales it.
-pub const AUTOSCALER: &str = "HorizontalPodAutoscaler";
+/// The kinds of what scales it: Kubernetes' own and KEDA's.
+pub const AUTOSCALERS: [&str; 2] = ["HorizontalPodAutoscaler", "ScaledObject"];
+/// What to write where it is none of them.
+pub const AUTOSCALER: &str = "write HorizontalPodAutoscaler or ScaledObject";
 
 /// How often proxies are read.
 pub const INTERVAL: Span = Span::of(Duration::from_millis(100), Duration::from_mins(5));

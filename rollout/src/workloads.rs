@@ -83,14 +83,16 @@ impl FromStr for Given {
 pub struct PodLimit {
     /// How many.
     pub pods: u32,
-    /// The autoscaler's name.
+    /// The autoscaler, by its kind and name.
     pub autoscaler: String,
+    /// Its field that says so.
+    pub field: &'static str,
 }
 
 impl fmt::Display for PodLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { pods, autoscaler } = self;
-        write!(f, "HorizontalPodAutoscaler {autoscaler} allows {pods} at most: raise its maxReplicas")
+        let Self { pods, autoscaler, field } = self;
+        write!(f, "{autoscaler} allows {pods} at most: raise its {field}")
     }
 }
 

@@ -174,6 +174,57 @@ pub(crate) async fn the_old_version_is_put_back(mesh: &Mesh) -> Result<()> {
     check_none_failed(&traffic.stop().await?)
 }
 
+/// What tells a Deployment from the other, what says which version it runs, and what neither does.
+const TELLING_APART: &str = r#"{"spec": {"template": {
+  "metadata": {
+    "labels": {"track": "NAME", "app.kubernetes.io/version": "v1"},
+    "annotations": {"kubectl.kubernetes.io/restartedAt": "NAME"}
+  },
+  "spec": {"topologySpreadConstraints": [{
+    "maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway",
+    "labelSelector": {"matchLabels": {"app": "shop", "version": "NAME"}}
+  }]}
+}}}"#;
+
+/// Stable takes the canary's version, and stays what tells it from the canary.
+pub(crate) async fn stable_keeps_what_is_its_own(mesh: &Mesh) -> Result<()> {
+    let fixture = Fixture::set(mesh, "own", 1).await?;
+    for name in ["stable", "canary"] {
+        let deployment = format!("shop-{name}");
+        let patch = TELLING_APART.replace("NAME", name);
+        fixture.kubectl(&["patch", "deployment", &deployment, "--patch", &patch]).await?;
+        fixture.namespace.rolled_out(&deployment).await?;
+    }
+    let agent = fixture.agent("one").await?;
+    fixture.release(STEPS, |yaml| yaml).await?;
+    fixture.idle().await.with_context(|| agent.log())?;
+    let traffic = fixture.traffic(60).await?;
+    let version = r#"{"spec": {"template": {
+      "metadata": {"labels": {"app.kubernetes.io/version": "v2"}},
+      "spec": {"containers": [{"name": "shop", "image": "shop:v2"}]}
+    }}}"#;
+    fixture.kubectl(&["patch", "deployment", "shop-canary", "--patch", version]).await?;
+    fixture.outcome(RunOutcome::Promoted).await.with_context(|| agent.log())?;
+    fixture.phase(ReleasePhase::Promoted).await.with_context(|| agent.log())?;
+    all_from(&traffic, "shop-stable").await?;
+    check_none_failed(&traffic.stop().await?)?;
+
+    let stable = fixture.namespace.api::<Deployment>().get("shop-stable").await?;
+    let template = serde_json::to_value(stable.spec.context("a spec")?.template)?;
+    for (pointer, expected) in [
+        ("/spec/containers/0/image", "shop:v2"),
+        ("/metadata/labels/app.kubernetes.io~1version", "v2"),
+        ("/metadata/labels/version", "stable"),
+        ("/metadata/labels/track", "stable"),
+        ("/metadata/annotations/kubectl.kubernetes.io~1restartedAt", "stable"),
+        ("/spec/topologySpreadConstraints/0/labelSelector/matchLabels/version", "stable"),
+    ] {
+        let found = template.pointer(pointer).and_then(serde_json::Value::as_str);
+        ensure!(found == Some(expected), "{pointer}: {found:?} instead of {expected}");
+    }
+    Ok(())
+}
+
 /// Autoscalers are told the floor, and have their owner's back in the end, with what the owner wrote meanwhile.
 pub(crate) async fn autoscalers_keep_a_floor(mesh: &Mesh) -> Result<()> {
     let fixture = Fixture::set(mesh, "scaled", 1).await?;

@@ -1,12 +1,21 @@
 /*!
-The floor of an autoscaler: raised while a release needs it, and given back as its owner wants it.
+The floor of an autoscaler, Kubernetes' own or KEDA's: raised while a release needs it, and given back as its owner wants it.
 
 What its owner writes meanwhile is their floor from then on: it is never lowered, and it is what they get back. So both
 are noted on the autoscaler, what was theirs and what it was raised to.
 */
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use kube::core::DynamicObject;
+use kube::discovery::ApiResource;
 use kube::ResourceExt;
 use serde_json::{Value, json};
+use serin_release::delivery::{self, AutoscalerKind};
+
+use super::api_resources::scaled_object;
+use super::stores::Stores;
+use super::workloads::get;
 
 /// Its owner's floor, while Serin has raised it.
 const OWN_FLOOR: &str = "serin.dev/min-replicas";
@@ -14,70 +23,203 @@ const OWN_FLOOR: &str = "serin.dev/min-replicas";
 /// What Serin has raised it to.
 const RAISED_TO: &str = "serin.dev/raised-min-replicas";
 
+/// An owner's floor that is not written.
+const LEFT_OUT: &str = "none";
+
+/// Has KEDA keep so many pods, whatever its triggers say.
+const PAUSED_AT: &str = "autoscaling.keda.sh/paused-replicas";
+
+/// Has KEDA leave the pods alone.
+const PAUSED: &str = "autoscaling.keda.sh/paused";
+
+/// On an autoscaler of KEDA's that Serin has paused.
+const PAUSED_BY_SERIN: &str = "serin.dev/paused";
+
+/// An autoscaler, as it is.
+#[derive(Debug, Clone)]
+pub(super) struct Autoscaler {
+    kind: AutoscalerKind,
+    pub(super) name: String,
+    resource_version: Option<String>,
+    annotations: BTreeMap<String, String>,
+    /// None where its owner leaves it out, which the API server fills in for its own kind.
+    min: Option<i32>,
+    /// The most pods that it allows.
+    pub(super) max: i32,
+}
+
 /// The floor of an autoscaler, and whose it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Floor {
+enum Floor {
     /// Its owner's.
-    Own(i32),
+    Own(Option<i32>),
     /// Serin's, over one of its owner's.
-    Raised { own: i32, to: i32 },
+    Raised { own: Option<i32>, to: i32 },
 }
 
-impl Floor {
-    /// As it is.
-    pub(super) fn of(autoscaler: &HorizontalPodAutoscaler) -> Self {
-        let (present, own) = (min_replicas(autoscaler), noted(autoscaler, OWN_FLOOR));
+/// How an autoscaler is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Wanted {
+    floor: Floor,
+    /// Whether Serin has it keep no pods at all.
+    is_paused: bool,
+}
+
+/// What a Deployment is to have of its autoscaler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Need {
+    /// As many pods as its owner wants.
+    Own,
+    /// At least so many pods.
+    Pods(u32),
+    /// No pods, whatever it would make of that.
+    Nothing,
+}
+
+impl Autoscaler {
+    /// The one that a Release names. One of Kubernetes' that belongs to KEDA is written by KEDA, so that KEDA's counts.
+    pub(super) fn find(stores: &Stores, namespace: &str, named: &delivery::Autoscaler) -> Option<Self> {
+        let kedas = |name: &str| {
+            stores.scaled_objects.get(namespace, name).map(|found| Self::of_scaled_object(&found))
+        };
+        match named.kind {
+            AutoscalerKind::ScaledObject => kedas(&named.name),
+            AutoscalerKind::HorizontalPodAutoscaler => {
+                let found = get(&stores.autoscalers, namespace, &named.name)?;
+                let owners = found.metadata.owner_references.as_deref().unwrap_or_default();
+                match owners.iter().find(|owner| owner.kind == scaled_object().kind) {
+                    Some(owner) => kedas(&owner.name),
+                    None => Some(Self::of_kubernetes(&found)),
+                }
+            }
+        }
+    }
+
+    fn of_kubernetes(found: &HorizontalPodAutoscaler) -> Self {
+        let spec = found.spec.as_ref();
+        Self {
+            kind: AutoscalerKind::HorizontalPodAutoscaler,
+            name: found.name_any(),
+            resource_version: found.resource_version(),
+            annotations: found.annotations().clone(),
+            min: Some(spec.and_then(|spec| spec.min_replicas).unwrap_or(1)),
+            max: spec.map_or(i32::MAX, |spec| spec.max_replicas),
+        }
+    }
+
+    fn of_scaled_object(found: &DynamicObject) -> Self {
+        let count = |field: &str| {
+            let value = found.data.pointer(&format!("/spec/{field}")).and_then(Value::as_i64)?;
+            i32::try_from(value).ok()
+        };
+        Self {
+            kind: AutoscalerKind::ScaledObject,
+            name: found.name_any(),
+            resource_version: found.resource_version(),
+            annotations: found.annotations().clone(),
+            min: count("minReplicaCount"),
+            // KEDA's default.
+            max: count("maxReplicaCount").unwrap_or(100),
+        }
+    }
+
+    /// The kind of object that it is.
+    pub(super) fn resource(&self) -> ApiResource {
+        match self.kind {
+            AutoscalerKind::HorizontalPodAutoscaler => ApiResource::erase::<HorizontalPodAutoscaler>(&()),
+            AutoscalerKind::ScaledObject => scaled_object(),
+        }
+    }
+
+    /// Its field with the fewest pods and the one with the most.
+    pub(super) const fn fields(&self) -> [&'static str; 2] {
+        match self.kind {
+            AutoscalerKind::HorizontalPodAutoscaler => ["minReplicas", "maxReplicas"],
+            AutoscalerKind::ScaledObject => ["minReplicaCount", "maxReplicaCount"],
+        }
+    }
+
+    pub(super) fn version(&self) -> Option<u64> {
+        self.resource_version.as_ref()?.parse().ok()
+    }
+
+    /// Whether it keeps the pods to its floor by itself.
+    pub(super) fn is_at_work(&self) -> bool {
+        !self.annotations.contains_key(PAUSED_AT) && self.annotations.get(PAUSED).is_none_or(|it| it == "false")
+    }
+
+    fn floor(&self) -> Floor {
+        let noted = |name| self.annotations.get(name).map(String::as_str);
+        let own = match noted(OWN_FLOOR) {
+            Some(LEFT_OUT) => Some(None),
+            note => note.and_then(|note| note.parse().ok()).map(Some),
+        };
         // Earlier agents did not note what they had raised it to: what is there is taken for that.
-        let is_serins = match autoscaler.annotations().get(RAISED_TO) {
-            Some(to) => to.parse() == Ok(present),
-            None => true,
-        };
-        match own {
-            Some(own) if is_serins => Self::Raised { own, to: present },
+        let is_serins = noted(RAISED_TO).is_none_or(|to| to.parse().ok() == self.min);
+        match (own, self.min) {
+            (Some(own), Some(to)) if is_serins => Floor::Raised { own, to },
             // Nobody has raised it, or its owner has changed it since.
-            _ => Self::Own(present),
+            (_, present) => Floor::Own(present),
         }
     }
 
-    /// As it is to be while `needed` pods are, with `most` allowed.
-    pub(super) fn wanted(self, needed: Option<u32>, most: i32) -> Self {
-        let (Self::Own(own) | Self::Raised { own, .. }) = self;
-        let needed = needed.map(|needed| i32::try_from(needed).unwrap_or(i32::MAX).min(most));
-        match needed {
-            Some(to) if to > own => Self::Raised { own, to },
-            _ => Self::Own(own),
-        }
-    }
-
-    /// What `autoscaler` lacks to have this floor, as a merge patch that is refused if it has changed meanwhile.
-    pub(super) fn patch(self, autoscaler: &HorizontalPodAutoscaler) -> Option<Value> {
-        let (min, own, to) = match self {
-            Self::Own(own) => (own, None, None),
-            Self::Raised { own, to } => (to, Some(own.to_string()), Some(to.to_string())),
+    /// How it is to be for what a Deployment is to have of it.
+    pub(super) fn wanted(&self, need: Need) -> Wanted {
+        let floor = self.floor();
+        let (Floor::Own(own) | Floor::Raised { own, .. }) = floor;
+        let needed = match need {
+            Need::Pods(pods) => Some(i32::try_from(pods).unwrap_or(i32::MAX).min(self.max)),
+            Need::Own | Need::Nothing => None,
         };
-        let notes = autoscaler.annotations();
-        let is_there = min_replicas(autoscaler) == min
-            && notes.get(OWN_FLOOR) == own.as_ref()
-            && notes.get(RAISED_TO) == to.as_ref();
-        (!is_there).then(|| {
-            json!({
-                "metadata": {
-                    "resourceVersion": autoscaler.resource_version(),
-                    "annotations": {OWN_FLOOR: own, RAISED_TO: to},
-                },
-                "spec": {"minReplicas": min},
-            })
-        })
+        let floor = match needed {
+            Some(to) if to > own.unwrap_or_default() => Floor::Raised { own, to },
+            _ => Floor::Own(own),
+        };
+        let is_paused = match need {
+            Need::Own => self.is_paused_by_serin(),
+            Need::Pods(_) => false,
+            // Kubernetes' own leaves a Deployment without pods alone. Who has paused KEDA's had their reasons.
+            Need::Nothing => {
+                self.kind == AutoscalerKind::ScaledObject && (self.is_at_work() || self.is_paused_by_serin())
+            }
+        };
+        Wanted { floor, is_paused }
     }
-}
 
-/// The API server fills it in where its owner leaves it out.
-fn min_replicas(autoscaler: &HorizontalPodAutoscaler) -> i32 {
-    autoscaler.spec.as_ref().and_then(|spec| spec.min_replicas).unwrap_or(1)
-}
+    fn is_paused_by_serin(&self) -> bool {
+        self.annotations.contains_key(PAUSED_BY_SERIN) && self.annotations.contains_key(PAUSED_AT)
+    }
 
-fn noted(autoscaler: &HorizontalPodAutoscaler, name: &str) -> Option<i32> {
-    autoscaler.annotations().get(name)?.parse().ok()
+    /// What it lacks to be as it is `wanted`, as a merge patch that is refused if it has changed meanwhile.
+    pub(super) fn patch(&self, wanted: Wanted) -> Option<Value> {
+        let (min, own, to) = match wanted.floor {
+            Floor::Own(own) => (own, None, None),
+            Floor::Raised { own, to } => {
+                let own = own.map_or_else(|| LEFT_OUT.to_owned(), |own| own.to_string());
+                (Some(to), Some(own), Some(to.to_string()))
+            }
+        };
+        let noted = |name| self.annotations.get(name);
+        let was_paused = self.is_paused_by_serin();
+        if self.min == min
+            && noted(OWN_FLOOR) == own.as_ref()
+            && noted(RAISED_TO) == to.as_ref()
+            && was_paused == wanted.is_paused
+        {
+            return None;
+        }
+        let mut annotations = json!({OWN_FLOOR: own, RAISED_TO: to});
+        if was_paused != wanted.is_paused {
+            let is_paused = wanted.is_paused;
+            annotations[PAUSED_AT] = json!(is_paused.then_some("0"));
+            annotations[PAUSED_BY_SERIN] = json!(is_paused.then_some("true"));
+        }
+        let [fewest, _] = self.fields();
+        Some(json!({
+            "metadata": {"resourceVersion": self.resource_version, "annotations": annotations},
+            "spec": {fewest: min},
+        }))
+    }
 }
 
 #[cfg(test)]
@@ -86,41 +228,74 @@ mod tests {
 
     use super::*;
 
-    /// What becomes of an autoscaler's `minReplicas` and notes, while so many pods are needed: `3` or `3 own=1 raised=3`.
+    /// What becomes of an autoscaler's floor and notes where so many pods are needed: `3` or `3 own=1 raised=3`.
+    #[track_caller]
     fn check(found: &str, needed: Option<u32>, wanted: &str) {
-        let found = autoscaler(found);
-        let after = Floor::of(&found).wanted(needed, 10).patch(&found).map_or_else(
-            || found.clone(),
-            |patch| {
-                assert_eq!(patch["metadata"]["resourceVersion"], "7", "it names what it was planned from");
-                let mut after = json!(found);
-                merge(&mut after, &patch);
-                from_value(after).unwrap()
-            },
-        );
-        let again = Floor::of(&after).wanted(needed, 10).patch(&after);
-        assert_eq!((in_words(&after), again), (wanted.to_owned(), None), "{found:?}");
+        check_of(AutoscalerKind::HorizontalPodAutoscaler, found, needed.map_or(Need::Own, Need::Pods), wanted);
     }
 
-    fn autoscaler(words: &str) -> HorizontalPodAutoscaler {
+    /// The same of one that allows ten.
+    #[track_caller]
+    fn check_of(kind: AutoscalerKind, found: &str, need: Need, wanted: &str) {
+        let mut object = object(kind, found);
+        let before = read(kind, &object);
+        if let Some(patch) = before.patch(before.wanted(need)) {
+            assert_eq!(patch["metadata"]["resourceVersion"], "7", "it names what it was planned from");
+            merge(&mut object, &patch);
+        }
+        let after = read(kind, &object);
+        let again = after.patch(after.wanted(need));
+        assert_eq!((in_words(&after), again), (wanted.to_owned(), None), "{found}");
+    }
+
+    const NOTES: [(&str, &str); 5] = [
+        ("own", OWN_FLOOR),
+        ("raised", RAISED_TO),
+        ("at", PAUSED_AT),
+        ("by-serin", PAUSED_BY_SERIN),
+        ("paused", PAUSED),
+    ];
+
+    fn object(kind: AutoscalerKind, words: &str) -> Value {
         let mut words = words.split(' ');
-        let min: i32 = words.next().unwrap().parse().unwrap();
-        let annotations: serde_json::Map<_, _> = words
-            .map(|word| match word.split_once('=').unwrap() {
-                ("own", own) => (OWN_FLOOR.to_owned(), json!(own)),
-                (_, to) => (RAISED_TO.to_owned(), json!(to)),
-            })
-            .collect();
-        let spec = json!({"maxReplicas": 10, "minReplicas": min, "scaleTargetRef": {"kind": "Deployment", "name": "shop"}});
-        from_value(json!({"metadata": {"resourceVersion": "7", "annotations": annotations}, "spec": spec}))
-            .unwrap()
+        let min: Option<i32> = words.next().unwrap().parse().ok();
+        let note = |word: &str| {
+            let (name, value) = word.split_once('=').unwrap();
+            let (_, annotation) = NOTES.iter().find(|(known, _)| *known == name).unwrap();
+            ((*annotation).to_owned(), json!(value))
+        };
+        let annotations: serde_json::Map<_, _> = words.map(note).collect();
+        let mut spec = json!({"scaleTargetRef": {"kind": "Deployment", "name": "shop"}});
+        let [fewest, most] = match kind {
+            AutoscalerKind::HorizontalPodAutoscaler => ["minReplicas", "maxReplicas"],
+            AutoscalerKind::ScaledObject => ["minReplicaCount", "maxReplicaCount"],
+        };
+        spec[most] = json!(10);
+        if let Some(min) = min {
+            spec[fewest] = json!(min);
+        }
+        json!({"metadata": {"name": "shop", "resourceVersion": "7", "annotations": annotations}, "spec": spec})
     }
 
-    fn in_words(autoscaler: &HorizontalPodAutoscaler) -> String {
-        let noted =
-            |name, word| noted(autoscaler, name).map_or_else(String::new, |note| format!(" {word}={note}"));
-        let min = min_replicas(autoscaler);
-        format!("{min}{}{}", noted(OWN_FLOOR, "own"), noted(RAISED_TO, "raised"))
+    fn read(kind: AutoscalerKind, object: &Value) -> Autoscaler {
+        match kind {
+            AutoscalerKind::HorizontalPodAutoscaler => {
+                Autoscaler::of_kubernetes(&from_value(object.clone()).unwrap())
+            }
+            AutoscalerKind::ScaledObject => {
+                Autoscaler::of_scaled_object(&from_value(object.clone()).unwrap())
+            }
+        }
+    }
+
+    fn in_words(autoscaler: &Autoscaler) -> String {
+        let mut words = autoscaler.min.map_or_else(|| "none".to_owned(), |min| min.to_string());
+        for (name, annotation) in NOTES {
+            if let Some(value) = autoscaler.annotations.get(annotation) {
+                words.push_str(&format!(" {name}={value}"));
+            }
+        }
+        words
     }
 
     /// RFC 7396.
@@ -178,5 +353,37 @@ mod tests {
     #[test]
     fn a_note_that_makes_no_sense_counts_for_nothing() {
         check("5 own=three raised=5", None, "5");
+    }
+
+    #[test]
+    fn kedas_floor_that_is_left_out_is_left_out_again() {
+        let keda = AutoscalerKind::ScaledObject;
+        check_of(keda, "none", Need::Pods(3), "3 own=none raised=3");
+        check_of(keda, "3 own=none raised=3", Need::Pods(4), "4 own=none raised=4");
+        check_of(keda, "3 own=none raised=3", Need::Own, "none");
+        check_of(keda, "6 own=none raised=3", Need::Own, "6");
+        check_of(keda, "none", Need::Pods(40), "10 own=none raised=10");
+    }
+
+    #[test]
+    fn keda_keeps_no_pods_for_a_canary_that_nobody_is_sent_to() {
+        let keda = AutoscalerKind::ScaledObject;
+        check_of(keda, "1", Need::Nothing, "1 at=0 by-serin=true");
+        check_of(keda, "3 own=none raised=3", Need::Nothing, "none at=0 by-serin=true");
+        check_of(keda, "1 at=0 by-serin=true", Need::Own, "1 at=0 by-serin=true");
+        check_of(keda, "1 at=0 by-serin=true", Need::Pods(2), "2 own=1 raised=2");
+        // Who has paused it, or let it go on, had their reasons.
+        check_of(keda, "1 paused=true", Need::Nothing, "1 paused=true");
+        check_of(keda, "1 at=4", Need::Pods(2), "2 own=1 raised=2 at=4");
+        check_of(keda, "1 by-serin=true", Need::Own, "1 by-serin=true");
+        check_of(AutoscalerKind::HorizontalPodAutoscaler, "1", Need::Nothing, "1");
+    }
+
+    #[test]
+    fn one_that_is_paused_keeps_no_floor() {
+        for (words, expected) in [("1", true), ("1 paused=false", true), ("1 paused=true", false), ("1 at=4", false)] {
+            let found = read(AutoscalerKind::ScaledObject, &object(AutoscalerKind::ScaledObject, words));
+            assert_eq!(found.is_at_work(), expected, "{words}");
+        }
     }
 }

@@ -5,7 +5,7 @@ Every change wakes the releases that it may concern.
 */
 use std::fmt::Debug;
 use std::hash::Hash;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -43,6 +43,7 @@ pub(super) struct Stores {
     pub(super) releases: Store<Watched>,
     pub(super) deployments: Store<Deployment>,
     pub(super) autoscalers: Store<HorizontalPodAutoscaler>,
+    pub(super) scaled_objects: OnDemand,
     pub(super) pods: Pods,
     pub(super) services: Store<Service>,
     pub(super) plugins: MultiStore<DynamicObject>,
@@ -95,6 +96,28 @@ where
             // A writer lives as long as the process: its task does not end.
             let _ = store.wait_until_ready().await;
         }
+    }
+}
+
+/// A store of objects that a cluster may not know, and that few Releases use: it is kept from when it is first asked for.
+#[derive(Clone)]
+pub(super) struct OnDemand {
+    api: Api<DynamicObject>,
+    kind: ApiResource,
+    releases: Store<Watched>,
+    wake: Wake,
+    store: Arc<OnceLock<Store<DynamicObject>>>,
+}
+
+impl OnDemand {
+    /// The object of this name, once the store knows it.
+    pub(super) fn get(&self, namespace: &str, name: &str) -> Option<Arc<DynamicObject>> {
+        let keep = || {
+            let on_change = wakes_users(&self.releases, &self.wake);
+            keep(self.api.clone(), self.kind.clone(), on_change)
+        };
+        let object = ObjectRef::new_with(name, self.kind.clone()).within(namespace);
+        self.store.get_or_init(keep).get(&object)
     }
 }
 
@@ -171,6 +194,13 @@ impl Stores {
         Self {
             deployments: keep_slim(scope.api(), (), only_managers, wakes_users(&releases, wake)),
             autoscalers: keep(scope.api(), (), wakes_users(&releases, wake)),
+            scaled_objects: OnDemand {
+                api: scope.dynamic(&api_resources::scaled_object()),
+                kind: api_resources::scaled_object(),
+                releases: releases.clone(),
+                wake: wake.clone(),
+                store: Arc::default(),
+            },
             pods: Pods::watch(pods.collect()),
             services: keep(scope.api(), (), on_service),
             plugins: MultiStore(plugins.collect()),

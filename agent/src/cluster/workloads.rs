@@ -3,17 +3,16 @@ The Deployments behind the two versions: how they are, and what the planner want
 */
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::api::{Api, Patch};
 use kube::core::DynamicObject;
 use kube::discovery::ApiResource;
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::{Client, Resource, ResourceExt};
+use kube::{Client, ResourceExt};
 use serde_json::json;
 
 use super::api_resources::version;
-use super::autoscalers::Floor;
+use super::autoscalers::{Autoscaler, Need};
 use super::pods::{KnownPod, Pods};
 use super::repairs::{Object, Repairs, fingerprint};
 use super::stores::Stores;
@@ -44,7 +43,7 @@ pub(super) struct Pair {
 struct Side {
     target: Target,
     deployment: Option<std::sync::Arc<Deployment>>,
-    autoscaler: Option<std::sync::Arc<HorizontalPodAutoscaler>>,
+    autoscaler: Option<Autoscaler>,
     trouble: Option<String>,
     /// The run that its pod template makes.
     run: Option<String>,
@@ -61,8 +60,8 @@ impl Pair {
     pub(super) fn read(stores: &Stores, namespace: &str, delivery: &Delivery, names: &Names) -> Self {
         let side = |target: &Target| {
             let deployment = get(&stores.deployments, namespace, &target.deployment);
-            let name = target.autoscaler.as_deref();
-            let autoscaler = name.and_then(|name| get(&stores.autoscalers, namespace, name));
+            let named = target.autoscaler.as_ref();
+            let autoscaler = named.and_then(|named| Autoscaler::find(stores, namespace, named));
             let trouble =
                 deployment.as_ref().and_then(|deployment| trouble(&stores.pods, namespace, deployment));
             let run = names.get(&target.deployment).map(|named| named.run.clone());
@@ -127,14 +126,13 @@ impl Pair {
 
     /// Whether one of its objects has this name.
     pub(super) fn has(&self, name: &str) -> bool {
-        [&self.stable, &self.canary].into_iter().any(|Side { target, .. }| {
-            target.deployment == name || target.autoscaler.as_deref() == Some(name)
+        [&self.stable, &self.canary].into_iter().any(|Side { target, autoscaler, .. }| {
+            target.deployment == name || autoscaler.as_ref().is_some_and(|autoscaler| autoscaler.name == name)
         })
     }
 
-    /// A part of the object `name`, as it is contested.
-    fn part<K: Resource<DynamicType = ()>>(&self, name: &str, part: &str) -> Object {
-        let kind = ApiResource::erase::<K>(&());
+    /// A part of an object, as it is contested.
+    fn part(&self, kind: ApiResource, name: &str, part: &str) -> Object {
         Object { kind, namespace: self.namespace.clone(), name: name.to_owned(), part: Some(part.to_owned()) }
     }
 
@@ -147,18 +145,20 @@ impl Pair {
     ) -> Result<(), kube::Error> {
         let Some(deployment) = &side.deployment else { return Ok(()) };
         let desired = desired(deployment);
-        let floor = match wanted {
-            Some(Replicas::AtLeast(floor)) => Some(floor),
-            Some(Replicas::Zero) | None => None,
+        let need = match wanted {
+            Some(Replicas::AtLeast(pods)) => Need::Pods(pods),
+            Some(Replicas::Zero) => Need::Nothing,
+            None => Need::Own,
         };
         if let Some(autoscaler) = &side.autoscaler {
-            self.set_floor(client, repairs, autoscaler, floor).await?;
+            self.set_floor(client, repairs, autoscaler, need).await?;
         }
-        let object = self.part::<Deployment>(&deployment.name_any(), "spec.replicas");
+        let keeps_floor = side.autoscaler.as_ref().is_some_and(Autoscaler::is_at_work);
+        let object = self.part(ApiResource::erase::<Deployment>(&()), &deployment.name_any(), "spec.replicas");
         let to = match wanted {
             // An autoscaler that is at work brings it up to its floor by itself; at 0 it is not.
             Some(Replicas::AtLeast(floor))
-                if desired < floor && (side.autoscaler.is_none() || desired == 0) =>
+                if desired < floor && (!keeps_floor || desired == 0) =>
             {
                 floor
             }
@@ -183,27 +183,27 @@ impl Pair {
         Ok(())
     }
 
-    /// Raises an autoscaler's floor to what is `needed`, or gives its owner theirs back.
+    /// Has an autoscaler keep what is needed, or gives its owner theirs back.
     async fn set_floor(
         &self,
         client: &Client,
         repairs: &Repairs,
-        autoscaler: &HorizontalPodAutoscaler,
-        needed: Option<u32>,
+        autoscaler: &Autoscaler,
+        need: Need,
     ) -> Result<(), kube::Error> {
-        let most = autoscaler.spec.as_ref().map_or(i32::MAX, |spec| spec.max_replicas);
-        let floor = Floor::of(autoscaler).wanted(needed, most);
-        let object = self.part::<HorizontalPodAutoscaler>(&autoscaler.name_any(), "spec.minReplicas");
-        let Some(patch) = floor.patch(autoscaler) else {
+        let (kind, [fewest, _]) = (autoscaler.resource(), autoscaler.fields());
+        let object = self.part(kind.clone(), &autoscaler.name, &format!("spec.{fewest}"));
+        let wanted = autoscaler.wanted(need);
+        let Some(patch) = autoscaler.patch(wanted) else {
             repairs.is_right(&object);
             return Ok(());
         };
-        let wanted = fingerprint(&floor);
-        if !repairs.is_due(&object, Some(version(autoscaler)), wanted).await {
+        let wanted = fingerprint(&wanted);
+        if !repairs.is_due(&object, autoscaler.version(), wanted).await {
             return Ok(());
         }
-        let autoscalers: Api<HorizontalPodAutoscaler> = Api::namespaced(client.clone(), &self.namespace);
-        let patched = autoscalers.patch(&autoscaler.name_any(), &as_serin(), &Patch::Merge(patch)).await;
+        let autoscalers: Api<DynamicObject> = Api::namespaced_with(client.clone(), &self.namespace, &kind);
+        let patched = autoscalers.patch(&autoscaler.name, &as_serin(), &Patch::Merge(patch)).await;
         if let Some(patched) = unless_overtaken(patched)? {
             repairs.written(&object, version(&patched), wanted);
         }
@@ -220,7 +220,7 @@ impl Pair {
         let (Some(stable), Some(canary)) = (&self.stable.deployment, &self.canary.deployment) else {
             return Ok(());
         };
-        let object = self.part::<Deployment>(&stable.name_any(), "spec.template");
+        let object = self.part(ApiResource::erase::<Deployment>(&()), &stable.name_any(), "spec.template");
         if self.is_same_version() {
             repairs.is_right(&object);
             return Ok(());
@@ -294,7 +294,7 @@ impl Side {
                 self.trouble.as_ref().map_or_else(|| said.clone(), |trouble| format!("{said} {trouble}"))
             }),
             trouble: self.trouble.clone(),
-            limit: self.autoscaler.as_deref().and_then(limit),
+            limit: self.autoscaler.as_ref().map(limit),
             run: self.run.clone(),
             given: self.given(),
             changed_by: changed_by(deployment),
@@ -303,9 +303,10 @@ impl Side {
 }
 
 /// The most pods that an autoscaler allows.
-fn limit(autoscaler: &HorizontalPodAutoscaler) -> Option<PodLimit> {
-    let most = autoscaler.spec.as_ref()?.max_replicas;
-    Some(PodLimit { pods: count(Some(most)), autoscaler: autoscaler.name_any() })
+fn limit(autoscaler: &Autoscaler) -> PodLimit {
+    let [_, field] = autoscaler.fields();
+    let kind = autoscaler.resource().kind;
+    PodLimit { pods: count(Some(autoscaler.max)), autoscaler: format!("{kind} {}", autoscaler.name), field }
 }
 
 /// Who has changed a Deployment last besides Serin, by their own account. Status and scale are others' business.

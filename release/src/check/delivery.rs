@@ -4,7 +4,9 @@ The part of a Release that only a cluster gives meaning to.
 use serin_policy::rule::LABEL;
 
 use super::{Problems, Scalar, few, label, quoted, span};
-use crate::delivery::{AttachPoint, Delivery, Mode, Named, PodTemplate, PromotionMode, Routing, Target};
+use crate::delivery::{
+    AttachPoint, Autoscaler, AutoscalerKind, Delivery, Mode, Named, PodTemplate, PromotionMode, Routing, Target,
+};
 use crate::prometheus::Settings;
 use crate::{resource, rule};
 
@@ -72,14 +74,26 @@ fn target(path: &str, version: &resource::Version, problems: &mut Problems) -> T
     if let Some(target) = &version.target_ref {
         kind(&format!("{path}.targetRef.kind"), &target.kind, rule::DEPLOYMENT, problems);
     }
-    if let Some(autoscaler) = &version.autoscaler_ref {
-        kind(&format!("{path}.autoscalerRef.kind"), &autoscaler.kind, rule::AUTOSCALER, problems);
-    }
+    let autoscaler = version.autoscaler_ref.as_ref();
     Target {
         deployment: label(&format!("{path}.targetRef.name"), name, problems),
-        autoscaler: version.autoscaler_ref.as_ref().map(|autoscaler| autoscaler.name.clone()),
+        autoscaler: autoscaler.map(|found| autoscaler_of(path, found, problems)),
         traffic_policy: version.traffic_policy.clone(),
     }
+}
+
+fn autoscaler_of(path: &str, found: &resource::AutoscalerRef, problems: &mut Problems) -> Autoscaler {
+    let [own, kedas] = rule::AUTOSCALERS;
+    let kind = match &found.kind {
+        kind if kind == kedas => AutoscalerKind::ScaledObject,
+        kind => {
+            if kind != own {
+                problems.add(format!("{path}.autoscalerRef.kind"), quoted(Some(kind)), rule::AUTOSCALER);
+            }
+            AutoscalerKind::HorizontalPodAutoscaler
+        }
+    };
+    Autoscaler { kind, name: found.name.clone() }
 }
 
 fn pod_template(found: &PodTemplate, problems: &mut Problems) -> PodTemplate {

@@ -154,7 +154,7 @@ pub struct Version {
     pub version: Option<String>,
     /// The Deployment that runs the version.
     pub target_ref: Option<TargetRef>,
-    /// The HorizontalPodAutoscaler that scales the Deployment, if one does. The default is none.
+    /// What scales the Deployment, if something does. The default is none.
     pub autoscaler_ref: Option<AutoscalerRef>,
     /// The `trafficPolicy` of Istio's DestinationRule, for this version only. The default is that of `routing`.
     #[schemars(with = "Option<schema::Istios>")]
@@ -178,9 +178,9 @@ pub struct TargetRef {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AutoscalerRef {
-    /// The kind, which is `HorizontalPodAutoscaler`; that is also the default.
+    /// The kind: `HorizontalPodAutoscaler`, which is the default, or KEDA's `ScaledObject`.
     #[serde(default = "autoscaler")]
-    #[schemars(extend("enum" = [rule::AUTOSCALER]))]
+    #[schemars(extend("enum" = rule::AUTOSCALERS))]
     pub kind: String,
     /// The autoscaler's name, in the Release's namespace.
     #[schemars(length(min = 1, max = 253))]
@@ -192,7 +192,7 @@ fn deployment() -> String {
 }
 
 fn autoscaler() -> String {
-    rule::AUTOSCALER.to_owned()
+    rule::AUTOSCALERS[0].to_owned()
 }
 
 /// A header by which a tester names the version they want, `stable` or `canary`.
