@@ -36,16 +36,7 @@ pub const METRIC_LABEL: Text = Text::of(
 
 /// The name of a label or an annotation, or its beginning.
 pub const KEY_PATTERN: Text = Text::of(
-    &[
-        b'a'..=b'z',
-        b'A'..=b'Z',
-        b'0'..=b'9',
-        b'-'..=b'-',
-        b'_'..=b'_',
-        b'.'..=b'.',
-        b'/'..=b'/',
-        b'*'..=b'*',
-    ],
+    &[b'a'..=b'z', b'A'..=b'Z', b'0'..=b'9', b'-'..=b'-', b'_'..=b'_', b'.'..=b'.', b'/'..=b'/', b'*'..=b'*'],
     1..=317,
     "give the name of a label or an annotation, or its beginning with a * at the end, such as checksum/*",
 )

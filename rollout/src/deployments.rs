@@ -4,8 +4,8 @@ Deployments for the planner to be tested with: they follow what is wanted of the
 use std::fmt;
 
 use super::{
-    Candidate, Contested, Given, InCluster, Live, Plan, PodLimit, Replicas, Roles, RolesUnclear, RouteTargets,
-    Status, Traces, Wanted, Workload, Workloads,
+    Candidate, Contested, Given, InCluster, Live, Plan, PodLimit, Replicas, Roles, RolesUnclear,
+    RouteTargets, Status, Traces, Wanted, Workload, Workloads,
 };
 use serin_release::delivery::PromotionMode;
 use serin_release::{Release, ReleaseObject};

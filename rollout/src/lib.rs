@@ -122,6 +122,11 @@ pub fn plan(release: &Release, status: &Status, observation: &Observation, now: 
         tick.refuse_all(NotNow::StableDown);
         return tick.settle(status);
     }
+    if tick.is_suspended_at_rest() {
+        tick.say(Hold::Suspended);
+        tick.refuse_all(NotNow::Suspended);
+        return tick.settle(status);
+    }
     tick.compare_with_policy();
     let failed = tick.judge() || tick.leave_what_is_gone();
     tick.end_failed_probe();

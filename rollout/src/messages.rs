@@ -173,6 +173,10 @@ impl fmt::Display for Hold {
                     "the canary keeps its pods for {delay} after its last caller, for requests under way"
                 )
             }
+            Self::CanaryScaled { pods } => write!(
+                f,
+                "somebody has scaled the canary to {pods}, and nobody is sent there: scale its Deployment to 0, or retry"
+            ),
             Self::AwaitsData { why } => {
                 write!(f, "requests cannot be counted, so nobody else is moved: {why}")
             }

@@ -77,6 +77,17 @@ impl Tick<'_> {
                 .is_some_and(|(_, workloads)| workloads.stable.run.as_deref() == Some(self.release.run()))
     }
 
+    /// Whether a person has suspended the Release before the present run began, and nobody is on a canary: then nothing is
+    /// touched.
+    pub(super) fn is_suspended_at_rest(&self) -> bool {
+        let nobody_is_on_it = match &self.observation.in_force {
+            InForce::Nothing => true,
+            InForce::Policy { run, closed, .. } => *closed && run != self.release.run(),
+            InForce::Unreadable { .. } => false,
+        };
+        self.is_suspended() && self.status.run != self.release.run() && self.is_over() && nobody_is_on_it
+    }
+
     /// Whether nobody can be on the canary any more, and nothing is to be done about its pods.
     fn is_over(&self) -> bool {
         match &self.status.phase {

@@ -156,6 +156,7 @@ table! { Hold:
     AwaitsEndpoints, "awaits-endpoints", Info, Course;
     ProbeBegun, "probe-begun", Info, Course;
     Draining, "draining", Info, Course;
+    CanaryScaled, "canary-scaled", Warning, Course;
     AwaitsData, "awaits-data", Warning, Others;
     AwaitsReading, "awaits-reading", Info, Others;
     AwaitsSuccess, "awaits-success", Info, Others;

@@ -133,7 +133,8 @@ impl Tick<'_> {
         let suspended = self.is_suspended().then_some(Hold::Suspended);
         let changed = self.stable_changed().filter(|_| self.is_judged());
         let obstacles = cluster.obstacles.iter().map(|why| Hold::Blocked { why: why.clone() });
-        let mut holds: Vec<_> = suspended.into_iter().chain(changed).chain(obstacles).chain(self.contested()).collect();
+        let mut holds: Vec<_> =
+            suspended.into_iter().chain(changed).chain(obstacles).chain(self.contested()).collect();
         // While versions are handed over, the routes are on their way; and an obstacle says it better.
         let is_moving = matches!(self.status.phase, Phase::HandingOver(_));
         if cluster.obstacles.is_empty() && !is_moving && cluster.routes != Some(self.status.routes) {

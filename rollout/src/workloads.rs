@@ -231,8 +231,15 @@ impl<'t> Tick<'t> {
         if *canary == Emptying::InUse && all_report {
             *canary = Emptying::Draining { since: now };
         }
-        let Emptying::Draining { since } = *canary else { return };
         let Workload { desired, ready, .. } = workloads.canary;
+        let is_empty = *canary == Emptying::Empty;
+        let Emptying::Draining { since } = *canary else {
+            if is_empty && desired > 0 {
+                // Whoever gave it pods may have a reason.
+                self.say(Hold::CanaryScaled { pods: desired });
+            }
+            return;
+        };
         let is_drained = all_report && elapsed(Some(since), None, now) >= delivery.scale_down_delay;
         if desired == 0 && (ready == 0 || is_drained) {
             *canary = Emptying::Empty;
@@ -262,6 +269,9 @@ impl<'t> Tick<'t> {
         };
         if matches!(self.status.phase, Phase::Unreadable { .. }) {
             return None;
+        }
+        if self.is_suspended_at_rest() {
+            return self.status.is_driven().then(|| Wanted { routes, ..Wanted::default() });
         }
         if self.status.run != self.release.run() {
             // Another run is to begin and cannot: what this one has is kept, and nothing is handed over.

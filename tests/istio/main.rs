@@ -5,6 +5,7 @@ The mesh is brought up once, and tests run side by side in namespaces of their o
 before there is a thread, so this is not the usual test harness, but one that takes the same arguments.
 */
 mod adoption;
+mod autoscalers;
 mod failures;
 mod fixture;
 mod images;
@@ -79,7 +80,9 @@ const SHARED: &[(&str, Test)] = tests![
     promotions::a_pipeline_updates_stable,
     promotions::the_old_version_is_put_back,
     promotions::stable_keeps_what_is_its_own,
-    promotions::autoscalers_keep_a_floor,
+    autoscalers::a_floor_is_kept,
+    autoscalers::keda_is_understood,
+    releases::a_suspended_release_touches_nothing,
     releases::a_good_version_is_promoted,
     releases::a_very_bad_version_is_off_the_air_at_once,
     releases::a_bad_version_is_taken_back,

@@ -7,9 +7,9 @@ are noted on the autoscaler, what was theirs and what it was raised to.
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use kube::ResourceExt;
 use kube::core::DynamicObject;
 use kube::discovery::ApiResource;
-use kube::ResourceExt;
 use serde_json::{Value, json};
 use serin_release::delivery::{self, AutoscalerKind};
 
@@ -86,9 +86,8 @@ impl Autoscaler {
             AutoscalerKind::ScaledObject => kedas(&named.name),
             AutoscalerKind::HorizontalPodAutoscaler => {
                 let found = get(&stores.autoscalers, namespace, &named.name)?;
-                let owners = found.metadata.owner_references.as_deref().unwrap_or_default();
-                match owners.iter().find(|owner| owner.kind == scaled_object().kind) {
-                    Some(owner) => kedas(&owner.name),
+                match keda_behind(&found) {
+                    Some(name) => kedas(name),
                     None => Some(Self::of_kubernetes(&found)),
                 }
             }
@@ -145,7 +144,8 @@ impl Autoscaler {
 
     /// Whether it keeps the pods to its floor by itself.
     pub(super) fn is_at_work(&self) -> bool {
-        !self.annotations.contains_key(PAUSED_AT) && self.annotations.get(PAUSED).is_none_or(|it| it == "false")
+        !self.annotations.contains_key(PAUSED_AT)
+            && self.annotations.get(PAUSED).is_none_or(|it| it == "false")
     }
 
     fn floor(&self) -> Floor {
@@ -222,6 +222,12 @@ impl Autoscaler {
     }
 }
 
+/// The name of KEDA's autoscaler that one of Kubernetes' belongs to.
+fn keda_behind(autoscaler: &HorizontalPodAutoscaler) -> Option<&str> {
+    let owners = autoscaler.metadata.owner_references.iter().flatten();
+    owners.filter(|owner| owner.kind == scaled_object().kind).map(|owner| &*owner.name).next()
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::from_value;
@@ -231,7 +237,12 @@ mod tests {
     /// What becomes of an autoscaler's floor and notes where so many pods are needed: `3` or `3 own=1 raised=3`.
     #[track_caller]
     fn check(found: &str, needed: Option<u32>, wanted: &str) {
-        check_of(AutoscalerKind::HorizontalPodAutoscaler, found, needed.map_or(Need::Own, Need::Pods), wanted);
+        check_of(
+            AutoscalerKind::HorizontalPodAutoscaler,
+            found,
+            needed.map_or(Need::Own, Need::Pods),
+            wanted,
+        );
     }
 
     /// The same of one that allows ten.
@@ -380,8 +391,22 @@ mod tests {
     }
 
     #[test]
+    fn one_of_kubernetes_may_belong_to_one_of_kedas() {
+        let owned_by = |kind: &str| {
+            let owner = json!([{"apiVersion": "v1", "kind": kind, "name": "shop", "uid": "u1"}]);
+            let metadata = json!({"name": "keda-hpa-shop", "ownerReferences": owner});
+            let found: HorizontalPodAutoscaler = from_value(json!({"metadata": metadata})).unwrap();
+            keda_behind(&found).map(str::to_owned)
+        };
+        assert_eq!(owned_by("ScaledObject").as_deref(), Some("shop"));
+        assert_eq!(owned_by("Deployment"), None);
+    }
+
+    #[test]
     fn one_that_is_paused_keeps_no_floor() {
-        for (words, expected) in [("1", true), ("1 paused=false", true), ("1 paused=true", false), ("1 at=4", false)] {
+        for (words, expected) in
+            [("1", true), ("1 paused=false", true), ("1 paused=true", false), ("1 at=4", false)]
+        {
             let found = read(AutoscalerKind::ScaledObject, &object(AutoscalerKind::ScaledObject, words));
             assert_eq!(found.is_at_work(), expected, "{words}");
         }

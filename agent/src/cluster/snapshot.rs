@@ -11,8 +11,8 @@ use super::memory::Memory;
 use super::plugins::policy_part;
 use super::proxies::{Attached, find};
 use super::repairs::Object;
-use super::tick::TickError;
 use super::templates::names::{Named, Names};
+use super::tick::TickError;
 use super::workloads::{Pair, desired, get, pod_labels};
 use super::{Cluster, api_resources, istio_versions, routes};
 use crate::mesh::object::label;
@@ -217,11 +217,7 @@ impl Read {
             .collect();
         let [stable, canary] = named.map(|(_, version)| candidate(cluster, &namespace, version, &names));
         let promotion = object.spec.strategy.canary.promotion.mode;
-        let traces = Traces {
-            label,
-            named_stable: stable.clone(),
-            named_canary: canary.clone(),
-        };
+        let traces = Traces { label, named_stable: stable.clone(), named_canary: canary.clone() };
         let roles = Roles::of(status, promotion, &traces);
         let present = roles.clone().unwrap_or_default();
         let (stable, canary) = if present.swapped { (canary, stable) } else { (stable, canary) };
@@ -255,12 +251,7 @@ fn name(version: &resource::Version) -> &str {
     version.target_ref.as_ref().map(|target| target.name.as_str()).unwrap_or_default()
 }
 
-fn candidate(
-    cluster: &Cluster,
-    namespace: &str,
-    version: &resource::Version,
-    names: &Names,
-) -> Candidate {
+fn candidate(cluster: &Cluster, namespace: &str, version: &resource::Version, names: &Names) -> Candidate {
     let deployment = get(&cluster.stores.deployments, namespace, name(version));
     let ready = deployment.as_ref().and_then(|found| found.status.as_ref()?.ready_replicas);
     Candidate {

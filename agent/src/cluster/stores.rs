@@ -5,8 +5,8 @@ Every change wakes the releases that it may concern.
 */
 use std::fmt::Debug;
 use std::hash::Hash;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::StreamExt;

@@ -154,14 +154,11 @@ impl Pair {
             self.set_floor(client, repairs, autoscaler, need).await?;
         }
         let keeps_floor = side.autoscaler.as_ref().is_some_and(Autoscaler::is_at_work);
-        let object = self.part(ApiResource::erase::<Deployment>(&()), &deployment.name_any(), "spec.replicas");
+        let object =
+            self.part(ApiResource::erase::<Deployment>(&()), &deployment.name_any(), "spec.replicas");
         let to = match wanted {
             // An autoscaler that is at work brings it up to its floor by itself; at 0 it is not.
-            Some(Replicas::AtLeast(floor))
-                if desired < floor && (!keeps_floor || desired == 0) =>
-            {
-                floor
-            }
+            Some(Replicas::AtLeast(floor)) if desired < floor && (!keeps_floor || desired == 0) => floor,
             Some(Replicas::Zero) if desired > 0 => 0,
             _ => {
                 repairs.is_right(&object);
@@ -231,16 +228,14 @@ impl Pair {
         }
         // As they are written: this agent may not know every field.
         let kind = ApiResource::erase::<Deployment>(&());
-        let deployments: Api<DynamicObject> =
-            Api::namespaced_with(client.clone(), &self.namespace, &kind);
+        let deployments: Api<DynamicObject> = Api::namespaced_with(client.clone(), &self.namespace, &kind);
         let (names, rules) = ([stable.name_any(), canary.name_any()], &self.rules);
         let (to, from) = tokio::try_join!(deployments.get(&names[0]), deployments.get(&names[1]))?;
         if from.metadata.generation != canary.metadata.generation {
             // It has been given another template a moment ago, which nobody has judged.
             return Ok(());
         }
-        let (Some(old), Some(new)) =
-            (Template::of(&json!(to), rules), Template::of(&json!(from), rules))
+        let (Some(old), Some(new)) = (Template::of(&json!(to), rules), Template::of(&json!(from), rules))
         else {
             return Ok(());
         };

@@ -5,7 +5,8 @@ use serin_policy::rule::LABEL;
 
 use super::{Problems, Scalar, few, label, quoted, span};
 use crate::delivery::{
-    AttachPoint, Autoscaler, AutoscalerKind, Delivery, Mode, Named, PodTemplate, PromotionMode, Routing, Target,
+    AttachPoint, Autoscaler, AutoscalerKind, Delivery, Mode, Named, PodTemplate, PromotionMode, Routing,
+    Target,
 };
 use crate::prometheus::Settings;
 use crate::{resource, rule};

@@ -268,6 +268,11 @@ pub enum Hold {
         /// How long they are given.
         delay: Duration,
     },
+    /// Nobody is sent to the canary any more, and somebody has given it pods again.
+    CanaryScaled {
+        /// How many it is to have.
+        pods: u32,
+    },
     /// Nothing can be counted: nobody else is moved until it can.
     AwaitsData {
         /// What was asked, and what came back.

@@ -68,7 +68,13 @@ fn an_image_a_variable_and_a_field_that_nobody_knows_are_part_of_the_version() {
     check("/spec/containers/0/env", &variable, &none, false, &none);
     check("/spec/ofANewerKubernetes", &none, &json!({"on": true}), false, &json!({"on": true}));
     // A name is one nowhere in an image.
-    check("/spec/containers/0/image", &json!("shop-stable"), &json!("shop-canary"), false, &json!("shop-canary"));
+    check(
+        "/spec/containers/0/image",
+        &json!("shop-stable"),
+        &json!("shop-canary"),
+        false,
+        &json!("shop-canary"),
+    );
 }
 
 #[test]
@@ -110,13 +116,21 @@ fn labels_are_stables_own_but_for_those_of_the_version() {
 
 #[test]
 fn annotations_by_which_tools_start_pods_again_are_stables_own() {
-    for (annotation, same) in
-        [("kubectl.kubernetes.io/restartedAt", true), ("checksum/config", false), ("prometheus.io/port", false)]
-    {
+    for (annotation, same) in [
+        ("kubectl.kubernetes.io/restartedAt", true),
+        ("checksum/config", false),
+        ("prometheus.io/port", false),
+    ] {
         let (stable, canary) = (json!({annotation: "1"}), json!({annotation: "2"}));
         let given = if same { &stable } else { &canary };
         check("/metadata/annotations", &stable, &canary, same, given);
-        check("/metadata/annotations", &Value::Null, &canary, same, if same { &Value::Null } else { &canary });
+        check(
+            "/metadata/annotations",
+            &Value::Null,
+            &canary,
+            same,
+            if same { &Value::Null } else { &canary },
+        );
     }
     let own = PodTemplate { ignored_annotations: vec!["checksum/*".to_owned()], ..PodTemplate::default() };
     let (stable, canary) = (json!({"checksum/config": "1"}), json!({"checksum/config": "2"}));
@@ -131,10 +145,9 @@ fn a_selector_that_places_pods_means_the_pods_of_its_own_deployment() {
     let apart = |selector: &Value| json!({"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "host", "labelSelector": selector}]}});
     let (stable, canary) = (&pods_of("shop-stable"), &pods_of("shop-canary"));
     let none = Value::Null;
-    for (pointer, placed) in [
-        ("/spec/topologySpreadConstraints", &spread as &dyn Fn(&Value) -> Value),
-        ("/spec/affinity", &apart),
-    ] {
+    for (pointer, placed) in
+        [("/spec/topologySpreadConstraints", &spread as &dyn Fn(&Value) -> Value), ("/spec/affinity", &apart)]
+    {
         check(pointer, &placed(stable), &placed(canary), true, &placed(stable));
         // One that is new means stable's pods on stable.
         check(pointer, &none, &placed(canary), false, &placed(stable));
@@ -143,8 +156,20 @@ fn a_selector_that_places_pods_means_the_pods_of_its_own_deployment() {
         let others = json!({"matchLabels": {"app": "cart"}});
         check(pointer, &placed(stable), &placed(&others), false, &placed(&others));
         let expression = |name: &str| json!({"matchExpressions": [{"key": "version", "operator": "In", "values": [name]}]});
-        check(pointer, &placed(&expression("shop-stable")), &placed(&expression("shop-canary")), true, &placed(&expression("shop-stable")));
-        check(pointer, &none, &placed(&expression("shop-canary")), false, &placed(&expression("shop-stable")));
+        check(
+            pointer,
+            &placed(&expression("shop-stable")),
+            &placed(&expression("shop-canary")),
+            true,
+            &placed(&expression("shop-stable")),
+        );
+        check(
+            pointer,
+            &none,
+            &placed(&expression("shop-canary")),
+            false,
+            &placed(&expression("shop-stable")),
+        );
     }
     // As much is meant by fewer labels.
     let shorter = json!({"matchLabels": {"version": "shop-stable"}});
