@@ -230,6 +230,8 @@ fn keda_behind(autoscaler: &HorizontalPodAutoscaler) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use serde_json::from_value;
 
     use super::*;
@@ -303,7 +305,7 @@ mod tests {
         let mut words = autoscaler.min.map_or_else(|| "none".to_owned(), |min| min.to_string());
         for (name, annotation) in NOTES {
             if let Some(value) = autoscaler.annotations.get(annotation) {
-                words.push_str(&format!(" {name}={value}"));
+                write!(words, " {name}={value}").unwrap();
             }
         }
         words

@@ -55,13 +55,13 @@ impl Snapshot {
         unreadable: Option<&str>,
         memory: &mut Memory,
     ) -> Result<Self, TickError> {
-        let (status, names) = (&memory.state.status, &memory.state.names);
+        let (status, known) = (&memory.state.status, &memory.state.names);
         let mut invalid = unreadable.map(str::to_owned);
-        let mut read = Read::of(cluster, object, status, names);
+        let mut read = Read::of(cluster, object, status, known);
         if let (Err(TickError::Invalid(error)), Some(last_good)) = (&read, &memory.state.last_good) {
             // What is under way is still watched over, by what was right before, and goes no further.
             invalid = Some(error.to_string());
-            read = Read::of(cluster, last_good, status, names);
+            read = Read::of(cluster, last_good, status, known);
         }
         let Read { mut release, delivery, roles, names } = read?;
         let mut obstacles: Vec<_> = invalid.iter().cloned().collect();
@@ -206,7 +206,7 @@ impl Read {
             label.as_ref().and_then(|label| label.retired.as_deref()),
         ];
         let saved: Vec<_> = saved.into_iter().flatten().collect();
-        let names: Names = named
+        let versions: Names = named
             .into_iter()
             .filter_map(|(_, version)| {
                 let name = name(version);
@@ -215,7 +215,7 @@ impl Read {
                 Some((name.to_owned(), Named::of(&deployment, rules, known.get(name), &saved)?))
             })
             .collect();
-        let [stable, canary] = named.map(|(_, version)| candidate(cluster, &namespace, version, &names));
+        let [stable, canary] = named.map(|(_, version)| candidate(cluster, &namespace, version, &versions));
         let promotion = object.spec.strategy.canary.promotion.mode;
         let traces = Traces { label, named_stable: stable.clone(), named_canary: canary.clone() };
         let roles = Roles::of(status, promotion, &traces);
@@ -243,7 +243,7 @@ impl Read {
             istio_versions::name(istio, &object.spec.analysis.istio, present.swapped, &workloads);
         }
         release.analysis.workloads = Some(workloads);
-        Ok(Self { release, delivery, roles, names })
+        Ok(Self { release, delivery, roles, names: versions })
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) struct Template {
     /// What the Deployment is called.
     deployment: String,
     /// The whole of it.
-    template: Value,
+    json: Value,
     /// Its labels that are part of the version.
     of_version: Labels,
     /// The others.
@@ -51,7 +51,7 @@ impl Template {
             .partition(|(name, _)| rules.ignores_annotation(name));
         Some(Self {
             deployment: text(deployment, "/metadata/name").to_owned(),
-            template: template.clone(),
+            json: template.clone(),
             of_version,
             own,
             annotations,
@@ -61,7 +61,7 @@ impl Template {
 
     /// What makes it a version.
     fn version(&self) -> Value {
-        let mut spec = self.template["spec"].clone();
+        let mut spec = self.json["spec"].clone();
         leave_out_restarts(&mut spec);
         for_each_selector(&mut spec, &mut |selector| self.leave_out_own(selector));
         if self.of_version.is_empty() {
@@ -78,8 +78,8 @@ impl Template {
 
     /// What `stable` becomes when it takes the version of this one: all of it but what is stable's own.
     pub(super) fn given_to(&self, stable: &Self) -> Value {
-        let mut given = self.template.clone();
-        self.give(&mut given["spec"], Some(&stable.template["spec"]), stable);
+        let mut given = self.json.clone();
+        self.give(&mut given["spec"], Some(&stable.json["spec"]), stable);
         let mut metadata = given["metadata"].as_object().cloned().unwrap_or_default();
         let kept_and_given = |kept: &Labels, given: &Labels| -> Map<String, Value> {
             kept.iter().chain(given).map(|(name, value)| (name.clone(), json!(value))).collect()
@@ -100,10 +100,11 @@ impl Template {
     /// Makes `value`, which is of this one, stable's. `present` is what stable has in its place.
     fn give(&self, value: &mut Value, present: Option<&Value>, stable: &Self) {
         match value {
-            Value::String(own) if *own == self.deployment => {
-                if present.and_then(Value::as_str) == Some(&*stable.deployment) {
-                    own.clone_from(&stable.deployment);
-                }
+            Value::String(own)
+                if *own == self.deployment
+                    && present.and_then(Value::as_str) == Some(&*stable.deployment) =>
+            {
+                own.clone_from(&stable.deployment);
             }
             Value::Array(values) => {
                 for (i, value) in values.iter_mut().enumerate() {

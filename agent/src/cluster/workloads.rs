@@ -60,8 +60,8 @@ impl Pair {
     pub(super) fn read(stores: &Stores, namespace: &str, delivery: &Delivery, names: &Names) -> Self {
         let side = |target: &Target| {
             let deployment = get(&stores.deployments, namespace, &target.deployment);
-            let named = target.autoscaler.as_ref();
-            let autoscaler = named.and_then(|named| Autoscaler::find(stores, namespace, named));
+            let autoscaler = target.autoscaler.as_ref();
+            let autoscaler = autoscaler.and_then(|it| Autoscaler::find(stores, namespace, it));
             let trouble =
                 deployment.as_ref().and_then(|deployment| trouble(&stores.pods, namespace, deployment));
             let run = names.get(&target.deployment).map(|named| named.run.clone());
