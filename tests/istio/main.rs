@@ -69,6 +69,7 @@ const SHARED: &[(&str, Test)] = tests![
     failures::objects::objects_keep_being_changed,
     failures::owners::stable_is_put_back,
     failures::owners::stable_is_mended_in_mid_run,
+    failures::owners::a_configuration_changes_in_mid_run,
     failures::workloads::bad_images_reach_nobody,
     failures::workloads::a_canary_is_lost,
     failures::workloads::stable_is_scaled_away,

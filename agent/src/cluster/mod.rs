@@ -12,6 +12,7 @@ mod api_resources;
 mod autoscalers;
 mod commands;
 mod conditions;
+mod configs;
 pub mod crd;
 mod events;
 mod finalizer;

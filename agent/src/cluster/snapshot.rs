@@ -102,7 +102,7 @@ impl Snapshot {
         if attachments.is_empty() {
             return Err(TickError::NotAdmitted(obstacles.join("; ")));
         }
-        let Adoption { errors, warnings, around, taken_over } =
+        let Adoption { errors, mut warnings, around, taken_over } =
             cluster.adoption(object, &release, &delivery, &points);
         if !errors.is_empty() && !is_driven && !taken_over {
             return Err(TickError::NotAdmitted(errors.join("; ")));
@@ -111,6 +111,17 @@ impl Snapshot {
         let namespace = object.namespace().unwrap_or_default();
         let pair = Pair::read(&cluster.stores, &namespace, &delivery, &names);
         memory.state.names = names;
+        if memory.state.status.phase.is_under_way() {
+            let (run, deployments) = (release.run(), pair.deployments());
+            let configs = &mut memory.state.configs;
+            let changed = configs.changed(&cluster.stores, &namespace, run, &deployments);
+            warnings.extend(changed.iter().map(|name| {
+                format!(
+                    "ConfigMap {name} has changed since run {run} began: pods that start from now on have another \
+                     configuration than those that were judged. Put it back, or restart the run with another pod template"
+                )
+            }));
+        }
         let mut routes = routes::Found::default();
         if let Some(subsets) = pair.subsets() {
             let retired = roles.as_ref().ok().and_then(|roles| roles.retired.as_deref());

@@ -12,10 +12,10 @@ use std::time::Duration;
 use futures::StreamExt;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::core::v1::{Namespace, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::Api;
-use kube::core::{DeserializeGuard, DynamicObject, NamespaceResourceScope};
+use kube::core::{DeserializeGuard, DynamicObject, NamespaceResourceScope, PartialObjectMeta};
 use kube::discovery::ApiResource;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::store::Writer;
@@ -43,7 +43,9 @@ pub(super) struct Stores {
     pub(super) releases: Store<Watched>,
     pub(super) deployments: Store<Deployment>,
     pub(super) autoscalers: Store<HorizontalPodAutoscaler>,
-    pub(super) scaled_objects: OnDemand,
+    pub(super) scaled_objects: OnDemand<DynamicObject>,
+    /// Never what is in them.
+    pub(super) configs: OnDemand<PartialObjectMeta<ConfigMap>>,
     pub(super) pods: Pods,
     pub(super) services: Store<Service>,
     pub(super) plugins: MultiStore<DynamicObject>,
@@ -99,22 +101,38 @@ where
     }
 }
 
-/// A store of objects that a cluster may not know, and that few Releases use: it is kept from when it is first asked for.
+/// A store that few Releases use, of objects that a cluster may not know: it is kept from when it is first asked for.
 #[derive(Clone)]
-pub(super) struct OnDemand {
-    api: Api<DynamicObject>,
-    kind: ApiResource,
-    releases: Store<Watched>,
-    wake: Wake,
-    store: Arc<OnceLock<Store<DynamicObject>>>,
+pub(super) struct OnDemand<K: Resource + 'static>
+where
+    K::DynamicType: Eq + Hash,
+{
+    api: Api<K>,
+    kind: K::DynamicType,
+    slim: fn(&mut ObjectMeta),
+    on_change: Arc<dyn Fn(Option<&K>) + Send + Sync>,
+    store: Arc<OnceLock<Store<K>>>,
 }
 
-impl OnDemand {
+impl<K> OnDemand<K>
+where
+    K: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    K::DynamicType: Clone + Eq + Hash + Send + Sync,
+{
+    fn new(
+        api: Api<K>,
+        kind: K::DynamicType,
+        slim: fn(&mut ObjectMeta),
+        on_change: impl Fn(Option<&K>) + Send + Sync + 'static,
+    ) -> Self {
+        Self { api, kind, slim, on_change: Arc::new(on_change), store: Arc::default() }
+    }
+
     /// The object of this name, once the store knows it.
-    pub(super) fn get(&self, namespace: &str, name: &str) -> Option<Arc<DynamicObject>> {
+    pub(super) fn get(&self, namespace: &str, name: &str) -> Option<Arc<K>> {
         let keep = || {
-            let on_change = wakes_users(&self.releases, &self.wake);
-            keep(self.api.clone(), self.kind.clone(), on_change)
+            let on_change = Arc::clone(&self.on_change);
+            keep_slim(self.api.clone(), self.kind.clone(), self.slim, move |object| on_change(object))
         };
         let object = ObjectRef::new_with(name, self.kind.clone()).within(namespace);
         self.store.get_or_init(keep).get(&object)
@@ -194,13 +212,13 @@ impl Stores {
         Self {
             deployments: keep_slim(scope.api(), (), only_managers, wakes_users(&releases, wake)),
             autoscalers: keep(scope.api(), (), wakes_users(&releases, wake)),
-            scaled_objects: OnDemand {
-                api: scope.dynamic(&api_resources::scaled_object()),
-                kind: api_resources::scaled_object(),
-                releases: releases.clone(),
-                wake: wake.clone(),
-                store: Arc::default(),
-            },
+            scaled_objects: OnDemand::new(
+                scope.dynamic(&api_resources::scaled_object()),
+                api_resources::scaled_object(),
+                no_managers,
+                wakes_users(&releases, wake),
+            ),
+            configs: OnDemand::new(scope.api(), (), only_version, |_| {}),
             pods: Pods::watch(pods.collect()),
             services: keep(scope.api(), (), on_service),
             plugins: MultiStore(plugins.collect()),
@@ -281,13 +299,23 @@ fn only_managers(meta: &mut ObjectMeta) {
     }
 }
 
+/// Leaves out who manages which field.
+fn no_managers(meta: &mut ObjectMeta) {
+    meta.managed_fields = None;
+}
+
+/// Leaves out what has no bound.
+fn only_version(meta: &mut ObjectMeta) {
+    (meta.managed_fields, meta.annotations) = (None, None);
+}
+
 /// Keeps a store of all objects that `api` has. `on_change` is given what has changed, or nothing when all of it may have.
 fn keep<K>(api: Api<K>, kind: K::DynamicType, on_change: impl Fn(Option<&K>) + Send + 'static) -> Store<K>
 where
     K: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     K::DynamicType: Clone + Eq + Hash + Send + Sync,
 {
-    keep_slim(api, kind, |meta| meta.managed_fields = None, on_change)
+    keep_slim(api, kind, no_managers, on_change)
 }
 
 /// The same, without what `slim` takes out of their metadata.

@@ -124,6 +124,11 @@ impl Pair {
         Ok(())
     }
 
+    /// The Deployments that there are.
+    pub(super) fn deployments(&self) -> Vec<&Deployment> {
+        [&self.stable, &self.canary].into_iter().filter_map(|side| side.deployment.as_deref()).collect()
+    }
+
     /// Whether one of its objects has this name.
     pub(super) fn has(&self, name: &str) -> bool {
         [&self.stable, &self.canary].into_iter().any(|Side { target, autoscaler, .. }| {

@@ -93,3 +93,24 @@ pub(crate) async fn stable_is_mended_in_mid_run(mesh: &Mesh) -> Result<()> {
     ensure!(image_of(&under_load.stable().await?)? == "shop:v3", "{}", under_load.agent.log());
     case.end(&said(&under_load.fixture.status().await?), "held until resume, then released", 0)
 }
+
+/// No pod template changes when a ConfigMap does, and the pods that start from then on are others.
+pub(crate) async fn a_configuration_changes_in_mid_run(mesh: &Mesh) -> Result<()> {
+    let under_load = UnderLoad::set(mesh, "configured", 1).await?;
+    let fixture = &under_load.fixture;
+    fixture.kubectl(&["create", "configmap", "settings", "--from-literal=colour=blue"]).await?;
+    for name in ["shop-stable", "shop-canary"] {
+        let deployment = format!("deployment/{name}");
+        fixture.kubectl(&["set", "env", &deployment, "--from=configmap/settings"]).await?;
+        fixture.namespace.rolled_out(name).await?;
+    }
+    fixture.idle().await?;
+    under_load.release("v2").await?;
+
+    let case = under_load.case("a ConfigMap that both versions use is edited at 30%");
+    let edit = r#"{"data": {"colour": "red"}}"#;
+    fixture.kubectl(&["patch", "configmap", "settings", "--patch", edit]).await?;
+    let told = under_load.event("Warned", "ConfigMap settings has changed since run v2-").await?;
+    under_load.check_exposure(30).await?;
+    case.end(&told, "told; the run stays at 30%", 0)
+}
