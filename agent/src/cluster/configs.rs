@@ -1,5 +1,5 @@
 /*!
-The ConfigMaps that both versions' pods are made with. One that changes in mid-run changes neither pod template: pods that
+The `ConfigMaps` that both versions' pods are made with. One that changes in mid-run changes neither pod template: pods that
 start from then on are others than those that were judged. That is told.
 
 Only their versions are looked at, never what is in them. Secrets are not looked at at all: who may list them may read them.
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::stores::Stores;
 
-/// The versions of ConfigMaps that a run began with.
+/// The versions of `ConfigMaps` that a run began with.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Noted {
     run: String,
@@ -21,7 +21,7 @@ pub(super) struct Noted {
 }
 
 impl Noted {
-    /// Which ConfigMaps that the pods of `deployments` are made with have changed since `run` began.
+    /// Which `ConfigMaps` that the pods of `deployments` are made with have changed since `run` began.
     pub(super) fn changed(
         &mut self,
         stores: &Stores,
@@ -48,7 +48,7 @@ impl Noted {
     }
 }
 
-/// The ConfigMaps that a Deployment's pods are made with.
+/// The `ConfigMaps` that a Deployment's pods are made with.
 fn used(deployment: &Deployment) -> BTreeSet<String> {
     let Some(pod) = deployment.spec.as_ref().and_then(|spec| spec.template.spec.as_ref()) else {
         return BTreeSet::new();

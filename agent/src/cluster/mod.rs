@@ -21,6 +21,7 @@ mod istio_versions;
 mod leader;
 mod memories;
 mod memory;
+mod on_demand;
 mod plugin_cache;
 mod plugins;
 mod pods;

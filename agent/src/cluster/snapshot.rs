@@ -118,7 +118,7 @@ impl Snapshot {
             warnings.extend(changed.iter().map(|name| {
                 format!(
                     "ConfigMap {name} has changed since run {run} began: pods that start from now on have another \
-                     configuration than those that were judged. Put it back, or restart the run with another pod template"
+                     configuration than those that were judged; abort if that is not meant"
                 )
             }));
         }

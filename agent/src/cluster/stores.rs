@@ -5,8 +5,8 @@ Every change wakes the releases that it may concern.
 */
 use std::fmt::Debug;
 use std::hash::Hash;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -28,6 +28,7 @@ use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::api_resources;
+use super::on_demand::OnDemand;
 use super::pods::Pods;
 use super::route_index::RouteIndex;
 use crate::mesh::object::RELEASE as RELEASE_LABEL;
@@ -98,44 +99,6 @@ where
             // A writer lives as long as the process: its task does not end.
             let _ = store.wait_until_ready().await;
         }
-    }
-}
-
-/// A store that few Releases use, of objects that a cluster may not know: it is kept from when it is first asked for.
-#[derive(Clone)]
-pub(super) struct OnDemand<K: Resource + 'static>
-where
-    K::DynamicType: Eq + Hash,
-{
-    api: Api<K>,
-    kind: K::DynamicType,
-    slim: fn(&mut ObjectMeta),
-    on_change: Arc<dyn Fn(Option<&K>) + Send + Sync>,
-    store: Arc<OnceLock<Store<K>>>,
-}
-
-impl<K> OnDemand<K>
-where
-    K: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
-    K::DynamicType: Clone + Eq + Hash + Send + Sync,
-{
-    fn new(
-        api: Api<K>,
-        kind: K::DynamicType,
-        slim: fn(&mut ObjectMeta),
-        on_change: impl Fn(Option<&K>) + Send + Sync + 'static,
-    ) -> Self {
-        Self { api, kind, slim, on_change: Arc::new(on_change), store: Arc::default() }
-    }
-
-    /// The object of this name, once the store knows it.
-    pub(super) fn get(&self, namespace: &str, name: &str) -> Option<Arc<K>> {
-        let keep = || {
-            let on_change = Arc::clone(&self.on_change);
-            keep_slim(self.api.clone(), self.kind.clone(), self.slim, move |object| on_change(object))
-        };
-        let object = ObjectRef::new_with(name, self.kind.clone()).within(namespace);
-        self.store.get_or_init(keep).get(&object)
     }
 }
 
@@ -319,7 +282,7 @@ where
 }
 
 /// The same, without what `slim` takes out of their metadata.
-fn keep_slim<K>(
+pub(super) fn keep_slim<K>(
     api: Api<K>,
     kind: K::DynamicType,
     slim: fn(&mut ObjectMeta),

@@ -94,7 +94,7 @@ pub(crate) async fn stable_is_mended_in_mid_run(mesh: &Mesh) -> Result<()> {
     case.end(&said(&under_load.fixture.status().await?), "held until resume, then released", 0)
 }
 
-/// No pod template changes when a ConfigMap does, and the pods that start from then on are others.
+/// No pod template changes when a `ConfigMap` does, and the pods that start from then on are others.
 pub(crate) async fn a_configuration_changes_in_mid_run(mesh: &Mesh) -> Result<()> {
     let under_load = UnderLoad::set(mesh, "configured", 1).await?;
     let fixture = &under_load.fixture;
