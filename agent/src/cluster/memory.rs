@@ -15,7 +15,9 @@ use kube::{Client, ResourceExt};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::configs::Noted;
 use super::routes::RoutesMemory;
+use super::templates::names::Names;
 use super::{api_resources, as_serin};
 use crate::journal::Journal;
 use crate::observe::Observer;
@@ -63,6 +65,10 @@ pub(super) struct State {
     pub(super) deltas: CounterDeltas,
     /// The last command that was heard, by what tells it from every other.
     pub(super) heard: Option<String>,
+    /// What the versions of the two Deployments are called.
+    pub(super) names: Names,
+    /// What the run began with, of what is no part of a version.
+    pub(super) configs: Noted,
     /// The last version of the Release whose spec made sense: it counts while a later one does not.
     pub(super) last_good: Option<Arc<ReleaseObject>>,
     /// What was found saved, if this agent cannot read it: it is kept as it is for one that can.
@@ -80,6 +86,10 @@ struct Saved {
     heard: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     last_good: Option<Value>,
+    #[serde(default)]
+    names: Names,
+    #[serde(default)]
+    configs: Noted,
     /// Until roles were part of the status: the run that the present canary's Deployment was when it was stable.
     #[serde(default, skip_serializing)]
     retired: Option<String>,
@@ -105,14 +115,22 @@ impl State {
             }
             Err(error) => (Saved::default(), Err(error.to_string().into())),
         };
-        let Saved { deltas, heard, last_good, retired, .. } = saved;
+        let Saved { deltas, heard, last_good, names, configs, retired, .. } = saved;
         let spec = last_good.and_then(|spec| serde_json::from_value(spec).ok());
         let last_good = spec.map(|spec| Arc::new(ReleaseObject { spec, ..object.clone() }));
         match read {
             Err(why) => {
                 tracing::error!(release = object.name_any(), "status.state cannot be read: {why}");
                 let unreadable = Some(text.to_owned());
-                Self { status: Status::unreadable(&why), deltas, heard, last_good, unreadable }
+                Self {
+                    status: Status::unreadable(&why),
+                    deltas,
+                    heard,
+                    names,
+                    configs,
+                    last_good,
+                    unreadable,
+                }
             }
             Ok(mut status) => {
                 if retired.is_some() {
@@ -120,7 +138,7 @@ impl State {
                     let swapped = named.is_some() && shown.stable_deployment.as_ref() == named;
                     status.roles = Roles { swapped, retired };
                 }
-                Self { status, deltas, heard, last_good, unreadable: None }
+                Self { status, deltas, heard, names, configs, last_good, unreadable: None }
             }
         }
     }
@@ -135,6 +153,8 @@ impl State {
             deltas: if fits { self.deltas.clone() } else { CounterDeltas::default() },
             heard: self.heard.clone(),
             last_good: self.last_good.as_ref().map(|object| json!(object.spec)),
+            names: self.names.clone(),
+            configs: self.configs.clone(),
             retired: None,
         };
         json!(saved).to_string()

@@ -10,6 +10,7 @@ pub(crate) mod modules;
 pub(crate) mod namespaces;
 pub(crate) mod objects;
 pub(crate) mod outages;
+pub(crate) mod owners;
 pub(crate) mod supervision;
 pub(crate) mod workloads;
 
