@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use serin_policy::Arm;
 
-pub use super::resource::{Mode, PromotionMode};
+pub use super::resource::{Mode, PodTemplate, PromotionMode};
 
 /// How the two versions stand in a cluster.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +17,8 @@ pub struct Delivery {
     pub stable: Target,
     /// The Deployment of the new version; another one.
     pub canary: Target,
+    /// What of a pod template makes a version.
+    pub pod_template: PodTemplate,
     /// What becomes of the two in the end.
     pub promotion: PromotionMode,
     /// How long the canary's pods are kept after every proxy has stopped sending to them.
@@ -54,10 +56,28 @@ impl Delivery {
 pub struct Target {
     /// The Deployment's name, in the Release's namespace.
     pub deployment: String,
-    /// The name of its `HorizontalPodAutoscaler`, if it has one.
-    pub autoscaler: Option<String>,
+    /// What scales it, if something does.
+    pub autoscaler: Option<Autoscaler>,
     /// Istio's `trafficPolicy` for its subset.
     pub traffic_policy: Option<Value>,
+}
+
+/// What scales a Deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Autoscaler {
+    /// What it is.
+    pub kind: AutoscalerKind,
+    /// Its name, in the Release's namespace.
+    pub name: String,
+}
+
+/// What there is that scales a Deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AutoscalerKind {
+    /// Kubernetes' own.
+    HorizontalPodAutoscaler,
+    /// KEDA's.
+    ScaledObject,
 }
 
 /// How requests get to the two versions.

@@ -34,6 +34,14 @@ pub const METRIC_LABEL: Text = Text::of(
 )
 .begin(&[b'a'..=b'z', b'A'..=b'Z', b'_'..=b'_']);
 
+/// The name of a label or an annotation, or its beginning.
+pub const KEY_PATTERN: Text = Text::of(
+    &[b'a'..=b'z', b'A'..=b'Z', b'0'..=b'9', b'-'..=b'-', b'_'..=b'_', b'.'..=b'.', b'/'..=b'/', b'*'..=b'*'],
+    1..=317,
+    "give the name of a label or an annotation, or its beginning with a * at the end, such as checksum/*",
+)
+.begin(&[b'a'..=b'z', b'A'..=b'Z', b'0'..=b'9']);
+
 /// What to write where a Gateway is wanted: one label, or two with a slash between them.
 pub const GATEWAY: &str =
     "write namespace/name of an Istio Gateway, name for one in the Release's namespace, or mesh";
@@ -42,6 +50,8 @@ pub const GATEWAY: &str =
 pub const MAX_GATEWAYS: usize = 32;
 /// The most namespaces of callers.
 pub const MAX_MESH_NAMESPACES: usize = 64;
+/// The most patterns of labels or annotations.
+pub const MAX_PATTERNS: usize = 32;
 /// The most hosts. The service's own name comes on top.
 pub const MAX_HOSTS: usize = 64;
 /// The most metrics.
@@ -49,8 +59,10 @@ pub const MAX_METRICS: usize = 32;
 
 /// The kind of what runs a version.
 pub const DEPLOYMENT: &str = "Deployment";
-/// The kind of what scales it.
-pub const AUTOSCALER: &str = "HorizontalPodAutoscaler";
+/// The kinds of what scales it: Kubernetes' own and KEDA's.
+pub const AUTOSCALERS: [&str; 2] = ["HorizontalPodAutoscaler", "ScaledObject"];
+/// What to write where it is none of them.
+pub const AUTOSCALER: &str = "write HorizontalPodAutoscaler or ScaledObject";
 
 /// How often proxies are read.
 pub const INTERVAL: Span = Span::of(Duration::from_millis(100), Duration::from_mins(5));

@@ -44,6 +44,9 @@ impl Tick<'_> {
         if self.in_cluster().is_some_and(|it| !it.obstacles.is_empty() || !it.contested.is_empty()) {
             return Err(NotNow::Blocked);
         }
+        if self.stable_changed().is_some() {
+            return Err(NotNow::StableChanged);
+        }
         if !self.all_report() {
             return Err(NotNow::ProxiesLag);
         }
@@ -72,6 +75,10 @@ impl Tick<'_> {
 
     fn resume(&mut self, by: &str) -> Result<(), NotNow> {
         let now = self.now;
+        if !self.status.phase.is_paused() && self.insist() {
+            self.say(Event::Resumed { by: by.to_owned() });
+            return Ok(());
+        }
         match &mut self.status.phase {
             Phase::Starting { since, paused: paused @ Some(_), .. } => go_on(paused, since.as_mut(), now),
             Phase::Baking(BakeState { since, paused: paused @ Some(_), .. }) => {
@@ -179,7 +186,7 @@ impl Tick<'_> {
                 let by = by.to_owned();
                 let reason = Event::Retried { by: by.clone() };
                 *self.status.evidence = Evidence::default();
-                self.begin_pods();
+                self.begin_with_stable();
                 self.turn(Actor::Operator(by), self.beginning(), reason);
                 Ok(())
             }

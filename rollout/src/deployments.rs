@@ -4,8 +4,8 @@ Deployments for the planner to be tested with: they follow what is wanted of the
 use std::fmt;
 
 use super::{
-    Candidate, Contested, InCluster, Live, Plan, PodLimit, Replicas, Roles, RolesUnclear, RouteTargets,
-    Status, Traces, Wanted, Workload, Workloads,
+    Candidate, Contested, Given, InCluster, Live, Plan, PodLimit, Replicas, Roles, RolesUnclear,
+    RouteTargets, Status, Traces, Wanted, Workload, Workloads,
 };
 use serin_release::delivery::PromotionMode;
 use serin_release::{Release, ReleaseObject};
@@ -45,6 +45,8 @@ pub(super) struct Model {
     pub(super) limit: Option<PodLimit>,
     /// Who has changed it last.
     pub(super) changed_by: Option<String>,
+    /// Whose image it was given last.
+    given: Option<Given>,
 }
 
 const NAMES: [&str; 2] = ["shop", "shop-canary"];
@@ -137,8 +139,11 @@ impl Cluster {
             Some(Replicas::Zero) => canary.scale(0),
             None => {}
         }
-        if wanted.copy_template && !canary.gone {
+        if let Some(insisted) = wanted.copy_template
+            && !canary.gone
+        {
             stable.set_image(&canary.image.clone());
+            stable.given = Some(Given { run: status.run.clone(), insisted });
         }
     }
 }
@@ -157,6 +162,7 @@ impl Model {
             gone: false,
             limit: None,
             changed_by: None,
+            given: None,
         }
     }
 
@@ -169,6 +175,7 @@ impl Model {
                 running: self.running.clone(),
                 seen: false,
                 ready: pods,
+                given: self.given.clone(),
                 ..Self::new(image, self.desired)
             };
         }
@@ -221,6 +228,7 @@ impl Model {
             run: self.run(),
             limit: self.limit.clone(),
             changed_by: self.changed_by.clone(),
+            given: self.given.clone(),
         }
     }
 }
@@ -242,7 +250,10 @@ pub(super) fn in_words(wanted: Option<Wanted>) -> String {
         Replicas::AtLeast(floor) => format!("canary at least {floor}"),
         Replicas::Zero => "canary none".to_owned(),
     });
-    let copy = wanted.copy_template.then(|| "stable takes the canary's template".to_owned());
+    let copy = wanted.copy_template.map(|insisted| match insisted {
+        0 => "stable takes the canary's template".to_owned(),
+        again => format!("stable takes the canary's template (again: {again})"),
+    });
     let routes = match wanted.routes {
         RouteTargets::Apart => "routes apart",
         RouteTargets::BothToCanary => "both routes lead to the canary",

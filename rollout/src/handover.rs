@@ -45,6 +45,9 @@ pub struct HandoverState {
     /// How often a few went back to stable in vain.
     #[serde(default)]
     pub in_vain: u32,
+    /// How often somebody has said that stable is to take the canary's pod template again.
+    #[serde(default)]
+    pub insisted: u32,
     /// Since when stable has been ready to take everybody back, with the new version.
     #[serde(default)]
     pub ready_since: Option<Timestamp>,
@@ -128,8 +131,9 @@ impl Tick<'_> {
         };
         if !(has_new_version(cluster) && has_its_pods) {
             let trouble = stable.stuck.clone().or_else(|| stable.trouble.clone());
+            let hold = self.stables_owner(&state).unwrap_or(Hold::HandingOver { mode, trouble });
             self.status.phase = Phase::HandingOver(HandoverState { ready_since: None, ..state });
-            self.say(Hold::HandingOver { mode, trouble });
+            self.say(hold);
             return;
         }
         let ready_since = *state.ready_since.get_or_insert(self.now);
@@ -168,18 +172,20 @@ impl Tick<'_> {
 
     /// Takes those who went back to stable first to the canary again, at once, if stable does not serve them.
     pub(super) fn end_failed_probe(&mut self) {
-        let Phase::HandingOver(HandoverState { in_vain, probe: Some(probe), .. }) = &mut self.status.phase
+        let Phase::HandingOver(HandoverState { in_vain, insisted, probe: Some(probe), .. }) =
+            &mut self.status.phase
         else {
             return;
         };
         probe.counts.add(&self.observation.at_proxies);
-        let (probe, in_vain) = (probe.clone(), in_vain.saturating_add(1));
-        let again = HandoverState { in_vain, ready_since: None, probe: None };
+        let (probe, in_vain, insisted) = (probe.clone(), in_vain.saturating_add(1), *insisted);
+        let again = HandoverState { in_vain, insisted, ready_since: None, probe: None };
         let Some(cluster) = self.in_cluster() else { return };
         let (mode, workloads) = (cluster.delivery.promotion, &cluster.workloads);
         let has_no_pods = mode != PromotionMode::Swap && workloads.stable.ready == 0;
-        let reason = if has_no_pods || !has_new_version(cluster) {
-            Reason::from(Hold::HandingOver { mode, trouble: workloads.stable.trouble.clone() })
+        let reason: Reason = if has_no_pods || !has_new_version(cluster) {
+            let trouble = workloads.stable.trouble.clone();
+            self.stables_owner(&again).unwrap_or(Hold::HandingOver { mode, trouble }).into()
         } else if let Served::No = probe.are_served(self.now) {
             let (ArmCounts { requests, errors, .. }, expected) = (probe.counts.stable, probe.expected());
             Event::ProbeFailed { requests, errors, expected, again_after: again.patience() }.into()
@@ -205,9 +211,12 @@ impl Tick<'_> {
 
     /// Whether stable has its old version for as long as nobody gives it the new one: then there is a way back.
     pub(super) fn awaits_stable(&self) -> bool {
-        self.workloads().is_some_and(|(delivery, workloads)| {
-            delivery.promotion == PromotionMode::Wait && !workloads.same_version
-        })
+        let is_kept_by_its_owner =
+            matches!(&self.status.phase, Phase::HandingOver(state) if self.stables_owner(state).is_some());
+        is_kept_by_its_owner
+            || self.workloads().is_some_and(|(delivery, workloads)| {
+                delivery.promotion == PromotionMode::Wait && !workloads.same_version
+            })
     }
 }
 

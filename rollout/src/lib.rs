@@ -39,6 +39,7 @@ mod roles;
 pub mod saved;
 #[cfg(test)]
 mod scenarios;
+mod stables_owner;
 mod status;
 mod steps;
 mod workloads;
@@ -66,7 +67,7 @@ pub use phase::{BakeState, Cause, Emptying, Paused, Phase, Stage, StepState};
 pub use reason::{Awaits, Event, Hold, NotNow, Outcome, Reason, Severity};
 pub use roles::{Candidate, Live, Roles, RolesUnclear, RouteTargets, Traces};
 pub use status::{Actor, Change, Draw, Pods, Progress, Status};
-pub use workloads::{Lack, PodLimit, Replicas, Wanted, Workload, Workloads};
+pub use workloads::{Given, Lack, PodLimit, Replicas, Wanted, Workload, Workloads};
 
 use serin_release::Release;
 
@@ -125,6 +126,11 @@ pub fn plan(release: &Release, status: &Status, observation: &Observation, now: 
         tick.say(Hold::StableDown);
         tick.say(Hold::RunWaits { run: release.run().to_owned() });
         tick.refuse_all(NotNow::StableDown);
+        return tick.settle(status);
+    }
+    if tick.is_suspended_at_rest() {
+        tick.say(Hold::Suspended);
+        tick.refuse_all(NotNow::Suspended);
         return tick.settle(status);
     }
     tick.compare_with_policy();

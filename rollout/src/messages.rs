@@ -114,6 +114,22 @@ impl fmt::Display for Hold {
             }
             Self::Suspended => f.write_str("suspended: set spec.suspend to false to go on"),
             Self::Contested { object, by } => contested(f, object, by.as_deref()),
+            Self::StableChanged { run, by_run, by } => write!(
+                f,
+                "{} has given stable's Deployment {by_run} since the run began, and promoting {run} would undo that: \
+                 resume to release {run} over it, abort to stay with {by_run}, or give the canary's Deployment a pod template \
+                 that has both",
+                who(by.as_deref())
+            ),
+            Self::StablePutBack { run, by_run, by } => {
+                let who = who(by.as_deref());
+                write!(
+                    f,
+                    "{who} has given stable's Deployment {by_run} in place of {run}, which Serin does not write again: have \
+                     {who} apply {run} too (with promotion.mode Wait Serin leaves that to them); or have {who} ignore \
+                     spec.template, and resume; or abort"
+                )
+            }
             Self::AwaitsRoutes => f.write_str("waits for the routes to be written"),
             Self::RolesUnclear(unclear) => unclear.fmt(f),
             Self::StateUnreadable { why } => write!(
@@ -157,6 +173,10 @@ impl fmt::Display for Hold {
                     "the canary keeps its pods for {delay} after its last caller, for requests under way"
                 )
             }
+            Self::CanaryScaled { pods } => write!(
+                f,
+                "somebody has scaled the canary to {pods}, and nobody is sent there: scale its Deployment to 0, or retry"
+            ),
             Self::AwaitsData { why } => {
                 write!(f, "requests cannot be counted, so nobody else is moved: {why}")
             }
@@ -228,7 +248,7 @@ impl fmt::Display for Outcome {
             ),
             Self::Settled => f.write_str("everybody is on stable, and no release is under way"),
             Self::StableReplaced { run, by_run, by } => {
-                let who = by.as_deref().unwrap_or("somebody");
+                let who = who(by.as_deref());
                 write!(
                     f,
                     "everybody is on stable, to whose Deployment {who} has given {by_run} in place of {run}: to release \
@@ -253,6 +273,9 @@ impl fmt::Display for NotNow {
             Self::StableDown => "stable has no ready pod: scale it up first",
             Self::Suspended => "the Release is suspended: set spec.suspend to false first",
             Self::Blocked => "something stands in the way, as the status says: remove it first",
+            Self::StableChanged => {
+                "stable was given another version since the run began, as the status says: resume first to release over it"
+            }
             Self::Preparing => {
                 "nobody is moved before the canary has its pods: abort, or set spec.suspend, to hold it"
             }
@@ -260,6 +283,11 @@ impl fmt::Display for NotNow {
             Self::Unreadable => "this agent cannot read the run's saved state: only abort is possible",
         })
     }
+}
+
+/// Who has changed something, by their own account.
+fn who(by: Option<&str>) -> &str {
+    by.unwrap_or("somebody")
 }
 
 fn contested(f: &mut fmt::Formatter<'_>, object: &str, by: Option<&str>) -> fmt::Result {

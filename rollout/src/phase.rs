@@ -243,6 +243,16 @@ impl Phase {
         }
     }
 
+    /// Whether a person holds it.
+    pub(super) const fn is_paused(&self) -> bool {
+        matches!(
+            self,
+            Self::Starting { paused: Some(_), .. }
+                | Self::Progressing(StepState { paused: Some(_), .. })
+                | Self::Baking(BakeState { paused: Some(_), .. })
+        )
+    }
+
     /// What becomes of the canary, in phases in which nobody is to be sent to it any more.
     pub(super) const fn emptying(&mut self) -> Option<&mut Emptying> {
         match self {

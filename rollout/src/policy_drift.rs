@@ -31,7 +31,7 @@ impl Tick<'_> {
         let previous = std::mem::replace(&mut self.status.run, run.clone());
         let is_over = self.is_over();
         *self.status.evidence = Evidence::default();
-        self.begin_pods();
+        self.begin_with_stable();
         if let InForce::Unreadable { why } = &self.observation.in_force {
             self.say(Event::PolicyUnreadable { why: why.clone() });
         }
@@ -77,6 +77,17 @@ impl Tick<'_> {
                 .is_some_and(|(_, workloads)| workloads.stable.run.as_deref() == Some(self.release.run()))
     }
 
+    /// Whether a person has suspended the Release before the present run began, and nobody is on a canary: then nothing is
+    /// touched.
+    pub(super) fn is_suspended_at_rest(&self) -> bool {
+        let nobody_is_on_it = match &self.observation.in_force {
+            InForce::Nothing => true,
+            InForce::Policy { run, closed, .. } => *closed && run != self.release.run(),
+            InForce::Unreadable { .. } => false,
+        };
+        self.is_suspended() && self.status.run != self.release.run() && self.is_over() && nobody_is_on_it
+    }
+
     /// Whether nobody can be on the canary any more, and nothing is to be done about its pods.
     fn is_over(&self) -> bool {
         match &self.status.phase {
@@ -105,6 +116,10 @@ impl Tick<'_> {
 
     /// The status is about the Release's run.
     fn compare(&mut self) {
+        if self.status.stable_run.is_none() {
+            // An agent has begun the run that did not note it.
+            self.note_stable();
+        }
         let (weight, closed) = (self.status.weight(), self.status.is_closed());
         match &self.observation.in_force {
             InForce::Policy { revision: found, weight: present, .. } if *found < self.status.revision => {
@@ -225,7 +240,7 @@ impl Tick<'_> {
         for Command { kind, by } in &self.observation.commands {
             if *kind == CommandKind::Abort && self.stable_can_take_all() {
                 self.release.run().clone_into(&mut self.status.run);
-                self.begin_pods();
+                self.begin_with_stable();
                 let phase = Phase::Aborted { by: by.clone(), canary: Emptying::InUse };
                 self.turn(Actor::Operator(by.clone()), phase, Outcome::Aborted { by: by.clone() });
                 return;

@@ -145,6 +145,8 @@ table! { Hold:
     StableDown, "stable-down", Critical, Mending;
     Suspended, "suspended", Info, Person;
     Contested, "contested", Warning, Mending;
+    StableChanged, "stable-changed", Warning, Person;
+    StablePutBack, "stable-put-back", Warning, Mending;
     AwaitsRoutes, "awaits-routes", Info, Others;
     RolesUnclear, "roles-unclear", Warning, Mending;
     StateUnreadable, "state-unreadable", Warning, Mending;
@@ -154,6 +156,7 @@ table! { Hold:
     AwaitsEndpoints, "awaits-endpoints", Info, Course;
     ProbeBegun, "probe-begun", Info, Course;
     Draining, "draining", Info, Course;
+    CanaryScaled, "canary-scaled", Warning, Course;
     AwaitsData, "awaits-data", Warning, Others;
     AwaitsReading, "awaits-reading", Info, Others;
     AwaitsSuccess, "awaits-success", Info, Others;

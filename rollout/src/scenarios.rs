@@ -143,9 +143,10 @@ impl ScenarioRun {
                 model.changed_by = Some(by.to_owned());
             }
             ["limit", pods] => {
-                let (pods, autoscaler) = (pods.parse().unwrap(), words[0].to_owned());
+                let (pods, field) = (pods.parse().unwrap(), "maxReplicas");
+                let autoscaler = format!("HorizontalPodAutoscaler {}", words[0]);
                 model.get_ready(pods);
-                model.limit = Some(PodLimit { pods, autoscaler });
+                model.limit = Some(PodLimit { pods, autoscaler, field });
             }
             ["ready", "all"] => model.recover(),
             ["ready", pods] => model.get_ready(pods.parse().unwrap()),

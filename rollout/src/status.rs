@@ -37,6 +37,9 @@ pub struct Status {
     /// In a cluster: the pods that the run has the two versions keep.
     #[serde(default)]
     pub pods: Pods,
+    /// In a cluster: the version that stable had when the run began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stable_run: Option<String>,
     /// In a cluster: which of the two Deployments is the stable one.
     #[serde(default)]
     pub roles: Roles,

@@ -45,6 +45,9 @@ impl Tick<'_> {
             Phase::Progressing(state) => self.go_on_at_step(state),
             Phase::OffPlan { weight } => {
                 let next = self.first_step_above(weight).map(|(_, step)| step.weight);
+                if let Some(changed) = self.stable_changed() {
+                    self.say(changed);
+                }
                 self.say(Hold::OffPlan { weight, next });
                 self.tell_lagging();
             }
@@ -128,8 +131,10 @@ impl Tick<'_> {
             return Vec::new();
         }
         let suspended = self.is_suspended().then_some(Hold::Suspended);
+        let changed = self.stable_changed().filter(|_| self.is_judged());
         let obstacles = cluster.obstacles.iter().map(|why| Hold::Blocked { why: why.clone() });
-        let mut holds: Vec<_> = suspended.into_iter().chain(obstacles).chain(self.contested()).collect();
+        let mut holds: Vec<_> =
+            suspended.into_iter().chain(changed).chain(obstacles).chain(self.contested()).collect();
         // While versions are handed over, the routes are on their way; and an obstacle says it better.
         let is_moving = matches!(self.status.phase, Phase::HandingOver(_));
         if cluster.obstacles.is_empty() && !is_moving && cluster.routes != Some(self.status.routes) {
@@ -230,6 +235,8 @@ impl Tick<'_> {
         if all_report {
             self.status.phase = Phase::Preparing { reported: true };
             self.raise_floor();
+            // Nobody is on the canary yet: what stable is given now is what the canary is compared with.
+            self.note_stable();
         }
         if self.provide_pods(self.next_weight(Weight::ZERO)) && all_report {
             let run = self.status.run.clone();
@@ -292,8 +299,8 @@ impl Tick<'_> {
     /// Everybody stays on the canary.
     pub(super) fn end_bake(&mut self) {
         let in_cluster = self.workloads().is_some();
-        self.status.phase =
-            if in_cluster { Phase::HandingOver(HandoverState::default()) } else { Phase::Promoted };
+        let state = HandoverState { insisted: self.insisted(), ..HandoverState::default() };
+        self.status.phase = if in_cluster { Phase::HandingOver(state) } else { Phase::Promoted };
         self.say(Outcome::Promoted { run: self.status.run.clone() });
     }
 

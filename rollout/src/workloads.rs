@@ -6,6 +6,7 @@ canary that lacks the pods for it, stable keeps what it takes to go back, and po
 when every proxy has long stopped sending to it.
 */
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use serin_policy::Weight;
@@ -17,7 +18,7 @@ use super::phase::{Cause, Emptying, Phase, elapsed};
 use super::reason::Hold;
 use super::roles::RouteTargets;
 use super::status::Pods;
-use serin_release::delivery::{Delivery, PromotionMode};
+use serin_release::delivery::Delivery;
 
 /// The two versions' Deployments, as they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,8 +48,35 @@ pub struct Workload {
     pub limit: Option<PodLimit>,
     /// The run that its pod template makes; none while there is no Deployment.
     pub run: Option<String>,
+    /// Whose pod template Serin has given it last, if it ever did.
+    pub given: Option<Given>,
     /// Who has changed it last besides Serin and the cluster's own controllers, if they leave a name.
     pub changed_by: Option<String>,
+}
+
+/// A run whose pod template stable was given.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Given {
+    /// The run.
+    pub run: String,
+    /// How often somebody had said until then that stable is to be given it again.
+    pub insisted: u32,
+}
+
+impl fmt::Display for Given {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { run, insisted } = self;
+        write!(f, "{run}/{insisted}")
+    }
+}
+
+impl FromStr for Given {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (run, insisted) = text.rsplit_once('/').ok_or(())?;
+        Ok(Self { run: run.to_owned(), insisted: insisted.parse().map_err(|_| ())? })
+    }
 }
 
 /// The most pods that an autoscaler allows.
@@ -56,14 +84,16 @@ pub struct Workload {
 pub struct PodLimit {
     /// How many.
     pub pods: u32,
-    /// The autoscaler's name.
+    /// The autoscaler, by its kind and name.
     pub autoscaler: String,
+    /// Its field that says so.
+    pub field: &'static str,
 }
 
 impl fmt::Display for PodLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { pods, autoscaler } = self;
-        write!(f, "HorizontalPodAutoscaler {autoscaler} allows {pods} at most: raise its maxReplicas")
+        let Self { pods, autoscaler, field } = self;
+        write!(f, "{autoscaler} allows {pods} at most: raise its {field}")
     }
 }
 
@@ -75,8 +105,8 @@ pub struct Wanted {
     pub stable_at_least: Option<u32>,
     /// How many pods the canary is to have.
     pub canary: Option<Replicas>,
-    /// Whether stable's Deployment is to take the canary's pod template.
-    pub copy_template: bool,
+    /// Whether stable's Deployment is to take the canary's pod template, and how often somebody has said so again.
+    pub copy_template: Option<u32>,
     /// Where the routes are to lead.
     pub routes: RouteTargets,
 }
@@ -187,14 +217,15 @@ impl<'t> Tick<'t> {
         self.status.run != run && is_on_another && !self.stable_can_take_all()
     }
 
-    /// Notes how many pods stable has when a run begins: as many it keeps, so that going back works.
+    /// Notes what stable is when a run begins. As many pods it keeps, so that going back works.
     ///
     /// What another run had it keep is kept on: while others were on the canary, its size said little.
-    pub(super) fn begin_pods(&mut self) {
+    pub(super) fn begin_with_stable(&mut self) {
         let kept = if self.is_stable_kept() { self.status.pods.stable_floor } else { 1 };
         let desired = self.workloads().map(|(_, workloads)| workloads.stable.desired);
         let stable_floor = desired.map_or(self.status.pods.stable_floor, |desired| desired.max(kept));
         self.status.pods = Pods { stable_floor, canary_for: None, lacking_since: None, ..self.status.pods };
+        self.note_stable();
     }
 
     /// While everybody is on stable, its size is what all of them take.
@@ -222,8 +253,15 @@ impl<'t> Tick<'t> {
         if *canary == Emptying::InUse && all_report {
             *canary = Emptying::Draining { since: now };
         }
-        let Emptying::Draining { since } = *canary else { return };
         let Workload { desired, ready, .. } = workloads.canary;
+        let is_empty = *canary == Emptying::Empty;
+        let Emptying::Draining { since } = *canary else {
+            if is_empty && desired > 0 {
+                // Whoever gave it pods may have a reason.
+                self.say(Hold::CanaryScaled { pods: desired });
+            }
+            return;
+        };
         let is_drained = all_report && elapsed(Some(since), None, now) >= delivery.scale_down_delay;
         if desired == 0 && (ready == 0 || is_drained) {
             *canary = Emptying::Empty;
@@ -241,18 +279,21 @@ impl<'t> Tick<'t> {
 
     /// How the Deployments and the routes are wanted, at the end of the tick; none if all is to be left as it is.
     pub(super) fn wanted(&self) -> Option<Wanted> {
-        let Some(InCluster { delivery, roles: Ok(_), .. }) = self.in_cluster() else {
+        let Some(InCluster { roles: Ok(_), .. }) = self.in_cluster() else {
             return None;
         };
         let routes = self.status.routes;
         let running = |weight| Wanted {
             stable_at_least: Some(self.status.pods.stable_floor.max(1)),
             canary: Some(Replicas::AtLeast(self.need(weight))),
-            copy_template: false,
+            copy_template: None,
             routes,
         };
         if matches!(self.status.phase, Phase::Unreadable { .. }) {
             return None;
+        }
+        if self.is_suspended_at_rest() {
+            return self.status.is_driven().then(|| Wanted { routes, ..Wanted::default() });
         }
         if self.status.run != self.release.run() {
             // Another run is to begin and cannot: what this one has is kept, and nothing is handed over.
@@ -267,16 +308,15 @@ impl<'t> Tick<'t> {
             }
             Phase::Progressing(_) | Phase::OffPlan { .. } => running(self.status.weight().max(canary_for)),
             Phase::Promoting | Phase::Baking(_) => running(Weight::FULL),
-            Phase::HandingOver(_) => Wanted {
-                copy_template: delivery.promotion == PromotionMode::Copy && !delivery.suspended,
-                ..running(Weight::FULL)
-            },
+            Phase::HandingOver(state) => {
+                Wanted { copy_template: self.copy_is_due(state), ..running(Weight::FULL) }
+            }
             Phase::CuttingBack { canary }
             | Phase::RolledBack { canary, .. }
             | Phase::Aborted { canary, .. } => Wanted {
                 stable_at_least: self.is_stable_kept().then_some(self.status.pods.stable_floor),
                 canary: self.is_drained(*canary).then_some(Replicas::Zero),
-                copy_template: false,
+                copy_template: None,
                 routes,
             },
         })

@@ -7,6 +7,7 @@ use serin_release::status::{ReleasePhase, ReleaseStatus, RunOutcome};
 use serin_tests::mesh::{Controller, Mesh};
 use serin_tests::site::eventually;
 
+use crate::autoscalers::scaled;
 use crate::fixture::{Fixture, check_none_failed, is_at, told, weights};
 
 /// Where a run stands when the agent is killed.
@@ -81,10 +82,13 @@ async fn module(fixture: &Fixture<'_>) -> Result<String> {
 /// One that stood still for a while does not know that another has taken everybody back.
 pub(crate) async fn a_leader_of_the_past_changes_nothing(mesh: &Mesh) -> Result<()> {
     let fixture = Fixture::set(mesh, "past", 1).await?;
+    fixture.namespace.deploy("shop", "stable", "shop:v1", 3).await?;
+    fixture.namespace.rolled_out("shop-stable").await?;
+    fixture.autoscalers().await?;
     let first = fixture.agent("first").await?;
-    fixture
-        .release("{setWeight: 10, pause: {duration: 5s}}, {setWeight: 50, pause: {}}", |yaml| yaml)
-        .await?;
+    // More pods are due soon after: the canary's, and its autoscaler's floor.
+    let steps = "{setWeight: 10, pause: {duration: 5s}}, {setWeight: 50, pause: {}}";
+    fixture.release(steps, scaled("HorizontalPodAutoscaler")).await?;
     fixture.idle().await?;
     let traffic = fixture.traffic(60).await?;
     fixture.set_image("shop:v2").await?;
@@ -93,6 +97,13 @@ pub(crate) async fn a_leader_of_the_past_changes_nothing(mesh: &Mesh) -> Result<
     let second = fixture.agent("second").await?;
     fixture.kubectl(&["annotate", "release", "shop", "serin.dev/command=abort"]).await?;
     let aborted = fixture.outcome(RunOutcome::Aborted).await.with_context(|| second.log())?;
+    eventually("the canary's pods and the floors to be given back", async || {
+        let found = (fixture.replicas("shop-canary").await?, fixture.floors().await?);
+        ensure!(found == (0, (1, 1)), "{found:?}: {}", second.log());
+        Ok(())
+    })
+    .await?;
+    let written = written(&fixture).await?;
     first.thaw()?;
     eventually("the first to notice", async || {
         let log = first.log();
@@ -102,8 +113,19 @@ pub(crate) async fn a_leader_of_the_past_changes_nothing(mesh: &Mesh) -> Result<
     .await?;
     let status = fixture.phase(ReleasePhase::Aborted).await?;
     ensure!(is_at(&status, 0), "{}", told(&status));
+    let after = self::written(&fixture).await?;
+    ensure!(after == written, "{after} instead of {written}: {}", first.log());
     ensure!(status.history[0].changes == aborted.history[0].changes, "{:?}", status.history[0].changes);
     check_none_failed(&traffic.stop().await?)
+}
+
+/// How often the specs of Deployments, and whatever autoscalers say, have been written.
+async fn written(fixture: &Fixture<'_>) -> Result<String> {
+    let specs = "jsonpath={.items[*].metadata.generation}";
+    let deployments = fixture.kubectl(&["get", "deployments", "-o", specs]).await?;
+    let versions = "jsonpath={.items[*].metadata.resourceVersion}";
+    let autoscalers = fixture.kubectl(&["get", "hpa", "-o", versions]).await?;
+    Ok(format!("{deployments}, {autoscalers}"))
 }
 
 fn leads(agent: &Controller) -> bool {

@@ -5,6 +5,7 @@ The mesh is brought up once, and tests run side by side in namespaces of their o
 before there is a thread, so this is not the usual test harness, but one that takes the same arguments.
 */
 mod adoption;
+mod autoscalers;
 mod failures;
 mod fixture;
 mod images;
@@ -71,6 +72,9 @@ const SHARED: &[(&str, Test)] = tests![
     failures::supervision::a_save_fails_with_each_command,
     failures::objects::objects_are_edited_by_hand,
     failures::objects::objects_keep_being_changed,
+    failures::owners::stable_is_put_back,
+    failures::owners::stable_is_mended_in_mid_run,
+    failures::owners::a_configuration_changes_in_mid_run,
     failures::workloads::bad_images_reach_nobody,
     failures::workloads::a_canary_is_lost,
     failures::capacity::pods_are_not_to_be_had,
@@ -86,7 +90,10 @@ const SHARED: &[(&str, Test)] = tests![
     promotions::a_swap_is_suspended,
     promotions::a_pipeline_updates_stable,
     promotions::the_old_version_is_put_back,
-    promotions::autoscalers_keep_a_floor,
+    promotions::stable_keeps_what_is_its_own,
+    autoscalers::a_floor_is_kept,
+    autoscalers::keda_is_understood,
+    releases::a_suspended_release_touches_nothing,
     releases::a_good_version_is_promoted,
     releases::a_very_bad_version_is_off_the_air_at_once,
     releases::a_bad_version_is_taken_back,

@@ -1,9 +1,8 @@
 /*!
-What becomes of the two Deployments in the end, and of their autoscalers on the way.
+What becomes of the two Deployments in the end.
 */
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use serin_release::status::{ReleasePhase, ReleaseStatus, RunOutcome};
 use serin_tests::mesh::traffic::{Outcome, Traffic};
 use serin_tests::mesh::{Controller, Mesh};
@@ -174,76 +173,55 @@ pub(crate) async fn the_old_version_is_put_back(mesh: &Mesh) -> Result<()> {
     check_none_failed(&traffic.stop().await?)
 }
 
-/// Autoscalers are told the floor, and have their owner's back in the end, with what the owner wrote meanwhile.
-pub(crate) async fn autoscalers_keep_a_floor(mesh: &Mesh) -> Result<()> {
-    let fixture = Fixture::set(mesh, "scaled", 1).await?;
-    fixture.namespace.deploy("shop", "stable", "shop:v1", 3).await?;
-    fixture.namespace.rolled_out("shop-stable").await?;
-    // Where its owner leaves it out, the API server puts 1 in.
-    for (version, min) in [("stable", "minReplicas: 1, "), ("canary", "")] {
-        fixture.namespace.apply(&format!(
-            "{{apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, metadata: {{name: shop-{version}}}, spec: {{{min}maxReplicas: 30, \
-             scaleTargetRef: {{apiVersion: apps/v1, kind: Deployment, name: shop-{version}}}, \
-             metrics: [{{type: Resource, resource: {{name: cpu, target: {{type: Utilization, averageUtilization: 80}}}}}}]}}}}"
-        ))
-        .await?;
+/// What tells a Deployment from the other, what says which version it runs, and what neither does.
+const TELLING_APART: &str = r#"{"spec": {"template": {
+  "metadata": {
+    "labels": {"track": "NAME", "app.kubernetes.io/version": "v1"},
+    "annotations": {"kubectl.kubernetes.io/restartedAt": "NAME"}
+  },
+  "spec": {"topologySpreadConstraints": [{
+    "maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway",
+    "labelSelector": {"matchLabels": {"app": "shop", "version": "NAME"}}
+  }]}
+}}}"#;
+
+/// Stable takes the canary's version, and stays what tells it from the canary.
+pub(crate) async fn stable_keeps_what_is_its_own(mesh: &Mesh) -> Result<()> {
+    let fixture = Fixture::set(mesh, "own", 1).await?;
+    for name in ["stable", "canary"] {
+        let deployment = format!("shop-{name}");
+        let patch = TELLING_APART.replace("NAME", name);
+        fixture.kubectl(&["patch", "deployment", &deployment, "--patch", &patch]).await?;
+        fixture.namespace.rolled_out(&deployment).await?;
     }
     let agent = fixture.agent("one").await?;
-    let scaled = |yaml: String| {
-        yaml.replace(
-            "{targetRef: {name: shop-stable}}",
-            "{targetRef: {name: shop-stable}, autoscalerRef: {name: shop-stable}}",
-        )
-        .replace(
-            "{targetRef: {name: shop-canary}}",
-            "{targetRef: {name: shop-canary}, autoscalerRef: {name: shop-canary}}",
-        )
-    };
-    fixture.release("{setWeight: 50, pause: {}}", scaled).await?;
-    fixture.idle().await?;
-    let traffic = fixture.traffic(40).await?;
-    fixture.set_image("shop:v2").await?;
-    // There is no autoscaler at work here: the canary gets its pods only if somebody gives it what is asked for.
-    let floors = async || -> Result<(i32, i32)> {
-        Ok((floor(&fixture, "stable").await?, floor(&fixture, "canary").await?))
-    };
-    eventually("the floors", async || {
-        let found = floors().await?;
-        ensure!(found == (3, 2), "{found:?}: {}", agent.log());
-        Ok(())
-    })
-    .await?;
-    fixture.kubectl(&["scale", "deployment/shop-canary", "--replicas=2"]).await?;
-    fixture.check_exposure(&traffic, 50).await.with_context(|| agent.log())?;
-    // In an incident, somebody wants more.
-    fixture.kubectl(&["patch", "hpa", "shop-stable", "--patch", r#"{"spec": {"minReplicas": 20}}"#]).await?;
-    let noted = r"jsonpath={.metadata.annotations.serin\.dev/min-replicas}";
-    eventually("their edit to be noticed", async || {
-        let noted = fixture.kubectl(&["get", "hpa", "shop-stable", "-o", noted]).await?;
-        ensure!(noted.is_empty(), "{noted}");
-        Ok(())
-    })
-    .await?;
-    ensure!(floors().await? == (20, 2), "what they gave is taken away: {}", agent.log());
-    fixture.kubectl(&["annotate", "release", "shop", "serin.dev/command=abort"]).await?;
-    fixture.outcome(RunOutcome::Aborted).await.with_context(|| agent.log())?;
-    eventually("their own floors", async || {
-        let found = floors().await?;
-        ensure!(found == (20, 1), "{found:?}");
-        ensure!(fixture.replicas("shop-canary").await? == 0, "the canary still has pods");
-        Ok(())
-    })
-    .await?;
+    fixture.release(STEPS, |yaml| yaml).await?;
+    fixture.idle().await.with_context(|| agent.log())?;
+    let traffic = fixture.traffic(60).await?;
+    let version = r#"{"spec": {"template": {
+      "metadata": {"labels": {"app.kubernetes.io/version": "v2"}},
+      "spec": {"containers": [{"name": "shop", "image": "shop:v2"}]}
+    }}}"#;
+    fixture.kubectl(&["patch", "deployment", "shop-canary", "--patch", version]).await?;
+    fixture.outcome(RunOutcome::Promoted).await.with_context(|| agent.log())?;
+    fixture.phase(ReleasePhase::Promoted).await.with_context(|| agent.log())?;
+    all_from(&traffic, "shop-stable").await?;
     check_none_failed(&traffic.stop().await?)?;
-    let stable = fixture.namespace.api::<Deployment>().get("shop-stable").await?;
-    ensure!(stable.spec.and_then(|spec| spec.replicas) == Some(3), "stable's pods are its own business");
-    Ok(())
-}
 
-async fn floor(fixture: &Fixture<'_>, version: &str) -> Result<i32> {
-    let autoscaler =
-        fixture.namespace.api::<HorizontalPodAutoscaler>().get(&format!("shop-{version}")).await?;
-    autoscaler.spec.and_then(|spec| spec.min_replicas).context("a floor")
+    let stable = fixture.namespace.api::<Deployment>().get("shop-stable").await?;
+    let template = serde_json::to_value(stable.spec.context("a spec")?.template)?;
+    for (pointer, expected) in [
+        ("/spec/containers/0/image", "shop:v2"),
+        ("/metadata/labels/app.kubernetes.io~1version", "v2"),
+        ("/metadata/labels/version", "stable"),
+        ("/metadata/labels/track", "stable"),
+        ("/metadata/annotations/kubectl.kubernetes.io~1restartedAt", "stable"),
+        ("/spec/topologySpreadConstraints/0/labelSelector/matchLabels/version", "stable"),
+    ] {
+        let found = template.pointer(pointer).and_then(serde_json::Value::as_str);
+        ensure!(found == Some(expected), "{pointer}: {found:?} instead of {expected}");
+    }
+    Ok(())
 }
 
 /// Waits until a hundred requests in a row come from one Deployment.

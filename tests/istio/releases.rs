@@ -140,3 +140,37 @@ async fn bad_version(
     ensure!(weights(&status) == ["10%", "0%"] && change.by == "the planner", "{change:?}");
     Ok(users)
 }
+
+/// A Release that is suspended from the beginning touches nothing: neither routes, nor proxies, nor pods.
+pub(crate) async fn a_suspended_release_touches_nothing(mesh: &Mesh) -> Result<()> {
+    let fixture = Fixture::set(mesh, "held", 1).await?;
+    fixture.set_image("shop:v2").await?;
+    fixture.namespace.rolled_out("shop-canary").await?;
+    let agent = fixture.agent("one").await?;
+    let release = async |suspend: &str| {
+        let edit = |yaml: String| yaml.replace("spec:", &format!("spec:\n  suspend: {suspend}"));
+        fixture.release("{setWeight: 50, pause: {}}", edit).await
+    };
+    let specs = async || {
+        let generations = "jsonpath={.items[*].metadata.generation}";
+        fixture.kubectl(&["get", "deployments", "-o", generations]).await
+    };
+    let before = specs().await?;
+    release("true").await?;
+    let status = fixture.status_that("the hold", |status| status.message.contains("suspended")).await?;
+    ensure!(status.phase == ReleasePhase::Idle, "{}", told(&status));
+    // A person asks for something: that takes another look.
+    fixture.kubectl(&["annotate", "release", "shop", "serin.dev/command=promote"]).await?;
+    eventually("the refusal", async || {
+        let told = fixture.times_told("CommandRefused", "suspend").await?;
+        ensure!(told > 0, "{}", agent.log());
+        Ok(())
+    })
+    .await?;
+    let own = fixture.kubectl(&["get", "wasmplugins,virtualservices,destinationrules", "-o", "name"]).await?;
+    ensure!(own.is_empty(), "{own}");
+    ensure!(specs().await? == before, "{}", agent.log());
+    release("false").await?;
+    fixture.status_that("50%", |status| is_at(status, 50)).await.with_context(|| agent.log())?;
+    Ok(())
+}

@@ -39,6 +39,11 @@ pub(super) fn sidecar() -> ApiResource {
     resource("networking.istio.io", "v1", "Sidecar", "sidecars")
 }
 
+/// KEDA's autoscaler, which a cluster may not know.
+pub(super) fn scaled_object() -> ApiResource {
+    resource("keda.sh", "v1alpha1", "ScaledObject", "scaledobjects")
+}
+
 fn resource(group: &str, version: &str, kind: &str, plural: &str) -> ApiResource {
     ApiResource {
         group: group.to_owned(),

@@ -1,12 +1,24 @@
 /*!
-The floor of an autoscaler: raised while a release needs it, and given back as its owner wants it.
+The floor of an autoscaler, Kubernetes' own or KEDA's: raised while a release needs it, and given back as its owner wants it.
 
 What its owner writes meanwhile is their floor from then on: it is never lowered, and it is what they get back. So both
 are noted on the autoscaler, what was theirs and what it was raised to.
 */
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use kube::ResourceExt;
+use kube::core::DynamicObject;
+use kube::discovery::ApiResource;
 use serde_json::{Value, json};
+use serin_release::delivery::{self, AutoscalerKind};
+
+use super::api_resources::scaled_object;
+use super::stores::Stores;
+use super::workloads::get;
 
 /// Its owner's floor, while Serin has raised it.
 const OWN_FLOOR: &str = "serin.dev/min-replicas";
@@ -14,169 +26,207 @@ const OWN_FLOOR: &str = "serin.dev/min-replicas";
 /// What Serin has raised it to.
 const RAISED_TO: &str = "serin.dev/raised-min-replicas";
 
+/// An owner's floor that is not written.
+const LEFT_OUT: &str = "none";
+
+/// Has KEDA keep so many pods, whatever its triggers say.
+const PAUSED_AT: &str = "autoscaling.keda.sh/paused-replicas";
+
+/// Has KEDA leave the pods alone.
+const PAUSED: &str = "autoscaling.keda.sh/paused";
+
+/// On an autoscaler of KEDA's that Serin has paused.
+const PAUSED_BY_SERIN: &str = "serin.dev/paused";
+
+/// An autoscaler, as it is.
+#[derive(Debug, Clone)]
+pub(super) struct Autoscaler {
+    kind: AutoscalerKind,
+    pub(super) name: String,
+    resource_version: Option<String>,
+    annotations: BTreeMap<String, String>,
+    /// None where its owner leaves it out, which the API server fills in for its own kind.
+    min: Option<i32>,
+    /// The most pods that it allows.
+    pub(super) max: i32,
+}
+
 /// The floor of an autoscaler, and whose it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Floor {
+enum Floor {
     /// Its owner's.
-    Own(i32),
+    Own(Option<i32>),
     /// Serin's, over one of its owner's.
-    Raised { own: i32, to: i32 },
+    Raised { own: Option<i32>, to: i32 },
 }
 
-impl Floor {
-    /// As it is.
-    pub(super) fn of(autoscaler: &HorizontalPodAutoscaler) -> Self {
-        let (present, own) = (min_replicas(autoscaler), noted(autoscaler, OWN_FLOOR));
-        // Earlier agents did not note what they had raised it to: what is there is taken for that.
-        let is_serins = match autoscaler.annotations().get(RAISED_TO) {
-            Some(to) => to.parse() == Ok(present),
-            None => true,
+/// How an autoscaler is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Wanted {
+    floor: Floor,
+    /// Whether Serin has it keep no pods at all.
+    is_paused: bool,
+}
+
+/// What a Deployment is to have of its autoscaler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Need {
+    /// As many pods as its owner wants.
+    Own,
+    /// At least so many pods.
+    Pods(u32),
+    /// No pods, whatever it would make of that.
+    Nothing,
+}
+
+impl Autoscaler {
+    /// The one that a Release names. One of Kubernetes' that belongs to KEDA is written by KEDA, so that KEDA's counts.
+    pub(super) fn find(stores: &Stores, namespace: &str, named: &delivery::Autoscaler) -> Option<Self> {
+        let kedas = |name: &str| {
+            stores.scaled_objects.get(namespace, name).map(|found| Self::of_scaled_object(&found))
         };
-        match own {
-            Some(own) if is_serins => Self::Raised { own, to: present },
-            // Nobody has raised it, or its owner has changed it since.
-            _ => Self::Own(present),
-        }
-    }
-
-    /// As it is to be while `needed` pods are, with `most` allowed.
-    pub(super) fn wanted(self, needed: Option<u32>, most: i32) -> Self {
-        let (Self::Own(own) | Self::Raised { own, .. }) = self;
-        let needed = needed.map(|needed| i32::try_from(needed).unwrap_or(i32::MAX).min(most));
-        match needed {
-            Some(to) if to > own => Self::Raised { own, to },
-            _ => Self::Own(own),
-        }
-    }
-
-    /// What `autoscaler` lacks to have this floor, as a merge patch that is refused if it has changed meanwhile.
-    pub(super) fn patch(self, autoscaler: &HorizontalPodAutoscaler) -> Option<Value> {
-        let (min, own, to) = match self {
-            Self::Own(own) => (own, None, None),
-            Self::Raised { own, to } => (to, Some(own.to_string()), Some(to.to_string())),
-        };
-        let notes = autoscaler.annotations();
-        let is_there = min_replicas(autoscaler) == min
-            && notes.get(OWN_FLOOR) == own.as_ref()
-            && notes.get(RAISED_TO) == to.as_ref();
-        (!is_there).then(|| {
-            json!({
-                "metadata": {
-                    "resourceVersion": autoscaler.resource_version(),
-                    "annotations": {OWN_FLOOR: own, RAISED_TO: to},
-                },
-                "spec": {"minReplicas": min},
-            })
-        })
-    }
-}
-
-/// The API server fills it in where its owner leaves it out.
-fn min_replicas(autoscaler: &HorizontalPodAutoscaler) -> i32 {
-    autoscaler.spec.as_ref().and_then(|spec| spec.min_replicas).unwrap_or(1)
-}
-
-fn noted(autoscaler: &HorizontalPodAutoscaler, name: &str) -> Option<i32> {
-    autoscaler.annotations().get(name)?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::from_value;
-
-    use super::*;
-
-    /// What becomes of an autoscaler's `minReplicas` and notes, while so many pods are needed: `3` or `3 own=1 raised=3`.
-    fn check(found: &str, needed: Option<u32>, wanted: &str) {
-        let found = autoscaler(found);
-        let after = Floor::of(&found).wanted(needed, 10).patch(&found).map_or_else(
-            || found.clone(),
-            |patch| {
-                assert_eq!(patch["metadata"]["resourceVersion"], "7", "it names what it was planned from");
-                let mut after = json!(found);
-                merge(&mut after, &patch);
-                from_value(after).unwrap()
-            },
-        );
-        let again = Floor::of(&after).wanted(needed, 10).patch(&after);
-        assert_eq!((in_words(&after), again), (wanted.to_owned(), None), "{found:?}");
-    }
-
-    fn autoscaler(words: &str) -> HorizontalPodAutoscaler {
-        let mut words = words.split(' ');
-        let min: i32 = words.next().unwrap().parse().unwrap();
-        let annotations: serde_json::Map<_, _> = words
-            .map(|word| match word.split_once('=').unwrap() {
-                ("own", own) => (OWN_FLOOR.to_owned(), json!(own)),
-                (_, to) => (RAISED_TO.to_owned(), json!(to)),
-            })
-            .collect();
-        let spec = json!({"maxReplicas": 10, "minReplicas": min, "scaleTargetRef": {"kind": "Deployment", "name": "shop"}});
-        from_value(json!({"metadata": {"resourceVersion": "7", "annotations": annotations}, "spec": spec}))
-            .unwrap()
-    }
-
-    fn in_words(autoscaler: &HorizontalPodAutoscaler) -> String {
-        let noted =
-            |name, word| noted(autoscaler, name).map_or_else(String::new, |note| format!(" {word}={note}"));
-        let min = min_replicas(autoscaler);
-        format!("{min}{}{}", noted(OWN_FLOOR, "own"), noted(RAISED_TO, "raised"))
-    }
-
-    /// RFC 7396.
-    fn merge(target: &mut Value, patch: &Value) {
-        let Value::Object(patch) = patch else {
-            *target = patch.clone();
-            return;
-        };
-        if !target.is_object() {
-            *target = json!({});
-        }
-        for (key, value) in patch {
-            if value.is_null() {
-                target.as_object_mut().unwrap().remove(key);
-            } else {
-                merge(&mut target[key], value);
+        match named.kind {
+            AutoscalerKind::ScaledObject => kedas(&named.name),
+            AutoscalerKind::HorizontalPodAutoscaler => {
+                let found = get(&stores.autoscalers, namespace, &named.name)?;
+                match keda_behind(&found) {
+                    Some(name) => kedas(name),
+                    None => Some(Self::of_kubernetes(&found)),
+                }
             }
         }
     }
 
-    #[test]
-    fn a_floor_is_raised_to_what_is_needed_and_given_back() {
-        check("3", Some(5), "5 own=3 raised=5");
-        check("5 own=3 raised=5", Some(6), "6 own=3 raised=6");
-        check("5 own=3 raised=5", Some(4), "4 own=3 raised=4");
-        check("5 own=3 raised=5", None, "3");
+    fn of_kubernetes(found: &HorizontalPodAutoscaler) -> Self {
+        let spec = found.spec.as_ref();
+        Self {
+            kind: AutoscalerKind::HorizontalPodAutoscaler,
+            name: found.name_any(),
+            resource_version: found.resource_version(),
+            annotations: found.annotations().clone(),
+            min: Some(spec.and_then(|spec| spec.min_replicas).unwrap_or(1)),
+            max: spec.map_or(i32::MAX, |spec| spec.max_replicas),
+        }
     }
 
-    #[test]
-    fn a_floor_that_is_enough_is_left_alone() {
-        check("3", Some(3), "3");
-        check("8", Some(3), "8");
-        check("3", None, "3");
+    fn of_scaled_object(found: &DynamicObject) -> Self {
+        let count = |field: &str| {
+            let value = found.data.pointer(&format!("/spec/{field}")).and_then(Value::as_i64)?;
+            i32::try_from(value).ok()
+        };
+        Self {
+            kind: AutoscalerKind::ScaledObject,
+            name: found.name_any(),
+            resource_version: found.resource_version(),
+            annotations: found.annotations().clone(),
+            min: count("minReplicaCount"),
+            // KEDA's default.
+            max: count("maxReplicaCount").unwrap_or(100),
+        }
     }
 
-    #[test]
-    fn what_its_owner_writes_meanwhile_is_never_lowered_and_stays() {
-        check("9 own=3 raised=5", Some(5), "9");
-        check("9 own=3 raised=5", None, "9");
-        check("4 own=3 raised=5", Some(5), "5 own=4 raised=5");
-        check("4 own=3 raised=5", None, "4");
+    /// The kind of object that it is.
+    pub(super) fn resource(&self) -> ApiResource {
+        match self.kind {
+            AutoscalerKind::HorizontalPodAutoscaler => ApiResource::erase::<HorizontalPodAutoscaler>(&()),
+            AutoscalerKind::ScaledObject => scaled_object(),
+        }
     }
 
-    #[test]
-    fn nothing_is_raised_beyond_what_is_allowed() {
-        check("3", Some(40), "10 own=3 raised=10");
+    /// Its field with the fewest pods and the one with the most.
+    pub(super) const fn fields(&self) -> [&'static str; 2] {
+        match self.kind {
+            AutoscalerKind::HorizontalPodAutoscaler => ["minReplicas", "maxReplicas"],
+            AutoscalerKind::ScaledObject => ["minReplicaCount", "maxReplicaCount"],
+        }
     }
 
-    #[test]
-    fn what_an_earlier_agent_has_raised_is_given_back() {
-        check("5 own=3", Some(5), "5 own=3 raised=5");
-        check("5 own=3", None, "3");
+    pub(super) fn version(&self) -> Option<u64> {
+        self.resource_version.as_ref()?.parse().ok()
     }
 
-    #[test]
-    fn a_note_that_makes_no_sense_counts_for_nothing() {
-        check("5 own=three raised=5", None, "5");
+    /// Whether it keeps the pods to its floor by itself.
+    pub(super) fn is_at_work(&self) -> bool {
+        !self.annotations.contains_key(PAUSED_AT)
+            && self.annotations.get(PAUSED).is_none_or(|it| it == "false")
     }
+
+    fn floor(&self) -> Floor {
+        let noted = |name| self.annotations.get(name).map(String::as_str);
+        let own = match noted(OWN_FLOOR) {
+            Some(LEFT_OUT) => Some(None),
+            note => note.and_then(|note| note.parse().ok()).map(Some),
+        };
+        // Earlier agents did not note what they had raised it to: what is there is taken for that.
+        let is_serins = noted(RAISED_TO).is_none_or(|to| to.parse().ok() == self.min);
+        match (own, self.min) {
+            (Some(own), Some(to)) if is_serins => Floor::Raised { own, to },
+            // Nobody has raised it, or its owner has changed it since.
+            (_, present) => Floor::Own(present),
+        }
+    }
+
+    /// How it is to be for what a Deployment is to have of it.
+    pub(super) fn wanted(&self, need: Need) -> Wanted {
+        let floor = self.floor();
+        let (Floor::Own(own) | Floor::Raised { own, .. }) = floor;
+        let needed = match need {
+            Need::Pods(pods) => Some(i32::try_from(pods).unwrap_or(i32::MAX).min(self.max)),
+            Need::Own | Need::Nothing => None,
+        };
+        let floor = match needed {
+            Some(to) if to > own.unwrap_or_default() => Floor::Raised { own, to },
+            _ => Floor::Own(own),
+        };
+        let is_paused = match need {
+            Need::Own => self.is_paused_by_serin(),
+            Need::Pods(_) => false,
+            // Kubernetes' own leaves a Deployment without pods alone. Who has paused KEDA's had their reasons.
+            Need::Nothing => {
+                self.kind == AutoscalerKind::ScaledObject && (self.is_at_work() || self.is_paused_by_serin())
+            }
+        };
+        Wanted { floor, is_paused }
+    }
+
+    fn is_paused_by_serin(&self) -> bool {
+        self.annotations.contains_key(PAUSED_BY_SERIN) && self.annotations.contains_key(PAUSED_AT)
+    }
+
+    /// What it lacks to be as it is `wanted`, as a merge patch that is refused if it has changed meanwhile.
+    pub(super) fn patch(&self, wanted: Wanted) -> Option<Value> {
+        let (min, own, to) = match wanted.floor {
+            Floor::Own(own) => (own, None, None),
+            Floor::Raised { own, to } => {
+                let own = own.map_or_else(|| LEFT_OUT.to_owned(), |own| own.to_string());
+                (Some(to), Some(own), Some(to.to_string()))
+            }
+        };
+        let noted = |name| self.annotations.get(name);
+        let was_paused = self.is_paused_by_serin();
+        if self.min == min
+            && noted(OWN_FLOOR) == own.as_ref()
+            && noted(RAISED_TO) == to.as_ref()
+            && was_paused == wanted.is_paused
+        {
+            return None;
+        }
+        let mut annotations = json!({OWN_FLOOR: own, RAISED_TO: to});
+        if was_paused != wanted.is_paused {
+            let is_paused = wanted.is_paused;
+            annotations[PAUSED_AT] = json!(is_paused.then_some("0"));
+            annotations[PAUSED_BY_SERIN] = json!(is_paused.then_some("true"));
+        }
+        let [fewest, _] = self.fields();
+        Some(json!({
+            "metadata": {"resourceVersion": self.resource_version, "annotations": annotations},
+            "spec": {fewest: min},
+        }))
+    }
+}
+
+/// The name of KEDA's autoscaler that one of Kubernetes' belongs to.
+fn keda_behind(autoscaler: &HorizontalPodAutoscaler) -> Option<&str> {
+    let owners = autoscaler.metadata.owner_references.iter().flatten();
+    owners.filter(|owner| owner.kind == scaled_object().kind).map(|owner| &*owner.name).next()
 }

@@ -16,7 +16,9 @@ use kube::{Client, ResourceExt};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::configs::Noted;
 use super::routes::RoutesMemory;
+use super::templates::names::Names;
 use super::{api_resources, as_serin};
 use crate::clock::Clock;
 use crate::journal::Journal;
@@ -73,6 +75,10 @@ pub(super) struct State {
     pub(super) deltas: CounterDeltas,
     /// The last command that was heard, by what tells it from every other.
     pub(super) heard: Option<String>,
+    /// What the versions of the two Deployments are called.
+    pub(super) names: Names,
+    /// What the run began with, of what is no part of a version.
+    pub(super) configs: Noted,
     /// The last version of the Release whose spec made sense: it counts while a later one does not.
     pub(super) last_good: Option<Arc<ReleaseObject>>,
     /// When the release was last looked at, by the clock of whoever did.
@@ -94,6 +100,10 @@ struct Saved {
     heard: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     last_good: Option<Value>,
+    #[serde(default)]
+    names: Names,
+    #[serde(default)]
+    configs: Noted,
     /// Until roles were part of the status: the run that the present canary's Deployment was when it was stable.
     #[serde(default, skip_serializing)]
     retired: Option<String>,
@@ -119,14 +129,23 @@ impl State {
             }
             Err(error) => (Saved::default(), Err(error.to_string().into())),
         };
-        let Saved { deltas, looked, heard, last_good, retired, .. } = saved;
+        let Saved { deltas, looked, heard, last_good, names, configs, retired, .. } = saved;
         let spec = last_good.and_then(|spec| serde_json::from_value(spec).ok());
         let last_good = spec.map(|spec| Arc::new(ReleaseObject { spec, ..object.clone() }));
         match read {
             Err(why) => {
                 tracing::error!(release = object.name_any(), "status.state cannot be read: {why}");
                 let unreadable = Some(text.to_owned());
-                Self { status: Status::unreadable(&why), deltas, looked, heard, last_good, unreadable }
+                Self {
+                    status: Status::unreadable(&why),
+                    deltas,
+                    looked,
+                    heard,
+                    names,
+                    configs,
+                    last_good,
+                    unreadable,
+                }
             }
             Ok(mut status) => {
                 if retired.is_some() {
@@ -134,7 +153,7 @@ impl State {
                     let swapped = named.is_some() && shown.stable_deployment.as_ref() == named;
                     status.roles = Roles { swapped, retired };
                 }
-                Self { status, deltas, looked, heard, last_good, unreadable: None }
+                Self { status, deltas, looked, heard, names, configs, last_good, unreadable: None }
             }
         }
     }
@@ -150,6 +169,8 @@ impl State {
             looked: self.looked,
             heard: self.heard.clone(),
             last_good: self.last_good.as_ref().map(|object| json!(object.spec)),
+            names: self.names.clone(),
+            configs: self.configs.clone(),
             retired: None,
         };
         json!(saved).to_string()

@@ -13,9 +13,10 @@ use super::pods::KnownPod;
 use super::proxies::{Attached, find};
 use super::repairs::Object;
 use super::stores::Stores;
+use super::templates::names::{Named, Names};
 use super::tick::TickError;
-use super::workloads::{Pair, desired, get, pod_labels, run_of};
-use super::{Cluster, api_resources, istio_versions, routes, templates};
+use super::workloads::{Pair, desired, get, pod_labels};
+use super::{Cluster, api_resources, istio_versions, metric_templates, routes};
 use crate::mesh::object::label;
 use crate::mesh::plugin::{Attachment, uncovered};
 use crate::mesh::routing::{RETIRED, STABLE, Surroundings, object_name};
@@ -58,15 +59,15 @@ impl Snapshot {
         unreadable: Option<&str>,
         memory: &mut Memory,
     ) -> Result<Self, TickError> {
-        let status = &memory.state.status;
+        let (status, known) = (&memory.state.status, &memory.state.names);
         let mut invalid = unreadable.map(str::to_owned);
-        let mut read = Read::of(cluster, object, status);
+        let mut read = Read::of(cluster, object, status, known);
         if let (Err(TickError::Invalid(error)), Some(last_good)) = (&read, &memory.state.last_good) {
             // What is under way is still watched over, by what was right before, and goes no further.
             invalid = Some(error.to_string());
-            read = Read::of(cluster, last_good, status);
+            read = Read::of(cluster, last_good, status, known);
         }
-        let Read { object: whole, mut release, delivery, roles } = read?;
+        let Read { object: whole, mut release, delivery, roles, names } = read?;
         let mut obstacles: Vec<_> = invalid.iter().cloned().collect();
         let is_driven = status.is_driven();
         if let Some(why) = cluster.refusal(object, &release, &delivery) {
@@ -105,14 +106,26 @@ impl Snapshot {
         if attachments.is_empty() {
             return Err(TickError::NotAdmitted(obstacles.join("; ")));
         }
-        let Adoption { errors, warnings, around, taken_over } =
+        let Adoption { errors, mut warnings, around, taken_over } =
             cluster.adoption(object, &release, &delivery, &points);
         if !errors.is_empty() && !is_driven && !taken_over {
             return Err(TickError::NotAdmitted(errors.join("; ")));
         }
         obstacles.extend(errors);
         let namespace = object.namespace().unwrap_or_default();
-        let pair = Pair::read(&cluster.stores, &namespace, &delivery);
+        let pair = Pair::read(&cluster.stores, &namespace, &delivery, &names);
+        memory.state.names = names;
+        if memory.state.status.phase.is_under_way() {
+            let (run, deployments) = (release.run(), pair.deployments());
+            let configs = &mut memory.state.configs;
+            let changed = configs.changed(&cluster.stores, &namespace, run, &deployments);
+            warnings.extend(changed.iter().map(|name| {
+                format!(
+                    "ConfigMap {name} has changed since run {run} began: pods that start from now on have another \
+                     configuration than those that were judged; abort if that is not meant"
+                )
+            }));
+        }
         let mut routes = routes::Found::default();
         if let Some(subsets) = pair.subsets() {
             let retired = roles.as_ref().ok().and_then(|roles| roles.retired.as_deref());
@@ -211,26 +224,45 @@ struct Read {
     release: Release,
     delivery: Delivery,
     roles: Result<Roles, RolesUnclear>,
+    /// What the versions of the two Deployments are called.
+    names: Names,
 }
 
 impl Read {
     /// The release as it stands: its run named by the canary's pod template, and the two versions in their present
     /// places.
-    fn of(cluster: &Cluster, object: &Arc<ReleaseObject>, status: &Status) -> Result<Self, TickError> {
+    fn of(
+        cluster: &Cluster,
+        object: &Arc<ReleaseObject>,
+        status: &Status,
+        known: &Names,
+    ) -> Result<Self, TickError> {
         let namespace = object.namespace().unwrap_or_default();
         let named = [("spec.stable", &object.spec.stable), ("spec.canary", &object.spec.canary)];
-        let [stable, canary] = named.map(|(_, version)| candidate(cluster, &namespace, version));
+        let label = live(cluster, object);
+        let saved = [
+            Some(status.run.as_str()),
+            status.roles.retired.as_deref(),
+            label.as_ref().and_then(|label| label.retired.as_deref()),
+        ];
+        let saved: Vec<_> = saved.into_iter().flatten().collect();
+        let versions: Names = named
+            .into_iter()
+            .filter_map(|(_, version)| {
+                let name = name(version);
+                let deployment = get(&cluster.stores.deployments, &namespace, name)?;
+                let rules = &object.spec.pod_template;
+                Some((name.to_owned(), Named::of(&deployment, rules, known.get(name), &saved)?))
+            })
+            .collect();
+        let [stable, canary] = named.map(|(_, version)| candidate(cluster, &namespace, version, &versions));
         let promotion = object.spec.strategy.canary.promotion.mode;
-        let traces = Traces {
-            label: live(cluster, object),
-            named_stable: stable.clone(),
-            named_canary: canary.clone(),
-        };
+        let traces = Traces { label, named_stable: stable.clone(), named_canary: canary.clone() };
         let roles = Roles::of(status, promotion, &traces);
         let present = roles.clone().unwrap_or_default();
         let (stable, canary) = if present.swapped { (canary, stable) } else { (stable, canary) };
         let run = present.run(&status.run, canary.run.as_deref(), stable.run.as_deref());
-        let object = templates::filled_in(cluster, object)?;
+        let object = metric_templates::filled_in(cluster, object)?;
         let (mut release, delivery) = Release::from_object(&object, run.unwrap_or("none"))?;
         if !status.is_driven() {
             for (path, version) in named {
@@ -252,7 +284,7 @@ impl Read {
             istio_versions::name(istio, &object.spec.analysis.istio, present.swapped, &workloads);
         }
         release.analysis.workloads = Some(workloads);
-        Ok(Self { object, release, delivery, roles })
+        Ok(Self { object, release, delivery, roles, names: versions })
     }
 }
 
@@ -260,14 +292,14 @@ fn name(version: &resource::Version) -> &str {
     version.target_ref.as_ref().map(|target| target.name.as_str()).unwrap_or_default()
 }
 
-fn candidate(cluster: &Cluster, namespace: &str, version: &resource::Version) -> Candidate {
+fn candidate(cluster: &Cluster, namespace: &str, version: &resource::Version, names: &Names) -> Candidate {
     let deployment = get(&cluster.stores.deployments, namespace, name(version));
     let ready = deployment.as_ref().and_then(|found| found.status.as_ref()?.ready_replicas);
     Candidate {
         name: name(version).to_owned(),
         desired: deployment.as_deref().map(desired).unwrap_or_default(),
         ready: ready.and_then(|ready| u32::try_from(ready).ok()).unwrap_or_default(),
-        run: deployment.as_deref().and_then(run_of),
+        run: names.get(name(version)).map(|named| named.run.clone()),
     }
 }
 

@@ -12,10 +12,10 @@ use std::time::Duration;
 use futures::StreamExt;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::core::v1::{Namespace, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::Api;
-use kube::core::{DeserializeGuard, DynamicObject, NamespaceResourceScope};
+use kube::core::{DeserializeGuard, DynamicObject, NamespaceResourceScope, PartialObjectMeta};
 use kube::discovery::ApiResource;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::store::Writer;
@@ -28,6 +28,7 @@ use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::api_resources;
+use super::on_demand::OnDemand;
 use super::pods::Pods;
 use super::route_index::RouteIndex;
 use crate::mesh::object::RELEASE as RELEASE_LABEL;
@@ -44,6 +45,9 @@ pub(super) struct Stores {
     pub(super) releases: Store<Watched>,
     pub(super) deployments: Store<Deployment>,
     pub(super) autoscalers: Store<HorizontalPodAutoscaler>,
+    pub(super) scaled_objects: OnDemand<DynamicObject>,
+    /// Never what is in them.
+    pub(super) configs: OnDemand<PartialObjectMeta<ConfigMap>>,
     pub(super) pods: Pods,
     pub(super) services: Store<Service>,
     pub(super) plugins: MultiStore<DynamicObject>,
@@ -184,6 +188,13 @@ impl Stores {
         Self {
             deployments: keep_slim(scope.api(), (), only_managers, wakes_users(&releases, wake)),
             autoscalers: keep(scope.api(), (), wakes_users(&releases, wake)),
+            scaled_objects: OnDemand::new(
+                scope.dynamic(&api_resources::scaled_object()),
+                api_resources::scaled_object(),
+                no_managers,
+                wakes_users(&releases, wake),
+            ),
+            configs: OnDemand::new(scope.api(), (), only_version, |_| {}),
             pods: Pods::watch(pods.collect()),
             services: keep(scope.api(), (), on_service),
             plugins: MultiStore(plugins.collect()),
@@ -266,17 +277,27 @@ fn only_managers(meta: &mut ObjectMeta) {
     }
 }
 
+/// Leaves out who manages which field.
+fn no_managers(meta: &mut ObjectMeta) {
+    meta.managed_fields = None;
+}
+
+/// Leaves out what has no bound.
+fn only_version(meta: &mut ObjectMeta) {
+    (meta.managed_fields, meta.annotations) = (None, None);
+}
+
 /// Keeps a store of all objects that `api` has. `on_change` is given what has changed, or nothing when all of it may have.
 fn keep<K>(api: Api<K>, kind: K::DynamicType, on_change: impl Fn(Option<&K>) + Send + 'static) -> Store<K>
 where
     K: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     K::DynamicType: Clone + Eq + Hash + Send + Sync,
 {
-    keep_slim(api, kind, |meta| meta.managed_fields = None, on_change)
+    keep_slim(api, kind, no_managers, on_change)
 }
 
 /// The same, without what `slim` takes out of their metadata.
-fn keep_slim<K>(
+pub(super) fn keep_slim<K>(
     api: Api<K>,
     kind: K::DynamicType,
     slim: fn(&mut ObjectMeta),

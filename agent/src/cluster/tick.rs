@@ -124,6 +124,7 @@ async fn tick_with(
 ) -> Result<Duration, TickError> {
     let now = Timestamp::now();
     memory.look(now);
+    let names = memory.state.names.clone();
     let mut snapshot = match Snapshot::take(cluster, object, unreadable, memory) {
         Err(TickError::Invalid(error)) => {
             // Since this agent has known the Release, its spec never made sense: nobody can tell what to watch for.
@@ -146,12 +147,15 @@ async fn tick_with(
     let before = (memory.state.clone(), memory.shown.clone());
     // A word that is no command is heard as well: it is answered once.
     let is_heard = heard.is_some() || command.is_some();
+    // What a version is called must outlive the agent that knows it.
+    let is_to_be_saved = is_heard || names != memory.state.names;
     memory.state.heard = heard.or(memory.state.heard.take());
     let observation = observe(cluster, memory, &snapshot, command, now).await;
     snapshot.warnings.extend(memory.arrivals.past().map(|percent| past_the_filter(&snapshot, percent)));
     let planned = plan(&snapshot.release, &memory.state.status, &observation, now);
     let news = memory.journal.news(&planned, now);
-    let saved = save(cluster, object, memory, &snapshot, &observation, &planned, &news, is_heard, now).await;
+    let saved =
+        save(cluster, object, memory, &snapshot, &observation, &planned, &news, is_to_be_saved, now).await;
     let unsaved = match saved {
         Ok(()) => None,
         // Users do not wait for a status. Whoever finds a closed canary and no word of it leaves it closed.
@@ -315,7 +319,7 @@ async fn save(
     observation: &Observation,
     planned: &Plan,
     news: &[Entry],
-    is_heard: bool,
+    is_to_be_saved: bool,
     now: Timestamp,
 ) -> Result<(), SaveError> {
     let before = std::mem::replace(&mut memory.state.status, planned.status.clone());
@@ -328,7 +332,7 @@ async fn save(
     let decided = planned.push.is_some()
         || std::mem::discriminant(&before.phase) != std::mem::discriminant(&status.phase)
         || (&before.run, &before.roles, before.routes) != (&status.run, &status.roles, status.routes)
-        || is_heard;
+        || is_to_be_saved;
     let rejection = snapshot.invalid.clone().map(Rejection::InvalidSpec);
     let (release, rejection) = (&snapshot.release, rejection.as_ref());
     let warnings = &snapshot.warnings;

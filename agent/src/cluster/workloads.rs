@@ -1,32 +1,30 @@
 /*!
 The Deployments behind the two versions: how they are, and what the planner wants of them.
 */
-use std::collections::BTreeMap;
-
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
-use kube::api::{Api, Patch, PostParams};
+use kube::api::{Api, Patch};
+use kube::core::DynamicObject;
 use kube::discovery::ApiResource;
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::{Client, Resource, ResourceExt};
-use serde_json::{Value, json};
-use xxhash_rust::xxh64::xxh64;
+use kube::{Client, ResourceExt};
+use serde_json::json;
 
 use super::api_resources::version;
-use super::autoscalers::Floor;
+use super::autoscalers::{Autoscaler, Need};
 use super::repairs::{Object, Repairs, fingerprint};
 use super::stores::Stores;
+use super::templates::Template;
+use super::templates::names::Names;
 use super::trouble::trouble;
 use super::{FIELD_MANAGER, as_serin};
 use crate::mesh::object::Labels;
 use crate::mesh::routing::{self, Subsets};
-use serin_release::delivery::{Delivery, Target};
-use serin_rollout::{PodLimit, Replicas, Wanted, Workload, Workloads};
+use serin_release::delivery::{Delivery, PodTemplate, Target};
+use serin_rollout::{Given, PodLimit, Replicas, Wanted, Workload, Workloads};
 
-/// Set by `kubectl rollout restart`: the same version, started again.
-const RESTARTED: &str = "kubectl.kubernetes.io/restartedAt";
+/// On a Deployment that has taken a pod template: of which run, and how often somebody had said that it is to take it again.
+const GIVEN: &str = "serin.dev/given";
 
 /// The two Deployments of a release.
 #[derive(Debug)]
@@ -34,26 +32,17 @@ pub(super) struct Pair {
     pub(super) namespace: String,
     stable: Side,
     canary: Side,
+    rules: PodTemplate,
 }
 
 #[derive(Debug)]
 struct Side {
     target: Target,
     deployment: Option<std::sync::Arc<Deployment>>,
-    autoscaler: Option<std::sync::Arc<HorizontalPodAutoscaler>>,
+    autoscaler: Option<Autoscaler>,
     trouble: Option<String>,
-}
-
-/// The name of the run that a Deployment's pod template makes: its image's tag, for people, and a hash.
-pub(super) fn run_of(deployment: &Deployment) -> Option<String> {
-    let template = &deployment.spec.as_ref()?.template;
-    let image = template.spec.as_ref()?.containers.first()?.image.as_deref().unwrap_or_default();
-    let name = image.rsplit_once('/').map_or(image, |(_, name)| name);
-    let tag = name.split_once(['@', ':']).map_or("latest", |(_, tag)| tag);
-    let safe = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_') { c } else { '-' };
-    let tag: String = tag.chars().map(safe).take(40).collect();
-    let hash = xxh64(version_of(template).to_string().as_bytes(), 0) >> 32;
-    Some(format!("{tag}-{hash:08x}"))
+    /// The run that its pod template makes.
+    run: Option<String>,
 }
 
 /// The labels of a Deployment's pod template.
@@ -62,33 +51,23 @@ pub(super) fn pod_labels(deployment: &Deployment) -> Labels {
     template.and_then(|template| template.metadata.as_ref()?.labels.clone()).unwrap_or_default()
 }
 
-/// What makes a pod template another version: all of it but its labels, which tell the two Deployments apart.
-fn version_of(template: &PodTemplateSpec) -> Value {
-    json!([own_annotations(template), template.spec])
-}
-
-fn own_annotations(template: &PodTemplateSpec) -> BTreeMap<String, String> {
-    let mut annotations =
-        template.metadata.as_ref().and_then(|metadata| metadata.annotations.clone()).unwrap_or_default();
-    annotations.remove(RESTARTED);
-    annotations
-}
-
 impl Pair {
-    /// The two as they are.
-    pub(super) fn read(stores: &Stores, namespace: &str, delivery: &Delivery) -> Self {
+    /// The two as they are, whose versions have these `names`.
+    pub(super) fn read(stores: &Stores, namespace: &str, delivery: &Delivery, names: &Names) -> Self {
         let side = |target: &Target| {
             let deployment = get(&stores.deployments, namespace, &target.deployment);
-            let name = target.autoscaler.as_deref();
-            let autoscaler = name.and_then(|name| get(&stores.autoscalers, namespace, name));
+            let autoscaler = target.autoscaler.as_ref();
+            let autoscaler = autoscaler.and_then(|it| Autoscaler::find(stores, namespace, it));
             let trouble =
                 deployment.as_ref().and_then(|deployment| trouble(&stores.pods, namespace, deployment));
-            Side { target: target.clone(), deployment, autoscaler, trouble }
+            let run = names.get(&target.deployment).map(|named| named.run.clone());
+            Side { target: target.clone(), deployment, autoscaler, trouble, run }
         };
         Self {
             namespace: namespace.to_owned(),
             stable: side(&delivery.stable),
             canary: side(&delivery.canary),
+            rules: delivery.pod_template.clone(),
         }
     }
 
@@ -99,9 +78,17 @@ impl Pair {
 
     /// As the planner sees them.
     pub(super) fn workloads(&self) -> Workloads {
-        let version = |side: &Side| side.template().map(version_of);
-        let same_version = version(&self.stable).is_some_and(|stable| version(&self.canary) == Some(stable));
+        let same_version = self.is_same_version();
         Workloads { stable: self.stable.workload(), canary: self.canary.workload(), same_version }
+    }
+
+    /// Whether both pod templates make the same version.
+    fn is_same_version(&self) -> bool {
+        let template = |side: &Side| Template::of(&json!(side.deployment.as_deref()?), &self.rules);
+        match (template(&self.stable), template(&self.canary)) {
+            (Some(stable), Some(canary)) => stable.is_same_version(&canary),
+            _ => false,
+        }
     }
 
     /// The pods of the two, as routes find them; none while a Deployment is missing.
@@ -124,23 +111,29 @@ impl Pair {
         self.scale(client, repairs, &self.stable, stable_floor).await?;
         self.scale(client, repairs, &self.canary, wanted.canary).await?;
         // The canary may have been given another template a moment ago, which nobody has judged.
-        let is_of_run = self.canary.deployment.as_deref().and_then(run_of).as_deref() == Some(run);
-        if wanted.copy_template && is_of_run {
-            self.copy_template(client, repairs).await?;
+        if let Some(insisted) = wanted.copy_template
+            && self.canary.run.as_deref() == Some(run)
+        {
+            let given = Given { run: run.to_owned(), insisted };
+            self.copy_template(client, repairs, &given).await?;
         }
         Ok(())
     }
 
+    /// The Deployments that there are.
+    pub(super) fn deployments(&self) -> Vec<&Deployment> {
+        [&self.stable, &self.canary].into_iter().filter_map(|side| side.deployment.as_deref()).collect()
+    }
+
     /// Whether one of its objects has this name.
     pub(super) fn has(&self, name: &str) -> bool {
-        [&self.stable, &self.canary].into_iter().any(|Side { target, .. }| {
-            target.deployment == name || target.autoscaler.as_deref() == Some(name)
+        [&self.stable, &self.canary].into_iter().any(|Side { target, autoscaler, .. }| {
+            target.deployment == name || autoscaler.as_ref().is_some_and(|autoscaler| autoscaler.name == name)
         })
     }
 
-    /// A part of the object `name`, as it is contested.
-    fn part<K: Resource<DynamicType = ()>>(&self, name: &str, part: &str) -> Object {
-        let kind = ApiResource::erase::<K>(&());
+    /// A part of an object, as it is contested.
+    fn part(&self, kind: ApiResource, name: &str, part: &str) -> Object {
         Object { kind, namespace: self.namespace.clone(), name: name.to_owned(), part: Some(part.to_owned()) }
     }
 
@@ -153,21 +146,20 @@ impl Pair {
     ) -> Result<(), kube::Error> {
         let Some(deployment) = &side.deployment else { return Ok(()) };
         let desired = desired(deployment);
-        let floor = match wanted {
-            Some(Replicas::AtLeast(floor)) => Some(floor),
-            Some(Replicas::Zero) | None => None,
+        let need = match wanted {
+            Some(Replicas::AtLeast(pods)) => Need::Pods(pods),
+            Some(Replicas::Zero) => Need::Nothing,
+            None => Need::Own,
         };
         if let Some(autoscaler) = &side.autoscaler {
-            self.set_floor(client, repairs, autoscaler, floor).await?;
+            self.set_floor(client, repairs, autoscaler, need).await?;
         }
-        let object = self.part::<Deployment>(&deployment.name_any(), "spec.replicas");
+        let keeps_floor = side.autoscaler.as_ref().is_some_and(Autoscaler::is_at_work);
+        let object =
+            self.part(ApiResource::erase::<Deployment>(&()), &deployment.name_any(), "spec.replicas");
         let to = match wanted {
             // An autoscaler that is at work brings it up to its floor by itself; at 0 it is not.
-            Some(Replicas::AtLeast(floor))
-                if desired < floor && (side.autoscaler.is_none() || desired == 0) =>
-            {
-                floor
-            }
+            Some(Replicas::AtLeast(floor)) if desired < floor && (!keeps_floor || desired == 0) => floor,
             Some(Replicas::Zero) if desired > 0 => 0,
             _ => {
                 repairs.is_right(&object);
@@ -189,71 +181,86 @@ impl Pair {
         Ok(())
     }
 
-    /// Raises an autoscaler's floor to what is `needed`, or gives its owner theirs back.
+    /// Has an autoscaler keep what is needed, or gives its owner theirs back.
     async fn set_floor(
         &self,
         client: &Client,
         repairs: &Repairs,
-        autoscaler: &HorizontalPodAutoscaler,
-        needed: Option<u32>,
+        autoscaler: &Autoscaler,
+        need: Need,
     ) -> Result<(), kube::Error> {
-        let most = autoscaler.spec.as_ref().map_or(i32::MAX, |spec| spec.max_replicas);
-        let floor = Floor::of(autoscaler).wanted(needed, most);
-        let object = self.part::<HorizontalPodAutoscaler>(&autoscaler.name_any(), "spec.minReplicas");
-        let Some(patch) = floor.patch(autoscaler) else {
+        let (kind, [fewest, _]) = (autoscaler.resource(), autoscaler.fields());
+        let object = self.part(kind.clone(), &autoscaler.name, &format!("spec.{fewest}"));
+        let wanted = autoscaler.wanted(need);
+        let Some(patch) = autoscaler.patch(wanted) else {
             repairs.is_right(&object);
             return Ok(());
         };
-        let wanted = fingerprint(&floor);
-        if !repairs.is_due(&object, Some(version(autoscaler)), wanted).await {
+        let wanted = fingerprint(&wanted);
+        if !repairs.is_due(&object, autoscaler.version(), wanted).await {
             return Ok(());
         }
-        let autoscalers: Api<HorizontalPodAutoscaler> = Api::namespaced(client.clone(), &self.namespace);
-        let patched = autoscalers.patch(&autoscaler.name_any(), &as_serin(), &Patch::Merge(patch)).await;
+        let autoscalers: Api<DynamicObject> = Api::namespaced_with(client.clone(), &self.namespace, &kind);
+        let patched = autoscalers.patch(&autoscaler.name, &as_serin(), &Patch::Merge(patch)).await;
         if let Some(patched) = unless_overtaken(patched)? {
             repairs.written(&object, version(&patched), wanted);
         }
         Ok(())
     }
 
-    /// Gives stable the canary's pod template. Labels stay stable's own: by them the two are told apart.
-    async fn copy_template(&self, client: &Client, repairs: &Repairs) -> Result<(), kube::Error> {
-        let (Some(stable), Some(from), Some(to)) =
-            (&self.stable.deployment, self.canary.template(), self.stable.template())
-        else {
+    /// Gives stable the canary's pod template, but for what is stable's own.
+    async fn copy_template(
+        &self,
+        client: &Client,
+        repairs: &Repairs,
+        given: &Given,
+    ) -> Result<(), kube::Error> {
+        let (Some(stable), Some(canary)) = (&self.stable.deployment, &self.canary.deployment) else {
             return Ok(());
         };
-        let object = self.part::<Deployment>(&stable.name_any(), "spec.template");
-        if version_of(from) == version_of(to) {
+        let object = self.part(ApiResource::erase::<Deployment>(&()), &stable.name_any(), "spec.template");
+        if self.is_same_version() {
             repairs.is_right(&object);
             return Ok(());
         }
-        let wanted = fingerprint(&version_of(from).to_string());
+        let wanted = fingerprint(given);
         if !repairs.is_due(&object, Some(version(&**stable)), wanted).await {
             return Ok(());
         }
-        tracing::info!(deployment = stable.name_any(), "takes the canary's pod template");
-        // As a whole, and only over what was looked at: a merge would keep what the canary has left out.
-        let mut updated = Deployment::clone(stable);
-        updated.metadata.managed_fields = None;
-        if let Some(spec) = &mut updated.spec {
-            spec.template.spec.clone_from(&from.spec);
-            let annotations = Some(own_annotations(from)).filter(|annotations| !annotations.is_empty());
-            spec.template.metadata.get_or_insert_default().annotations = annotations;
+        // As they are written: this agent may not know every field.
+        let kind = ApiResource::erase::<Deployment>(&());
+        let deployments: Api<DynamicObject> = Api::namespaced_with(client.clone(), &self.namespace, &kind);
+        let (names, rules) = ([stable.name_any(), canary.name_any()], &self.rules);
+        let (to, from) = tokio::try_join!(deployments.get(&names[0]), deployments.get(&names[1]))?;
+        if from.metadata.generation != canary.metadata.generation {
+            // It has been given another template a moment ago, which nobody has judged.
+            return Ok(());
         }
-        let deployments: Api<Deployment> = Api::namespaced(client.clone(), &self.namespace);
-        let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-        let replaced = deployments.replace(&stable.name_any(), &params, &updated).await;
-        if let Some(replaced) = unless_overtaken(replaced)? {
-            repairs.written(&object, version(&replaced), wanted);
+        let (Some(old), Some(new)) = (Template::of(&json!(to), rules), Template::of(&json!(from), rules))
+        else {
+            return Ok(());
+        };
+        tracing::info!(deployment = names[0], "takes the canary's pod template");
+        // Only over what was looked at.
+        let mut annotations = stable.annotations().clone();
+        annotations.insert(GIVEN.to_owned(), given.to_string());
+        let patch = json!([
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": stable.resource_version()},
+            {"op": "add", "path": "/metadata/annotations", "value": annotations},
+            {"op": "replace", "path": "/spec/template", "value": new.given_to(&old)},
+        ]);
+        let patch = serde_json::from_value(patch).map_err(kube::Error::SerdeError)?;
+        let patched = deployments.patch(&names[0], &as_serin(), &Patch::Json::<()>(patch)).await;
+        if let Some(patched) = unless_overtaken(patched)? {
+            repairs.written(&object, version(&patched), wanted);
         }
         Ok(())
     }
 }
 
 impl Side {
-    fn template(&self) -> Option<&PodTemplateSpec> {
-        Some(&self.deployment.as_ref()?.spec.as_ref()?.template)
+    fn given(&self) -> Option<Given> {
+        self.deployment.as_ref()?.annotations().get(GIVEN)?.parse().ok()
     }
 
     fn pods(&self) -> Option<routing::Pods> {
@@ -286,17 +293,19 @@ impl Side {
                 self.trouble.as_ref().map_or_else(|| said.clone(), |trouble| format!("{said} {trouble}"))
             }),
             trouble: self.trouble.clone(),
-            limit: self.autoscaler.as_deref().and_then(limit),
-            run: run_of(deployment),
+            limit: self.autoscaler.as_ref().map(limit),
+            run: self.run.clone(),
+            given: self.given(),
             changed_by: changed_by(deployment),
         }
     }
 }
 
 /// The most pods that an autoscaler allows.
-fn limit(autoscaler: &HorizontalPodAutoscaler) -> Option<PodLimit> {
-    let most = autoscaler.spec.as_ref()?.max_replicas;
-    Some(PodLimit { pods: count(Some(most)), autoscaler: autoscaler.name_any() })
+fn limit(autoscaler: &Autoscaler) -> PodLimit {
+    let [_, field] = autoscaler.fields();
+    let kind = autoscaler.resource().kind;
+    PodLimit { pods: count(Some(autoscaler.max)), autoscaler: format!("{kind} {}", autoscaler.name), field }
 }
 
 /// Who has changed a Deployment last besides Serin, by their own account. Status and scale are others' business.

@@ -4,7 +4,10 @@ The part of a Release that only a cluster gives meaning to.
 use serin_policy::rule::LABEL;
 
 use super::{Problems, Scalar, few, label, quoted, span};
-use crate::delivery::{AttachPoint, Delivery, Mode, Named, PromotionMode, Routing, Target, VersionServices};
+use crate::delivery::{
+    AttachPoint, Autoscaler, AutoscalerKind, Delivery, Mode, Named, PodTemplate, PromotionMode, Routing,
+    Target, VersionServices,
+};
 use crate::prometheus::Settings;
 use crate::{resource, rule};
 
@@ -18,6 +21,7 @@ pub(super) struct Parts<'r> {
     pub(super) stable: &'r resource::Version,
     pub(super) canary: &'r resource::Version,
     pub(super) routing: &'r resource::Routing,
+    pub(super) pod_template: &'r PodTemplate,
     pub(super) promotion: PromotionMode,
     pub(super) scale_down_delay: &'r Scalar,
     pub(super) progress_deadline: &'r Scalar,
@@ -44,6 +48,7 @@ pub(super) fn check(parts: &Parts<'_>, problems: &mut Problems) -> Delivery {
     Delivery {
         stable,
         canary,
+        pod_template: pod_template(parts.pod_template, problems),
         promotion: parts.promotion,
         scale_down_delay: span(path, parts.scale_down_delay, &rule::UP_TO_A_DAY, problems),
         progress_deadline: span(deadline, parts.progress_deadline, &rule::DEADLINE, problems),
@@ -98,14 +103,39 @@ fn target(path: &str, version: &resource::Version, problems: &mut Problems) -> T
     if let Some(target) = &version.target_ref {
         kind(&format!("{path}.targetRef.kind"), &target.kind, rule::DEPLOYMENT, problems);
     }
-    if let Some(autoscaler) = &version.autoscaler_ref {
-        kind(&format!("{path}.autoscalerRef.kind"), &autoscaler.kind, rule::AUTOSCALER, problems);
-    }
+    let autoscaler = version.autoscaler_ref.as_ref();
     Target {
         deployment: label(&format!("{path}.targetRef.name"), name, problems),
-        autoscaler: version.autoscaler_ref.as_ref().map(|autoscaler| autoscaler.name.clone()),
+        autoscaler: autoscaler.map(|found| autoscaler_of(path, found, problems)),
         traffic_policy: version.traffic_policy.clone(),
     }
+}
+
+fn autoscaler_of(path: &str, found: &resource::AutoscalerRef, problems: &mut Problems) -> Autoscaler {
+    let [own, kedas] = rule::AUTOSCALERS;
+    let kind = match &found.kind {
+        kind if kind == kedas => AutoscalerKind::ScaledObject,
+        kind => {
+            if kind != own {
+                problems.add(format!("{path}.autoscalerRef.kind"), quoted(Some(kind)), rule::AUTOSCALER);
+            }
+            AutoscalerKind::HorizontalPodAutoscaler
+        }
+    };
+    Autoscaler { kind, name: found.name.clone() }
+}
+
+fn pod_template(found: &PodTemplate, problems: &mut Problems) -> PodTemplate {
+    for (field, patterns) in
+        [("ignoredAnnotations", &found.ignored_annotations), ("versionLabels", &found.version_labels)]
+    {
+        let path = format!("spec.podTemplate.{field}");
+        few(&path, patterns.len(), rule::MAX_PATTERNS, problems);
+        for (i, pattern) in patterns.iter().enumerate().filter(|(_, it)| !rule::KEY_PATTERN.accepts(it)) {
+            problems.add(format!("{path}[{i}]"), quoted(Some(pattern)), rule::KEY_PATTERN.hint());
+        }
+    }
+    found.clone()
 }
 
 fn kind(path: &str, found: &str, wanted: &str, problems: &mut Problems) {

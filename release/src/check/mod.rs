@@ -57,6 +57,7 @@ pub(super) fn check_in_cluster(
         stable: &object.spec.stable,
         canary: &object.spec.canary,
         routing: &object.spec.routing,
+        pod_template: &object.spec.pod_template,
         promotion: object.spec.strategy.canary.promotion.mode,
         scale_down_delay: &object.spec.strategy.canary.scale_down_delay,
         progress_deadline: &object.spec.strategy.canary.progress_deadline,

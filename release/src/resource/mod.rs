@@ -9,6 +9,7 @@ mod analysis;
 mod document;
 mod given;
 mod metric_template;
+mod pod_template;
 mod routing;
 mod scalar;
 pub mod schema;
@@ -28,6 +29,7 @@ pub use analysis::{
 pub use document::{Documents, Metadata, Resource, TemplateResource, read};
 pub use given::Given;
 pub use metric_template::MetricTemplateSpec;
+pub use pod_template::PodTemplate;
 pub use routing::{DeletionPolicy, Mode, Routing};
 pub use scalar::Scalar;
 pub use strategy::PromotionMode;
@@ -79,6 +81,10 @@ pub struct Spec {
     /// The new version. A change of its Deployment's pod template starts a new run.
     #[serde(default)]
     pub canary: Version,
+    /// What of a pod template makes a version: all of it, but for what only tells the two Deployments apart or starts the
+    /// same version again.
+    #[serde(default)]
+    pub pod_template: PodTemplate,
     /// How requests reach the two versions.
     #[serde(default)]
     pub routing: Routing,
@@ -134,7 +140,7 @@ pub struct Version {
     pub version: Option<String>,
     /// The Deployment that runs the version.
     pub target_ref: Option<TargetRef>,
-    /// The HorizontalPodAutoscaler that scales the Deployment, if one does. The default is none.
+    /// What scales the Deployment, if something does. The default is none.
     pub autoscaler_ref: Option<AutoscalerRef>,
     /// A Service with the pods of this version and no others, to which its requests go. With one for the canary, whoever
     /// comes past the filter meets stable alone. The default is none for the canary: both versions are subsets of
@@ -172,9 +178,9 @@ pub struct TargetRef {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AutoscalerRef {
-    /// The kind, which is `HorizontalPodAutoscaler`; that is also the default.
+    /// The kind: `HorizontalPodAutoscaler`, which is the default, or KEDA's `ScaledObject`.
     #[serde(default = "autoscaler")]
-    #[schemars(extend("enum" = [rule::AUTOSCALER]))]
+    #[schemars(extend("enum" = rule::AUTOSCALERS))]
     pub kind: String,
     /// The autoscaler's name, in the Release's namespace.
     #[schemars(length(min = 1, max = 253))]
@@ -186,7 +192,7 @@ fn deployment() -> String {
 }
 
 fn autoscaler() -> String {
-    rule::AUTOSCALER.to_owned()
+    rule::AUTOSCALERS[0].to_owned()
 }
 
 /// A header by which a tester names the version they want, `stable` or `canary`.

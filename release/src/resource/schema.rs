@@ -66,6 +66,11 @@ words!(
 );
 
 words!(
+    /// The name of a label or an annotation, or its beginning.
+    KeyPattern = text(&own::KEY_PATTERN)
+);
+
+words!(
     /// What a version is called.
     VersionName = text(&own::VERSION)
 );

@@ -210,6 +210,24 @@ pub enum Hold {
         /// Who, if they leave a name.
         by: Option<String>,
     },
+    /// Stable was given another version since the run began, which the promotion would undo.
+    StableChanged {
+        /// The run.
+        run: String,
+        /// The run that stable's pod template makes now.
+        by_run: String,
+        /// Who has given it, if they leave a name.
+        by: Option<String>,
+    },
+    /// Somebody else does not let stable have the run's pod template, which it was given.
+    StablePutBack {
+        /// The run.
+        run: String,
+        /// The run that stable's pod template makes now.
+        by_run: String,
+        /// Who has given it, if they leave a name.
+        by: Option<String>,
+    },
     /// The routes do not lead where they are to, and are being written.
     AwaitsRoutes,
     /// The status was lost, and nobody can say which Deployment is the stable one.
@@ -249,6 +267,11 @@ pub enum Hold {
     Draining {
         /// How long they are given.
         delay: Duration,
+    },
+    /// Nobody is sent to the canary any more, and somebody has given it pods again.
+    CanaryScaled {
+        /// How many it is to have.
+        pods: u32,
     },
     /// Nothing can be counted: nobody else is moved until it can.
     AwaitsData {
@@ -370,6 +393,8 @@ pub enum NotNow {
     Suspended,
     /// Something stands in the way.
     Blocked,
+    /// Stable was given another version since the run began.
+    StableChanged,
     /// Nobody is moved anyway: the canary is being given its pods.
     Preparing,
     /// Stable and canary have one version.

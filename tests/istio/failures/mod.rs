@@ -14,6 +14,7 @@ pub(crate) mod namespaces;
 pub(crate) mod nodes;
 pub(crate) mod objects;
 pub(crate) mod outages;
+pub(crate) mod owners;
 pub(crate) mod severed;
 pub(crate) mod supervision;
 pub(crate) mod workloads;

@@ -1,0 +1,116 @@
+/*!
+Stable's Deployment belongs to somebody else: what its owner gives it is neither fought nor overwritten.
+*/
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::apps::v1::Deployment;
+use serin_release::status::ReleasePhase;
+use serin_tests::mesh::Mesh;
+use serin_tests::site::eventually;
+
+use super::{UnderLoad, said};
+use crate::fixture::is_at;
+
+impl UnderLoad<'_> {
+    async fn stable(&self) -> Result<Deployment> {
+        Ok(self.fixture.namespace.api::<Deployment>().get("shop-stable").await?)
+    }
+
+    /// Waits until stable has this image.
+    async fn stable_has(&self, image: &str) -> Result<()> {
+        eventually(image, async || {
+            let found = image_of(&self.stable().await?)?;
+            ensure!(found == image, "{found}");
+            Ok(())
+        })
+        .await
+        .with_context(|| self.agent.log())
+    }
+
+    /// As whoever owns stable does it.
+    async fn give_stable(&self, image: &str, manager: &str) -> Result<()> {
+        let (image, manager) = (format!("shop={image}"), format!("--field-manager={manager}"));
+        self.fixture.kubectl(&["set", "image", "deployment/shop-stable", &image, &manager]).await.map(drop)
+    }
+}
+
+fn image_of(deployment: &Deployment) -> Result<String> {
+    let spec = deployment.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
+    spec.and_then(|spec| spec.containers.first()?.image.clone()).context("an image")
+}
+
+pub(crate) async fn stable_is_put_back(mesh: &Mesh) -> Result<()> {
+    let under_load = UnderLoad::set(mesh, "put-back", 1).await?;
+    under_load.release("v2").await?;
+    under_load.approve().await?;
+    under_load.check_exposure(60).await?;
+    under_load.approve().await?;
+
+    let case = under_load.case("stable's template put back by Argo CD while it is handed over");
+    under_load.stable_has("shop:v2").await?;
+    under_load.give_stable("shop:v1", "argocd-controller").await?;
+    let status = under_load.said("argocd-controller has given stable's Deployment").await?;
+    ensure!(is_at(&status, 100) && status.phase == ReleasePhase::Promoting, "{}", said(&status));
+    let put_back = under_load.stable().await?.metadata.generation;
+    case.after(400).await?;
+    let after = under_load.stable().await?;
+    ensure!(after.metadata.generation == put_back, "it was written again: {}", under_load.agent.log());
+    ensure!(image_of(&after)? == "shop:v1", "it is theirs");
+    case.end(&said(&status), "not written again; everybody stays on the new version", 0)?;
+
+    let case = under_load.case("and a person has it given once more");
+    under_load.command("resume").await?;
+    let status = under_load.phase(ReleasePhase::Promoted).await?;
+    ensure!(image_of(&under_load.stable().await?)? == "shop:v2", "{}", under_load.agent.log());
+    case.after(200).await?;
+    case.end(&said(&status), "promoted", 0)
+}
+
+pub(crate) async fn stable_is_mended_in_mid_run(mesh: &Mesh) -> Result<()> {
+    let under_load = UnderLoad::set(mesh, "mended", 1).await?;
+    under_load.release("v2").await?;
+
+    let case = under_load.case("a hotfix on stable at 30%");
+    under_load.give_stable("shop:v1.1", "kubectl-edit").await?;
+    let status = under_load.said("kubectl-edit has given stable's Deployment v1.1-").await?;
+    under_load.command("promote").await?;
+    under_load.event("CommandRefused", "stable was given another version since the run began").await?;
+    under_load.check_exposure(30).await?;
+    case.end(&said(&status), "held at 30%; nobody promotes over it unawares", 0)?;
+
+    let case = under_load.case("and the run aborted");
+    under_load.command("abort").await?;
+    let aborted = under_load.phase(ReleasePhase::Aborted).await?;
+    case.after(200).await?;
+    ensure!(image_of(&under_load.stable().await?)? == "shop:v1.1", "it is theirs");
+    case.end(&said(&aborted), "everybody on stable with its hotfix", 0)?;
+
+    let case = under_load.case("a run over the hotfix, which a person wants");
+    under_load.release("v3").await?;
+    under_load.give_stable("shop:v1.2", "kubectl-edit").await?;
+    under_load.said("has given stable's Deployment v1.2-").await?;
+    under_load.command("resume").await?;
+    under_load.finish().await?;
+    ensure!(image_of(&under_load.stable().await?)? == "shop:v3", "{}", under_load.agent.log());
+    case.end(&said(&under_load.fixture.status().await?), "held until resume, then released", 0)
+}
+
+/// No pod template changes when a `ConfigMap` does, and the pods that start from then on are others.
+pub(crate) async fn a_configuration_changes_in_mid_run(mesh: &Mesh) -> Result<()> {
+    let under_load = UnderLoad::set(mesh, "configured", 1).await?;
+    let fixture = &under_load.fixture;
+    fixture.kubectl(&["create", "configmap", "settings", "--from-literal=colour=blue"]).await?;
+    for name in ["shop-stable", "shop-canary"] {
+        let deployment = format!("deployment/{name}");
+        fixture.kubectl(&["set", "env", &deployment, "--from=configmap/settings"]).await?;
+        fixture.namespace.rolled_out(name).await?;
+    }
+    fixture.idle().await?;
+    under_load.release("v2").await?;
+
+    let case = under_load.case("a ConfigMap that both versions use is edited at 30%");
+    let edit = r#"{"data": {"colour": "red"}}"#;
+    fixture.kubectl(&["patch", "configmap", "settings", "--patch", edit]).await?;
+    let told = under_load.event("Warned", "ConfigMap settings has changed since run v2-").await?;
+    under_load.check_exposure(30).await?;
+    case.end(&told, "told; the run stays at 30%", 0)
+}
