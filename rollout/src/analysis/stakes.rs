@@ -66,7 +66,7 @@ const fn compared(allowance: Allowance) -> Test {
 /// The parts of the tests. Failures have the most: they are what users mind most, and what comes first.
 mod part {
     pub(super) const USERS: f64 = 0.3;
-    pub(super) const FAILED: f64 = 0.35;
+    pub(super) const FAILED: f64 = 0.25;
     pub(super) const FAILED_LIMIT: f64 = 0.05;
     pub(super) const SLOW: f64 = 0.05;
     pub(super) const SLOW_LIMIT: f64 = 0.05;
