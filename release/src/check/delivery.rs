@@ -103,7 +103,11 @@ fn pod_template(found: &PodTemplate, problems: &mut Problems) -> PodTemplate {
     {
         let path = format!("spec.podTemplate.{field}");
         few(&path, patterns.len(), rule::MAX_PATTERNS, problems);
-        for (i, pattern) in patterns.iter().enumerate().filter(|(_, it)| !rule::KEY_PATTERN.accepts(it)) {
+        let is_wrong = |pattern: &str| {
+            let name = pattern.strip_suffix('*').unwrap_or(pattern);
+            !rule::KEY_PATTERN.accepts(pattern) || name.contains('*')
+        };
+        for (i, pattern) in patterns.iter().enumerate().filter(|(_, it)| is_wrong(it)) {
             problems.add(format!("{path}[{i}]"), quoted(Some(pattern)), rule::KEY_PATTERN.hint());
         }
     }
