@@ -11,6 +11,8 @@ pub mod errors;
 mod folder_lock;
 pub mod http;
 pub mod journal;
+#[cfg(test)]
+mod manifests;
 pub mod mesh;
 pub mod metrics;
 pub mod observe;

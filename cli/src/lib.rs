@@ -60,7 +60,7 @@ enum Command {
     Explain(explain::Args),
     /// Judge the canary now: what each version served, the evidence, the verdict.
     Analyze(analyze::Args),
-    /// Print the CustomResourceDefinition of Release, for `kubectl apply --server-side -f -`.
+    /// Print the CustomResourceDefinitions of Release and MetricTemplate, for `kubectl apply --server-side -f -`.
     Crd,
     /// Show how a running release stands.
     Status(control::StatusArgs),

@@ -119,7 +119,7 @@ fn the_examples_are_releases_and_the_minimal_one_has_eight_lines() {
         std::fs::read_to_string(path).unwrap()
     };
     assert_eq!(read("minimal.yaml").lines().count(), 8);
-    for name in ["minimal.yaml", "full.yaml"] {
+    for name in ["minimal.yaml", "full.yaml", "metric-template.yaml"] {
         let said = serin(
             &read(name),
             &["explain", "--release", "release.yaml", "--weight", "100", "-H", "cookie: serin=a"],

@@ -39,6 +39,32 @@ fn every_path_in_the_architecture_is_there() {
     assert!(missing.is_empty(), "ARCHITECTURE.md names what is not there: {missing:?}");
 }
 
+#[test]
+fn every_threat_has_a_test_or_a_reason() {
+    let text = std::fs::read_to_string(root().join("docs/security.md")).unwrap();
+    let (_, table) = text.split_once("| threat | what holds it | test |\n|---|---|---|\n").unwrap();
+    let rows: Vec<_> = table.lines().take_while(|line| line.starts_with('|')).collect();
+    assert!(rows.len() > 20, "only {} rows were found", rows.len());
+    let code: String = ["policy", "filter", "release", "rollout", "agent", "tests"]
+        .into_iter()
+        .flat_map(sources)
+        .map(|(_, text)| text)
+        .collect();
+    for row in rows {
+        let columns: Vec<_> = row.trim_matches('|').split(" | ").collect();
+        let [_, holds, tests] = columns[..] else { panic!("three columns: {row}") };
+        let tests: Vec<_> = tests.split('`').skip(1).step_by(2).collect();
+        assert!(
+            !tests.is_empty() || holds.starts_with("accepted, because "),
+            "neither a test nor a reason: {row}"
+        );
+        for test in tests {
+            let name = test.rsplit("::").next().unwrap();
+            assert!(code.contains(&format!("fn {name}(")), "there is no test {test}: {row}");
+        }
+    }
+}
+
 /// The names of all that `package` is built with, directly or not.
 fn dependencies(package: &str) -> BTreeSet<String> {
     let output = Command::new(env!("CARGO"))

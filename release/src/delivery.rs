@@ -6,6 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use serde_json::Value;
+use serin_policy::Arm;
 
 pub use super::resource::{Mode, PodTemplate, PromotionMode};
 
@@ -84,6 +85,8 @@ pub struct Routing {
     pub mode: Mode,
     /// Where requests come in and callers are assigned; at least one place, none twice.
     pub attach_points: Vec<AttachPoint>,
+    /// The Service of each version; none where both are subsets of the one that the Release is for.
+    pub services: Option<VersionServices>,
     /// The VirtualService's `timeout`.
     pub timeout: Option<String>,
     /// The VirtualService's `retries`.
@@ -96,6 +99,25 @@ pub struct Routing {
     pub headers: Option<Value>,
     /// The DestinationRule's `trafficPolicy`.
     pub traffic_policy: Option<Value>,
+}
+
+/// A Service for each version, two of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionServices {
+    /// Stable's: the one that the Release is for, unless another is named.
+    pub stable: String,
+    /// The canary's.
+    pub canary: String,
+}
+
+impl VersionServices {
+    /// That of one version.
+    pub fn of(&self, arm: Arm) -> &str {
+        match arm {
+            Arm::Stable => &self.stable,
+            Arm::Canary => &self.canary,
+        }
+    }
 }
 
 /// A place where requests come in: there the filter runs.

@@ -32,8 +32,9 @@ use serin_policy::matching::{OverrideSpec, SegmentSpec};
 use serin_policy::{Source, Weight};
 
 pub use analysis::{Analysis, CountSource, Criterion, CustomMetric, Excess, Metric, NoData, OnNoData};
+pub use check::FoundTemplate;
 use delivery::Delivery;
-pub use object::ReleaseObject;
+pub use object::{MetricTemplate, ReleaseObject};
 pub use percent::Percent;
 pub use problem::{Problem, ReleaseError};
 pub use resource::Propagation;
@@ -101,7 +102,7 @@ pub enum Pause {
 }
 
 impl Release {
-    /// Reads a Release from YAML (JSON is YAML too).
+    /// Reads a Release from YAML (JSON is YAML too). Its MetricTemplates are documents beside it.
     ///
     /// # Errors
     /// [`ReleaseError::Unreadable`] with the line when the text is no Release at all, otherwise
@@ -110,7 +111,8 @@ impl Release {
         check::check(resource::read(yaml)?)
     }
 
-    /// Makes sense of a Release in a cluster. Its pod template names the `run` there.
+    /// Makes sense of a Release in a cluster, with its templates filled in ([`ReleaseObject::with_templates`]). Its pod
+    /// template names the `run` there.
     ///
     /// # Errors
     /// [`ReleaseError::Invalid`] with everything that is wrong.

@@ -49,6 +49,15 @@ impl Problems {
         if self.0.is_empty() { Ok(sound) } else { Err(ReleaseError::Invalid(self.0)) }
     }
 
+    /// Whether something is wrong with the field at `path`.
+    pub(super) fn has(&self, path: &str) -> bool {
+        self.0.iter().any(|problem| problem.path == path)
+    }
+
+    pub(super) fn into_list(self) -> Vec<Problem> {
+        self.0
+    }
+
     pub(super) const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

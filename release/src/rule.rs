@@ -106,6 +106,14 @@ pub const MIN_REQUESTS: &str = "give at least 1: without requests there is no ev
 /// What to write where versions are to change places and nobody may write the routes.
 pub const SWAP_NEEDS_MANAGED: &str = "promotion.mode: write Copy or Wait, or let routing.mode be Managed: Swap changes where \
                                        the routes lead, and with Verify Serin writes none";
+/// What to write where versions are to change places and each has a Service of its own.
+pub const SWAP_NEEDS_SUBSETS: &str = "promotion.mode: write Copy or Wait, or leave out spec.canary.service: with Swap the canary's \
+                                       pods become stable, and spec.service would go on to select the old ones";
+/// What to write where the canary's Service is stable's.
+pub const OTHER_SERVICE: &str =
+    "name another Service than spec.service and stable's: this one has the canary's pods alone";
+/// What to write where only stable has a Service of its own.
+pub const SERVICE_OF_EACH: &str = "name the canary's in spec.canary.service, or leave stable's out";
 /// What to write where both versions are in one Deployment.
 pub const OTHER_DEPLOYMENT: &str =
     "name another Deployment than stable's: each version runs in one of its own";
@@ -124,6 +132,12 @@ pub const BUILT_IN: &str = "write one that is built in (request-success-rate, re
      client-errors, client-aborts, traffic-share), or give the metric a query";
 /// What to write where a metric with a query has the name of one that is built in.
 pub const OWN_NAME: &str = "give a metric with a query a name of its own";
+/// What to write where a metric has a query and a template.
+pub const ONE_QUERY: &str = "leave it out, or leave templateRef out: a metric has one query";
+/// What to write where a template is not shared with a namespace.
+pub const SHARED_WITH: &str = "write a namespace, or \"*\" for all of them";
+/// The most namespaces that a template is shared with by name.
+pub const MAX_SHARED_WITH: usize = 64;
 /// What to write where an objective means nothing.
 pub const NO_OBJECTIVE: &str = "leave it out: an objective belongs to request-duration";
 /// What to write where a metric has no limit.

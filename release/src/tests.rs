@@ -1,4 +1,5 @@
 mod analysis;
+mod templates;
 
 use std::time::Duration;
 

@@ -18,6 +18,7 @@ file is the WasmPlugin there. Four invariants go through all of them:
 - Every tick says why things are as they are, in [`Reason`]s.
 */
 mod analysis;
+mod brought;
 #[cfg(test)]
 mod cluster_properties;
 mod commands;
@@ -52,6 +53,7 @@ pub use analysis::{
     ReadingFinding, Reference, SegmentFinding, Share, Test, TestKind, Unjudged, UsersFinding, Verdict, Wait,
     WhyNot, Won,
 };
+pub use brought::Brought;
 pub use handover::HandoverState;
 pub use history::{History, Point};
 pub use lagging::{Lag, Lagging};
@@ -128,6 +130,7 @@ pub fn plan(release: &Release, status: &Status, observation: &Observation, now: 
         return tick.settle(status);
     }
     tick.compare_with_policy();
+    tick.take_in_brought();
     let failed = tick.judge() || tick.leave_what_is_gone();
     tick.end_failed_probe();
     for command in &observation.commands {

@@ -11,6 +11,7 @@ use serin_policy::Weight;
 use super::analysis::{
     CohortRatio, Evidence, Finding, Forecast, ReadingFinding, SegmentFinding, Unjudged, UsersFinding, Verdict,
 };
+use super::brought::Brought;
 use super::handover::HandoverState;
 use super::phase::{BakeState, Phase, StepState, elapsed};
 use super::reason::Reason;
@@ -57,6 +58,9 @@ pub struct Pods {
     pub stable_floor: u32,
     /// The weight for which the canary is being given pods, if that is a higher one than the present.
     pub canary_for: Option<Weight>,
+    /// What rules bring to the canary besides its weight. It outlasts the run.
+    #[serde(default)]
+    pub brought: Brought,
 }
 
 /// A change of what is wanted in front of the proxies.

@@ -173,8 +173,11 @@ impl<'t> Tick<'t> {
     pub(super) fn what_is_gone(&self) -> Option<String> {
         let (_, Workloads { canary, .. }) = self.workloads()?;
         let is_gone = match &self.status.phase {
-            Phase::Preparing { .. } | Phase::Starting { .. } => canary.stuck.is_some(),
-            Phase::Progressing(_) | Phase::OffPlan { .. } => canary.stuck.is_some() || canary.ready == 0,
+            Phase::Preparing { .. } => canary.stuck.is_some(),
+            // At 0 % there are members of segments, and testers.
+            Phase::Starting { .. } | Phase::Progressing(_) | Phase::OffPlan { .. } => {
+                canary.stuck.is_some() || canary.ready == 0
+            }
             // What was good enough to be promoted has everybody: it goes when it serves nobody at all.
             Phase::Promoting | Phase::Baking(_) | Phase::HandingOver(_) => canary.ready == 0,
             _ => false,
@@ -202,7 +205,7 @@ impl<'t> Tick<'t> {
         let kept = if self.is_stable_kept() { self.status.pods.stable_floor } else { 1 };
         let desired = self.workloads().map(|(_, workloads)| workloads.stable.desired);
         let stable_floor = desired.map_or(self.status.pods.stable_floor, |desired| desired.max(kept));
-        self.status.pods = Pods { stable_floor, canary_for: None };
+        self.status.pods = Pods { stable_floor, canary_for: None, ..self.status.pods };
         self.note_stable();
     }
 
@@ -324,11 +327,16 @@ impl<'t> Tick<'t> {
         has_them
     }
 
-    /// How many pods the canary needs for `weight`: its share of stable's, rounded up.
+    /// How many pods the canary needs for `weight`: its share of stable's, rounded up. For what rules bring besides, a tenth of
+    /// a pod is not worth one.
     fn need(&self, weight: Weight) -> u32 {
+        const TENTH: u64 = Weight::FULL.ppm() as u64 / 10;
         // What stable has now counts when it is more: its autoscaler may have had to raise it.
         let desired = self.workloads().map_or(0, |(_, workloads)| workloads.stable.desired);
-        let pods = u64::from(self.status.pods.stable_floor.max(desired).max(1)) * u64::from(weight.ppm());
-        u32::try_from(pods.div_ceil(u64::from(Weight::FULL.ppm()))).unwrap_or(u32::MAX).max(1)
+        let of_stable = u64::from(self.status.pods.stable_floor.max(desired).max(1));
+        let full = u64::from(Weight::FULL.ppm());
+        let by_weight = (of_stable * u64::from(weight.ppm())).div_ceil(full);
+        let by_all = (of_stable * self.status.pods.brought.with(weight)).saturating_sub(TENTH).div_ceil(full);
+        u32::try_from(by_weight.max(by_all)).unwrap_or(u32::MAX).max(1)
     }
 }

@@ -84,10 +84,11 @@ fn a_canary_that_fails_is_taken_back() -> Result<()> {
 
 #[test]
 fn a_canary_that_is_slow_is_taken_back() -> Result<()> {
+    // So long that a busy machine does not make stable slow, too: what is slow on both versions is not the canary's.
     let slow = format!("{QUICK}\n")
-        .replace("minRequests: 50", "minRequests: 50, metrics: [{name: request-duration, objective: 150ms}]");
+        .replace("minRequests: 50", "minRequests: 50, metrics: [{name: request-duration, objective: 1s}]");
     let plan = Plan { release: release(&slow), ..Plan::default() };
-    run(check_rollback(plan, Some(bad(0.0, 400)), |status| status == 200, "duration"))
+    run(check_rollback(plan, Some(bad(0.0, 2_000)), |status| status == 200, "duration"))
 }
 
 #[test]

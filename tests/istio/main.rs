@@ -19,7 +19,9 @@ mod rules;
 mod serving;
 mod shards;
 mod sidecars;
+mod templates;
 mod tenants;
+mod ways;
 
 use std::process::ExitCode;
 use std::sync::{LazyLock, OnceLock};
@@ -73,6 +75,8 @@ const SHARED: &[(&str, Test)] = tests![
     failures::workloads::bad_images_reach_nobody,
     failures::workloads::a_canary_is_lost,
     failures::workloads::stable_is_scaled_away,
+    ways::a_canary_has_a_service_of_its_own,
+    ways::a_segment_has_pods_and_a_way_back,
     adoption::weights_are_taken_over,
     adoption::what_cannot_work_is_not_taken_over,
     promotions::versions_change_places,
@@ -94,7 +98,9 @@ const SHARED: &[(&str, Test)] = tests![
     tenants::credentials_stay_with_the_operator,
     tenants::hosts_stay_with_their_namespaces,
     tenants::only_the_filter_leads_to_the_canary,
+    tenants::a_wrong_release_keeps_the_agent_from_no_other,
     tenants::commands_are_a_right_of_their_own,
+    templates::a_template_counts_from_the_next_look_on,
     rules::the_api_server_and_the_check_agree,
     shards::one_proxy_runs_two_plugins,
     pods::bad_ones_say_what_is_wrong,
@@ -111,6 +117,7 @@ const SHARED: &[(&str, Test)] = tests![
 const ALONE: &[(&str, Test)] = tests![
     failures::namespaces::a_namespace_is_deleted,
     tenants::a_namespace_lets_another_have_its_host,
+    templates::a_template_is_its_namespaces_to_share,
     failures::outages::the_control_plane_is_away,
     outages::without_istiod,
     outages::without_api_server,

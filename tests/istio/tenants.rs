@@ -104,6 +104,24 @@ pub(crate) async fn hosts_stay_with_their_namespaces(mesh: &Mesh) -> Result<()> 
     Ok(())
 }
 
+pub(crate) async fn a_wrong_release_keeps_the_agent_from_no_other(mesh: &Mesh) -> Result<()> {
+    let fixture = Fixture::set(mesh, "wrong", 1).await?;
+    // A step that a template's missing variable has left empty: the API server lets it through.
+    let wrong = format!("{RELEASE}  strategy: {{canary: {{steps: [{{setWeight: 1, pause: }}]}}}}\n");
+    fixture.namespace.apply(&wrong.replace("{name: shop}\nspec", "{name: a-wrong-one}\nspec")).await?;
+    let agent = fixture.agent("one").await?;
+    fixture.release(STEPS, |yaml| yaml).await?;
+    fixture.idle().await.with_context(|| agent.log())?;
+    eventually("the other one to be told", async || {
+        let status = fixture.status_of("a-wrong-one").await?;
+        let accepted = condition(&status, "Accepted")?;
+        ensure!(accepted.status == "False" && accepted.message.contains("steps[0].pause"), "{accepted:?}");
+        Ok(())
+    })
+    .await
+    .with_context(|| agent.log())
+}
+
 /// Only an agent for all namespaces can ask another one.
 pub(crate) async fn a_namespace_lets_another_have_its_host(mesh: &Mesh) -> Result<()> {
     let fixture = Fixture::set(mesh, "asking", 1).await?;
@@ -180,7 +198,9 @@ apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
 metadata: {name: readers, namespace: NAMESPACE}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: serin-view}
-subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: bob}]
+subjects:
+- {apiGroup: rbac.authorization.k8s.io, kind: User, name: bob}
+- {apiGroup: rbac.authorization.k8s.io, kind: User, name: eve}
 ";
 
 pub(crate) async fn commands_are_a_right_of_their_own(mesh: &Mesh) -> Result<()> {
@@ -215,6 +235,7 @@ pub(crate) async fn commands_are_a_right_of_their_own(mesh: &Mesh) -> Result<()>
         ("ann", disown.clone(), Some("you need the verb update")),
         ("bob", suspend, None),
         ("bob", disown, None),
+        ("eve", annotate(&[abort]), Some("cannot patch resource")),
         ("bob", annotate(&[abort]), Some("to give the command abort you need that verb")),
     ] {
         match (as_user(user, &args).await, refusal) {
@@ -228,18 +249,18 @@ pub(crate) async fn commands_are_a_right_of_their_own(mesh: &Mesh) -> Result<()>
 }
 
 /// Waits until the Release is not accepted for a reason with `why` in it.
-async fn refused(fixture: &Fixture<'_>, why: &str) -> Result<()> {
+pub(crate) async fn refused(fixture: &Fixture<'_>, why: &str) -> Result<()> {
     let is_refused = |accepted: &Condition| accepted.status == "False" && accepted.message.contains(why);
     fixture.status_that(why, |status| condition(status, "Accepted").is_ok_and(is_refused)).await?;
     Ok(())
 }
 
 /// Somebody who listens, and answers nothing.
-struct Listener(watch::Receiver<String>);
+pub(crate) struct Listener(watch::Receiver<String>);
 
 impl Listener {
     /// Also returns its URL.
-    async fn begin() -> Result<(Self, String)> {
+    pub(crate) async fn begin() -> Result<(Self, String)> {
         let listener = TcpListener::bind((HOST, 0)).await?;
         let url = format!("http://{}", listener.local_addr()?);
         let (sender, heard) = watch::channel(String::new());
@@ -255,7 +276,7 @@ impl Listener {
         Ok((Self(heard), url))
     }
 
-    fn heard(&self) -> String {
+    pub(crate) fn heard(&self) -> String {
         self.0.borrow().clone()
     }
 }

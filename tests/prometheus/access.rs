@@ -1,12 +1,14 @@
 //! How a Prometheus is reached, and as whom.
 
 use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Result;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{Html, IntoResponse};
+use axum::response::{Html, IntoResponse, Redirect};
 use axum::routing::post;
 use futures::stream;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -76,6 +78,28 @@ fn a_token_and_headers_go_with_every_query_and_a_new_token_is_taken_at_once() ->
         check(&said(&client, "1").await, &["Scalar(1.0)"]);
         fs::write(&file, "two\nlines")?;
         check(&said(&client, "1").await, &["bearerTokenFile", "a token is one line"]);
+        Ok(())
+    })
+}
+
+#[test]
+fn a_redirect_takes_no_credentials_elsewhere() -> Result<()> {
+    run(async {
+        let options = Options::new()?;
+        let token = options.folder().join("token");
+        fs::write(&token, "secret")?;
+        let elsewhere_asked = Arc::new(AtomicUsize::new(0));
+        let asked = Arc::clone(&elsewhere_asked);
+        let answer = async move || asked.fetch_add(1, Ordering::Relaxed).to_string();
+        let (elsewhere, _elsewhere) = serve(Router::new().fallback(answer)).await?;
+        // 307 keeps the method and the body.
+        let redirect = async move || Redirect::temporary(&format!("http://{elsewhere}/"));
+        let (address, _server) = serve(Router::new().fallback(redirect)).await?;
+        let said =
+            with(Settings { bearer_token_file: Some(token), ..settings(&format!("http://{address}")) })
+                .await?;
+        check(&said, &["/api/v1/query answers 307"]);
+        assert_eq!(elsewhere_asked.load(Ordering::Relaxed), 0);
         Ok(())
     })
 }

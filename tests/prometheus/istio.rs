@@ -68,6 +68,7 @@ pub(crate) fn shop(objective_ms: u32) -> Istio {
         reporter: Reporter::Source,
         namespace: "shop".to_owned(),
         service: "shop".to_owned(),
+        canary_service: "shop".to_owned(),
         version_label: DEFAULT_VERSION_LABEL.to_owned(),
         stable: "v1".to_owned(),
         canary: "v2".to_owned(),

@@ -38,6 +38,7 @@ fn subject(number: u64) -> Subject {
         reporter: Reporter::Destination,
         namespace: "shop".to_owned(),
         service: format!("shop-{number}"),
+        canary_service: format!("shop-{number}"),
         version_label: DEFAULT_VERSION_LABEL.to_owned(),
         stable: "v1".to_owned(),
         canary: "v2".to_owned(),

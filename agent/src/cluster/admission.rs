@@ -58,7 +58,12 @@ impl Admission {
 
 impl Claimant {
     fn of(object: &ReleaseObject) -> Option<Self> {
-        let claims = Release::from_object(object, "any").ok()?;
+        let mut words = object.clone();
+        // What it is judged by claims nothing, and templates come and go.
+        if let Some(metrics) = &mut words.spec.analysis.metrics {
+            metrics.retain(|metric| metric.template_ref.is_none());
+        }
+        let claims = Release::from_object(&words, "any").ok()?;
         let created = object.creation_timestamp().map_or(Timestamp::MAX, |created| created.0);
         Some(Self { name: cluster_name(object), created, claims })
     }

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
+use serin_policy::Arm;
 
 use super::proxies::Attached;
 use super::routes::Needed;
+use super::snapshot::Snapshot;
 use super::workloads::get;
 use super::{Cluster, api_resources};
 use crate::mesh::object::{Ownership, owned};
@@ -50,7 +52,12 @@ impl Cluster {
         let service = get(&stores.services, &namespace, &release.service.name);
         let stable = get(&stores.deployments, &namespace, &delivery.stable.deployment);
         let canary = get(&stores.deployments, &namespace, &delivery.canary.deployment);
-        let routes = stores.routes.with(&hosts_of(release));
+        let own_service = |arm: Arm| {
+            let services = delivery.routing.services.as_ref()?;
+            get(&stores.services, &namespace, services.of(arm))
+        };
+        let [of_stable, of_canary] = [Arm::Stable, Arm::Canary].map(own_service);
+        let routes = stores.routes.with(&hosts_of(release, &delivery.routing));
         let matters = |namespace: &str| {
             let are_callers = |(point, _): &(AttachPoint, Attached)| matches!(point, AttachPoint::Sidecars { namespace: callers } if callers == namespace);
             namespace == ROOT_NAMESPACE || points.iter().any(are_callers)
@@ -63,6 +70,7 @@ impl Cluster {
             release,
             delivery,
             service: service.as_deref(),
+            version_services: [of_stable.as_deref(), of_canary.as_deref()],
             stable: stable.as_deref(),
             canary: canary.as_deref(),
             routes: &routes,
@@ -73,9 +81,12 @@ impl Cluster {
             now: Timestamp::now(),
         });
         let is_managed = delivery.routing.mode == Mode::Managed;
-        let foreign = if is_managed { Needed::foreign(release, stores) } else { Vec::new() };
+        let foreign = if is_managed { Needed::foreign(release, delivery, stores) } else { Vec::new() };
+        let service_ports = service.as_ref().and_then(|service| service.spec.as_ref()?.ports.clone());
         let around = report.ports.clone().map(|ports| Surroundings {
             ports,
+            service_ports: service_ports.unwrap_or_default(),
+            selects_both: report.selects_both,
             traffic_policy: preflight::inherited(&routes, release).cloned(),
         });
         Adoption {
@@ -85,6 +96,20 @@ impl Cluster {
             taken_over,
         }
     }
+}
+
+/// What people are told of requests that came to the canary past the filter.
+pub(super) fn past_the_filter(snapshot: &Snapshot, percent: u64) -> String {
+    let Snapshot { release, delivery, .. } = snapshot;
+    let mend = match &delivery.routing.services {
+        Some(services) => format!("find out who calls Service {} by its name", services.canary),
+        None => "give the canary a Service of its own in spec.canary.service".to_owned(),
+    };
+    format!(
+        "Service {}: more than {percent}% of the canary's requests came past the filter, by what the sidecars of its pods \
+         have counted: {mend}",
+        release.service.name
+    )
 }
 
 fn entrance(point: &AttachPoint, attached: &Attached) -> Entrance {

@@ -1,6 +1,7 @@
 /*!
 The kinds of objects that others define and Serin reads or writes: no crate has types for them that keep up with kube.
 */
+use k8s_openapi::api::core::v1::Service;
 use kube::api::Api;
 use kube::core::DynamicObject;
 use kube::discovery::ApiResource;
@@ -23,6 +24,11 @@ pub(super) fn virtual_service() -> ApiResource {
 
 pub(super) fn destination_rule() -> ApiResource {
     resource("networking.istio.io", "v1", "DestinationRule", "destinationrules")
+}
+
+/// Of Serin's Services; other people's are read by their type.
+pub(super) fn service() -> ApiResource {
+    ApiResource::erase::<Service>(&())
 }
 
 pub(super) fn gateway() -> ApiResource {

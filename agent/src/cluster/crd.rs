@@ -1,18 +1,20 @@
 /*!
-The resource that a cluster is told of: `releases.serin.dev`, made from the types that read it.
+The resources that a cluster is told of: `releases.serin.dev` and `metrictemplates.serin.dev`, made from the types that
+read them.
 
 kube makes the schema; this room takes from it what would not do in a cluster. Defaults are not written into it: the
 API server would freeze today's into every stored Release. Every list and every text has a bound, because the cost of
 a rule is reckoned by the longest there can be.
 */
-use k8s_openapi::Resource as _;
+use k8s_openapi::Resource;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps;
 use kube::core::schema::{OptionalEnum, OptionalIntOrString, StructuralSchemaRewriter};
+use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use schemars::transform::AddNullable;
 use serde_json::{Map, Value, json};
 use serin_policy::rule::LABEL;
-use serin_release::ReleaseObject;
+use serin_release::{MetricTemplate, ReleaseObject};
 
 /// The longest text where nothing else is said.
 const MAX_LENGTH: u64 = 1024;
@@ -26,8 +28,11 @@ const FORMATS: [&str; 5] = ["int32", "int64", "float", "double", "date-time"];
 /// keeps the nothing (`Given::Empty`), so that the check refuses it: no rule of the API server can.
 const GIVEN: [&str; 3] = ["tokenSha256", "pause", "duration"];
 
-/// What `kubectl get releases` shows: name, type, where it stands, and whether only `-o wide` has it.
-const COLUMNS: [(&str, &str, &str, bool); 9] = [
+/// What `kubectl get` shows: name, type, where it stands, and whether only `-o wide` has it.
+type Column = (&'static str, &'static str, &'static str, bool);
+
+/// What `kubectl get releases` shows.
+const COLUMNS: [Column; 9] = [
     ("Phase", "string", ".status.phase", false),
     ("Step", "integer", ".status.step.index", false),
     ("Of", "integer", ".status.step.of", false),
@@ -39,9 +44,27 @@ const COLUMNS: [(&str, &str, &str, bool); 9] = [
     ("Message", "string", ".status.message", true),
 ];
 
-/// The CustomResourceDefinition, as an object.
-pub fn definition() -> Value {
-    let mut root = structural_schema();
+/// What `kubectl get metrictemplates` shows.
+const TEMPLATE_COLUMNS: [Column; 3] = [
+    ("Interval", "string", ".spec.interval", false),
+    ("Age", "date", ".metadata.creationTimestamp", false),
+    ("Query", "string", ".spec.query", true),
+];
+
+/// The CustomResourceDefinitions, as objects.
+pub fn definitions() -> [Value; 2] {
+    let releases = definition::<ReleaseObject>("release", "rel", &COLUMNS, &json!({"status": {}}));
+    let templates = definition::<MetricTemplate>("metrictemplate", "mt", &TEMPLATE_COLUMNS, &json!({}));
+    [releases, templates]
+}
+
+fn definition<K: Resource + JsonSchema>(
+    singular: &str,
+    short: &str,
+    columns: &[Column],
+    subresources: &Value,
+) -> Value {
+    let mut root = structural_schema::<K>();
     tidy(&mut root);
     if let Some(spec) = root.pointer_mut("/properties/spec") {
         bound(spec);
@@ -50,37 +73,40 @@ pub fn definition() -> Value {
             "rule": format!("self.metadata.name.size() <= {} && {}", LABEL.most(), LABEL.cel("self.metadata.name")),
             "message": format!("metadata.name: {}", LABEL.hint()),
     }]);
-    let columns = COLUMNS.map(|(name, kind, path, wide)| {
-        json!({"name": name, "type": kind, "jsonPath": path, "priority": i32::from(wide)})
-    });
+    let columns: Vec<_> = columns
+        .iter()
+        .map(|(name, kind, path, wide)| {
+            json!({"name": name, "type": kind, "jsonPath": path, "priority": i32::from(*wide)})
+        })
+        .collect();
     json!({
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": format!("{}.{}", ReleaseObject::URL_PATH_SEGMENT, ReleaseObject::GROUP)},
+        "metadata": {"name": format!("{}.{}", K::URL_PATH_SEGMENT, K::GROUP)},
         "spec": {
-            "group": ReleaseObject::GROUP,
+            "group": K::GROUP,
             "names": {
                 "categories": ["serin"],
-                "kind": ReleaseObject::KIND,
-                "plural": ReleaseObject::URL_PATH_SEGMENT,
-                "shortNames": ["rel"],
-                "singular": "release",
+                "kind": K::KIND,
+                "plural": K::URL_PATH_SEGMENT,
+                "shortNames": [short],
+                "singular": singular,
             },
             "scope": "Namespaced",
             "versions": [{
                 "additionalPrinterColumns": columns,
-                "name": ReleaseObject::VERSION,
+                "name": K::VERSION,
                 "schema": {"openAPIV3Schema": root},
                 "served": true,
                 "storage": true,
-                "subresources": {"status": {}},
+                "subresources": subresources,
             }],
         },
     })
 }
 
 /// The types' own schema, in the form that an API server takes.
-fn structural_schema() -> Value {
+fn structural_schema<K: JsonSchema>() -> Value {
     let generator = SchemaSettings::openapi3()
         .with(|settings| {
             settings.inline_subschemas = true;
@@ -91,7 +117,7 @@ fn structural_schema() -> Value {
         .with_transform(OptionalEnum)
         .with_transform(OptionalIntOrString)
         .into_generator();
-    let schema = Value::from(generator.into_root_schema_for::<ReleaseObject>());
+    let schema = Value::from(generator.into_root_schema_for::<K>());
     // By way of the API's own type, so that what it has no word for is left out here and not there.
     let schema = serde_json::from_value::<JSONSchemaProps>(schema);
     schema.and_then(serde_json::to_value).unwrap_or_default()
@@ -102,7 +128,8 @@ fn structural_schema() -> Value {
 /// # Errors
 /// Never, unless the YAML writer is broken.
 pub fn yaml() -> anyhow::Result<String> {
-    let yaml = serde_saphyr::to_string(&definition())?;
+    let yaml =
+        definitions().iter().map(serde_saphyr::to_string).collect::<Result<Vec<_>, _>>()?.join("---\n");
     Ok(format!("# What `serin crd` prints; generated, so not to be edited.\n{yaml}"))
 }
 
@@ -184,15 +211,16 @@ mod tests {
 
     #[test]
     fn every_column_shows_a_field_of_its_type() {
-        let crd = definition();
-        let root = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
-        for (name, kind, path, _) in COLUMNS.iter().filter(|(_, kind, ..)| *kind != "date") {
-            let pointer = path.replace('.', "/properties/");
-            assert_eq!(
-                root.pointer(&pointer).map(|field| &field["type"]),
-                Some(&json!(kind)),
-                "{name}: {path}"
-            );
+        for (crd, columns) in definitions().iter().zip([&COLUMNS[..], &TEMPLATE_COLUMNS]) {
+            let root = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+            for (name, kind, path, _) in columns.iter().filter(|(_, kind, ..)| *kind != "date") {
+                let pointer = path.replace('.', "/properties/");
+                assert_eq!(
+                    root.pointer(&pointer).map(|field| &field["type"]),
+                    Some(&json!(kind)),
+                    "{name}: {path}"
+                );
+            }
         }
     }
 
@@ -211,9 +239,10 @@ mod tests {
 
     #[test]
     fn every_field_is_described_and_bounded_and_has_no_frozen_default() {
-        let crd = definition();
-        let spec = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
-        walk(spec, "spec", &mut |path, schema| {
+        let specs = definitions().map(|mut crd| {
+            crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"].take()
+        });
+        let check = &mut |path: &str, schema: &Value| {
             let has = |keyword: &str| schema.get(keyword).is_some();
             let description = schema["description"].as_str().unwrap_or_default();
             assert!(path.ends_with("[]") || description.ends_with('.'), "{path}: {description:?}");
@@ -227,6 +256,9 @@ mod tests {
                 has("type") || has("x-kubernetes-preserve-unknown-fields"),
                 "{path} has no type: {schema}"
             );
-        });
+        };
+        for spec in &specs {
+            walk(spec, "spec", check);
+        }
     }
 }

@@ -62,6 +62,7 @@ mod tests {
             reporter: Reporter::Source,
             namespace: "shop".to_owned(),
             service: "shop".to_owned(),
+            canary_service: "shop".to_owned(),
             version_label: label.to_owned(),
             stable: "stable".to_owned(),
             canary: "v2-0a1b".to_owned(),

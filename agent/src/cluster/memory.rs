@@ -21,6 +21,7 @@ use super::templates::names::Names;
 use super::{api_resources, as_serin};
 use crate::journal::Journal;
 use crate::observe::Observer;
+use crate::observe::arrivals::Arrivals;
 use crate::observe::counter_deltas::CounterDeltas;
 use serin_release::ReleaseObject;
 use serin_release::resource::Spec;
@@ -39,6 +40,8 @@ pub(super) struct Memory {
     pub(super) state: State,
     pub(super) shown: ReleaseStatus,
     pub(super) observer: Observer,
+    /// What has arrived at the canary's pods in this run, as far as this agent has seen it.
+    pub(super) arrivals: Arrivals,
     /// What has been told.
     pub(super) journal: Journal,
     /// The version of the Release that was last read or written.
@@ -173,6 +176,7 @@ impl Memory {
             saved: Some((Instant::now(), shown.clone())),
             shown,
             observer: Observer::default(),
+            arrivals: Arrivals::default(),
             journal: Journal::default(),
             version: object.resource_version(),
             command_off: None,

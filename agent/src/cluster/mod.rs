@@ -21,6 +21,7 @@ mod istio_versions;
 mod leader;
 mod memories;
 mod memory;
+mod metric_templates;
 mod on_demand;
 mod plugin_cache;
 mod plugins;

@@ -15,13 +15,18 @@ use crate::mesh::object::{Labels, labels};
 use crate::mesh::plugin::Attachment;
 use crate::observe::ProxySample;
 use crate::observe::beat::Beat;
-use crate::observe::sampler::Sampler;
+use crate::observe::sampler::{Latest, Sampler};
 use crate::observe::scrape::IstioProxies;
 use serin_release::delivery::AttachPoint;
 
 /// All proxies that are asked.
 #[derive(Debug)]
-pub(super) struct Proxies(Sampler<IstioProxies>);
+pub(super) struct Proxies {
+    /// Those that assign.
+    callers: Sampler<IstioProxies>,
+    /// Those beside canaries, of what arrives there.
+    canaries: Sampler<IstioProxies>,
+}
 
 /// An attach point as it is in the cluster.
 #[derive(Debug)]
@@ -78,7 +83,8 @@ impl Proxies {
     /// # Errors
     /// When there can be no HTTP client.
     pub(super) fn new(beat: Beat) -> anyhow::Result<Self> {
-        Ok(Self(Sampler::new(IstioProxies::new()?, beat)))
+        let callers = Sampler::new(IstioProxies::new()?, beat);
+        Ok(Self { callers, canaries: Sampler::new(IstioProxies::of_arrivals()?, beat) })
     }
 
     /// What the proxies at `points` last said. One that is found at several counts at the first.
@@ -92,9 +98,9 @@ impl Proxies {
                 asked.push(address);
             }
         }
-        let latest = self.0.latest(&asked).await;
+        let latest = self.callers.latest(&asked).await;
         let sample = |(((attach_point, pod), address), latest): (((_, &KnownPod), IpAddr), _)| {
-            let crate::observe::sampler::Latest { at, sample } = latest;
+            let Latest { at, sample } = latest;
             let name = format!("{}/{}", pod.namespace, pod.name);
             ProxySample { name, address: address.to_string(), attach_point, at, sample }
         };
@@ -104,12 +110,21 @@ impl Proxies {
     /// Has the proxies at `points` asked once in `every` from now on.
     pub(super) fn want(&self, points: &[(AttachPoint, Attached)], every: Duration) {
         let proxies = points.iter().flat_map(|(_, attached)| attached.proxies());
-        self.0.want(&proxies.map(|(_, address)| address).collect::<Vec<_>>(), every);
+        self.callers.want(&proxies.map(|(_, address)| address).collect::<Vec<_>>(), every);
+    }
+
+    /// What the sidecars of a canary's `pods` last said of what arrives there. They are asked once in `every` from now on.
+    pub(super) async fn arrivals(&self, pods: &[Arc<KnownPod>], every: Duration) -> Vec<(String, Latest)> {
+        let addresses: Vec<_> = pods.iter().filter_map(|pod| pod.proxy).collect();
+        let latest = self.canaries.latest(&addresses).await;
+        self.canaries.want(&addresses, every);
+        addresses.iter().map(ToString::to_string).zip(latest).collect()
     }
 
     /// Asks nobody any more.
     pub(super) fn stop(&self) {
-        self.0.stop();
+        self.callers.stop();
+        self.canaries.stop();
     }
 }
 

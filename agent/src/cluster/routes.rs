@@ -2,6 +2,7 @@
 The routes that lead to the two versions: Serin's own, or a check of people's. The plan says where they lead; neither is
 touched while weights move.
 */
+mod changed;
 mod needed;
 
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use kube::{Client, ResourceExt};
 use serde_json::Value;
 
 use self::needed::Written;
-pub(super) use self::needed::{Found, Needed};
+pub(super) use self::needed::{Found, Needed, own_names};
 use super::api_resources;
 use super::repairs::Repairs;
 use super::stores::Stores;
@@ -33,8 +34,10 @@ pub(super) struct RoutesMemory {
     /// What was wanted when the routes were last seen to be so: where the same is wanted and they are otherwise, that is
     /// somebody else's doing.
     seen: Option<(Basis, RouteTargets)>,
-    /// Since when the subsets are there, and no route to them yet.
+    /// Since when that to which the routes are to lead is there, and they are to follow.
     halfway_since: Option<Instant>,
+    /// Of which generation of the Release the routes are, and since when; no time when what an earlier one had is gone.
+    right: Option<(Option<i64>, Option<Instant>)>,
     /// Why the last write came to nothing.
     failure: Option<String>,
 }
@@ -51,8 +54,8 @@ struct Basis {
     retired: Option<String>,
 }
 
-/// For how long there are subsets before there is the first route to them. Both would reach proxies at once, and a route to
-/// a cluster that is still being set up answers 503.
+/// For how long there are subsets, or a version's Service, before there is the first route to them. Both would reach proxies at
+/// once, and a route to a cluster that is still being set up answers 503.
 const SUBSETS_FIRST: Duration = Duration::from_secs(3);
 
 /// How long a watch may take to show what was written.
@@ -72,7 +75,7 @@ impl RoutesMemory {
         }
     }
 
-    /// Whether the subsets are written and the routes are to follow.
+    /// Whether that to which they are to lead is written, and the routes are to follow.
     pub(super) const fn is_halfway(&self) -> bool {
         self.halfway_since.is_some()
     }
@@ -102,9 +105,13 @@ impl RoutesMemory {
             if found.targets == Some(targets) {
                 self.seen = Some((Basis::of(stores, needed, owner.metadata.generation), targets));
                 needed.are_right(repairs);
+                self.sweep(client, stores, needed, owner.metadata.generation).await;
+            } else {
+                self.right = None;
             }
             return Vec::new();
         }
+        self.right = None;
         let basis = Basis::of(stores, needed, owner.metadata.generation);
         let is_on_its_way = self
             .written
@@ -113,12 +120,15 @@ impl RoutesMemory {
         if is_on_its_way {
             return Vec::new();
         }
-        let only_subsets = match self.halfway_since {
-            Some(since) => since.elapsed() < SUBSETS_FIRST,
-            None => self.seen.is_none() && needed.is_first(targets, stores) && needed.is_reached(stores),
-        };
-        match needed.write(targets, only_subsets, client, stores, repairs, owner).await {
-            Ok(_) if only_subsets => {
+        let only_targets = self.halfway_since.map_or_else(
+            || {
+                let is_first = self.seen.is_none() && needed.is_first(targets, stores);
+                needed.leads_to_a_new_service(targets, stores) || is_first && needed.is_reached(stores)
+            },
+            |since| since.elapsed() < SUBSETS_FIRST,
+        );
+        match needed.write(targets, only_targets, client, stores, repairs, owner).await {
+            Ok(_) if only_targets => {
                 self.failure = None;
                 self.halfway_since.get_or_insert_with(Instant::now);
                 Vec::new()
@@ -142,6 +152,28 @@ impl RoutesMemory {
                 Vec::new()
             }
         }
+    }
+
+    /// Takes away what the routes led to before the Release was edited, when proxies know where they lead now.
+    async fn sweep(
+        &mut self,
+        client: &Client,
+        stores: &Stores,
+        needed: &Needed<'_>,
+        generation: Option<i64>,
+    ) {
+        let fresh = (generation, Some(Instant::now()));
+        let (_, since) = self.right.take_if(|(known, _)| *known == generation).unwrap_or(fresh);
+        let is_due = since.is_some_and(|since| since.elapsed() >= WATCH_DELAY);
+        let swept = if is_due { needed.take_leftovers_away(client, stores).await } else { Ok(()) };
+        if let Err(error) = &swept {
+            tracing::warn!(
+                release = needed.release.name(),
+                error = chain(error),
+                "an unused object stays for now"
+            );
+        }
+        self.right = Some((generation, since.filter(|_| !is_due || swept.is_err())));
     }
 
     /// Whether the routes were seen as they are wanted to be.

@@ -9,12 +9,14 @@ use kube::ResourceExt;
 use super::adoption::Adoption;
 use super::memory::Memory;
 use super::plugins::policy_part;
+use super::pods::KnownPod;
 use super::proxies::{Attached, find};
 use super::repairs::Object;
+use super::stores::Stores;
 use super::templates::names::{Named, Names};
 use super::tick::TickError;
 use super::workloads::{Pair, desired, get, pod_labels};
-use super::{Cluster, api_resources, istio_versions, routes};
+use super::{Cluster, api_resources, istio_versions, metric_templates, routes};
 use crate::mesh::object::label;
 use crate::mesh::plugin::{Attachment, uncovered};
 use crate::mesh::routing::{RETIRED, STABLE, Subsets, Surroundings, object_name};
@@ -25,6 +27,8 @@ use serin_rollout::{Candidate, InCluster, Live, Roles, RolesUnclear, Status, Tra
 
 /// What a tick looks at besides the proxies.
 pub(super) struct Snapshot {
+    /// The Release as it counts, with its templates filled in: what is written there no longer depends on anything.
+    pub(super) object: Arc<ReleaseObject>,
     pub(super) release: Release,
     /// In the `roles` of this snapshot, as everything else here.
     pub(super) delivery: Delivery,
@@ -63,7 +67,7 @@ impl Snapshot {
             invalid = Some(error.to_string());
             read = Read::of(cluster, last_good, status, known);
         }
-        let Read { mut release, delivery, roles, names } = read?;
+        let Read { object: whole, mut release, delivery, roles, names } = read?;
         let mut obstacles: Vec<_> = invalid.iter().cloned().collect();
         let is_driven = status.is_driven();
         if let Some(why) = cluster.refusal(object, &release, &delivery) {
@@ -134,6 +138,7 @@ impl Snapshot {
         obstacles
             .extend(memory.routes.failure().map(|error| format!("the routes cannot be written: {error}")));
         Ok(Self {
+            object: whole,
             release,
             delivery,
             pair,
@@ -162,6 +167,20 @@ impl Snapshot {
         }
     }
 
+    /// The canary's pods.
+    pub(super) fn canary_pods(&self, stores: &Stores) -> Vec<Arc<KnownPod>> {
+        let selector = self.pair.subsets().map(|subsets| subsets.canary.selector);
+        let mut pods = selector.map(|selector| stores.pods.with(&selector)).unwrap_or_default();
+        pods.retain(|pod| pod.namespace == self.pair.namespace);
+        pods
+    }
+
+    /// The Services by which the canary may be reached.
+    pub(super) fn services(&self) -> Vec<&str> {
+        let own = self.delivery.routing.services.as_ref().map(|services| services.canary.as_str());
+        std::iter::once(self.release.service.name.as_str()).chain(own).collect()
+    }
+
     /// Whether Serin writes `object` for this release.
     pub(super) fn concerns(&self, object: &Object) -> bool {
         let Object { kind, namespace, name, part } = object;
@@ -170,8 +189,15 @@ impl Snapshot {
             return self.attachments.iter().any(is_at)
                 && part.as_ref().is_none_or(|part| *part == policy_part(self.release.name()));
         }
-        let routes = object_name(self.release.name().split_once('/').unwrap_or_default().1);
-        *namespace == self.pair.namespace && (*name == routes || self.pair.has(name))
+        let is_route = || {
+            routes::own_names(&self.release, &self.delivery)
+                .iter()
+                .any(|own| own == &(kind.clone(), name.clone()))
+        };
+        let services = self.delivery.routing.services.as_ref();
+        let is_service =
+            || *kind == api_resources::service() && services.is_some_and(|own| own.canary == *name);
+        *namespace == self.pair.namespace && (self.pair.has(name) || is_route() || is_service())
     }
 
     /// The same in the roles that were planned: versions may have changed places by the plan.
@@ -192,6 +218,7 @@ impl Snapshot {
 
 /// A Release as its words and the two Deployments have it.
 struct Read {
+    object: Arc<ReleaseObject>,
     release: Release,
     delivery: Delivery,
     roles: Result<Roles, RolesUnclear>,
@@ -204,7 +231,7 @@ impl Read {
     /// places.
     fn of(
         cluster: &Cluster,
-        object: &ReleaseObject,
+        object: &Arc<ReleaseObject>,
         status: &Status,
         known: &Names,
     ) -> Result<Self, TickError> {
@@ -233,7 +260,8 @@ impl Read {
         let present = roles.clone().unwrap_or_default();
         let (stable, canary) = if present.swapped { (canary, stable) } else { (stable, canary) };
         let run = present.run(&status.run, canary.run.as_deref(), stable.run.as_deref());
-        let (mut release, delivery) = Release::from_object(object, run.unwrap_or("none"))?;
+        let object = metric_templates::filled_in(cluster, object)?;
+        let (mut release, delivery) = Release::from_object(&object, run.unwrap_or("none"))?;
         if !status.is_driven() {
             for (path, version) in named {
                 let name = name(version);
@@ -254,7 +282,7 @@ impl Read {
             istio_versions::name(istio, &object.spec.analysis.istio, present.swapped, &workloads);
         }
         release.analysis.workloads = Some(workloads);
-        Ok(Self { release, delivery, roles, names: versions })
+        Ok(Self { object, release, delivery, roles, names: versions })
     }
 }
 

@@ -33,7 +33,8 @@ use super::pods::Pods;
 use super::route_index::RouteIndex;
 use crate::mesh::object::RELEASE as RELEASE_LABEL;
 use crate::mesh::plugin::contents;
-use serin_release::ReleaseObject;
+use serin_release::resource::TemplateRef;
+use serin_release::{MetricTemplate, ReleaseObject};
 
 /// How long is waited at the start for what an agent may have no right to see.
 const OPTIONAL: Duration = Duration::from_secs(3);
@@ -54,6 +55,8 @@ pub(super) struct Stores {
     pub(super) gateways: MultiStore<DynamicObject>,
     /// Istio's, by which callers see less than there is. An agent that may not see them can do without.
     pub(super) sidecars: MultiStore<DynamicObject>,
+    /// An agent that may not see them can do without, unless a Release names one.
+    pub(super) templates: Store<WatchedTemplate>,
     /// None for an agent of one namespace. One that may not see them can do without.
     pub(super) namespaces: Option<Store<Namespace>>,
     /// Rises with every change of a Service.
@@ -63,6 +66,9 @@ pub(super) struct Stores {
 /// A Release as it comes from the API server: its schema lets through what Serin cannot read, and one of that kind must
 /// not keep the others from being seen.
 pub(super) type Watched = DeserializeGuard<ReleaseObject>;
+
+/// A MetricTemplate, likewise.
+pub(super) type WatchedTemplate = DeserializeGuard<MetricTemplate>;
 
 /// Takes the names of releases that something has changed for.
 pub(super) type Wake = UnboundedSender<ObjectRef<Watched>>;
@@ -171,6 +177,13 @@ impl Stores {
             let kind = api_resources::sidecar();
             keep(scope.dynamic(&kind), kind, wake_all_or_owner())
         });
+        let on_template = {
+            let (releases, wake) = (releases.clone(), wake.clone());
+            move |template: Option<&WatchedTemplate>| match template {
+                Some(template) => wake_releases_by(&releases, &wake, template),
+                None => wake_all(&releases, &wake),
+            }
+        };
         let pods = scope.each().map(|scope| (scope.namespace.clone(), scope.api()));
         Self {
             deployments: keep_slim(scope.api(), (), only_managers, wakes_users(&releases, wake)),
@@ -188,6 +201,7 @@ impl Stores {
             routes: RouteIndex::watch(routes.into(), wake_all_or_owner()),
             gateways: MultiStore(gateways.collect()),
             sidecars: MultiStore(sidecars.collect()),
+            templates: keep(scope.api(), (), on_template),
             namespaces: scope.namespace.is_none().then(|| keep(Api::all(scope.client.clone()), (), |_| {})),
             services_version,
             releases,
@@ -214,6 +228,7 @@ impl Stores {
             self.gateways.wait_until_ready(),
             // No right to see them is no reason to wait forever.
             tokio::time::timeout(OPTIONAL, self.sidecars.wait_until_ready()),
+            tokio::time::timeout(OPTIONAL, self.templates.wait_until_ready()),
             tokio::time::timeout(OPTIONAL, async {
                 match &self.namespaces {
                     Some(namespaces) => namespaces.wait_until_ready().await.is_ok(),
@@ -333,12 +348,32 @@ fn wake_users(releases: &Store<Watched>, wake: &Wake, namespace: Option<&str>, n
     }
 }
 
-/// Wakes the releases of a Service.
+/// Wakes the releases that use a Service.
 fn wake_releases_of(releases: &Store<Watched>, wake: &Wake, service: &Service) {
     let (name, namespace) = (service.name_any(), service.namespace());
     for release in releases.state() {
         let Ok(object) = &release.0 else { continue };
-        if object.spec.service.name.as_ref() == Some(&name) && object.namespace() == namespace {
+        let spec = &object.spec;
+        let of_versions =
+            [&spec.stable, &spec.canary].into_iter().filter_map(|version| version.service.as_ref());
+        let mut names = of_versions.map(|service| &service.name).chain(&spec.service.name);
+        if names.any(|one| *one == name) && object.namespace() == namespace {
+            send(wake, ObjectRef::from_obj(&*release));
+        }
+    }
+}
+
+/// Wakes the releases that are judged by a template.
+fn wake_releases_by(releases: &Store<Watched>, wake: &Wake, template: &WatchedTemplate) {
+    let (name, namespace) = (template.name_any(), template.namespace());
+    for release in releases.state() {
+        let Ok(object) = &release.0 else { continue };
+        let mut references =
+            object.spec.analysis.metrics.iter().flatten().filter_map(|metric| metric.template_ref.as_ref());
+        let is_meant = |reference: &TemplateRef| {
+            reference.name == name && reference.namespace.clone().or_else(|| object.namespace()) == namespace
+        };
+        if references.any(is_meant) {
             send(wake, ObjectRef::from_obj(&*release));
         }
     }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 use jiff::Timestamp;
 
+use super::adoption::past_the_filter;
 use super::commands::{self, Given};
 use super::conditions::Rejection;
 use super::memory::{Memory, SaveError};
@@ -20,6 +21,7 @@ use super::snapshot::Snapshot;
 use super::{Cluster, api_resources, report};
 use crate::journal::Entry;
 use crate::observe::ProxyReport;
+use crate::observe::arrivals::Arrivals;
 use crate::observe::prometheus::collector::Collected;
 use crate::observe::prometheus::counts::Subject;
 use serin_release::delivery::{Delivery, PromotionMode};
@@ -110,7 +112,7 @@ async fn tick_with(
 ) -> Result<Duration, TickError> {
     let now = Timestamp::now();
     let names = memory.state.names.clone();
-    let snapshot = match Snapshot::take(cluster, object, unreadable, memory) {
+    let mut snapshot = match Snapshot::take(cluster, object, unreadable, memory) {
         Err(TickError::Invalid(error)) => {
             // Since this agent has known the Release, its spec never made sense: nobody can tell what to watch for.
             let rejection = Rejection::InvalidSpec(error.to_string());
@@ -122,7 +124,7 @@ async fn tick_with(
         other => other?,
     };
     if snapshot.invalid.is_none() {
-        memory.state.last_good = Some(Arc::clone(object));
+        memory.state.last_good = Some(Arc::clone(&snapshot.object));
     }
     let before = (memory.state.clone(), memory.shown.clone());
     // A word that is no command is heard as well: it is answered once.
@@ -131,6 +133,7 @@ async fn tick_with(
     let is_to_be_saved = is_heard || names != memory.state.names;
     memory.state.heard = heard.or(memory.state.heard.take());
     let observation = observe(cluster, memory, &snapshot, command, now).await;
+    snapshot.warnings.extend(memory.arrivals.past().map(|percent| past_the_filter(&snapshot, percent)));
     let planned = plan(&snapshot.release, &memory.state.status, &observation, now);
     let news = memory.journal.news(&planned, now);
     let saved =
@@ -210,9 +213,24 @@ async fn observe(
             .map(|(access, subject)| cluster.collectors.latest(access, &subject)),
     };
     let complaint = cluster.plugins.complaint(&snapshot.attachments);
-    let Memory { state, observer, .. } = memory;
-    let ProxyReport { proxies, counted, at_proxies, chosen, unassignable, users, readings, outage } =
-        observer.report(&snapshot.release, &mut state.deltas, &samples, collected, complaint.as_deref(), now);
+    let Memory { state, observer, arrivals, .. } = memory;
+    let ProxyReport {
+        proxies,
+        counted,
+        at_proxies,
+        chosen,
+        given_to_canary,
+        unassignable,
+        users,
+        readings,
+        outage,
+    } = observer.report(&snapshot.release, &mut state.deltas, &samples, collected, complaint.as_deref(), now);
+    if state.status.phase.is_under_way() {
+        let pods = snapshot.canary_pods(&cluster.stores);
+        let arrived = cluster.proxies.arrivals(&pods, snapshot.release.analysis.interval).await;
+        let is_complete = samples.iter().all(|sample| sample.sample.is_ok());
+        arrivals.take_in(&arrived, &snapshot.services(), given_to_canary, is_complete, now);
+    }
     let status = &state.status;
     let is_wanted = |found: &InForce| match found {
         InForce::Policy { run, revision, weight, closed } => {
@@ -279,6 +297,7 @@ async fn save(
     let status = &memory.state.status;
     if before.run != status.run {
         memory.observer.clear_latency();
+        memory.arrivals = Arrivals::default();
     }
     memory.shown.stable_deployment = live_deployment(snapshot, &status.roles);
     let decided = planned.push.is_some()

@@ -18,14 +18,28 @@ pub(crate) fn object(kind: &str, name: &str, spec: Value) -> Value {
 
 /// Release `shop/NAME` for service `shop`, with `routing` as people write it.
 pub(crate) fn release(name: &str, routing: &Value) -> (Release, Delivery) {
+    release_with_services(name, routing, [None, None])
+}
+
+/// The same, with these Services of stable and of the canary.
+pub(crate) fn release_with_services(
+    name: &str,
+    routing: &Value,
+    services: [Option<&str>; 2],
+) -> (Release, Delivery) {
+    let [stable, canary] = services.map(|name| name.map(|name| json!({"name": name})));
     let object: ReleaseObject = serde_json::from_value(json!({
         "apiVersion": "serin.dev/v1alpha1",
         "kind": "Release",
         "metadata": {"name": name, "namespace": "shop"},
         "spec": {
             "service": {"name": "shop", "port": 8080},
-            "stable": {"targetRef": {"name": "shop-stable"}},
-            "canary": {"targetRef": {"name": "shop-canary"}, "trafficPolicy": {"connectionPool": {"tcp": {"maxConnections": 10}}}},
+            "stable": {"targetRef": {"name": "shop-stable"}, "service": stable},
+            "canary": {
+                "targetRef": {"name": "shop-canary"},
+                "service": canary,
+                "trafficPolicy": {"connectionPool": {"tcp": {"maxConnections": 10}}},
+            },
             "routing": routing,
         },
     }))

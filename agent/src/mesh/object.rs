@@ -81,6 +81,12 @@ pub fn selects(selector: &Labels, labels: &Labels) -> bool {
     selector.iter().all(|(name, value)| labels.get(name) == Some(value))
 }
 
+/// Labels as people write a selector.
+pub(crate) fn spelled(labels: &Labels) -> String {
+    let labels: Vec<_> = labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    labels.join(",")
+}
+
 /// The metadata of an object of Serin's own. `release` is the one it belongs to, if to one alone.
 pub(super) fn metadata(namespace: &str, name: &str, release: Option<&str>, about: &str) -> Value {
     let mut labels = Map::new();

@@ -6,6 +6,7 @@ all of them, and a [`prometheus::collector`] asks a Prometheus likewise, both ju
 are looked at. A [`fleet`] asks when it is looked at. [`counter_deltas`] turn running totals into what is new since the
 last look, and [`Observer`] does so for one release.
 */
+pub mod arrivals;
 pub mod beat;
 pub mod counter_deltas;
 mod custom;
@@ -47,6 +48,8 @@ pub struct ProxyReport {
     pub at_proxies: Counts,
     /// New requests that a rule gave to a version, not chance.
     pub chosen: Vec<Chosen>,
+    /// New requests that proxies gave to the canary, by a draw or a rule, by their own counters.
+    pub given_to_canary: u64,
     /// New requests whose caller has no id and can be given none.
     pub unassignable: u64,
     /// The different users of this run so far; none where no proxy tells.
@@ -73,6 +76,11 @@ impl ProxyReport {
             Group::Closed => return,
         };
         self.counted.push(Cell { place: attach_point.to_owned(), drawn, arm: tag.arm, counts });
+    }
+
+    fn all_of_canary(&self) -> u64 {
+        let chosen = self.chosen.iter().filter(|chosen| chosen.arm == Arm::Canary);
+        Counts::of(&self.counted).canary.requests + chosen.map(|chosen| chosen.counts.requests).sum::<u64>()
     }
 
     fn add_chosen(&mut self, by: Chooser, arm: Arm, counts: ArmCounts) {
@@ -134,12 +142,14 @@ impl Observer {
             None => {
                 self.take_in(release, deltas, samples, &mut report);
                 report.at_proxies = Counts::of(&report.counted);
+                report.given_to_canary = report.all_of_canary();
                 deltas.looked(now);
             }
             Some(collected) => {
                 let (mut at_proxies, mut own) = (ProxyReport::default(), self.own.clone());
                 self.take_in(release, &mut own, samples, &mut at_proxies);
                 report.at_proxies = Counts::of(&at_proxies.counted);
+                report.given_to_canary = at_proxies.all_of_canary();
                 own.looked(now);
                 self.unsaved = Some(own);
                 let counted = count(release, deltas, samples, collected, &mut report);

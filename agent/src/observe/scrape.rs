@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use prometheus_parse::{HistogramCount, Scrape, Value};
+use prometheus_parse::{HistogramCount, Labels, Scrape, Value};
 use reqwest::Url;
 use serin_policy::series::{self, Metric};
 use serin_policy::users::USERS;
@@ -23,6 +23,9 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(2);
 
 /// Where a proxy says how it is, and of what.
 const STATS: &str = "/stats/prometheus?usedonly&filter=serin_|%5Eserver.uptime%24";
+
+/// The same, of what arrives at a pod: Istio's own count.
+const ARRIVALS: &str = "/stats/prometheus?usedonly&filter=istio_requests_total|%5Eserver.uptime%24";
 
 /// Where every Istio proxy serves its statistics.
 const ISTIO_STATS_PORT: u16 = 15090;
@@ -44,6 +47,9 @@ pub struct Sample {
     pub users: BTreeMap<String, u64>,
     /// The filter's latency histograms, by the label `tag`.
     pub times: Vec<(String, Buckets)>,
+    /// Requests that have arrived here and were answered, by the name of the Service, where that was asked for. Without
+    /// those that Envoy may have sent once more after their answer: one that tries again is one request to its caller.
+    pub arrived: BTreeMap<String, u64>,
 }
 
 /// One counter of the filter.
@@ -150,22 +156,31 @@ impl Scraper {
 #[derive(Debug)]
 pub struct IstioProxies {
     http: reqwest::Client,
+    stats: &'static str,
 }
 
 impl IstioProxies {
-    /// A reader of all of them.
+    /// A reader of what the filter counts.
     ///
     /// # Errors
     /// When there can be no HTTP client.
     pub fn new() -> anyhow::Result<Self> {
-        Ok(Self { http: client()? })
+        Ok(Self { http: client()?, stats: STATS })
+    }
+
+    /// A reader of what arrives at pods.
+    ///
+    /// # Errors
+    /// When there can be no HTTP client.
+    pub fn of_arrivals() -> anyhow::Result<Self> {
+        Ok(Self { http: client()?, stats: ARRIVALS })
     }
 }
 
 impl Ask for IstioProxies {
     async fn ask(&self, address: IpAddr) -> Result<Sample, ScrapeError> {
         let address = SocketAddr::new(address, ISTIO_STATS_PORT);
-        read(&self.http, &format!("http://{address}{STATS}")).await
+        read(&self.http, &format!("http://{address}{}", self.stats)).await
     }
 }
 
@@ -225,6 +240,10 @@ fn parse(text: &str) -> Option<Sample> {
             USERS => {
                 sample.users.insert(tag.to_owned(), value);
             }
+            ARRIVED if is_arrival(&one.labels) => {
+                let service = one.labels.get("destination_service_name").unwrap_or_default();
+                *sample.arrived.entry(service.to_owned()).or_default() += value;
+            }
             series::REFUSED => sample.refused = value,
             series::REFUSALS if value > 0 => sample.kinds_refused.push(tag.to_owned()),
             metric if !tag.is_empty() => {
@@ -236,6 +255,19 @@ fn parse(text: &str) -> Option<Sample> {
         }
     }
     is_envoy.then_some(sample)
+}
+
+/// Istio's counter of requests.
+const ARRIVED: &str = "istio_requests_total";
+
+/// Whether these are requests that arrived and that nobody may have sent once more: 503, gRPC's 14 and those that were
+/// broken off are what Istio has callers try again.
+fn is_arrival(labels: &Labels) -> bool {
+    let is = |name: &str, value: &str| labels.get(name).is_some_and(|found| found == value);
+    is("reporter", "destination")
+        && !is("response_code", "503")
+        && !is("response_code", "0")
+        && !is("grpc_response_status", "14")
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped; totals are whole")]
@@ -283,6 +315,28 @@ envoy_server_uptime{} 42
         let bucket = |up_to_ms, count| Bucket { up_to_ms, count };
         let buckets = Buckets::new(vec![bucket(5.0, 2.0), bucket(f64::INFINITY, 3.0)]);
         assert_eq!(sample.times, [("shop/shop/canary/step-1".to_owned(), buckets)]);
+    }
+
+    #[test]
+    fn what_arrives_is_read_without_what_may_have_been_tried_again() {
+        let line = |reporter: &str, code: &str, grpc: &str, count: u32| {
+            format!(
+                "istio_requests_total{{reporter=\"{reporter}\",destination_service_name=\"shop\",response_code=\"{code}\",\
+                 grpc_response_status=\"{grpc}\"}} {count}"
+            )
+        };
+        let lines = [
+            "# TYPE istio_requests_total counter".to_owned(),
+            line("destination", "200", "", 7),
+            line("destination", "500", "", 2),
+            line("destination", "503", "", 100),
+            line("destination", "0", "", 100),
+            line("destination", "200", "14", 100),
+            line("source", "200", "", 100),
+            "envoy_server_uptime{} 42\n".to_owned(),
+        ];
+        let sample = parse(&lines.join("\n")).unwrap();
+        assert_eq!(sample.arrived, BTreeMap::from([("shop".to_owned(), 9)]));
     }
 
     #[test]

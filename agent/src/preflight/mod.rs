@@ -4,13 +4,15 @@ What must be so before a service is taken over, and what its people should know 
 The checks are pure: they go by the objects of a cluster as they are, and say what is wrong, where, and the mend. Whoever
 has the objects can ask them: the controller before it writes anything, a command before anybody has a controller.
 
-[`service`] is about the Service and its ports, [`versions`] about the pods behind it, [`routes`] about the ways by which
+[`service`] is about the Service and its ports, [`selectors`] about whose pods are behind it and behind the versions' own,
+[`versions`] about these pods, [`routes`] about the ways by which
 requests come past Serin's own, [`rules`] about settings that hide others, [`sidecars`] about callers that see nothing of
 all that.
 */
 mod domain;
 mod routes;
 mod rules;
+mod selectors;
 mod service;
 mod sidecars;
 #[cfg(test)]
@@ -23,11 +25,13 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Service;
-use serde_json::Value;
+use serde_json::{Value, json};
 use serin_policy::Arm;
 
+use crate::mesh::object::Labels;
 use crate::mesh::routing::Ports;
 use crate::mesh::routing::conflicts::conflicts;
+use crate::mesh::routing::services::is_made_for;
 pub use domain::cluster_domain;
 pub use rules::inherited;
 use serin_release::Release;
@@ -69,8 +73,10 @@ pub struct Subject<'s> {
     pub release: &'s Release,
     /// The same, as far as a cluster matters, in its present roles.
     pub delivery: &'s Delivery,
-    /// The Service that the Release names.
+    /// The Service that the Release is for.
     pub service: Option<&'s Service>,
+    /// Stable's and the canary's own, where the Release names such.
+    pub version_services: [Option<&'s Service>; 2],
     /// The stable version's Deployment.
     pub stable: Option<&'s Deployment>,
     /// The canary's.
@@ -105,8 +111,10 @@ pub struct Entrance {
 pub struct Report {
     /// All of it, errors first.
     pub findings: Vec<Finding>,
-    /// The ports of the Service, if it has the one that the Release needs.
+    /// The ports of the Service, if it has the one that the Release needs and routes can lead to each version's pods.
     pub ports: Option<Ports>,
+    /// Whether the Service selects the pods of both versions.
+    pub selects_both: bool,
 }
 
 impl Report {
@@ -129,8 +137,9 @@ pub fn check(subject: &Subject<'_>) -> Report {
     let mut found = Findings::default();
     let mut ports = None;
     domain::check(subject, &mut found);
+    let leads_to_each = selectors::check(subject, &mut found);
     if subject.delivery.routing.mode == Mode::Managed {
-        ports = service::check(subject, &mut found);
+        ports = service::check(subject, &mut found).filter(|_| leads_to_each);
         versions::check(subject, &mut found);
         if !subject.taken_over {
             let routes = subject.routes.iter().map(|route| &**route);
@@ -145,7 +154,7 @@ pub fn check(subject: &Subject<'_>) -> Report {
     sidecars::check(subject, &mut found);
     let Findings(mut findings) = found;
     findings.sort_by_key(|finding| finding.severity == Severity::Warning);
-    Report { findings, ports }
+    Report { findings, ports, selects_both: selectors::selects_both(subject) }
 }
 
 impl<'s> Subject<'s> {
@@ -161,8 +170,19 @@ impl<'s> Subject<'s> {
     }
 
     fn versions(&self) -> [Version<'s>; 2] {
-        [(Arm::Stable, &self.delivery.stable, self.stable), (Arm::Canary, &self.delivery.canary, self.canary)]
-            .map(|(arm, target, deployment)| Version { arm, target, deployment })
+        let [own_stable, own_canary] = self.version_services;
+        [
+            (Arm::Stable, &self.delivery.stable, self.stable, own_stable),
+            (Arm::Canary, &self.delivery.canary, self.canary, own_canary),
+        ]
+        .map(|(arm, target, deployment, own)| {
+            let name = self.delivery.routing.services.as_ref().map(|services| services.of(arm));
+            let (service_name, service) = match name.filter(|name| *name != self.release.service.name) {
+                Some(name) => (name, own),
+                None => (self.release.service.name.as_str(), self.service),
+            };
+            Version { arm, target, deployment, service_name, service }
+        })
     }
 }
 
@@ -171,6 +191,26 @@ struct Version<'v> {
     arm: Arm,
     target: &'v Target,
     deployment: Option<&'v Deployment>,
+    /// The Service by which its pods are reached: its own, or that of both.
+    service_name: &'v str,
+    service: Option<&'v Service>,
+}
+
+impl Version<'_> {
+    /// The labels of its pods.
+    fn labels(&self) -> Option<Labels> {
+        let template = &self.deployment?.spec.as_ref()?.template;
+        Some(template.metadata.as_ref().and_then(|metadata| metadata.labels.clone()).unwrap_or_default())
+    }
+
+    /// Whether its Service is Serin's to make, and to put right.
+    fn has_a_service_of_serins(&self, subject: &Subject<'_>) -> bool {
+        let release = subject.release;
+        subject.delivery.routing.mode == Mode::Managed
+            && self.arm == Arm::Canary
+            && self.service_name != release.service.name
+            && self.service.is_none_or(|service| is_made_for(&json!(service), release))
+    }
 }
 
 /// Findings as they come.

@@ -21,7 +21,9 @@ pub(super) fn check(subject: &Subject<'_>, found: &mut Findings) {
     for rule in foreign(subject.routes, &service) {
         let of = namespace(rule);
         // Some are worse, and said already.
-        if of == own
+        // A Service of each version needs no subset.
+        if subject.delivery.routing.services.is_some()
+            || of == own
             || !hides_in(rule, of)
             || conflicts([rule], subject.release, subject.delivery) != Conflicts::default()
         {

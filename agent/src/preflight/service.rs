@@ -1,5 +1,6 @@
 /*!
-The Service: whether it is there, has the port, speaks HTTP as Istio sees it, and has the pods of both versions.
+The Service: whether it is there, has the port, and speaks HTTP as Istio sees it; and whether Services of the versions'
+own have its ports.
 */
 use std::collections::BTreeSet;
 
@@ -7,7 +8,7 @@ use k8s_openapi::api::core::v1::{PodSpec, Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::{Findings, Severity, Subject, Version};
-use crate::mesh::object::{Labels, selects};
+use crate::mesh::object::Labels;
 use crate::mesh::routing::Ports;
 
 /// Looks at the Service. Returns its ports, if it has the one that is needed.
@@ -19,12 +20,9 @@ pub(super) fn check(subject: &Subject<'_>, found: &mut Findings) -> Option<Ports
         found.error(at, what, "create it, or name another in spec.service.name");
         return None;
     };
-    if let Some((what, mend)) = unfit(spec, subject) {
+    if let Some((what, mend)) = unfit(spec, "spec.service.name", subject) {
         found.error(at, what, mend);
         return None;
-    }
-    for version in subject.versions() {
-        check_selector(&at, spec, &version, found);
     }
     let main = main(&at, spec, subject.release.service.port, found)?;
     check_protocol(&at, main, subject, found);
@@ -33,54 +31,72 @@ pub(super) fn check(subject: &Subject<'_>, found: &mut Findings) -> Option<Ports
     });
     let others: BTreeSet<_> = tcp.clone().filter_map(number).collect();
     for version in subject.versions() {
-        check_target(&at, main, &version, Severity::Error, found);
-        for port in tcp.clone() {
-            check_target(&at, port, &version, Severity::Warning, found);
-        }
+        let http =
+            std::iter::once((main, Severity::Error)).chain(tcp.clone().map(|port| (port, Severity::Warning)));
+        check_ports(subject, &version, http, found);
     }
     Some(Ports { main: number(main)?, others: others.into_iter().collect() })
 }
 
-/// Why a Service of this kind cannot be released.
-fn unfit(spec: &ServiceSpec, subject: &Subject<'_>) -> Option<(&'static str, &'static str)> {
+/// Looks at the Service by which a version's pods are reached: it has the ports that are led to, and these lead on. One that
+/// Serin makes has them.
+fn check_ports<'p>(
+    subject: &Subject<'_>,
+    version: &Version<'_>,
+    ports: impl Iterator<Item = (&'p ServicePort, Severity)>,
+    found: &mut Findings,
+) {
+    // That of Serin's has, or gets, the ports of the one that the Release is for.
+    let is_serins = version.has_a_service_of_serins(subject);
+    let (name, service) = if is_serins {
+        (subject.release.service.name.as_str(), subject.service)
+    } else {
+        (version.service_name, version.service)
+    };
+    let at = format!("Service {name}");
+    let Some(Service { spec: Some(spec), .. }) = service else { return };
+    if name != subject.release.service.name
+        && let Some((what, mend)) =
+            unfit(spec, &format!("spec.{}.service.name", version.arm.as_str()), subject)
+    {
+        found.error(at, what, mend);
+        return;
+    }
+    for (wanted, severity) in ports {
+        match spec.ports.iter().flatten().find(|port| port.port == wanted.port) {
+            Some(port) => check_target(&at, port, version, severity, found),
+            None => found.error(
+                &at,
+                format!("has no port {}, to which requests for this version go", wanted.port),
+                format!("give it the ports of Service {}", subject.release.service.name),
+            ),
+        }
+    }
+}
+
+/// Why a Service of this kind, named in `field`, cannot be released.
+fn unfit(spec: &ServiceSpec, field: &str, subject: &Subject<'_>) -> Option<(&'static str, String)> {
     if spec.type_.as_deref() == Some("ExternalName") {
         return Some((
             "is an ExternalName: it has no pods of its own, and no version can be chosen among them",
-            "name the Service that selects the pods in spec.service.name",
+            format!("name the Service that selects the pods in {field}"),
         ));
     }
     if spec.selector.as_ref().is_none_or(Labels::is_empty) {
         return Some((
             "has no selector: its endpoints have no labels, and subsets would be empty",
-            "give it a spec.selector that both versions' pods meet",
+            "give it a spec.selector that its pods meet".to_owned(),
         ));
     }
     // A Gateway looks endpoints up in any case.
-    (spec.cluster_ip.as_deref() == Some("None") && subject.is_called_inside()).then_some((
-        "is headless: callers connect to the pods' own addresses, and no route applies",
-        "name a Service with a cluster IP in spec.service.name; a second one beside the headless one will do",
-    ))
-}
-
-fn check_selector(at: &str, spec: &ServiceSpec, version: &Version<'_>, found: &mut Findings) {
-    let selector = spec.selector.clone().unwrap_or_default();
-    let template = version.deployment.and_then(|deployment| Some(&deployment.spec.as_ref()?.template));
-    let Some(template) = template else { return };
-    let labels = template.metadata.as_ref().and_then(|metadata| metadata.labels.clone()).unwrap_or_default();
-    if selects(&selector, &labels) {
-        return;
-    }
-    let unmet: Vec<_> = selector
-        .iter()
-        .filter(|(name, value)| labels.get(*name) != Some(value))
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
-    let deployment = &version.target.deployment;
-    found.error(
-        at,
-        format!("does not select the pods of Deployment {deployment}, which lack {}", unmet.join(",")),
-        "take out of spec.selector what only one version has: the two are told apart by their Deployments' selectors",
-    );
+    (spec.cluster_ip.as_deref() == Some("None") && subject.is_called_inside()).then(|| {
+        (
+            "is headless: callers connect to the pods' own addresses, and no route applies",
+            format!(
+                "name a Service with a cluster IP in {field}; a second one beside the headless one will do"
+            ),
+        )
+    })
 }
 
 /// The port that Gateways lead to.

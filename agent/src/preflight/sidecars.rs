@@ -5,8 +5,9 @@ go by the Service's address, past every route and every filter.
 use serde_json::Value;
 
 use super::{Findings, Severity, Subject};
-use crate::mesh::hosts::{covers, service_host};
+use crate::mesh::hosts::covers;
 use crate::mesh::object::{full_name, list, namespace, texts};
+use crate::mesh::routing::destinations;
 use crate::mesh::routing::istio::ROOT_NAMESPACE;
 use serin_release::delivery::AttachPoint;
 
@@ -25,8 +26,13 @@ pub(super) fn check(subject: &Subject<'_>, found: &mut Findings) {
 }
 
 fn check_visible(subject: &Subject<'_>, callers: &str, found: &mut Findings) {
+    for service in destinations(subject.release, &subject.delivery.routing) {
+        check_sees(subject, callers, &service, found);
+    }
+}
+
+fn check_sees(subject: &Subject<'_>, callers: &str, service: &str, found: &mut Findings) {
     let own = subject.namespace();
-    let service = service_host(&subject.release.service.name, own);
     let of = |wanted: &'static str| move |sidecar: &&Value| namespace(sidecar) == wanted;
     let (here, narrow): (Vec<&Value>, Vec<&Value>) = subject
         .sidecars
@@ -44,7 +50,7 @@ fn check_visible(subject: &Subject<'_>, callers: &str, found: &mut Findings) {
     };
     let general = here.first().copied().or_else(root);
     let mend = format!("add {own}/{service} to the hosts of its spec.egress");
-    if let Some(sidecar) = general.filter(|sidecar| hides(sidecar, callers, own, &service)) {
+    if let Some(sidecar) = general.filter(|sidecar| hides(sidecar, callers, own, service)) {
         // There are routes by then, and other callers.
         let severity = if subject.taken_over { Severity::Warning } else { Severity::Error };
         found.add(
@@ -56,7 +62,7 @@ fn check_visible(subject: &Subject<'_>, callers: &str, found: &mut Findings) {
             mend.clone(),
         );
     }
-    for sidecar in narrow.into_iter().filter(|sidecar| hides(sidecar, callers, own, &service)) {
+    for sidecar in narrow.into_iter().filter(|sidecar| hides(sidecar, callers, own, service)) {
         found.warning(
             format!("Sidecar {}", full_name(sidecar)),
             format!("keeps {service} from some callers in {callers}: their requests go past every route"),

@@ -1,6 +1,7 @@
 //! What is found in clusters of all kinds.
 
 mod others;
+mod services;
 
 use std::sync::Arc;
 
@@ -14,6 +15,9 @@ use crate::mesh::fixtures;
 struct World {
     routing: Value,
     service: Option<Value>,
+    /// Names of the versions' own Services, and these.
+    named_services: [Option<&'static str>; 2],
+    version_services: [Option<Value>; 2],
     stable: Value,
     canary: Value,
     routes: Vec<Value>,
@@ -44,6 +48,8 @@ fn world() -> World {
             "selector": {"app": "shop"},
             "ports": [{"name": "http", "port": 8080, "targetPort": "http"}],
         }})),
+        named_services: [None, None],
+        version_services: [None, None],
         stable: deployment("v1"),
         canary: deployment("v2"),
         routes: Vec::new(),
@@ -68,10 +74,12 @@ fn with(object: &mut Value, changes: &Value) {
 }
 
 fn report(world: &World) -> Report {
-    let (release, delivery) = fixtures::release("shop", &world.routing);
+    let (release, delivery) = fixtures::release_with_services("shop", &world.routing, world.named_services);
     let read = |value: &Value| serde_json::from_value::<Deployment>(value.clone()).unwrap();
-    let service: Option<Service> =
-        world.service.as_ref().map(|service| serde_json::from_value(service.clone()).unwrap());
+    let services = [&world.service, &world.version_services[0], &world.version_services[1]];
+    let [service, of_stable, of_canary] = services.map(|service| {
+        service.as_ref().map(|service| serde_json::from_value::<Service>(service.clone()).unwrap())
+    });
     let arcs = |values: &[Value]| values.iter().cloned().map(Arc::new).collect::<Vec<_>>();
     let entrances: Vec<_> = delivery
         .routing
@@ -87,6 +95,7 @@ fn report(world: &World) -> Report {
         release: &release,
         delivery: &delivery,
         service: service.as_ref(),
+        version_services: [of_stable.as_ref(), of_canary.as_ref()],
         stable: Some(&read(&world.stable)),
         canary: Some(&read(&world.canary)),
         routes: &arcs(&world.routes),
@@ -203,6 +212,7 @@ fn a_port_that_nobody_names_is_the_only_one_or_80() {
             release: &release,
             delivery: &delivery,
             service: Some(&service),
+            version_services: [None, None],
             stable: None,
             canary: None,
             routes: &[],

@@ -119,3 +119,22 @@ impl Client {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn nobody_else_on_the_machine_can_give_commands() {
+        let folder = tempfile::tempdir().unwrap();
+        // One of a dead agent, which anybody could open, is no matter.
+        let stale = UnixListener::bind(socket(folder.path()).unwrap()).unwrap();
+        std::fs::set_permissions(socket(folder.path()).unwrap(), PermissionsExt::from_mode(0o777)).unwrap();
+        drop(stale);
+        let _listener = listen(folder.path()).unwrap();
+        let mode = std::fs::metadata(socket(folder.path()).unwrap()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}

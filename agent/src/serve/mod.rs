@@ -83,3 +83,6 @@ fn metrics_of(metrics: &Metrics) -> Response {
 async fn status(State(shown): State<Shown>) -> Json<View> {
     Json(shown.view.borrow().clone())
 }
+
+#[cfg(test)]
+mod tests;

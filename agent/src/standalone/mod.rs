@@ -171,8 +171,9 @@ impl Standalone {
         let contents = self.ecds.read()?;
         let before = self.state.clone();
         let complaint = contents.complaint();
-        let ProxyReport { proxies, counted, at_proxies, chosen, unassignable, users, readings, outage } =
-            self.fleet.look(&self.release, &mut self.state.deltas, complaint.as_deref(), now).await;
+        let ProxyReport {
+            proxies, counted, at_proxies, chosen, unassignable, users, readings, outage, ..
+        } = self.fleet.look(&self.release, &mut self.state.deltas, complaint.as_deref(), now).await;
         let in_force = in_force(&contents, &name);
         let observation = Observation {
             in_force,

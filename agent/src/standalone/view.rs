@@ -49,7 +49,7 @@ pub struct View {
 }
 
 impl View {
-    pub(super) fn new(release: &Release, status: &Status) -> Self {
+    pub(crate) fn new(release: &Release, status: &Status) -> Self {
         Self {
             release: release.name().to_owned(),
             steps: Vec::new(),

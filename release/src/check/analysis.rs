@@ -1,22 +1,20 @@
 /*!
 The part of a Release that says what the canary is judged by.
 */
-mod custom;
+pub(super) mod custom;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serin_policy::evidence::{Allowance, Dispersion};
 
-use super::{few, percent, quoted, span};
+use super::{few, percent, quoted, span, templates};
 use crate::problem::Problems;
-use crate::prometheus::{
-    Access, AccessError, DEFAULT_VERSION_LABEL, Istio, MissingValue, Settings, Template,
-};
+use crate::prometheus::{Access, AccessError, DEFAULT_VERSION_LABEL, Istio, Settings};
 use crate::resource::{self, AnalysisSource, Scalar};
 use crate::{Analysis, CountSource, Criterion, Metric, NoData, Pause, Percent, Step, rule};
 
-const PATH: &str = "spec.analysis";
+pub(super) const PATH: &str = "spec.analysis";
 
 pub(super) fn check(
     resource: resource::Analysis,
@@ -60,6 +58,8 @@ pub(super) fn check(
             );
         }
         match (Metric::named(&metric.name), &metric.query) {
+            (_, Some(query)) => analysis.custom.push(custom::check(&path, metric, query, problems)),
+            (_, None) if metric.template_ref.is_some() => templates::not_filled_in(&path, metric, problems),
             (Some(built_in), None) => {
                 let criterion = criterion(&path, built_in, metric, problems);
                 analysis.criteria.insert(built_in, criterion);
@@ -67,7 +67,6 @@ pub(super) fn check(
                     analysis.objective_ms = milliseconds(&format!("{path}.objective"), objective, problems);
                 }
             }
-            (_, Some(query)) => analysis.custom.push(custom::check(&path, metric, query, problems)),
             (None, None) => {
                 problems.add(format!("{path}.name"), quoted(Some(&metric.name)), rule::BUILT_IN);
             }
@@ -81,18 +80,6 @@ pub(super) fn check(
         }
     };
     analysis
-}
-
-/// Refuses what only a cluster knows, for a Release in front of plain Envoys.
-pub(super) fn outside_of_clusters(resource: &resource::Analysis, problems: &mut Problems) {
-    for (i, metric) in resource.metrics.iter().flatten().enumerate() {
-        let query = metric.query.as_deref().unwrap_or_default();
-        if Template::parse(query).is_ok_and(|template| template.needs_a_cluster()) {
-            let path = format!("{PATH}.metrics[{i}].query");
-            let hint = format!("use another variable, such as {{{{ version }}}}: {}", MissingValue::Workload);
-            problems.add(path, quoted(Some(query)), hint);
-        }
-    }
 }
 
 /// The Prometheus of a Release outside a cluster, where whoever writes it runs the agent too.
@@ -114,7 +101,8 @@ pub(super) fn prometheus(
 /// Whose requests are looked for among Istio's.
 pub(super) struct Whose<'w> {
     pub(super) namespace: &'w str,
-    pub(super) service: &'w str,
+    pub(super) stable_service: &'w str,
+    pub(super) canary_service: &'w str,
     pub(super) stable: &'w str,
     pub(super) canary: &'w str,
 }
@@ -128,7 +116,8 @@ fn istio(resource: resource::Istio, whose: &Whose<'_>, objective_ms: u32, proble
     Istio {
         reporter,
         namespace: whose.namespace.to_owned(),
-        service: whose.service.to_owned(),
+        service: whose.stable_service.to_owned(),
+        canary_service: whose.canary_service.to_owned(),
         version_label: version_label.unwrap_or_else(|| DEFAULT_VERSION_LABEL.to_owned()),
         stable: stable.unwrap_or_else(|| whose.stable.to_owned()),
         canary: canary.unwrap_or_else(|| whose.canary.to_owned()),

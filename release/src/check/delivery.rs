@@ -6,7 +6,7 @@ use serin_policy::rule::LABEL;
 use super::{Problems, Scalar, few, label, quoted, span};
 use crate::delivery::{
     AttachPoint, Autoscaler, AutoscalerKind, Delivery, Mode, Named, PodTemplate, PromotionMode, Routing,
-    Target,
+    Target, VersionServices,
 };
 use crate::prometheus::Settings;
 use crate::{resource, rule};
@@ -16,6 +16,8 @@ pub(super) const MESH: &str = "mesh";
 
 pub(super) struct Parts<'r> {
     pub(super) namespace: &'r str,
+    /// The name of the service, if it has one.
+    pub(super) service: &'r str,
     pub(super) stable: &'r resource::Version,
     pub(super) canary: &'r resource::Version,
     pub(super) routing: &'r resource::Routing,
@@ -36,6 +38,10 @@ pub(super) fn check(parts: &Parts<'_>, problems: &mut Problems) -> Delivery {
     if parts.promotion == PromotionMode::Swap && parts.routing.mode == Mode::Verify {
         problems.add("spec.strategy.canary.promotion.mode", "Swap", rule::SWAP_NEEDS_MANAGED);
     }
+    let services = services(parts, problems);
+    if parts.promotion == PromotionMode::Swap && services.is_some() {
+        problems.add("spec.strategy.canary.promotion.mode", "Swap", rule::SWAP_NEEDS_SUBSETS);
+    }
     let path = "spec.strategy.canary.scaleDownDelay";
     Delivery {
         stable,
@@ -44,9 +50,28 @@ pub(super) fn check(parts: &Parts<'_>, problems: &mut Problems) -> Delivery {
         promotion: parts.promotion,
         scale_down_delay: span(path, parts.scale_down_delay, &rule::UP_TO_A_DAY, problems),
         suspended: parts.suspended,
-        routing: routing(parts.namespace, parts.routing, problems),
+        routing: Routing { services, ..routing(parts.namespace, parts.routing, problems) },
         prometheus: parts.prometheus.map(|settings| named(settings, problems)),
     }
+}
+
+/// The Service of each version, if each has one.
+fn services(parts: &Parts<'_>, problems: &mut Problems) -> Option<VersionServices> {
+    let name = |path: &str, service: &resource::VersionService, problems: &mut Problems| {
+        label(&format!("{path}.service.name"), Some(service.name.clone()), problems)
+    };
+    let stable = parts.stable.service.as_ref().map(|service| name("spec.stable", service, problems));
+    let Some(canary) = parts.canary.service.as_ref().map(|service| name("spec.canary", service, problems))
+    else {
+        if let Some(stable) = stable {
+            problems.add("spec.stable.service", quoted(Some(&stable)), rule::SERVICE_OF_EACH);
+        }
+        return None;
+    };
+    if canary == parts.service || stable.as_ref() == Some(&canary) {
+        problems.add("spec.canary.service.name", quoted(Some(&canary)), rule::OTHER_SERVICE);
+    }
+    Some(VersionServices { stable: stable.unwrap_or_else(|| parts.service.to_owned()), canary })
 }
 
 fn named(settings: &Settings, problems: &mut Problems) -> Named {
@@ -164,6 +189,7 @@ fn routing(namespace: &str, resource: &resource::Routing, problems: &mut Problem
     Routing {
         mode: resource.mode,
         attach_points,
+        services: None,
         timeout: resource.timeout.clone(),
         retries: resource.retries.clone(),
         fault: resource.fault.clone(),

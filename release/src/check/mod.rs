@@ -6,6 +6,7 @@ after a problem was noted never leaves the room.
 */
 mod analysis;
 mod delivery;
+mod templates;
 
 use std::time::Duration;
 
@@ -16,20 +17,23 @@ use serin_policy::{Policy, Source, Weight};
 
 use super::delivery::{Delivery, Named};
 use super::problem::{Problems, ReleaseError};
-use super::resource::{self, Given, Metadata, Resource, Scalar, Spec};
+use super::resource::{self, Documents, Given, Metadata, Resource, Scalar, Spec};
 use super::rule::{self, Span};
 use super::{Pause, Percent, Release, ReleaseObject, Service, Step, accepted, duration};
 
 const API_VERSION: &str = "serin.dev/v1alpha1";
 const KIND: &str = "Release";
 
-pub(super) fn check(resource: Resource) -> Result<Release, ReleaseError> {
+pub use templates::FoundTemplate;
+pub(super) use templates::with_templates;
+
+pub(super) fn check(documents: Documents) -> Result<Release, ReleaseError> {
     let mut problems = Problems::default();
-    let Resource { api_version, kind, metadata, mut spec } = resource;
+    let Documents { release: Resource { api_version, kind, metadata, mut spec }, templates } = documents;
     literal("apiVersion", api_version.as_deref(), API_VERSION, &mut problems);
     literal("kind", kind.as_deref(), KIND, &mut problems);
     written_hosts(&spec.routing, &mut problems);
-    analysis::outside_of_clusters(&spec.analysis, &mut problems);
+    templates::of_file(&mut spec.analysis, metadata.namespace.as_deref(), templates, &mut problems);
     let prometheus = spec.analysis.prometheus.take();
     let mut release = release(metadata, spec, &mut problems);
     release.analysis.prometheus = analysis::prometheus(prometheus, &release.analysis, &mut problems);
@@ -49,6 +53,7 @@ pub(super) fn check_in_cluster(
         Metadata { name: object.metadata.name.clone(), namespace: object.metadata.namespace.clone() };
     let parts = delivery::Parts {
         namespace: object.metadata.namespace.as_deref().unwrap_or("default"),
+        service: object.spec.service.name.as_deref().unwrap_or_default(),
         stable: &object.spec.stable,
         canary: &object.spec.canary,
         routing: &object.spec.routing,
@@ -87,6 +92,11 @@ fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
     let namespace =
         label("metadata.namespace", metadata.namespace.or_else(|| Some("default".to_owned())), problems);
     let name = label("metadata.name", metadata.name, problems);
+    let service_of = |version: &resource::Version| {
+        let own = version.service.as_ref().map(|service| &service.name);
+        own.or(spec.service.name.as_ref()).cloned().unwrap_or_default()
+    };
+    let (stable_service, canary_service) = (service_of(&spec.stable), service_of(&spec.canary));
     let run = named("spec.canary.version", spec.canary.version, &rule::VERSION, problems).unwrap_or_default();
     let service = service(spec.service, problems);
     let hosts = spec.routing.hosts.unwrap_or_else(|| vec![own_name(&service.name, &namespace)]);
@@ -100,7 +110,8 @@ fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
         named("spec.stable.version", stable_version, &rule::VERSION, problems).unwrap_or_default();
     let whose = analysis::Whose {
         namespace: &namespace,
-        service: &service.name,
+        stable_service: &stable_service,
+        canary_service: &canary_service,
         stable: &stable_version,
         canary: &run,
     };

@@ -35,8 +35,10 @@ pub struct Istio {
     pub reporter: Reporter,
     /// The service's namespace: `destination_service_namespace`.
     pub namespace: String,
-    /// The service's name: `destination_service_name`.
+    /// The service's name: `destination_service_name`. Stable's, where each version has a Service of its own.
     pub service: String,
+    /// The same of the canary.
+    pub canary_service: String,
     /// The label that tells its versions apart.
     pub version_label: String,
     /// What that label says of stable.

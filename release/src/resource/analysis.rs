@@ -156,12 +156,29 @@ pub struct Metric {
     /// `analysis.prometheus`.
     #[schemars(with = "Option<schema::Query>")]
     pub query: Option<String>,
+    /// A MetricTemplate that has the `query`, instead of one here, and what else is left out here of `interval`,
+    /// `thresholdRange`, `successRange` and `compare`.
+    // An older agent that reads a saved Release does not know the word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub template_ref: Option<TemplateRef>,
     /// The time between two readings of the `query`, 1s to 1h. The default is `15s`.
     #[schemars(with = "Option<schema::Duration>")]
     pub interval: Option<Scalar>,
     /// Whether the metric of the `query` is shown and not judged. The default is false.
     #[serde(default)]
     pub dry_run: bool,
+}
+
+/// Which MetricTemplate is meant.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TemplateRef {
+    /// Its name.
+    #[schemars(with = "schema::Label")]
+    pub name: String,
+    /// Its namespace. The default is the Release's own; another one has to share it (`spec.sharedWith`).
+    #[schemars(with = "Option<schema::Label>")]
+    pub namespace: Option<String>,
 }
 
 /// How much worse than stable the canary may be.
@@ -190,6 +207,7 @@ impl Metric {
             compare: None,
             objective: None,
             query: None,
+            template_ref: None,
             interval: None,
             dry_run: false,
         };
@@ -198,10 +216,12 @@ impl Metric {
 
     fn validations() -> Value {
         let built_in = format!("self.name in {:?}", BuiltIn::ALL.map(BuiltIn::as_str));
+        let has_query = "has(self.query) || has(self.templateRef)";
         let duration = BuiltIn::RequestDuration;
         json!([
-            schema::validation(".name", format!("has(self.query) || {built_in}"), rule::BUILT_IN),
-            schema::validation(".name", format!("!has(self.query) || !({built_in})"), rule::OWN_NAME),
+            schema::validation(".name", format!("{has_query} || {built_in}"), rule::BUILT_IN),
+            schema::validation(".name", format!("!({has_query}) || !({built_in})"), rule::OWN_NAME),
+            schema::validation(".query", "!has(self.query) || !has(self.templateRef)", rule::ONE_QUERY),
             schema::validation(
                 ".objective",
                 format!("!has(self.objective) || self.name == '{duration}'"),
@@ -209,7 +229,7 @@ impl Metric {
             ),
             schema::validation(
                 ".successRange",
-                "!has(self.successRange) || has(self.query)",
+                format!("!has(self.successRange) || {has_query}"),
                 rule::NO_SUCCESS_RANGE,
             ),
             schema::validation(
@@ -235,6 +255,13 @@ pub struct ThresholdRange {
     pub max: Option<Scalar>,
 }
 
+impl ThresholdRange {
+    /// Whether it has no limit.
+    pub const fn is_empty(&self) -> bool {
+        self.min.is_none() && self.max.is_none()
+    }
+}
+
 /// The values at which a release goes on.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -245,4 +272,11 @@ pub struct SuccessRange {
     /// The largest of them, likewise; not above `thresholdRange.max`.
     #[schemars(with = "Option<schema::Quantity>")]
     pub max: Option<Scalar>,
+}
+
+impl SuccessRange {
+    /// Whether it has no limit.
+    pub const fn is_empty(&self) -> bool {
+        self.min.is_none() && self.max.is_none()
+    }
 }

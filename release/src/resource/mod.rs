@@ -6,7 +6,9 @@ there are optional, so that their absence is reported together with everything e
 */
 mod affinity;
 mod analysis;
+mod document;
 mod given;
+mod metric_template;
 mod pod_template;
 mod routing;
 mod scalar;
@@ -15,56 +17,24 @@ mod strategy;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_saphyr::UserMessageFormatter;
 use serin_policy::Policy;
 use serin_policy::matching::{Match, SegmentSpec};
 
-use super::problem::ReleaseError;
 use super::rule;
 pub use affinity::Propagation;
 pub use affinity::{Cookie, SessionAffinity};
-pub use analysis::{Analysis, AnalysisSource, Istio, Metric, SuccessRange, ThresholdRange};
+pub use analysis::{
+    Analysis, AnalysisSource, Compare, Istio, Metric, SuccessRange, TemplateRef, ThresholdRange,
+};
+pub use document::{Documents, Metadata, Resource, TemplateResource, read};
 pub use given::Given;
+pub use metric_template::MetricTemplateSpec;
 pub use pod_template::PodTemplate;
 pub use routing::Mode;
 pub use routing::Routing;
 pub use scalar::Scalar;
 pub use strategy::PromotionMode;
 pub use strategy::{Canary, Pause, Step, Strategy};
-
-/// Reads the words; `check` makes sense of them.
-pub fn read(yaml: &str) -> Result<Resource, ReleaseError> {
-    serde_saphyr::from_str(yaml).map_err(|error| {
-        let text = error.render_with_formatter(&UserMessageFormatter);
-        ReleaseError::Unreadable(text.strip_prefix("error: ").unwrap_or(&text).to_owned())
-    })
-}
-
-/// The whole document.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Resource {
-    /// The API and its version.
-    pub api_version: Option<String>,
-    /// The kind.
-    pub kind: Option<String>,
-    /// What it is called.
-    #[serde(default)]
-    pub metadata: Metadata,
-    /// How versions are released.
-    #[serde(default)]
-    pub spec: Spec,
-}
-
-/// What a Release is called.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Metadata {
-    /// Its name.
-    pub name: Option<String>,
-    /// Its namespace.
-    pub namespace: Option<String>,
-}
 
 /// How new versions of a service are released.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -81,6 +51,21 @@ pub struct Metadata {
          || !has(self.strategy.canary.promotion.mode) || self.strategy.canary.promotion.mode != 'Swap' \
          || !has(self.routing) || !has(self.routing.mode) || self.routing.mode != 'Verify'",
         rule::SWAP_NEEDS_MANAGED,
+    ), schema::validation(
+        ".strategy.canary.promotion.mode",
+        "!has(self.strategy) || !has(self.strategy.canary) || !has(self.strategy.canary.promotion) \
+         || !has(self.strategy.canary.promotion.mode) || self.strategy.canary.promotion.mode != 'Swap' \
+         || !has(self.canary.service)",
+        rule::SWAP_NEEDS_SUBSETS,
+    ), schema::validation(
+        ".canary.service.name",
+        "!has(self.canary.service) || (self.canary.service.name != self.service.name \
+         && (!has(self.stable.service) || self.canary.service.name != self.stable.service.name))",
+        rule::OTHER_SERVICE,
+    ), schema::validation(
+        ".stable.service",
+        "!has(self.stable.service) || has(self.canary.service)",
+        rule::SERVICE_OF_EACH,
     )],
 ))]
 pub struct Spec {
@@ -111,7 +96,8 @@ pub struct Spec {
     #[serde(default)]
     #[schemars(length(max = Policy::MAX_OVERRIDES))]
     pub overrides: Vec<Override>,
-    /// Groups of requests with a weight of their own; the first that matches counts. The default is none.
+    /// Groups of requests with a weight of their own; the first that matches counts. The canary gets pods for what they bring.
+    /// The default is none.
     #[serde(default)]
     #[schemars(length(max = Policy::MAX_SEGMENTS), extend("x-kubernetes-validations" = [{
         "rule": "self.all(one, self.exists_one(other, other.name == one.name))",
@@ -134,7 +120,8 @@ pub struct Spec {
 #[serde(default, deny_unknown_fields)]
 #[schemars(extend("required" = ["name"]))]
 pub struct Service {
-    /// The name of the Service, in the Release's namespace. It must select the pods of both versions.
+    /// The name of the Service, in the Release's namespace. It must select the pods of both versions; where the canary has a
+    /// `service` of its own, those of stable and no others.
     #[schemars(with = "Option<schema::Label>")]
     pub name: Option<String>,
     /// The Service's port that Gateways lead to, 1 to 65535. Callers inside the mesh reach each version at every HTTP port.
@@ -156,9 +143,23 @@ pub struct Version {
     pub target_ref: Option<TargetRef>,
     /// What scales the Deployment, if something does. The default is none.
     pub autoscaler_ref: Option<AutoscalerRef>,
+    /// A Service with the pods of this version and no others, to which its requests go. With one for the canary, whoever
+    /// comes past the filter meets stable alone. The default is none for the canary: both versions are subsets of
+    /// `spec.service` then. For stable it is `spec.service`.
+    pub service: Option<VersionService>,
     /// The `trafficPolicy` of Istio's DestinationRule, for this version only. The default is that of `routing`.
     #[schemars(with = "Option<schema::Istios>")]
     pub traffic_policy: Option<serde_json::Value>,
+}
+
+/// The Service of one version.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VersionService {
+    /// The Service's name, in the Release's namespace. Where there is none of the canary's and `routing.mode` is `Managed`,
+    /// Serin makes it, with the ports of `spec.service`, and it goes with the Release.
+    #[schemars(with = "schema::Label")]
+    pub name: String,
 }
 
 /// A Deployment of the Release's namespace.

@@ -103,6 +103,18 @@ words!(
 );
 
 words!(
+    /// A namespace, or all of them.
+    Namespaces = json_schema!({
+        "type": "string",
+        "maxLength": rule::LABEL.most(),
+        "x-kubernetes-validations": [{
+            "rule": format!("self == '*' || {}", rule::LABEL.cel("self")),
+            "message": own::SHARED_WITH,
+        }],
+    })
+);
+
+words!(
     /// The name of a header, as HTTP/2 writes it.
     HeaderName = text(&rule::HEADER)
 );

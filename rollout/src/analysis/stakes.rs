@@ -134,19 +134,25 @@ impl Evidence {
     pub(super) fn stakes(&self, analysis: &Analysis) -> Vec<Stake> {
         let mut stakes = Vec::new();
         let share = self.weight.share();
+        let several_failed = self.users.are_enough(share, |users: &ArmUsers| users.failed);
+        let failures_stand = several_failed && (self.weight == Weight::FULL || self.users.bear_out());
         if let Some(criterion) = analysis.criterion(Metric::RequestSuccessRate) {
-            let stands = self.users.are_enough(share, |users: &ArmUsers| users.failed);
             let parts = (part::FAILED, part::FAILED_LIMIT);
-            let several = stands && (self.weight == Weight::FULL || self.users.bear_out());
             let tests = (Signal::Failed, &self.failed);
-            stakes.extend(self.of_requests(Metric::RequestSuccessRate, tests, criterion, parts, several));
+            stakes.extend(self.of_requests(
+                Metric::RequestSuccessRate,
+                tests,
+                criterion,
+                parts,
+                failures_stand,
+            ));
             let (canary, stable) = self.users.first;
             let test = Test::FirstFailures { share: self.weight, allowance: criterion.compare };
             stakes.extend(self.users.seen.map(|_| Stake {
                 run: (Tally { requests: canary + stable, bad: canary }, Tally::default()),
                 since: self.failed.suspect_since,
                 ln_e: self.users.worse.ln_e(),
-                stands,
+                stands: several_failed,
                 ..Stake::idle(Judged::Users, test, part::USERS)
             }));
         }
@@ -165,10 +171,9 @@ impl Evidence {
             }));
         }
         if let Some(criterion) = analysis.criterion(Metric::RouteErrors) {
-            let stands = self.users.are_enough(share, |users: &ArmUsers| users.failed);
             let tests = self.routes.iter().map(|(&group, contrast)| (Signal::FailedRoute(group), contrast));
             let known = part::ROUTES * count(self.routes.len()) / count(crate::ROUTE_GROUPS);
-            stakes.extend(self.of_contrasts(Metric::RouteErrors, criterion, tests, known, stands));
+            stakes.extend(self.of_contrasts(Metric::RouteErrors, criterion, tests, known, failures_stand));
             let (judged, test) = (Judged::Requests(Metric::RouteErrors), compared(criterion.compare));
             stakes.push(Stake::idle(judged, test, part::ROUTES - known));
         }

@@ -4,22 +4,25 @@ What the routes of a release depend on: how they are, how they are wanted, and w
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, DeleteParams};
 use kube::core::DynamicObject;
 use kube::discovery::ApiResource;
-use kube::{Client, Resource as _};
+use kube::{Client, Resource as _, ResourceExt};
 use serde_json::{Value, json};
 use serin_policy::Arm;
 
 use super::SUBSETS_FIRST;
-use crate::cluster::repairs::{Object, Repairs, fingerprint};
+use super::changed::Changed;
+use crate::cluster::api_resources;
+use crate::cluster::repairs::{Object, Repairs};
 use crate::cluster::stores::Stores;
-use crate::cluster::{FIELD_MANAGER, api_resources, as_serin};
-use crate::mesh::object::{MANAGED_BY, drift, removal};
+use crate::cluster::workloads::get;
+use crate::mesh::object::{MANAGED_BY, Ownership, drift, owned};
 use crate::mesh::routing::conflicts::conflicts;
 use crate::mesh::routing::verify::{Existing, verify};
 use crate::mesh::routing::{
-    Indistinct, Leads, Managed, Subsets, Surroundings, foreign, hosts_of, managed, object_name,
+    Indistinct, Leads, Managed, Subsets, Surroundings, foreign, hosts_of, managed, object_name, services,
+    version_rule_name,
 };
 use serin_release::delivery::{AttachPoint, Delivery, Mode};
 use serin_release::{Release, ReleaseObject};
@@ -57,7 +60,11 @@ impl Needed<'_> {
 
     pub(super) fn version(&self, stores: &Stores) -> (u64, u64) {
         match self.delivery.routing.mode {
-            Mode::Managed => (stores.routes.version(&hosts_of(self.release)), 0),
+            Mode::Managed => {
+                let of_services = self.delivery.routing.services.as_ref().map(|_| stores.services_version());
+                let hosts = hosts_of(self.release, &self.delivery.routing);
+                (stores.routes.version(&hosts), of_services.unwrap_or_default())
+            }
             Mode::Verify => (stores.routes.version_of_all(), stores.services_version()),
         }
     }
@@ -76,19 +83,23 @@ impl Needed<'_> {
     }
 
     /// Objects of others with the names of those that Serin would write.
-    pub(in crate::cluster) fn foreign(release: &Release, stores: &Stores) -> Vec<String> {
-        let (namespace, name) = release.name().split_once('/').unwrap_or_default();
-        let kinds = [api_resources::virtual_service(), api_resources::destination_rule()];
-        let objects = kinds.iter().filter_map(|kind| stores.routes.get(kind, namespace, &object_name(name)));
-        objects.filter_map(|object| foreign(&object, release)).collect()
+    pub(in crate::cluster) fn foreign(
+        release: &Release,
+        delivery: &Delivery,
+        stores: &Stores,
+    ) -> Vec<String> {
+        let namespace = release.name().split_once('/').unwrap_or_default().0;
+        let objects = own_names(release, delivery).into_iter();
+        let found = objects.filter_map(|(kind, name)| stores.routes.get(&kind, namespace, &name));
+        found.filter_map(|object| foreign(&object, release)).collect()
     }
 
     fn find_managed(&self, stores: &Stores) -> Found {
-        let foreign = Self::foreign(self.release, stores);
+        let foreign = Self::foreign(self.release, self.delivery, stores);
         if !foreign.is_empty() {
             return Found { obstacles: foreign, ..Found::default() };
         }
-        let existing = stores.routes.with(&hosts_of(self.release));
+        let existing = stores.routes.with(&hosts_of(self.release, &self.delivery.routing));
         let in_the_way = conflicts(existing.iter().map(|object| &**object), self.release, self.delivery);
         if !in_the_way.now.is_empty() {
             let obstacles = in_the_way.now.iter().map(ToString::to_string).collect();
@@ -101,6 +112,7 @@ impl Needed<'_> {
         let is_there = |targets: &RouteTargets| {
             let Ok(objects) = self.objects(*targets) else { return false };
             !objects.is_empty()
+                && self.canary_service(stores).is_none()
                 && objects.into_iter().all(|(object, kind)| {
                     let found = present(&object, &kind, stores);
                     found.is_some_and(|found| drift(&object, &found).is_empty())
@@ -123,20 +135,43 @@ impl Needed<'_> {
             RouteTargets::BothToStable => Some(Arm::Stable),
         };
         let leads = Leads { both_to, retired: self.retired };
-        let Managed { destination_rule, virtual_service } =
+        let Managed { destination_rule, version_rules, virtual_service } =
             managed(self.release, self.delivery, self.subsets, leads, around)?;
-        Ok(vec![
-            (destination_rule, api_resources::destination_rule()),
-            (virtual_service, api_resources::virtual_service()),
-        ])
+        let rules = std::iter::once(destination_rule).chain(version_rules);
+        let rules = rules.map(|rule| (rule, api_resources::destination_rule()));
+        Ok(rules.chain([(virtual_service, api_resources::virtual_service())]).collect())
+    }
+
+    /// The canary's Service as Serin would write it, where it is Serin's to write and not as it should be.
+    fn canary_service(&self, stores: &Stores) -> Option<CanaryService> {
+        let (services, around) = (self.delivery.routing.services.as_ref()?, self.around?);
+        let wanted = services::canary(
+            self.release,
+            &services.canary,
+            &around.service_ports,
+            &self.subsets.canary.selector,
+        );
+        let namespace = self.release.name().split_once('/').unwrap_or_default().0;
+        let Some(found) = get(&stores.services, namespace, &services.canary).map(|found| json!(*found))
+        else {
+            return Some(CanaryService { wanted, found: None });
+        };
+        let is_right =
+            !services::is_made_for(&found, self.release) || services::is_as_written(&wanted, &found);
+        (!is_right).then_some(CanaryService { wanted, found: Some(found) })
     }
 
     /// Takes note that Serin's routes are as they are wanted.
     pub(super) fn are_right(&self, repairs: &Repairs) {
-        let (namespace, name) = self.release.name().split_once('/').unwrap_or_default();
-        for kind in [api_resources::destination_rule(), api_resources::virtual_service()] {
-            let (namespace, name) = (namespace.to_owned(), object_name(name));
-            repairs.is_right(&Object { kind, namespace, name, part: None });
+        let namespace = self.release.name().split_once('/').unwrap_or_default().0;
+        let service = self
+            .delivery
+            .routing
+            .services
+            .as_ref()
+            .map(|services| (api_resources::service(), services.canary.clone()));
+        for (kind, name) in own_names(self.release, self.delivery).into_iter().chain(service) {
+            repairs.is_right(&Object { kind, namespace: namespace.to_owned(), name, part: None });
         }
     }
 
@@ -145,12 +180,25 @@ impl Needed<'_> {
         let Ok(objects) = self.objects(targets) else { return false };
         let is_new = |(object, kind): &(Value, ApiResource)| {
             let Some(found) = present(object, kind, stores) else { return true };
-            let created = found.pointer("/metadata/creationTimestamp").and_then(Value::as_str);
-            let created = created.and_then(|created| created.parse::<Timestamp>().ok());
-            let age = created.map(|created| Timestamp::now().duration_since(created).unsigned_abs());
-            kind.kind == "DestinationRule" && age.is_some_and(|age| age < SUBSETS_FIRST)
+            kind.kind == "DestinationRule" && is_young(&found)
         };
         objects.iter().all(is_new)
+    }
+
+    /// Whether the routes are to lead to a Service that proxies have not known for a while.
+    pub(super) fn leads_to_a_new_service(&self, targets: RouteTargets, stores: &Stores) -> bool {
+        let Some(services) = &self.delivery.routing.services else { return false };
+        let is_led_already = self.objects(targets).is_ok_and(|objects| {
+            let is_there = |(route, kind): &(Value, ApiResource)| {
+                present(route, kind, stores).is_some_and(|found| drift(route, &found).is_empty())
+            };
+            objects.last().is_some_and(is_there)
+        });
+        let namespace = self.release.name().split_once('/').unwrap_or_default().0;
+        let is_new = |arm| {
+            get(&stores.services, namespace, services.of(arm)).is_none_or(|found| is_young(&json!(*found)))
+        };
+        !is_led_already && [Arm::Stable, Arm::Canary].into_iter().any(is_new)
     }
 
     /// Whether anybody may reach the service without Serin's routes: callers inside the mesh by its name, others by other
@@ -162,13 +210,17 @@ impl Needed<'_> {
                 && route["metadata"]["labels"][MANAGED_BY.0].as_str() != Some(MANAGED_BY.1)
         };
         points.iter().any(|point| matches!(point, AttachPoint::Sidecars { .. }))
-            || stores.routes.with(&hosts_of(self.release)).iter().any(|route| is_other_peoples(route))
+            || stores
+                .routes
+                .with(&hosts_of(self.release, &self.delivery.routing))
+                .iter()
+                .any(|route| is_other_peoples(route))
     }
 
     pub(super) async fn write(
         &self,
         targets: RouteTargets,
-        only_subsets: bool,
+        only_targets: bool,
         client: &Client,
         stores: &Stores,
         repairs: &Repairs,
@@ -176,17 +228,91 @@ impl Needed<'_> {
     ) -> Result<Written, kube::Error> {
         let owner = json!(owner.controller_owner_ref(&()));
         let mut written = Written { edits: Vec::new(), is_all: true };
+        let mut objects = Vec::new();
+        if let Some(CanaryService { wanted, found }) = self.canary_service(stores) {
+            let edits = vec!["its ports or its selector were edited".to_owned()];
+            objects.push(Changed { wanted, kind: api_resources::service(), found, edits });
+        }
         // Two versions that no label tells apart are an obstacle, and no routes are wanted then.
-        let how_many = if only_subsets { 1 } else { usize::MAX };
-        for (mut object, kind) in self.objects(targets).into_iter().flatten().take(how_many) {
-            object["metadata"]["ownerReferences"] = json!([owner]);
-            match apply(client, &object, &kind, stores, repairs).await? {
+        for (wanted, kind) in self.objects(targets).into_iter().flatten() {
+            if only_targets && kind == api_resources::virtual_service() {
+                continue;
+            }
+            let found = present(&wanted, &kind, stores).map(|found| Value::clone(&found));
+            let edits = found.as_ref().map(|found| drift(&wanted, found)).unwrap_or_default();
+            let edits = edits.iter().map(ToString::to_string).collect();
+            objects.push(Changed { wanted, kind, found, edits });
+        }
+        for mut object in objects {
+            object.wanted["metadata"]["ownerReferences"] = json!([owner]);
+            match object.apply(client, repairs).await? {
                 Some(edits) => written.edits.extend(edits),
                 None => written.is_all = false,
             }
         }
         Ok(written)
     }
+}
+
+impl Needed<'_> {
+    /// Deletes the Service and the DestinationRules that Serin made for this release and that it needs no more.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub(super) async fn take_leftovers_away(
+        &self,
+        client: &Client,
+        stores: &Stores,
+    ) -> Result<(), kube::Error> {
+        let (namespace, name) = self.release.name().split_once('/').unwrap_or_default();
+        let needed = own_names(self.release, self.delivery);
+        let rules = [Arm::Stable, Arm::Canary]
+            .map(|arm| (api_resources::destination_rule(), version_rule_name(name, arm)));
+        let is_ours = |(kind, name): &(ApiResource, String)| {
+            stores.routes.get(kind, namespace, name).is_some_and(|rule| owned(&rule) == Ownership::Ours)
+        };
+        let rules = rules.into_iter().filter(|rule| !needed.contains(rule) && is_ours(rule));
+        let canary = self.delivery.routing.services.as_ref().map(|services| services.canary.as_str());
+        let services = stores.services.state().into_iter().filter(|service| {
+            service.namespace().as_deref() == Some(namespace)
+                && canary != Some(&service.name_any())
+                && services::is_made_for(&json!(**service), self.release)
+        });
+        let services = services.map(|service| (api_resources::service(), service.name_any()));
+        for (kind, name) in rules.chain(services) {
+            let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &kind);
+            tracing::info!(release = self.release.name(), kind = kind.kind, name, "is needed no more");
+            match api.delete(&name, &DeleteParams::default()).await {
+                Err(kube::Error::Api(status)) if status.is_not_found() => {}
+                other => other.map(drop)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Kinds and names of the objects that Serin writes for a release in any case.
+pub(in crate::cluster) fn own_names(release: &Release, delivery: &Delivery) -> Vec<(ApiResource, String)> {
+    let name = release.name().split_once('/').unwrap_or_default().1;
+    let rule = |name| (api_resources::destination_rule(), name);
+    let of_versions =
+        services::others(release, &delivery.routing).map(|(arm, _)| rule(version_rule_name(name, arm)));
+    let both = [(api_resources::virtual_service(), object_name(name)), rule(object_name(name))];
+    both.into_iter().chain(of_versions).collect()
+}
+
+/// Whether an object was made so short a time ago that proxies may not have heard of it.
+fn is_young(object: &Value) -> bool {
+    let created = object.pointer("/metadata/creationTimestamp").and_then(Value::as_str);
+    let created = created.and_then(|created| created.parse::<Timestamp>().ok());
+    let age = created.map(|created| Timestamp::now().duration_since(created).unsigned_abs());
+    age.is_some_and(|age| age < SUBSETS_FIRST)
+}
+
+/// The canary's Service, which Serin is to write.
+struct CanaryService {
+    wanted: Value,
+    found: Option<Value>,
 }
 
 /// What came of writing routes.
@@ -197,52 +323,7 @@ pub(super) struct Written {
     pub(super) is_all: bool,
 }
 
-/// A route as somebody may keep changing it.
-fn contested(object: &Value, kind: &ApiResource) -> Object {
-    let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
-    Object { kind: kind.clone(), namespace: text("namespace"), name: text("name"), part: None }
-}
-
 fn present(object: &Value, kind: &ApiResource, stores: &Stores) -> Option<Arc<Value>> {
     let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
     stores.routes.get(kind, text("namespace"), text("name"))
-}
-
-/// Writes `wanted` if it is not there as it should be. Says what someone else had changed; none if they keep doing so, and
-/// it is left alone for now.
-async fn apply(
-    client: &Client,
-    wanted: &Value,
-    kind: &ApiResource,
-    stores: &Stores,
-    repairs: &Repairs,
-) -> Result<Option<Vec<String>>, kube::Error> {
-    let text = |field: &str| wanted["metadata"][field].as_str().unwrap_or_default();
-    let (namespace, name) = (text("namespace"), text("name"));
-    let object = contested(wanted, kind);
-    let found = present(wanted, kind, stores);
-    let edits = found.as_ref().map(|found| drift(wanted, found));
-    if edits.as_ref().is_some_and(Vec::is_empty) {
-        repairs.is_right(&object);
-        return Ok(Some(Vec::new()));
-    }
-    let found =
-        found.as_deref().and_then(|found| found.pointer("/metadata/resourceVersion")?.as_str()?.parse().ok());
-    let state = fingerprint(&wanted.to_string());
-    if !repairs.is_due(&object, found, state).await {
-        return Ok(None);
-    }
-    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, kind);
-    let mut applied =
-        api.patch(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(wanted)).await?;
-    // What somebody else has put in is still theirs.
-    if let Some(removal) = removal(wanted, &api_resources::json(&applied)) {
-        applied = api.patch(name, &as_serin(), &Patch::Merge(removal)).await?;
-    }
-    repairs.written(&object, api_resources::version(&applied), state);
-    let kind = &kind.kind;
-    Ok(Some(match edits {
-        None => vec![format!("{kind} {name} was not there")],
-        Some(edits) => edits.iter().map(|edit| format!("{kind} {name}: {edit}")).collect(),
-    }))
 }

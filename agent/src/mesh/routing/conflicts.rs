@@ -4,9 +4,10 @@ What others wrote that would keep a Release's own VirtualService and Destination
 use std::fmt;
 
 use serde_json::Value;
+use serin_policy::Arm;
 
 use super::istio::{ROOT_NAMESPACE, gateways_of, hosts_of, is_seen, is_seen_in};
-use super::{MESH, gateway, object_name, service, split, virtual_hosts};
+use super::{MESH, destinations, gateway, object_name, service, split, version_rule_name, virtual_hosts};
 use crate::mesh::hosts::{covers, resolve};
 use crate::mesh::object::{Ownership, full_name, namespace, owned, text};
 use serin_release::Release;
@@ -66,11 +67,15 @@ pub fn conflicts<'e>(
     delivery: &Delivery,
 ) -> Conflicts {
     let (own, name) = split(release);
-    let own_name = object_name(name);
+    let own_names =
+        [object_name(name), version_rule_name(name, Arm::Stable), version_rule_name(name, Arm::Canary)];
     let mut found = Conflicts::default();
     for object in existing {
         let ours = owned(object) == Ownership::Ours;
-        if ours && namespace(object) == own && text(object, "/metadata/name") == own_name {
+        if ours
+            && namespace(object) == own
+            && own_names.iter().any(|own| own == text(object, "/metadata/name"))
+        {
             continue;
         }
         let of_object = match text(object, "/kind") {
@@ -138,17 +143,18 @@ fn by_routes(object: &Value, ours: bool, release: &Release, delivery: &Delivery)
 fn by_subsets(object: &Value, release: &Release, delivery: &Delivery) -> Option<Conflict> {
     let (own, service) = (split(release).0, service(release));
     let host = resolve(text(object, "/spec/host"), namespace(object));
+    let needs_subsets = delivery.routing.services.is_none();
     let calls = delivery.routing.attach_points.iter().find(|point| {
         let (AttachPoint::Gateway { namespace: of, .. } | AttachPoint::Sidecars { namespace: of }) = point;
         // What the root namespace shows to all is a default, and comes last.
         let is_default = of == ROOT_NAMESPACE && is_seen_in(object, own);
-        of == namespace(object) && of != own && !is_default
+        needs_subsets && of == namespace(object) && of != own && !is_default
     });
     let (place, why) = match calls {
         Some(point) if covers(&host, &service) => {
             (gateway(point), "callers there take it instead, and know no subset of Serin's")
         }
-        _ if host == service && is_seen(object) => {
+        _ if destinations(release, &delivery.routing).contains(&host) && is_seen(object) => {
             (MESH.to_owned(), "which of two trafficPolicies for a host counts depends on their age")
         }
         _ => return None,

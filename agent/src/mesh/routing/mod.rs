@@ -1,23 +1,29 @@
 /*!
-From the filter's header to the pods: a VirtualService that maps the header to a subset, and a DestinationRule that
-says which pods a subset is (`networking.istio.io/v1`). Neither changes during a release.
+From the filter's header to the pods: a VirtualService that maps the header to a version, and DestinationRules
+(`networking.istio.io/v1`). None of them changes during a release.
 
-[`managed`] makes both; [`conflicts`](conflicts::conflicts) finds what others wrote that stands in their way; and where
+A version is a subset of the Service that a Release is for, which a DestinationRule says the pods of, or it is a Service
+of its own ([`services`]).
+
+[`managed`] makes all; [`conflicts`](conflicts::conflicts) finds what others wrote that stands in their way; and where
 people write their own, [`verify`](verify::verify) says what is missing in them.
 */
 pub mod conflicts;
 pub(crate) mod istio;
 mod paste;
+pub mod services;
 #[cfg(test)]
 mod tests;
 pub mod verify;
 
+use k8s_openapi::api::core::v1::ServicePort;
 use serde_json::{Map, Value, json};
 use serin_policy::Arm;
 use serin_policy::document::VERSION_HEADER;
 
+use self::services::Destinations;
 use super::hosts;
-use super::object::{Labels, Ownership, list, metadata, namespace, owned, selects, text};
+use super::object::{Labels, Ownership, list, metadata, namespace, owned, selects, spelled, text};
 use serin_release::Release;
 use serin_release::delivery::{AttachPoint, Delivery, Routing};
 
@@ -79,11 +85,6 @@ pub struct Indistinct {
     selector: Labels,
 }
 
-fn spelled(labels: &Labels) -> String {
-    let labels: Vec<_> = labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    labels.join(",")
-}
-
 /// The label of the DestinationRule that names the live Deployment: versions may have changed places.
 pub const STABLE: &str = "serin.dev/stable";
 
@@ -99,13 +100,15 @@ pub struct Leads<'l> {
     pub retired: Option<&'l str>,
 }
 
-/// The two objects of a Release.
+/// The objects of a Release.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Managed {
     /// The VirtualService.
     pub virtual_service: Value,
-    /// The DestinationRule.
+    /// The DestinationRule of the service.
     pub destination_rule: Value,
+    /// Those of versions' own Services.
+    pub version_rules: Vec<Value>,
 }
 
 /// What the Service and other people's objects have to do with the routes.
@@ -113,6 +116,10 @@ pub struct Managed {
 pub struct Surroundings {
     /// The Service's ports.
     pub ports: Ports,
+    /// All of them, as the Service has them.
+    pub service_ports: Vec<ServicePort>,
+    /// Whether the Service selects the pods of both versions.
+    pub selects_both: bool,
     /// The `trafficPolicy` that the Service has by somebody's wildcard rule, if it does.
     pub traffic_policy: Option<Value>,
 }
@@ -139,12 +146,14 @@ pub fn managed(
         }
     }
     let (namespace, name) = split(release);
-    let metadata = metadata(namespace, &object_name(name), Some(name), ABOUT);
-    let object = |kind: &str, spec: Value| json!({"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": spec});
+    let object = |kind: &str, name: &str, spec: Value| {
+        let metadata = metadata(namespace, name, Some(split(release).1), ABOUT);
+        json!({"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": spec})
+    };
     let virtual_service = json!({
         "hosts": virtual_hosts(release),
         "gateways": gateways(&delivery.routing),
-        "http": http(release, &delivery.routing, &around.ports),
+        "http": http(release, &delivery.routing, around),
     });
     let subset = |arm: Arm, policy: Option<&Value>| {
         let labels = &subsets.of(leads.both_to.unwrap_or(arm)).selector;
@@ -158,13 +167,30 @@ pub fn managed(
         ],
     });
     // The rule for a service's own name hides every other: what counted before goes on to count.
-    let policy = delivery.routing.traffic_policy.clone().or_else(|| around.traffic_policy.clone());
-    let mut destination_rule = object("DestinationRule", with(destination_rule, [("trafficPolicy", policy)]));
+    let common = delivery.routing.traffic_policy.as_ref().or(around.traffic_policy.as_ref());
+    let own = services::arm_of(release, &delivery.routing)
+        .map(|arm| services::traffic_policy(delivery, arm, common));
+    let policy = own.unwrap_or_else(|| common.cloned());
+    let object_name = object_name(name);
+    let mut destination_rule =
+        object("DestinationRule", &object_name, with(destination_rule, [("trafficPolicy", policy)]));
     destination_rule["metadata"]["labels"][STABLE] = json!(delivery.stable.deployment);
     if let Some(retired) = leads.retired {
         destination_rule["metadata"]["annotations"][RETIRED] = json!(retired);
     }
-    Ok(Managed { virtual_service: object("VirtualService", virtual_service), destination_rule })
+    let version_rules = services::others(release, &delivery.routing).map(|(arm, host)| {
+        let policy = services::traffic_policy(delivery, arm, common);
+        object(
+            "DestinationRule",
+            &version_rule_name(name, arm),
+            with(json!({"host": host}), [("trafficPolicy", policy)]),
+        )
+    });
+    Ok(Managed {
+        virtual_service: object("VirtualService", &object_name, virtual_service),
+        destination_rule,
+        version_rules: version_rules.collect(),
+    })
 }
 
 /// What both objects of the Release of this name are called: not as people call theirs.
@@ -172,7 +198,12 @@ pub fn object_name(release: &str) -> String {
     format!("{release}-serin")
 }
 
-/// Who made `object`, one of the two that are to be called so for `release`, if it is not Serin: it is never written.
+/// What the DestinationRule of a version's own Service is called.
+pub fn version_rule_name(release: &str, arm: Arm) -> String {
+    format!("{}-{}", object_name(release), arm.as_str())
+}
+
+/// Who made `object`, one of those that are to be called so for `release`, if it is not Serin: it is never written.
 pub fn foreign(object: &Value, release: &Release) -> Option<String> {
     let (_, name) = split(release);
     let is_owned_by = |owner: &Value| text(owner, "/kind") == "Release" && text(owner, "/name") == name;
@@ -189,19 +220,20 @@ pub fn foreign(object: &Value, release: &Release) -> Option<String> {
 
 /// The routes in order: those of other ports first, for they ask for a port, and the last ones take what is left. Callers
 /// inside the mesh say which port they want, and whoever is on a version is so at every port; at a Gateway all is one.
-fn http(release: &Release, routing: &Routing, ports: &Ports) -> Vec<Value> {
+fn http(release: &Release, routing: &Routing, around: &Surroundings) -> Vec<Value> {
+    let to = Destinations { release, routing, around };
     let callers: Vec<_> = routing.attach_points.iter().filter_map(assigned_inside).collect();
     let mut gateways = gateways(routing);
     gateways.retain(|gateway| gateway != MESH);
     let at_gateways = (!gateways.is_empty())
-        .then(|| canary("canary-gateway", release, routing, &[json!({"gateways": gateways})], ports.main));
-    let others = ports.others.iter().filter(|_| !callers.is_empty()).flat_map(|&port| {
-        let canary = canary("canary", release, routing, &callers, port);
+        .then(|| canary("canary-gateway", &to, &[json!({"gateways": gateways})], around.ports.main));
+    let others = around.ports.others.iter().filter(|_| !callers.is_empty()).flat_map(|&port| {
+        let canary = canary("canary", &to, &callers, port);
         let of_port = |route| only_at(route, port);
-        std::iter::once(canary).chain(stable(release, routing, port)).map(of_port).collect::<Vec<_>>()
+        std::iter::once(canary).chain(stable(&to, port)).map(of_port).collect::<Vec<_>>()
     });
-    let inside = (!callers.is_empty()).then(|| canary("canary", release, routing, &callers, ports.main));
-    at_gateways.into_iter().chain(others).chain(inside).chain(stable(release, routing, ports.main)).collect()
+    let inside = (!callers.is_empty()).then(|| canary("canary", &to, &callers, around.ports.main));
+    at_gateways.into_iter().chain(others).chain(inside).chain(stable(&to, around.ports.main)).collect()
 }
 
 /// The condition that a caller is where sidecars run the filter, which writes the header: elsewhere it is anybody's own.
@@ -230,24 +262,24 @@ fn only_at(mut route: Value, port: u16) -> Value {
 
 /// The canary's route to one port, for requests with the filter's header that meet one of the conditions `assigned`. Gateways'
 /// goes before all others: one that stands in a namespace of callers meets their condition too.
-fn canary(name: &str, release: &Release, routing: &Routing, assigned: &[Value], port: u16) -> Value {
+fn canary(name: &str, to: &Destinations<'_>, assigned: &[Value], port: u16) -> Value {
     let header = json!({VERSION_HEADER: {"exact": Arm::Canary.as_str()}});
-    let paths = paths(&release.path_prefix);
+    let paths = paths(&to.release.path_prefix);
     let conditions = assigned.iter().flat_map(|place| {
         let place = with(place.clone(), [("headers", Some(header.clone()))]);
         paths.iter().map(move |path| with(place.clone(), [("uri", path.clone())])).collect::<Vec<_>>()
     });
-    route(name, Arm::Canary, Some(conditions.collect()), release, routing, port)
+    to.route(name, Arm::Canary, Some(conditions.collect()), port)
 }
 
 /// Stable's routes to one port, in order. With a path prefix the filter assigns only what is below it: a client's own header
 /// on another path is nobody's choice, and goes to stable with all the rest. The rest goes to the *subset*, for the plain
 /// service mostly has the canary's pods as well. Where several VirtualServices have the host, Istio moves their last
 /// routes, which ask for nothing, behind all others.
-fn stable(release: &Release, routing: &Routing, port: u16) -> Vec<Value> {
-    let route = |name, matches| route(name, Arm::Stable, matches, release, routing, port);
+fn stable(to: &Destinations<'_>, port: u16) -> Vec<Value> {
+    let route = |name, matches| to.route(name, Arm::Stable, matches, port);
     let below: Vec<_> =
-        paths(&release.path_prefix).into_iter().flatten().map(|path| json!({"uri": path})).collect();
+        paths(&to.release.path_prefix).into_iter().flatten().map(|path| json!({"uri": path})).collect();
     if below.is_empty() {
         vec![route("stable", None)]
     } else {
@@ -264,33 +296,6 @@ fn paths(prefix: &str) -> Vec<Option<Value>> {
             vec![Some(json!({"exact": prefix})), Some(json!({"prefix": format!("{prefix}/")}))]
         }
     }
-}
-
-fn route(
-    name: &str,
-    arm: Arm,
-    matches: Option<Vec<Value>>,
-    release: &Release,
-    routing: &Routing,
-    port: u16,
-) -> Value {
-    let destination = json!({
-        "host": service(release),
-        "port": {"number": port},
-        "subset": arm.as_str(),
-    });
-    let route = json!({"name": format!("serin-{name}"), "route": [{"destination": destination}]});
-    with(
-        route,
-        [
-            ("match", matches.map(Value::Array)),
-            ("timeout", routing.timeout.clone().map(Value::String)),
-            ("retries", routing.retries.clone()),
-            ("fault", routing.fault.clone()),
-            ("corsPolicy", routing.cors_policy.clone()),
-            ("headers", routing.headers.clone()),
-        ],
-    )
 }
 
 /// `object` with those of `fields` that there are.
@@ -313,11 +318,17 @@ pub fn hosts_had_by(object: &Value) -> Vec<String> {
     }
 }
 
-/// The hosts by which `release` and what stands in its way are found: those of its VirtualService, and its service's.
-pub fn hosts_of(release: &Release) -> Vec<String> {
+/// The hosts by which `release` and what stands in its way are found: those of its VirtualService, and those of its Services.
+pub fn hosts_of(release: &Release, routing: &Routing) -> Vec<String> {
     let mut hosts = virtual_hosts(release);
-    hosts.push(service(release));
+    hosts.extend(destinations(release, routing));
     hosts
+}
+
+/// The hosts of its Services.
+pub fn destinations(release: &Release, routing: &Routing) -> Vec<String> {
+    let others = services::others(release, routing).map(|(_, host)| host);
+    std::iter::once(service(release)).chain(others).collect()
 }
 
 /// The release's hosts as a VirtualService may have them: without ports, each once.

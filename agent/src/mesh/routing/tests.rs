@@ -25,7 +25,8 @@ fn subsets() -> Subsets {
 
 /// A Service with these ports, and nothing else around.
 fn around(main: u16, others: &[u16]) -> Surroundings {
-    Surroundings { ports: Ports { main, others: others.to_vec() }, traffic_policy: None }
+    let ports = Ports { main, others: others.to_vec() };
+    Surroundings { ports, service_ports: Vec::new(), selects_both: true, traffic_policy: None }
 }
 
 fn snapshot(routing: &Value) -> String {
@@ -366,7 +367,7 @@ fn what_to_paste_is_enough() {
         let http = [route(Arm::Canary, "v2"), route(Arm::Stable, "v1")];
         assert_eq!(verdict(&routing, &http, &[rule()]), Vec::<String>::new(), "{path}");
         // What Serin would write itself satisfies it as well.
-        let Managed { virtual_service, destination_rule } =
+        let Managed { virtual_service, destination_rule, .. } =
             managed(&release, &delivery, &subsets(), Leads::default(), &around(8080, &[])).unwrap();
         let existing = Existing {
             virtual_services: &[virtual_service],

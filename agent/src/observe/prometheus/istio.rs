@@ -22,15 +22,18 @@ pub(super) const DURATION: &str = "istio_request_duration_milliseconds_bucket";
 /// Whose requests these are, and which number they add to; `None` for another service, another version, or
 /// another edge of the histogram.
 pub(super) fn sort(service: &Istio, labels: &Labels<'_>) -> Option<(Arm, Number)> {
-    let is_of_the_service = labels.get("reporter") == service.reporter.as_str()
-        && labels.get("destination_service_namespace") == service.namespace
-        && labels.get("destination_service_name") == service.service;
-    let version = labels.get(&service.version_label);
-    let arm = match version {
-        _ if !is_of_the_service => return None,
-        _ if version == service.canary => Arm::Canary,
-        _ if version == service.stable => Arm::Stable,
-        _ => return None,
+    if labels.get("reporter") != service.reporter.as_str()
+        || labels.get("destination_service_namespace") != service.namespace
+    {
+        return None;
+    }
+    let found = (labels.get(&service.version_label), labels.get("destination_service_name"));
+    let arm = if found == (&service.canary, &service.canary_service) {
+        Arm::Canary
+    } else if found == (&service.stable, &service.service) {
+        Arm::Stable
+    } else {
+        return None;
     };
     let number = match labels.get("__name__") {
         REQUESTS => outcome(labels),
@@ -49,7 +52,7 @@ pub(super) fn selector(metric: &str, releases: &[&Istio], le: &str) -> String {
         "{metric}{{reporter={},destination_service_namespace=~{},destination_service_name=~{},{}=~{}{le}}}",
         promql::quoted(first.reporter.as_str()),
         any(|one| vec![&one.namespace]),
-        any(|one| vec![&one.service]),
+        any(|one| vec![&one.service, &one.canary_service]),
         first.version_label,
         any(|one| vec![&one.stable, &one.canary]),
     )

@@ -1,7 +1,7 @@
 /*!
 Which of an answer's series are whose: pure, and cheap enough for a thousand releases.
 */
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 
 use serin_policy::series::{REVISION, Tag};
@@ -114,7 +114,9 @@ impl<'s> Index<'s> {
                     index.by_release.insert(&subject.release, at);
                 }
                 Counters::Istio(istio) => {
-                    index.by_service.entry((&istio.namespace, &istio.service)).or_default().push(at);
+                    for service in BTreeSet::from([&istio.service, &istio.canary_service]) {
+                        index.by_service.entry((&istio.namespace, service)).or_default().push(at);
+                    }
                 }
             }
         }

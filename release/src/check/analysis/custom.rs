@@ -4,11 +4,16 @@ Metrics of people's own: PromQL, and what of it is good.
 use super::super::{quoted, span};
 use super::max_ratio;
 use crate::problem::Problems;
-use crate::prometheus::Template;
+use crate::prometheus::{MissingValue, Template};
 use crate::resource::{Metric, Scalar};
 use crate::{CustomMetric, Excess, Metric as BuiltIn, rule};
 
-pub(super) fn check(path: &str, metric: &Metric, query: &str, problems: &mut Problems) -> CustomMetric {
+pub(in super::super) fn check(
+    path: &str,
+    metric: &Metric,
+    query: &str,
+    problems: &mut Problems,
+) -> CustomMetric {
     if BuiltIn::named(&metric.name).is_some() {
         problems.add(format!("{path}.name"), quoted(Some(&metric.name)), rule::OWN_NAME);
     } else if !rule::METRIC_NAME.accepts(&metric.name) {
@@ -16,6 +21,9 @@ pub(super) fn check(path: &str, metric: &Metric, query: &str, problems: &mut Pro
     }
     if let Some(objective) = &metric.objective {
         problems.add(format!("{path}.objective"), &objective.0, rule::NO_OBJECTIVE);
+    }
+    if metric.template_ref.is_some() {
+        problems.add(format!("{path}.query"), quoted(Some(query)), rule::ONE_QUERY);
     }
     let query = match Template::parse(query) {
         Ok(template) => {
@@ -55,6 +63,15 @@ pub(super) fn check(path: &str, metric: &Metric, query: &str, problems: &mut Pro
         success,
         compare,
         dry_run: metric.dry_run,
+    }
+}
+
+/// Refuses what only a cluster knows, for a metric in front of plain Envoys.
+pub(in super::super) fn outside_of_clusters(path: &str, metric: &Metric, problems: &mut Problems) {
+    let query = metric.query.as_deref().unwrap_or_default();
+    if Template::parse(query).is_ok_and(|template| template.needs_a_cluster()) {
+        let hint = format!("use another variable, such as {{{{ version }}}}: {}", MissingValue::Workload);
+        problems.add(format!("{path}.query"), quoted(Some(query)), hint);
     }
 }
 

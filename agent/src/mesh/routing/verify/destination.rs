@@ -9,7 +9,7 @@ use super::Check;
 use crate::mesh::hosts::{resolve, service_host};
 use crate::mesh::object::{Labels, labels, list, namespace, selects, text};
 use crate::mesh::routing::istio::is_seen;
-use crate::mesh::routing::{API_VERSION, paste, service, split, with};
+use crate::mesh::routing::{API_VERSION, paste, service, services, split, with};
 
 /// Whose pods a destination means.
 #[derive(PartialEq, Eq)]
@@ -80,6 +80,11 @@ impl Check<'_> {
         let to = |destination: Value| with(destination, [("port", port.clone())]);
         let subset = |name: &str| to(json!({"host": host, "subset": name}));
         let leads_there = |destination: &Value| self.whose(destination, own) == Whose::One(arm);
+        let routing = &self.delivery.routing;
+        let named = routing
+            .services
+            .as_ref()
+            .map(|_| to(json!({"host": services::host(self.release, routing, arm)})));
         let subsets = self.rule(&host).map_or(&[][..], |rule| list(rule, "/spec/subsets"));
         let known = subsets.iter().map(|one| subset(text(one, "/name"))).find(leads_there);
         let separate = || {
@@ -87,7 +92,7 @@ impl Check<'_> {
             let hosts = services.map(|service| service_host(text(service, "/metadata/name"), own));
             hosts.map(|host| to(json!({"host": host}))).find(leads_there)
         };
-        known.or_else(separate).unwrap_or_else(|| subset(arm.as_str()))
+        named.filter(leads_there).or(known).or_else(separate).unwrap_or_else(|| subset(arm.as_str()))
     }
 
     /// A whole VirtualService for `host` at `place`.

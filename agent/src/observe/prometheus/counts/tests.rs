@@ -33,6 +33,7 @@ fn istio() -> Istio {
         reporter: Reporter::Source,
         namespace: "shop".to_owned(),
         service: "shop".to_owned(),
+        canary_service: "shop".to_owned(),
         version_label: serin_release::prometheus::DEFAULT_VERSION_LABEL.to_owned(),
         stable: "v1".to_owned(),
         canary: "v2".to_owned(),
@@ -131,12 +132,16 @@ fn of_istio(name: &str, pod: &str, version: &str, more: &str) -> String {
 }
 
 fn check_istio(answers: &[&[(String, u64)]], expected: &[(&str, &str, [u64; 3])]) {
+    check_istio_of(istio(), answers, expected);
+}
+
+fn check_istio_of(istio: Istio, answers: &[&[(String, u64)]], expected: &[(&str, &str, [u64; 3])]) {
     let answers: Vec<Vec<(&str, u64)>> = answers
         .iter()
         .map(|answer| answer.iter().map(|(series, value)| (series.as_str(), *value)).collect())
         .collect();
     let answers: Vec<&[(&str, u64)]> = answers.iter().map(Vec::as_slice).collect();
-    let counters = Counters::Istio(istio());
+    let counters = Counters::Istio(istio);
     check(Subject { release: "shop/shop".to_owned(), counters }, &answers, expected);
 }
 
@@ -153,6 +158,18 @@ fn istios_answers_from_500_on_and_grpc_codes_that_blame_the_server_are_errors() 
         (requests(r#"grpc_response_status="14",response_code="200""#), 5),
     ];
     check_istio(&[&base, &next], &[("shop/gw", "shop/shop/canary/rest", [25, 7, 0])]);
+}
+
+#[test]
+fn a_canary_with_a_service_of_its_own_is_counted_there() {
+    let istio = Istio { canary_service: "shop-canary".to_owned(), ..istio() };
+    let requests = |version: &str| of_istio(REQUESTS, "gw", version, r#"response_code="200""#);
+    let own = |version: &str| requests(version).replace("name=\"shop\"", "name=\"shop-canary\"");
+    let base = [(requests("v1"), 7), (requests("v2"), 7), (own("v1"), 7), (own("v2"), 7)];
+    let next = base.clone().map(|(series, total)| (series, total * 2));
+    let expected =
+        [("shop/gw", "shop/shop/stable/rest", [7, 0, 0]), ("shop/gw", "shop/shop/canary/rest", [7, 0, 0])];
+    check_istio_of(istio, &[&base, &next], &expected);
 }
 
 #[test]
