@@ -95,26 +95,31 @@ fn portion(length: usize, share: f64) -> usize {
     ((length as f64 * share.clamp(0.0, 1.0)) as usize).min(length)
 }
 
-/// The strongest evidence against the new version, and the weakest for it.
+/// The strongest evidence against the new version.
 fn evidence(view: &View, width: usize) -> String {
     let findings = &view.progress.findings;
     let against = findings
         .iter()
         .map(|finding| finding.over.map_or(finding.worse, |over| over.max(finding.worse)))
         .reduce(f64::max);
-    let in_favour = findings.iter().filter_map(|finding| finding.no_worse).reduce(f64::min);
     let line = TermLine::new(width);
-    match (&view.status.phase, against, in_favour, findings.first()) {
-        (Phase::Progressing(_), Some(against), Some(in_favour), Some(Finding { needed, .. })) => {
-            line.add(&plain(), "a good version looks this bad 1 time in ")
-                .add(&Style::new().bold(), &OneIn(against).to_string())
-                .add(&dim(), &format!(" (rolled back at {}), a bad one this good 1 time in ", OneIn(*needed)))
-                .add(&Style::new().bold(), &OneIn(in_favour).to_string())
-                .text
+    match (&view.status.phase, against, findings.first()) {
+        (Phase::Progressing(_), Some(against), Some(Finding { needed, .. })) => {
+            let line = if against < LITTLE {
+                line.add(&plain(), "nothing speaks against the new version")
+            } else {
+                line.add(&plain(), "a good version looks this bad once in ")
+                    .add(&Style::new().bold(), &OneIn(against).to_string())
+                    .add(&plain(), " releases")
+            };
+            line.add(&dim(), &format!(" (it is rolled back at {})", OneIn(*needed))).text
         }
         _ => line.text,
     }
 }
+
+/// Evidence (ln E) below this every other good version has at some time.
+const LITTLE: f64 = std::f64::consts::LN_2;
 
 /// What the agent waits for, or what troubles it.
 fn standing(view: &View, width: usize) -> String {
