@@ -49,6 +49,8 @@ pub(super) struct Autoscaler {
     min: Option<i32>,
     /// The most pods that it allows.
     pub(super) max: i32,
+    /// How many pods there are while no trigger of KEDA's asks for any, whatever the floor is.
+    idle: Option<i32>,
 }
 
 /// The floor of an autoscaler, and whose it is.
@@ -106,6 +108,7 @@ impl Autoscaler {
             annotations: found.annotations().clone(),
             min: Some(spec.and_then(|spec| spec.min_replicas).unwrap_or(1)),
             max: spec.map_or(i32::MAX, |spec| spec.max_replicas),
+            idle: None,
         }
     }
 
@@ -122,7 +125,19 @@ impl Autoscaler {
             min: count("minReplicaCount"),
             // KEDA's default.
             max: count("maxReplicaCount").unwrap_or(100),
+            idle: count("idleReplicaCount"),
         }
+    }
+
+    /// Why nobody can be moved while it is as it is: stable has no requests while everybody is on the canary, and must have
+    /// its pods all the same.
+    pub(super) fn obstacle(&self) -> Option<String> {
+        let idle = self.idle?;
+        Some(format!(
+            "ScaledObject {} has idleReplicaCount {idle}: KEDA goes down to it while nothing asks for pods, whatever \
+             minReplicaCount is, and there would be nobody to go back to. Take idleReplicaCount out",
+            self.name
+        ))
     }
 
     /// The kind of object that it is.

@@ -115,6 +115,7 @@ impl Snapshot {
         let namespace = object.namespace().unwrap_or_default();
         let pair = Pair::read(&cluster.stores, &namespace, &delivery, &names);
         memory.state.names = names;
+        obstacles.extend(pair.obstacles());
         if memory.state.status.phase.is_under_way() {
             let (run, deployments) = (release.run(), pair.deployments());
             let configs = &mut memory.state.configs;

@@ -17,6 +17,7 @@ use super::memory::{Memory, SaveError};
 use super::plugins::WriteError;
 use super::routes::leaving::Leaving;
 use super::snapshot::Snapshot;
+use super::templates::names::are_same;
 use super::{Cluster, api_resources, report};
 use crate::journal::Entry;
 use crate::observe::ProxyReport;
@@ -148,7 +149,7 @@ async fn tick_with(
     // A word that is no command is heard as well: it is answered once.
     let is_heard = heard.is_some() || command.is_some();
     // What a version is called must outlive the agent that knows it.
-    let is_to_be_saved = is_heard || names != memory.state.names;
+    let is_to_be_saved = is_heard || !are_same(&names, &memory.state.names);
     memory.state.heard = heard.or(memory.state.heard.take());
     let observation = observe(cluster, memory, &snapshot, command, now).await;
     snapshot.warnings.extend(memory.arrivals.past().map(|percent| past_the_filter(&snapshot, percent)));

@@ -71,6 +71,11 @@ impl Pair {
         }
     }
 
+    /// Why nobody can be moved while their autoscalers are as they are.
+    pub(super) fn obstacles(&self) -> impl Iterator<Item = String> {
+        [&self.stable, &self.canary].into_iter().filter_map(|side| side.autoscaler.as_ref()?.obstacle())
+    }
+
     /// The same with the two in each other's places.
     pub(super) fn swapped(self) -> Self {
         Self { stable: self.canary, canary: self.stable, ..self }

@@ -174,3 +174,12 @@ fn one_that_is_paused_keeps_no_floor() {
         assert_eq!(found.is_at_work(), expected, "{words}");
     }
 }
+
+#[test]
+fn one_that_goes_below_its_floor_is_told() {
+    let mut found = object(AutoscalerKind::ScaledObject, "2");
+    assert_eq!(read(AutoscalerKind::ScaledObject, &found).obstacle(), None);
+    found["spec"]["idleReplicaCount"] = json!(0);
+    let why = read(AutoscalerKind::ScaledObject, &found).obstacle().unwrap();
+    assert!(why.starts_with("ScaledObject shop has idleReplicaCount 0: "), "{why}");
+}

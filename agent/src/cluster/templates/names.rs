@@ -51,14 +51,18 @@ impl Named {
         let made = name(image, &Template::of(&json!(deployment), rules)?.version());
         let status = deployment.status.as_ref();
         let is_seen = status.and_then(|status| status.observed_generation) == deployment.metadata.generation;
-        // The templates of one that is paused are not numbered.
+        // A controller that finds another number of pods wanted sees to that first: it has seen the generation then, and
+        // the number is still that of the template before. Only with a pod of the template is it the template's. Those of
+        // a Deployment that is paused are not numbered.
+        let has_pods = status.and_then(|status| status.updated_replicas).is_some_and(|pods| pods > 0);
         let is_paused = deployment.spec.as_ref().is_some_and(|spec| spec.paused == Some(true));
+        let is_numbered = is_seen && has_pods && !is_paused;
         let new = Self {
             run: made.clone(),
             made,
             uid: deployment.uid().unwrap_or_default(),
             generation: deployment.metadata.generation.unwrap_or_default(),
-            revision: deployment.annotations().get(REVISION).filter(|_| is_seen && !is_paused).cloned(),
+            revision: deployment.annotations().get(REVISION).filter(|_| is_numbered).cloned(),
         };
         let run = match known {
             Some(known) if known.made == new.made || known.is_template_of(&new) => known.run.clone(),
@@ -71,11 +75,23 @@ impl Named {
         Some(Self { run, ..new })
     }
 
+    /// Whether it is called as `other` is, for the same reason. What else is known of it is worth no write of its own: it
+    /// changes whenever the Deployment is scaled.
+    fn is_called_like(&self, other: &Self) -> bool {
+        (&self.run, &self.made, &self.uid) == (&other.run, &other.made, &other.uid)
+    }
+
     /// Whether it is the template that `other` is of, by what the Deployment says of it.
     fn is_template_of(&self, other: &Self) -> bool {
         let is_same_revision = self.revision.is_some() && self.revision == other.revision;
         self.uid == other.uid && (self.generation == other.generation || is_same_revision)
     }
+}
+
+/// Whether `one` and `other` call the same versions by the same names.
+pub(in super::super) fn are_same(one: &Names, other: &Names) -> bool {
+    one.len() == other.len()
+        && one.iter().all(|(name, named)| other.get(name).is_some_and(|other| named.is_called_like(other)))
 }
 
 /// The name for a `version` with this image.
@@ -112,7 +128,7 @@ mod tests {
                     "spec": {"containers": [{"name": "app", "image": "registry/shop:v2"}]},
                 },
             },
-            "status": {"observedGeneration": 2},
+            "status": {"observedGeneration": 2, "updatedReplicas": 1},
         });
         edit(&mut deployment);
         serde_json::from_value(deployment).unwrap()
@@ -171,12 +187,29 @@ mod tests {
             (it["metadata"]["generation"], it["status"]["observedGeneration"]) = (json!(3), json!(3));
             it["metadata"]["annotations"][REVISION] = json!("2");
         });
+        // The controller has seen to the number of pods, and not yet to the template.
+        check(false, |it| {
+            (it["metadata"]["generation"], it["status"]["observedGeneration"]) = (json!(3), json!(3));
+            it["status"]["updatedReplicas"] = json!(0);
+        });
         // The controller gives no number to a template that it does not roll out.
         check(false, |it| {
             (it["metadata"]["generation"], it["status"]["observedGeneration"]) = (json!(3), json!(3));
             it["spec"]["paused"] = json!(true);
         });
         check(false, |it| it["metadata"]["uid"] = json!("u2"));
+    }
+
+    #[test]
+    fn what_changes_with_every_scaling_is_worth_no_write_of_its_own() {
+        let names = |edit: fn(&mut Value)| {
+            Names::from([("shop-canary".to_owned(), named(&deployment(edit), None, &[]))])
+        };
+        let before = names(|_| {});
+        assert!(are_same(&before, &names(|it| it["metadata"]["generation"] = json!(3))));
+        assert!(!are_same(&before, &names(|it| it["metadata"]["uid"] = json!("u2"))));
+        assert!(!are_same(&before, &names(|it| it["spec"]["template"]["spec"]["priority"] = json!(7))));
+        assert!(!are_same(&before, &Names::new()));
     }
 
     #[test]
