@@ -29,9 +29,9 @@ use serde_json::{Value, json};
 use serin_policy::Arm;
 
 use crate::mesh::object::Labels;
-use crate::mesh::routing::Ports;
 use crate::mesh::routing::conflicts::conflicts;
 use crate::mesh::routing::services::is_made_for;
+use crate::mesh::routing::{Ports, split};
 pub use domain::cluster_domain;
 pub use rules::inherited;
 use serin_release::Release;
@@ -160,7 +160,7 @@ pub fn check(subject: &Subject<'_>) -> Report {
 impl<'s> Subject<'s> {
     /// The Release's namespace.
     fn namespace(&self) -> &'s str {
-        self.release.name().split_once('/').map_or("default", |(namespace, _)| namespace)
+        split(self.release).0
     }
 
     /// Whether sidecars assign callers.

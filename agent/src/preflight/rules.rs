@@ -10,14 +10,15 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{Findings, Severity, Subject};
-use crate::mesh::hosts::{covers, resolve, service_host};
+use crate::mesh::hosts::{covers, resolve};
 use crate::mesh::object::{Ownership, full_name, namespace, owned, text};
 use crate::mesh::routing::conflicts::{Conflicts, conflicts};
 use crate::mesh::routing::istio::{ROOT_NAMESPACE, is_seen, is_seen_in};
+use crate::mesh::routing::{self, split};
 use serin_release::Release;
 
 pub(super) fn check(subject: &Subject<'_>, found: &mut Findings) {
-    let (own, service) = (subject.namespace(), service_of(subject.release));
+    let (own, service) = (subject.namespace(), routing::service(subject.release));
     for rule in foreign(subject.routes, &service) {
         let of = namespace(rule);
         // Some are worse, and said already.
@@ -67,8 +68,7 @@ pub fn inherited<'r>(routes: &'r [Arc<Value>], release: &Release) -> Option<&'r 
 
 /// The rule that counts for the service as long as there is none for its own host.
 fn hidden_rule<'r>(routes: &'r [Arc<Value>], release: &Release) -> Option<&'r Value> {
-    let service = service_of(release);
-    let own = release.name().split_once('/').map_or("default", |(namespace, _)| namespace);
+    let (own, service) = (split(release).0, routing::service(release));
     let exactness = |rule: &&Value| resolve(text(rule, "/spec/host"), namespace(rule)).len();
     let of = |wanted: &str| {
         let rules = foreign(routes, &service).filter(|rule| namespace(rule) == wanted && is_seen(rule));
@@ -76,11 +76,6 @@ fn hidden_rule<'r>(routes: &'r [Arc<Value>], release: &Release) -> Option<&'r Va
         rules.filter(|rule| text(rule, "/spec/host").starts_with('*')).max_by_key(exactness)
     };
     of(own).or_else(|| of(ROOT_NAMESPACE)).filter(|rule| rule.pointer("/spec/trafficPolicy").is_some())
-}
-
-fn service_of(release: &Release) -> String {
-    let own = release.name().split_once('/').map_or("default", |(namespace, _)| namespace);
-    service_host(&release.service.name, own)
 }
 
 /// The rules of others that mean `service`, exactly or by a wildcard.

@@ -16,7 +16,7 @@ use super::needed::Needed;
 use crate::cluster::stores::Stores;
 use crate::cluster::{FIELD_MANAGER, api_resources};
 use crate::mesh::object::{Ownership, RELEASE, label, namespace, owned, text};
-use crate::mesh::routing::{hosts_of, left_behind, object_name, version_rule_name};
+use crate::mesh::routing::{hosts_of, left_behind, object_name, split, version_rule_name};
 use serin_release::delivery::Routing;
 use serin_release::{Release, ReleaseObject};
 use serin_rollout::RouteTargets;
@@ -140,9 +140,9 @@ pub(in crate::cluster) async fn take_over(
 
 /// What Releases that are gone have left behind for the hosts of `release`, in its namespace.
 fn orphans(stores: &Stores, release: &Release, routing: &Routing) -> Vec<Arc<Value>> {
-    let own = release.name().split_once('/').unwrap_or_default();
+    let (own, _) = split(release);
     let mut found = stores.routes.with(&hosts_of(release, routing));
-    found.retain(|object| namespace(object) == own.0 && is_orphan(stores, object));
+    found.retain(|object| namespace(object) == own && is_orphan(stores, object));
     found
 }
 
@@ -155,7 +155,8 @@ pub(super) fn is_orphan(stores: &Stores, object: &Value) -> bool {
     owned(object) == Ownership::Ours && label(object, RELEASE).is_some_and(is_gone)
 }
 
-async fn delete(client: &Client, kind: &ApiResource, object: &Value) -> Result<(), kube::Error> {
+/// Deletes an object as it was found; one that has another's place by now stays.
+pub(super) async fn delete(client: &Client, kind: &ApiResource, object: &Value) -> Result<(), kube::Error> {
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace(object), kind);
     let uid = Some(text(object, "/metadata/uid").to_owned());
     let preconditions = Some(Preconditions { uid, resource_version: None });

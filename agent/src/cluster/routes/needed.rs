@@ -4,8 +4,6 @@ What the routes of a release depend on: how they are, how they are wanted, and w
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use kube::api::{Api, DeleteParams};
-use kube::core::DynamicObject;
 use kube::discovery::ApiResource;
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
@@ -13,7 +11,7 @@ use serin_policy::Arm;
 
 use super::SUBSETS_FIRST;
 use super::changed::Changed;
-use super::leaving::is_orphan;
+use super::leaving::{delete, is_orphan};
 use crate::cluster::api_resources;
 use crate::cluster::repairs::{Object, Repairs};
 use crate::cluster::stores::Stores;
@@ -23,7 +21,7 @@ use crate::mesh::routing::conflicts::conflicts;
 use crate::mesh::routing::verify::{Existing, verify};
 use crate::mesh::routing::{
     Indistinct, Leads, Managed, Subsets, Surroundings, foreign, hosts_of, managed, object_name, services,
-    version_rule_name,
+    split, version_rule_name,
 };
 use serin_release::Release;
 use serin_release::delivery::{AttachPoint, Delivery, Mode};
@@ -89,7 +87,7 @@ impl Needed<'_> {
         delivery: &Delivery,
         stores: &Stores,
     ) -> Vec<String> {
-        let namespace = release.name().split_once('/').unwrap_or_default().0;
+        let (namespace, _) = split(release);
         let objects = own_names(release, delivery).into_iter();
         let found = objects.filter_map(|(kind, name)| stores.routes.get(&kind, namespace, &name));
         found.filter_map(|object| foreign(&object, release)).collect()
@@ -154,7 +152,7 @@ impl Needed<'_> {
             &around.service_ports,
             &self.subsets.canary.selector,
         );
-        let namespace = self.release.name().split_once('/').unwrap_or_default().0;
+        let (namespace, _) = split(self.release);
         let Some(found) = get(&stores.services, namespace, &services.canary).map(|found| json!(*found))
         else {
             return Some(CanaryService { wanted, found: None });
@@ -166,7 +164,7 @@ impl Needed<'_> {
 
     /// Takes note that Serin's routes are as they are wanted.
     pub(super) fn are_right(&self, repairs: &Repairs) {
-        let namespace = self.release.name().split_once('/').unwrap_or_default().0;
+        let (namespace, _) = split(self.release);
         let service = self
             .delivery
             .routing
@@ -197,7 +195,7 @@ impl Needed<'_> {
             };
             objects.last().is_some_and(is_there)
         });
-        let namespace = self.release.name().split_once('/').unwrap_or_default().0;
+        let (namespace, _) = split(self.release);
         let is_new = |arm| {
             get(&stores.services, namespace, services.of(arm)).is_none_or(|found| is_young(&json!(*found)))
         };
@@ -267,28 +265,26 @@ impl Needed<'_> {
         client: &Client,
         stores: &Stores,
     ) -> Result<(), kube::Error> {
-        let (namespace, name) = self.release.name().split_once('/').unwrap_or_default();
+        let (namespace, name) = split(self.release);
         let needed = own_names(self.release, self.delivery);
         let rules = [Arm::Stable, Arm::Canary]
             .map(|arm| (api_resources::destination_rule(), version_rule_name(name, arm)));
-        let is_ours = |(kind, name): &(ApiResource, String)| {
-            stores.routes.get(kind, namespace, name).is_some_and(|rule| owned(&rule) == Ownership::Ours)
-        };
-        let rules = rules.into_iter().filter(|rule| !needed.contains(rule) && is_ours(rule));
+        let rules = rules.into_iter().filter(|rule| !needed.contains(rule));
+        let rules = rules.filter_map(|(kind, name)| {
+            let found = stores.routes.get(&kind, namespace, &name)?;
+            (owned(&found) == Ownership::Ours).then(|| (kind, Value::clone(&found)))
+        });
         let canary = self.delivery.routing.services.as_ref().map(|services| services.canary.as_str());
         let services = stores.services.state().into_iter().filter(|service| {
             service.namespace().as_deref() == Some(namespace)
                 && canary != Some(&service.name_any())
                 && services::is_made_for(&json!(**service), self.release)
         });
-        let services = services.map(|service| (api_resources::service(), service.name_any()));
-        for (kind, name) in rules.chain(services) {
-            let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &kind);
+        let services = services.map(|service| (api_resources::service(), json!(*service)));
+        for (kind, object) in rules.chain(services) {
+            let name = text(&object, "/metadata/name");
             tracing::info!(release = self.release.name(), kind = kind.kind, name, "is needed no more");
-            match api.delete(&name, &DeleteParams::default()).await {
-                Err(kube::Error::Api(status)) if status.is_not_found() => {}
-                other => other.map(drop)?,
-            }
+            delete(client, &kind, &object).await?;
         }
         Ok(())
     }
@@ -296,7 +292,7 @@ impl Needed<'_> {
 
 /// Kinds and names of the objects that Serin writes for a release in any case.
 pub(in crate::cluster) fn own_names(release: &Release, delivery: &Delivery) -> Vec<(ApiResource, String)> {
-    let name = release.name().split_once('/').unwrap_or_default().1;
+    let (_, name) = split(release);
     let rule = |name| (api_resources::destination_rule(), name);
     let of_versions =
         services::others(release, &delivery.routing).map(|(arm, _)| rule(version_rule_name(name, arm)));

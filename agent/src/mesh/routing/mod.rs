@@ -380,12 +380,13 @@ fn gateway(point: &AttachPoint) -> String {
     }
 }
 
-fn service(release: &Release) -> String {
+/// The whole name of the Service of a Release.
+pub(crate) fn service(release: &Release) -> String {
     hosts::service_host(&release.service.name, split(release).0)
 }
 
 /// Namespace and name of a Release.
-fn split(release: &Release) -> (&str, &str) {
+pub(crate) fn split(release: &Release) -> (&str, &str) {
     release.name().split_once('/').unwrap_or(("default", release.name()))
 }
 
