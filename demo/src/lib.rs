@@ -15,6 +15,7 @@ mod screen;
 mod script;
 mod stats;
 mod summary;
+mod switch;
 mod term_line;
 mod timeline;
 mod users;
@@ -30,6 +31,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use run::Run;
 use screen::Screen;
+use switch::Switches;
 
 /// What was asked for on the command line.
 #[derive(Debug, clap::Args)]
@@ -37,12 +39,25 @@ pub struct Options {
     /// Print the outcome as one JSON object; everything else goes to standard error.
     #[arg(long)]
     json: bool,
+    /// How new versions come in.
+    #[arg(long, value_enum, default_value = "canary")]
+    strategy: Strategy,
     /// Leave everything running at the end, with another release to try things on, until Ctrl-C.
     #[arg(long)]
     keep: bool,
     /// Seed of the random numbers: the shop's errors and the users' visits [default: another one each time].
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
+}
+
+/// How new versions come in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Strategy {
+    /// Step by step: a good version, a bad one, and a good one in an outage.
+    Canary,
+    /// Everybody at once, with a way back: over, back and over again, and a bad version.
+    #[value(name = "blueGreen", alias = "blue-green")]
+    BlueGreen,
 }
 
 /// Plays the demo. It fails when a promise was broken.
@@ -61,19 +76,30 @@ pub async fn run(options: Options) -> Result<ExitCode> {
 
 async fn play(options: &Options) -> Result<ExitCode> {
     let seed = options.seed.unwrap_or_else(any_seed);
-    let mut run = Box::pin(Run::begin(seed, Screen::new(options.json))).await?;
-    let summary = run.play_out().await?;
+    let screen = Screen::new(options.json);
+    let (json, text, is_good, mut run) = match options.strategy {
+        Strategy::Canary => {
+            let mut run = Box::pin(Run::begin(seed, screen, script::WALK)).await?;
+            let summary = run.play_out().await?;
+            (serde_json::to_string_pretty(&summary)?, summary.to_string(), summary.is_good(), run)
+        }
+        Strategy::BlueGreen => {
+            let mut run = Box::pin(Run::begin(seed, screen, script::SWITCH)).await?;
+            let summary = Switches::play(&mut run).await?;
+            (serde_json::to_string_pretty(&summary)?, summary.to_string(), summary.is_good(), run)
+        }
+    };
     if options.json {
-        writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&summary)?)?;
+        writeln!(io::stdout(), "{json}")?;
     }
     // A broken promise is explained even to a program.
-    if !options.json || !summary.is_good() {
-        run.say(&format!("\n{summary}"))?;
+    if !options.json || !is_good {
+        run.say(&format!("\n{text}"))?;
     }
     if options.keep {
         run.keep().await?;
     }
-    Ok(if summary.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Another number each time, short enough to be typed again.

@@ -12,14 +12,14 @@ use crate::fixture::{Fixture, is_known_to_proxies};
 use crate::screen::Screen;
 use crate::script;
 use crate::stats::{Stats, Window};
-use crate::summary::Summary;
+use crate::summary::{Promises, Summary};
 use crate::timeline::Timeline;
 use crate::view::Scene;
 use serin_agent::standalone::View;
 use serin_local::envoy;
 use serin_local::shop::Build;
 use serin_release::Release;
-use serin_rollout::{CommandKind, Phase, Stage, StepState};
+use serin_rollout::{CommandKind, Phase, Reason, Stage, StepState};
 
 /// How often the picture is drawn anew.
 const FRAME: Duration = Duration::from_millis(250);
@@ -49,10 +49,10 @@ pub(super) struct Run {
 
 impl Run {
     /// Sets the stage for the good version and lets the users in.
-    pub(super) async fn begin(seed: u64, screen: Screen) -> Result<Self> {
+    pub(super) async fn begin(seed: u64, screen: Screen, strategy: &str) -> Result<Self> {
         let binary = envoy::find(|line| screen.note(line)).await?;
         let began = Timestamp::now();
-        let release = script::release(script::FIRST.version, script::GOOD.version, script::WALK)?;
+        let release = script::release(script::FIRST.version, script::GOOD.version, strategy)?;
         let objective = Duration::from_millis(release.analysis.objective_ms.into());
         // On the heap: it holds all there is to a demo.
         let stage = Box::pin(Fixture::set(binary, release, seed)).await?;
@@ -88,8 +88,35 @@ impl Run {
         if let Some(cause) = self.rolled_back() {
             bail!("a good version was taken back for what stable suffered as well: {cause}");
         }
-        let turned_away = self.stage.users.turned_away();
-        Summary::new(self.seed, &self.timeline, &self.stats, turned_away, (cause, outage))
+        Summary::new(&self.timeline, &self.stats, self.promises(), (cause, outage))
+    }
+
+    /// What was promised and what was kept, until now.
+    pub(super) fn promises(&self) -> Promises {
+        Promises::new(self.seed, &self.timeline, &self.stats, self.stage.users.turned_away())
+    }
+
+    /// What users wrote down.
+    pub(super) const fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Where the present run stands.
+    pub(super) const fn phase(&self) -> &Phase {
+        &self.view.status.phase
+    }
+
+    /// What the agent waits for.
+    pub(super) fn standing(&self) -> &[Reason] {
+        &self.view.standing
+    }
+
+    /// Gives the agent a command, for this reason. Returns when.
+    pub(super) async fn command(&mut self, command: CommandKind, why: &str) -> Timestamp {
+        self.timeline.operator_did(&format!("{command}: {why}"));
+        let now = Timestamp::now();
+        self.stage.agent.command(command, "operator").await;
+        now
     }
 
     /// Lets both versions fail for a moment, at the first step. Returns when.
@@ -131,13 +158,13 @@ impl Run {
         }
     }
 
-    fn put_on_stable(&mut self, build: Build) {
+    pub(super) fn put_on_stable(&mut self, build: Build) {
         self.stage.stable.deploy(build);
         self.timeline.operator_did(&format!("stable runs {} from now on", build.version));
     }
 
     /// Starts the run for `build`, and deploys it once nobody is on what it takes the place of.
-    async fn put_on_canary(&mut self, build: Build, release: Release) -> Result<()> {
+    pub(super) async fn put_on_canary(&mut self, build: Build, release: Release) -> Result<()> {
         let agent = &self.stage.agent;
         let run = release.run().to_owned();
         self.timeline.operator_did(&format!("releases {run}, and holds the run until {run} is deployed"));
@@ -164,19 +191,19 @@ impl Run {
     }
 
     /// Why the present run was rolled back, if it was.
-    fn rolled_back(&self) -> Option<String> {
+    pub(super) fn rolled_back(&self) -> Option<String> {
         let is_back = matches!(self.view.status.phase, Phase::RolledBack { .. });
         let change = self.view.status.last_change.as_ref().filter(|_| is_back)?;
         Some(change.reason.to_string())
     }
 
-    async fn for_a_while(&mut self) -> Result<()> {
+    pub(super) async fn for_a_while(&mut self) -> Result<()> {
         let since = Window::since(self.timeline.weight_changed);
         self.until(|play| play.stats.sent(since) >= A_WHILE).await
     }
 
     /// Keeps the picture up to date until something is the case.
-    async fn until(&mut self, is_so: impl Fn(&Self) -> bool) -> Result<()> {
+    pub(super) async fn until(&mut self, is_so: impl Fn(&Self) -> bool) -> Result<()> {
         let mut frames = interval(FRAME);
         frames.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

@@ -1,6 +1,6 @@
 /*!
-What the demo plays: a good version that goes out, a bad one that does not get far, and a good one that goes out though
-both versions fail for a moment.
+What the demo plays. As a canary: a good version that goes out, a bad one that does not get far, and a good one that goes
+out though both versions fail for a moment. As blue-green: a good version, over, back and over again, and a bad one.
 */
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -51,18 +51,21 @@ const fn good(version: u32, delay_ms: u64) -> Build {
 
 /// Steps that go by themselves.
 pub(super) const WALK: &str =
-    "[{setWeight: 1, pause: {duration: 6s}}, {setWeight: 10, pause: {duration: 6s}},
-        {setWeight: 25, pause: {duration: 6s}}, {setWeight: 50, pause: {duration: 6s}}]";
+    "{canary: {steps: [{setWeight: 1, pause: {duration: 6s}}, {setWeight: 10, pause: {duration: 6s}},
+        {setWeight: 25, pause: {duration: 6s}}, {setWeight: 50, pause: {duration: 6s}}]}}";
 
 /// Fewer of them.
 pub(super) const SHORT_WALK: &str =
-    "[{setWeight: 10, pause: {duration: 6s}}, {setWeight: 50, pause: {duration: 6s}}]";
+    "{canary: {steps: [{setWeight: 10, pause: {duration: 6s}}, {setWeight: 50, pause: {duration: 6s}}]}}";
 
 /// Steps that wait for a person.
-pub(super) const HELD: &str = "[{setWeight: 10, pause: {}}, {setWeight: 50, pause: {}}]";
+pub(super) const HELD: &str = "{canary: {steps: [{setWeight: 10, pause: {}}, {setWeight: 50, pause: {}}]}}";
 
-/// The Release that takes the shop from `stable` to `canary` in `steps`.
-pub(super) fn release(stable: Version, canary: Version, steps: &str) -> Result<Release, ReleaseError> {
+/// Everybody at once, when a person says so.
+pub(super) const SWITCH: &str = "{blueGreen: {cutover: Manual, keep: 5s}}";
+
+/// The Release that takes the shop from `stable` to `canary` by this `strategy`.
+pub(super) fn release(stable: Version, canary: Version, strategy: &str) -> Result<Release, ReleaseError> {
     Release::from_yaml(&format!(
         "apiVersion: serin.dev/v1alpha1
 kind: Release
@@ -74,9 +77,7 @@ spec:
   routing: {{hosts: [{HOST}]}}
   overrides: [{{header: x-canary}}]
   responseHeader: {SERVED_BY}
-  strategy:
-    canary:
-      steps: {steps}
+  strategy: {strategy}
   analysis:
     interval: 500ms
     baseline: 5s
@@ -95,8 +96,8 @@ mod tests {
 
     #[test]
     fn the_demos_releases_make_sense() {
-        for steps in [WALK, SHORT_WALK, HELD] {
-            let release = release(Version(1), Version(2), steps).unwrap();
+        for strategy in [WALK, SHORT_WALK, HELD, SWITCH] {
+            let release = release(Version(1), Version(2), strategy).unwrap();
             assert_eq!((release.name(), release.run()), ("demo/shop", "v2"));
             assert_eq!(release.analysis.objective_ms, 300);
         }

@@ -189,6 +189,12 @@ impl Stats {
         self.records.len()
     }
 
+    /// When a request was last sent that this deployment answered, of those of the window.
+    pub(super) fn last_to(&self, arm: Arm, window: Window) -> Option<Timestamp> {
+        let to = self.served().filter(|(record, served)| served.arm == arm && window.holds(record));
+        to.map(|(record, _)| record.sent).max()
+    }
+
     /// How many requests were sent in `window`.
     pub(super) fn sent(&self, window: Window) -> usize {
         self.records.iter().filter(|record| window.holds(record)).count()

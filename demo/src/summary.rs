@@ -20,18 +20,28 @@ use serin_local::shop::Build;
 /// What the demo came to.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Summary {
-    /// What chance was seeded with.
-    pub(super) seed: u64,
     /// The weights of the good version, with what was served at each.
     pub(super) steps: Vec<Step>,
-    /// Requests that went wrong without the shop's doing.
-    pub(super) failed_by_serin: usize,
-    /// Users who were taken from a version to an earlier one while nothing was rolled back.
-    pub(super) moved_back_users: usize,
+    /// How many users moved to the good version.
+    #[serde(skip)]
+    moved: usize,
     /// How the bad version ended.
     pub(super) rollback: Rollback,
     /// What both versions did while the database was away, which took nothing back.
     pub(super) outage: Outage,
+    #[serde(flatten)]
+    pub(super) promises: Promises,
+}
+
+/// Whether the promises were kept that hold for every play.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct Promises {
+    /// What chance was seeded with.
+    pub(super) seed: u64,
+    /// Requests that went wrong without the shop's doing.
+    pub(super) failed_by_serin: usize,
+    /// Users who were taken from a version to an earlier one while nothing was rolled back.
+    pub(super) moved_back_users: usize,
     /// How long all of it took.
     #[serde(rename = "seconds", serialize_with = "seconds")]
     pub(super) took: Duration,
@@ -76,7 +86,6 @@ pub(super) struct Outage {
 #[derive(Debug, Clone, PartialEq)]
 struct Details {
     requests: usize,
-    moved: usize,
     failures: Vec<(Failure, usize)>,
     moved_back: Vec<String>,
     turned_away: u64,
@@ -86,7 +95,7 @@ fn describe(Move { user, from, to, at }: &Move, began: Timestamp) -> String {
     format!("user {user} went from {from} to {to} after {:.3} s", at.duration_since(began).as_secs_f64())
 }
 
-fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     // Milliseconds are as much as anybody can tell.
     let whole = u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
     serializer.serialize_f64(f64::from(whole) / 1000.0)
@@ -107,13 +116,85 @@ impl Outage {
     }
 }
 
+impl Rollback {
+    /// How the bad version ended, in the agent's words for the `reason`.
+    pub(super) fn of(stats: &Stats, reason: String) -> Result<Self> {
+        let bad = stats.bad_answers(script::BAD.version).context("the bad version met nobody")?;
+        Ok(Self {
+            bad_for: bad.last.duration_since(bad.first).unsigned_abs(),
+            errors_met: bad.count,
+            users_met: bad.users,
+            reason,
+        })
+    }
+
+    /// Says why, on as many lines as it takes.
+    pub(super) fn tell_reason(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        wrap(&self.reason, WIDEST - 4).iter().try_for_each(|line| writeln!(f, "    {line}"))
+    }
+}
+
+impl Promises {
+    /// What was promised and what was kept, in a play that is over.
+    pub(super) fn new(seed: u64, timeline: &Timeline, stats: &Stats, turned_away: u64) -> Self {
+        let moved_back = stats.moved_back(&timeline.rollbacks);
+        let failures: Vec<_> = stats.failures().into_iter().collect();
+        Self {
+            seed,
+            failed_by_serin: failures.iter().map(|(_, count)| count).sum(),
+            moved_back_users: moved_back.len(),
+            took: Timestamp::now().duration_since(timeline.began).unsigned_abs(),
+            details: Details {
+                requests: stats.requests(),
+                failures,
+                moved_back: moved_back.iter().map(|one| describe(one, timeline.began)).collect(),
+                turned_away,
+            },
+        }
+    }
+
+    /// Whether all were kept.
+    pub(super) const fn are_kept(&self) -> bool {
+        self.failed_by_serin == 0 && self.moved_back_users == 0
+    }
+}
+
+impl fmt::Display for Promises {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { details, .. } = self;
+        let users = usize::try_from(script::USERS.get()).unwrap_or(usize::MAX);
+        writeln!(
+            f,
+            "Of {}, Serin failed {}.",
+            count(details.requests, "request"),
+            thousands(self.failed_by_serin)
+        )?;
+        for (failure, number) in &details.failures {
+            writeln!(f, "    {failure}: {}", thousands(*number))?;
+        }
+        let back = thousands(self.moved_back_users);
+        writeln!(
+            f,
+            "Of {}, Serin moved {back} to an older version, going back aside.",
+            count(users, "user")
+        )?;
+        for one in details.moved_back.iter().take(5) {
+            writeln!(f, "    {one}")?;
+        }
+        if details.turned_away > 0 {
+            let never = count(usize::try_from(details.turned_away).unwrap_or(usize::MAX), "request");
+            writeln!(f, "This machine was too slow for the users: {never} never made.")?;
+        }
+        write!(f, "{:.0} s in all, seed {}", self.took.as_secs_f64(), self.seed)
+    }
+}
+
 impl Summary {
     /// Draws the sum of a timeline that was played to its end.
     pub(super) fn new(
-        seed: u64,
         timeline: &Timeline,
         stats: &Stats,
-        turned_away: u64,
+        promises: Promises,
         (reason, outage): (String, Window),
     ) -> Result<Self> {
         let good = script::GOOD.version;
@@ -121,41 +202,24 @@ impl Summary {
         let steps = chapters.filter_map(|chapter| {
             Some(Step { weight: chapter.weight, division: stats.division(chapter.window()?) })
         });
-        let bad = stats.bad_answers(script::BAD.version).context("the bad version met nobody")?;
-        let moved_back = stats.moved_back(&timeline.rollbacks);
-        let failures: Vec<_> = stats.failures().into_iter().collect();
         Ok(Self {
-            seed,
             steps: steps.collect(),
-            failed_by_serin: failures.iter().map(|(_, count)| count).sum(),
-            moved_back_users: moved_back.len(),
-            rollback: Rollback {
-                bad_for: bad.last.duration_since(bad.first).unsigned_abs(),
-                errors_met: bad.count,
-                users_met: bad.users,
-                reason,
-            },
+            moved: stats.users_of(good),
+            rollback: Rollback::of(stats, reason)?,
             outage: Outage::new(stats, outage),
-            took: Timestamp::now().duration_since(timeline.began).unsigned_abs(),
-            details: Details {
-                requests: stats.requests(),
-                moved: stats.users_of(good),
-                failures,
-                moved_back: moved_back.iter().map(|one| describe(one, timeline.began)).collect(),
-                turned_away,
-            },
+            promises,
         })
     }
 
     /// Whether every promise was kept.
     pub(super) const fn is_good(&self) -> bool {
-        self.failed_by_serin == 0 && self.moved_back_users == 0
+        self.promises.are_kept()
     }
 }
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { steps, rollback, details, .. } = self;
+        let Self { steps, rollback, .. } = self;
         let (good, bad) = (script::GOOD.version, script::BAD.version);
         let users = usize::try_from(script::USERS.get()).unwrap_or(usize::MAX);
         writeln!(f, "{good} was good: it went to everybody.")?;
@@ -165,13 +229,11 @@ impl fmt::Display for Summary {
             let (of_users, of_requests) = (share(users_on_canary, users), share(served_canary, requests));
             writeln!(f, "    {:>4}   {of_users:>8}   {of_requests:>11}", weight.to_string())?;
         }
-        writeln!(f, "    {} moved to {good}", count(details.moved, "user"))?;
+        writeln!(f, "    {} moved to {good}", count(self.moved, "user"))?;
         writeln!(f)?;
         let bad_for = rollback.bad_for.as_secs_f64();
         writeln!(f, "{bad} was bad: it was off the air {bad_for:.1} s after its first bad answer.")?;
-        for line in wrap(&rollback.reason, WIDEST - 4) {
-            writeln!(f, "    {line}")?;
-        }
+        rollback.tell_reason(f)?;
         let (met, answers) = (count(rollback.users_met, "user"), count(rollback.errors_met, "bad answer"));
         writeln!(f, "    {met} of {} met {answers}", thousands(users))?;
         writeln!(f)?;
@@ -191,29 +253,7 @@ impl fmt::Display for Summary {
             thousands(of_canary)
         )?;
         writeln!(f)?;
-        writeln!(
-            f,
-            "Of {}, Serin failed {}.",
-            count(details.requests, "request"),
-            thousands(self.failed_by_serin)
-        )?;
-        for (failure, number) in &details.failures {
-            writeln!(f, "    {failure}: {}", thousands(*number))?;
-        }
-        let back = thousands(self.moved_back_users);
-        writeln!(
-            f,
-            "Of {}, Serin moved {back} to an older version, the rollback aside.",
-            count(users, "user")
-        )?;
-        for one in details.moved_back.iter().take(5) {
-            writeln!(f, "    {one}")?;
-        }
-        if details.turned_away > 0 {
-            let never = count(usize::try_from(details.turned_away).unwrap_or(usize::MAX), "request");
-            writeln!(f, "This machine was too slow for the users: {never} never made.")?;
-        }
-        write!(f, "{:.0} s in all, seed {}", self.took.as_secs_f64(), self.seed)
+        self.promises.fmt(f)
     }
 }
 
@@ -223,13 +263,11 @@ mod tests {
 
     fn summary() -> Summary {
         Summary {
-            seed: 7,
             steps: vec![Step {
                 weight: Weight::from_ppm(10_000).unwrap(),
                 division: Division { users: 1_990, users_on_canary: 21, requests: 9_800, served_canary: 101 },
             }],
-            failed_by_serin: 2,
-            moved_back_users: 0,
+            moved: 2_000,
             rollback: Rollback {
                 bad_for: Duration::from_millis(812),
                 errors_met: 7,
@@ -237,13 +275,17 @@ mod tests {
                 reason: "rolled back at 1%: canary fails 5%".to_owned(),
             },
             outage: Outage { lasted: Duration::from_millis(2_100), stable: (2_160, 640), canary: (240, 71) },
-            took: Duration::from_millis(41_234),
-            details: Details {
-                requests: 50_000,
-                moved: 2_000,
-                failures: vec![(Failure::Status(503), 2)],
-                moved_back: Vec::new(),
-                turned_away: 0,
+            promises: Promises {
+                seed: 7,
+                failed_by_serin: 2,
+                moved_back_users: 0,
+                took: Duration::from_millis(41_234),
+                details: Details {
+                    requests: 50_000,
+                    failures: vec![(Failure::Status(503), 2)],
+                    moved_back: Vec::new(),
+                    turned_away: 0,
+                },
             },
         }
     }
@@ -272,7 +314,8 @@ mod tests {
     #[test]
     fn a_failed_request_breaks_the_promise() {
         assert!(!summary().is_good());
-        assert!(Summary { failed_by_serin: 0, ..summary() }.is_good());
+        let promises = Promises { failed_by_serin: 0, ..summary().promises };
+        assert!(Summary { promises, ..summary() }.is_good());
     }
 
     #[test]

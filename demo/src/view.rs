@@ -53,7 +53,7 @@ fn head(scene: &Scene<'_>, width: usize) -> Vec<String> {
     let time = clock(scene.timeline.began, scene.now);
     let title = TermLine::new(width).add(&Style::new().bold(), "serin demo").add(&dim(), "  ");
     let what = match &scene.view.status.phase {
-        Phase::Promoted => format!("{canary} is out"),
+        Phase::Keeping(_) | Phase::Promoted => format!("{canary} is out"),
         Phase::RolledBack { .. } => format!("{canary} is off the air"),
         _ => format!("from {stable} to {canary}"),
     };
