@@ -43,6 +43,8 @@ pub(super) struct Model {
     pub(super) gone: bool,
     /// The most pods that its autoscaler allows.
     pub(super) limit: Option<PodLimit>,
+    /// Why it is left alone.
+    pub(super) unscalable: Option<String>,
     /// Who has changed it last.
     pub(super) changed_by: Option<String>,
     /// Whose image it was given last.
@@ -161,6 +163,7 @@ impl Model {
             trouble: None,
             gone: false,
             limit: None,
+            unscalable: None,
             changed_by: None,
             given: None,
         }
@@ -182,7 +185,7 @@ impl Model {
     }
 
     fn scale(&mut self, to: u32) {
-        if to != self.desired && !self.gone {
+        if to != self.desired && !self.gone && self.unscalable.is_none() {
             (self.desired, self.seen) = (to, false);
         }
     }
@@ -200,7 +203,8 @@ impl Model {
     }
 
     pub(super) fn recover(&mut self) {
-        (self.at_most, self.stuck, self.trouble, self.limit) = (u32::MAX, None, None, None);
+        (self.at_most, self.stuck, self.trouble) = (u32::MAX, None, None);
+        (self.limit, self.unscalable) = (None, None);
     }
 
     fn follow(&mut self) {
@@ -227,6 +231,7 @@ impl Model {
             trouble: self.trouble.clone(),
             run: self.run(),
             limit: self.limit.clone(),
+            unscalable: self.unscalable.clone(),
             changed_by: self.changed_by.clone(),
             given: self.given.clone(),
         }

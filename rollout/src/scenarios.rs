@@ -16,7 +16,7 @@ A script is a Release, `---`, and lines of:
 - `clock 10m`, `clock -10m`: the wall clock is set
 - `lose state`, `lose status`: all of it, or the last one saved
 - where the Release names Deployments, `canary` or `stable` and `image v2 [by flux]`, `ready 1`, `limit 1` (its autoscaler's), `ready all`, `scaled 0`,
-  `trouble ErrImagePull`, `late` (its progress deadline has passed), `gone`
+  `trouble ErrImagePull`, `unscalable no such autoscaler`, `late` (its progress deadline has passed), `gone`
 - `routes lost`, `routes live shop-canary`: what their label says
 - `state version 9`: what was saved cannot be read, for this reason
 - `suspend on`, `suspend off`; `obstacle no such Gateway`, `obstacle over`
@@ -152,6 +152,9 @@ impl ScenarioRun {
             ["ready", pods] => model.get_ready(pods.parse().unwrap()),
             ["scaled", pods] => model.scale_now(pods.parse().unwrap()),
             ["trouble", ..] => model.trouble = Some(line[words[0].len() + " trouble ".len()..].to_owned()),
+            ["unscalable", ..] => {
+                model.unscalable = Some(line[words[0].len() + " unscalable ".len()..].to_owned());
+            }
             ["late"] => {
                 model.stuck = Some(format!("ReplicaSet of {} has timed out progressing.", model.image));
             }

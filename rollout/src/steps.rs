@@ -133,6 +133,7 @@ impl Tick<'_> {
         let suspended = self.is_suspended().then_some(Hold::Suspended);
         let changed = self.stable_changed().filter(|_| self.is_judged());
         let obstacles = cluster.obstacles.iter().map(|why| Hold::Blocked { why: why.clone() });
+        let obstacles = obstacles.chain(self.unscalable());
         let mut holds: Vec<_> =
             suspended.into_iter().chain(changed).chain(obstacles).chain(self.contested()).collect();
         // While versions are handed over, the routes are on their way; and an obstacle says it better.

@@ -31,7 +31,7 @@ impl Noted {
     ) -> Vec<String> {
         let names: BTreeSet<_> = deployments.iter().flat_map(|deployment| used(deployment)).collect();
         let present = names.into_iter().filter_map(|name| {
-            let version = stores.configs.get(namespace, &name)?.resource_version()?;
+            let version = stores.configs.get(namespace, &name).there()?.resource_version()?;
             Some((name, version))
         });
         self.differing(run, present)

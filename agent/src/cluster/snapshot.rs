@@ -114,6 +114,9 @@ impl Snapshot {
         obstacles.extend(errors);
         let namespace = object.namespace().unwrap_or_default();
         let pair = Pair::read(&cluster.stores, &namespace, &delivery, &names);
+        if let Some(why) = pair.unknown_scaler().filter(|_| !is_driven) {
+            return Err(TickError::NotAdmitted(why.to_owned()));
+        }
         memory.state.names = names;
         obstacles.extend(pair.obstacles());
         if memory.state.status.phase.is_under_way() {

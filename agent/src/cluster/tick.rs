@@ -114,6 +114,17 @@ pub(super) fn leaving(cluster: &Cluster, object: &Arc<ReleaseObject>, memory: &m
     snapshot.needed().map_or(Leaving::AS_IT_IS, |needed| Leaving::to_stable(&needed, targets))
 }
 
+/// Leaves the autoscalers of a deleted Release to their owners. Returns whether they are left to them already.
+pub(super) async fn release_autoscalers(
+    cluster: &Cluster,
+    object: &Arc<ReleaseObject>,
+    memory: &mut Memory,
+) -> Result<bool, TickError> {
+    // Whose Deployments cannot be told has had nothing written there.
+    let Ok(snapshot) = Snapshot::take(cluster, object, None, memory) else { return Ok(true) };
+    Ok(snapshot.pair.release_autoscalers(&cluster.client, &cluster.repairs).await?)
+}
+
 /// One tick, with a `command` that counts as `heard` when what comes of it is saved.
 async fn tick_with(
     cluster: &Cluster,
