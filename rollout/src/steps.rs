@@ -312,10 +312,11 @@ impl Tick<'_> {
         }
         self.raise_floor();
         self.status.phase = Phase::Starting { since: Some(since), paused: None, held_at: None };
+        let has_its_pods = self.provide_pods(self.next_weight(Weight::ZERO));
         let duration = self.release.analysis.baseline;
         if elapsed(Some(since), None, self.now) < duration {
             self.say(Hold::Baseline { duration });
-        } else if self.provide_pods(self.next_weight(Weight::ZERO)) {
+        } else if has_its_pods {
             self.rise_above(Weight::ZERO, Actor::Planner);
         }
     }

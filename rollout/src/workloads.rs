@@ -18,6 +18,7 @@ use super::phase::{Cause, Emptying, Phase, elapsed};
 use super::reason::Hold;
 use super::roles::RouteTargets;
 use super::status::Pods;
+use serin_release::Release;
 use serin_release::delivery::Delivery;
 
 /// The two versions' Deployments, as they are.
@@ -185,10 +186,10 @@ impl<'t> Tick<'t> {
         let (_, Workloads { canary, .. }) = self.workloads()?;
         let is_gone = match &self.status.phase {
             Phase::Preparing { .. } => canary.stuck.is_some(),
-            // At 0 % there are members of segments, and testers.
-            Phase::Starting { .. } | Phase::Progressing(_) | Phase::OffPlan { .. } => {
-                canary.stuck.is_some() || canary.ready == 0
+            Phase::Starting { .. } => {
+                canary.stuck.is_some() || canary.ready == 0 && self.rules_lead_to_canary()
             }
+            Phase::Progressing(_) | Phase::OffPlan { .. } => canary.stuck.is_some() || canary.ready == 0,
             // What was good enough to be promoted has everybody: it goes when it serves nobody at all.
             Phase::Promoting | Phase::Baking(_) | Phase::HandingOver(_) => canary.ready == 0,
             _ => false,
@@ -198,6 +199,12 @@ impl<'t> Tick<'t> {
         }
         let why = || canary.stuck.clone().or_else(|| canary.trouble.clone());
         is_gone.then(|| why().unwrap_or_else(|| "no pod of it is ready".to_owned()))
+    }
+
+    /// Whether somebody may be on the canary at 0 % already: members of segments, or testers.
+    fn rules_lead_to_canary(&self) -> bool {
+        let Release { overrides, segments, .. } = self.release;
+        !overrides.is_empty() || segments.iter().any(|segment| segment.weight > Weight::ZERO)
     }
 
     /// What the canary lacks, if it has lacked it for longer than it may.
