@@ -18,7 +18,6 @@ use super::phase::{Cause, Emptying, Phase, elapsed};
 use super::reason::Hold;
 use super::roles::RouteTargets;
 use super::status::Pods;
-use serin_release::Release;
 use serin_release::delivery::Delivery;
 
 /// The two versions' Deployments, as they are.
@@ -186,8 +185,9 @@ impl<'t> Tick<'t> {
         let (_, Workloads { canary, .. }) = self.workloads()?;
         let is_gone = match &self.status.phase {
             Phase::Preparing { .. } => canary.stuck.is_some(),
+            // At 0 % there may be members of segments, and testers.
             Phase::Starting { .. } => {
-                canary.stuck.is_some() || canary.ready == 0 && self.rules_lead_to_canary()
+                canary.stuck.is_some() || canary.ready == 0 && self.release.rules_fingerprint().is_some()
             }
             Phase::Progressing(_) | Phase::OffPlan { .. } => canary.stuck.is_some() || canary.ready == 0,
             // What was good enough to be promoted has everybody: it goes when it serves nobody at all.
@@ -199,12 +199,6 @@ impl<'t> Tick<'t> {
         }
         let why = || canary.stuck.clone().or_else(|| canary.trouble.clone());
         is_gone.then(|| why().unwrap_or_else(|| "no pod of it is ready".to_owned()))
-    }
-
-    /// Whether somebody may be on the canary at 0 % already: members of segments, or testers.
-    fn rules_lead_to_canary(&self) -> bool {
-        let Release { overrides, segments, .. } = self.release;
-        !overrides.is_empty() || segments.iter().any(|segment| segment.weight > Weight::ZERO)
     }
 
     /// What the canary lacks, if it has lacked it for longer than it may.
