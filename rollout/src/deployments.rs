@@ -184,6 +184,12 @@ impl Model {
         }
     }
 
+    /// Deleted, and created by somebody: nothing is known there of what it was given.
+    pub(super) fn make_again(&mut self, image: &str, by: &str) {
+        let changed_by = Some(by.to_owned());
+        *self = Self { ready: 0, seen: false, changed_by, ..Self::new(image, self.desired) };
+    }
+
     fn scale(&mut self, to: u32) {
         if to != self.desired && !self.gone && self.unscalable.is_none() {
             (self.desired, self.seen) = (to, false);

@@ -3,6 +3,7 @@ Stable's Deployment belongs to somebody else: what its owner gives it is neither
 */
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serin_release::status::ReleasePhase;
 use serin_tests::mesh::Mesh;
 use serin_tests::site::eventually;
@@ -24,6 +25,21 @@ impl UnderLoad<'_> {
         })
         .await
         .with_context(|| self.agent.log())
+    }
+
+    /// Deletes it and creates it with this image, as its owner has it.
+    async fn make_stable_again(&self, image: &str) -> Result<()> {
+        let kubectl = async |args: &[&str]| self.fixture.kubectl(args).await;
+        let json = kubectl(&["get", "deployment", "shop-stable", "-o", "json"]).await?;
+        let mut stable: Deployment = serde_json::from_str(&json)?;
+        let (labels, name) = (stable.metadata.labels, stable.metadata.name);
+        stable.metadata = ObjectMeta { labels, name, ..ObjectMeta::default() };
+        stable.status = None;
+        let pod =
+            stable.spec.as_mut().and_then(|spec| spec.template.spec.as_mut()).context("a pod template")?;
+        pod.containers[0].image = Some(image.to_owned());
+        kubectl(&["delete", "deployment", "shop-stable"]).await?;
+        self.fixture.namespace.apply(&serde_json::to_string(&stable)?).await
     }
 
     /// As whoever owns stable does it.
@@ -54,6 +70,19 @@ pub(crate) async fn stable_is_put_back(mesh: &Mesh) -> Result<()> {
     case.after(400).await?;
     let after = under_load.stable().await?;
     ensure!(after.metadata.generation == put_back, "it was written again: {}", under_load.agent.log());
+    ensure!(image_of(&after)? == "shop:v1", "it is theirs");
+    case.end(&said(&status), "not written again; everybody stays on the new version", 0)?;
+
+    let case = under_load.case("and it is made again as it was, once a person has had it given");
+    under_load.command("resume").await?;
+    under_load.stable_has("shop:v2").await?;
+    under_load.said("proxies get").await?;
+    under_load.make_stable_again("shop:v1").await?;
+    let status = under_load.said("has given stable's Deployment v1-").await?;
+    let made_again = under_load.stable().await?.metadata.generation;
+    case.after(400).await?;
+    let after = under_load.stable().await?;
+    ensure!(after.metadata.generation == made_again, "it was written again: {}", under_load.agent.log());
     ensure!(image_of(&after)? == "shop:v1", "it is theirs");
     case.end(&said(&status), "not written again; everybody stays on the new version", 0)?;
 
