@@ -269,8 +269,7 @@ async fn observe(
     if state.status.phase.is_under_way() {
         let pods = snapshot.canary_pods(&cluster.stores);
         let arrived = cluster.proxies.arrivals(&pods, snapshot.release.analysis.interval).await;
-        let is_complete = samples.iter().all(|sample| sample.sample.is_ok());
-        arrivals.take_in(&arrived, &snapshot.services(), given_to_canary, is_complete, now);
+        arrivals.take_in(&arrived, &snapshot.services(), given_to_canary, &samples, now);
     }
     let status = &state.status;
     let is_wanted = |found: &InForce| match found {
