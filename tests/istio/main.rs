@@ -80,6 +80,7 @@ const SHARED: &[(&str, Test)] = tests![
     failures::capacity::pods_are_not_to_be_had,
     failures::clocks::a_leader_had_another_time,
     failures::nodes::a_node_dies,
+    failures::owners::a_configuration_is_released,
     failures::workloads::stable_is_scaled_away,
     ways::a_canary_has_a_service_of_its_own,
     ways::a_segment_has_pods_and_a_way_back,

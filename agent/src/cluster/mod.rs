@@ -71,6 +71,7 @@ use crate::observe::prometheus::collector::Collectors;
 use crate::serve::modules::Modules;
 use admission::Admission;
 use client::Clients;
+use configs::Contents;
 use memories::Memories;
 use memory::{Memory, SaveError};
 use plugins::Plugins;
@@ -125,6 +126,7 @@ struct Cluster {
     proxies: Proxies,
     collectors: Collectors,
     sources: Sources,
+    contents: Contents,
     admission: Admission,
     /// The cluster's own, if this agent runs inside.
     domain: Option<String>,
@@ -225,6 +227,7 @@ async fn drive(
         proxies: Proxies::new(beat)?,
         collectors: Collectors::new(beat),
         sources: config.sources,
+        contents: Contents::default(),
         admission: Admission::default(),
         domain: cluster_domain(),
         metrics,

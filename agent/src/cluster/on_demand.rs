@@ -54,6 +54,14 @@ where
         Self { api, kind, slim, on_change, store, sight }
     }
 
+    /// Whether all of them are known, once one was asked for.
+    ///
+    /// # Errors
+    /// Why they are not.
+    pub(super) fn sight(&self) -> Result<(), Unseen> {
+        self.sight.get()
+    }
+
     /// What is known of the object of this name.
     pub(super) fn get(&self, namespace: &str, name: &str) -> Known<K> {
         let keep = || {
@@ -67,16 +75,6 @@ where
             (_, Some(found)) => Known::There(found),
             (Ok(()), None) => Known::Missing,
             (Err(unseen), None) => Known::Unseen(unseen),
-        }
-    }
-}
-
-impl<K> Known<K> {
-    /// The object, if it is known to be there.
-    pub(super) fn there(self) -> Option<Arc<K>> {
-        match self {
-            Self::There(found) => Some(found),
-            Self::Missing | Self::Unseen(_) => None,
         }
     }
 }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use kube::ResourceExt;
 
 use super::adoption::Adoption;
-use super::memory::Memory;
+use super::configs::Noted;
+use super::memory::{Memory, State};
 use super::plugins::policy_part;
 use super::pods::KnownPod;
 use super::proxies::{Attached, find};
@@ -15,6 +16,7 @@ use super::repairs::Object;
 use super::stores::Stores;
 use super::templates::names::{Named, Names};
 use super::tick::TickError;
+use super::watching::Unseen;
 use super::workloads::{Pair, desired, get, pod_labels};
 use super::{Cluster, api_resources, istio_versions, metric_templates, routes};
 use crate::mesh::object::label;
@@ -59,13 +61,13 @@ impl Snapshot {
         unreadable: Option<&str>,
         memory: &mut Memory,
     ) -> Result<Self, TickError> {
-        let (status, known) = (&memory.state.status, &memory.state.names);
+        let State { status, names: known, configs, .. } = &memory.state;
         let mut invalid = unreadable.map(str::to_owned);
-        let mut read = Read::of(cluster, object, status, known);
+        let mut read = Read::of(cluster, object, status, known, configs);
         if let (Err(TickError::Invalid(error)), Some(last_good)) = (&read, &memory.state.last_good) {
             // What is under way is still watched over, by what was right before, and goes no further.
             invalid = Some(error.to_string());
-            read = Read::of(cluster, last_good, status, known);
+            read = Read::of(cluster, last_good, status, known, configs);
         }
         let Read { object: whole, mut release, delivery, roles, names } = read?;
         let mut obstacles: Vec<_> = invalid.iter().cloned().collect();
@@ -120,15 +122,35 @@ impl Snapshot {
         memory.state.names = names;
         obstacles.extend(pair.obstacles());
         if memory.state.status.phase.is_under_way() {
-            let (run, deployments) = (release.run(), pair.deployments());
-            let configs = &mut memory.state.configs;
-            let changed = configs.changed(&cluster.stores, &namespace, run, &deployments);
+            let run = release.run();
+            let changed = memory.state.configs.changed(run, &memory.configs);
+            let then = if memory.state.configs.tracked.is_some() {
+                "; a run begins with it when this one is over, and the canary has no pods"
+            } else {
+                ""
+            };
             warnings.extend(changed.iter().map(|name| {
                 format!(
                     "ConfigMap {name} has changed since run {run} began: pods that start from now on have another \
-                     configuration than those that were judged; abort if that is not meant"
+                     configuration than those that were judged; abort if that is not meant{then}"
                 )
             }));
+        }
+        if memory.config_waits && !memory.state.status.phase.is_under_way() {
+            let canary = &delivery.canary.deployment;
+            warnings.push(format!(
+                "a ConfigMap of Deployment {canary} has changed, and its pods are of the one before: a run begins when it has \
+                 none: kubectl scale deployment/{canary} --replicas=0"
+            ));
+        }
+        if object.spec.pod_template.config_tracking
+            && cluster.stores.configs.sight() == Err(Unseen::Forbidden)
+        {
+            warnings.push(
+                "spec.podTemplate.configTracking: true: no ConfigMap is tracked, for the agent has no right to see any: apply \
+                 manifests/base/rbac.yaml"
+                    .to_owned(),
+            );
         }
         let mut routes = routes::Found::default();
         if let Some(subsets) = pair.subsets() {
@@ -240,6 +262,7 @@ impl Read {
         object: &Arc<ReleaseObject>,
         status: &Status,
         known: &Names,
+        configs: &Noted,
     ) -> Result<Self, TickError> {
         let namespace = object.namespace().unwrap_or_default();
         let named = [("spec.stable", &object.spec.stable), ("spec.canary", &object.spec.canary)];
@@ -250,13 +273,16 @@ impl Read {
             label.as_ref().and_then(|label| label.retired.as_deref()),
         ];
         let saved: Vec<_> = saved.into_iter().flatten().collect();
+        let tracked = configs.tracked.as_ref();
+        let configs = [tracked.map(|it| it.stable.as_str()), tracked.map(|it| it.canary.as_str())];
         let versions: Names = named
             .into_iter()
-            .filter_map(|(_, version)| {
+            .zip(configs)
+            .filter_map(|((_, version), config)| {
                 let name = name(version);
                 let deployment = get(&cluster.stores.deployments, &namespace, name)?;
                 let rules = &object.spec.pod_template;
-                Some((name.to_owned(), Named::of(&deployment, rules, known.get(name), &saved)?))
+                Some((name.to_owned(), Named::of(&deployment, rules, config, known.get(name), &saved)?))
             })
             .collect();
         let [stable, canary] = named.map(|(_, version)| candidate(cluster, &namespace, version, &versions));

@@ -18,7 +18,7 @@ use super::plugins::WriteError;
 use super::routes::leaving::Leaving;
 use super::snapshot::Snapshot;
 use super::templates::names::are_same;
-use super::{Cluster, api_resources, report};
+use super::{Cluster, api_resources, configs, report};
 use crate::journal::Entry;
 use crate::observe::ProxyReport;
 use crate::observe::arrivals::Arrivals;
@@ -136,7 +136,8 @@ async fn tick_with(
 ) -> Result<Duration, TickError> {
     let now = Timestamp::now();
     memory.look(now);
-    let names = memory.state.names.clone();
+    let (names, tracked) = (memory.state.names.clone(), memory.state.configs.tracked.clone());
+    configs::look(cluster, object, memory).await;
     let mut snapshot = match Snapshot::take(cluster, object, unreadable, memory) {
         Err(TickError::Invalid(error)) => {
             // Since this agent has known the Release, its spec never made sense: nobody can tell what to watch for.
@@ -160,7 +161,8 @@ async fn tick_with(
     // A word that is no command is heard as well: it is answered once.
     let is_heard = heard.is_some() || command.is_some();
     // What a version is called must outlive the agent that knows it.
-    let is_to_be_saved = is_heard || !are_same(&names, &memory.state.names);
+    let is_to_be_saved =
+        is_heard || !are_same(&names, &memory.state.names) || tracked != memory.state.configs.tracked;
     memory.state.heard = heard.or(memory.state.heard.take());
     let observation = observe(cluster, memory, &snapshot, command, now).await;
     snapshot.warnings.extend(memory.arrivals.past().map(|percent| past_the_filter(&snapshot, percent)));

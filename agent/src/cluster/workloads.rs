@@ -43,6 +43,8 @@ struct Side {
     trouble: Option<String>,
     /// The run that its pod template makes.
     run: Option<String>,
+    /// The hash of its configuration, where that is tracked.
+    config: Option<String>,
 }
 
 /// The labels of a Deployment's pod template.
@@ -59,8 +61,9 @@ impl Pair {
             let scaler = Scaler::find(stores, namespace, target.autoscaler.as_ref());
             let trouble =
                 deployment.as_ref().and_then(|deployment| trouble(&stores.pods, namespace, deployment));
-            let run = names.get(&target.deployment).map(|named| named.run.clone());
-            Side { target: target.clone(), deployment, scaler, trouble, run }
+            let named = names.get(&target.deployment);
+            let (run, config) = (named.map(|it| it.run.clone()), named.and_then(|it| it.config.clone()));
+            Side { target: target.clone(), deployment, scaler, trouble, run, config }
         };
         Self {
             namespace: namespace.to_owned(),
@@ -93,7 +96,9 @@ impl Pair {
 
     /// Whether both pod templates make the same version.
     fn is_same_version(&self) -> bool {
-        let template = |side: &Side| Template::of(&json!(side.deployment.as_deref()?), &self.rules);
+        let template = |side: &Side| {
+            Template::of(&json!(side.deployment.as_deref()?), &self.rules, side.config.as_deref())
+        };
         match (template(&self.stable), template(&self.canary)) {
             (Some(stable), Some(canary)) => stable.is_same_version(&canary),
             _ => false,
@@ -145,11 +150,6 @@ impl Pair {
             self.set_floor(client, repairs, autoscaler, Need::Released).await?;
         }
         Ok(are_released)
-    }
-
-    /// The Deployments that there are.
-    pub(super) fn deployments(&self) -> Vec<&Deployment> {
-        [&self.stable, &self.canary].into_iter().filter_map(|side| side.deployment.as_deref()).collect()
     }
 
     /// Whether one of its objects has this name.
@@ -266,8 +266,10 @@ impl Pair {
             // It has been given another template a moment ago, which nobody has judged.
             return Ok(());
         }
-        let (Some(old), Some(new)) = (Template::of(&json!(to), rules), Template::of(&json!(from), rules))
-        else {
+        let [of_stable, of_canary] = [&self.stable, &self.canary].map(|side| side.config.as_deref());
+        let old = Template::of(&json!(to), rules, of_stable);
+        let new = Template::of(&json!(from), rules, of_canary);
+        let (Some(old), Some(new)) = (old, new) else {
             return Ok(());
         };
         tracing::info!(deployment = names[0], "takes the canary's pod template");

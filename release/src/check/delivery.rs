@@ -39,6 +39,9 @@ pub(super) fn check(parts: &Parts<'_>, problems: &mut Problems) -> Delivery {
     if parts.promotion == PromotionMode::Swap && parts.routing.mode == Mode::Verify {
         problems.add("spec.strategy.canary.promotion.mode", "Swap", rule::SWAP_NEEDS_MANAGED);
     }
+    if parts.pod_template.config_tracking && parts.promotion != PromotionMode::Copy {
+        problems.add("spec.podTemplate.configTracking", "true", rule::TRACKING_NEEDS_COPY);
+    }
     let services = services(parts, problems);
     if parts.promotion == PromotionMode::Swap && services.is_some() {
         problems.add("spec.strategy.canary.promotion.mode", "Swap", rule::SWAP_NEEDS_SUBSETS);

@@ -57,6 +57,12 @@ pub use strategy::{Canary, Pause, Step, Strategy};
          || !has(self.canary.service)",
         rule::SWAP_NEEDS_SUBSETS,
     ), schema::validation(
+        ".podTemplate.configTracking",
+        "!has(self.podTemplate) || !has(self.podTemplate.configTracking) || !self.podTemplate.configTracking \
+         || !has(self.strategy) || !has(self.strategy.canary) || !has(self.strategy.canary.promotion) \
+         || !has(self.strategy.canary.promotion.mode) || self.strategy.canary.promotion.mode == 'Copy'",
+        rule::TRACKING_NEEDS_COPY,
+    ), schema::validation(
         ".canary.service.name",
         "!has(self.canary.service) || (self.canary.service.name != self.service.name \
          && (!has(self.stable.service) || self.canary.service.name != self.stable.service.name))",

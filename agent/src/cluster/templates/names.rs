@@ -35,6 +35,9 @@ pub(in super::super) struct Named {
     generation: i64,
     /// None while its controller has not numbered it.
     revision: Option<String>,
+    /// The hash of its configuration, where that is tracked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in super::super) config: Option<String>,
     /// Templates that the Deployment had before and may be given again, which are called otherwise than this agent would
     /// call them; the latest at the end.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -52,17 +55,19 @@ struct Earlier {
 const MOST_EARLIER: usize = 8;
 
 impl Named {
-    /// What the template of `deployment` is called, which was `known` by a name before. A Deployment that is not may have
-    /// been given one of these `names` by an agent that kept no more. None if it runs nothing.
+    /// What the template of `deployment` is called, with this `config` where that is tracked, which was `known` by a name
+    /// before. A Deployment that is not may have been given one of these `names` by an agent that kept no more. None if it
+    /// runs nothing.
     pub(in super::super) fn of(
         deployment: &Deployment,
         rules: &PodTemplate,
+        config: Option<&str>,
         known: Option<&Self>,
         names: &[&str],
     ) -> Option<Self> {
         let template = &deployment.spec.as_ref()?.template;
         let image = template.spec.as_ref()?.containers.first()?.image.as_deref().unwrap_or_default();
-        let made = name(image, &Template::of(&json!(deployment), rules)?.version());
+        let made = name(image, &Template::of(&json!(deployment), rules, config)?.version());
         let status = deployment.status.as_ref();
         let is_seen = status.and_then(|status| status.observed_generation) == deployment.metadata.generation;
         // A controller that finds another number of pods wanted sees to that first: it has seen the generation then, and
@@ -77,6 +82,7 @@ impl Named {
             uid: deployment.uid().unwrap_or_default(),
             generation: deployment.metadata.generation.unwrap_or_default(),
             revision: deployment.annotations().get(REVISION).filter(|_| is_numbered).cloned(),
+            config: config.map(str::to_owned),
             earlier: known.map(Self::with_earlier).unwrap_or_default(),
         };
         let run = match known {
@@ -113,7 +119,9 @@ impl Named {
     /// Whether it is the template that `other` is of, by what the Deployment says of it.
     fn is_template_of(&self, other: &Self) -> bool {
         let is_same_revision = self.revision.is_some() && self.revision == other.revision;
-        self.uid == other.uid && (self.generation == other.generation || is_same_revision)
+        // A configuration that is not known, because tracking has just begun, is no other.
+        let is_same_config = self.config.is_none() || other.config.is_none() || self.config == other.config;
+        is_same_config && self.uid == other.uid && (self.generation == other.generation || is_same_revision)
     }
 }
 
@@ -164,7 +172,7 @@ mod tests {
     }
 
     fn named(deployment: &Deployment, known: Option<&Named>, names: &[&str]) -> Named {
-        Named::of(deployment, &PodTemplate::default(), known, names).unwrap()
+        Named::of(deployment, &PodTemplate::default(), None, known, names).unwrap()
     }
 
     /// A field that nobody has written, as another Kubernetes or another Serin knows of it.
@@ -259,6 +267,19 @@ mod tests {
             known = named(&serde_json::from_value(other).unwrap(), Some(&known), &[]);
         }
         assert_eq!(named(&at(50, |_| {}), Some(&known), &[]).run, before.run);
+    }
+
+    #[test]
+    fn a_configuration_that_is_tracked_makes_a_version_when_it_changes_and_not_when_tracking_begins() {
+        let with = |config: Option<&str>, known: Option<&Named>| {
+            Named::of(&deployment(|_| {}), &PodTemplate::default(), config, known, &[]).unwrap()
+        };
+        let before = with(None, None);
+        let tracked = with(Some("1"), Some(&before));
+        assert_eq!(tracked.run, before.run);
+        let changed = with(Some("2"), Some(&tracked));
+        assert_ne!(changed.run, before.run);
+        assert_eq!(with(Some("1"), Some(&changed)).run, before.run, "an edit that is undone");
     }
 
     #[test]
