@@ -32,6 +32,7 @@ impl Release {
             identity: self.sources.clone(),
             cookie: self.cookie.clone(),
             baggage: (self.propagation == Propagation::Baggage).then(|| BAGGAGE_MEMBER.to_owned()),
+            preview_hosts: self.preview_hosts.clone(),
             overrides: self.overrides.clone(),
             segments: if promoted { Vec::new() } else { self.segments.clone() },
             request_header: VERSION_HEADER.to_owned(),
@@ -53,9 +54,10 @@ impl Release {
 
     /// Changes when any rule does that may lead somebody to the canary besides its weight. None without one.
     pub fn rules_fingerprint(&self) -> Option<u64> {
-        let Self { overrides, segments, .. } = self;
+        let Self { preview_hosts, overrides, segments, .. } = self;
         let segments: Vec<_> = segments.iter().filter(|segment| segment.weight > Weight::ZERO).collect();
-        (!overrides.is_empty() || !segments.is_empty()).then(|| fingerprint(&(overrides, segments)))
+        let is_any = !(preview_hosts.is_empty() && overrides.is_empty() && segments.is_empty());
+        is_any.then(|| fingerprint(&(preview_hosts, overrides, segments)))
     }
 }
 
