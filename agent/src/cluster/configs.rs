@@ -24,9 +24,11 @@ use super::memory::Memory;
 use super::on_demand::Known;
 use super::stores::Stores;
 use super::templates::CONFIG;
+use super::watching::Unseen;
 use super::workloads::{desired, get};
-use serin_release::ReleaseObject;
+use serin_release::delivery::Delivery;
 use serin_release::resource::Version;
+use serin_release::{Release, ReleaseObject};
 
 /// How long reading one may take: a look at a release does not wait for it.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -89,6 +91,46 @@ pub(super) async fn look(cluster: &Cluster, object: &ReleaseObject, memory: &mut
         let is_new = |present: String| configs.tracked.as_ref().is_some_and(|it| it.canary != present);
         memory.config_waits = of_pods(&canary, &memory.configs).is_some_and(is_new);
     }
+}
+
+/// What people should know of the configuration of a Release's versions, as it was looked at last.
+pub(super) fn warnings(
+    cluster: &Cluster,
+    object: &ReleaseObject,
+    release: &Release,
+    delivery: &Delivery,
+    memory: &mut Memory,
+) -> Vec<String> {
+    let (mut warnings, configs) = (Vec::new(), &mut memory.state.configs);
+    if memory.state.status.phase.is_under_way() {
+        let run = release.run();
+        let then = if configs.tracked.is_some() {
+            "; a run begins with it when this one is over, and the canary has no pods"
+        } else {
+            ""
+        };
+        warnings.extend(configs.changed(run, &memory.configs).iter().map(|name| {
+            format!(
+                "ConfigMap {name} has changed since run {run} began: pods that start from now on have another \
+                 configuration than those that were judged; abort if that is not meant{then}"
+            )
+        }));
+    } else if memory.config_waits {
+        let canary = &delivery.canary.deployment;
+        warnings.push(format!(
+            "a ConfigMap of Deployment {canary} has changed, and its pods are of the one before: a run begins when it has \
+             none: kubectl scale deployment/{canary} --replicas=0"
+        ));
+    }
+    let is_tracked = object.spec.pod_template.config_tracking;
+    if is_tracked && cluster.stores.configs.sight() == Err(Unseen::Forbidden) {
+        warnings.push(
+            "spec.podTemplate.configTracking: true: no ConfigMap is tracked, for the agent has no right to see any: apply \
+             manifests/base/rbac.yaml"
+                .to_owned(),
+        );
+    }
+    warnings
 }
 
 impl Contents {

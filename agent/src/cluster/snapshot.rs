@@ -16,9 +16,8 @@ use super::repairs::Object;
 use super::stores::Stores;
 use super::templates::names::{Named, Names};
 use super::tick::TickError;
-use super::watching::Unseen;
 use super::workloads::{Pair, desired, get, pod_labels};
-use super::{Cluster, api_resources, istio_versions, metric_templates, routes};
+use super::{Cluster, api_resources, configs, istio_versions, metric_templates, routes};
 use crate::mesh::object::label;
 use crate::mesh::plugin::{Attachment, uncovered};
 use crate::mesh::routing::{RETIRED, STABLE, Surroundings, object_name};
@@ -121,37 +120,7 @@ impl Snapshot {
         }
         memory.state.names = names;
         obstacles.extend(pair.obstacles());
-        if memory.state.status.phase.is_under_way() {
-            let run = release.run();
-            let changed = memory.state.configs.changed(run, &memory.configs);
-            let then = if memory.state.configs.tracked.is_some() {
-                "; a run begins with it when this one is over, and the canary has no pods"
-            } else {
-                ""
-            };
-            warnings.extend(changed.iter().map(|name| {
-                format!(
-                    "ConfigMap {name} has changed since run {run} began: pods that start from now on have another \
-                     configuration than those that were judged; abort if that is not meant{then}"
-                )
-            }));
-        }
-        if memory.config_waits && !memory.state.status.phase.is_under_way() {
-            let canary = &delivery.canary.deployment;
-            warnings.push(format!(
-                "a ConfigMap of Deployment {canary} has changed, and its pods are of the one before: a run begins when it has \
-                 none: kubectl scale deployment/{canary} --replicas=0"
-            ));
-        }
-        if object.spec.pod_template.config_tracking
-            && cluster.stores.configs.sight() == Err(Unseen::Forbidden)
-        {
-            warnings.push(
-                "spec.podTemplate.configTracking: true: no ConfigMap is tracked, for the agent has no right to see any: apply \
-                 manifests/base/rbac.yaml"
-                    .to_owned(),
-            );
-        }
+        warnings.extend(configs::warnings(cluster, object, &release, &delivery, memory));
         let mut routes = routes::Found::default();
         if let Some(subsets) = pair.subsets() {
             let retired = roles.as_ref().ok().and_then(|roles| roles.retired.as_deref());

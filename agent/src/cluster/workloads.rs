@@ -61,8 +61,8 @@ impl Pair {
             let scaler = Scaler::find(stores, namespace, target.autoscaler.as_ref());
             let trouble =
                 deployment.as_ref().and_then(|deployment| trouble(&stores.pods, namespace, deployment));
-            let named = names.get(&target.deployment);
-            let (run, config) = (named.map(|it| it.run.clone()), named.and_then(|it| it.config.clone()));
+            let version = names.get(&target.deployment);
+            let (run, config) = (version.map(|it| it.run.clone()), version.and_then(|it| it.config.clone()));
             Side { target: target.clone(), deployment, scaler, trouble, run, config }
         };
         Self {

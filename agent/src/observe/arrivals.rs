@@ -126,10 +126,12 @@ mod tests {
         }
     }
 
-    /// Looks every 10 s: each pod's total of requests by the Service, what was given since the look before, and the proxies of
-    /// callers.
+    /// A look: each pod's total of requests by the Service, what was given since the look before, and the proxies of callers.
+    type Look<'a> = (&'a [Option<u64>], u64, Vec<ProxySample>);
+
+    /// Looks every 10 s.
     #[track_caller]
-    fn check_with(looks: &[(&[Option<u64>], u64, Vec<ProxySample>)], expected: Option<u64>) {
+    fn check_with(looks: &[Look<'_>], expected: Option<u64>) {
         let mut arrivals = Arrivals::default();
         let mut now = Timestamp::UNIX_EPOCH;
         for (totals, given, callers) in looks {
