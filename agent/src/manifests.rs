@@ -4,6 +4,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::observe::scrape::ISTIO_STATS_PORT;
+
 const PEOPLES: [&str; 2] = ["serin-edit", "serin-view"];
 
 /// The rules of the roles that the agent has by this file.
@@ -41,4 +43,50 @@ fn the_agent_has_no_secrets_writes_no_pods_and_gives_no_rights() {
             assert!(only_reads || !resources.iter().any(|resource| resource == "pods"), "{file}: {rule}");
         }
     }
+}
+
+/// What the agent opens and dials by itself: to whom, by which protocol, at which port. Whatever else it dials, Releases and
+/// the operator's configuration name.
+const DIALED: [(&str, &str, u16); 5] = [
+    ("DNS", "UDP", 53),
+    ("DNS", "TCP", 53),
+    ("the API server's Service", "TCP", 443),
+    ("an API server that listens there itself", "TCP", 6443),
+    ("a proxy", "TCP", ISTIO_STATS_PORT),
+];
+
+#[test]
+fn the_network_policy_lets_in_and_out_what_the_agent_opens_and_dials() {
+    let read = |file: &str| -> Vec<Value> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests/base").join(file);
+        serde_saphyr::from_multiple(&std::fs::read_to_string(path).unwrap()).unwrap()
+    };
+    let policy = &read("network-policy.yaml")[0]["spec"];
+    let number = |port: &Value| u16::try_from(port.as_u64().unwrap()).unwrap();
+    // Rules for anybody alone: one with `from` or `to` lets some in or out, and these others may be elsewhere.
+    let ports = |rules: &Value, peers: &str, is_for_anybody: bool| -> Vec<(String, u16)> {
+        let rules = rules.as_array().unwrap().iter().filter(|rule| rule[peers].is_null() == is_for_anybody);
+        let ports = rules.flat_map(|rule| rule["ports"].as_array().unwrap());
+        ports.map(|port| (port["protocol"].as_str().unwrap().to_owned(), number(&port["port"]))).collect()
+    };
+    let deployments = read("agent.yaml");
+    let deployment = deployments.iter().find(|object| object["kind"] == "Deployment").unwrap();
+    let opened = deployment.pointer("/spec/template/spec/containers/0/ports").unwrap().as_array().unwrap();
+    let opened: Vec<_> =
+        opened.iter().map(|port| ("TCP".to_owned(), number(&port["containerPort"]))).collect();
+    assert_eq!(ports(&policy["ingress"], "from", true), opened);
+    let labels = deployment.pointer("/spec/template/metadata/labels").unwrap();
+    let selected = policy["podSelector"]["matchLabels"].as_object().unwrap();
+    assert!(selected.iter().all(|(name, value)| labels[name] == *value), "{selected:?}");
+    let out = ports(&policy["egress"], "to", true);
+    for (whom, protocol, port) in DIALED {
+        assert!(out.contains(&(protocol.to_owned(), port)), "{whom}: {protocol} {port}: {out:?}");
+    }
+    for (protocol, port) in &out {
+        let is_dialed = DIALED.iter().any(|(_, by, to)| (by, to) == (&&**protocol, port));
+        assert!(is_dialed, "nobody is dialed at {protocol} {port}");
+    }
+    // Other agents, for their modules.
+    let to_some = ports(&policy["egress"], "to", false);
+    assert!(opened.iter().all(|port| to_some.contains(port)), "{to_some:?}");
 }

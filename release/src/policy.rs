@@ -1,6 +1,7 @@
 /*!
 From a Release to the policy the proxies get.
 */
+use serde::Serialize;
 use serin_policy::document::{CountsSpec, VERSION_HEADER, VersionSpec};
 use serin_policy::{Arm, PolicySpec, Weight};
 use sha2::{Digest, Sha256};
@@ -49,9 +50,21 @@ impl Release {
     /// Changes when anything in the policy does but its revision and weight: an edit of the Release that does
     /// not start a new run must reach the proxies too.
     pub fn fingerprint(&self) -> u64 {
-        let policy = self.policy(0, Weight::ZERO, false, false);
-        // A policy is plain data and always has a JSON form; were there none, no edit could be told from another.
-        let json = serde_json::to_vec(&policy).unwrap_or_default();
-        Sha256::digest(json).iter().take(8).fold(0, |sum, &byte| (sum << 8) | u64::from(byte))
+        fingerprint(&self.policy(0, Weight::ZERO, false, false))
     }
+
+    /// Changes when any rule does that may lead somebody to the canary besides its weight. None without one.
+    pub fn rules_fingerprint(&self) -> Option<u64> {
+        let Self { preview_hosts, overrides, segments, .. } = self;
+        let segments: Vec<_> = segments.iter().filter(|segment| segment.weight > Weight::ZERO).collect();
+        let is_any = !(preview_hosts.is_empty() && overrides.is_empty() && segments.is_empty());
+        is_any.then(|| fingerprint(&(preview_hosts, overrides, segments)))
+    }
+}
+
+/// Changes when `document` does.
+fn fingerprint(document: &impl Serialize) -> u64 {
+    // It is plain data and always has a JSON form; were there none, no edit could be told from another.
+    let json = serde_json::to_vec(document).unwrap_or_default();
+    Sha256::digest(json).iter().take(8).fold(0, |sum, &byte| (sum << 8) | u64::from(byte))
 }

@@ -115,6 +115,8 @@ pub const SWAP_NEEDS_MANAGED: &str = "promotion.mode: write Copy or Wait, or let
 /// What to write where versions are to change places and each has a Service of its own.
 pub const SWAP_NEEDS_SUBSETS: &str = "promotion.mode: write Copy or Wait, or leave out spec.canary.service: with Swap the canary's \
                                        pods become stable, and spec.service would go on to select the old ones";
+/// What to write where a configuration is tracked that stable would not be given.
+pub const TRACKING_NEEDS_COPY: &str = "configTracking: write promotion.mode Copy, or leave it out: with Swap and Wait Serin gives stable no configuration";
 /// What to write where the canary's Service is stable's.
 pub const OTHER_SERVICE: &str =
     "name another Service than spec.service and stable's: this one has the canary's pods alone";

@@ -28,9 +28,21 @@ pub struct Brought {
     all: u64,
     /// The share that pods are reckoned by: it follows what is measured, and not every chance.
     share: Weight,
+    /// The fingerprint of the rules under which it was measured; none of what an older agent saved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rules: Option<u64>,
 }
 
 impl Brought {
+    /// Forgets what other rules than these have brought: nothing could be measured against it before the canary is open, and
+    /// it would wait for pods for them until then.
+    fn is_under(&mut self, rules: Option<u64>) {
+        if rules.is_none() || self.rules.is_some() && self.rules != rules {
+            *self = Self::default();
+        }
+        self.rules = rules;
+    }
+
     fn take_in(&mut self, canary: u64, all: u64) {
         let (canary, all) = (self.canary + canary, self.all + all);
         let kept = all.min(MEMORY);
@@ -58,6 +70,7 @@ impl Brought {
 impl Tick<'_> {
     /// Takes in what rules brought to the canary since the last look, where it is open to them.
     pub(super) fn take_in_brought(&mut self) {
+        self.status.pods.brought.is_under(self.release.rules_fingerprint());
         if !matches!(
             self.status.phase,
             Phase::Starting { since: Some(_), .. } | Phase::Progressing(_) | Phase::OffPlan { .. }
@@ -106,6 +119,28 @@ mod tests {
         // Fewer at one time come back; half as many have gone.
         check(&[(800, 2_000), (500, 2_000)], 40);
         check(&[(800, 2_000), (0, 8_000)], 8);
+    }
+
+    #[test]
+    fn what_other_rules_have_brought_is_forgotten() {
+        let measured = |rules| {
+            let mut brought = Brought { rules, ..Brought::default() };
+            brought.take_in(400, 1_000);
+            brought
+        };
+        for (before, now, is_kept) in [
+            (Some(1), Some(1), true),
+            (Some(1), Some(2), false),
+            (Some(1), None, false),
+            // Who saved it did not say what it was under.
+            (None, Some(1), true),
+            (None, None, false),
+        ] {
+            let mut brought = measured(before);
+            brought.is_under(now);
+            let share = if is_kept { measured(None).share } else { Weight::ZERO };
+            assert_eq!((brought.share, brought.rules), (share, now), "{before:?}, {now:?}");
+        }
     }
 
     #[test]

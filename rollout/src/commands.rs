@@ -44,6 +44,9 @@ impl Tick<'_> {
         if self.in_cluster().is_some_and(|it| !it.obstacles.is_empty() || !it.contested.is_empty()) {
             return Err(NotNow::Blocked);
         }
+        if self.unscalable().next().is_some() {
+            return Err(NotNow::Blocked);
+        }
         if self.stable_changed().is_some() {
             return Err(NotNow::StableChanged);
         }

@@ -43,6 +43,8 @@ pub(super) struct Model {
     pub(super) gone: bool,
     /// The most pods that its autoscaler allows.
     pub(super) limit: Option<PodLimit>,
+    /// Why it is left alone.
+    pub(super) unscalable: Option<String>,
     /// Who has changed it last.
     pub(super) changed_by: Option<String>,
     /// Whose image it was given last.
@@ -161,6 +163,7 @@ impl Model {
             trouble: None,
             gone: false,
             limit: None,
+            unscalable: None,
             changed_by: None,
             given: None,
         }
@@ -181,8 +184,14 @@ impl Model {
         }
     }
 
+    /// Deleted, and created by somebody: nothing is known there of what it was given.
+    pub(super) fn make_again(&mut self, image: &str, by: &str) {
+        let changed_by = Some(by.to_owned());
+        *self = Self { ready: 0, seen: false, changed_by, ..Self::new(image, self.desired) };
+    }
+
     fn scale(&mut self, to: u32) {
-        if to != self.desired && !self.gone {
+        if to != self.desired && !self.gone && self.unscalable.is_none() {
             (self.desired, self.seen) = (to, false);
         }
     }
@@ -200,7 +209,8 @@ impl Model {
     }
 
     pub(super) fn recover(&mut self) {
-        (self.at_most, self.stuck, self.trouble, self.limit) = (u32::MAX, None, None, None);
+        (self.at_most, self.stuck, self.trouble) = (u32::MAX, None, None);
+        (self.limit, self.unscalable) = (None, None);
     }
 
     fn follow(&mut self) {
@@ -227,6 +237,7 @@ impl Model {
             trouble: self.trouble.clone(),
             run: self.run(),
             limit: self.limit.clone(),
+            unscalable: self.unscalable.clone(),
             changed_by: self.changed_by.clone(),
             given: self.given.clone(),
         }

@@ -48,6 +48,9 @@ pub struct HandoverState {
     /// How often somebody has said that stable is to take the canary's pod template again.
     #[serde(default)]
     pub insisted: u32,
+    /// How often somebody had said so when stable was last seen to have it; none if it never was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given: Option<u32>,
     /// Since when stable has been ready to take everybody back, with the new version.
     #[serde(default)]
     pub ready_since: Option<Timestamp>,
@@ -172,14 +175,18 @@ impl Tick<'_> {
 
     /// Takes those who went back to stable first to the canary again, at once, if stable does not serve them.
     pub(super) fn end_failed_probe(&mut self) {
-        let Phase::HandingOver(HandoverState { in_vain, insisted, probe: Some(probe), .. }) =
-            &mut self.status.phase
-        else {
+        let Phase::HandingOver(state @ HandoverState { probe: Some(_), .. }) = &mut self.status.phase else {
             return;
         };
+        let again = HandoverState {
+            in_vain: state.in_vain.saturating_add(1),
+            ready_since: None,
+            probe: None,
+            ..state.clone()
+        };
+        let Some(probe) = &mut state.probe else { return };
         probe.counts.add(&self.observation.at_proxies);
-        let (probe, in_vain, insisted) = (probe.clone(), in_vain.saturating_add(1), *insisted);
-        let again = HandoverState { in_vain, insisted, ready_since: None, probe: None };
+        let probe = probe.clone();
         let Some(cluster) = self.in_cluster() else { return };
         let (mode, workloads) = (cluster.delivery.promotion, &cluster.workloads);
         let has_no_pods = mode != PromotionMode::Swap && workloads.stable.ready == 0;

@@ -135,6 +135,7 @@ pub fn plan(release: &Release, status: &Status, observation: &Observation, now: 
         return tick.settle(status);
     }
     tick.compare_with_policy();
+    tick.note_given();
     tick.take_in_brought();
     let failed = tick.judge() || tick.leave_what_is_gone();
     tick.end_failed_probe();

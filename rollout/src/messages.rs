@@ -135,20 +135,37 @@ impl fmt::Display for Hold {
             }
             Self::Suspended => f.write_str("suspended: set spec.suspend to false to go on"),
             Self::Contested { object, by } => contested(f, object, by.as_deref()),
-            Self::StableChanged { run, by_run, by } => write!(
-                f,
-                "{} has given stable's Deployment {by_run} since the run began, and promoting {run} would undo that: \
-                 resume to release {run} over it, abort to stay with {by_run}, or give the canary's Deployment a pod template \
-                 that has both",
-                who(by.as_deref())
-            ),
+            Self::StableChanged { mode, run, by_run, by } => {
+                let who = who(by.as_deref());
+                write!(f, "{who} has given stable's Deployment {by_run} since the run began, ")?;
+                match mode {
+                    PromotionMode::Copy => write!(
+                        f,
+                        "and promoting {run} would overwrite that: resume to release {run} over it, abort to stay with \
+                         {by_run}, or give the canary's Deployment a pod template that has both"
+                    ),
+                    PromotionMode::Swap => write!(
+                        f,
+                        "and promoting {run} would take its users from that, for the canary's Deployment becomes the stable \
+                         one: resume to release {run} all the same, abort to stay with {by_run}, or give the canary's \
+                         Deployment a pod template that has both"
+                    ),
+                    PromotionMode::Wait => write!(
+                        f,
+                        "and {run} is compared with that from now on: Serin never writes stable with promotion.mode Wait. Resume \
+                         to go on, and have {who} apply {run} when the run waits for it; abort to stay with {by_run}; or give \
+                         the canary's Deployment a pod template that has both"
+                    ),
+                }
+            }
             Self::StablePutBack { run, by_run, by } => {
                 let who = who(by.as_deref());
                 write!(
                     f,
-                    "{who} has given stable's Deployment {by_run} in place of {run}, which Serin does not write again: have \
-                     {who} apply {run} too (with promotion.mode Wait Serin leaves that to them); or have {who} ignore \
-                     spec.template, and resume; or abort"
+                    "{who} has given stable's Deployment {by_run} in place of {run}, which Serin has written once and does not \
+                     write again. Have {who} apply {run} too: the run ends by itself then. Or have {who} ignore spec.template, and \
+                     resume: Serin writes {run} once more. Or abort to stay with {by_run}. Where {who} is to update stable in \
+                     every release, use promotion.mode Wait"
                 )
             }
             Self::AwaitsRoutes => f.write_str("waits for the routes to be written"),

@@ -31,9 +31,24 @@ impl Tick<'_> {
         if !self.has_another_version() {
             return None;
         }
-        let (_, Workloads { stable, .. }) = self.workloads()?;
+        let (delivery, Workloads { stable, .. }) = self.workloads()?;
         let (run, by_run) = (self.status.run.clone(), stable.run.clone()?);
-        Some(Hold::StableChanged { run, by_run, by: stable.changed_by.clone() })
+        Some(Hold::StableChanged { mode: delivery.promotion, run, by_run, by: stable.changed_by.clone() })
+    }
+
+    /// Takes note that stable has the run's pod template. One that its owner has made again says nothing of it any more.
+    pub(super) fn note_given(&mut self) {
+        let Some(InCluster { workloads: Workloads { stable, same_version, .. }, .. }) = self.in_cluster()
+        else {
+            return;
+        };
+        let run = self.status.run.clone();
+        if let Phase::HandingOver(state) = &mut self.status.phase {
+            let given = Given { run, insisted: state.insisted };
+            if *same_version || stable.given.as_ref() == Some(&given) {
+                state.given = Some(state.insisted);
+            }
+        }
     }
 
     /// Says that stable's owner does not let it have the canary's pod template, if so.
@@ -42,13 +57,12 @@ impl Tick<'_> {
         if delivery.promotion != PromotionMode::Copy || workloads.same_version {
             return None;
         }
-        let stable = &workloads.stable;
-        let given = Given { run: self.status.run.clone(), insisted: state.insisted };
-        if stable.given.as_ref() != Some(&given) {
+        if state.given != Some(state.insisted) {
             return self.stable_changed();
         }
-        let by_run = stable.run.clone()?;
-        Some(Hold::StablePutBack { run: given.run, by_run, by: stable.changed_by.clone() })
+        let stable = &workloads.stable;
+        let (run, by_run) = (self.status.run.clone(), stable.run.clone()?);
+        Some(Hold::StablePutBack { run, by_run, by: stable.changed_by.clone() })
     }
 
     /// Whether stable is to take the canary's pod template, and how often somebody has said so again.
@@ -70,7 +84,10 @@ impl Tick<'_> {
     /// A person has the run take the place of whatever stable has. Returns whether that is news.
     pub(super) fn insist(&mut self) -> bool {
         let insisted = match &self.status.phase {
-            Phase::HandingOver(state) if self.stables_owner(state).is_some() => self.insisted(),
+            Phase::HandingOver(state) if self.stables_owner(state).is_some() => {
+                let seen = state.given.map_or(0, |given| given.saturating_add(1));
+                self.insisted().max(seen)
+            }
             phase if phase.is_under_way() && self.has_another_version() => 0,
             _ => return false,
         };

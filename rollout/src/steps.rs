@@ -143,6 +143,7 @@ impl Tick<'_> {
         let suspended = self.is_suspended().then_some(Hold::Suspended);
         let changed = self.stable_changed().filter(|_| self.is_judged());
         let obstacles = cluster.obstacles.iter().map(|why| Hold::Blocked { why: why.clone() });
+        let obstacles = obstacles.chain(self.unscalable());
         let mut holds: Vec<_> =
             suspended.into_iter().chain(changed).chain(obstacles).chain(self.contested()).collect();
         // While versions are handed over, the routes are on their way; and an obstacle says it better.
@@ -333,10 +334,11 @@ impl Tick<'_> {
         let (since, approved_by) = (Some(since), approved_by);
         self.status.phase =
             Phase::Starting { since, paused: None, held_at: None, approved_by: approved_by.clone() };
+        let has_its_pods = self.provide_pods(self.next_weight(Weight::ZERO));
         let duration = self.baseline();
         if elapsed(since, None, self.now) < duration {
             self.say(Hold::Baseline { duration });
-        } else if self.provide_pods(self.next_weight(Weight::ZERO)) {
+        } else if has_its_pods {
             if approved_by.is_none() && self.cutover_takes_a_person(Weight::ZERO) {
                 self.say(Hold::AwaitsCutover);
             } else {

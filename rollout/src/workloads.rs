@@ -46,6 +46,8 @@ pub struct Workload {
     pub trouble: Option<String>,
     /// The most pods that its autoscaler allows, if it has one.
     pub limit: Option<PodLimit>,
+    /// Why its pods are left alone, if they are: it has an autoscaler, and nobody knows what that does.
+    pub unscalable: Option<String>,
     /// The run that its pod template makes; none while there is no Deployment.
     pub run: Option<String>,
     /// Whose pod template Serin has given it last, if it ever did.
@@ -156,6 +158,14 @@ impl<'t> Tick<'t> {
         self.in_cluster().map(|cluster| (&cluster.delivery, &cluster.workloads))
     }
 
+    /// Why the pods of one of the two cannot be seen to, if so.
+    pub(super) fn unscalable(&self) -> impl Iterator<Item = Hold> + use<> {
+        let of_both = self.workloads().map(|(_, Workloads { stable, canary, .. })| {
+            [stable, canary].map(|workload| workload.unscalable.clone().map(|why| Hold::Blocked { why }))
+        });
+        of_both.into_iter().flatten().flatten()
+    }
+
     /// Whether there is a run at all: where stable has the version already, there is nothing to release.
     pub(super) fn nothing_to_release(&self) -> bool {
         self.workloads().is_some_and(|(_, workloads)| {
@@ -175,10 +185,11 @@ impl<'t> Tick<'t> {
         let (_, Workloads { canary, .. }) = self.workloads()?;
         let is_gone = match &self.status.phase {
             Phase::Preparing { .. } => canary.stuck.is_some(),
-            // At 0 % there are members of segments, and testers.
-            Phase::Starting { .. } | Phase::Progressing(_) | Phase::OffPlan { .. } => {
-                canary.stuck.is_some() || canary.ready == 0
+            // At 0 % there may be members of segments, and testers.
+            Phase::Starting { .. } => {
+                canary.stuck.is_some() || canary.ready == 0 && self.release.rules_fingerprint().is_some()
             }
+            Phase::Progressing(_) | Phase::OffPlan { .. } => canary.stuck.is_some() || canary.ready == 0,
             // What was good enough to be promoted has everybody: it goes when it serves nobody at all.
             Phase::Promoting | Phase::Baking(_) | Phase::Keeping(_) | Phase::HandingOver(_) => {
                 canary.ready == 0
@@ -255,7 +266,7 @@ impl<'t> Tick<'t> {
         if *canary == Emptying::InUse && all_report {
             *canary = Emptying::Draining { since: now };
         }
-        let Workload { desired, ready, .. } = workloads.canary;
+        let Workload { desired, ready, ref unscalable, .. } = workloads.canary;
         let is_empty = *canary == Emptying::Empty;
         let Emptying::Draining { since } = *canary else {
             if is_empty && desired > 0 {
@@ -267,6 +278,8 @@ impl<'t> Tick<'t> {
         let is_drained = all_report && elapsed(Some(since), None, now) >= delivery.scale_down_delay;
         if desired == 0 && (ready == 0 || is_drained) {
             *canary = Emptying::Empty;
+        } else if let (true, Some(why)) = (is_drained, unscalable) {
+            self.say(Hold::Blocked { why: why.clone() });
         } else {
             self.say(Hold::Draining { delay: delivery.scale_down_delay });
         }

@@ -10,6 +10,7 @@ mod certificates;
 mod control_plane;
 mod controller;
 mod door;
+mod front;
 mod image;
 pub mod inside;
 mod kubelet;
@@ -45,6 +46,7 @@ pub use self::control_plane::ControlPlane;
 use self::control_plane::{ISTIO_SYSTEM, Starter};
 pub use self::controller::Controller;
 use self::door::{Door, istioctl_env};
+pub use self::front::Front;
 pub use self::image::MANNERS;
 pub use self::inside::{HOST, Inside};
 use self::kubelet::Kubelet;
@@ -181,6 +183,14 @@ impl Mesh {
     /// When there is no such account.
     pub async fn client_of(&self, namespace: &str, account: &str) -> Result<Client> {
         client(&self.kubeconfig_of(namespace, account).await?).await
+    }
+
+    /// An address in front of agents.
+    ///
+    /// # Errors
+    /// When there is no port for it.
+    pub async fn front(&self) -> Result<Front> {
+        Front::open().await
     }
 
     /// Runs kubectl and returns what it says.

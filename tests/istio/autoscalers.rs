@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use serde_json::Value;
-use serin_release::status::RunOutcome;
+use serin_release::status::{ReleasePhase, ReleaseStatus, RunOutcome};
 use serin_tests::mesh::Mesh;
 use serin_tests::site::eventually;
 
@@ -143,19 +143,28 @@ pub(crate) async fn a_floor_is_kept(mesh: &Mesh) -> Result<()> {
     Ok(())
 }
 
-/// KEDA's: the same, and they keep no pods for a canary that nobody is sent to. A cluster without KEDA is none the worse.
+/// KEDA's: the same, and they keep no pods for a canary that nobody is sent to. One that cannot be seen may be there: until
+/// it is known, nothing is scaled.
 pub(crate) async fn keda_is_understood(mesh: &Mesh) -> Result<()> {
     let fixture = Fixture::set(mesh, "keda", 1).await?;
     fixture.namespace.deploy("shop", "stable", "shop:v1", 3).await?;
     fixture.namespace.rolled_out("shop-stable").await?;
     let agent = fixture.agent("one").await?;
     fixture.release("{setWeight: 50, pause: {}}", scaled("ScaledObject")).await?;
-    fixture.idle().await.with_context(|| agent.log())?;
+    let says = async |text: &str| {
+        let is_so = |status: &ReleaseStatus| status.message.contains(text);
+        fixture.status_that(text, is_so).await.with_context(|| agent.log())
+    };
+    says("the cluster does not know ScaledObjects: install KEDA").await?;
+    ensure!(fixture.replicas("shop-stable").await? == 3, "{}", agent.log());
     fixture.namespace.apply(KEDA).await?;
+    says("there is no ScaledObject shop-stable").await?;
+    ensure!(agent.log().matches("scaledobjects is interrupted").count() == 1, "{}", agent.log());
     for name in ["shop-stable", "shop-canary"] {
         let scaled_object = SCALED_OBJECT.replace("NAME", name);
         eventually("the definition", async || fixture.namespace.apply(&scaled_object).await).await?;
     }
+    fixture.idle().await.with_context(|| agent.log())?;
     let traffic = fixture.traffic(40).await?;
     fixture.set_image("shop:v2").await?;
     fixture.scaled_object_is("shop-stable", Some(3), None).await.with_context(|| agent.log())?;
@@ -172,5 +181,22 @@ pub(crate) async fn keda_is_understood(mesh: &Mesh) -> Result<()> {
     // A run that begins has its pods scaled again.
     fixture.set_image("shop:v3").await?;
     fixture.scaled_object_is("shop-canary", Some(2), None).await.with_context(|| agent.log())?;
+    fixture.kubectl(&["scale", "deployment/shop-canary", "--replicas=2"]).await?;
+    fixture.check_exposure(&traffic, 50).await.with_context(|| agent.log())?;
+    // One that is gone in mid-run holds it; everybody is taken back all the same, and pods are taken away when it is known.
+    fixture.kubectl(&["delete", "scaledobject", "shop-canary"]).await?;
+    says("nobody is moved: there is no ScaledObject shop-canary").await?;
+    fixture.kubectl(&["annotate", "release", "shop", "serin.dev/command=abort"]).await?;
+    fixture.phase(ReleasePhase::RollingBack).await.with_context(|| agent.log())?;
+    says("there is no ScaledObject shop-canary").await?;
+    ensure!(fixture.replicas("shop-canary").await? == 2, "{}", agent.log());
+    fixture.namespace.apply(&SCALED_OBJECT.replace("NAME", "shop-canary")).await?;
+    fixture.phase(ReleasePhase::Aborted).await.with_context(|| agent.log())?;
+    fixture.scaled_object_is("shop-canary", None, Some("0")).await.with_context(|| agent.log())?;
+    ensure!(fixture.replicas("shop-canary").await? == 0, "{}", agent.log());
+    // A Release that is gone has it keep what its owner wants.
+    fixture.kubectl(&["delete", "release", "shop", "--wait=true"]).await?;
+    fixture.scaled_object_is("shop-canary", None, None).await.with_context(|| agent.log())?;
+    fixture.scaled_object_is("shop-stable", Some(20), None).await.with_context(|| agent.log())?;
     check_none_failed(&traffic.stop().await?)
 }

@@ -21,7 +21,7 @@ use serin_tests::site::{HOST, eventually};
 
 use crate::SEED;
 
-const AGENT: &str = env!("CARGO_BIN_EXE_serin-agent");
+pub(crate) const AGENT: &str = env!("CARGO_BIN_EXE_serin-agent");
 
 /// Everything that a release takes.
 pub(crate) struct Fixture<'m> {
@@ -214,9 +214,14 @@ impl<'m> Fixture<'m> {
 
     /// Checks that from now on `percent` of all users get the canary: those whom the hash says, and no others.
     pub(crate) async fn check_served(&self, traffic: &Traffic, percent: u32) -> Result<usize> {
-        const REQUESTS: usize = 400;
         let run = self.status().await?.run.context("a run has a name")?;
-        let exposed = self.exposed(&run, Weight::from_ppm(percent * 10_000)?)?;
+        self.check_served_of(&run, traffic, percent).await
+    }
+
+    /// The same of a run that the status need not name.
+    pub(crate) async fn check_served_of(&self, run: &str, traffic: &Traffic, percent: u32) -> Result<usize> {
+        const REQUESTS: usize = 400;
+        let exposed = self.exposed(run, Weight::from_ppm(percent * 10_000)?)?;
         let from = traffic.requests();
         eventually("some requests", async || {
             ensure!(traffic.requests() >= from + REQUESTS, "{} yet", traffic.requests() - from);

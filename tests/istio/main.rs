@@ -22,6 +22,7 @@ mod shards;
 mod sidecars;
 mod templates;
 mod tenants;
+mod upgrades;
 mod ways;
 
 use std::process::ExitCode;
@@ -55,6 +56,8 @@ const SHARED: &[(&str, Test)] = tests![
     leaders::a_standby_takes_over,
     leaders::an_agent_leads_before_it_knows_everything,
     leaders::a_leader_of_the_past_changes_nothing,
+    upgrades::an_agent_with_another_module_comes_in_mid_run,
+    upgrades::an_older_agent_leaves_a_newer_state_alone,
     failures::outages::prometheus_is_away,
     failures::severed::connections_die_without_a_word,
     failures::severed::a_status_write_hangs,
@@ -76,6 +79,7 @@ const SHARED: &[(&str, Test)] = tests![
     failures::owners::stable_is_put_back,
     failures::owners::stable_is_mended_in_mid_run,
     failures::owners::a_configuration_changes_in_mid_run,
+    failures::owners::a_configuration_is_released,
     failures::workloads::bad_images_reach_nobody,
     failures::workloads::a_canary_is_lost,
     failures::capacity::pods_are_not_to_be_had,

@@ -17,7 +17,9 @@ use serde_json::{Value, json};
 use serin_release::delivery::{self, AutoscalerKind};
 
 use super::api_resources::scaled_object;
+use super::on_demand::Known;
 use super::stores::Stores;
+use super::watching::Unseen;
 use super::workloads::get;
 
 /// Its owner's floor, while Serin has raised it.
@@ -37,6 +39,17 @@ const PAUSED: &str = "autoscaling.keda.sh/paused";
 
 /// On an autoscaler of KEDA's that Serin has paused.
 const PAUSED_BY_SERIN: &str = "serin.dev/paused";
+
+/// What scales a Deployment besides Serin, as far as that is known.
+#[derive(Debug, Clone)]
+pub(super) enum Scaler {
+    /// Nothing does.
+    Nobody,
+    /// This.
+    Autoscaler(Autoscaler),
+    /// Something is to, and nobody knows how: why not, with the mend.
+    Unknown(String),
+}
 
 /// An autoscaler, as it is.
 #[derive(Debug, Clone)]
@@ -79,26 +92,70 @@ pub(super) enum Need {
     Pods(u32),
     /// No pods, whatever it would make of that.
     Nothing,
+    /// Whatever its owner wants, from now on without Serin.
+    Released,
 }
 
-impl Autoscaler {
-    /// The one that a Release names. One of Kubernetes' that belongs to KEDA is written by KEDA, so that KEDA's counts.
-    pub(super) fn find(stores: &Stores, namespace: &str, named: &delivery::Autoscaler) -> Option<Self> {
-        let kedas = |name: &str| {
-            stores.scaled_objects.get(namespace, name).map(|found| Self::of_scaled_object(&found))
+impl Scaler {
+    /// The one that a Release names, if it names one. One of Kubernetes' that belongs to KEDA is written by KEDA, so that
+    /// KEDA's counts.
+    pub(super) fn find(stores: &Stores, namespace: &str, named: Option<&delivery::Autoscaler>) -> Self {
+        let Some(delivery::Autoscaler { kind, name }) = named else { return Self::Nobody };
+        let found = match kind {
+            AutoscalerKind::ScaledObject => scaled_object_of(stores, namespace, name),
+            AutoscalerKind::HorizontalPodAutoscaler => match get(&stores.autoscalers, namespace, name) {
+                None => Err(missing("HorizontalPodAutoscaler", namespace, name)),
+                Some(found) => match keda_behind(&found) {
+                    Some(behind) => scaled_object_of(stores, namespace, behind)
+                        .map_err(|why| format!("HorizontalPodAutoscaler {name} belongs to KEDA: {why}")),
+                    None => Ok(Autoscaler::of_kubernetes(&found)),
+                },
+            },
         };
-        match named.kind {
-            AutoscalerKind::ScaledObject => kedas(&named.name),
-            AutoscalerKind::HorizontalPodAutoscaler => {
-                let found = get(&stores.autoscalers, namespace, &named.name)?;
-                match keda_behind(&found) {
-                    Some(name) => kedas(name),
-                    None => Some(Self::of_kubernetes(&found)),
-                }
-            }
+        found.map_or_else(Self::Unknown, Self::Autoscaler)
+    }
+
+    /// The autoscaler, if it is known.
+    pub(super) const fn autoscaler(&self) -> Option<&Autoscaler> {
+        match self {
+            Self::Autoscaler(autoscaler) => Some(autoscaler),
+            Self::Nobody | Self::Unknown(_) => None,
         }
     }
 
+    /// Why the Deployment cannot be scaled, if it cannot: something else would scale it too.
+    pub(super) fn unknown(&self) -> Option<&str> {
+        match self {
+            Self::Unknown(why) => Some(why),
+            Self::Nobody | Self::Autoscaler(_) => None,
+        }
+    }
+}
+
+/// KEDA's autoscaler of this name, or why nobody knows it.
+fn scaled_object_of(stores: &Stores, namespace: &str, name: &str) -> Result<Autoscaler, String> {
+    let unseen = |why: &str| Err(format!("ScaledObject {name} in {namespace} cannot be seen: {why}"));
+    match stores.scaled_objects.get(namespace, name) {
+        Known::There(found) => Ok(Autoscaler::of_scaled_object(&found)),
+        Known::Missing => Err(missing("ScaledObject", namespace, name)),
+        Known::Unseen(Unseen::NotYet) => unseen("the API server has not answered yet"),
+        Known::Unseen(Unseen::NoSuchKind) => {
+            unseen("the cluster does not know ScaledObjects: install KEDA, or take autoscalerRef out")
+        }
+        Known::Unseen(Unseen::Forbidden) => {
+            unseen("the agent has no right to: apply manifests/base/rbac.yaml, or take autoscalerRef out")
+        }
+    }
+}
+
+fn missing(kind: &str, namespace: &str, name: &str) -> String {
+    format!(
+        "there is no {kind} {name} in {namespace}, which scales by autoscalerRef: create it, name another, or take \
+         autoscalerRef out"
+    )
+}
+
+impl Autoscaler {
     fn of_kubernetes(found: &HorizontalPodAutoscaler) -> Self {
         let spec = found.spec.as_ref();
         Self {
@@ -187,7 +244,7 @@ impl Autoscaler {
         let (Floor::Own(own) | Floor::Raised { own, .. }) = floor;
         let needed = match need {
             Need::Pods(pods) => Some(i32::try_from(pods).unwrap_or(i32::MAX).min(self.max)),
-            Need::Own | Need::Nothing => None,
+            Need::Own | Need::Nothing | Need::Released => None,
         };
         let floor = match needed {
             Some(to) if to > own.unwrap_or_default() => Floor::Raised { own, to },
@@ -195,7 +252,7 @@ impl Autoscaler {
         };
         let is_paused = match need {
             Need::Own => self.is_paused_by_serin(),
-            Need::Pods(_) => false,
+            Need::Pods(_) | Need::Released => false,
             // Kubernetes' own leaves a Deployment without pods alone. Who has paused KEDA's had their reasons.
             Need::Nothing => {
                 self.kind == AutoscalerKind::ScaledObject && (self.is_at_work() || self.is_paused_by_serin())

@@ -61,6 +61,9 @@ pub(super) async fn finalize(
         }
     }
     let name = cluster_name(object);
+    if is_late && let Err(error) = tick::release_autoscalers(cluster, object, open).await {
+        tracing::error!(release = name, "its autoscalers could not be left to their owners: {error}");
+    }
     if is_late && object.spec.routing.deletion_policy == DeletionPolicy::Delete {
         let Cluster { client, stores, .. } = cluster;
         let route = Leaving::NOTHING.deal_with_route(client, stores, object).await.map(drop);
@@ -116,7 +119,9 @@ async fn leave(
     }
     let leaving = tick::leaving(cluster, object, memory);
     leaving.deal_with_targets(client, stores, object).await?;
-    Ok(None)
+    // The canary's may bring pods by itself then.
+    let are_released = tick::release_autoscalers(cluster, object, memory).await?;
+    Ok((!are_released).then_some(Duration::from_millis(500)))
 }
 
 /// Whether the namespace is being deleted: then there is nobody left to be sent anywhere.

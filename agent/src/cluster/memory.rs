@@ -16,7 +16,7 @@ use kube::{Client, ResourceExt};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::configs::Noted;
+use super::configs::{Digests, Noted};
 use super::routes::RoutesMemory;
 use super::templates::names::Names;
 use super::{api_resources, as_serin};
@@ -46,6 +46,10 @@ pub(super) struct Memory {
     clock: Clock,
     /// What has arrived at the canary's pods in this run, as far as this agent has seen it.
     pub(super) arrivals: Arrivals,
+    /// What is in the `ConfigMaps` of the versions' pods at present, as far as that matters.
+    pub(super) configs: Digests,
+    /// Whether the canary still has pods of another configuration than the present one, which is tracked.
+    pub(super) config_waits: bool,
     /// What has been told.
     pub(super) journal: Journal,
     /// The version of the Release that was last read or written.
@@ -77,7 +81,7 @@ pub(super) struct State {
     pub(super) heard: Option<String>,
     /// What the versions of the two Deployments are called.
     pub(super) names: Names,
-    /// What the run began with, of what is no part of a version.
+    /// What the run and the two versions began with, of what no pod template says.
     pub(super) configs: Noted,
     /// The last version of the Release whose spec made sense: it counts while a later one does not.
     pub(super) last_good: Option<Arc<ReleaseObject>>,
@@ -196,6 +200,8 @@ impl Memory {
             observer: Observer::default(),
             clock: Clock::default(),
             arrivals: Arrivals::default(),
+            configs: Digests::new(),
+            config_waits: false,
             journal: Journal::default(),
             version: object.resource_version(),
             command_off: None,

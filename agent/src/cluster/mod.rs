@@ -41,6 +41,7 @@ mod tick;
 mod trouble;
 pub mod uninstall;
 mod unreadable;
+mod watching;
 mod workloads;
 
 use std::net::SocketAddr;
@@ -55,7 +56,7 @@ use kube::core::error_boundary::InvalidObject;
 use kube::runtime::controller::{self, Action, Controller};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::store::Writer;
-use kube::runtime::watcher::{self, watcher};
+use kube::runtime::watcher;
 use kube::runtime::{WatchStreamExt, predicates};
 use kube::{Client, Resource, ResourceExt};
 use serde_json::json;
@@ -70,14 +71,16 @@ use crate::observe::prometheus::collector::Collectors;
 use crate::serve::modules::Modules;
 use admission::Admission;
 use client::Clients;
+use configs::Contents;
 use memories::Memories;
 use memory::{Memory, SaveError};
 use plugins::Plugins;
 use proxies::Proxies;
 use repairs::Repairs;
 use serin_release::ReleaseObject;
-use stores::{Scope, Stores, WatchBackoff, Watched};
+use stores::{Scope, Stores, Watched};
 use tick::TickError;
+use watching::Sight;
 
 /// The name under which Serin owns fields of objects.
 const FIELD_MANAGER: &str = "serin";
@@ -123,6 +126,7 @@ struct Cluster {
     proxies: Proxies,
     collectors: Collectors,
     sources: Sources,
+    contents: Contents,
     admission: Admission,
     /// The cluster's own, if this agent runs inside.
     domain: Option<String>,
@@ -181,8 +185,10 @@ async fn drive(
     let writer = Writer::default();
     let releases = writer.as_reader();
     // A tick writes the status; only what others write is news. Metadata counts: a command is an annotation there.
-    let changes = watcher(scope.api::<Watched>(), watcher::Config::default())
-        .backoff(WatchBackoff::default())
+    // The watch begins anew by itself. To a controller every error is a reason to wait longer, half a minute in the end, with
+    // whatever anybody wants of it.
+    let changes = watching::watch(scope.api::<Watched>(), Sight::default())
+        .map(Ok::<_, watcher::Error>)
         .reflect(writer)
         // What one had, another may be waiting for.
         .inspect({
@@ -197,15 +203,7 @@ async fn drive(
         .predicate_filter(
             kube::runtime::Predicate::combine(predicates::generation, predicates::annotations),
             kube::runtime::PredicateConfig::default(),
-        )
-        // The watch begins anew by itself. To a controller every error is a reason to wait longer, half a minute in the
-        // end, with whatever anybody wants of it.
-        .filter_map(async |change| {
-            change
-                .inspect_err(|error| tracing::warn!("watching Releases is interrupted: {error}"))
-                .ok()
-                .map(Ok)
-        });
+        );
     let stores = Stores::watch(&scope, releases.clone(), &wake);
     let beat = Beat::begin();
     let repairs = Arc::new(Repairs::new(client.clone()));
@@ -229,6 +227,7 @@ async fn drive(
         proxies: Proxies::new(beat)?,
         collectors: Collectors::new(beat),
         sources: config.sources,
+        contents: Contents::default(),
         admission: Admission::default(),
         domain: cluster_domain(),
         metrics,

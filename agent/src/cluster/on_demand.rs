@@ -12,6 +12,7 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use serde::de::DeserializeOwned;
 
 use super::stores::keep_slim;
+use super::watching::{Sight, Unseen};
 
 /// What is called with whatever has changed, or with nothing when all of it may have.
 type OnChange<K> = Arc<dyn Fn(Option<&K>) + Send + Sync>;
@@ -27,6 +28,15 @@ where
     slim: fn(&mut ObjectMeta),
     on_change: OnChange<K>,
     store: Arc<OnceLock<Store<K>>>,
+    sight: Sight,
+}
+
+/// What a store knows of an object.
+pub(super) enum Known<K> {
+    There(Arc<K>),
+    Missing,
+    /// There may be one.
+    Unseen(Unseen),
 }
 
 impl<K> OnDemand<K>
@@ -40,16 +50,31 @@ where
         slim: fn(&mut ObjectMeta),
         on_change: impl Fn(Option<&K>) + Send + Sync + 'static,
     ) -> Self {
-        Self { api, kind, slim, on_change: Arc::new(on_change), store: Arc::default() }
+        let (on_change, store, sight) = (Arc::new(on_change), Arc::default(), Sight::default());
+        Self { api, kind, slim, on_change, store, sight }
     }
 
-    /// The object of this name, once the store knows it.
-    pub(super) fn get(&self, namespace: &str, name: &str) -> Option<Arc<K>> {
+    /// Whether all of them are known, once one was asked for.
+    ///
+    /// # Errors
+    /// Why they are not.
+    pub(super) fn sight(&self) -> Result<(), Unseen> {
+        self.sight.get()
+    }
+
+    /// What is known of the object of this name.
+    pub(super) fn get(&self, namespace: &str, name: &str) -> Known<K> {
         let keep = || {
-            let on_change = Arc::clone(&self.on_change);
-            keep_slim(self.api.clone(), self.kind.clone(), self.slim, move |object| on_change(object))
+            let (on_change, sight) = (Arc::clone(&self.on_change), self.sight.clone());
+            keep_slim(self.api.clone(), self.kind.clone(), sight, self.slim, move |object| on_change(object))
         };
         let object = ObjectRef::new_with(name, self.kind.clone()).within(namespace);
-        self.store.get_or_init(keep).get(&object)
+        let store = self.store.get_or_init(keep);
+        // Whoever knows all knows it of the store as it is by now.
+        match (self.sight.get(), store.get(&object)) {
+            (_, Some(found)) => Known::There(found),
+            (Ok(()), None) => Known::Missing,
+            (Err(unseen), None) => Known::Unseen(unseen),
+        }
     }
 }

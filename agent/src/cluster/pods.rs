@@ -13,11 +13,10 @@ use k8s_openapi::api::core::v1::{
 };
 use kube::ResourceExt;
 use kube::api::Api;
-use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::watcher::Event;
 use tokio::sync::watch;
 
-use super::stores::WatchBackoff;
+use super::watching::{self, Sight};
 use crate::mesh::object::{Labels, selects};
 
 /// What Istio calls its container, in gateways and beside applications.
@@ -101,23 +100,22 @@ async fn follow(
     index: Arc<RwLock<Index>>,
     ready: watch::Sender<usize>,
 ) {
-    let mut events = watcher(api, watcher::Config::default()).backoff(WatchBackoff::default()).boxed();
+    let mut events = watching::watch(api, Sight::default()).boxed();
     let mut listed = Vec::new();
     let mut is_ready = false;
     let write = || index.write().unwrap_or_else(PoisonError::into_inner);
     while let Some(event) = events.next().await {
         match event {
-            Ok(Event::Apply(pod)) => write().put(KnownPod::from(&pod)),
-            Ok(Event::Delete(pod)) => write().remove(&key(&KnownPod::from(&pod))),
-            Ok(Event::Init) => listed.clear(),
-            Ok(Event::InitApply(pod)) => listed.push(KnownPod::from(&pod)),
-            Ok(Event::InitDone) => {
+            Event::Apply(pod) => write().put(KnownPod::from(&pod)),
+            Event::Delete(pod) => write().remove(&key(&KnownPod::from(&pod))),
+            Event::Init => listed.clear(),
+            Event::InitApply(pod) => listed.push(KnownPod::from(&pod)),
+            Event::InitDone => {
                 write().replace(namespace.as_deref(), std::mem::take(&mut listed));
                 if !std::mem::replace(&mut is_ready, true) {
                     ready.send_modify(|unready| *unready -= 1);
                 }
             }
-            Err(error) => tracing::warn!("watching is interrupted: {error}"),
         }
     }
 }

@@ -10,13 +10,12 @@ use kube::ResourceExt;
 use kube::api::Api;
 use kube::core::DynamicObject;
 use kube::discovery::ApiResource;
-use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::watcher::Event;
 use serde_json::Value;
 use tokio::sync::watch;
 
 use super::api_resources;
-use super::stores::WatchBackoff;
+use super::watching::{self, Sight};
 use crate::mesh::routing::hosts_had_by;
 
 /// All VirtualServices and DestinationRules that are watched.
@@ -111,32 +110,31 @@ async fn follow(
     ready: watch::Sender<usize>,
     on_change: impl Fn(Option<&DynamicObject>),
 ) {
-    let mut events = watcher(api, watcher::Config::default()).backoff(WatchBackoff::default()).boxed();
+    let mut events = watching::watch(api, Sight::default()).boxed();
     let mut listed = Vec::new();
     let mut is_ready = false;
     let write = || index.write().unwrap_or_else(PoisonError::into_inner);
     while let Some(event) = events.next().await {
         match event {
-            Ok(Event::Apply(object)) => {
+            Event::Apply(object) => {
                 write().put(key(&kind, &object), api_resources::json(&object));
                 on_change(Some(&object));
             }
-            Ok(Event::Delete(object)) => {
+            Event::Delete(object) => {
                 write().remove(&key(&kind, &object));
                 on_change(Some(&object));
             }
-            Ok(Event::Init) => listed.clear(),
-            Ok(Event::InitApply(object)) => {
+            Event::Init => listed.clear(),
+            Event::InitApply(object) => {
                 listed.push((key(&kind, &object), api_resources::json(&object)));
             }
-            Ok(Event::InitDone) => {
+            Event::InitDone => {
                 write().replace(&kind, std::mem::take(&mut listed));
                 on_change(None);
                 if !std::mem::replace(&mut is_ready, true) {
                     ready.send_modify(|unready| *unready -= 1);
                 }
             }
-            Err(error) => tracing::warn!("watching is interrupted: {error}"),
         }
     }
 }

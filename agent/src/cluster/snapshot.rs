@@ -7,7 +7,8 @@ use std::sync::Arc;
 use kube::ResourceExt;
 
 use super::adoption::Adoption;
-use super::memory::Memory;
+use super::configs::Noted;
+use super::memory::{Memory, State};
 use super::plugins::policy_part;
 use super::pods::KnownPod;
 use super::proxies::{Attached, find};
@@ -16,7 +17,7 @@ use super::stores::Stores;
 use super::templates::names::{Named, Names};
 use super::tick::TickError;
 use super::workloads::{Pair, desired, get, pod_labels};
-use super::{Cluster, api_resources, istio_versions, metric_templates, routes};
+use super::{Cluster, api_resources, configs, istio_versions, metric_templates, routes};
 use crate::mesh::object::label;
 use crate::mesh::plugin::{Attachment, uncovered};
 use crate::mesh::routing::{RETIRED, STABLE, Surroundings, object_name};
@@ -59,13 +60,13 @@ impl Snapshot {
         unreadable: Option<&str>,
         memory: &mut Memory,
     ) -> Result<Self, TickError> {
-        let (status, known) = (&memory.state.status, &memory.state.names);
+        let State { status, names: known, configs, .. } = &memory.state;
         let mut invalid = unreadable.map(str::to_owned);
-        let mut read = Read::of(cluster, object, status, known);
+        let mut read = Read::of(cluster, object, status, known, configs);
         if let (Err(TickError::Invalid(error)), Some(last_good)) = (&read, &memory.state.last_good) {
             // What is under way is still watched over, by what was right before, and goes no further.
             invalid = Some(error.to_string());
-            read = Read::of(cluster, last_good, status, known);
+            read = Read::of(cluster, last_good, status, known, configs);
         }
         let Read { object: whole, mut release, delivery, roles, names } = read?;
         let mut obstacles: Vec<_> = invalid.iter().cloned().collect();
@@ -114,19 +115,12 @@ impl Snapshot {
         obstacles.extend(errors);
         let namespace = object.namespace().unwrap_or_default();
         let pair = Pair::read(&cluster.stores, &namespace, &delivery, &names);
+        if let Some(why) = pair.unknown_scaler().filter(|_| !is_driven) {
+            return Err(TickError::NotAdmitted(why.to_owned()));
+        }
         memory.state.names = names;
         obstacles.extend(pair.obstacles());
-        if memory.state.status.phase.is_under_way() {
-            let (run, deployments) = (release.run(), pair.deployments());
-            let configs = &mut memory.state.configs;
-            let changed = configs.changed(&cluster.stores, &namespace, run, &deployments);
-            warnings.extend(changed.iter().map(|name| {
-                format!(
-                    "ConfigMap {name} has changed since run {run} began: pods that start from now on have another \
-                     configuration than those that were judged; abort if that is not meant"
-                )
-            }));
-        }
+        warnings.extend(configs::warnings(cluster, object, &release, &delivery, memory));
         let mut routes = routes::Found::default();
         if let Some(subsets) = pair.subsets() {
             let retired = roles.as_ref().ok().and_then(|roles| roles.retired.as_deref());
@@ -237,6 +231,7 @@ impl Read {
         object: &Arc<ReleaseObject>,
         status: &Status,
         known: &Names,
+        configs: &Noted,
     ) -> Result<Self, TickError> {
         let namespace = object.namespace().unwrap_or_default();
         let named = [("spec.stable", &object.spec.stable), ("spec.canary", &object.spec.canary)];
@@ -247,13 +242,16 @@ impl Read {
             label.as_ref().and_then(|label| label.retired.as_deref()),
         ];
         let saved: Vec<_> = saved.into_iter().flatten().collect();
+        let tracked = configs.tracked.as_ref();
+        let configs = [tracked.map(|it| it.stable.as_str()), tracked.map(|it| it.canary.as_str())];
         let versions: Names = named
             .into_iter()
-            .filter_map(|(_, version)| {
+            .zip(configs)
+            .filter_map(|((_, version), config)| {
                 let name = name(version);
                 let deployment = get(&cluster.stores.deployments, &namespace, name)?;
                 let rules = &object.spec.pod_template;
-                Some((name.to_owned(), Named::of(&deployment, rules, known.get(name), &saved)?))
+                Some((name.to_owned(), Named::of(&deployment, rules, config, known.get(name), &saved)?))
             })
             .collect();
         let [stable, canary] = named.map(|(_, version)| candidate(cluster, &namespace, version, &versions));

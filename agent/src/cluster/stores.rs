@@ -17,11 +17,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::Api;
 use kube::core::{DeserializeGuard, DynamicObject, NamespaceResourceScope, PartialObjectMeta};
 use kube::discovery::ApiResource;
-use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::runtime::utils::Backoff;
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::watcher::Event;
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -31,6 +29,7 @@ use super::api_resources;
 use super::on_demand::OnDemand;
 use super::pods::Pods;
 use super::route_index::RouteIndex;
+use super::watching::{Sight, watch};
 use crate::mesh::object::RELEASE as RELEASE_LABEL;
 use crate::mesh::plugin::contents;
 use serin_release::resource::TemplateRef;
@@ -186,7 +185,13 @@ impl Stores {
         };
         let pods = scope.each().map(|scope| (scope.namespace.clone(), scope.api()));
         Self {
-            deployments: keep_slim(scope.api(), (), only_managers, wakes_users(&releases, wake)),
+            deployments: keep_slim(
+                scope.api(),
+                (),
+                Sight::default(),
+                only_managers,
+                wakes_users(&releases, wake),
+            ),
             autoscalers: keep(scope.api(), (), wakes_users(&releases, wake)),
             scaled_objects: OnDemand::new(
                 scope.dynamic(&api_resources::scaled_object()),
@@ -239,37 +244,6 @@ impl Stores {
     }
 }
 
-/// When a watch that was interrupted is tried again: soon at first, and never so late that anybody goes by what was
-/// half a minute ago. A few watches of few agents are no burden.
-#[derive(Debug, Clone)]
-pub(super) struct WatchBackoff(Duration);
-
-impl WatchBackoff {
-    const LATEST: Duration = Duration::from_secs(3);
-}
-
-impl Default for WatchBackoff {
-    fn default() -> Self {
-        Self(Duration::from_millis(200))
-    }
-}
-
-impl Iterator for WatchBackoff {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        let wait = self.0;
-        self.0 = (wait * 2).min(Self::LATEST);
-        Some(wait)
-    }
-}
-
-impl Backoff for WatchBackoff {
-    fn reset(&mut self) {
-        *self = Self::default();
-    }
-}
-
 /// Leaves of the fields that somebody manages only who does, and since when.
 fn only_managers(meta: &mut ObjectMeta) {
     for entry in meta.managed_fields.iter_mut().flatten() {
@@ -293,13 +267,15 @@ where
     K: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     K::DynamicType: Clone + Eq + Hash + Send + Sync,
 {
-    keep_slim(api, kind, no_managers, on_change)
+    keep_slim(api, kind, Sight::default(), no_managers, on_change)
 }
 
-/// The same, without what `slim` takes out of their metadata.
+/// The same, without what `slim` takes out of their metadata. `sight` is told whether all of
+/// them are known.
 pub(super) fn keep_slim<K>(
     api: Api<K>,
     kind: K::DynamicType,
+    sight: Sight,
     slim: fn(&mut ObjectMeta),
     on_change: impl Fn(Option<&K>) + Send + 'static,
 ) -> Store<K>
@@ -307,17 +283,20 @@ where
     K: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     K::DynamicType: Clone + Eq + Hash + Send + Sync,
 {
-    let writer = Writer::new(kind);
+    let mut writer = Writer::new(kind);
     let store = writer.as_reader();
-    let events = watcher(api, watcher::Config::default()).backoff(WatchBackoff::default());
-    let mut events = events.modify(move |object: &mut K| slim(object.meta_mut())).reflect(writer).boxed();
+    let mut events = watch(api, sight.clone()).boxed();
     tokio::spawn(async move {
         while let Some(event) = events.next().await {
+            let event = event.modify(|object: &mut K| slim(object.meta_mut()));
+            writer.apply_watcher_event(&event);
             match event {
-                Ok(Event::Apply(object) | Event::Delete(object)) => on_change(Some(&object)),
-                Ok(Event::InitDone) => on_change(None),
-                Ok(Event::Init | Event::InitApply(_)) => {}
-                Err(error) => tracing::warn!("watching is interrupted: {error}"),
+                Event::Apply(object) | Event::Delete(object) => on_change(Some(&object)),
+                Event::InitDone => {
+                    sight.set(Ok(()));
+                    on_change(None);
+                }
+                Event::Init | Event::InitApply(_) => {}
             }
         }
     });

@@ -18,6 +18,9 @@ use crate::mesh::object::{Labels, labels, text};
 /// Where it is said on which nodes pods are to run: selectors there may mean the Deployment's own pods.
 const PLACEMENT: [&str; 2] = ["affinity", "topologySpreadConstraints"];
 
+/// On stable's pod template where the configuration is tracked: the hash of the canary's that it was given.
+pub(super) const CONFIG: &str = "serin.dev/config-hash";
+
 /// How variables begin with which Reloader starts the pods of the same version again.
 const RELOADER: &str = "STAKATER_";
 
@@ -39,16 +42,18 @@ pub(super) struct Template {
 }
 
 impl Template {
-    /// The one of `deployment`, which says nothing else that matters here. None if it has none.
-    pub(super) fn of(deployment: &Value, rules: &PodTemplate) -> Option<Self> {
+    /// The one of `deployment`, which says nothing else that matters here. None if it has none. Where its configuration is
+    /// tracked, that is part of the version, as an annotation.
+    pub(super) fn of(deployment: &Value, rules: &PodTemplate, config: Option<&str>) -> Option<Self> {
         let template = deployment.pointer("/spec/template")?;
         let selected = labels(deployment, "/spec/selector/matchLabels");
         let is_of_version = |name: &str| rules.has_version_label(name) && !selected.contains_key(name);
         let (of_version, own) =
             labels(template, "/metadata/labels").into_iter().partition(|(name, _)| is_of_version(name));
-        let (restarts, annotations) = labels(template, "/metadata/annotations")
+        let (restarts, mut annotations): (Labels, Labels) = labels(template, "/metadata/annotations")
             .into_iter()
-            .partition(|(name, _)| rules.ignores_annotation(name));
+            .partition(|(name, _)| rules.ignores_annotation(name) || config.is_none() && name == CONFIG);
+        annotations.extend(config.map(|config| (CONFIG.to_owned(), config.to_owned())));
         Some(Self {
             deployment: text(deployment, "/metadata/name").to_owned(),
             json: template.clone(),

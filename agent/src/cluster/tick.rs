@@ -18,7 +18,7 @@ use super::plugins::WriteError;
 use super::routes::leaving::Leaving;
 use super::snapshot::Snapshot;
 use super::templates::names::are_same;
-use super::{Cluster, api_resources, report};
+use super::{Cluster, api_resources, configs, report};
 use crate::journal::Entry;
 use crate::observe::ProxyReport;
 use crate::observe::arrivals::Arrivals;
@@ -114,6 +114,17 @@ pub(super) fn leaving(cluster: &Cluster, object: &Arc<ReleaseObject>, memory: &m
     snapshot.needed().map_or(Leaving::AS_IT_IS, |needed| Leaving::to_stable(&needed, targets))
 }
 
+/// Leaves the autoscalers of a deleted Release to their owners. Returns whether they are left to them already.
+pub(super) async fn release_autoscalers(
+    cluster: &Cluster,
+    object: &Arc<ReleaseObject>,
+    memory: &mut Memory,
+) -> Result<bool, TickError> {
+    // Whose Deployments cannot be told has had nothing written there.
+    let Ok(snapshot) = Snapshot::take(cluster, object, None, memory) else { return Ok(true) };
+    Ok(snapshot.pair.release_autoscalers(&cluster.client, &cluster.repairs).await?)
+}
+
 /// One tick, with a `command` that counts as `heard` when what comes of it is saved.
 async fn tick_with(
     cluster: &Cluster,
@@ -125,7 +136,8 @@ async fn tick_with(
 ) -> Result<Duration, TickError> {
     let now = Timestamp::now();
     memory.look(now);
-    let names = memory.state.names.clone();
+    let (names, tracked) = (memory.state.names.clone(), memory.state.configs.tracked.clone());
+    configs::look(cluster, object, memory).await;
     let mut snapshot = match Snapshot::take(cluster, object, unreadable, memory) {
         Err(TickError::Invalid(error)) => {
             // Since this agent has known the Release, its spec never made sense: nobody can tell what to watch for.
@@ -149,7 +161,8 @@ async fn tick_with(
     // A word that is no command is heard as well: it is answered once.
     let is_heard = heard.is_some() || command.is_some();
     // What a version is called must outlive the agent that knows it.
-    let is_to_be_saved = is_heard || !are_same(&names, &memory.state.names);
+    let is_to_be_saved =
+        is_heard || !are_same(&names, &memory.state.names) || tracked != memory.state.configs.tracked;
     memory.state.heard = heard.or(memory.state.heard.take());
     let observation = observe(cluster, memory, &snapshot, command, now).await;
     snapshot.warnings.extend(memory.arrivals.past().map(|percent| past_the_filter(&snapshot, percent)));
@@ -258,8 +271,7 @@ async fn observe(
     if state.status.phase.is_under_way() {
         let pods = snapshot.canary_pods(&cluster.stores);
         let arrived = cluster.proxies.arrivals(&pods, snapshot.release.analysis.interval).await;
-        let is_complete = samples.iter().all(|sample| sample.sample.is_ok());
-        arrivals.take_in(&arrived, &snapshot.services(), given_to_canary, is_complete, now);
+        arrivals.take_in(&arrived, &snapshot.services(), given_to_canary, &samples, now);
     }
     let status = &state.status;
     let is_wanted = |found: &InForce| match found {

@@ -11,7 +11,7 @@ use kube::{Client, ResourceExt};
 use serde_json::json;
 
 use super::api_resources::version;
-use super::autoscalers::{Autoscaler, Need};
+use super::autoscalers::{Autoscaler, Need, Scaler};
 use super::repairs::{Object, Repairs, fingerprint};
 use super::stores::Stores;
 use super::templates::Template;
@@ -39,10 +39,12 @@ pub(super) struct Pair {
 struct Side {
     target: Target,
     deployment: Option<std::sync::Arc<Deployment>>,
-    autoscaler: Option<Autoscaler>,
+    scaler: Scaler,
     trouble: Option<String>,
     /// The run that its pod template makes.
     run: Option<String>,
+    /// The hash of its configuration, where that is tracked.
+    config: Option<String>,
 }
 
 /// The labels of a Deployment's pod template.
@@ -56,12 +58,12 @@ impl Pair {
     pub(super) fn read(stores: &Stores, namespace: &str, delivery: &Delivery, names: &Names) -> Self {
         let side = |target: &Target| {
             let deployment = get(&stores.deployments, namespace, &target.deployment);
-            let autoscaler = target.autoscaler.as_ref();
-            let autoscaler = autoscaler.and_then(|it| Autoscaler::find(stores, namespace, it));
+            let scaler = Scaler::find(stores, namespace, target.autoscaler.as_ref());
             let trouble =
                 deployment.as_ref().and_then(|deployment| trouble(&stores.pods, namespace, deployment));
-            let run = names.get(&target.deployment).map(|named| named.run.clone());
-            Side { target: target.clone(), deployment, autoscaler, trouble, run }
+            let version = names.get(&target.deployment);
+            let (run, config) = (version.map(|it| it.run.clone()), version.and_then(|it| it.config.clone()));
+            Side { target: target.clone(), deployment, scaler, trouble, run, config }
         };
         Self {
             namespace: namespace.to_owned(),
@@ -73,7 +75,12 @@ impl Pair {
 
     /// Why nobody can be moved while their autoscalers are as they are.
     pub(super) fn obstacles(&self) -> impl Iterator<Item = String> {
-        [&self.stable, &self.canary].into_iter().filter_map(|side| side.autoscaler.as_ref()?.obstacle())
+        [&self.stable, &self.canary].into_iter().filter_map(|side| side.scaler.autoscaler()?.obstacle())
+    }
+
+    /// Why one of the two cannot be scaled, if so.
+    pub(super) fn unknown_scaler(&self) -> Option<&str> {
+        [&self.stable, &self.canary].into_iter().find_map(|side| side.scaler.unknown())
     }
 
     /// The same with the two in each other's places.
@@ -89,7 +96,9 @@ impl Pair {
 
     /// Whether both pod templates make the same version.
     fn is_same_version(&self) -> bool {
-        let template = |side: &Side| Template::of(&json!(side.deployment.as_deref()?), &self.rules);
+        let template = |side: &Side| {
+            Template::of(&json!(side.deployment.as_deref()?), &self.rules, side.config.as_deref())
+        };
         match (template(&self.stable), template(&self.canary)) {
             (Some(stable), Some(canary)) => stable.is_same_version(&canary),
             _ => false,
@@ -125,15 +134,28 @@ impl Pair {
         Ok(())
     }
 
-    /// The Deployments that there are.
-    pub(super) fn deployments(&self) -> Vec<&Deployment> {
-        [&self.stable, &self.canary].into_iter().filter_map(|side| side.deployment.as_deref()).collect()
+    /// Leaves both autoscalers to their owners, because the Release goes. Returns whether they are left to them already.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub(super) async fn release_autoscalers(
+        &self,
+        client: &Client,
+        repairs: &Repairs,
+    ) -> Result<bool, kube::Error> {
+        let mut are_released = true;
+        for side in [&self.stable, &self.canary] {
+            let Some(autoscaler) = side.scaler.autoscaler() else { continue };
+            are_released &= autoscaler.patch(autoscaler.wanted(Need::Released)).is_none();
+            self.set_floor(client, repairs, autoscaler, Need::Released).await?;
+        }
+        Ok(are_released)
     }
 
     /// Whether one of its objects has this name.
     pub(super) fn has(&self, name: &str) -> bool {
-        [&self.stable, &self.canary].into_iter().any(|Side { target, autoscaler, .. }| {
-            target.deployment == name || autoscaler.as_ref().is_some_and(|autoscaler| autoscaler.name == name)
+        [&self.stable, &self.canary].into_iter().any(|Side { target, scaler, .. }| {
+            target.deployment == name || scaler.autoscaler().is_some_and(|autoscaler| autoscaler.name == name)
         })
     }
 
@@ -149,17 +171,20 @@ impl Pair {
         side: &Side,
         wanted: Option<Replicas>,
     ) -> Result<(), kube::Error> {
-        let Some(deployment) = &side.deployment else { return Ok(()) };
+        let Some(deployment) = side.deployment.as_ref().filter(|_| side.scaler.unknown().is_none()) else {
+            return Ok(());
+        };
         let desired = desired(deployment);
         let need = match wanted {
             Some(Replicas::AtLeast(pods)) => Need::Pods(pods),
             Some(Replicas::Zero) => Need::Nothing,
             None => Need::Own,
         };
-        if let Some(autoscaler) = &side.autoscaler {
+        let autoscaler = side.scaler.autoscaler();
+        if let Some(autoscaler) = autoscaler {
             self.set_floor(client, repairs, autoscaler, need).await?;
         }
-        let keeps_floor = side.autoscaler.as_ref().is_some_and(Autoscaler::is_at_work);
+        let keeps_floor = autoscaler.is_some_and(Autoscaler::is_at_work);
         let object =
             self.part(ApiResource::erase::<Deployment>(&()), &deployment.name_any(), "spec.replicas");
         let to = match wanted {
@@ -241,8 +266,10 @@ impl Pair {
             // It has been given another template a moment ago, which nobody has judged.
             return Ok(());
         }
-        let (Some(old), Some(new)) = (Template::of(&json!(to), rules), Template::of(&json!(from), rules))
-        else {
+        let [of_stable, of_canary] = [&self.stable, &self.canary].map(|side| side.config.as_deref());
+        let old = Template::of(&json!(to), rules, of_stable);
+        let new = Template::of(&json!(from), rules, of_canary);
+        let (Some(old), Some(new)) = (old, new) else {
             return Ok(());
         };
         tracing::info!(deployment = names[0], "takes the canary's pod template");
@@ -298,7 +325,8 @@ impl Side {
                 self.trouble.as_ref().map_or_else(|| said.clone(), |trouble| format!("{said} {trouble}"))
             }),
             trouble: self.trouble.clone(),
-            limit: self.autoscaler.as_ref().map(limit),
+            limit: self.scaler.autoscaler().map(limit),
+            unscalable: self.scaler.unknown().map(str::to_owned),
             run: self.run.clone(),
             given: self.given(),
             changed_by: changed_by(deployment),

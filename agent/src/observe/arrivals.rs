@@ -2,13 +2,15 @@
 What arrives at the canary's pods, held against what proxies with the filter gave to it: the rest came past the filter.
 
 Istio counts arrivals in each pod's sidecar; a pod without one is not seen. All doubts are for the filter: what was there
-before the first look, what may be a second try, and what a pod counted after its last look are left out. So it is a lower
-bound, and only told in steps.
+before the first look, what may be a second try, and what a pod counted after its last look are left out. So is all that
+arrives while callers' proxies come, go or start again: what such a proxy gave last, nobody knows. So it is a lower bound,
+and only told in steps.
 */
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::ProxySample;
 use super::sampler::Latest;
 
 /// For how long arrivals are compared before anything is made of them: requests under way count on one side only.
@@ -20,27 +22,42 @@ const ENOUGH: u64 = 100;
 /// The shares that are told, in percent.
 const STEPS: [u64; 5] = [50, 20, 10, 5, 2];
 
+/// For how long a proxy that ends goes on with its callers' requests and is not asked any more: what Kubernetes gives a pod.
+const ENDING: SignedDuration = SignedDuration::from_secs(30);
+
 /// What has arrived in a run.
 #[derive(Debug, Default)]
 pub struct Arrivals {
     /// Totals at the last look, by the pod's address.
     totals: BTreeMap<String, u64>,
-    arrived: u64,
-    given: u64,
+    compared: Sums,
+    /// What came since all proxies of callers last answered.
+    since: Sums,
+    /// The proxies of callers when all last answered: their uptimes in seconds, by address.
+    callers: BTreeMap<String, u64>,
+    /// Until when proxies may go on that are not asked any more.
+    callers_end: Option<Timestamp>,
     began: Option<Timestamp>,
     /// The largest share that was found, in percent.
     past: Option<u64>,
 }
 
+/// Requests.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sums {
+    arrived: u64,
+    given: u64,
+}
+
 impl Arrivals {
-    /// Takes in what the canary's `pods` last said of requests by one of `services`, and what it was `given` since the last
-    /// look. Only where all proxies of callers have answered (`is_complete`) the two are compared.
+    /// Takes in what the canary's `pods` last said of requests by one of `services`, and what it was `given` by `callers`
+    /// since the last look. Only what came between two looks at which the same proxies have answered is compared.
     pub fn take_in(
         &mut self,
         pods: &[(String, Latest)],
         services: &[&str],
         given: u64,
-        is_complete: bool,
+        callers: &[ProxySample],
         now: Timestamp,
     ) {
         for (pod, latest) in pods {
@@ -48,16 +65,38 @@ impl Arrivals {
             let total = services.iter().filter_map(|service| sample.arrived.get(*service)).sum();
             // What a pod had counted before it was looked at may be of another run.
             let before = self.totals.insert(pod.clone(), total);
-            self.arrived += before.map_or(0, |before| total.saturating_sub(before));
+            self.since.arrived += before.map_or(0, |before| total.saturating_sub(before));
         }
-        let Some(began) = self.began else {
-            self.began = Some(now);
+        let is_first = self.began.is_none();
+        let began = *self.began.get_or_insert(now);
+        self.since.given += if is_first { 0 } else { given };
+        let uptimes: Option<BTreeMap<_, _>> = callers
+            .iter()
+            .map(|proxy| Some((proxy.address.clone(), proxy.sample.as_ref().ok()?.uptime_s)))
+            .collect();
+        // One that does not answer may have lost what it counted, or not.
+        let Some(uptimes) = uptimes else { return };
+        let is_same = uptimes.len() == self.callers.len()
+            && uptimes
+                .iter()
+                .all(|(address, uptime)| self.callers.get(address).is_some_and(|before| before <= uptime));
+        if !(is_same || is_first) {
+            self.callers_end = now.checked_add(ENDING).ok();
+        }
+        let since = std::mem::take(&mut self.since);
+        self.callers = uptimes;
+        if self.callers_end.is_some_and(|end| now < end) {
             return;
-        };
-        self.given += given;
-        let past = self.arrived.saturating_sub(self.given);
-        if is_complete && self.arrived >= ENOUGH && now.duration_since(began) >= LONG_ENOUGH {
-            let share = STEPS.into_iter().find(|step| past * 100 > self.arrived * step);
+        }
+        // What came while the last of them ended is over with this look.
+        if self.callers_end.take().is_none() {
+            self.compared.arrived += since.arrived;
+            self.compared.given += since.given;
+        }
+        let Sums { arrived, given } = self.compared;
+        let past = arrived.saturating_sub(given);
+        if arrived >= ENOUGH && now.duration_since(began) >= LONG_ENOUGH {
+            let share = STEPS.into_iter().find(|step| past * 100 > arrived * step);
             self.past = self.past.max(share);
         }
     }
@@ -75,12 +114,27 @@ mod tests {
     use super::*;
     use crate::observe::scrape::Sample;
 
-    /// Looks every 10 s: each pod's total of requests by the Service, and what was given since the look before.
+    /// A proxy of callers that has been up for so many seconds; none that does not answer.
+    fn caller(address: &str, uptime_s: Option<u64>) -> ProxySample {
+        let sample = uptime_s.map(|uptime_s| Arc::new(Sample { uptime_s, ..Sample::default() }));
+        ProxySample {
+            name: address.to_owned(),
+            address: address.to_owned(),
+            attach_point: "gateway".into(),
+            at: Timestamp::UNIX_EPOCH,
+            sample: sample.ok_or_else(|| "no answer".to_owned()),
+        }
+    }
+
+    /// A look: each pod's total of requests by the Service, what was given since the look before, and the proxies of callers.
+    type Look<'a> = (&'a [Option<u64>], u64, Vec<ProxySample>);
+
+    /// Looks every 10 s.
     #[track_caller]
-    fn check(looks: &[(&[Option<u64>], u64)], is_complete: bool, expected: Option<u64>) {
+    fn check_with(looks: &[Look<'_>], expected: Option<u64>) {
         let mut arrivals = Arrivals::default();
         let mut now = Timestamp::UNIX_EPOCH;
-        for (totals, given) in looks {
+        for (totals, given, callers) in looks {
             let pod = |(number, total): (usize, &Option<u64>)| {
                 let arrived =
                     |total| BTreeMap::from([("shop".to_owned(), total), ("cart".to_owned(), 1_000 * total)]);
@@ -89,10 +143,89 @@ mod tests {
                 (number.to_string(), Latest { at: now, sample: sample.ok_or_else(|| "no answer".to_owned()) })
             };
             let pods: Vec<_> = totals.iter().enumerate().map(pod).collect();
-            arrivals.take_in(&pods, &["shop", "shop-canary"], *given, is_complete, now);
+            arrivals.take_in(&pods, &["shop", "shop-canary"], *given, callers, now);
             now += SignedDuration::from_secs(10);
         }
         assert_eq!(arrivals.past(), expected, "{looks:?}: {arrivals:?}");
+    }
+
+    /// The same with one proxy of callers, which is up all the time and always answers or never.
+    #[track_caller]
+    fn check(looks: &[(&[Option<u64>], u64)], is_complete: bool, expected: Option<u64>) {
+        let callers = |look: usize| vec![caller("10.0.0.1", is_complete.then_some(1_000 + 10 * look as u64))];
+        let looks: Vec<_> = looks
+            .iter()
+            .enumerate()
+            .map(|(look, (totals, given))| (*totals, *given, callers(look)))
+            .collect();
+        check_with(&looks, expected);
+    }
+
+    /// One pod's total grows by 100 at each of 20 looks; `given_by` says what of that is known to have been given, and by
+    /// which proxies.
+    #[track_caller]
+    fn check_callers(given_by: impl Fn(u64) -> (u64, Vec<ProxySample>), expected: Option<u64>) {
+        let totals: Vec<_> = (0..20_u64).map(|look| [Some(5_000 + 100 * look)]).collect();
+        let looks: Vec<_> = (0..20_u64)
+            .zip(&totals)
+            .map(|(look, totals)| {
+                let (given, callers) = given_by(look);
+                (&totals[..], given, callers)
+            })
+            .collect();
+        check_with(&looks, expected);
+    }
+
+    #[test]
+    fn what_proxies_gave_that_come_and_go_is_not_said_to_have_come_past_the_filter() {
+        let steady = |address: &str, look: u64| caller(address, Some(1_000 + 10 * look));
+        // One of two is replaced: it ends for a while, in which it gives to the canary and is not asked.
+        check_callers(
+            |look| {
+                let given = if (7..10).contains(&look) { 50 } else { 100 };
+                let second = if look < 7 { "10.0.0.2" } else { "10.0.0.3" };
+                (given, vec![steady("10.0.0.1", look), steady(second, look)])
+            },
+            None,
+        );
+        // One starts again: its last counts are lost.
+        check_callers(
+            |look| {
+                let uptime = if look < 7 { 1_000 + 10 * look } else { 10 * (look - 7) };
+                (if look == 7 { 0 } else { 100 }, vec![caller("10.0.0.1", Some(uptime))])
+            },
+            None,
+        );
+        // It does not answer before that.
+        check_callers(
+            |look| {
+                let uptime =
+                    if look < 7 { Some(1_000 + 10 * look) } else { look.checked_sub(10).map(|it| 10 * it) };
+                (if (7..=10).contains(&look) { 0 } else { 100 }, vec![caller("10.0.0.1", uptime)])
+            },
+            None,
+        );
+        // It did not answer for a while, and nothing is lost.
+        check_callers(
+            |look| {
+                let uptime = (!(7..10).contains(&look)).then_some(1_000 + 10 * look);
+                let given = match look {
+                    7..10 => 0,
+                    10 => 200,
+                    _ => 50,
+                };
+                (given, vec![caller("10.0.0.1", uptime)])
+            },
+            Some(20),
+        );
+        // What comes past the filter is found all the same, when they have settled.
+        check_callers(
+            |look| {
+                let second = if look < 4 { "10.0.0.2" } else { "10.0.0.3" };
+                (50, vec![steady("10.0.0.1", look), steady(second, look)])
+            },
+            Some(20),
+        );
     }
 
     /// Looks in which one pod's total grows so much at each, of which so much was given.

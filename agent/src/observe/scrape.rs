@@ -28,7 +28,7 @@ const STATS: &str = "/stats/prometheus?usedonly&filter=serin_|%5Eserver.uptime%2
 const ARRIVALS: &str = "/stats/prometheus?usedonly&filter=istio_requests_total|%5Eserver.uptime%24";
 
 /// Where every Istio proxy serves its statistics.
-const ISTIO_STATS_PORT: u16 = 15090;
+pub(crate) const ISTIO_STATS_PORT: u16 = 15090;
 
 /// What one look at a proxy found.
 #[derive(Debug, Clone, Default, PartialEq)]

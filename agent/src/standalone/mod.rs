@@ -171,10 +171,11 @@ impl Standalone {
     async fn tick(&mut self, commands: &mut Vec<Command>) -> anyhow::Result<()> {
         let now = Timestamp::now();
         let name = self.release.name().to_owned();
-        let moved = self.clock.look(now, None);
+        let moved = self.clock.look(now, self.state.looked);
         if !moved.is_zero() {
             self.state.status.clock_moved(moved);
         }
+        self.state.looked = Some(now);
         let contents = self.ecds.read()?;
         let before = self.state.clone();
         let complaint = contents.complaint();

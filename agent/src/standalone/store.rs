@@ -9,7 +9,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -22,7 +22,8 @@ use serin_rollout::{Change, Phase, Status, saved};
 #[derive(Debug)]
 pub(super) struct Store {
     folder: PathBuf,
-    saved: Vec<u8>,
+    /// What was saved, but for when the release was looked at, and when that was.
+    saved: (Vec<u8>, Option<Timestamp>),
     /// The revision of the last change in the audit log.
     audited: u64,
     _lock: FolderLock,
@@ -37,7 +38,12 @@ pub(super) struct State {
     pub status: Status,
     /// The observer's.
     pub deltas: CounterDeltas,
+    /// When the release was last looked at, by the clock of whoever did.
+    pub looked: Option<Timestamp>,
 }
+
+/// How long nothing but that is not worth a write.
+const REFRESH: SignedDuration = SignedDuration::from_secs(5);
 
 /// The form in which a [`State`] is kept.
 #[derive(Debug, Serialize, Deserialize)]
@@ -46,6 +52,8 @@ struct Saved {
     status: Value,
     #[serde(alias = "ledger")]
     deltas: CounterDeltas,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    looked: Option<Timestamp>,
 }
 
 /// A line of the audit log.
@@ -72,7 +80,8 @@ impl Store {
             let folder = folder.display();
             format!("--state: {folder}: another agent holds this folder: stop it, or give another one")
         })?;
-        let mut store = Self { folder: folder.to_owned(), saved: Vec::new(), audited: 0, _lock: lock };
+        let saved = (Vec::new(), None);
+        let mut store = Self { folder: folder.to_owned(), saved, audited: 0, _lock: lock };
         let fresh = State { release: release.to_owned(), ..State::default() };
         let mut state = store.recall()?.unwrap_or(fresh);
         anyhow::ensure!(
@@ -107,11 +116,10 @@ impl Store {
             Err(error) => return Err(error).with_context(|| format!("{}: cannot read it", path.display())),
         };
         match serde_json::from_slice(&bytes) {
-            Ok(Saved { release, status, deltas }) => {
-                self.saved = bytes;
+            Ok(Saved { release, status, deltas, looked }) => {
                 // What a newer agent has written is left as it is, for one that can read it.
                 let status = saved::read(status).unwrap_or_else(|why| Status::unreadable(&why));
-                Ok(Some(State { release, status, deltas }))
+                Ok(Some(State { release, status, deltas, looked }))
             }
             Err(error) => {
                 let aside =
@@ -133,15 +141,22 @@ impl Store {
         if let Phase::Unreadable { .. } = state.status.phase {
             return Ok(());
         }
-        let State { release, status, deltas } = state.clone();
-        let bytes = serde_json::to_vec(&Saved { release, status: saved::write(&status), deltas })?;
-        if bytes != self.saved {
+        let State { release, status, deltas, looked } = state.clone();
+        let mut form = Saved { release, status: saved::write(&status), deltas, looked: None };
+        let rest = serde_json::to_vec(&form)?;
+        let (saved, saved_looked) = &self.saved;
+        let is_old = saved_looked
+            .zip(looked)
+            .is_none_or(|(before, looked)| looked.duration_since(before).abs() >= REFRESH);
+        if rest != *saved || is_old {
+            form.looked = looked;
+            let bytes = serde_json::to_vec(&form)?;
             let path = self.state_file();
             let context = || format!("{}: cannot write it", path.display());
             let mut file = tempfile::NamedTempFile::new_in(&self.folder).with_context(context)?;
             file.write_all(&bytes).with_context(context)?;
             file.persist(&path).with_context(context)?;
-            self.saved = bytes;
+            self.saved = (rest, looked);
         }
         if let Err(error) = self.audit(state) {
             tracing::error!("a change of the weight is not in the audit log: {}", chain(error.as_ref()));
@@ -185,6 +200,25 @@ mod tests {
     use serin_rollout::{Actor, Event};
 
     use super::*;
+
+    #[test]
+    fn when_it_was_last_looked_is_kept_and_worth_no_write_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut store, mut state) = Store::open(folder.path(), "shop/shop").unwrap();
+        let mut check = |look: i64, run: &str, kept: i64| {
+            state.status.run = run.to_owned();
+            state.looked = Some(Timestamp::from_second(look).unwrap());
+            store.save(&state).unwrap();
+            let found = store.recall().unwrap().unwrap().looked;
+            assert_eq!(found.map(Timestamp::as_second), Some(kept), "{look}");
+        };
+        check(100, "v2", 100);
+        check(104, "v2", 100);
+        check(105, "v2", 105);
+        check(106, "v3", 106);
+        // The clock was set back.
+        check(50, "v3", 50);
+    }
 
     #[test]
     fn an_audit_log_that_cannot_be_written_holds_no_change_and_gets_it_later() {

@@ -40,6 +40,9 @@ pub(super) fn check(parts: &Parts<'_>, problems: &mut Problems) -> Delivery {
     if promotion == PromotionMode::Swap && parts.routing.mode == Mode::Verify {
         problems.add(of_strategy("promotion.mode"), "Swap", rule::SWAP_NEEDS_MANAGED);
     }
+    if parts.pod_template.config_tracking && promotion != PromotionMode::Copy {
+        problems.add("spec.podTemplate.configTracking", "true", rule::TRACKING_NEEDS_COPY);
+    }
     let services = services(parts, problems);
     if promotion == PromotionMode::Swap && services.is_some() {
         problems.add(of_strategy("promotion.mode"), "Swap", rule::SWAP_NEEDS_SUBSETS);

@@ -57,6 +57,14 @@ pub use strategy::{BlueGreen, Canary, Gate, Pause, PromotionMode, Step, Strategy
          || !has(self.canary.service)",
         rule::SWAP_NEEDS_SUBSETS,
     ), schema::validation(
+        ".podTemplate.configTracking",
+        "!has(self.podTemplate) || !has(self.podTemplate.configTracking) || !self.podTemplate.configTracking \
+         || !has(self.strategy) || ((!has(self.strategy.canary) || !has(self.strategy.canary.promotion) \
+         || !has(self.strategy.canary.promotion.mode) || self.strategy.canary.promotion.mode == 'Copy') \
+         && (!has(self.strategy.blueGreen) || (has(self.strategy.blueGreen.promotion) \
+         && has(self.strategy.blueGreen.promotion.mode) && self.strategy.blueGreen.promotion.mode == 'Copy')))",
+        rule::TRACKING_NEEDS_COPY,
+    ), schema::validation(
         ".strategy.blueGreen.promotion.mode",
         "!has(self.strategy) || !has(self.strategy.blueGreen) || (has(self.strategy.blueGreen.promotion) \
          && has(self.strategy.blueGreen.promotion.mode) && self.strategy.blueGreen.promotion.mode != 'Swap') \

@@ -41,6 +41,12 @@ pub struct PodTemplate {
     /// the two Deployments apart, and stay as they are.
     #[schemars(with = "Vec<schema::KeyPattern>", length(max = rule::MAX_PATTERNS))]
     pub version_labels: Vec<String>,
+    /// Whether the `ConfigMaps` that the canary's pod template names are part of the version: what is in them, not their labels.
+    /// One that changes starts a run then, when the canary has no pods, and stable's pods start anew with it in the end; the
+    /// default is that it is only told in mid-run. Secrets are not tracked, for the agent has no right to see them, and
+    /// Kubernetes has none to see that one has changed without reading it: write a checksum of theirs into an annotation of
+    /// the pod template. Takes the promotion `Copy`.
+    pub config_tracking: bool,
 }
 
 impl PodTemplate {
@@ -72,6 +78,7 @@ mod tests {
         let own = PodTemplate {
             ignored_annotations: vec!["checksum/*".to_owned()],
             version_labels: vec!["team".to_owned()],
+            config_tracking: false,
         };
         for (name, by_default, with_own) in [
             ("kubectl.kubernetes.io/restartedAt", true, true),

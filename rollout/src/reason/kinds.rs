@@ -236,8 +236,11 @@ pub enum Hold {
         /// Who, if they leave a name.
         by: Option<String>,
     },
-    /// Stable was given another version since the run began, which the promotion would undo.
+    /// Stable was given another version since the run began, which the run is not meant to take the place of.
     StableChanged {
+        /// What becomes of that version when the run is promoted.
+        #[serde(default)]
+        mode: PromotionMode,
         /// The run.
         run: String,
         /// The run that stable's pod template makes now.

@@ -114,6 +114,21 @@ impl Controller {
         Self::start_with(binary, mesh, namespace, identity, &free_address()?, &module).await
     }
 
+    /// Starts one whose proxies get the module at this address, which others of another version may be behind, too.
+    ///
+    /// # Errors
+    /// When it does not come up, with what it has logged.
+    pub async fn start_behind(
+        binary: &str,
+        mesh: &Mesh,
+        namespace: &Namespace,
+        identity: &str,
+        front: &str,
+    ) -> Result<Self> {
+        let module = ["--module-base", &format!("http://{front}")];
+        Self::start_with(binary, mesh, namespace, identity, &free_address()?, &module).await
+    }
+
     async fn start_with(
         binary: &str,
         mesh: &Mesh,

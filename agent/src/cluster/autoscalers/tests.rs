@@ -146,6 +146,9 @@ fn keda_keeps_no_pods_for_a_canary_that_nobody_is_sent_to() {
     check_of(keda, "3 own=none raised=3", Need::Nothing, "none at=0 by-serin=true");
     check_of(keda, "1 at=0 by-serin=true", Need::Own, "1 at=0 by-serin=true");
     check_of(keda, "1 at=0 by-serin=true", Need::Pods(2), "2 own=1 raised=2");
+    check_of(keda, "1 at=0 by-serin=true", Need::Released, "1");
+    check_of(keda, "3 own=none raised=3", Need::Released, "none");
+    check_of(keda, "1 at=4", Need::Released, "1 at=4");
     // Who has paused it, or let it go on, had their reasons.
     check_of(keda, "1 paused=true", Need::Nothing, "1 paused=true");
     check_of(keda, "1 at=4", Need::Pods(2), "2 own=1 raised=2 at=4");

@@ -35,20 +35,39 @@ pub(in super::super) struct Named {
     generation: i64,
     /// None while its controller has not numbered it.
     revision: Option<String>,
+    /// The hash of its configuration, where that is tracked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in super::super) config: Option<String>,
+    /// Templates that the Deployment had before and may be given again, which are called otherwise than this agent would
+    /// call them; the latest at the end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    earlier: Vec<Earlier>,
 }
 
+/// A template that a Deployment had before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Earlier {
+    run: String,
+    made: String,
+}
+
+/// Of more templates nothing is kept.
+const MOST_EARLIER: usize = 8;
+
 impl Named {
-    /// What the template of `deployment` is called, which was `known` by a name before. A Deployment that is not may have
-    /// been given one of these `names` by an agent that kept no more. None if it runs nothing.
+    /// What the template of `deployment` is called, with this `config` where that is tracked, which was `known` by a name
+    /// before. A Deployment that is not may have been given one of these `names` by an agent that kept no more. None if it
+    /// runs nothing.
     pub(in super::super) fn of(
         deployment: &Deployment,
         rules: &PodTemplate,
+        config: Option<&str>,
         known: Option<&Self>,
         names: &[&str],
     ) -> Option<Self> {
         let template = &deployment.spec.as_ref()?.template;
         let image = template.spec.as_ref()?.containers.first()?.image.as_deref().unwrap_or_default();
-        let made = name(image, &Template::of(&json!(deployment), rules)?.version());
+        let made = name(image, &Template::of(&json!(deployment), rules, config)?.version());
         let status = deployment.status.as_ref();
         let is_seen = status.and_then(|status| status.observed_generation) == deployment.metadata.generation;
         // A controller that finds another number of pods wanted sees to that first: it has seen the generation then, and
@@ -63,16 +82,32 @@ impl Named {
             uid: deployment.uid().unwrap_or_default(),
             generation: deployment.metadata.generation.unwrap_or_default(),
             revision: deployment.annotations().get(REVISION).filter(|_| is_numbered).cloned(),
+            config: config.map(str::to_owned),
+            earlier: known.map(Self::with_earlier).unwrap_or_default(),
         };
         let run = match known {
             Some(known) if known.made == new.made || known.is_template_of(&new) => known.run.clone(),
-            Some(_) => new.run.clone(),
+            Some(known) => {
+                let had_before = known.earlier.iter().find(|earlier| earlier.made == new.made);
+                had_before.map_or_else(|| new.run.clone(), |earlier| earlier.run.clone())
+            }
             None => {
                 let earlier = earlier_name(image, template);
                 if names.contains(&&*earlier) { earlier } else { new.run.clone() }
             }
         };
         Some(Self { run, ..new })
+    }
+
+    /// The templates that are to be known by their names, this one among them.
+    fn with_earlier(&self) -> Vec<Earlier> {
+        let Self { run, made, earlier, .. } = self;
+        let mut all: Vec<_> = earlier.iter().filter(|known| known.made != *made).cloned().collect();
+        if run != made {
+            all.push(Earlier { run: run.clone(), made: made.clone() });
+        }
+        all.drain(..all.len().saturating_sub(MOST_EARLIER));
+        all
     }
 
     /// Whether it is called as `other` is, for the same reason. What else is known of it is worth no write of its own: it
@@ -84,7 +119,9 @@ impl Named {
     /// Whether it is the template that `other` is of, by what the Deployment says of it.
     fn is_template_of(&self, other: &Self) -> bool {
         let is_same_revision = self.revision.is_some() && self.revision == other.revision;
-        self.uid == other.uid && (self.generation == other.generation || is_same_revision)
+        // A configuration that is not known, because tracking has just begun, is no other.
+        let is_same_config = self.config.is_none() || other.config.is_none() || self.config == other.config;
+        is_same_config && self.uid == other.uid && (self.generation == other.generation || is_same_revision)
     }
 }
 
@@ -135,7 +172,7 @@ mod tests {
     }
 
     fn named(deployment: &Deployment, known: Option<&Named>, names: &[&str]) -> Named {
-        Named::of(deployment, &PodTemplate::default(), known, names).unwrap()
+        Named::of(deployment, &PodTemplate::default(), None, known, names).unwrap()
     }
 
     /// A field that nobody has written, as another Kubernetes or another Serin knows of it.
@@ -198,6 +235,51 @@ mod tests {
             it["spec"]["paused"] = json!(true);
         });
         check(false, |it| it["metadata"]["uid"] = json!("u2"));
+    }
+
+    #[test]
+    fn an_edit_that_is_undone_gives_a_version_its_name_again() {
+        let before = named(&deployment(|_| {}), None, &[]);
+        let upgraded = named(&deployment(with_a_default), Some(&before), &[]);
+        assert_ne!(upgraded.made, before.made);
+        let at = |generation: u64, edit: fn(&mut Value)| {
+            deployment(move |it| {
+                with_a_default(it);
+                (it["metadata"]["generation"], it["status"]["observedGeneration"]) =
+                    (json!(generation), json!(generation));
+                it["metadata"]["annotations"][REVISION] = json!(generation.to_string());
+                edit(it);
+            })
+        };
+        let edited =
+            named(&at(3, |it| it["spec"]["template"]["spec"]["priority"] = json!(7)), Some(&upgraded), &[]);
+        assert_ne!(edited.run, before.run);
+        let saved: Named = serde_json::from_value(json!(edited)).unwrap();
+        let undone = named(&at(4, |_| {}), Some(&saved), &[]);
+        assert_eq!(undone.run, before.run);
+        // The same once more, and after many others.
+        let mut known = undone;
+        for generation in 5..5 + 2 * MOST_EARLIER as u64 {
+            let image = format!("shop:v{generation}");
+            let other = at(generation, |_| {});
+            let mut other = json!(other);
+            other["spec"]["template"]["spec"]["containers"][0]["image"] = json!(image);
+            known = named(&serde_json::from_value(other).unwrap(), Some(&known), &[]);
+        }
+        assert_eq!(named(&at(50, |_| {}), Some(&known), &[]).run, before.run);
+    }
+
+    #[test]
+    fn a_configuration_that_is_tracked_makes_a_version_when_it_changes_and_not_when_tracking_begins() {
+        let with = |config: Option<&str>, known: Option<&Named>| {
+            Named::of(&deployment(|_| {}), &PodTemplate::default(), config, known, &[]).unwrap()
+        };
+        let before = with(None, None);
+        let tracked = with(Some("1"), Some(&before));
+        assert_eq!(tracked.run, before.run);
+        let changed = with(Some("2"), Some(&tracked));
+        assert_ne!(changed.run, before.run);
+        assert_eq!(with(Some("1"), Some(&changed)).run, before.run, "an edit that is undone");
     }
 
     #[test]

@@ -12,7 +12,7 @@ fn deployment(name: &str, edit: &dyn Fn(&mut Value)) -> Value {
 }
 
 fn template(name: &str, rules: &PodTemplate, edit: &dyn Fn(&mut Value)) -> Template {
-    Template::of(&deployment(name, edit), rules).unwrap()
+    Template::of(&deployment(name, edit), rules, None).unwrap()
 }
 
 /// Sets `pointer`, which may have no parent yet, to `value`.
@@ -185,4 +185,22 @@ fn the_name_of_a_deployment_is_its_own() {
     let pointer = "/spec/containers/0/env";
     check(pointer, &service("shop-stable"), &service("shop-canary"), true, &service("shop-stable"));
     check(pointer, &service("shop-stable"), &service("shop"), false, &service("shop"));
+}
+
+#[test]
+fn a_configuration_that_is_tracked_is_part_of_the_version() {
+    let of = |name: &str, edit: &dyn Fn(&mut Value), config: Option<&str>| {
+        Template::of(&deployment(name, edit), &PodTemplate::default(), config).unwrap()
+    };
+    let nothing = |_: &mut Value| {};
+    let (stable, canary) = (of("shop-stable", &nothing, Some("1")), of("shop-canary", &nothing, Some("2")));
+    assert!(!stable.is_same_version(&canary));
+    let given = canary.given_to(&stable);
+    assert_eq!(given["metadata"]["annotations"], json!({CONFIG: "2"}));
+    // What it was given stays on it, and says nothing where it is not tracked any more.
+    let after = |config| of("shop-stable", &|template: &mut Value| *template = given.clone(), config);
+    assert!(after(Some("2")).is_same_version(&canary));
+    let untracked = of("shop-canary", &nothing, None);
+    assert!(after(None).is_same_version(&untracked));
+    assert_eq!(untracked.given_to(&after(None))["metadata"]["annotations"], json!({CONFIG: "2"}));
 }
