@@ -19,7 +19,7 @@ use serin_release::resource::Analysis;
 use serin_release::status::{
     AnalysisStatus, CommandStatus, MetricStatus, MetricVersion, NotJudged, Odds, ProxyCounts, RatioStatus,
     ReleasePhase, ReleaseStatus, RequestsStatus, Role, RunOutcome, SegmentStatus, Served, Share, StepStatus,
-    Unit, UsersStatus, VerdictStatus,
+    Strategy, Unit, UsersStatus, VerdictStatus,
 };
 use serin_release::{Pause, Release, ReleaseObject};
 use serin_rollout::{Awaits, Hold};
@@ -36,6 +36,8 @@ pub struct View {
     pub is_current: bool,
     /// Where it stands.
     pub phase: ReleasePhase,
+    /// How the new version comes in.
+    pub strategy: Strategy,
     /// Why it stands there.
     pub message: String,
     /// The present run, or the last one.
@@ -251,6 +253,7 @@ impl View {
             namespace: object.metadata.namespace.clone().unwrap_or_default(),
             is_current: object.status.is_some() && status.observed_generation == object.metadata.generation,
             phase: status.phase,
+            strategy: status.strategy,
             message: status.message.clone(),
             run: run(status),
             steps: steps(object, status),
@@ -294,7 +297,9 @@ fn run(status: &ReleaseStatus) -> Option<RunView> {
 }
 
 fn steps(object: &ReleaseObject, status: &ReleaseStatus) -> Vec<StepView> {
-    use ReleasePhase::{Aborted, Baking, OffPlan, Progressing, Promoted, Promoting, RolledBack, RollingBack};
+    use ReleasePhase::{
+        Aborted, Baking, Keeping, OffPlan, Progressing, Promoted, Promoting, RolledBack, RollingBack,
+    };
     // How the canary is judged says nothing of steps, and may stand in other objects.
     let mut object = object.clone();
     object.spec.analysis = Analysis::default();
@@ -303,7 +308,7 @@ fn steps(object: &ReleaseObject, status: &ReleaseStatus) -> Vec<StepView> {
     let reached = latest.and_then(|run| run.changes.iter().map(|change| change.to).max());
     let full = Share::from(Weight::FULL);
     let state = |weight: Share| match status.phase {
-        Promoted => StepState::Done,
+        Promoted | Keeping => StepState::Done,
         Baking | Promoting if weight < full => StepState::Done,
         Baking | Promoting => StepState::Now,
         Progressing | OffPlan => match weight.cmp(&status.weight) {

@@ -34,11 +34,16 @@ pub(super) fn todo(status: &ReleaseStatus, waits: Option<&WaitView>) -> Option<T
                 todo("give the canary's Deployment another version, or release this one again", &[Retry])
             }
             ReleasePhase::Idle | ReleasePhase::Promoted => next_run(status),
+            ReleasePhase::Keeping => {
+                todo("abort goes back to the old version at once, while it is kept", &[Abort])
+            }
             _ => None,
         };
     };
     match (waits.reason.as_str(), waits.on) {
         ("AwaitsApproval", _) => todo("approve the step, or take the release back", &[Resume, Abort]),
+        ("AwaitsCutover", _) => todo("begin the cutover, or take the release back", &[Resume, Abort]),
+        ("AwaitsCleanup", _) => todo("let the old version go, or go back to it", &[Resume, Abort]),
         ("Paused", _) => todo("go on, or take the release back", &[Resume, Abort]),
         ("Suspended", _) => todo("set spec.suspend to false", &[]),
         ("StableChanged", _) => todo("release over what stable was given, or take it back", &[Resume, Abort]),
