@@ -84,6 +84,8 @@ enum Command {
     Retry(control::Args),
     /// Wait until the release of an image has come to something, for pipelines.
     Wait(cluster::WaitArgs),
+    /// Check the Releases of files, without a cluster.
+    Lint(cluster::LintArgs),
 }
 
 /// Parses the command line and does what it says.
@@ -148,6 +150,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Promote(args) => return control::command(&args.args, CommandKind::Promote, args.yes).await,
         Command::Abort(args) => return control::command(&args.args, CommandKind::Abort, args.yes).await,
         Command::Retry(args) => return control::command(&args, CommandKind::Retry, true).await,
+        Command::Lint(args) => return cluster::lint(&args),
         Command::Wait(args) => return Ok(cluster::wait(&args).await),
     }
     Ok(ExitCode::SUCCESS)

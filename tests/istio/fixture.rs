@@ -21,7 +21,7 @@ use serin_tests::site::{HOST, eventually};
 
 use crate::SEED;
 
-const AGENT: &str = env!("CARGO_BIN_EXE_serin-agent");
+pub(crate) const AGENT: &str = env!("CARGO_BIN_EXE_serin-agent");
 
 /// Everything that a release takes.
 pub(crate) struct Fixture<'m> {

@@ -29,14 +29,18 @@ pub(crate) async fn status(name: &str, args: &Args, access: &Access) -> anyhow::
         print!("{}", shown(&cluster, &release, args, access).await?);
         return Ok(());
     }
-    let mut watch = Watch::begin(&cluster, name);
+    tokio::select! {
+        ended = follow(&cluster, name, args, access) => ended,
+        interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
+    }
+}
+
+/// Shows the Release whenever it has changed.
+async fn follow(cluster: &Cluster, name: &str, args: &Args, access: &Access) -> anyhow::Result<()> {
+    let mut watch = Watch::begin(cluster, name);
     loop {
-        tokio::select! {
-            release = watch.next() => {
-                show(&shown(&cluster, &release?, args, access).await?)?;
-            }
-            interrupted = tokio::signal::ctrl_c() => return Ok(interrupted?),
-        }
+        let release = watch.next().await?;
+        show(&shown(cluster, &release, args, access).await?)?;
     }
 }
 

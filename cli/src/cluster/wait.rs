@@ -244,7 +244,9 @@ fn at(goal: Goal, run: &str, status: &ReleaseStatus) -> Standing {
     let is_replaced = status.conditions.iter().any(|found| found.reason == "StableReplaced");
     let has_ended_so = match (status.phase, goal) {
         (Idle, _) if is_replaced => Some(false),
-        // There is nothing to release where stable has it already.
+        (Idle, Goal::Promoted | Goal::Step(_)) => {
+            return Standing::Met(format!("run {run}: stable has this version already"));
+        }
         (Promoted | Keeping | Idle, _) => Some(goal != Goal::RolledBack),
         (RolledBack | Aborted, _) => Some(goal == Goal::RolledBack),
         (RollingBack, Goal::Promoted | Goal::Step(_)) => Some(false),
