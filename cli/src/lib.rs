@@ -84,6 +84,8 @@ enum Command {
     Retry(control::Args),
     /// Wait until the release of an image has come to something, for pipelines.
     Wait(cluster::WaitArgs),
+    /// Say what a cluster lacks, and what keeps a Release from going through.
+    Doctor(cluster::DoctorArgs),
     /// Check the Releases of files, without a cluster.
     Lint(cluster::LintArgs),
 }
@@ -150,6 +152,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Promote(args) => return control::command(&args.args, CommandKind::Promote, args.yes).await,
         Command::Abort(args) => return control::command(&args.args, CommandKind::Abort, args.yes).await,
         Command::Retry(args) => return control::command(&args, CommandKind::Retry, true).await,
+        Command::Doctor(args) => return cluster::doctor(&args).await,
         Command::Lint(args) => return cluster::lint(&args),
         Command::Wait(args) => return Ok(cluster::wait(&args).await),
     }

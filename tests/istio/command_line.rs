@@ -78,6 +78,11 @@ pub(crate) async fn a_release_is_driven_by_commands(mesh: &Mesh) -> Result<()> {
 async fn at_rest(shell: &Shell<'_>) -> Result<()> {
     let namespace = shell.fixture.namespace.name();
     shell.check("get", 0, &["NAME", "PHASE", "shop", "Idle"]).await?;
+    let healthy = ["ok       crds", "ok       leader", "one leads", "ok       accepted", "ok       around"];
+    eventually("a healthy release", async || {
+        shell.check(&format!("doctor shop --agent-namespace {namespace}"), 0, &healthy).await
+    })
+    .await?;
     let json = shell.run("get -o json").await?.out;
     let views: Value = serde_json::from_str(&json)?;
     ensure!(views[0]["name"] == "shop" && views[0]["phase"] == "Idle", "{views}");

@@ -19,6 +19,7 @@ pub mod crd;
 mod events;
 mod finalizer;
 mod history;
+pub mod inspect;
 mod istio_versions;
 mod leader;
 mod memories;

@@ -476,3 +476,6 @@ fn news(status: &ReleaseStatus, mut told: Vec<News>) -> Vec<News> {
     });
     of_history.chain(told).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,9 +34,6 @@ pub(super) fn todo(status: &ReleaseStatus, waits: Option<&WaitView>) -> Option<T
                 todo("give the canary's Deployment another version, or release this one again", &[Retry])
             }
             ReleasePhase::Idle | ReleasePhase::Promoted => next_run(status),
-            ReleasePhase::Keeping => {
-                todo("abort goes back to the old version at once, while it is kept", &[Abort])
-            }
             _ => None,
         };
     };
@@ -44,6 +41,7 @@ pub(super) fn todo(status: &ReleaseStatus, waits: Option<&WaitView>) -> Option<T
         ("AwaitsApproval", _) => todo("approve the step, or take the release back", &[Resume, Abort]),
         ("AwaitsCutover", _) => todo("begin the cutover, or take the release back", &[Resume, Abort]),
         ("AwaitsCleanup", _) => todo("let the old version go, or go back to it", &[Resume, Abort]),
+        ("Keeping", _) => todo("abort goes back to the old version at once, while it is kept", &[Abort]),
         ("Paused", _) => todo("go on, or take the release back", &[Resume, Abort]),
         ("Suspended", _) => todo("set spec.suspend to false", &[]),
         ("StableChanged", _) => todo("release over what stable was given, or take it back", &[Resume, Abort]),

@@ -7,6 +7,7 @@ can write.
 pub(super) mod access;
 mod commands;
 mod confirm;
+mod doctor;
 mod get;
 mod lint;
 mod output;
@@ -18,6 +19,7 @@ mod watch;
 
 pub(super) use self::access::Access;
 pub(super) use self::commands::{Given, give};
+pub(super) use self::doctor::{Args as DoctorArgs, doctor};
 pub(super) use self::get::{Args as GetArgs, get};
 pub(super) use self::lint::{Args as LintArgs, check as lint};
 pub(super) use self::status::{Args as StatusArgs, status};

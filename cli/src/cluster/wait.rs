@@ -304,3 +304,6 @@ impl Progress {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
