@@ -18,7 +18,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_complete::{Shell, generate};
+use clap_mangen::Man;
 use tracing_subscriber::EnvFilter;
 
 use serin_agent::cluster::crd;
@@ -88,6 +90,16 @@ enum Command {
     Doctor(cluster::DoctorArgs),
     /// Check the Releases of files, without a cluster.
     Lint(cluster::LintArgs),
+    /// Print what a shell completes the command line by.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Print the manual page of this command, or of one within it such as `wait`.
+    Man {
+        /// The command.
+        command: Option<String>,
+    },
 }
 
 /// Parses the command line and does what it says.
@@ -154,9 +166,28 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Retry(args) => return control::command(&args, CommandKind::Retry, true).await,
         Command::Doctor(args) => return cluster::doctor(&args).await,
         Command::Lint(args) => return cluster::lint(&args),
+        Command::Completions { shell } => {
+            generate(shell, &mut Args::command(), "serin", &mut std::io::stdout());
+        }
+        Command::Man { command } => man(command.as_deref())?,
         Command::Wait(args) => return Ok(cluster::wait(&args).await),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints a manual page.
+fn man(name: Option<&str>) -> anyhow::Result<()> {
+    let mut whole = Args::command();
+    whole.build();
+    let command = match name {
+        None => whole,
+        Some(name) => {
+            let found = whole.find_subcommand(name).cloned();
+            found.with_context(|| format!("{name}: there is no such command: serin --help lists them"))?
+        }
+    };
+    Man::new(command).render(&mut std::io::stdout())?;
+    Ok(())
 }
 
 fn install_log(format: LogFormat, level: &str) {

@@ -54,6 +54,8 @@ pub struct Release {
     pub service: Service,
     /// Hosts by which clients reach the service; at least one.
     pub hosts: Vec<String>,
+    /// Those of the hosts by which testers get the canary.
+    pub preview_hosts: Vec<String>,
     /// Path prefix under which requests are assigned; begins with `/`.
     pub path_prefix: String,
     /// Where a caller's sticky id is looked for, in this order; at least one place.

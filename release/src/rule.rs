@@ -130,6 +130,9 @@ pub const MESH_NAMESPACES: &str = "add mesh to spec.routing.gateways, or leave t
 /// What to write where a Gateway has no hosts.
 pub const HOSTS: &str =
     "give the hosts by which clients reach the service through the Gateway, such as [shop.example.com]";
+/// What to write where a preview host is one of the users'.
+pub const PREVIEW_HOST: &str =
+    "give a host that is not among spec.routing.hosts: whoever comes by it gets the new version";
 /// What to write where a Prometheus is needed.
 pub const PROMETHEUS: &str =
     "write where it is, such as {address: \"http://prometheus:9090\"}: the source or a metric needs it";

@@ -104,6 +104,8 @@ fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
     let run = named("spec.canary.version", spec.canary.version, &rule::VERSION, problems).unwrap_or_default();
     let service = service(spec.service, problems);
     let hosts = spec.routing.hosts.unwrap_or_else(|| vec![own_name(&service.name, &namespace)]);
+    let preview_hosts = preview_hosts(&hosts, spec.routing.preview_hosts, problems);
+    let hosts = [hosts, preview_hosts.clone()].concat();
     let sources = spec.session_affinity.sources;
     if sources.is_empty() {
         let hint = "give at least one place to look for a user's id, or leave it out for [{cookie: serin}]";
@@ -128,6 +130,7 @@ fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
         cookie: cookie(spec.session_affinity.cookie, &sources, problems),
         service,
         hosts,
+        preview_hosts,
         path_prefix: spec.routing.path_prefix,
         sources,
         propagation: spec.session_affinity.propagation,
@@ -167,6 +170,15 @@ fn course(strategy: resource::Strategy, problems: &mut Problems) -> Course {
     let keep = span("spec.strategy.blueGreen.keep", &found.keep, &rule::KEEP, problems);
     let blue_green = BlueGreen { cutover: found.cutover, keep, cleanup: found.cleanup };
     Course { steps, steps_by_traffic: false, blue_green: Some(blue_green) }
+}
+
+/// The hosts for testers: none of those that users have.
+fn preview_hosts(hosts: &[String], found: Vec<String>, problems: &mut Problems) -> Vec<String> {
+    for (i, host) in found.iter().enumerate().filter(|(_, host)| hosts.contains(host)) {
+        let path = format!("spec.routing.previewHosts[{i}]");
+        problems.add(path, quoted(Some(host)), rule::PREVIEW_HOST);
+    }
+    found
 }
 
 /// What a service is called throughout its cluster.
