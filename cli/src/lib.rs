@@ -13,7 +13,7 @@ mod simulate;
 mod uninstall;
 
 use std::fmt;
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -167,7 +167,9 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Doctor(args) => return cluster::doctor(&args).await,
         Command::Lint(args) => return cluster::lint(&args),
         Command::Completions { shell } => {
-            generate(shell, &mut Args::command(), "serin", &mut std::io::stdout());
+            let mut script = Vec::new();
+            generate(shell, &mut Args::command(), "serin", &mut script);
+            std::io::stdout().write_all(&script)?;
         }
         Command::Man { command } => man(command.as_deref())?,
         Command::Wait(args) => return Ok(cluster::wait(&args).await),

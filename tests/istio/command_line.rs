@@ -2,6 +2,7 @@
 A release that is driven by the command line alone, as a person or a pipeline drives it: the built binary, in processes of
 its own.
 */
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
@@ -15,6 +16,19 @@ use tokio::process::Command;
 
 use crate::fixture::{AGENT, Fixture};
 
+/// Somebody who drives the releases of a namespace, and may do nothing else.
+const DRIVER: &str = "
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: driver}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: driver}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: serin-operator}
+subjects: [{kind: ServiceAccount, name: driver}]
+";
+
 /// What a command has said, and how it ended.
 #[derive(Debug)]
 struct Said {
@@ -26,13 +40,14 @@ struct Said {
 /// A command line in the namespace of a release.
 struct Shell<'f> {
     fixture: &'f Fixture<'f>,
+    kubeconfig: PathBuf,
 }
 
 impl Shell<'_> {
     fn command(&self, line: &str) -> Command {
         let mut command = Command::new(AGENT);
         command.args(line.split(' ')).args(["--namespace", self.fixture.namespace.name()]);
-        command.env("KUBECONFIG", self.fixture.mesh.kubeconfig()).stdin(Stdio::null()).kill_on_drop(true);
+        command.env("KUBECONFIG", &self.kubeconfig).stdin(Stdio::null()).kill_on_drop(true);
         command
     }
 
@@ -64,7 +79,9 @@ pub(crate) async fn a_release_is_driven_by_commands(mesh: &Mesh) -> Result<()> {
     let agent = fixture.agent("one").await?;
     fixture.release("{setWeight: 10, pause: {}}, {setWeight: 50, pause: {}}", |yaml| yaml).await?;
     fixture.idle().await?;
-    let shell = Shell { fixture: &fixture };
+    fixture.namespace.apply(DRIVER).await?;
+    let kubeconfig = mesh.kubeconfig_of(fixture.namespace.name(), "driver").await?;
+    let shell = Shell { fixture: &fixture, kubeconfig };
     at_rest(&shell).await.with_context(|| agent.log())?;
     let traffic = fixture.traffic(100).await?;
     to_the_second_step(&shell).await.with_context(|| agent.log())?;
@@ -77,19 +94,22 @@ pub(crate) async fn a_release_is_driven_by_commands(mesh: &Mesh) -> Result<()> {
 /// What is said where nothing is under way.
 async fn at_rest(shell: &Shell<'_>) -> Result<()> {
     let namespace = shell.fixture.namespace.name();
-    shell.check("get", 0, &["NAME", "PHASE", "shop", "Idle"]).await?;
-    let healthy = ["ok       crds", "ok       leader", "one leads", "ok       accepted", "ok       around"];
-    eventually("a healthy release", async || {
-        shell.check(&format!("doctor shop --agent-namespace {namespace}"), 0, &healthy).await
+    // The role is made of others, in a moment.
+    eventually("the driver's rights", async || {
+        shell.check("get", 0, &["NAME", "PHASE", "shop", "Idle"]).await
     })
     .await?;
     let json = shell.run("get -o json").await?.out;
     let views: Value = serde_json::from_str(&json)?;
     ensure!(views[0]["name"] == "shop" && views[0]["phase"] == "Idle", "{views}");
-    let all =
-        Command::new(AGENT).args(["get", "-A"]).env("KUBECONFIG", shell.fixture.mesh.kubeconfig()).output();
-    let all = String::from_utf8(all.await?.stdout)?;
+    let admin = Shell { fixture: shell.fixture, kubeconfig: shell.fixture.mesh.kubeconfig().to_owned() };
+    let all = shell.fixture.command_line(&["get", "-A"]).await?;
     ensure!(all.lines().any(|line| line.starts_with(namespace) && line.contains("shop")), "{all}");
+    let doctor = format!("doctor shop --agent-namespace {namespace}");
+    let healthy = ["ok       crds", "ok       leader", "one leads", "ok       accepted", "ok       around"];
+    eventually("a healthy release", async || admin.check(&doctor, 0, &healthy).await).await?;
+    let said = shell.check(&doctor, 0, &["ok       leader", "warning  around", "cannot be read"]).await?;
+    eprintln!("{said}");
     shell.check("status nothing", 1, &["cannot read release nothing", "not found"]).await?;
     shell.check("wait nothing --for promoted", 2, &["there is no release nothing"]).await?;
     shell.check("pause shop", 1, &["pause by ", "refused: no run is in progress"]).await?;

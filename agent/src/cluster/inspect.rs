@@ -29,11 +29,12 @@ use crate::preflight::{self, Entrance, Finding, Subject};
 use serin_release::delivery::AttachPoint;
 use serin_release::{FoundTemplate, MetricTemplate, Release, ReleaseObject};
 
-/// The CustomResourceDefinitions that are not as this version of Serin has them, each with what is wrong.
+/// What is wrong with the cluster's CustomResourceDefinitions: those that are not there, or lack a field that this version of
+/// Serin has.
 ///
 /// # Errors
 /// When they may not be read.
-pub async fn wrong_crds(client: &Client) -> kube::Result<Vec<(String, &'static str)>> {
+pub async fn wrong_crds(client: &Client) -> kube::Result<Vec<String>> {
     let kind = ApiResource {
         group: "apiextensions.k8s.io".to_owned(),
         version: "v1".to_owned(),
@@ -45,30 +46,29 @@ pub async fn wrong_crds(client: &Client) -> kube::Result<Vec<(String, &'static s
     let mut wrong = Vec::new();
     for wanted in crd::definitions() {
         let name = wanted["metadata"]["name"].as_str().unwrap_or_default();
-        match api.get_opt(name).await? {
-            None => wrong.push((name.to_owned(), "is not there")),
-            Some(found) if !has_all_of(&found.data["spec"], &wanted["spec"]) => {
-                wrong.push((name.to_owned(), "is of another version of Serin than this command"));
-            }
-            Some(_) => {}
-        }
+        let Some(found) = api.get_opt(name).await? else {
+            wrong.push(format!("{name} is not there"));
+            continue;
+        };
+        let schema = |definition: &Value| definition["versions"][0]["schema"]["openAPIV3Schema"].clone();
+        let lacking = lacking_field(&schema(&found.data["spec"]), &schema(&wanted["spec"]));
+        wrong.extend(lacking.map(|field| format!("{name} is older than this command: it lacks {field}")));
     }
     Ok(wrong)
 }
 
-/// Whether `found` has all that `wanted` has: the API server adds what it takes for granted.
-fn has_all_of(found: &Value, wanted: &Value) -> bool {
-    match (found, wanted) {
-        (Value::Object(found), Value::Object(wanted)) => {
-            wanted.iter().all(|(name, wanted)| found.get(name).is_some_and(|found| has_all_of(found, wanted)))
+/// The first field of the schema `wanted` that `found` does not have. What else there is to a schema, the API server writes
+/// in its own way.
+fn lacking_field(found: &Value, wanted: &Value) -> Option<String> {
+    for (name, wanted) in wanted["properties"].as_object().into_iter().flatten() {
+        let Some(found) = found["properties"].get(name) else { return Some(name.clone()) };
+        if let Some(within) = lacking_field(found, wanted) {
+            return Some(format!("{name}.{within}"));
         }
-        (Value::Array(found), Value::Array(wanted)) => {
-            found.len() == wanted.len()
-                && found.iter().zip(wanted).all(|(found, wanted)| has_all_of(found, wanted))
-        }
-        (Value::Number(found), Value::Number(wanted)) => found.as_f64() == wanted.as_f64(),
-        (found, wanted) => found == wanted,
     }
+    ["items", "additionalProperties"]
+        .into_iter()
+        .find_map(|keyword| lacking_field(&found[keyword], wanted.get(keyword)?))
 }
 
 /// Which agent leads, by the Lease in `namespace`; none where the Lease is not renewed while it is looked at, or is not
@@ -230,17 +230,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_api_server_adds_makes_no_other_version() {
-        let wanted = json!({"names": {"kind": "Release"}, "versions": [{"maxLength": 4, "minimum": 0.0}]});
-        let mut found = wanted.clone();
-        found["conversion"] = json!({"strategy": "None"});
-        found["names"]["listKind"] = json!("ReleaseList");
-        found["versions"][0]["minimum"] = json!(0);
-        assert!(has_all_of(&found, &wanted));
-        for (pointer, other) in [("/versions/0/maxLength", json!(5)), ("/names", json!({}))] {
-            let mut found = found.clone();
-            *found.pointer_mut(pointer).unwrap() = other;
-            assert!(!has_all_of(&found, &wanted), "{pointer}");
+    fn an_older_definition_lacks_a_field() {
+        let of = |fields: Value| json!({"properties": {"spec": {"properties": {"steps": {"items": {"properties": fields}}}}}});
+        let wanted = of(json!({"weight": {}, "pause": {}}));
+        for (found, expected) in [
+            (of(json!({"weight": {}, "pause": {}, "more": {}})), None),
+            (of(json!({"weight": {}})), Some("spec.steps.pause")),
+            (json!({}), Some("spec")),
+        ] {
+            assert_eq!(lacking_field(&found, &wanted).as_deref(), expected, "{found}");
         }
     }
 }

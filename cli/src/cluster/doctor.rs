@@ -127,10 +127,7 @@ async fn of_cluster(cluster: &Cluster, agents: &str) -> Vec<Line> {
         Ok(wrong) if wrong.is_empty() => {
             vec![Line::ok("crds", format!("as serin {} has them", env!("CARGO_PKG_VERSION")))]
         }
-        Ok(wrong) => {
-            let line = |(name, what): (String, &str)| Line::error("crds", format!("{name} {what}"), INSTALL);
-            wrong.into_iter().map(line).collect()
-        }
+        Ok(wrong) => wrong.into_iter().map(|what| Line::error("crds", what, INSTALL)).collect(),
         Err(error) => vec![Line::unread("crds", &error)],
     });
     lines.push(agent(cluster, agents).await);
@@ -288,3 +285,6 @@ fn table(lines: &[Line], paint: Paint) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

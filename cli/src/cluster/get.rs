@@ -99,3 +99,6 @@ fn table(views: &[View], with_namespace: bool, is_wide: bool, now: Timestamp, pa
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

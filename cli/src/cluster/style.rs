@@ -61,3 +61,12 @@ pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     }
     lines
 }
+
+/// `painted` without its colours.
+#[cfg(test)]
+pub(super) fn unpainted(painted: &str) -> String {
+    let mut parts = painted.split("\x1b[");
+    let first = parts.next().unwrap_or_default();
+    let rest = parts.map(|part| part.split_once('m').map_or(part, |(_, text)| text));
+    std::iter::once(first).chain(rest).collect()
+}

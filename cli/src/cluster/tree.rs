@@ -313,3 +313,6 @@ pub(super) fn age(at: Timestamp, now: Timestamp) -> String {
         _ => format!("{}d", seconds / 86_400),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ use anyhow::{Context, bail};
 use futures::stream::{BoxStream, StreamExt};
 use kube::core::DynamicObject;
 use kube::runtime::{WatchStreamExt, watcher};
+use serin_agent::errors::chain;
 use serin_release::ReleaseObject;
 
 use super::access::{Cluster, read};
@@ -37,9 +38,11 @@ impl Watch {
                 }
                 Some(Ok(None)) if self.is_seen => bail!("{} is deleted", self.what()),
                 Some(Ok(None)) => bail!("there is no {}", self.what()),
-                Some(Err(error)) if self.is_seen => eprintln!("serin: the watch begins anew: {error}"),
+                Some(Err(error)) if self.is_seen => {
+                    eprintln!("serin: the watch begins anew: {}", chain(&cause(error)));
+                }
                 Some(Err(error)) => {
-                    return Err(error).with_context(|| format!("cannot watch {}", self.what()));
+                    return Err(cause(error)).with_context(|| format!("cannot watch {}", self.what()));
                 }
                 None => bail!("the watch of {} has ended", self.what()),
             }
@@ -48,5 +51,15 @@ impl Watch {
 
     fn what(&self) -> String {
         format!("release {} in namespace {}", self.name, self.namespace)
+    }
+}
+
+/// What has interrupted a watch.
+fn cause(error: watcher::Error) -> kube::Error {
+    use watcher::Error::{InitialListFailed, NoResourceVersion, WatchError, WatchFailed, WatchStartFailed};
+    match error {
+        InitialListFailed(error) | WatchStartFailed(error) | WatchFailed(error) => error,
+        WatchError(status) => kube::Error::Api(status),
+        NoResourceVersion => kube::Error::Service("the API server names no version".into()),
     }
 }
