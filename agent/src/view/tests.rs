@@ -1,8 +1,10 @@
 //! What is made of a status.
 
 use serde_json::{Value, json};
+use serin_release::status::Odds;
 use serin_rollout::CommandKind;
 
+use super::evidence::against;
 use super::*;
 
 /// A Release of two steps with this status.
