@@ -4,17 +4,24 @@ where a log line, a status or the command line is written.
 */
 use std::error::Error;
 
+/// What an error says of itself. What an API server has answered is in its own words; the rest of it is for programs.
+fn words<'e>(error: &'e (dyn Error + 'static)) -> (String, Option<&'e (dyn Error + 'static)>) {
+    match error.downcast_ref::<kube::Error>() {
+        Some(kube::Error::Api(status)) => (status.message.clone(), None),
+        _ => (error.to_string(), error.source()),
+    }
+}
+
 /// `error` with all that caused it. A cause that is in the text already is left out: some libraries put it there
 /// themselves, and it would be read twice.
 pub fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
+    let (mut text, mut source) = words(error);
     while let Some(cause) = source {
-        let words = cause.to_string();
+        let (words, next) = words(cause);
         if !text.contains(&words) {
             text = format!("{text}: {words}");
         }
-        source = cause.source();
+        source = next;
     }
     text
 }
@@ -39,6 +46,14 @@ mod tests {
     fn full() -> EcdsError {
         let source = io::Error::other("no space left on device");
         EcdsError::Io { what: "write it", path: "/ecds/serin.json".into(), source }
+    }
+
+    #[test]
+    fn what_an_api_server_answers_is_in_its_own_words() {
+        let refused = kube::core::Status::failure("you may not", "Forbidden").with_code(403);
+        let error =
+            anyhow::Error::from(kube::Error::Api(refused.boxed())).context("cannot abort release shop");
+        assert_eq!(chain(error.as_ref()), "cannot abort release shop: you may not");
     }
 
     #[test]

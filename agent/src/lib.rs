@@ -20,6 +20,7 @@ pub mod observe;
 pub mod preflight;
 pub mod serve;
 pub mod standalone;
+pub mod view;
 
 /// The proxy-wasm module this agent was built with, ready to be served to proxies.
 pub static MODULE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/serin_filter.wasm"));

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::observe::scrape::ISTIO_STATS_PORT;
 
-const PEOPLES: [&str; 2] = ["serin-edit", "serin-view"];
+const PEOPLES: [&str; 5] = ["serin-edit", "serin-view", "serin-viewer", "serin-command", "serin-operator"];
 
 /// The rules of the roles that the agent has by this file.
 fn rules(file: &str) -> Vec<Value> {

@@ -1,39 +1,101 @@
 /*!
-`serin status`, and the commands to a running agent.
+`serin status`, and the commands to a running agent: to that of a cluster by the name of a Release, to one without
+Kubernetes by its folder.
 */
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use comfy_table::{Table, presets};
 use tokio::time::{Instant, sleep};
 
+use super::WrongUsage;
+use super::cluster::{self, Access};
 use super::report::{Report, table};
 use serin_agent::serve::control::Client;
 use serin_agent::standalone::View;
+use serin_release::duration;
 use serin_rollout::{CommandKind, ProxyState};
+
+/// Which release is meant.
+#[derive(Debug, clap::Args)]
+struct Which {
+    /// The Release, in a cluster.
+    #[arg(value_name = "NAME", conflicts_with = "state")]
+    name: Option<String>,
+    /// Instead of NAME, the folder of an agent without Kubernetes: --state of `serin run`.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["kubeconfig", "context", "namespace"])]
+    state: Option<PathBuf>,
+    #[command(flatten)]
+    access: Access,
+}
+
+/// A release that there may be.
+enum Place<'a> {
+    /// A Release in a cluster.
+    Cluster(&'a str, &'a Access),
+    /// That of an agent without Kubernetes.
+    Folder(&'a Path),
+}
+
+impl Which {
+    fn place(&self) -> anyhow::Result<Place<'_>> {
+        match (&self.name, &self.state) {
+            (Some(name), _) => Ok(Place::Cluster(name, &self.access)),
+            (None, Some(state)) => Ok(Place::Folder(state)),
+            (None, None) => Err(WrongUsage(
+                "NAME: missing: write the name of a Release in the cluster, or --state DIR for an agent without Kubernetes",
+            )
+            .into()),
+        }
+    }
+}
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The agent's folder: --state of `serin run`.
-    #[arg(long, value_name = "DIR")]
-    state: PathBuf,
-    /// Your name, for the audit log.
-    #[arg(long, value_name = "NAME", env = "USER", default_value = "unknown")]
-    by: String,
+    #[command(flatten)]
+    which: Which,
+    /// Your name, for the audit log, the status and the events [default: the one the cluster knows you by, or $USER].
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
+    /// Why, for the status and the events.
+    #[arg(long, value_name = "TEXT", conflicts_with = "state")]
+    reason: Option<String>,
+    /// Do not wait until the proxies report it.
+    #[arg(long, conflicts_with = "state")]
+    no_wait: bool,
+    /// How long the agent, and then the proxies, may take.
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration::parse, conflicts_with = "state")]
+    timeout: Duration,
+}
+
+/// Of a command that moves everybody.
+#[derive(Debug, clap::Args)]
+pub(super) struct AskedArgs {
+    #[command(flatten)]
+    pub(super) args: Args,
+    /// Do not ask, as in a script.
+    #[arg(long, short)]
+    pub(super) yes: bool,
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct StatusArgs {
-    /// The agent's folder: --state of `serin run`.
-    #[arg(long, value_name = "DIR")]
-    state: PathBuf,
-    /// Print everything, as JSON.
-    #[arg(long)]
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    in_cluster: cluster::StatusArgs,
+    /// With --state: print everything, as JSON.
+    #[arg(long, requires = "state")]
     json: bool,
 }
 
 pub(super) async fn status(args: &StatusArgs) -> anyhow::Result<()> {
-    let view = Client::new(&args.state)?.view().await?;
+    let state = match args.which.place()? {
+        Place::Cluster(name, access) => return cluster::status(name, &args.in_cluster, access).await,
+        Place::Folder(state) => state,
+    };
+    let view = Client::new(state)?.view().await?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&view)?);
     } else {
@@ -42,11 +104,31 @@ pub(super) async fn status(args: &StatusArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Gives a command and prints what the agent makes of it.
-pub(super) async fn command(args: &Args, kind: CommandKind) -> anyhow::Result<()> {
-    let client = Client::new(&args.state)?;
+/// Gives a command and prints what the agent makes of it. With `yes` nobody is asked.
+pub(super) async fn command(args: &Args, kind: CommandKind, yes: bool) -> anyhow::Result<ExitCode> {
+    match args.which.place()? {
+        Place::Folder(state) => in_folder(state, kind, args.by.as_deref()).await,
+        Place::Cluster(name, access) => {
+            let given = cluster::Given {
+                kind,
+                name,
+                by: args.by.as_deref(),
+                reason: args.reason.as_deref(),
+                yes,
+                wait: !args.no_wait,
+                timeout: args.timeout,
+                access,
+            };
+            cluster::give(&given).await
+        }
+    }
+}
+
+async fn in_folder(state: &Path, kind: CommandKind, by: Option<&str>) -> anyhow::Result<ExitCode> {
+    let client = Client::new(state)?;
     let before = client.view().await?;
-    client.command(kind, &args.by).await?;
+    let user = std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned());
+    client.command(kind, by.unwrap_or(&user)).await?;
     let deadline = Instant::now() + Duration::from_secs(5);
     loop {
         let view = client.view().await?;
@@ -54,7 +136,7 @@ pub(super) async fn command(args: &Args, kind: CommandKind) -> anyhow::Result<()
             for entry in view.journal.iter().filter(|entry| Some(entry.at) > before.looked_at) {
                 println!("{}", entry.news);
             }
-            return Ok(());
+            return Ok(ExitCode::SUCCESS);
         }
         sleep(Duration::from_millis(20)).await;
     }

@@ -3,6 +3,7 @@ The command line: what was typed becomes resolved configuration, and nothing fur
 */
 mod analyze;
 mod bootstrap;
+mod cluster;
 mod control;
 mod controller;
 mod explain;
@@ -11,12 +12,15 @@ mod run;
 mod simulate;
 mod uninstall;
 
-use std::io::IsTerminal as _;
+use std::fmt;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_complete::{Shell, generate};
+use clap_mangen::Man;
 use tracing_subscriber::EnvFilter;
 
 use serin_agent::cluster::crd;
@@ -65,18 +69,37 @@ enum Command {
     Analyze(analyze::Args),
     /// Print the CustomResourceDefinitions of Release and MetricTemplate, for `kubectl apply --server-side -f -`.
     Crd,
-    /// Show how a running release stands.
+    /// List the Releases of a cluster.
+    Get(cluster::GetArgs),
+    /// Show how a release stands: how far it is, what speaks against it, what it waits for, what to do.
     Status(control::StatusArgs),
     /// Hold a running release at its step. A failing analysis still takes it back.
     Pause(control::Args),
     /// Go on after a pause, or approve a step that waits for approval.
+    #[command(visible_alias = "approve")]
     Resume(control::Args),
     /// Skip the remaining steps: everybody gets the canary.
-    Promote(control::Args),
+    Promote(control::AskedArgs),
     /// Take the release back: everybody gets stable.
-    Abort(control::Args),
+    Abort(control::AskedArgs),
     /// Start a release again after it was taken back.
     Retry(control::Args),
+    /// Wait until the release of an image has come to something, for pipelines.
+    Wait(cluster::WaitArgs),
+    /// Say what a cluster lacks, and what keeps a Release from going through.
+    Doctor(cluster::DoctorArgs),
+    /// Check the Releases of files, without a cluster.
+    Lint(cluster::LintArgs),
+    /// Print what a shell completes the command line by.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Print the manual page of this command, or of one within it such as `wait`.
+    Man {
+        /// The command.
+        command: Option<String>,
+    },
 }
 
 /// Parses the command line and does what it says.
@@ -103,8 +126,20 @@ pub fn parse_and_run() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("serin: {}", chain(error.as_ref()));
-            ExitCode::FAILURE
+            if error.is::<WrongUsage>() { ExitCode::from(WRONG_USAGE) } else { ExitCode::FAILURE }
         }
+    }
+}
+
+/// Arguments that each make sense, and not together.
+#[derive(Debug)]
+struct WrongUsage(&'static str);
+
+impl std::error::Error for WrongUsage {}
+
+impl fmt::Display for WrongUsage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
     }
 }
 
@@ -122,14 +157,39 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Explain(args) => explain::explain(&args)?,
         Command::Simulate(args) => simulate::simulate(&args)?,
         Command::Crd => print!("{}", crd::yaml()?),
+        Command::Get(args) => cluster::get(&args).await?,
         Command::Status(args) => control::status(&args).await?,
-        Command::Pause(args) => control::command(&args, CommandKind::Pause).await?,
-        Command::Resume(args) => control::command(&args, CommandKind::Resume).await?,
-        Command::Promote(args) => control::command(&args, CommandKind::Promote).await?,
-        Command::Abort(args) => control::command(&args, CommandKind::Abort).await?,
-        Command::Retry(args) => control::command(&args, CommandKind::Retry).await?,
+        Command::Pause(args) => return control::command(&args, CommandKind::Pause, true).await,
+        Command::Resume(args) => return control::command(&args, CommandKind::Resume, true).await,
+        Command::Promote(args) => return control::command(&args.args, CommandKind::Promote, args.yes).await,
+        Command::Abort(args) => return control::command(&args.args, CommandKind::Abort, args.yes).await,
+        Command::Retry(args) => return control::command(&args, CommandKind::Retry, true).await,
+        Command::Doctor(args) => return cluster::doctor(&args).await,
+        Command::Lint(args) => return cluster::lint(&args),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            generate(shell, &mut Args::command(), "serin", &mut script);
+            std::io::stdout().write_all(&script)?;
+        }
+        Command::Man { command } => man(command.as_deref())?,
+        Command::Wait(args) => return Ok(cluster::wait(&args).await),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints a manual page.
+fn man(name: Option<&str>) -> anyhow::Result<()> {
+    let mut whole = Args::command();
+    whole.build();
+    let command = match name {
+        None => whole,
+        Some(name) => {
+            let found = whole.find_subcommand(name).cloned();
+            found.with_context(|| format!("{name}: there is no such command: serin --help lists them"))?
+        }
+    };
+    Man::new(command).render(&mut std::io::stdout())?;
+    Ok(())
 }
 
 fn install_log(format: LogFormat, level: &str) {

@@ -70,6 +70,48 @@ fn a_mistake_is_answered_with_the_field_the_value_and_the_mend() {
 }
 
 #[test]
+fn a_command_for_a_cluster_says_what_is_missing_and_what_goes_not_together() {
+    let lines = [
+        "status",
+        "abort | --reason | late",
+        "promote | shop | --state | nowhere",
+        "pause | --state | nowhere | --reason | late",
+        "status | --state | nowhere | --watch",
+        "get | -A | -n | shop",
+        "wait | shop",
+        "wait | shop | --for | ready",
+        "wait | shop | --for | step=0",
+        "wait | shop | --for | promoted | --timeout | soon",
+        "get | --kubeconfig | missing.yaml",
+        "wait | shop | --for | promoted | --kubeconfig | missing.yaml",
+        "man | nothing",
+        "lint | missing.yaml",
+        "lint | release.yaml",
+    ];
+    check("cluster-mistakes", RELEASE, &lines);
+}
+
+#[test]
+fn a_release_is_checked_without_a_cluster() {
+    let in_cluster = RELEASE.replace(
+        "canary: {version: 1.5.0}",
+        "stable: {targetRef: {name: a}}\n  canary: {targetRef: {name: a}}",
+    );
+    check("lint", &in_cluster, &["lint | release.yaml"]);
+}
+
+#[test]
+fn shells_and_man_know_every_command() {
+    for command in ["get", "status", "promote", "wait", "doctor", "lint"] {
+        for shell in ["bash", "zsh", "fish"] {
+            assert!(serin("", &["completions", shell]).contains(command), "{shell}: {command}");
+        }
+        assert!(serin("", &["man"]).contains(&format!("serin\\-{command}")), "{command}");
+        assert!(serin("", &["man", command]).ends_with("[exit 0]"), "{command}");
+    }
+}
+
+#[test]
 fn a_simulation_of_what_cannot_be_names_the_flag_the_value_and_the_mend() {
     let lines = [
         "simulate | --rps | 0",

@@ -14,6 +14,7 @@ mod analysis;
 mod check;
 pub mod delivery;
 pub mod duration;
+pub mod lint;
 mod object;
 mod percent;
 mod policy;
@@ -39,6 +40,9 @@ pub use object::{MetricTemplate, ReleaseObject};
 pub use percent::Percent;
 pub use problem::{Problem, ReleaseError};
 pub use resource::{Gate, Propagation};
+
+/// The namespace of an object that names none.
+const DEFAULT_NAMESPACE: &str = "default";
 
 /// A release that makes sense, with every default filled in.
 #[derive(Debug, Clone, PartialEq)]

@@ -58,6 +58,9 @@ pub struct ReleaseStatus {
     /// `Accepted`, `Ready`, `Routed`, `Progressing` and `Healthy`; `Reconciling` and `Stalled` only where they are so.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
+    /// The last command that a person gave, and what came of it.
+    #[serde(deserialize_with = "or_default")]
+    pub command: Option<CommandStatus>,
     /// The last ten runs, the latest first.
     #[serde(deserialize_with = "or_default")]
     pub history: Vec<RunRecord>,
@@ -207,6 +210,31 @@ pub struct ProxyCounts {
     pub total: u32,
     /// How many do not run the filter.
     pub bypassed: u32,
+}
+
+/// A command that was heard, by annotation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CommandStatus {
+    /// What tells it from every other: `serin.dev/command-id`, where whoever gave it has written one.
+    pub id: String,
+    /// The word that was written.
+    pub command: String,
+    /// When it was heard.
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub at: Timestamp,
+    /// What came of it.
+    pub outcome: CommandOutcome,
+    /// Who gave it and why, by their own account; where it was refused, also why that.
+    pub message: String,
+}
+
+/// What came of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum CommandOutcome {
+    /// It was obeyed.
+    Taken,
+    /// It makes no sense now, and changed nothing.
+    Refused,
 }
 
 /// One run, from its beginning to its end.

@@ -7,6 +7,7 @@ before there is a thread, so this is not the usual test harness, but one that ta
 mod adoption;
 mod autoscalers;
 mod blue_green;
+mod command_line;
 mod failures;
 mod fixture;
 mod images;
@@ -101,6 +102,7 @@ const SHARED: &[(&str, Test)] = tests![
     promotions::stable_keeps_what_is_its_own,
     autoscalers::a_floor_is_kept,
     autoscalers::keda_is_understood,
+    command_line::a_release_is_driven_by_commands,
     releases::a_suspended_release_touches_nothing,
     releases::a_good_version_is_promoted,
     releases::a_very_bad_version_is_off_the_air_at_once,

@@ -8,6 +8,7 @@ nothing is done twice.
 The API server says who set the annotation to the second. The same command, by the same program in the same second, is
 another one where it comes after the first was taken off. Only an agent that dies in that second takes the two for one.
 */
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::ResourceExt;
 use kube::api::{Api, Patch};
@@ -15,16 +16,20 @@ use kube::core::DynamicObject;
 use serde_json::{Value, json};
 
 use super::{api_resources, as_serin};
-use serin_rollout::{Command, CommandKind};
+use serin_release::status::{CommandOutcome, CommandStatus};
+use serin_rollout::{Command, CommandKind, Event, Plan, Reason};
 
 /// The annotation with the command.
-const COMMAND: &str = "serin.dev/command";
+pub const COMMAND: &str = "serin.dev/command";
 
 /// The annotation that says who gives it, for those who give it for others.
-const BY: &str = "serin.dev/command-by";
+pub const BY: &str = "serin.dev/command-by";
 
 /// The annotation that says why.
-const REASON: &str = "serin.dev/command-reason";
+pub const REASON: &str = "serin.dev/command-reason";
+
+/// The annotation by which whoever gave it knows the answer again.
+pub const ID: &str = "serin.dev/command-id";
 
 /// How much of what people say is kept, in characters.
 const LONGEST: usize = 200;
@@ -34,8 +39,34 @@ const LONGEST: usize = 200;
 pub(super) struct Given {
     /// What tells it from every other command that was ever given.
     pub(super) id: String,
+    /// The word that is written there.
+    pub(super) word: String,
     /// The command, or what is wrong with it and which there are.
     pub(super) command: Result<Command, String>,
+}
+
+impl Given {
+    /// That it was heard, and changed nothing because of `why`.
+    pub(super) fn refused(&self, why: String, now: Timestamp) -> CommandStatus {
+        let outcome = CommandOutcome::Refused;
+        CommandStatus { id: self.id.clone(), command: self.word.clone(), at: now, outcome, message: why }
+    }
+
+    /// What came of it in a plan that was asked about it.
+    pub(super) fn answer(&self, planned: &Plan, now: Timestamp) -> CommandStatus {
+        let is_refusal = |reason: &&Reason| matches!(reason, Reason::Event(Event::CommandRefused { .. }));
+        match (&self.command, planned.reasons.iter().find(is_refusal)) {
+            (Err(why), _) => self.refused(why.clone(), now),
+            (Ok(_), Some(refusal)) => self.refused(refusal.to_string(), now),
+            (Ok(Command { kind, by }), None) => CommandStatus {
+                id: self.id.clone(),
+                command: self.word.clone(),
+                at: now,
+                outcome: CommandOutcome::Taken,
+                message: format!("{kind} by {by}"),
+            },
+        }
+    }
 }
 
 /// The command that `object` carries.
@@ -56,8 +87,8 @@ pub(super) fn read(object: &impl ResourceExt) -> Option<Given> {
     let command = kind.map(|kind| Command { kind, by }).map_err(|_| {
         format!("metadata.annotations[{COMMAND}]: {text:?}: write pause, resume, promote, abort or retry")
     });
-    let id = format!("{text} by {manager} at {}", at.unwrap_or_default());
-    Some(Given { id, command })
+    let id = said(ID).unwrap_or_else(|| format!("{text} by {manager} at {}", at.unwrap_or_default()));
+    Some(Given { id, word: text.chars().take(LONGEST).collect(), command })
 }
 
 /// Takes the command `id` off the Release `name`, if that still carries it: while it was carried out, another one may have
@@ -74,7 +105,7 @@ pub(super) async fn take_off(
     if read(&present).is_none_or(|given| given.id != id) {
         return Ok(None);
     }
-    let removal = json!({COMMAND: null, BY: null, REASON: null});
+    let removal = json!({COMMAND: null, BY: null, REASON: null, ID: null});
     let metadata = json!({"resourceVersion": present.resource_version(), "annotations": removal});
     let patch = Patch::Merge(json!({"metadata": metadata}));
     match releases.patch(name, &as_serin(), &patch).await {
@@ -130,6 +161,27 @@ mod tests {
         );
         assert_ne!(first.id, later.id);
         assert_eq!(first, read("2026-01-01T00:00:00Z"));
+    }
+
+    #[test]
+    fn who_waits_for_the_answer_gives_the_id() {
+        let mut object = object("abort", "2026-01-01T00:00:00Z");
+        object.metadata.annotations.get_or_insert_default().insert(ID.to_owned(), "7f3a".to_owned());
+        let given = read(&object).unwrap();
+        let refused = Event::CommandRefused {
+            command: CommandKind::Abort,
+            by: "ann".to_owned(),
+            why: serin_rollout::NotNow::NothingInProgress,
+        };
+        for (reasons, outcome, message) in [
+            (vec![], CommandOutcome::Taken, "abort by kubectl-annotate (not proved)"),
+            (vec![refused.into()], CommandOutcome::Refused, "abort by ann refused: no run is in progress"),
+        ] {
+            let plan = Plan { status: serin_rollout::Status::default(), push: None, wanted: None, reasons };
+            let answer = given.answer(&plan, Timestamp::UNIX_EPOCH);
+            assert_eq!((answer.id.as_str(), answer.command.as_str()), ("7f3a", "abort"));
+            assert_eq!((answer.outcome, answer.message.as_str()), (outcome, message));
+        }
     }
 
     #[test]

@@ -22,13 +22,14 @@ use tokio::time::sleep;
 use super::FIELD_MANAGER;
 use crate::errors::chain;
 
-const LEASE: &str = "serin";
+/// What the Lease is called.
+pub(super) const LEASE: &str = "serin";
 
 /// After so long without a word from the leader, another takes over.
-const DURATION: Duration = Duration::from_secs(8);
+pub(super) const DURATION: Duration = Duration::from_secs(8);
 
 /// How often the leader speaks up, and the others look.
-const EVERY: Duration = Duration::from_secs(2);
+pub(super) const EVERY: Duration = Duration::from_secs(2);
 
 /// A standing for leadership.
 pub(super) struct Standing {

@@ -13,7 +13,7 @@ const KUBERNETES: u32 = 29;
 const ISTIO: &str = "1.22";
 
 /// What the cluster of `client` lacks, with the mend. What cannot be found out is not said.
-pub(super) async fn lacking(client: &Client) -> Vec<String> {
+pub async fn lacking(client: &Client) -> Vec<String> {
     let mut lacking = Vec::new();
     if let Ok(version) = client.apiserver_version().await {
         lacking.extend(too_old(&version.major, &version.minor));

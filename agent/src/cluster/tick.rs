@@ -79,9 +79,8 @@ pub(super) async fn tick(
     if let Some(Given { command: Err(why), .. }) = new {
         cluster.tell_command_refused(object, memory, why.clone()).await;
     }
-    let command = new.map(|given| (given.command.as_ref().ok().cloned(), Some(given.id.clone())));
-    let (command, heard) = command.unwrap_or_default();
-    let again = Box::pin(tick_with(cluster, object, unreadable, memory, command, heard)).await;
+    let command = new.and_then(|given| given.command.as_ref().ok().cloned());
+    let again = Box::pin(tick_with(cluster, object, unreadable, memory, command, new)).await;
     let is_heard = |id: &String| !memory.is_ahead && memory.state.heard.as_ref() == Some(id);
     if let Some(heard) = given.map(|given| given.id).filter(is_heard)
         && let Some(version) = cluster.take_command_off(object, &heard).await
@@ -125,14 +124,14 @@ pub(super) async fn release_autoscalers(
     Ok(snapshot.pair.release_autoscalers(&cluster.client, &cluster.repairs).await?)
 }
 
-/// One tick, with a `command` that counts as `heard` when what comes of it is saved.
+/// One tick, with a `command`. One that people have `given` counts as heard when what comes of it is saved.
 async fn tick_with(
     cluster: &Cluster,
     object: &Arc<ReleaseObject>,
     unreadable: Option<&str>,
     memory: &mut Memory,
     command: Option<Command>,
-    heard: Option<String>,
+    given: Option<&Given>,
 ) -> Result<Duration, TickError> {
     let now = Timestamp::now();
     memory.look(now);
@@ -142,10 +141,10 @@ async fn tick_with(
         Err(TickError::Invalid(error)) => {
             // Since this agent has known the Release, its spec never made sense: nobody can tell what to watch for.
             let rejection = Rejection::InvalidSpec(error.to_string());
-            return rest(cluster, object, memory, heard, &rejection, now).await;
+            return rest(cluster, object, memory, given, &rejection, now).await;
         }
         Err(TickError::NotAdmitted(why)) => {
-            return rest(cluster, object, memory, heard, &Rejection::NotAdmitted(why), now).await;
+            return rest(cluster, object, memory, given, &Rejection::NotAdmitted(why), now).await;
         }
         other => other?,
     };
@@ -159,15 +158,16 @@ async fn tick_with(
     }
     let before = (memory.state.clone(), memory.shown.clone());
     // A word that is no command is heard as well: it is answered once.
-    let is_heard = heard.is_some() || command.is_some();
+    let is_heard = given.is_some() || command.is_some();
     // What a version is called must outlive the agent that knows it.
     let is_to_be_saved =
         is_heard || !are_same(&names, &memory.state.names) || tracked != memory.state.configs.tracked;
-    memory.state.heard = heard.or(memory.state.heard.take());
+    memory.state.heard = given.map(|given| given.id.clone()).or(memory.state.heard.take());
     let observation = observe(cluster, memory, &snapshot, command, now).await;
     snapshot.warnings.extend(memory.arrivals.past().map(|percent| past_the_filter(&snapshot, percent)));
     let planned = plan(&snapshot.release, &memory.state.status, &observation, now);
     let news = memory.journal.news(&planned, now);
+    memory.shown.command = given.map(|given| given.answer(&planned, now)).or(memory.shown.command.take());
     let saved =
         save(cluster, object, memory, &snapshot, &observation, &planned, &news, is_to_be_saved, now).await;
     let unsaved = match saved {
@@ -215,23 +215,23 @@ async fn rest(
     cluster: &Cluster,
     object: &Arc<ReleaseObject>,
     memory: &mut Memory,
-    heard: Option<String>,
+    given: Option<&Given>,
     rejection: &Rejection,
     now: Timestamp,
 ) -> Result<Duration, TickError> {
     let why = rejection.text();
     report::reject(&mut memory.shown, object.metadata.generation, rejection, now);
     cluster.tell_unfit(object, memory, why).await;
-    let is_heard = heard.is_some();
-    if let Some(heard) = &heard {
-        let refused = format!("{heard} refused, for nothing is done for this Release: {why}");
-        cluster.tell_command_refused(object, memory, refused).await;
+    let before = (memory.state.heard.clone(), memory.shown.command.clone());
+    if let Some(given) = given {
+        let refused = format!("{} refused, for nothing is done for this Release: {why}", given.word);
+        cluster.tell_command_refused(object, memory, refused.clone()).await;
+        memory.state.heard = Some(given.id.clone());
+        memory.shown.command = Some(given.refused(refused, now));
     }
-    let before = memory.state.heard.clone();
-    memory.state.heard = heard.or(memory.state.heard.take());
-    if let Err(error) = memory.save(&cluster.client, object, is_heard).await {
+    if let Err(error) = memory.save(&cluster.client, object, given.is_some()).await {
         // It is not heard, then, and stays where it is.
-        memory.state.heard = before;
+        (memory.state.heard, memory.shown.command) = before;
         return Err(error.into());
     }
     Ok(match rejection {

@@ -20,7 +20,9 @@ use super::delivery::{Delivery, Named};
 use super::problem::{Problems, ReleaseError};
 use super::resource::{self, Documents, Given, Metadata, Resource, Scalar, Spec};
 use super::rule::{self, Span};
-use super::{BlueGreen, Pause, Percent, Release, ReleaseObject, Service, Step, accepted, duration};
+use super::{
+    BlueGreen, DEFAULT_NAMESPACE, Pause, Percent, Release, ReleaseObject, Service, Step, accepted, duration,
+};
 
 const API_VERSION: &str = "serin.dev/v1alpha1";
 const KIND: &str = "Release";
@@ -53,7 +55,7 @@ pub(super) fn check_in_cluster(
     let metadata =
         Metadata { name: object.metadata.name.clone(), namespace: object.metadata.namespace.clone() };
     let parts = delivery::Parts {
-        namespace: object.metadata.namespace.as_deref().unwrap_or("default"),
+        namespace: object.metadata.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE),
         service: object.spec.service.name.as_deref().unwrap_or_default(),
         stable: &object.spec.stable,
         canary: &object.spec.canary,
@@ -89,8 +91,11 @@ fn written_hosts(routing: &resource::Routing, problems: &mut Problems) {
 }
 
 fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
-    let namespace =
-        label("metadata.namespace", metadata.namespace.or_else(|| Some("default".to_owned())), problems);
+    let namespace = label(
+        "metadata.namespace",
+        metadata.namespace.or_else(|| Some(DEFAULT_NAMESPACE.to_owned())),
+        problems,
+    );
     let name = label("metadata.name", metadata.name, problems);
     let service_of = |version: &resource::Version| {
         let own = version.service.as_ref().map(|service| &service.name);

@@ -5,6 +5,7 @@ use serin_policy::rule::LABEL;
 
 use super::analysis::{PATH, custom};
 use super::{API_VERSION, literal, named, quoted};
+use crate::DEFAULT_NAMESPACE;
 use crate::object::ReleaseObject;
 use crate::problem::{Problem, Problems, ReleaseError};
 use crate::resource::{self, Metric, MetricTemplateSpec, TemplateRef, TemplateResource};
@@ -28,9 +29,6 @@ enum Place {
     Cluster,
     PlainEnvoys,
 }
-
-/// The namespace of an object that names none.
-const DEFAULT_NAMESPACE: &str = "default";
 
 /// `object` with what its metrics leave out. `find` looks a template up in a namespace.
 pub(crate) fn with_templates(

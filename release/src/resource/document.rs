@@ -89,7 +89,7 @@ pub fn read(yaml: &str) -> Result<Documents, ReleaseError> {
 }
 
 /// The documents with something in them, each on the lines that it has in the whole.
-fn documents(yaml: &str) -> Vec<String> {
+pub(crate) fn documents(yaml: &str) -> Vec<String> {
     let is_marker = |line: &str| {
         line.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace))
     };
@@ -120,7 +120,8 @@ fn is_template(document: &str) -> bool {
     serde_saphyr::from_str(document).is_ok_and(|Kind { kind }| kind == MetricTemplate::KIND)
 }
 
-fn parse<T: DeserializeOwned>(document: &str) -> Result<T, ReleaseError> {
+/// Reads a document; what cannot be read is said with its line.
+pub(crate) fn parse<T: DeserializeOwned>(document: &str) -> Result<T, ReleaseError> {
     serde_saphyr::from_str(document).map_err(|error| {
         let text = error.render_with_formatter(&UserMessageFormatter);
         ReleaseError::Unreadable(text.strip_prefix("error: ").unwrap_or(&text).to_owned())

@@ -6,7 +6,7 @@ there are optional, so that their absence is reported together with everything e
 */
 mod affinity;
 mod analysis;
-mod document;
+pub(crate) mod document;
 mod given;
 mod metric_template;
 mod pod_template;

@@ -19,7 +19,7 @@ pub struct ControlPlane {
     pub etcd: Process,
     /// The API server.
     pub api_server: Process,
-    /// The controllers that make pods of Deployments, and endpoints of pods.
+    /// The controllers that make pods of Deployments, endpoints of pods, and roles of roles.
     pub controllers: Process,
     /// Istio's.
     pub istiod: Process,
@@ -95,6 +95,7 @@ impl Starter<'_> {
     pub(super) async fn controllers(&self) -> Result<Process> {
         let folder = self.folder("kube-controller-manager");
         let controllers = [
+            "clusterrole-aggregation-controller",
             "deployment-controller",
             "endpointslice-controller",
             "garbage-collector-controller",

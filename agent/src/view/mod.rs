@@ -1,0 +1,352 @@
+/*!
+A Release as people are told of it. Terminals, pages and messages are made from this one value, so that nothing is told in
+two ways.
+
+It is made from the Release, its Deployments and what was told of it, all as they are in the cluster; it reads no clock.
+*/
+mod evidence;
+mod todo;
+
+use std::cmp::Ordering;
+
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use serde::{Deserialize, Serialize};
+use serin_policy::Weight;
+
+pub use self::evidence::{Counted, Tally, TestView, VerdictView};
+pub use self::todo::Todo;
+use serin_release::resource::Analysis;
+use serin_release::status::{
+    CommandStatus, ProxyCounts, ReleasePhase, ReleaseStatus, Role, RunOutcome, Served, Share, StepStatus,
+    Strategy,
+};
+use serin_release::{Pause, Release, ReleaseObject};
+use serin_rollout::{Awaits, Hold};
+
+/// A Release, for people.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct View {
+    /// Its name.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Whether an agent has seen the present spec: the rest is about an earlier one otherwise.
+    pub is_current: bool,
+    /// Where it stands.
+    pub phase: ReleasePhase,
+    /// How the new version comes in.
+    pub strategy: Strategy,
+    /// Why it stands there.
+    pub message: String,
+    /// The present run, or the last one.
+    pub run: Option<RunView>,
+    /// The steps of the spec, and the promotion after them. Empty where the spec makes no sense.
+    pub steps: Vec<StepView>,
+    /// The present step.
+    pub step: Option<StepStatus>,
+    /// The share of callers that is to get the new version.
+    pub weight: Share,
+    /// What the new version served in this step.
+    pub served: Option<Served>,
+    /// The versions, stable first.
+    pub versions: Vec<VersionView>,
+    /// The proxies that assign callers.
+    pub proxies: ProxyCounts,
+    /// What the evidence says; none while nothing is judged.
+    pub verdict: Option<VerdictView>,
+    /// The users whom the new version has had in this run, where proxies tell.
+    pub users: Option<UsersView>,
+    /// What it waits for; none where nothing is under way.
+    pub waits: Option<WaitView>,
+    /// What people can do.
+    pub todo: Option<Todo>,
+    /// The last command, and what came of it.
+    pub command: Option<CommandStatus>,
+    /// What was told last, the latest last.
+    pub news: Vec<News>,
+}
+
+/// A run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunView {
+    /// What it is called.
+    pub name: String,
+    /// When it began, if it did.
+    pub started: Option<Timestamp>,
+    /// How it ended; none while it lasts.
+    pub outcome: Option<RunOutcome>,
+}
+
+/// A step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepView {
+    /// The share of callers.
+    pub weight: Share,
+    /// Whether a person approves it.
+    pub approval: bool,
+    /// Where the run is with it.
+    pub state: StepState,
+}
+
+/// Where a run is with a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StepState {
+    /// It is over.
+    Done,
+    /// The run is there.
+    Now,
+    /// It comes.
+    Ahead,
+    /// The run was there when it was taken back.
+    TakenBack,
+}
+
+/// A version.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VersionView {
+    /// What the filter calls it.
+    pub name: String,
+    /// What it is in this release.
+    pub role: Role,
+    /// The share of callers that is to get it.
+    pub weight: Share,
+    /// What it served in this step.
+    pub served: Option<Served>,
+    /// Its Deployment.
+    pub deployment: Option<String>,
+    /// The image of the Deployment's first container, where it may be read.
+    pub image: Option<String>,
+    /// Its pods, where the Deployment may be read.
+    pub pods: Option<Pods>,
+}
+
+/// The pods of a Deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pods {
+    /// How many are ready.
+    pub ready: i32,
+    /// How many there are to be.
+    pub wanted: i32,
+}
+
+/// Users of the new version, each counted once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsersView {
+    /// About how many have had it.
+    pub seen: u64,
+    /// About how many of them have met a failure.
+    pub failed: u64,
+}
+
+/// What a release waits for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WaitView {
+    /// What, in a word: one of `docs/status.md`.
+    pub reason: String,
+    /// What, for people.
+    pub message: String,
+    /// Since when.
+    pub since: Option<Timestamp>,
+    /// Whose turn it is.
+    pub on: WaitsOn,
+}
+
+/// Whose turn it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WaitsOn {
+    /// Nobody's: it takes its time.
+    Course,
+    /// What comes by itself.
+    Others,
+    /// A person's word.
+    Person,
+    /// Somebody's who mends something.
+    Mending,
+}
+
+/// Something that was told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct News {
+    /// When, the last time.
+    pub at: Timestamp,
+    /// What, in a word.
+    pub reason: String,
+    /// What, for people.
+    pub message: String,
+    /// Whether somebody should look at it.
+    pub warning: bool,
+}
+
+impl View {
+    /// The view of `object`, whose Deployments are among `deployments` as far as they may be read, and of which `told` was
+    /// told, in any order.
+    pub fn of(object: &ReleaseObject, deployments: &[Deployment], told: Vec<News>) -> Self {
+        let unknown = ReleaseStatus::default();
+        let status = object.status.as_ref().unwrap_or(&unknown);
+        let waits = waits(status);
+        Self {
+            name: object.metadata.name.clone().unwrap_or_default(),
+            namespace: object.metadata.namespace.clone().unwrap_or_default(),
+            is_current: object.status.is_some() && status.observed_generation == object.metadata.generation,
+            phase: status.phase,
+            strategy: status.strategy,
+            message: status.message.clone(),
+            run: run(status),
+            steps: steps(object, status),
+            step: status.step,
+            weight: status.weight,
+            served: status.served,
+            versions: versions(status, deployments),
+            proxies: status.proxies,
+            verdict: status.analysis.as_ref().map(evidence::verdict),
+            users: status
+                .analysis
+                .as_ref()
+                .and_then(|analysis| analysis.users)
+                .map(|users| UsersView { seen: users.canary_users, failed: users.canary_users_failed }),
+            todo: todo::todo(status, waits.as_ref()),
+            waits,
+            command: status.command.clone(),
+            news: news(status, told),
+        }
+    }
+
+    /// `namespace/name`.
+    pub fn full_name(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
+
+    /// Whether every live proxy reports the present weight.
+    pub const fn all_proxies_report(&self) -> bool {
+        self.proxies.current == self.proxies.total
+    }
+}
+
+fn run(status: &ReleaseStatus) -> Option<RunView> {
+    let name = status.run.clone()?;
+    let record = status.history.first().filter(|latest| latest.run == name);
+    Some(RunView {
+        started: record.map(|record| record.started),
+        outcome: record.and_then(|record| record.outcome),
+        name,
+    })
+}
+
+fn steps(object: &ReleaseObject, status: &ReleaseStatus) -> Vec<StepView> {
+    use ReleasePhase::{
+        Aborted, Baking, Keeping, OffPlan, Progressing, Promoted, Promoting, RolledBack, RollingBack,
+    };
+    // How the canary is judged says nothing of steps, and may stand in other objects.
+    let mut object = object.clone();
+    object.spec.analysis = Analysis::default();
+    let Ok((release, _)) = Release::from_object(&object, "none") else { return Vec::new() };
+    let latest = status.history.first().filter(|run| Some(&run.run) == status.run.as_ref());
+    let reached = latest.and_then(|run| run.changes.iter().map(|change| change.to).max());
+    let full = Share::from(Weight::FULL);
+    let state = |weight: Share| match status.phase {
+        Promoted | Keeping => StepState::Done,
+        Baking | Promoting if weight < full => StepState::Done,
+        Baking | Promoting => StepState::Now,
+        Progressing | OffPlan => match weight.cmp(&status.weight) {
+            Ordering::Less => StepState::Done,
+            Ordering::Equal => StepState::Now,
+            Ordering::Greater => StepState::Ahead,
+        },
+        RollingBack | RolledBack | Aborted => match reached.map(|reached| weight.cmp(&reached)) {
+            Some(Ordering::Less) => StepState::Done,
+            Some(Ordering::Equal) => StepState::TakenBack,
+            Some(Ordering::Greater) | None => StepState::Ahead,
+        },
+        _ => StepState::Ahead,
+    };
+    let steps = release.steps.iter().map(|step| (step.weight.into(), step.pause == Pause::UntilApproved));
+    let promotion = release.steps.last().is_none_or(|step| step.weight < Weight::FULL);
+    let all = steps.chain(promotion.then_some((full, false)));
+    all.map(|(weight, approval)| StepView { weight, approval, state: state(weight) }).collect()
+}
+
+fn versions(status: &ReleaseStatus, deployments: &[Deployment]) -> Vec<VersionView> {
+    let view = |version: &serin_release::status::VersionStatus| {
+        let is_its = |found: &&Deployment| found.metadata.name == version.deployment;
+        let found = deployments.iter().find(is_its).filter(|_| version.deployment.is_some());
+        VersionView {
+            name: version.name.clone(),
+            role: version.role,
+            weight: version.weight,
+            served: version.served,
+            deployment: version.deployment.clone(),
+            image: found.and_then(image),
+            pods: found.map(pods),
+        }
+    };
+    status.versions.iter().map(view).collect()
+}
+
+fn image(deployment: &Deployment) -> Option<String> {
+    deployment.spec.as_ref()?.template.spec.as_ref()?.containers.first()?.image.clone()
+}
+
+fn pods(deployment: &Deployment) -> Pods {
+    Pods {
+        ready: deployment.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or(0),
+        wanted: deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1),
+    }
+}
+
+fn condition<'s>(status: &'s ReleaseStatus, kind: &str, is: &str) -> Option<&'s Condition> {
+    status.conditions.iter().find(|found| found.type_ == kind && found.status == is)
+}
+
+/// What it waits for, as its conditions say.
+fn waits(status: &ReleaseStatus) -> Option<WaitView> {
+    let named = |found: &Condition| {
+        let hold = Hold::AWAITS.iter().find(|(name, _)| *name == found.reason);
+        hold.map(|(_, awaits)| match awaits {
+            Awaits::Course => WaitsOn::Course,
+            Awaits::Others => WaitsOn::Others,
+            Awaits::Person => WaitsOn::Person,
+            Awaits::Mending => WaitsOn::Mending,
+        })
+    };
+    let wait = |found: &Condition, on, since| WaitView {
+        reason: found.reason.clone(),
+        message: found.message.clone(),
+        since,
+        on,
+    };
+    let is_end = |reason: &str| matches!(reason, "RolledBack" | "Aborted" | "StableReplaced");
+    if let Some(stalled) = condition(status, "Stalled", "True").filter(|found| !is_end(&found.reason)) {
+        let on = named(stalled).unwrap_or(WaitsOn::Mending);
+        return Some(wait(stalled, on, Some(stalled.last_transition_time.0)));
+    }
+    let held = condition(status, "Progressing", "False");
+    if let Some((held, on)) = held.and_then(|held| Some((held, named(held)?))) {
+        return Some(wait(held, on, Some(held.last_transition_time.0)));
+    }
+    let under_way = condition(status, "Reconciling", "True")?;
+    let latest = status.history.first().filter(|run| Some(&run.run) == status.run.as_ref());
+    let since = latest.map(|run| run.changes.last().map_or(run.started, |change| change.at));
+    Some(wait(under_way, WaitsOn::Course, since))
+}
+
+/// What was told, and before that what the history has: events do not last.
+fn news(status: &ReleaseStatus, mut told: Vec<News>) -> Vec<News> {
+    told.sort_by_key(|news| news.at);
+    let first = told.first().map(|news| news.at);
+    let runs = status.history.iter().rev();
+    let changes =
+        runs.flat_map(|run| &run.changes).filter(|change| first.is_none_or(|first| change.at < first));
+    let of_history = changes.map(|change| News {
+        at: change.at,
+        reason: change.reason.clone(),
+        message: change.message.clone(),
+        warning: matches!(change.reason.as_str(), "RolledBack" | "Aborted" | "ProbeFailed"),
+    });
+    of_history.chain(told).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,70 @@
+//! What a status is held to be.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+/// What is found in this status: the level and the name of each check that is not well.
+#[track_caller]
+fn check(status: &Value, expected: &[(Level, &str)]) {
+    let release: ReleaseObject = serde_json::from_value(json!({
+        "metadata": {"name": "shop", "namespace": "shop", "generation": 1},
+        "spec": {"service": {"name": "shop"}},
+        "status": status,
+    }))
+    .unwrap();
+    let lines = of_status(&View::of(&release, &[], Vec::new()), &release);
+    let unwell = lines.iter().filter(|line| line.level != Level::Ok);
+    let found: Vec<_> = unwell.clone().map(|line| (line.level, line.check)).collect();
+    assert_eq!(found, expected, "{lines:#?}");
+    assert!(unwell.clone().all(|line| line.mend.is_some()), "{lines:#?}");
+}
+
+fn condition(kind: &str, is: &str, reason: &str) -> Value {
+    json!({"type": kind, "status": is, "reason": reason, "message": "why", "lastTransitionTime": "2026-11-27T08:00:00Z"})
+}
+
+#[test]
+fn what_is_wrong_with_a_release_has_its_line_and_its_mend() {
+    let good = |more: &[Value]| {
+        let conditions = [&[condition("Accepted", "True", "Accepted")], more].concat();
+        json!({
+            "observedGeneration": 1, "conditions": conditions,
+            "proxies": {"current": 2, "total": 2, "bypassed": 0},
+        })
+    };
+    let with = |field: &str, value: Value| {
+        let mut status = good(&[]);
+        status[field] = value;
+        status
+    };
+    check(&good(&[]), &[]);
+    check(&with("observedGeneration", json!(0)), &[(Level::Error, "seen")]);
+    let refused =
+        json!([condition("Accepted", "False", "NotAdmitted"), condition("Stalled", "True", "NotAdmitted")]);
+    check(&with("conditions", refused), &[(Level::Error, "accepted")]);
+    check(&with("conditions", json!([])), &[(Level::Warning, "accepted")]);
+    check(&with("proxies", json!({"current": 1, "total": 2, "bypassed": 1})), &[(Level::Error, "proxies")]);
+    check(&with("proxies", json!({"current": 1, "total": 2, "bypassed": 0})), &[(Level::Warning, "proxies")]);
+    check(&with("proxies", json!({"current": 0, "total": 0, "bypassed": 0})), &[(Level::Warning, "proxies")]);
+    let routes =
+        [condition("Routed", "False", "RoutesNotInPlace"), condition("Stalled", "True", "RoutesNotInPlace")];
+    check(&good(&routes), &[(Level::Error, "routed")]);
+    check(&good(&[condition("Progressing", "False", "AwaitsApproval")]), &[(Level::Warning, "waits")]);
+    check(&good(&[condition("Progressing", "False", "AwaitsData")]), &[(Level::Error, "waits")]);
+    check(&good(&[condition("Stalled", "True", "StableDown")]), &[(Level::Error, "waits")]);
+    check(&good(&[condition("Progressing", "False", "AwaitsRequests")]), &[]);
+}
+
+#[test]
+fn a_line_has_80_columns_and_the_mend_below_it() {
+    let lines = [
+        Line::ok("api server", "Kubernetes 1.34"),
+        Line::error("crds", format!("releases.serin.dev {}", "is of another version ".repeat(5)), INSTALL),
+    ];
+    let shown = table(&lines, Paint(false));
+    assert!(shown.lines().all(|line| line.chars().count() <= WIDTH), "{shown}");
+    let indented = format!("\n{}mend: {INSTALL}\n", " ".repeat(INDENT));
+    assert!(shown.starts_with("ok       api server   Kubernetes 1.34\nerror    crds "), "{shown}");
+    assert!(shown.ends_with(&indented), "{shown}");
+}

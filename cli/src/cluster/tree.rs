@@ -1,0 +1,318 @@
+/*!
+A Release on a terminal: what one wants to know of it, from how far it is to what to do.
+*/
+use std::fmt::Write as _;
+
+use jiff::{SignedDuration, Timestamp};
+use serin_agent::view::{
+    Counted, News, StepState, Tally, TestView, Todo, VersionView, View, WaitView, WaitsOn,
+};
+use serin_release::status::{CommandOutcome, ReleasePhase, VerdictStatus};
+use serin_rollout::Grouped;
+
+use super::style::{Paint, WIDTH, wrap};
+
+/// The columns before what an entry says: the branch and the key.
+const KEY: usize = 10;
+const INDENT: usize = 3 + KEY;
+
+/// How much of what was told is shown.
+const NEWS: usize = 5;
+
+/// The columns of the bar that says how far a test is.
+const BAR: usize = 10;
+
+/// An entry of the tree: what it is about, what there is to say, and what hangs on it.
+struct Entry {
+    key: &'static str,
+    lines: Vec<String>,
+    under: Vec<Vec<String>>,
+}
+
+/// Draws a tree of `view` as it is `now`. `flags` are the words that lead a command to the same place.
+pub(super) fn tree(view: &View, now: Timestamp, flags: &str, paint: Paint) -> String {
+    let entry = |key, lines| Entry { key, lines, under: Vec::new() };
+    let mut entries = Vec::new();
+    if !view.is_current {
+        let stale = "no agent has seen the present spec yet: what stands here is about an earlier one";
+        entries.push(entry("spec", each(&wrap(stale, WIDTH - INDENT), |line| paint.doubtful(line))));
+    }
+    if !view.steps.is_empty() {
+        entries.push(entry("steps", steps(view, paint)));
+    }
+    entries.push(entry("share", vec![share(view)]));
+    for version in &view.versions {
+        let key = if version.name == "stable" { "stable" } else { "canary" };
+        entries.push(entry(key, vec![self::version(version, paint)]));
+    }
+    entries.push(entry("proxies", vec![proxies(view, paint)]));
+    entries.extend(evidence(view, paint));
+    if let Some(waits) = &view.waits {
+        entries.push(entry("waits", self::waits(waits, now, paint)));
+    } else if !view.message.is_empty() {
+        entries.push(entry("now", wrap(&view.message, WIDTH - INDENT)));
+    }
+    if let Some(command) = &view.command {
+        let refused = command.outcome == CommandOutcome::Refused;
+        let outcome = if refused { "" } else { ": taken" };
+        let text = format!("{} ago: {}{outcome}", age(command.at, now), command.message);
+        let lines = wrap(&text, WIDTH - INDENT);
+        entries.push(entry(
+            "command",
+            each(&lines, |line| if refused { paint.doubtful(line) } else { line.to_owned() }),
+        ));
+    }
+    if let Some(todo) = &view.todo {
+        entries.push(entry("to do", self::todo(todo, view, flags, paint)));
+    }
+    if !view.news.is_empty() {
+        entries.push(entry("news", news(&view.news, now, paint)));
+    }
+    format!("{}\n{}", head(view, now, paint), branches(&entries, paint))
+}
+
+fn head(view: &View, now: Timestamp, paint: Paint) -> String {
+    let phase = phase(view, paint);
+    let run = view.run.as_ref().map(|run| {
+        let since = run.started.map(|started| format!(", begun {} ago", age(started, now)));
+        format!("  run {}{}", run.name, since.unwrap_or_default())
+    });
+    format!("{}  {phase}{}", paint.strong(&view.full_name()), run.unwrap_or_default())
+}
+
+/// The phase, in the colour of how it is.
+pub(super) fn phase(view: &View, paint: Paint) -> String {
+    use ReleasePhase::{Aborted, Idle, Keeping, Promoted, RolledBack, RollingBack, Unknown};
+    let text = view.phase.as_str();
+    let waits_for_somebody =
+        view.waits.as_ref().is_some_and(|waits| matches!(waits.on, WaitsOn::Person | WaitsOn::Mending));
+    match view.phase {
+        RollingBack | RolledBack | Aborted | Unknown => paint.bad(text),
+        _ if waits_for_somebody => paint.doubtful(text),
+        Idle | Keeping | Promoted => paint.good(text),
+        _ => paint.strong(text),
+    }
+}
+
+fn steps(view: &View, paint: Paint) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let mut width = 0;
+    for step in &view.steps {
+        let mark = match step.state {
+            StepState::Done => "✓",
+            StepState::Now => "●",
+            StepState::Ahead => "○",
+            StepState::TakenBack => "✗",
+        };
+        let text = format!("{mark} {}{}", step.weight, if step.approval { "?" } else { "" });
+        let length = text.chars().count();
+        if width > 0 && width + 2 + length > WIDTH - INDENT {
+            lines.push(String::new());
+            width = 0;
+        }
+        let gap = if width > 0 { "  " } else { "" };
+        let text = match step.state {
+            StepState::Done => paint.good(&text),
+            StepState::Now => paint.strong(&text),
+            StepState::Ahead => paint.faint(&text),
+            StepState::TakenBack => paint.bad(&text),
+        };
+        if let Some(last) = lines.last_mut() {
+            let _ = write!(last, "{gap}{text}");
+        }
+        width += gap.len() + length;
+    }
+    if view.steps.iter().any(|step| step.approval) {
+        lines.push(paint.faint("? waits for a person's approval"));
+    }
+    lines
+}
+
+fn share(view: &View) -> String {
+    let served = view.served.map_or_else(String::new, |served| format!(", of requests {}", served.percent));
+    let users = view.users.map_or_else(String::new, |users| {
+        format!(
+            ", about {} users so far, {} of them with a failure",
+            Grouped(users.seen),
+            Grouped(users.failed)
+        )
+    });
+    format!("set {}{served}{users}", view.weight)
+}
+
+fn version(version: &VersionView, paint: Paint) -> String {
+    let pods = version.pods.map_or_else(String::new, |pods| {
+        let text = format!("  {}/{} pods", pods.ready, pods.wanted);
+        if pods.ready < pods.wanted { paint.doubtful(&text) } else { text }
+    });
+    let served = version.served.map_or_else(String::new, |served| {
+        format!("  {} of requests ({})", served.percent, Grouped(served.requests))
+    });
+    let image = version.image.as_ref().map(|image| format!("  {}", short(image)));
+    let deployment = version.deployment.as_ref().map(|deployment| format!("  deployment/{deployment}"));
+    let what = image.or(deployment).unwrap_or_default();
+    format!("{:>5}{served}{pods}{what}", version.weight.to_string())
+}
+
+/// The end of an image's name, which tells it from others.
+fn short(image: &str) -> String {
+    const LONGEST: usize = 24;
+    let length = image.chars().count();
+    if length <= LONGEST {
+        return image.to_owned();
+    }
+    let end: String = image.chars().skip(length - LONGEST + 1).collect();
+    format!("…{end}")
+}
+
+fn proxies(view: &View, paint: Paint) -> String {
+    let counts = view.proxies;
+    let text = format!("{} of {} report this weight", counts.current, counts.total);
+    let text = match counts.bypassed {
+        0 => text,
+        bypassed => format!("{text}, {bypassed} without the filter"),
+    };
+    if view.all_proxies_report() { text } else { paint.doubtful(&text) }
+}
+
+fn evidence(view: &View, paint: Paint) -> Option<Entry> {
+    let verdict = view.verdict.as_ref()?;
+    let lines = each(&wrap(&verdict.message, WIDTH - INDENT), |line| match verdict.verdict {
+        VerdictStatus::Pass => paint.good(line),
+        VerdictStatus::Fail => paint.bad(line),
+        VerdictStatus::NotEnoughData => line.to_owned(),
+        VerdictStatus::Unclear
+        | VerdictStatus::SharedTrouble
+        | VerdictStatus::SampleRatio
+        | VerdictStatus::TrafficShare => paint.doubtful(line),
+    });
+    let tests = verdict.tests.iter().map(|test| self::test(test, paint));
+    let not_judged = verdict.not_judged.iter().map(|not| {
+        let text = format!("not judged: {}: {}", not.what, not.why);
+        each(&wrap(&text, WIDTH - 6), |line| paint.faint(line))
+    });
+    Some(Entry { key: "evidence", lines, under: tests.chain(not_judged).collect() })
+}
+
+fn test(test: &TestView, paint: Paint) -> Vec<String> {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to BAR")]
+    let full = (test.against * 10.0).round() as usize;
+    let full = full.min(BAR);
+    let bar = format!("{}{}", "█".repeat(full), "░".repeat(BAR - full));
+    let bar = if full < BAR { bar } else { paint.bad(&bar) };
+    let back = if test.dry_run {
+        "only shown".to_owned()
+    } else {
+        format!("back at 1 in {}", odds(test.odds.needed))
+    };
+    let first = format!("{:<22} {bar}  1 in {}, {back}", test.name, odds(test.odds.now));
+    let unit = match test.counts {
+        Counted::Requests => "bad requests",
+        Counted::Readings => "readings out of range",
+        Counted::Users => "users",
+    };
+    let stable = test.stable.map_or_else(String::new, |stable| format!(", stable {}", tally(stable)));
+    let limit = test.limit.map_or_else(String::new, |limit| format!(", limit {limit}"));
+    let ratio = test.ratio.map_or_else(String::new, |ratio| {
+        format!(", {:.1}× stable ({:.1}–{:.1})", ratio.estimate, ratio.low, ratio.high)
+    });
+    let second = format!("{unit}: canary {}{stable}{limit}{ratio}", tally(test.canary));
+    let mut lines = vec![first];
+    lines.extend(wrap(&second, WIDTH - 8).iter().map(|line| format!("  {}", paint.faint(line))));
+    lines
+}
+
+fn tally(tally: Tally) -> String {
+    let value = tally.value.map_or_else(String::new, |value| format!(" (now {value})"));
+    match tally.of {
+        Some(of) => format!("{} of {}{value}", Grouped(tally.bad), Grouped(of)),
+        None => Grouped(tally.bad).to_string(),
+    }
+}
+
+fn odds(releases: u64) -> String {
+    if releases >= 1_000_000_000 { "a billion".to_owned() } else { Grouped(releases).to_string() }
+}
+
+fn waits(waits: &WaitView, now: Timestamp, paint: Paint) -> Vec<String> {
+    let since = waits.since.map_or_else(String::new, |since| format!(" for {}", age(since, now)));
+    let on = match waits.on {
+        WaitsOn::Course => "its course",
+        WaitsOn::Others => "what comes by itself",
+        WaitsOn::Person => "a person's word",
+        WaitsOn::Mending => "somebody who mends it",
+    };
+    let first = format!("{}{since}, for {on}:", waits.reason);
+    let first = match waits.on {
+        WaitsOn::Person | WaitsOn::Mending => paint.doubtful(&first),
+        WaitsOn::Course | WaitsOn::Others => first,
+    };
+    [first].into_iter().chain(wrap(&waits.message, WIDTH - INDENT)).collect()
+}
+
+fn todo(todo: &Todo, view: &View, flags: &str, paint: Paint) -> Vec<String> {
+    let commands =
+        todo.commands.iter().map(|kind| paint.strong(&format!("serin {kind} {}{flags}", view.name)));
+    wrap(&todo.text, WIDTH - INDENT).into_iter().chain(commands).collect()
+}
+
+fn news(news: &[News], now: Timestamp, paint: Paint) -> Vec<String> {
+    let last = &news[news.len().saturating_sub(NEWS)..];
+    let lines = last.iter().flat_map(|news| {
+        let ago = age(news.at, now);
+        let lines = wrap(&news.message, WIDTH - INDENT - 6).into_iter().enumerate();
+        lines.map(move |(i, line)| {
+            let ago = if i == 0 { ago.as_str() } else { "" };
+            let line = if news.warning { paint.doubtful(&line) } else { line };
+            format!("{ago:>4}  {line}")
+        })
+    });
+    lines.collect()
+}
+
+fn branches(entries: &[Entry], paint: Paint) -> String {
+    let mut drawn = String::new();
+    for (i, entry) in entries.iter().enumerate() {
+        let is_last = i + 1 == entries.len();
+        let trunk = if is_last { "   " } else { "│  " };
+        for (line, text) in entry.lines.iter().enumerate() {
+            let (branch, key) = match (line, is_last) {
+                (0, true) => ("└─ ", entry.key),
+                (0, false) => ("├─ ", entry.key),
+                _ => (trunk, ""),
+            };
+            let _ = writeln!(drawn, "{}", format!("{}{key:<KEY$}{text}", paint.faint(branch)).trim_end());
+        }
+        for (i, lines) in entry.under.iter().enumerate() {
+            let is_last = i + 1 == entry.under.len();
+            for (line, text) in lines.iter().enumerate() {
+                let branch = match (line, is_last) {
+                    (0, true) => "└─ ",
+                    (0, false) => "├─ ",
+                    (_, true) => "   ",
+                    (_, false) => "│  ",
+                };
+                let _ = writeln!(drawn, "{}{text}", paint.faint(&format!("{trunk}{branch}")));
+            }
+        }
+    }
+    drawn
+}
+
+fn each(lines: &[String], change: impl Fn(&str) -> String) -> Vec<String> {
+    lines.iter().map(|line| change(line)).collect()
+}
+
+/// How long ago `at` was, as kubectl has it.
+pub(super) fn age(at: Timestamp, now: Timestamp) -> String {
+    let seconds = now.duration_since(at).max(SignedDuration::ZERO).as_secs();
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..7_200 => format!("{}m", seconds / 60),
+        7_200..172_800 => format!("{}h", seconds / 3_600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,68 @@
+//! Releases of a real mesh, as they are shown.
+
+use std::path::Path;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use serde::Deserialize;
+use serin_release::ReleaseObject;
+
+use super::*;
+use crate::cluster::style::unpainted;
+
+/// What was there in a mesh at one moment.
+#[derive(Deserialize)]
+struct Found {
+    at: Timestamp,
+    release: ReleaseObject,
+    deployments: Vec<Deployment>,
+    told: Vec<News>,
+}
+
+/// Everything that was found, by the files' names.
+fn found() -> Vec<(String, View, Timestamp)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cluster/fixtures");
+    let mut found: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| {
+            let path = entry.unwrap().path();
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            let Found { at, release, deployments, told } =
+                serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+            (name, View::of(&release, &deployments, told), at)
+        })
+        .collect();
+    found.sort_by(|(one, ..), (other, ..)| one.cmp(other));
+    assert!(found.len() >= 5);
+    found
+}
+
+#[test]
+fn a_release_is_a_tree_of_80_columns() {
+    for (name, view, at) in found() {
+        let plain = tree(&view, at, " -n shop", Paint(false));
+        let widest = plain.lines().map(|line| line.chars().count()).max();
+        assert!(widest <= Some(WIDTH), "{name}: {widest:?} columns\n{plain}");
+        insta::assert_snapshot!(name, plain);
+        let painted = tree(&view, at, " -n shop", Paint(true));
+        assert_eq!(unpainted(&painted), plain, "colours say nothing");
+        assert_ne!(painted, plain);
+    }
+}
+
+#[test]
+fn a_view_comes_back_from_json_as_it_was() {
+    for (name, view, _) in found() {
+        let json = serde_json::to_string(&view).unwrap();
+        assert_eq!(serde_json::from_str::<View>(&json).unwrap(), view, "{name}");
+    }
+}
+
+#[test]
+fn ages_are_as_kubectl_has_them() {
+    let now = Timestamp::UNIX_EPOCH + SignedDuration::from_hours(1_000);
+    for (seconds, expected) in
+        [(-5, "0s"), (0, "0s"), (119, "119s"), (120, "2m"), (7_199, "119m"), (7_200, "2h"), (172_800, "2d")]
+    {
+        assert_eq!(age(now - SignedDuration::from_secs(seconds), now), expected);
+    }
+}
