@@ -3,6 +3,7 @@ What is installed around the agent, each by the tool that people use it with: He
 Argo CD.
 */
 mod alerts;
+mod argocd;
 mod chart;
 
 use std::collections::BTreeMap;
