@@ -10,6 +10,7 @@ mod control_plane;
 mod crane;
 mod envoy;
 mod go;
+mod grafana;
 mod helm;
 mod iptables;
 mod lua;
@@ -60,6 +61,8 @@ pub enum Tool {
     Helm,
     /// The Lua of Argo CD.
     Lua,
+    /// What knows Grafana's dashboards.
+    GrafanaSchema,
 }
 
 /// What a group of tests needs.
@@ -91,7 +94,15 @@ pub const HELM: Needed<'_> = Needed { tools: &[Tool::Helm], installed: &[] };
 
 /// For tests of what is installed around the agent: chart, rules, dashboards, health.
 pub const INSTALLED: Needed<'_> = Needed {
-    tools: &[Tool::Envoy, Tool::Kubernetes, Tool::Prometheus, Tool::Promtool, Tool::Helm, Tool::Lua],
+    tools: &[
+        Tool::Envoy,
+        Tool::Kubernetes,
+        Tool::Prometheus,
+        Tool::Promtool,
+        Tool::Helm,
+        Tool::Lua,
+        Tool::GrafanaSchema,
+    ],
     installed: &[],
 };
 
@@ -193,6 +204,7 @@ impl Tool {
             Self::Promtool => prometheus::promtool(),
             Self::Helm => helm::recipe(),
             Self::Lua => lua::recipe(),
+            Self::GrafanaSchema => grafana::recipe(),
         }
     }
 }

@@ -105,8 +105,11 @@ fn the_chart_says_what_the_kustomizations_say() -> Result<()> {
     let defaults = rendered("")?;
     let mut monitored = rendered(MONITORED)?;
     monitored.retain(|name, _| !defaults.contains_key(name));
-    check_same(defaults, "manifests")?;
     check_same(monitored, "manifests/monitoring")?;
+    let mut dashboards = rendered("monitoring: {dashboards: {enabled: true}}")?;
+    dashboards.retain(|name, _| !defaults.contains_key(name));
+    check_same(dashboards, "manifests/grafana")?;
+    check_same(defaults, "manifests")?;
     let scope = "scope: {namespace: canary-demo, proxyNamespaces: [istio-ingress]}";
     check_same(rendered(scope)?, "manifests/namespaced")
 }

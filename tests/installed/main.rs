@@ -5,6 +5,7 @@ Argo CD.
 mod alerts;
 mod argocd;
 mod chart;
+mod dashboards;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

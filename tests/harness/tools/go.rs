@@ -12,7 +12,7 @@ use tokio::process::Command;
 use super::progress::Progress;
 
 /// The modules of the programs, and those whose versions they leave open.
-const REQUIRES: [(&str, &str); 11] = [
+const REQUIRES: [(&str, &str); 12] = [
     ("go.etcd.io/etcd/server/v3", ETCD),
     ("k8s.io/kubernetes", KUBERNETES),
     ("istio.io/istio", ISTIO),
@@ -25,6 +25,7 @@ const REQUIRES: [(&str, &str); 11] = [
     ("github.com/prometheus/prometheus", PROMETHEUS),
     ("helm.sh/helm/v4", HELM),
     ("github.com/yuin/gopher-lua", LUA),
+    ("github.com/grafana/grafana-foundation-sdk/go", GRAFANA_SDK),
 ];
 
 pub(super) const ETCD: &str = "3.6.8";
@@ -38,6 +39,8 @@ pub(super) const PROMETHEUS: &str = "0.315.0";
 pub(super) const HELM: &str = "4.2.0";
 /// The Lua that Argo CD runs health checks with.
 pub(super) const LUA: &str = "1.1.1";
+/// Grafana's schemas as Go has them.
+pub(super) const GRAFANA_SDK: &str = "0.0.22";
 
 /// The version of those modules that Kubernetes keeps in its own tree, where nobody else can build against them.
 const STAGING: &str = "0.36.1";
