@@ -52,15 +52,19 @@ impl FromStr for Header {
 }
 
 /// The request as it was typed.
-struct Typed<'a>(&'a Args);
+struct Typed<'a> {
+    args: &'a Args,
+    host: &'a str,
+}
 
 impl Request for Typed<'_> {
     fn header(&self, name: &str) -> Option<Vec<u8>> {
         match name {
-            ":path" => Some(self.0.path.clone().into_bytes()),
-            ":method" => Some(self.0.method.clone().into_bytes()),
+            ":authority" => Some(self.host.to_owned().into_bytes()),
+            ":path" => Some(self.args.path.clone().into_bytes()),
+            ":method" => Some(self.args.method.clone().into_bytes()),
             _ => self
-                .0
+                .args
                 .headers
                 .iter()
                 .find(|header| header.name == name)
@@ -69,7 +73,7 @@ impl Request for Typed<'_> {
     }
 
     fn header_list(&self, name: &str) -> Option<Vec<u8>> {
-        let values = self.0.headers.iter().filter(|header| header.name == name);
+        let values = self.args.headers.iter().filter(|header| header.name == name);
         let values: Vec<_> = values.map(|header| header.value.as_str()).collect();
         (!values.is_empty()).then(|| values.join(",").into_bytes())
     }
@@ -96,7 +100,7 @@ pub(super) fn explain(args: &Args) -> anyhow::Result<()> {
     let host = args.host.as_ref().or(release.hosts.first()).map_or("", String::as_str);
     match table.find(host.as_bytes(), || Some(args.path.clone().into_bytes())) {
         None => println!("no policy answers for {host}{}: the request passes as it is, to stable", args.path),
-        Some((_, policy)) => print!("{}", render(policy, &policy.decide(&Typed(args), || None))),
+        Some((_, policy)) => print!("{}", render(policy, &policy.decide(&Typed { args, host }, || None))),
     }
     Ok(())
 }

@@ -32,7 +32,7 @@ fn mark(phase: &Phase, step: Weight) -> (Style, char) {
         }
         Phase::Progressing(state) => state.weight,
         Phase::Promoting | Phase::Baking(_) => Weight::FULL,
-        Phase::Promoted => return (good(), '✓'),
+        Phase::Keeping(_) | Phase::Promoted => return (good(), '✓'),
         _ => Weight::ZERO,
     };
     match step.cmp(&at) {
@@ -54,6 +54,14 @@ fn bar(view: &View, width: usize) -> String {
                 let text =
                     format!("bake: everybody is on the new version, {:.0} s to go", left.as_secs_f64());
                 line.add(&plain(), &text).text
+            }
+            Phase::Keeping(_) => {
+                let left = progress.duration.unwrap_or_default().saturating_sub(progress.elapsed);
+                let text = format!(
+                    "everybody is on the new version, and the old one is kept for {:.0} s",
+                    left.as_secs_f64()
+                );
+                line.add(&good(), &text).text
             }
             Phase::RolledBack { .. } | Phase::Aborted { .. } => {
                 line.add(&bad(), "rolled back: everybody is on the old version").text

@@ -59,7 +59,7 @@ pub enum Cohort {
 pub enum Reason {
     /// The canary takes no traffic.
     Closed,
-    /// A tester asked for the version.
+    /// A tester asked for the version, by a header or by the host.
     Override,
     /// The segment of this index pins its members to one version.
     Segment(usize),
@@ -83,7 +83,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Closed => f.write_str("closed: the canary takes no traffic"),
-            Self::Override => f.write_str("override: a tester's header asks for it"),
+            Self::Override => f.write_str("override: a tester's header or host asks for it"),
             Self::Segment(i) => write!(f, "segment {}: its members are all on one version", i + 1),
             Self::Split(i) => write!(f, "segment {}: point against the segment's weight", i + 1),
             Self::Bucket(Cohort::Step(i)) => {
@@ -161,6 +161,11 @@ impl Policy {
         }
         if let Some(arm) = self.overrides.iter().find_map(|one| one.asks_for(request, &self.names)) {
             return Rule::Fixed(arm, Reason::Override);
+        }
+        if !self.preview.is_empty()
+            && request.header(":authority").is_some_and(|host| self.preview.have(&host))
+        {
+            return Rule::Fixed(Arm::Canary, Reason::Override);
         }
         match self.segments.iter().enumerate().find(|(_, segment)| segment.holds(request)) {
             None => Rule::Draw(self.weight, Draw::Release),

@@ -80,6 +80,9 @@ pub struct PolicySpec {
     /// The baggage member in which the id travels on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baggage: Option<String>,
+    /// Those of the hosts by which everybody gets the canary, unless it takes no traffic: for testers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub preview_hosts: Vec<String>,
     /// How testers choose a version.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub overrides: Vec<OverrideSpec>,
@@ -212,7 +215,7 @@ fn refuse(raw: &RawValue, error: Option<serde_json::Error>) -> Entry {
 }
 
 /// The fields of [`PolicySpec`] as they are spelled in JSON.
-const KNOWN_FIELDS: [&str; 18] = [
+const KNOWN_FIELDS: [&str; 19] = [
     "name",
     "revision",
     "critical",
@@ -226,6 +229,7 @@ const KNOWN_FIELDS: [&str; 18] = [
     "identity",
     "cookie",
     "baggage",
+    "previewHosts",
     "overrides",
     "segments",
     "requestHeader",
@@ -256,6 +260,7 @@ mod tests {
             "cookie": {"name": "c", "maxAgeSeconds": 1, "path": "/", "domain": "a", "sameSite": "Lax",
                 "httpOnly": true, "secure": "always"},
             "baggage": "b",
+            "previewHosts": ["preview"],
             "overrides": [{"header": "x-canary", "tokenSha256": "0"}],
             "segments": [{"name": "s", "matches": [{"headers": [{"name": "a", "type": "Exact", "value": "1"}],
                 "cookies": [{"name": "b", "type": "Present"}], "path": {"type": "Prefix", "value": "/"},

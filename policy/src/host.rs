@@ -83,6 +83,34 @@ pub(crate) fn wildcards(authority: &str) -> impl Iterator<Item = Cow<'_, str>> {
     suffixes.map(|suffix| Cow::Owned(format!("*{suffix}"))).chain([Cow::Borrowed("*")])
 }
 
+/// Hosts, to see whether a request is to one of them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Hosts(Vec<String>);
+
+impl Hosts {
+    /// Reads `hosts`, as they are written in the field of this name.
+    ///
+    /// # Errors
+    /// When one is no host name, wildcard or `*`.
+    pub(crate) fn of(hosts: &[String], field: &str) -> Result<Self, Refusal> {
+        let keys = hosts.iter().enumerate().map(|(i, host)| {
+            keys(host, None).map_err(|refusal| refusal.within(&format!("{field}[{i}]"), None))
+        });
+        Ok(Self(keys.collect::<Result<Vec<_>, _>>()?.concat()))
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether `authority` is one of them.
+    pub(crate) fn have(&self, authority: &[u8]) -> bool {
+        let authority = std::str::from_utf8(authority).unwrap_or_default().to_ascii_lowercase();
+        let mut spellings = exact(&authority).into_iter().flatten().chain(wildcards(&authority));
+        spellings.any(|spelling| self.0.iter().any(|host| *host == spelling))
+    }
+}
+
 /// Splits `host:port`, leaving the colons of an IPv6 literal alone.
 fn split_port(authority: &str) -> (&str, Option<&str>) {
     match authority.rsplit_once(':') {

@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::cookie::CookieSpec;
 use crate::decision::{Arm, Cohort, Reason};
 use crate::document::{CountsSpec, PolicySpec};
+use crate::host::Hosts;
 use crate::identity::Source;
 use crate::matching::{Override, SegmentSpec};
 use crate::refusal::{Kind, Refusal};
@@ -26,6 +27,7 @@ pub struct Policy {
     pub(crate) identity: Vec<Source>,
     pub(crate) cookie: Option<CookieSpec>,
     pub(crate) baggage: Option<String>,
+    pub(crate) preview: Hosts,
     pub(crate) overrides: Vec<Override>,
     pub(crate) segments: Vec<SegmentSpec>,
     request_header: String,
@@ -40,6 +42,8 @@ impl Policy {
     pub const RISING: &str = "list weights in rising order, each above the one before";
     /// The most places to look for an id.
     pub const MAX_SOURCES: usize = 16;
+    /// The most hosts by which testers get the canary.
+    pub const MAX_PREVIEW_HOSTS: usize = 16;
     /// The most ways to override the version.
     pub const MAX_OVERRIDES: usize = 16;
     /// The most segments; each has series of its own.
@@ -64,6 +68,8 @@ impl Policy {
         if let Some(header) = &spec.response_header {
             check_header("responseHeader", header)?;
         }
+        check_length("previewHosts", &spec.preview_hosts, Self::MAX_PREVIEW_HOSTS)?;
+        let preview = Hosts::of(&spec.preview_hosts, "previewHosts")?;
         check_length("overrides", &spec.overrides, Self::MAX_OVERRIDES)?;
         let overrides = spec.overrides.iter().enumerate().map(|(i, one)| {
             Override::compile(one).map_err(|refusal| refusal.within(&format!("overrides[{i}]"), None))
@@ -95,6 +101,7 @@ impl Policy {
             identity: spec.identity,
             cookie: spec.cookie,
             baggage: spec.baggage,
+            preview,
             overrides,
             segments: spec.segments,
             request_header: spec.request_header,

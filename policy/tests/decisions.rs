@@ -331,6 +331,27 @@ fn a_decision_asks_for_no_more_than_its_rules_need() {
 }
 
 #[test]
+fn a_preview_host_leads_to_the_canary_for_as_long_as_it_takes_traffic() {
+    let preview = json!({"previewHosts": ["green.example.com", "*.preview.example.com"], "overrides": [{"header": "x-canary"}]});
+    let expected = "canary: override";
+    check(
+        &with(by_user(), &preview),
+        &[
+            (":authority: green.example.com", expected),
+            (":authority: GREEN.example.com:8080", expected),
+            (":authority: a.preview.example.com.", expected),
+            (":authority: green.example.com\nx-canary: stable", "stable: override"),
+            (":authority: preview.example.com", "stable: no identity"),
+            (":authority: green.example.com.evil.org", "stable: no identity"),
+            (":authority: shop.example.com\nx-user-id: bob", "stable: bucket the promotion; header bob"),
+            ("", "stable: no identity"),
+        ],
+    );
+    let closed = with(with(by_user(), &preview), &json!({"closed": true}));
+    check(&closed, &[(":authority: green.example.com", "stable: closed")]);
+}
+
+#[test]
 fn once_promoted_those_without_an_id_get_the_canary_at_any_weight() {
     check(&by_user(), &[("", "stable: no identity")]);
     check(

@@ -34,6 +34,7 @@ fn parts(whole: &PolicySpec) -> Vec<(Option<usize>, PolicySpec)> {
         steps: Vec::new(),
         identity: Vec::new(),
         cookie: None,
+        preview_hosts: Vec::new(),
         overrides: Vec::new(),
         segments: Vec::new(),
         response_header: None,
@@ -48,7 +49,10 @@ fn parts(whole: &PolicySpec) -> Vec<(Option<usize>, PolicySpec)> {
         let identity = whole.identity.iter().filter(|source| **source == itself).cloned().collect();
         parts.push((None, PolicySpec { identity, cookie: Some(cookie.clone()), ..bare.clone() }));
     }
-    parts.extend(each(&whole.hosts, |host| PolicySpec { hosts: vec![host], ..bare.clone() }));
+    // Those for testers come last, and have a field of their own.
+    let hosts = whole.hosts.strip_suffix(whole.preview_hosts.as_slice()).unwrap_or(&whole.hosts);
+    parts.extend(each(hosts, |host| PolicySpec { hosts: vec![host], ..bare.clone() }));
+    parts.extend(each(&whole.preview_hosts, |host| PolicySpec { preview_hosts: vec![host], ..bare.clone() }));
     parts.extend(each(&whole.identity, |source| PolicySpec { identity: vec![source], ..bare.clone() }));
     parts.extend(each(&whole.overrides, |one| PolicySpec { overrides: vec![one], ..bare.clone() }));
     parts.extend(each(&whole.segments, |one| PolicySpec { segments: vec![one], ..bare.clone() }));
@@ -82,8 +86,9 @@ fn add(refusal: &Refusal, index: Option<usize>, problems: &mut Problems) {
 }
 
 /// Fields of a policy that a Release spells otherwise than `spec.<field>`.
-const PATHS: [(&str, &str); 4] = [
+const PATHS: [(&str, &str); 5] = [
     ("hosts", "spec.routing.hosts"),
+    ("previewHosts", "spec.routing.previewHosts"),
     ("pathPrefix", "spec.routing.pathPrefix"),
     ("identity", "spec.sessionAffinity.sources"),
     ("cookie", "spec.sessionAffinity.cookie"),

@@ -37,7 +37,7 @@ use delivery::Delivery;
 pub use object::{MetricTemplate, ReleaseObject};
 pub use percent::Percent;
 pub use problem::{Problem, ReleaseError};
-pub use resource::Propagation;
+pub use resource::{Gate, Propagation};
 
 /// A release that makes sense, with every default filled in.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,6 +50,8 @@ pub struct Release {
     pub service: Service,
     /// Hosts by which clients reach the service; at least one.
     pub hosts: Vec<String>,
+    /// Those of the hosts by which testers get the canary.
+    pub preview_hosts: Vec<String>,
     /// Path prefix under which requests are assigned; begins with `/`.
     pub path_prefix: String,
     /// Where a caller's sticky id is looked for, in this order; at least one place.
@@ -64,12 +66,27 @@ pub struct Release {
     pub segments: Vec<SegmentSpec>,
     /// The response header that shows the version, if there is to be one.
     pub response_header: Option<String>,
-    /// The steps before the promotion: 1 to 100, their weights rising.
+    /// The steps before everybody gets the new version: 1 to 100 of a canary, up to 100 of a blue-green release, their
+    /// weights rising.
     pub steps: Vec<Step>,
     /// Whether the first steps may be left out where the traffic is too thin for them: where nobody has written any.
     pub steps_by_traffic: bool,
+    /// What a blue-green release has besides; none of a canary.
+    pub blue_green: Option<BlueGreen>,
     /// What the canary is judged by.
     pub analysis: Analysis,
+}
+
+/// How a blue-green release differs from a canary: the new version has all its pods from the beginning, and the old one
+/// keeps its own for the way back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlueGreen {
+    /// What begins the cutover.
+    pub cutover: Gate,
+    /// How long the old version is kept after the bake.
+    pub keep: Duration,
+    /// What ends its time then.
+    pub cleanup: Gate,
 }
 
 /// The service whose users are assigned to versions.

@@ -31,6 +31,7 @@ impl Release {
             identity: self.sources.clone(),
             cookie: self.cookie.clone(),
             baggage: (self.propagation == Propagation::Baggage).then(|| BAGGAGE_MEMBER.to_owned()),
+            preview_hosts: self.preview_hosts.clone(),
             overrides: self.overrides.clone(),
             segments: if promoted { Vec::new() } else { self.segments.clone() },
             request_header: VERSION_HEADER.to_owned(),

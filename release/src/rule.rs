@@ -70,6 +70,8 @@ pub const INTERVAL: Span = Span::of(Duration::from_millis(100), Duration::from_m
 pub const UP_TO_A_DAY: Span = Span::of(Duration::ZERO, Duration::from_hours(24));
 /// How long a run may wait for the canary's pods.
 pub const DEADLINE: Span = Span::of(Duration::from_secs(10), Duration::from_hours(7 * 24));
+/// How long the old version of a blue-green release is kept.
+pub const KEEP: Span = Span::of(Duration::ZERO, Duration::from_hours(7 * 24));
 /// The time between two readings of a query.
 pub const READING: Span = Span::of(Duration::from_secs(1), Duration::from_hours(1));
 /// A request that takes longer is slow.
@@ -105,6 +107,8 @@ pub const STEP: &str = "give more than 0%: a step must reach somebody";
 pub const PORT: &str = "give the service's port, 1 to 65535";
 /// What to write where no request at all is enough.
 pub const MIN_REQUESTS: &str = "give at least 1: without requests there is no evidence";
+/// What to write where two strategies are given.
+pub const ONE_STRATEGY: &str = "leave one of the two out: a release is a canary or blue-green";
 /// What to write where versions are to change places and nobody may write the routes.
 pub const SWAP_NEEDS_MANAGED: &str = "promotion.mode: write Copy or Wait, or let routing.mode be Managed: Swap changes where \
                                        the routes lead, and with Verify Serin writes none";
@@ -126,6 +130,9 @@ pub const MESH_NAMESPACES: &str = "add mesh to spec.routing.gateways, or leave t
 /// What to write where a Gateway has no hosts.
 pub const HOSTS: &str =
     "give the hosts by which clients reach the service through the Gateway, such as [shop.example.com]";
+/// What to write where a preview host is one of the users'.
+pub const PREVIEW_HOST: &str =
+    "give a host that is not among spec.routing.hosts: whoever comes by it gets the new version";
 /// What to write where a Prometheus is needed.
 pub const PROMETHEUS: &str =
     "write where it is, such as {address: \"http://prometheus:9090\"}: the source or a metric needs it";

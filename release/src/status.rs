@@ -83,6 +83,8 @@ pub enum ReleasePhase {
     OffPlan,
     /// Everybody is on the new version, and it is watched before it becomes stable.
     Baking,
+    /// Everybody is on the new version of a blue-green release, and the old one keeps its pods for the way back.
+    Keeping,
     /// Everybody is to go to the new version, and it becomes stable.
     Promoting,
     /// Stable has the new version, and everybody is on it.
@@ -99,13 +101,14 @@ pub enum ReleasePhase {
 
 impl ReleasePhase {
     /// All there are, in the order of a release.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Idle,
         Self::Preparing,
         Self::Starting,
         Self::Progressing,
         Self::OffPlan,
         Self::Baking,
+        Self::Keeping,
         Self::Promoting,
         Self::Promoted,
         Self::RollingBack,
@@ -123,6 +126,7 @@ impl ReleasePhase {
             Self::Progressing => "Progressing",
             Self::OffPlan => "OffPlan",
             Self::Baking => "Baking",
+            Self::Keeping => "Keeping",
             Self::Promoting => "Promoting",
             Self::Promoted => "Promoted",
             Self::RollingBack => "RollingBack",
@@ -145,6 +149,8 @@ pub enum Strategy {
     /// In steps, by share of the callers.
     #[default]
     Canary,
+    /// For everybody at once, with the old version kept for the way back.
+    BlueGreen,
 }
 
 /// A step, of how many.

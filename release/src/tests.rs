@@ -24,7 +24,7 @@ spec:
   service: {name: shop, port: 8080}
   stable: {version: "1.4.0"}
   canary: {version: "1.5.0"}
-  routing: {hosts: [shop.example.com], pathPrefix: /api}
+  routing: {hosts: [shop.example.com], previewHosts: [preview.example.com], pathPrefix: /api}
   sessionAffinity:
     sources: [{header: x-user-id}, {cookie: serin}, {baggage: serin}, requestId]
     cookie: {name: serin, maxAge: 1d, path: /api, domain: example.com, sameSite: Strict, httpOnly: false, secure: always}

@@ -100,7 +100,7 @@ fn all_who_speak_of_a_rule_say_the_same() {
 #[test]
 fn the_descriptions_name_the_bounds_that_are_checked() {
     let schema = schema();
-    let bounded: [(&str, Span); 8] = [
+    let bounded: [(&str, Span); 10] = [
         ("analysis.interval", rule::INTERVAL),
         ("analysis.baseline", rule::UP_TO_A_DAY),
         ("analysis.warmUp", rule::UP_TO_A_DAY),
@@ -108,6 +108,8 @@ fn the_descriptions_name_the_bounds_that_are_checked() {
         ("analysis.metrics[].objective", rule::OBJECTIVE),
         ("analysis.metrics[].interval", rule::READING),
         ("strategy.canary.scaleDownDelay", rule::UP_TO_A_DAY),
+        ("strategy.blueGreen.scaleDownDelay", rule::UP_TO_A_DAY),
+        ("strategy.blueGreen.keep", rule::KEEP),
         ("sessionAffinity.cookie.maxAge", rule::COOKIE_AGE),
     ];
     for (path, bounds) in bounded {

@@ -6,7 +6,7 @@ moves with it, and a pause is neither cut short nor made longer.
 use jiff::{SignedDuration, Timestamp};
 
 use super::handover::{HandoverState, Probe};
-use super::phase::{BakeState, Emptying, Paused, Phase, Stage, StepState};
+use super::phase::{BakeState, Emptying, KeepState, Paused, Phase, Stage, StepState};
 use super::status::Status;
 
 /// Moves a point in time; one that would leave the calendar stays.
@@ -23,7 +23,7 @@ impl Status {
             paused.into_iter().chain(times.into_iter().flatten()).for_each(&moved);
         };
         match &mut self.phase {
-            Phase::Starting { since, paused, held_at } => all(paused, [since.as_mut(), held_at.as_mut()]),
+            Phase::Starting { since, paused, held_at, .. } => all(paused, [since.as_mut(), held_at.as_mut()]),
             Phase::Progressing(StepState { stage, paused, held_at, .. }) => {
                 let since = match stage {
                     Stage::RollingOut => None,
@@ -34,6 +34,7 @@ impl Status {
             Phase::Baking(BakeState { since, paused, held_at }) => {
                 all(paused, [Some(since), held_at.as_mut()]);
             }
+            Phase::Keeping(KeepState { since, paused, .. }) => all(paused, [Some(since), None]),
             Phase::HandingOver(HandoverState { ready_since, probe, .. }) => {
                 let probe = probe.as_mut().and_then(|Probe { since, .. }| since.as_mut());
                 all(&mut None, [ready_since.as_mut(), probe]);

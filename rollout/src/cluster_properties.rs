@@ -15,6 +15,19 @@ use super::{
 };
 use serin_release::delivery::PromotionMode;
 
+/// The strategies there are, with the ways in which a version becomes stable.
+fn strategies() -> Vec<String> {
+    let steps = "[{setWeight: 10}, {setWeight: 40, pause: {duration: 3s}}, {setWeight: 70, pause: {}}]";
+    let canary = format!("canary: {{steps: {steps}, ");
+    let gates = "blueGreen: {cutover: Manual, keep: 3s, cleanup: Manual, ".to_owned();
+    let split = "blueGreen: {preSplit: [{setWeight: 10}], keep: 4s, ".to_owned();
+    let of = |strategy: &String| {
+        let modes = ["Copy", "Swap", "Wait"];
+        modes.map(|mode| format!("{strategy}promotion: {{mode: {mode}}}, scaleDownDelay: 2s}}"))
+    };
+    [canary, gates, split].iter().flat_map(of).collect()
+}
+
 const RELEASE: &str = r"
 apiVersion: serin.dev/v1alpha1
 kind: Release
@@ -24,10 +37,7 @@ spec:
   stable: {targetRef: {kind: Deployment, name: shop}}
   canary: {targetRef: {kind: Deployment, name: shop-canary}}
   strategy:
-    canary:
-      steps: [{setWeight: 10}, {setWeight: 40, pause: {duration: 3s}}, {setWeight: 70, pause: {}}]
-      promotion: {mode: MODE}
-      scaleDownDelay: 2s
+    STRATEGY
   analysis: {minRequests: 20, baseline: 0s, warmUp: 0s, bake: 2s}
 ";
 
@@ -85,9 +95,9 @@ fn events() -> impl Strategy<Value = Vec<(Event, Counts)>> {
 #[test]
 fn nobody_is_sent_where_there_are_no_pods() {
     let mut runner = runner(80);
-    let modes = prop::sample::select(vec!["Copy", "Swap", "Wait"]);
-    let property = |(mode, events): (&str, Vec<(Event, Counts)>)| {
-        let mut world = World::new(&RELEASE.replace("MODE", mode));
+    let strategies = prop::sample::select(strategies());
+    let property = |(strategy, events): (String, Vec<(Event, Counts)>)| {
+        let mut world = World::new(&RELEASE.replace("STRATEGY", &strategy));
         for name in PROXIES {
             world.proxies.insert(name.to_owned(), Model::default());
         }
@@ -98,7 +108,7 @@ fn nobody_is_sent_where_there_are_no_pods() {
         settles_in_the_end(&mut world, &mut wanted);
         Ok(())
     };
-    if let Err(error) = runner.run(&(modes, events()), property) {
+    if let Err(error) = runner.run(&(strategies, events()), property) {
         panic!("{error}");
     }
 }
@@ -169,7 +179,7 @@ fn tick(
     }
 }
 
-/// The weight rises only if the canary has the pods for it.
+/// The weight rises only if the canary has the pods for it, and in a blue-green release those for everybody.
 fn check_capacity(world: &World, before: &Before, planned: &Plan, workloads: &Workloads) {
     let Some(push) = planned.push.filter(|push| push.weight > before.file.share_of(world.release.run()))
     else {
@@ -179,7 +189,8 @@ fn check_capacity(world: &World, before: &Before, planned: &Plan, workloads: &Wo
         return;
     }
     let all = planned.status.pods.stable_floor.max(workloads.stable.desired);
-    let need = (f64::from(all) * f64::from(push.weight.ppm()) / 1e6).ceil();
+    let share = if world.release.blue_green.is_some() { Weight::FULL } else { push.weight };
+    let need = (f64::from(all) * f64::from(share.ppm()) / 1e6).ceil();
     let canary = &workloads.canary;
     assert!(canary.rolled_out && f64::from(canary.ready) >= need, "{need} pods, {workloads:?}: {planned:?}");
 }

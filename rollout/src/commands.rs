@@ -7,7 +7,7 @@ use serin_policy::Weight;
 use super::Tick;
 use super::analysis::Evidence;
 use super::observation::{Command, CommandKind};
-use super::phase::{BakeState, Emptying, Paused, Phase, Stage, StepState};
+use super::phase::{BakeState, Emptying, KeepState, Paused, Phase, Stage, StepState};
 use super::reason::{Event, NotNow, Outcome};
 use super::status::Actor;
 
@@ -60,7 +60,8 @@ impl Tick<'_> {
         match &mut self.status.phase {
             Phase::Starting { paused, .. }
             | Phase::Progressing(StepState { paused, .. })
-            | Phase::Baking(BakeState { paused, .. }) => {
+            | Phase::Baking(BakeState { paused, .. })
+            | Phase::Keeping(KeepState { paused, .. }) => {
                 if paused.is_some() {
                     return Err(NotNow::HeldAlready);
                 }
@@ -81,7 +82,8 @@ impl Tick<'_> {
         }
         match &mut self.status.phase {
             Phase::Starting { since, paused: paused @ Some(_), .. } => go_on(paused, since.as_mut(), now),
-            Phase::Baking(BakeState { since, paused: paused @ Some(_), .. }) => {
+            Phase::Baking(BakeState { since, paused: paused @ Some(_), .. })
+            | Phase::Keeping(KeepState { since, paused: paused @ Some(_), .. }) => {
                 go_on(paused, Some(since), now);
             }
             Phase::Progressing(StepState { stage, paused: paused @ Some(_), .. }) => {
@@ -99,9 +101,8 @@ impl Tick<'_> {
                 return Ok(());
             }
             Phase::Preparing { .. } => return Err(NotNow::Preparing),
-            Phase::Starting { paused: None, .. } | Phase::Promoting | Phase::Baking(_) => {
-                return Err(NotNow::NothingToResume);
-            }
+            Phase::Starting { paused: None, .. } | Phase::Keeping(_) => return self.approve_of_turn(by),
+            Phase::Promoting | Phase::Baking(_) => return Err(NotNow::NothingToResume),
             _ => return Err(NotNow::NothingInProgress),
         }
         self.say(Event::Resumed { by: by.to_owned() });
@@ -110,14 +111,15 @@ impl Tick<'_> {
 
     /// Approves a step that has passed and waits for just that.
     fn approve(&mut self, by: &str) -> Result<(), NotNow> {
-        let awaited = matches!(&self.status.phase, Phase::Progressing(state) if self.awaits_approval(state));
-        if let Phase::Progressing(StepState { index, stage, .. }) = &mut self.status.phase
+        let event = match &self.status.phase {
+            Phase::Progressing(state) if self.awaits_approval(state) => self.approved(state, by),
+            _ => return Err(NotNow::NothingToResume),
+        };
+        if let Phase::Progressing(StepState { stage, .. }) = &mut self.status.phase
             && let Stage::Observing { approved_by: approved_by @ None, .. } = stage
-            && awaited
         {
             *approved_by = Some(by.to_owned());
-            let step = *index + 1;
-            self.say(Event::Approved { step, by: by.to_owned() });
+            self.say(event);
             return Ok(());
         }
         Err(NotNow::NothingToResume)
@@ -142,6 +144,7 @@ impl Tick<'_> {
             }
             Phase::Settled if self.nothing_to_release() => Err(NotNow::NothingToRelease),
             Phase::Promoting
+            | Phase::Keeping(_)
             | Phase::Promoted
             | Phase::HandingOver(_)
             | Phase::CuttingBack { .. }

@@ -61,7 +61,7 @@ impl Cluster {
     }
 
     pub(super) fn promotion(&self) -> PromotionMode {
-        self.object.spec.strategy.canary.promotion.mode
+        self.object.spec.strategy.promotion()
     }
 
     pub(super) const fn side(&mut self, stable: bool) -> &mut Model {

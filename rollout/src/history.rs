@@ -170,7 +170,12 @@ mod tests {
         let release = "{apiVersion: serin.dev/v1alpha1, kind: Release, metadata: {name: shop}, spec: {service: {name: \
                        shop}, canary: {version: '2'}, analysis: {metrics: [{name: request-success-rate}]}}}";
         let release = Release::from_yaml(release).unwrap();
-        let phase = Phase::Starting { since: Some(Timestamp::UNIX_EPOCH), paused: None, held_at: None };
+        let phase = Phase::Starting {
+            since: Some(Timestamp::UNIX_EPOCH),
+            paused: None,
+            held_at: None,
+            approved_by: None,
+        };
         let mut status = Status { run: "2".to_owned(), phase, ..Status::default() };
         let nobody = crate::Users::default();
         let cells = [crate::Cell {

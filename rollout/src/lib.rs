@@ -18,6 +18,7 @@ file is the WasmPlugin there. Four invariants go through all of them:
 - Every tick says why things are as they are, in [`Reason`]s.
 */
 mod analysis;
+mod blue_green;
 mod brought;
 mod clocks;
 #[cfg(test)]
@@ -63,7 +64,7 @@ pub use observation::{
     Environment, InCluster, InForce, MetricReading, MetricValue, Observation, Proxy, ProxyState,
     ROUTE_GROUPS, Users,
 };
-pub use phase::{BakeState, Cause, Emptying, Paused, Phase, Stage, StepState};
+pub use phase::{BakeState, Cause, Emptying, KeepState, Paused, Phase, Stage, StepState};
 pub use reason::{Awaits, Event, Hold, NotNow, Outcome, Reason, Severity};
 pub use roles::{Candidate, Live, Roles, RolesUnclear, RouteTargets, Traces};
 pub use status::{Actor, Change, Draw, Pods, Progress, Status};
@@ -201,6 +202,8 @@ impl Tick<'_> {
             }
             // Between two steps the next one's cohort is on both versions: it is none to compare with.
             Phase::OffPlan { weight } => (*weight, steps_up_to(*weight) + 1, None),
+            // Some are still where they were before.
+            Phase::Promoting => (Weight::FULL, self.release.steps.len() + 1, None),
             Phase::Baking(_) => (Weight::FULL, self.release.steps.len() + 1, Some(Weight::FULL)),
             // Until every proxy knows the run, what is counted may be another run's; and what is over is not judged.
             _ => return false,

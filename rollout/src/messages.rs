@@ -44,6 +44,15 @@ impl fmt::Display for Event {
             Self::Retried { by } => write!(f, "started again by {by}"),
             Self::Resumed { by } => write!(f, "resumed by {by}"),
             Self::Approved { step, by } => write!(f, "step {step} approved by {by}"),
+            Self::CutoverApproved { by } => write!(f, "cutover approved by {by}"),
+            Self::CleanupApproved { by } => write!(f, "end of the old version approved by {by}"),
+            Self::KeepEnded { by, by_run: None } => {
+                write!(f, "the old version has had its time: everybody stays on the new one, by {by}")
+            }
+            Self::KeepEnded { by_run: Some(by_run), .. } => write!(
+                f,
+                "the old version is gone, for its Deployment has {by_run} now: everybody stays on the new one"
+            ),
             Self::CommandRefused { command, by, why } => write!(f, "{command} by {by} refused: {why}"),
             Self::BakeEnded { by } => write!(f, "bake ended by {by}"),
             Self::ProbeFailed { requests, errors, expected, again_after } => write!(
@@ -99,6 +108,18 @@ impl fmt::Display for Hold {
                 let duration = friendly(duration);
                 write!(f, "bake: everybody is on the canary, and it is watched for {duration} before it becomes stable")
             }
+            Self::Keeping { duration } => write!(
+                f,
+                "everybody is on the new version, and the old one keeps its pods for {}: abort to go back to it at once",
+                friendly(duration)
+            ),
+            Self::AwaitsCutover => f.write_str(
+                "the new version is ready for everybody: resume to begin the cutover, or abort to stay with the old one",
+            ),
+            Self::AwaitsCleanup => f.write_str(
+                "everybody is on the new version, and the old one still has its pods: resume to let it go, or abort to go \
+                 back to it",
+            ),
             Self::Observing { step, of, weight, duration } => {
                 let duration = friendly(duration);
                 write!(f, "step {step} of {of} at {weight} is observed for {duration}")
@@ -280,6 +301,9 @@ impl fmt::Display for NotNow {
                 "nobody is moved before the canary has its pods: abort, or set spec.suspend, to hold it"
             }
             Self::NothingToRelease => "stable and canary have the same version: there is nothing to release",
+            Self::StillKept => {
+                "the old version is kept for the time that strategy.blueGreen.keep says: shorten it to let it go sooner"
+            }
             Self::Unreadable => "this agent cannot read the run's saved state: only abort is possible",
         })
     }

@@ -42,6 +42,9 @@ pub enum Phase {
         /// When something outside of the run was last seen to hold it: its clock stands still.
         #[serde(default)]
         held_at: Option<Timestamp>,
+        /// Who has approved of the cutover, where it takes a person.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        approved_by: Option<String>,
     },
     /// At a step.
     Progressing(StepState),
@@ -55,6 +58,8 @@ pub enum Phase {
     Promoting,
     /// Everybody is on the canary, and it is watched: there is a way back still.
     Baking(BakeState),
+    /// Everybody is on the new version of a blue-green release, and the old one keeps its pods for the way back.
+    Keeping(KeepState),
     /// Everybody is on the canary, and stays there.
     Promoted,
     /// In a cluster: the canary is promoted, and its version becomes stable.
@@ -137,6 +142,18 @@ pub struct BakeState {
     pub held_at: Option<Timestamp>,
 }
 
+/// How far the old version's time is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeepState {
+    /// When the bake was over; time spent paused is left out by moving this on.
+    pub since: Timestamp,
+    /// A person holds it.
+    pub paused: Option<Paused>,
+    /// Who has approved of the old version's end, where it takes a person.
+    pub approved_by: Option<String>,
+}
+
 /// What a step is about at the moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "kebab-case", rename_all_fields = "camelCase")]
@@ -216,7 +233,8 @@ pub(super) fn elapsed(since: Option<Timestamp>, paused: Option<&Paused>, now: Ti
 
 impl Phase {
     /// The beginning of a run outside a cluster, and in one when the canary has its pods.
-    pub(super) const STARTING: Self = Self::Starting { since: None, paused: None, held_at: None };
+    pub(super) const STARTING: Self =
+        Self::Starting { since: None, paused: None, held_at: None, approved_by: None };
 
     /// Off the air, on evidence.
     pub(super) const fn rolled_back(cause: Cause) -> Self {
@@ -233,6 +251,7 @@ impl Phase {
             | Self::OffPlan { .. }
             | Self::Promoting
             | Self::Baking(_)
+            | Self::Keeping(_)
             | Self::HandingOver(_) => true,
             Self::Waiting
             | Self::Promoted
@@ -250,6 +269,7 @@ impl Phase {
             Self::Starting { paused: Some(_), .. }
                 | Self::Progressing(StepState { paused: Some(_), .. })
                 | Self::Baking(BakeState { paused: Some(_), .. })
+                | Self::Keeping(KeepState { paused: Some(_), .. })
         )
     }
 
@@ -274,6 +294,7 @@ impl Phase {
             Self::OffPlan { .. } => "off-plan",
             Self::Promoting => "promoting",
             Self::Baking(_) => "baking",
+            Self::Keeping(_) => "keeping",
             Self::Promoted => "promoted",
             Self::HandingOver(_) => "handing-over",
             Self::CuttingBack { .. } => "cutting-back",
@@ -288,9 +309,9 @@ impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.code())?;
         match self {
-            Self::Starting { paused: Some(_), .. } | Self::Baking(BakeState { paused: Some(_), .. }) => {
-                f.write_str(", paused")
-            }
+            Self::Starting { paused: Some(_), .. }
+            | Self::Baking(BakeState { paused: Some(_), .. })
+            | Self::Keeping(KeepState { paused: Some(_), .. }) => f.write_str(", paused"),
             Self::Progressing(state) => {
                 let paused = if state.paused.is_some() { ", paused" } else { "" };
                 write!(f, ", step {}{paused}", state.index + 1)

@@ -9,7 +9,7 @@ use serin_policy::Weight;
 use super::analysis::Evidence;
 use super::handover::{HandoverState, Probe};
 use super::observation::{Command, CommandKind};
-use super::phase::{BakeState, Cause, Emptying, Paused, Phase, StepState};
+use super::phase::{BakeState, Cause, Emptying, KeepState, Paused, Phase, StepState};
 use super::reason::{Event, Hold, NotNow, Outcome, Reason};
 use super::roles::RolesUnclear;
 use super::status::Actor;
@@ -107,7 +107,10 @@ impl Tick<'_> {
 
     /// Where a run stands that is found at 100 %.
     fn at_full(&self) -> Phase {
-        if self.workloads().is_some() {
+        if self.release.blue_green.is_some() {
+            // How long the old version was kept is lost as well.
+            Phase::Keeping(KeepState { since: self.now, paused: None, approved_by: None })
+        } else if self.workloads().is_some() {
             Phase::HandingOver(HandoverState::default())
         } else {
             Phase::Promoted
@@ -213,7 +216,7 @@ impl Tick<'_> {
     /// Where a run at `weight` stands among the Release's steps, which may have been edited.
     fn place(&self, weight: Weight, paused: Option<Paused>) -> Phase {
         if weight == Weight::ZERO {
-            return Phase::Starting { since: None, paused, held_at: None };
+            return Phase::Starting { since: None, paused, held_at: None, approved_by: None };
         }
         match self.release.steps.iter().position(|step| step.weight == weight) {
             Some(index) => Phase::Progressing(StepState { paused, ..StepState::new(index, weight) }),

@@ -122,6 +122,9 @@ table! { Event:
     Retried, "retried", Info;
     Resumed, "resumed", Info;
     Approved, "approved", Info;
+    CutoverApproved, "cutover-approved", Info;
+    CleanupApproved, "cleanup-approved", Info;
+    KeepEnded, "keep-ended", Info;
     CommandRefused, "command-refused", Warning;
     BakeEnded, "bake-ended", Info;
     ProbeFailed, "probe-failed", Critical;
@@ -139,6 +142,9 @@ table! { Hold:
     ProxyRefuses, "proxy-refuses", Warning, Course;
     Baseline, "baseline", Info, Course;
     Baking, "baking", Info, Course;
+    Keeping, "keeping", Info, Course;
+    AwaitsCutover, "awaits-cutover", Info, Person;
+    AwaitsCleanup, "awaits-cleanup", Info, Person;
     Observing, "observing", Info, Course;
     AwaitsRequests, "awaits-requests", Info, Others;
     AwaitsCapacity, "awaits-capacity", Info, Others;

@@ -173,6 +173,8 @@ impl Tick<'_> {
     /// The two versions change places: the canary's Deployment is stable from now on.
     pub(super) fn change_places(&mut self, stable: &Workload) {
         let Roles { swapped, .. } = self.status.roles;
-        self.status.roles = Roles { swapped: !swapped, retired: stable.run.clone() };
+        // What its owner has given it since the run began is a new version.
+        let retired = self.status.stable_run.clone().or_else(|| stable.run.clone());
+        self.status.roles = Roles { swapped: !swapped, retired };
     }
 }

@@ -19,7 +19,7 @@ impl Tick<'_> {
     }
 
     /// Whether stable has a version that is neither the one it had when the run began nor the run's.
-    fn has_another_version(&self) -> bool {
+    pub(super) fn has_another_version(&self) -> bool {
         let began_with = self.status.stable_run.as_ref();
         let stable = self.workloads().and_then(|(_, Workloads { stable, .. })| stable.run.as_ref());
         began_with.zip(stable).is_some_and(|(began_with, stable)| began_with != stable)

@@ -13,7 +13,7 @@ use super::analysis::{
 };
 use super::brought::Brought;
 use super::handover::HandoverState;
-use super::phase::{BakeState, Phase, StepState, elapsed};
+use super::phase::{BakeState, KeepState, Phase, StepState, elapsed};
 use super::reason::Reason;
 use super::roles::{Roles, RouteTargets};
 use serin_release::{Pause, Release};
@@ -169,7 +169,11 @@ impl Status {
             | Phase::OffPlan { weight }
             | Phase::Unreadable { weight, .. } => *weight,
             Phase::HandingOver(HandoverState { probe: Some(_), .. }) => HandoverState::ALL_BUT_PROBE,
-            Phase::Promoting | Phase::Baking(_) | Phase::Promoted | Phase::HandingOver(_) => Weight::FULL,
+            Phase::Promoting
+            | Phase::Baking(_)
+            | Phase::Keeping(_)
+            | Phase::Promoted
+            | Phase::HandingOver(_) => Weight::FULL,
         }
     }
 
@@ -188,7 +192,10 @@ impl Status {
 
     /// Whether segments are to be dropped: everybody goes to the canary, but for the few who go back to stable first.
     pub const fn is_promoted(&self) -> bool {
-        matches!(self.phase, Phase::Promoting | Phase::Baking(_) | Phase::Promoted | Phase::HandingOver(_))
+        matches!(
+            self.phase,
+            Phase::Promoting | Phase::Baking(_) | Phase::Keeping(_) | Phase::Promoted | Phase::HandingOver(_)
+        )
     }
 
     /// How far the present step is.
@@ -228,6 +235,10 @@ impl Status {
             Phase::Baking(BakeState { since, paused, .. }) => {
                 progress.elapsed = elapsed(Some(*since), paused.as_ref(), now);
                 progress.duration = Some(release.analysis.bake);
+            }
+            Phase::Keeping(KeepState { since, paused, .. }) => {
+                progress.elapsed = elapsed(Some(*since), paused.as_ref(), now);
+                progress.duration = release.blue_green.map(|blue_green| blue_green.keep);
             }
             _ => {}
         }

@@ -6,7 +6,7 @@ use serin_policy::Weight;
 
 use super::analysis::{Verdict, Wait};
 use super::handover::HandoverState;
-use super::phase::{BakeState, Cause, Emptying, Phase, Stage, StepState, elapsed};
+use super::phase::{BakeState, Cause, Emptying, KeepState, Phase, Stage, StepState, elapsed};
 use super::reason::{Event, Hold, Outcome, Reason};
 use super::status::Actor;
 use super::{Contested, Tick, Workloads, Write};
@@ -32,14 +32,15 @@ impl Tick<'_> {
             Phase::Preparing { .. } => self.prepare(),
             Phase::Starting { paused: Some(paused), .. }
             | Phase::Progressing(StepState { paused: Some(paused), .. })
-            | Phase::Baking(BakeState { paused: Some(paused), .. }) => {
+            | Phase::Baking(BakeState { paused: Some(paused), .. })
+            | Phase::Keeping(KeepState { paused: Some(paused), .. }) => {
                 self.say(Hold::Paused { by: paused.by });
                 self.tell_lagging();
             }
-            Phase::Starting { since, paused: None, .. } => {
+            Phase::Starting { since, paused: None, approved_by, .. } => {
                 self.tell_lagging();
                 if self.all_report() {
-                    self.go_on_at_rest(since.unwrap_or(self.now));
+                    self.go_on_at_rest(since.unwrap_or(self.now), approved_by);
                 }
             }
             Phase::Progressing(state) => self.go_on_at_step(state),
@@ -61,6 +62,12 @@ impl Tick<'_> {
                 self.tell_lagging();
                 if self.all_report() {
                     self.bake(since);
+                }
+            }
+            Phase::Keeping(state) => {
+                self.tell_lagging();
+                if self.all_report() {
+                    self.keep(&state);
                 }
             }
             Phase::HandingOver(state) => {
@@ -125,8 +132,11 @@ impl Tick<'_> {
     /// What has the clock of a step stand still.
     fn standstills(&self) -> Vec<Hold> {
         let Some(cluster) = self.in_cluster() else { return Vec::new() };
-        let may_be_held =
-            self.is_judged() || matches!(self.status.phase, Phase::Preparing { .. } | Phase::HandingOver(_));
+        let may_be_held = self.is_judged()
+            || matches!(
+                self.status.phase,
+                Phase::Preparing { .. } | Phase::Keeping(_) | Phase::HandingOver(_)
+            );
         if !may_be_held {
             return Vec::new();
         }
@@ -166,7 +176,7 @@ impl Tick<'_> {
         let stands_still =
             holds.iter().any(|hold| !matches!(hold, Hold::AwaitsData { .. } | Hold::StableDown));
         let (since, is_paused, held_at) = match &mut self.status.phase {
-            Phase::Starting { since, paused, held_at } => (since.as_mut(), paused.is_some(), held_at),
+            Phase::Starting { since, paused, held_at, .. } => (since.as_mut(), paused.is_some(), held_at),
             Phase::Progressing(StepState {
                 stage: Stage::Observing { since, .. }, paused, held_at, ..
             })
@@ -296,26 +306,42 @@ impl Tick<'_> {
         }
     }
 
-    /// Everybody stays on the canary.
+    /// Everybody stays on the canary. In a blue-green release there is a way back still.
     pub(super) fn end_bake(&mut self) {
+        self.say(Outcome::Promoted { run: self.status.run.clone() });
+        if self.release.blue_green.is_some() {
+            let state = KeepState { since: self.now, paused: None, approved_by: None };
+            self.status.phase = Phase::Keeping(state);
+        } else {
+            self.hand_everybody_over();
+        }
+    }
+
+    /// Nobody goes back any more: in a cluster, the canary's version becomes stable.
+    pub(super) fn hand_everybody_over(&mut self) {
         let in_cluster = self.workloads().is_some();
         let state = HandoverState { insisted: self.insisted(), ..HandoverState::default() };
         self.status.phase = if in_cluster { Phase::HandingOver(state) } else { Phase::Promoted };
-        self.say(Outcome::Promoted { run: self.status.run.clone() });
     }
 
     /// At weight 0, with every proxy reporting it: those whom the steps will move are compared with the rest.
-    fn go_on_at_rest(&mut self, since: Timestamp) {
+    fn go_on_at_rest(&mut self, since: Timestamp, approved_by: Option<String>) {
         if since == self.now {
             self.status.evidence.begin_step(self.now);
         }
         self.raise_floor();
-        self.status.phase = Phase::Starting { since: Some(since), paused: None, held_at: None };
-        let duration = self.release.analysis.baseline;
-        if elapsed(Some(since), None, self.now) < duration {
+        let (since, approved_by) = (Some(since), approved_by);
+        self.status.phase =
+            Phase::Starting { since, paused: None, held_at: None, approved_by: approved_by.clone() };
+        let duration = self.baseline();
+        if elapsed(since, None, self.now) < duration {
             self.say(Hold::Baseline { duration });
         } else if self.provide_pods(self.next_weight(Weight::ZERO)) {
-            self.rise_above(Weight::ZERO, Actor::Planner);
+            if approved_by.is_none() && self.cutover_takes_a_person(Weight::ZERO) {
+                self.say(Hold::AwaitsCutover);
+            } else {
+                self.rise_above(Weight::ZERO, approved_by.map_or(Actor::Planner, Actor::Operator));
+            }
         }
     }
 
@@ -325,7 +351,7 @@ impl Tick<'_> {
         let verdict = self.status.evidence.verdict(&self.release.analysis, self.now);
         !matches!(verdict, Verdict::Fail(_))
             && self.what_is_gone().is_none()
-            && matches!(self.hold(state, false), Held::By(Hold::AwaitsApproval { .. }))
+            && matches!(self.hold(state, false), Held::By(Hold::AwaitsApproval { .. } | Hold::AwaitsCutover))
     }
 
     /// What holds a step that is being observed, besides proxies.
@@ -364,7 +390,10 @@ impl Tick<'_> {
                 _ => return Held::By(missing),
             }
         }
-        if pause == Pause::UntilApproved && !approved {
+        if !approved && self.cutover_takes_a_person(weight) {
+            return Held::By(Hold::AwaitsCutover);
+        }
+        if !approved && pause == Pause::UntilApproved {
             return Held::By(Hold::AwaitsApproval { step, of, weight });
         }
         Held::No

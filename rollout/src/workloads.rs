@@ -180,7 +180,9 @@ impl<'t> Tick<'t> {
                 canary.stuck.is_some() || canary.ready == 0
             }
             // What was good enough to be promoted has everybody: it goes when it serves nobody at all.
-            Phase::Promoting | Phase::Baking(_) | Phase::HandingOver(_) => canary.ready == 0,
+            Phase::Promoting | Phase::Baking(_) | Phase::Keeping(_) | Phase::HandingOver(_) => {
+                canary.ready == 0
+            }
             _ => false,
         };
         if let Some(why) = self.past_deadline() {
@@ -307,7 +309,7 @@ impl<'t> Tick<'t> {
                 running(self.next_weight(Weight::ZERO).max(canary_for))
             }
             Phase::Progressing(_) | Phase::OffPlan { .. } => running(self.status.weight().max(canary_for)),
-            Phase::Promoting | Phase::Baking(_) => running(Weight::FULL),
+            Phase::Promoting | Phase::Baking(_) | Phase::Keeping(_) => running(Weight::FULL),
             Phase::HandingOver(state) => {
                 Wanted { copy_template: self.copy_is_due(state), ..running(Weight::FULL) }
             }
@@ -342,7 +344,7 @@ impl<'t> Tick<'t> {
         let has_them = lack.is_none();
         if let Some(lack) = lack {
             self.status.pods.lacking_since = self.lacked_since.or(Some(self.now));
-            self.say(Hold::AwaitsCapacity { weight, lack });
+            self.say(Hold::AwaitsCapacity { weight: self.pods_for(weight), lack });
         }
         has_them
     }
@@ -355,6 +357,7 @@ impl<'t> Tick<'t> {
         let desired = self.workloads().map_or(0, |(_, workloads)| workloads.stable.desired);
         let of_stable = u64::from(self.status.pods.stable_floor.max(desired).max(1));
         let full = u64::from(Weight::FULL.ppm());
+        let weight = self.pods_for(weight);
         let by_weight = (of_stable * u64::from(weight.ppm())).div_ceil(full);
         let by_all = (of_stable * self.status.pods.brought.with(weight)).saturating_sub(TENTH).div_ceil(full);
         u32::try_from(by_weight.max(by_all)).unwrap_or(u32::MAX).max(1)

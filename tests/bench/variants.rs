@@ -114,6 +114,7 @@ pub(crate) fn policy() -> PolicySpec {
             secure: cookie::Secure::Auto,
         }),
         baggage: None,
+        preview_hosts: Vec::new(),
         overrides: Vec::new(),
         segments: Vec::new(),
         request_header: VERSION_HEADER.to_owned(),

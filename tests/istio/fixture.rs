@@ -317,3 +317,15 @@ pub(crate) fn check_nobody_went_back(report: &Report) -> Result<()> {
     }
     Ok(())
 }
+
+/// Waits until a hundred requests in a row come from one Deployment.
+pub(crate) async fn all_from(traffic: &Traffic, deployment: &str) -> Result<()> {
+    eventually(deployment, async || {
+        let report = traffic.so_far();
+        let latest = report.0.iter().rev().take(100);
+        let served = |outcome: &Outcome| matches!(outcome, Outcome::Served { deployment: found, .. } if found == deployment);
+        ensure!(latest.clone().count() == 100 && latest.clone().all(|record| served(&record.outcome)), "not yet all");
+        Ok(())
+    })
+    .await
+}

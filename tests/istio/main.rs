@@ -6,6 +6,7 @@ before there is a thread, so this is not the usual test harness, but one that ta
 */
 mod adoption;
 mod autoscalers;
+mod blue_green;
 mod failures;
 mod fixture;
 mod helm;
@@ -86,6 +87,9 @@ const SHARED: &[(&str, Test)] = tests![
     ways::a_segment_has_pods_and_a_way_back,
     adoption::weights_are_taken_over,
     adoption::what_cannot_work_is_not_taken_over,
+    blue_green::a_service_is_switched_over_and_back,
+    blue_green::an_agent_is_killed_at_every_phase,
+    blue_green::a_bad_version_is_switched_back,
     promotions::versions_change_places,
     promotions::roles_outlive_the_status,
     promotions::a_swap_is_suspended,

@@ -4,11 +4,10 @@ What becomes of the two Deployments in the end.
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
 use serin_release::status::{ReleasePhase, ReleaseStatus, RunOutcome};
-use serin_tests::mesh::traffic::{Outcome, Traffic};
+use serin_tests::mesh::traffic::Traffic;
 use serin_tests::mesh::{Controller, Mesh};
-use serin_tests::site::eventually;
 
-use crate::fixture::{Fixture, check_nobody_went_back, check_none_failed, condition, is_at, told};
+use crate::fixture::{Fixture, all_from, check_nobody_went_back, check_none_failed, condition, is_at, told};
 
 const STEPS: &str = "{setWeight: 50, pause: {duration: 1s}}";
 
@@ -222,16 +221,4 @@ pub(crate) async fn stable_keeps_what_is_its_own(mesh: &Mesh) -> Result<()> {
         ensure!(found == Some(expected), "{pointer}: {found:?} instead of {expected}");
     }
     Ok(())
-}
-
-/// Waits until a hundred requests in a row come from one Deployment.
-async fn all_from(traffic: &Traffic, deployment: &str) -> Result<()> {
-    eventually(deployment, async || {
-        let report = traffic.so_far();
-        let latest = report.0.iter().rev().take(100);
-        let served = |outcome: &Outcome| matches!(outcome, Outcome::Served { deployment: found, .. } if found == deployment);
-        ensure!(latest.clone().count() == 100 && latest.clone().all(|record| served(&record.outcome)), "not yet all");
-        Ok(())
-    })
-    .await
 }

@@ -176,7 +176,7 @@ impl Facts<'_> {
     fn ready<'f>(&'f self, stalled: Option<(Why, &'f str)>) -> Wanted<'f> {
         match (stalled, self.phase) {
             (Some((why, text)), _) => (Kind::Ready, Some(false), why, text),
-            (None, phase @ (ReleasePhase::Idle | ReleasePhase::Promoted)) => {
+            (None, phase @ (ReleasePhase::Idle | ReleasePhase::Keeping | ReleasePhase::Promoted)) => {
                 (Kind::Ready, Some(true), Why::Phase(phase), self.message)
             }
             (None, phase @ ReleasePhase::RollingBack) => {
@@ -192,8 +192,8 @@ impl Facts<'_> {
     }
 
     const fn is_under_way(&self) -> bool {
-        use ReleasePhase::{Aborted, Idle, Promoted, RolledBack};
-        !matches!(self.phase, Idle | Promoted | RolledBack | Aborted)
+        use ReleasePhase::{Aborted, Idle, Keeping, Promoted, RolledBack};
+        !matches!(self.phase, Idle | Keeping | Promoted | RolledBack | Aborted)
     }
 
     fn routed(&self) -> Wanted<'_> {

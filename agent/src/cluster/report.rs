@@ -12,7 +12,7 @@ use serin_release::delivery::Delivery;
 use serin_release::status::{
     AnalysisStatus, ForecastStatus, MetricStatus, MetricVersion, NotJudged, Odds, ProxyCounts, RaisedBy,
     RatioStatus, ReleasePhase, ReleaseStatus, RequestsStatus, Role, SegmentStatus, Served, Share, StepStatus,
-    Unit, UsersStatus, VerdictStatus, VersionStatus,
+    Strategy, Unit, UsersStatus, VerdictStatus, VersionStatus,
 };
 use serin_release::{CustomMetric, Percent, Release};
 use serin_rollout::{
@@ -47,6 +47,7 @@ pub(super) fn show(shown: &mut ReleaseStatus, generation: Option<i64>, tick: &Ti
     shown.phase = if undone.is_some() { ReleasePhase::Idle } else { phase(status, shown) };
     shown.message = planned.reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
     shown.run = Some(status.run.clone()).filter(|run| !run.is_empty());
+    shown.strategy = if release.blue_green.is_some() { Strategy::BlueGreen } else { Strategy::Canary };
     shown.weight = status.weight().into();
     shown.step = progress.step.map(|step| StepStatus { index: whole(step), of: whole(progress.of) });
     let delivery = delivery(observation, status);
@@ -113,6 +114,7 @@ fn phase(status: &Status, shown: &ReleaseStatus) -> ReleasePhase {
         Phase::Progressing(_) => ReleasePhase::Progressing,
         Phase::OffPlan { .. } => ReleasePhase::OffPlan,
         Phase::Baking(_) => ReleasePhase::Baking,
+        Phase::Keeping(_) => ReleasePhase::Keeping,
         Phase::Promoting | Phase::HandingOver(_) => ReleasePhase::Promoting,
         Phase::CuttingBack { .. } if had_run => ReleasePhase::Promoting,
         Phase::Promoted => ReleasePhase::Promoted,
@@ -166,7 +168,9 @@ fn versions(delivery: Option<&Delivery>, status: &Status) -> Vec<VersionStatus> 
 /// What the evidence says, while a run is judged and after it was rolled back for it.
 fn analysis(status: &Status, progress: &Progress) -> Option<AnalysisStatus> {
     let verdict = match &status.phase {
-        Phase::Starting { .. } | Phase::Progressing(_) | Phase::OffPlan { .. } => progress.verdict.clone(),
+        Phase::Starting { .. } | Phase::Progressing(_) | Phase::OffPlan { .. } | Phase::Baking(_) => {
+            progress.verdict.clone()
+        }
         Phase::RolledBack { cause: Cause::Failed { failure, .. }, .. } => Verdict::Fail(failure.clone()),
         _ => return None,
     };

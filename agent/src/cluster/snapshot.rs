@@ -257,7 +257,7 @@ impl Read {
             })
             .collect();
         let [stable, canary] = named.map(|(_, version)| candidate(cluster, &namespace, version, &versions));
-        let promotion = object.spec.strategy.canary.promotion.mode;
+        let promotion = object.spec.strategy.promotion();
         let traces = Traces { label, named_stable: stable.clone(), named_canary: canary.clone() };
         let roles = Roles::of(status, promotion, &traces);
         let present = roles.clone().unwrap_or_default();

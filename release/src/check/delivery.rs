@@ -22,9 +22,7 @@ pub(super) struct Parts<'r> {
     pub(super) canary: &'r resource::Version,
     pub(super) routing: &'r resource::Routing,
     pub(super) pod_template: &'r PodTemplate,
-    pub(super) promotion: PromotionMode,
-    pub(super) scale_down_delay: &'r Scalar,
-    pub(super) progress_deadline: &'r Scalar,
+    pub(super) strategy: &'r resource::Strategy,
     pub(super) suspended: bool,
     pub(super) prometheus: Option<&'r Settings>,
 }
@@ -36,26 +34,45 @@ pub(super) fn check(parts: &Parts<'_>, problems: &mut Problems) -> Delivery {
         let (path, value) = ("spec.canary.targetRef.name", quoted(Some(&canary.deployment)));
         problems.add(path, value, rule::OTHER_DEPLOYMENT);
     }
-    if parts.promotion == PromotionMode::Swap && parts.routing.mode == Mode::Verify {
-        problems.add("spec.strategy.canary.promotion.mode", "Swap", rule::SWAP_NEEDS_MANAGED);
+    let strategy = strategy(parts.strategy);
+    let of_strategy = |field: &str| format!("spec.strategy.{}.{field}", strategy.name);
+    let promotion = parts.strategy.promotion();
+    if promotion == PromotionMode::Swap && parts.routing.mode == Mode::Verify {
+        problems.add(of_strategy("promotion.mode"), "Swap", rule::SWAP_NEEDS_MANAGED);
     }
     let services = services(parts, problems);
-    if parts.promotion == PromotionMode::Swap && services.is_some() {
-        problems.add("spec.strategy.canary.promotion.mode", "Swap", rule::SWAP_NEEDS_SUBSETS);
+    if promotion == PromotionMode::Swap && services.is_some() {
+        problems.add(of_strategy("promotion.mode"), "Swap", rule::SWAP_NEEDS_SUBSETS);
     }
-    let path = "spec.strategy.canary.scaleDownDelay";
-    let deadline = "spec.strategy.canary.progressDeadline";
+    let (delay, deadline) = (of_strategy("scaleDownDelay"), of_strategy("progressDeadline"));
     Delivery {
         stable,
         canary,
         pod_template: pod_template(parts.pod_template, problems),
-        promotion: parts.promotion,
-        scale_down_delay: span(path, parts.scale_down_delay, &rule::UP_TO_A_DAY, problems),
-        progress_deadline: span(deadline, parts.progress_deadline, &rule::DEADLINE, problems),
+        promotion,
+        scale_down_delay: span(&delay, &strategy.scale_down_delay, &rule::UP_TO_A_DAY, problems),
+        progress_deadline: span(&deadline, &strategy.progress_deadline, &rule::DEADLINE, problems),
         suspended: parts.suspended,
         routing: Routing { services, ..routing(parts.namespace, parts.routing, problems) },
         prometheus: parts.prometheus.map(|settings| named(settings, problems)),
     }
+}
+
+/// What every strategy says of pods.
+struct OfPods {
+    /// The strategy's field.
+    name: &'static str,
+    scale_down_delay: Scalar,
+    progress_deadline: Scalar,
+}
+
+fn strategy(found: &resource::Strategy) -> OfPods {
+    if let Some(resource::BlueGreen { scale_down_delay, progress_deadline, .. }) = found.blue_green.clone() {
+        return OfPods { name: "blueGreen", scale_down_delay, progress_deadline };
+    }
+    let resource::Canary { scale_down_delay, progress_deadline, .. } =
+        found.canary.clone().unwrap_or_default();
+    OfPods { name: "canary", scale_down_delay, progress_deadline }
 }
 
 /// The Service of each version, if each has one.

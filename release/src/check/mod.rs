@@ -19,7 +19,7 @@ use super::delivery::{Delivery, Named};
 use super::problem::{Problems, ReleaseError};
 use super::resource::{self, Documents, Given, Metadata, Resource, Scalar, Spec};
 use super::rule::{self, Span};
-use super::{Pause, Percent, Release, ReleaseObject, Service, Step, accepted, duration};
+use super::{BlueGreen, Pause, Percent, Release, ReleaseObject, Service, Step, accepted, duration};
 
 const API_VERSION: &str = "serin.dev/v1alpha1";
 const KIND: &str = "Release";
@@ -58,9 +58,7 @@ pub(super) fn check_in_cluster(
         canary: &object.spec.canary,
         routing: &object.spec.routing,
         pod_template: &object.spec.pod_template,
-        promotion: object.spec.strategy.canary.promotion.mode,
-        scale_down_delay: &object.spec.strategy.canary.scale_down_delay,
-        progress_deadline: &object.spec.strategy.canary.progress_deadline,
+        strategy: &object.spec.strategy,
         suspended: object.spec.suspend,
         prometheus: object.spec.analysis.prometheus.as_ref(),
     };
@@ -101,6 +99,8 @@ fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
     let run = named("spec.canary.version", spec.canary.version, &rule::VERSION, problems).unwrap_or_default();
     let service = service(spec.service, problems);
     let hosts = spec.routing.hosts.unwrap_or_else(|| vec![own_name(&service.name, &namespace)]);
+    let preview_hosts = preview_hosts(&hosts, spec.routing.preview_hosts, problems);
+    let hosts = [hosts, preview_hosts.clone()].concat();
     let sources = spec.session_affinity.sources;
     if sources.is_empty() {
         let hint = "give at least one place to look for a user's id, or leave it out for [{cookie: serin}]";
@@ -116,8 +116,7 @@ fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
         stable: &stable_version,
         canary: &run,
     };
-    let steps_by_traffic = spec.strategy.canary.steps.is_none();
-    let steps = steps(spec.strategy.canary.steps.unwrap_or_else(resource::Canary::default_steps), problems);
+    let Course { steps, steps_by_traffic, blue_green } = course(spec.strategy, problems);
     let analysis = analysis::check(spec.analysis, &whose, &steps, problems);
     Release {
         name: format!("{namespace}/{name}"),
@@ -126,6 +125,7 @@ fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
         cookie: cookie(spec.session_affinity.cookie, &sources, problems),
         service,
         hosts,
+        preview_hosts,
         path_prefix: spec.routing.path_prefix,
         sources,
         propagation: spec.session_affinity.propagation,
@@ -134,8 +134,46 @@ fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
         response_header: spec.response_header,
         steps,
         steps_by_traffic,
+        blue_green,
         analysis,
     }
+}
+
+/// What a run goes through.
+struct Course {
+    steps: Vec<Step>,
+    steps_by_traffic: bool,
+    blue_green: Option<BlueGreen>,
+}
+
+fn course(strategy: resource::Strategy, problems: &mut Problems) -> Course {
+    let resource::Strategy { canary, blue_green } = strategy;
+    let Some(found) = blue_green else {
+        let written = canary.and_then(|canary| canary.steps);
+        let steps_by_traffic = written.is_none();
+        let path = "spec.strategy.canary.steps";
+        if written.as_ref().is_some_and(Vec::is_empty) {
+            problems.add(path, "[]", "give at least one step, or leave it out for 1%, 5%, 10%, 25% and 50%");
+        }
+        let steps = steps(path, written.unwrap_or_else(resource::Canary::default_steps), problems);
+        return Course { steps, steps_by_traffic, blue_green: None };
+    };
+    if canary.is_some() {
+        problems.add("spec.strategy.blueGreen", "beside canary", rule::ONE_STRATEGY);
+    }
+    let steps = steps("spec.strategy.blueGreen.preSplit", found.pre_split, problems);
+    let keep = span("spec.strategy.blueGreen.keep", &found.keep, &rule::KEEP, problems);
+    let blue_green = BlueGreen { cutover: found.cutover, keep, cleanup: found.cleanup };
+    Course { steps, steps_by_traffic: false, blue_green: Some(blue_green) }
+}
+
+/// The hosts for testers: none of those that users have.
+fn preview_hosts(hosts: &[String], found: Vec<String>, problems: &mut Problems) -> Vec<String> {
+    for (i, host) in found.iter().enumerate().filter(|(_, host)| hosts.contains(host)) {
+        let path = format!("spec.routing.previewHosts[{i}]");
+        problems.add(path, quoted(Some(host)), rule::PREVIEW_HOST);
+    }
+    found
 }
 
 /// What a service is called throughout its cluster.
@@ -238,11 +276,7 @@ fn segments(resources: Vec<resource::Segment>, problems: &mut Problems) -> Vec<S
     resources.into_iter().enumerate().map(segment).collect()
 }
 
-fn steps(resources: Vec<resource::Step>, problems: &mut Problems) -> Vec<Step> {
-    let path = "spec.strategy.canary.steps";
-    if resources.is_empty() {
-        problems.add(path, "[]", "give at least one step, or leave it out for 1%, 5%, 10%, 25% and 50%");
-    }
+fn steps(path: &str, resources: Vec<resource::Step>, problems: &mut Problems) -> Vec<Step> {
     few(path, resources.len(), Policy::MAX_STEPS, problems);
     let mut before = Weight::ZERO;
     let step = |(i, resource): (usize, resource::Step)| {

@@ -32,8 +32,7 @@ pub use metric_template::MetricTemplateSpec;
 pub use pod_template::PodTemplate;
 pub use routing::{DeletionPolicy, Mode, Routing};
 pub use scalar::Scalar;
-pub use strategy::PromotionMode;
-pub use strategy::{Canary, Pause, Step, Strategy};
+pub use strategy::{BlueGreen, Canary, Gate, Pause, PromotionMode, Step, Strategy};
 
 /// How new versions of a service are released.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -54,6 +53,18 @@ pub use strategy::{Canary, Pause, Step, Strategy};
         ".strategy.canary.promotion.mode",
         "!has(self.strategy) || !has(self.strategy.canary) || !has(self.strategy.canary.promotion) \
          || !has(self.strategy.canary.promotion.mode) || self.strategy.canary.promotion.mode != 'Swap' \
+         || !has(self.canary.service)",
+        rule::SWAP_NEEDS_SUBSETS,
+    ), schema::validation(
+        ".strategy.blueGreen.promotion.mode",
+        "!has(self.strategy) || !has(self.strategy.blueGreen) || (has(self.strategy.blueGreen.promotion) \
+         && has(self.strategy.blueGreen.promotion.mode) && self.strategy.blueGreen.promotion.mode != 'Swap') \
+         || !has(self.routing) || !has(self.routing.mode) || self.routing.mode != 'Verify'",
+        rule::SWAP_NEEDS_MANAGED,
+    ), schema::validation(
+        ".strategy.blueGreen.promotion.mode",
+        "!has(self.strategy) || !has(self.strategy.blueGreen) || (has(self.strategy.blueGreen.promotion) \
+         && has(self.strategy.blueGreen.promotion.mode) && self.strategy.blueGreen.promotion.mode != 'Swap') \
          || !has(self.canary.service)",
         rule::SWAP_NEEDS_SUBSETS,
     ), schema::validation(

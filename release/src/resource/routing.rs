@@ -5,6 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use serin_policy::Policy;
+
 use super::schema;
 use crate::rule;
 
@@ -49,6 +51,11 @@ pub struct Routing {
     #[schemars(length(min = 1, max = rule::MAX_HOSTS), inner(length(min = 1, max = 253)))]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub hosts: Option<Vec<String>>,
+    /// Hosts by which everybody gets the new version for as long as a run has one, such as `preview.shop.example.com`: for
+    /// testers. At other times they get stable. What comes by them is not judged. The default is none.
+    #[schemars(length(max = Policy::MAX_PREVIEW_HOSTS), inner(length(min = 1, max = 253)))]
+    #[schemars(extend("x-kubernetes-list-type" = "set"))]
+    pub preview_hosts: Vec<String>,
     /// Only requests under this path are assigned, by whole segments: `/api` takes `/api/x` and not `/apix`. All others go
     /// to stable. The default is `/`.
     #[schemars(with = "schema::PathPrefix")]
@@ -102,6 +109,7 @@ impl Default for Routing {
             gateways: vec!["mesh".to_owned()],
             mesh_namespaces: None,
             hosts: None,
+            preview_hosts: Vec::new(),
             path_prefix: "/".to_owned(),
             timeout: None,
             retries: None,

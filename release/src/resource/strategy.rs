@@ -6,14 +6,22 @@ use serde::{Deserialize, Serialize};
 use serin_policy::Policy;
 
 use super::{Given, Scalar, schema};
+use crate::rule;
 
 /// How a new version comes in.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [schema::validation(
+    ".blueGreen",
+    "!has(self.canary) || !has(self.blueGreen)",
+    rule::ONE_STRATEGY,
+)]))]
 pub struct Strategy {
-    /// A canary: a growing share of users gets the new version.
-    #[serde(default)]
-    pub canary: Canary,
+    /// A canary: a growing share of users gets the new version. This is the default.
+    pub canary: Option<Canary>,
+    /// Blue-green: the new version is brought to stable's size, everybody goes to it at once, and the old one is kept
+    /// for the way back.
+    pub blue_green: Option<BlueGreen>,
 }
 
 /// A canary: a growing share of users gets the new version.
@@ -37,18 +45,59 @@ pub struct Canary {
     pub progress_deadline: Scalar,
 }
 
+/// Blue-green: the new version is brought to stable's size, everybody goes to it at once, and the old one is kept for the
+/// way back. The new version (green) is `spec.canary`, the old one (blue) `spec.stable`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct BlueGreen {
+    /// Shares of users that get the new version before the cutover, each judged like a canary's step and each above the
+    /// one before. The default is none.
+    #[schemars(length(max = Policy::MAX_STEPS))]
+    pub pre_split: Vec<Step>,
+    /// What begins the cutover, when the new version is ready and nothing speaks against it: nothing else (`Automatic`), or
+    /// a person's `resume` (`Manual`). The default is `Automatic`.
+    pub cutover: Gate,
+    /// How long the old version keeps all its pods after the bake (`analysis.bake`), so that `abort` takes everybody back
+    /// at once; 0s to 7d. The default is `1h`.
+    #[schemars(with = "schema::Duration")]
+    pub keep: Scalar,
+    /// What ends the old version's time when `keep` is over: nothing else (`Automatic`), or a person's `resume` (`Manual`).
+    /// The default is `Automatic`.
+    pub cleanup: Gate,
+    /// How the new version becomes stable in the end. The default mode is `Swap`.
+    pub promotion: Promotion,
+    /// How long pods are kept after every proxy has stopped sending requests to them, so that requests under way can end; 0s
+    /// to 24h. The default is `30s`.
+    #[schemars(with = "schema::Duration")]
+    pub scale_down_delay: Scalar,
+    /// How long a run may wait for the new version's pods before it is taken back; 10s to 7d. Time in which something else
+    /// holds the run does not count. The default is `1h`.
+    #[schemars(with = "schema::Duration")]
+    pub progress_deadline: Scalar,
+}
+
+/// What ends a wait, when all is ready for what comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum Gate {
+    /// Nothing else.
+    #[default]
+    Automatic,
+    /// A person's `resume`.
+    Manual,
+}
+
 /// How a good canary becomes stable.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Promotion {
-    /// What becomes of the two Deployments when the canary has passed its last step. With `Copy` the stable Deployment
-    /// takes the canary's pod template, keeping its own labels, and the canary is scaled down; with `Swap` the two change
+    /// What becomes of the two Deployments when the new version has passed. With `Copy` the stable Deployment takes the canary's pod template, keeping its own labels, and the canary is scaled down; with `Swap` the two change
     /// places: the canary's Deployment is the stable one from then on; with `Wait` Git or a pipeline updates the stable
-    /// Deployment, and Serin finishes when it runs the canary's pod template. The default is `Copy`.
-    pub mode: PromotionMode,
+    /// Deployment, and Serin finishes when it runs the canary's pod template. The default is `Copy` for a
+    /// canary and `Swap` for blue-green.
+    pub mode: Option<PromotionMode>,
 }
 
-/// What becomes of the two Deployments when the canary has passed its last step.
+/// What becomes of the two Deployments when the new version has passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum PromotionMode {
     /// The stable Deployment takes the canary's pod template, keeping its own labels; then the canary is scaled down.
@@ -70,6 +119,32 @@ impl Canary {
             pause: Given::Value(Pause { duration: Given::Value(Scalar::from(duration)) }),
         });
         steps.into()
+    }
+}
+
+impl Strategy {
+    /// How the new version becomes stable in the end.
+    pub fn promotion(&self) -> PromotionMode {
+        match (&self.blue_green, &self.canary) {
+            (Some(it), _) => it.promotion.mode.unwrap_or(PromotionMode::Swap),
+            (None, Some(it)) => it.promotion.mode.unwrap_or_default(),
+            (None, None) => PromotionMode::default(),
+        }
+    }
+}
+
+impl Default for BlueGreen {
+    fn default() -> Self {
+        let Canary { scale_down_delay, progress_deadline, promotion, .. } = Canary::default();
+        Self {
+            pre_split: Vec::new(),
+            cutover: Gate::default(),
+            keep: Scalar::from("1h"),
+            cleanup: Gate::default(),
+            promotion,
+            scale_down_delay,
+            progress_deadline,
+        }
     }
 }
 

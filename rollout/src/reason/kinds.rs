@@ -79,6 +79,23 @@ pub enum Event {
         /// Who.
         by: String,
     },
+    /// A person approved of the cutover of a blue-green release.
+    CutoverApproved {
+        /// Who.
+        by: String,
+    },
+    /// A person approved of the old version's end.
+    CleanupApproved {
+        /// Who.
+        by: String,
+    },
+    /// The old version of a blue-green release has had its time: nobody goes back to it any more.
+    KeepEnded {
+        /// Who decided it.
+        by: Actor,
+        /// The run that its Deployment has instead, if somebody has given it another.
+        by_run: Option<String>,
+    },
     /// A person's command makes no sense now and changed nothing.
     CommandRefused {
         /// The command.
@@ -171,6 +188,15 @@ pub enum Hold {
         /// For how long.
         duration: Duration,
     },
+    /// Everybody is on the new version, and the old one keeps its pods for a time: there is a way back.
+    Keeping {
+        /// For how long.
+        duration: Duration,
+    },
+    /// The new version is ready for everybody: a person must approve of the cutover.
+    AwaitsCutover,
+    /// The old version has had its time: a person must approve of its end.
+    AwaitsCleanup,
     /// The step lasts at least for a time.
     Observing {
         /// The step, from 1.
@@ -399,6 +425,8 @@ pub enum NotNow {
     Preparing,
     /// Stable and canary have one version.
     NothingToRelease,
+    /// The old version's time is not over.
+    StillKept,
     /// What was saved of the run cannot be read: only an abort needs nothing of it.
     Unreadable,
 }

@@ -1,0 +1,98 @@
+/*!
+What a blue-green release has besides. The new version has all its pods before anybody gets it; the cutover may wait for a
+person; and after the bake the old version keeps its own, so that one write of the policy takes everybody back.
+*/
+use std::time::Duration;
+
+use serin_policy::Weight;
+
+use super::Tick;
+use super::phase::{KeepState, Phase, StepState, elapsed};
+use super::reason::{Event, Hold, NotNow};
+use super::status::Actor;
+use serin_release::{BlueGreen, Gate};
+
+/// For how long the new version's pods are ready at least before everybody goes to them: proxies hear of pods by a way of
+/// their own, and nobody reports that they have.
+pub(super) const HEARD_OF: Duration = Duration::from_secs(5);
+
+impl Tick<'_> {
+    /// For what share of the callers the new version has pods when it is to get `weight`.
+    pub(super) fn pods_for(&self, weight: Weight) -> Weight {
+        if self.release.blue_green.is_some() { Weight::FULL } else { weight }
+    }
+
+    /// Whether everybody is to get the new version next, from `weight`, and that takes a person's word.
+    pub(super) fn cutover_takes_a_person(&self, weight: Weight) -> bool {
+        let is_manual = self.release.blue_green.is_some_and(|it| it.cutover == Gate::Manual);
+        is_manual && self.next_weight(weight) == Weight::FULL
+    }
+
+    /// The bake is over: the old version is kept for a time.
+    pub(super) fn keep(&mut self, state: &KeepState) {
+        let stable = self.workloads().and_then(|(_, workloads)| workloads.stable.run.clone());
+        let by_run = stable.filter(|_| self.has_another_version());
+        if by_run.is_none()
+            && let Some(BlueGreen { keep: duration, cleanup, .. }) = self.release.blue_green
+        {
+            if elapsed(Some(state.since), None, self.now) < duration {
+                self.say(Hold::Keeping { duration });
+                return;
+            }
+            if cleanup == Gate::Manual && state.approved_by.is_none() {
+                self.say(Hold::AwaitsCleanup);
+                return;
+            }
+        }
+        let by = state.approved_by.clone().map_or(Actor::Planner, Actor::Operator);
+        self.say(Event::KeepEnded { by, by_run });
+        self.hand_everybody_over();
+    }
+
+    /// Approves of the cutover or of the old version's end, where the run waits for just that.
+    pub(super) fn approve_of_turn(&mut self, by: &str) -> Result<(), NotNow> {
+        let awaits_cutover = match &self.status.phase {
+            Phase::Starting { since: Some(since), approved_by: None, .. } => {
+                self.cutover_takes_a_person(Weight::ZERO)
+                    && elapsed(Some(*since), None, self.now) >= self.baseline()
+                    && self.lack(Weight::FULL).is_none()
+            }
+            _ => false,
+        };
+        let (now, blue_green) = (self.now, self.release.blue_green);
+        match &mut self.status.phase {
+            Phase::Starting { approved_by, .. } if awaits_cutover => {
+                *approved_by = Some(by.to_owned());
+                self.say(Event::CutoverApproved { by: by.to_owned() });
+            }
+            Phase::Keeping(KeepState { since, approved_by: approved_by @ None, .. })
+                if blue_green.is_some_and(|it| it.cleanup == Gate::Manual) =>
+            {
+                if elapsed(Some(*since), None, now) < blue_green.map_or(Duration::ZERO, |it| it.keep) {
+                    return Err(NotNow::StillKept);
+                }
+                *approved_by = Some(by.to_owned());
+                self.say(Event::CleanupApproved { by: by.to_owned() });
+            }
+            _ => return Err(NotNow::NothingToResume),
+        }
+        Ok(())
+    }
+
+    /// Says what a person has approved of at a step.
+    pub(super) fn approved(&self, state: &StepState, by: &str) -> Event {
+        let by = by.to_owned();
+        if self.cutover_takes_a_person(state.weight) {
+            Event::CutoverApproved { by }
+        } else {
+            Event::Approved { step: state.index + 1, by }
+        }
+    }
+
+    /// How long everybody stays on stable, at least, when its pods are ready.
+    pub(super) fn baseline(&self) -> Duration {
+        let asked_for = self.release.analysis.baseline;
+        let is_in_cluster = self.workloads().is_some();
+        if self.release.blue_green.is_some() && is_in_cluster { asked_for.max(HEARD_OF) } else { asked_for }
+    }
+}
