@@ -21,7 +21,7 @@ end
 
 health.message = obj.status.message
 -- What a person has to say, though nothing is wrong.
-local word = { Paused = true, Suspended = true, AwaitsApproval = true, StableChanged = true }
+local word = { Paused = true, Suspended = true, AwaitsApproval = true, AwaitsCutover = true, StableChanged = true }
 if conditions.Stalled ~= nil and conditions.Stalled.status == "True" then
   health.status = "Degraded"
   health.message = conditions.Stalled.message

@@ -1,6 +1,7 @@
 /*!
 What Argo CD makes of a Release, by the Lua that it has in it: a health, the commands that make sense, and the commands.
 */
+use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -32,8 +33,8 @@ fn lua(value: &Value) -> String {
         Value::Null => "nil".to_owned(),
         Value::Bool(_) | Value::Number(_) => value.to_string(),
         Value::String(text) => {
-            let bytes: String = text.bytes().map(|byte| format!("\\{byte:03}")).collect();
-            format!("\"{bytes}\"")
+            let bytes: Vec<_> = text.bytes().map(|byte| format!("\\{byte:03}")).collect();
+            format!("\"{}\"", bytes.concat())
         }
         Value::Array(items) => format!("{{{}}}", items.iter().map(lua).collect::<Vec<_>>().join(",")),
         Value::Object(fields) => {
@@ -74,13 +75,14 @@ fn check_health(release: &Value, expected: &str, part: &str) -> Result<()> {
 }
 
 /// By the statuses that the agent gives: the health, a part of the message, and the commands that make sense.
-const CASES: [(&str, &str, &str, &[&str]); 21] = [
+const CASES: [(&str, &str, &str, &[&str]); 23] = [
     ("Idle", "Healthy", "as it is", &[]),
     ("Preparing", "Progressing", "as it is", &["pause", "promote", "abort"]),
     ("Starting", "Progressing", "as it is", &["pause", "promote", "abort"]),
     ("Progressing", "Progressing", "as it is", &["pause", "promote", "abort"]),
     ("OffPlan", "Progressing", "as it is", &["pause", "promote", "abort"]),
     ("Baking", "Progressing", "as it is", &["pause", "promote", "abort"]),
+    ("Keeping", "Healthy", "as it is", &["pause", "resume", "abort"]),
     ("Promoting", "Progressing", "as it is", &["pause", "abort"]),
     ("Promoted", "Healthy", "as it is", &[]),
     ("RollingBack", "Degraded", "as it is", &[]),
@@ -90,6 +92,7 @@ const CASES: [(&str, &str, &str, &[&str]); 21] = [
     ("Progressing Paused", "Suspended", "as it is", &["resume", "promote", "abort"]),
     ("Progressing Suspended", "Suspended", "as it is", &["pause", "promote", "abort"]),
     ("Progressing AwaitsApproval", "Suspended", "as it is", &["pause", "resume", "promote", "abort"]),
+    ("Starting AwaitsCutover", "Suspended", "as it is", &["pause", "resume", "promote", "abort"]),
     ("Progressing AwaitsRequests", "Progressing", "as it is", &["pause", "promote", "abort"]),
     ("Progressing StableDown", "Degraded", "stable", &["pause", "promote", "abort"]),
     ("Progressing Blocked", "Degraded", "a quota is used up", &["pause", "promote", "abort"]),
@@ -147,17 +150,17 @@ fn a_command_is_the_annotation_that_the_agent_reads() -> Result<()> {
     Ok(())
 }
 
-/// The patch for Argo CD's own ConfigMap, made of the scripts.
+/// The patch for Argo CD's own `ConfigMap`, made of the scripts.
 fn patch() -> Result<String> {
     let read = |script: &str| std::fs::read_to_string(file(FOLDER).join(script));
     let indented = |text: &str, by: usize| {
         let line = |line: &str| if line.is_empty() { "\n".to_owned() } else { format!("{:by$}{line}\n", "") };
-        text.lines().map(line).collect::<String>()
+        text.lines().map(line).collect::<Vec<_>>().concat()
     };
     let mut actions = format!("discovery.lua: |\n{}definitions:\n", indented(&read("discovery.lua")?, 2));
     for command in COMMANDS {
         let script = indented(&read(&format!("actions/{command}.lua"))?, 4);
-        actions.push_str(&format!("- name: {command}\n  action.lua: |\n{script}"));
+        write!(actions, "- name: {command}\n  action.lua: |\n{script}")?;
     }
     Ok(format!(
         "# The health of a Release and its commands, for Argo CD; made of the scripts beside it. Apply it by\n\

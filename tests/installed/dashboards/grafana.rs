@@ -27,7 +27,7 @@ pub(super) fn json(dashboard: &Dashboard) -> Value {
             (x, y, row) = (0, y + row, 0);
         }
         let high = height(panel.kind);
-        panels.push(panel_json(panel, id, json!({"x": x, "y": y, "w": panel.width, "h": high})));
+        panels.push(panel_json(panel, id, &json!({"x": x, "y": y, "w": panel.width, "h": high})));
         (x, row) = (x + panel.width, row.max(high));
     }
     json!({
@@ -79,7 +79,7 @@ fn variables(release: Release) -> Vec<Value> {
     variables.into_iter().flatten().collect()
 }
 
-fn panel_json(panel: &Panel, id: u32, position: Value) -> Value {
+fn panel_json(panel: &Panel, id: u32, position: &Value) -> Value {
     // Numbers are of now, lines of the time that is shown.
     let now = panel.kind != Kind::Lines;
     let targets = panel.queries.iter().zip('A'..).map(|((query, legend), letter)| {

@@ -205,7 +205,7 @@ fn status(facts: &Facts<'_>) -> serde_json::Value {
 /// By these, what reads a status is tested: Argo CD's health check, in `tests/installed`.
 #[test]
 fn the_statuses_that_others_read() {
-    use ReleasePhase::{Idle, Progressing, Promoting, RolledBack, RollingBack};
+    use ReleasePhase::{Idle, Progressing, Promoting, RolledBack, RollingBack, Starting};
     let mut statuses: BTreeMap<String, serde_json::Value> = BTreeMap::new();
     for phase in ReleasePhase::ALL {
         let failed = matches!(phase, RolledBack | RollingBack);
@@ -221,6 +221,7 @@ fn the_statuses_that_others_read() {
         (Progressing, Hold::Paused { by: "anna".to_owned() }),
         (Progressing, Hold::Suspended),
         (Progressing, Hold::AwaitsApproval { step: 1, of: 2, weight }),
+        (Starting, Hold::AwaitsCutover),
         (Progressing, Hold::AwaitsRequests { need: 100 }),
         (Progressing, Hold::StableDown),
         (Progressing, Hold::Blocked { why: "a quota is used up".to_owned() }),
