@@ -19,7 +19,7 @@ use serin_tests::tools::Tool;
 use tokio::task::JoinSet;
 
 use self::description::DASHBOARDS;
-use super::{file, said};
+use super::{check_series, file, said};
 
 const FOLDER: &str = "manifests/grafana";
 const AGENT: &str = env!("CARGO_BIN_EXE_serin-agent");
@@ -55,21 +55,10 @@ fn queries() -> Vec<(String, &'static str)> {
     queries.collect()
 }
 
-/// The names of series in a query.
-fn series(query: &str) -> impl Iterator<Item = &str> {
-    let words = query.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
-    words.filter(|word| word.starts_with("serin_"))
-}
-
 #[test]
 fn a_dashboard_asks_for_series_that_are_documented() -> Result<()> {
-    let page = std::fs::read_to_string(file("docs/series.md"))?;
-    let documented: BTreeSet<&str> = series(&page).collect();
     for (panel, query) in queries() {
-        for name in series(query) {
-            let base = ["_total", "_bucket"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
-            ensure!(documented.contains(base), "{panel}: docs/series.md has no {base}");
-        }
+        check_series(query).with_context(|| panel)?;
     }
     Ok(())
 }

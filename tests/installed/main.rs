@@ -7,7 +7,7 @@ mod argocd;
 mod chart;
 mod dashboards;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -59,4 +59,21 @@ fn kustomized(folder: &str) -> Result<Objects> {
     let kubectl = Tool::Kubernetes.path()?.with_file_name("kubectl");
     let folder = file(folder);
     objects(&run(&kubectl, &["kustomize", folder.to_str().context("a path of text")?])?)
+}
+
+/// The names of Serin's series in a text.
+fn series(text: &str) -> impl Iterator<Item = &str> {
+    let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+    words.filter(|word| word.starts_with("serin_"))
+}
+
+/// Fails unless all series of a query are in the documentation.
+fn check_series(query: &str) -> Result<()> {
+    let page = std::fs::read_to_string(file("docs/series.md"))?;
+    let documented: BTreeSet<&str> = series(&page).collect();
+    for name in series(query) {
+        let base = ["_total", "_bucket"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+        ensure!(documented.contains(base), "docs/series.md has no {base}");
+    }
+    Ok(())
 }
