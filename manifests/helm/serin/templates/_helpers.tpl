@@ -53,3 +53,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- define "serin.moduleBase" -}}
 {{- printf "http://%s.%s.svc.%s" (include "serin.fullname" .) .Release.Namespace .Values.clusterDomain -}}
 {{- end -}}
+
+{{/* The agent's rules, as the base has them: in one namespace, without those for namespaces themselves. */}}
+{{- define "serin.rules" -}}
+{{- range splitList "\n---\n" (.Files.Get "files/rbac.yaml") -}}
+{{- $role := fromYaml . -}}
+{{- if and (eq $role.kind "ClusterRole") (eq $role.metadata.name "serin") -}}
+{{- range $role.rules -}}
+{{- if not (and $.Values.scope.namespace (has "namespaces" .resources)) }}
+{{ list . | toYaml }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
