@@ -108,13 +108,16 @@ pub(crate) async fn a_service_is_switched_over_and_back(mesh: &Mesh) -> Result<(
     Ok(())
 }
 
+/// Whether a Release is at a moment.
+type IsNow = fn(&ReleaseStatus) -> bool;
+
 /// The agent dies while a person is waited for, while everybody goes over, in the bake, while blue is kept, and while the
 /// two change places: nobody notices.
 pub(crate) async fn an_agent_is_killed_at_every_phase(mesh: &Mesh) -> Result<()> {
     let (fixture, mut agent, traffic) =
         blue_green(mesh, "blue-green-killed", 1, "cutover: Manual, keep: 6s").await?;
     fixture.set_image("shop:v2?start=2s").await?;
-    let moments: [(&str, fn(&ReleaseStatus) -> bool); 7] = [
+    let moments: [(&str, IsNow); 7] = [
         ("waiting for green's pods", |status| status.phase == ReleasePhase::Preparing),
         ("waiting for a person", |status| status.message.contains("resume to begin the cutover")),
         ("switching over", |status| is_at(status, 100)),
@@ -191,5 +194,5 @@ fn switched_within(report: &Report, word: Duration, to: &str) -> Duration {
         let elsewhere = matches!(&record.outcome, Outcome::Served { deployment, .. } if deployment != to);
         elsewhere && record.sent > word && record.sent < word + Duration::from_secs(10)
     });
-    after.map(|record| record.sent).max().map_or(Duration::ZERO, |last| last - word)
+    after.map(|record| record.sent).max().map_or(Duration::ZERO, |last| last.saturating_sub(word))
 }
