@@ -106,7 +106,7 @@ pub(super) fn explain(args: &Args) -> anyhow::Result<()> {
 }
 
 fn render(policy: &Policy, decision: &Decision) -> String {
-    let Decision { arm, reason, identity, point, .. } = decision;
+    let Decision { arm, reason, identity, point, flags, .. } = decision;
     let identity = match identity {
         Some(identity) => format!("{} (from {})", identity.id, identity.origin),
         None if *reason == Reason::NoIdentity && policy.cookie().is_some() => {
@@ -122,12 +122,16 @@ fn render(policy: &Policy, decision: &Decision) -> String {
         },
     );
     format!(
-        "release   {}\nversion   {}\nreason    {reason}\nidentity  {identity}\npoint     {point}\nweight    {} ({} ppm){}\nsalt      {}\n",
+        "release   {}\nversion   {}\nreason    {reason}\nidentity  {identity}\npoint     {point}\nweight    {} ({} ppm){}\nsalt      {}\n{}",
         policy.name(),
         policy.version_name(*arm),
         policy.weight(),
         policy.weight().ppm(),
         if policy.is_closed() { ", closed" } else { "" },
         policy.salt(),
+        flags.as_ref().map_or_else(String::new, |flags| format!(
+            "flags     {}\n",
+            if flags.is_empty() { "none" } else { flags }
+        )),
     )
 }

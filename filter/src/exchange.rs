@@ -7,6 +7,7 @@ arithmetic of a decision.
 use std::sync::Arc;
 
 use serin_policy::cookie::Cacheability;
+use serin_policy::flags::FLAGS_HEADER;
 use serin_policy::{Arm, Decision, Id, Identity, Origin, Policy, Reason, Request, baggage};
 
 use crate::booking::Booking;
@@ -51,8 +52,13 @@ impl Exchange {
         };
         let policy = Arc::clone(policy);
         let began_ns = policy.counts().map(|_| host.now_ns());
-        let Decision { arm, reason, identity, user, .. } = policy.decide(&Inbound(host), || vm.mint(host));
+        let Decision { arm, reason, identity, user, flags, .. } =
+            policy.decide(&Inbound(host), || vm.mint(host));
         host.set_request_header(policy.request_header(), policy.version_name(arm).as_bytes());
+        if let Some(flags) = flags {
+            // Also where the caller has none: what a client says of itself goes no further.
+            host.set_request_header(FLAGS_HEADER, flags.as_bytes());
+        }
         if let Some(key) = policy.baggage() {
             send_on(host, &policy, key, identity.as_ref());
         }

@@ -34,6 +34,25 @@ fn the_response_shows_the_version_if_it_is_to() {
 }
 
 #[test]
+fn the_application_is_told_of_flags_in_place_of_whatever_a_client_sent() {
+    // bob's place is 470,748 for this one, by python-xxhash.
+    let flags = json!({"flags": [{"name": "half", "weight": 500_000}, {"name": "few", "weight": 1}]});
+    for (request, expected) in [
+        (BOB, "half"),
+        ("cookie: serin=bob\nx-serin-flags: few\nx-serin-flags: admin", "half"),
+        ("x-serin-flags: few", ""),
+    ] {
+        let without_cookie = json!({"flags": flags["flags"], "cookie": null});
+        assert_eq!(visit(&without_cookie, request, "").sent_on("x-serin-flags"), [expected], "{request}");
+    }
+    // Where there are none, the header is anybody's.
+    assert_eq!(visit(&json!({}), "x-serin-flags: own", "").sent_on("x-serin-flags"), ["own"]);
+    // A flag stays with a caller, so one without an id is given one whatever the version.
+    let closed = json!({"flags": flags["flags"], "closed": true});
+    assert_eq!(visit(&closed, "", ":status: 200").answered("set-cookie").len(), 1);
+}
+
+#[test]
 fn a_host_without_a_policy_is_left_alone() {
     let (mut vm, proxy) =
         module(&json!({"responseHeader": "x-served-by", "counts": {"objectiveMs": 0}, "baggage": "k"}));

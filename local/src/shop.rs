@@ -22,6 +22,7 @@ use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 use serin_policy::Arm;
 use serin_policy::document::VERSION_HEADER;
+use serin_policy::flags::FLAGS_HEADER;
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 use tokio::time::sleep;
@@ -89,6 +90,8 @@ pub struct Answer {
     pub version: Version,
     /// The version header that came with the request.
     pub x_serin_version: Option<String>,
+    /// The feature flags that came with the request.
+    pub x_serin_flags: Option<String>,
 }
 
 /// A running shop. It is closed when this is dropped.
@@ -156,10 +159,10 @@ async fn answer(State(inside): State<Arc<Inside>>, headers: HeaderMap) -> Respon
     };
     // The delay is the shop's work, not a wait for something.
     sleep(delay).await;
-    let asked_for =
-        headers.get(VERSION_HEADER).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let told = |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let deployment = inside.deployment.as_str().to_owned();
-    let answer = Answer { deployment, version, x_serin_version: asked_for };
+    let (x_serin_version, x_serin_flags) = (told(VERSION_HEADER), told(FLAGS_HEADER));
+    let answer = Answer { deployment, version, x_serin_version, x_serin_flags };
     // The line's end is for those who look at it with curl.
     let line = format!("{}\n", serde_json::to_string(&answer).unwrap_or_default());
     let answer = ([(CONTENT_TYPE, "application/json")], line);
@@ -196,6 +199,7 @@ mod tests {
             deployment: "canary".to_owned(),
             version: Version(2),
             x_serin_version: Some("canary".to_owned()),
+            x_serin_flags: None,
         };
         assert_eq!(answer, expected);
     }

@@ -108,6 +108,8 @@ pub struct Decision {
     pub point: Option<Point>,
     /// Whom they count as, where that mattered.
     pub user: Option<User>,
+    /// The feature flags they have, as the application reads them; none where there are none to have.
+    pub flags: Option<String>,
 }
 
 /// What the rules before the draw say.
@@ -129,9 +131,11 @@ impl Policy {
         let who = || identify(&asked, &self.identity, self.cookie.as_ref(), mint);
         match self.rule(&asked) {
             Rule::Fixed(arm, reason) => {
-                // Services behind may still draw: their share of the identity is sent on.
-                let identity = self.baggage.as_ref().and_then(|_| who());
-                Decision { arm, reason, identity, point: None, user: None }
+                // Services behind may still draw: their share of the identity is sent on. And flags are drawn in any version.
+                let is_wanted = self.baggage.is_some() || !self.flags.is_empty();
+                let identity = is_wanted.then(who).flatten();
+                let flags = self.flags_of(&asked, identity.as_ref());
+                Decision { arm, reason, identity, point: None, user: None, flags }
             }
             Rule::Draw(weight, draw) => {
                 let identity = who();
@@ -144,15 +148,15 @@ impl Policy {
                     (Some(_), Draw::Segment(i)) => Reason::Split(i),
                     (Some(point), Draw::Release) => Reason::Bucket(self.cohort(point)),
                 };
-                Decision {
-                    arm: if covered { Arm::Canary } else { Arm::Stable },
-                    reason,
-                    identity,
-                    point,
-                    user,
-                }
+                let flags = self.flags_of(&asked, identity.as_ref());
+                let arm = if covered { Arm::Canary } else { Arm::Stable };
+                Decision { arm, reason, identity, point, user, flags }
             }
         }
+    }
+
+    fn flags_of<R: Request>(&self, request: &Asked<'_, R>, caller: Option<&Identity>) -> Option<String> {
+        (!self.flags.is_empty()).then(|| self.flags.of(request, caller))
     }
 
     fn rule<R: Request>(&self, request: &Asked<'_, R>) -> Rule {

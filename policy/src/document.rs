@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::cookie::CookieSpec;
+use crate::flags::FlagSpec;
 use crate::identity::Source;
 use crate::lenient_int;
 use crate::matching::{OverrideSpec, SegmentSpec};
@@ -89,6 +90,9 @@ pub struct PolicySpec {
     /// Groups with weights of their own; the first that matches counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub segments: Vec<SegmentSpec>,
+    /// Feature flags, which the application finds in [`FLAGS_HEADER`](crate::flags::FLAGS_HEADER).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flags: Vec<FlagSpec>,
     /// The request header that carries the chosen version to the route and the application.
     #[serde(default = "version_header")]
     pub request_header: String,
@@ -215,7 +219,7 @@ fn refuse(raw: &RawValue, error: Option<serde_json::Error>) -> Entry {
 }
 
 /// The fields of [`PolicySpec`] as they are spelled in JSON.
-const KNOWN_FIELDS: [&str; 19] = [
+const KNOWN_FIELDS: [&str; 20] = [
     "name",
     "revision",
     "critical",
@@ -232,6 +236,7 @@ const KNOWN_FIELDS: [&str; 19] = [
     "previewHosts",
     "overrides",
     "segments",
+    "flags",
     "requestHeader",
     "responseHeader",
     "counts",
@@ -265,6 +270,7 @@ mod tests {
             "segments": [{"name": "s", "matches": [{"headers": [{"name": "a", "type": "Exact", "value": "1"}],
                 "cookies": [{"name": "b", "type": "Present"}], "path": {"type": "Prefix", "value": "/"},
                 "method": "GET"}], "weight": 1}],
+            "flags": [{"name": "f", "weight": 1, "matches": [{"method": "GET"}]}],
             "requestHeader": "x-version",
             "responseHeader": "x-served-by",
             "counts": {"objectiveMs": 500},

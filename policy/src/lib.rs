@@ -19,6 +19,7 @@ pub mod cookie;
 pub mod decision;
 pub mod document;
 pub mod evidence;
+pub mod flags;
 pub mod host;
 pub mod identity;
 mod lenient_int;

@@ -254,7 +254,7 @@ impl Match {
     /// What to write where there is no condition.
     pub const EMPTY: &str = "give headers, cookies, path or method: an empty match would take everybody";
 
-    fn check(&self) -> Result<(), Refusal> {
+    pub(crate) fn check(&self) -> Result<(), Refusal> {
         if *self == Self::default() {
             return Err(Refusal::new(Kind::Invalid, "", "{}", Self::EMPTY));
         }
@@ -272,7 +272,7 @@ impl Match {
         self.method.as_ref().map_or(Ok(()), |method| rule::METHOD.check("method", method))
     }
 
-    fn holds<R: Request>(&self, request: &Asked<'_, R>) -> bool {
+    pub(crate) fn holds<R: Request>(&self, request: &Asked<'_, R>) -> bool {
         self.headers
             .iter()
             .all(|header| request.header(&header.name).is_some_and(|actual| header.holds(&actual)))

@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::cookie::CookieSpec;
 use crate::decision::{Arm, Cohort, Reason};
 use crate::document::{CountsSpec, PolicySpec};
+use crate::flags::Flags;
 use crate::host::Hosts;
 use crate::identity::Source;
 use crate::matching::{Override, SegmentSpec};
@@ -30,6 +31,7 @@ pub struct Policy {
     pub(crate) preview: Hosts,
     pub(crate) overrides: Vec<Override>,
     pub(crate) segments: Vec<SegmentSpec>,
+    pub(crate) flags: Flags,
     request_header: String,
     response_header: Option<String>,
     counts: Option<CountsSpec>,
@@ -46,6 +48,8 @@ impl Policy {
     pub const MAX_PREVIEW_HOSTS: usize = 16;
     /// The most ways to override the version.
     pub const MAX_OVERRIDES: usize = 16;
+    /// The most feature flags.
+    pub const MAX_FLAGS: usize = 32;
     /// The most segments; each has series of its own.
     pub const MAX_SEGMENTS: usize = 32;
 
@@ -89,6 +93,7 @@ impl Policy {
             }
         }
         let (names, weight) = versions(&spec)?;
+        let flags = Flags::compile(spec.flags, &spec.name)?;
         Ok(Self {
             name: spec.name,
             revision: spec.revision,
@@ -104,6 +109,7 @@ impl Policy {
             preview,
             overrides,
             segments: spec.segments,
+            flags,
             request_header: spec.request_header,
             response_header: spec.response_header,
             counts: spec.counts,

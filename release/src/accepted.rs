@@ -37,6 +37,7 @@ fn parts(whole: &PolicySpec) -> Vec<(Option<usize>, PolicySpec)> {
         preview_hosts: Vec::new(),
         overrides: Vec::new(),
         segments: Vec::new(),
+        flags: Vec::new(),
         response_header: None,
         ..whole.clone()
     };
@@ -55,6 +56,7 @@ fn parts(whole: &PolicySpec) -> Vec<(Option<usize>, PolicySpec)> {
     parts.extend(each(&whole.preview_hosts, |host| PolicySpec { preview_hosts: vec![host], ..bare.clone() }));
     parts.extend(each(&whole.identity, |source| PolicySpec { identity: vec![source], ..bare.clone() }));
     parts.extend(each(&whole.overrides, |one| PolicySpec { overrides: vec![one], ..bare.clone() }));
+    parts.extend(each(&whole.flags, |one| PolicySpec { flags: vec![one], ..bare.clone() }));
     parts.extend(each(&whole.segments, |one| PolicySpec { segments: vec![one], ..bare.clone() }));
     parts
 }

@@ -28,6 +28,7 @@ mod tests;
 use std::time::Duration;
 
 use serin_policy::cookie::CookieSpec;
+use serin_policy::flags::FlagSpec;
 use serin_policy::matching::{OverrideSpec, SegmentSpec};
 use serin_policy::{Source, Weight};
 
@@ -64,6 +65,8 @@ pub struct Release {
     pub overrides: Vec<OverrideSpec>,
     /// Groups with weights of their own.
     pub segments: Vec<SegmentSpec>,
+    /// Feature flags, told to the application.
+    pub flags: Vec<FlagSpec>,
     /// The response header that shows the version, if there is to be one.
     pub response_header: Option<String>,
     /// The steps before everybody gets the new version: 1 to 100 of a canary, up to 100 of a blue-green release, their

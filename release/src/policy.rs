@@ -34,6 +34,7 @@ impl Release {
             preview_hosts: self.preview_hosts.clone(),
             overrides: self.overrides.clone(),
             segments: if promoted { Vec::new() } else { self.segments.clone() },
+            flags: self.flags.clone(),
             request_header: VERSION_HEADER.to_owned(),
             response_header: self.response_header.clone(),
             counts: Some(CountsSpec { objective_ms: self.analysis.objective_ms }),

@@ -34,6 +34,7 @@ spec:
   - {header: x-beta, tokenSha256: 2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b}
   segments:
   - {name: beta, matches: [{headers: [{name: x-user-type, value: beta}]}], weight: 100}
+  flags: [{name: new-checkout, percentage: 50, matches: [{headers: [{name: x-user-type, value: beta}]}]}]
   responseHeader: x-served-by
   strategy: {canary: {steps: [{setWeight: 0.1, pause: {duration: 2m}}, {setWeight: "25%", pause: {}}, {setWeight: 50}]}}
   analysis:

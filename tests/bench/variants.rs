@@ -117,6 +117,7 @@ pub(crate) fn policy() -> PolicySpec {
         preview_hosts: Vec::new(),
         overrides: Vec::new(),
         segments: Vec::new(),
+        flags: Vec::new(),
         request_header: VERSION_HEADER.to_owned(),
         response_header: Some(RESPONSE_HEADER.to_owned()),
         counts: None,

@@ -2,9 +2,9 @@
 
 use anyhow::{Result, ensure};
 use serde_json::json;
-use serin_policy::Weight;
+use serin_policy::{Id, Point, Weight};
 use serin_tests::client::Client;
-use serin_tests::site::{Plan, Site, release, run};
+use serin_tests::site::{HOST, PREVIEW_HOST, Plan, Site, release, run};
 
 use crate::{percent, users};
 
@@ -36,6 +36,50 @@ fn a_tester_gets_the_version_they_name_if_they_may() -> Result<()> {
         for wrong in ["canary", "canary:", "canary:wrong", "canary:s3cre", "canary:s3cret2"] {
             check(&client, "/", &[("x-secret", wrong)], "stable").await?;
         }
+        Ok(())
+    })
+}
+
+#[test]
+fn a_preview_host_leads_to_the_canary_when_nobody_else_gets_it() -> Result<()> {
+    run(async {
+        let hosts = format!("hosts: [{HOST}]");
+        let previewed = release("").replace(&hosts, &format!("{hosts}, previewHosts: [{PREVIEW_HOST}]"));
+        let site = Site::at(Weight::ZERO, Plan { release: previewed, ..Plan::default() }).await?;
+        let client = site.client(0);
+        check(&client, "/", &[], "stable").await?;
+        check(&client, "/", &[("host", PREVIEW_HOST)], "canary").await?;
+        check(&client, "/", &[("host", "PREVIEW.example.com:80"), ("cookie", "serin=bob")], "canary").await
+    })
+}
+
+#[test]
+fn the_application_reads_a_callers_flags_whatever_version_it_is() -> Result<()> {
+    run(async {
+        let more = "flags:
+- {name: new-checkout, percentage: 50}
+- {name: staff, percentage: 0, matches: [{headers: [{name: x-user-type, value: staff}]}]}";
+        let site = Site::at(percent(50), Plan { release: release(more), ..Plan::default() }).await?;
+        let client = site.client(0);
+        let (mut on, mut of_canary) = (0, 0);
+        for id in users(200) {
+            let point = Point::of("shop/shop/flag/new-checkout", &Id::try_from(id.as_bytes())?);
+            let is_on = point.is_covered_by(percent(50));
+            let cookie = format!("serin={id}");
+            let (alone, with_staff) =
+                if is_on { ("new-checkout", "new-checkout,staff") } else { ("", "staff") };
+            for (headers, expected) in [
+                (vec![("cookie", &*cookie), ("x-serin-flags", "staff,admin")], alone),
+                (vec![("cookie", &*cookie), ("x-user-type", "staff")], with_staff),
+            ] {
+                let shop = client.get("/", &headers).await?.shop()?;
+                ensure!(shop.x_serin_flags.as_deref() == Some(expected), "{headers:?}: {shop:?}");
+                on += u32::from(is_on);
+                of_canary += u32::from(is_on && shop.deployment == "canary");
+            }
+        }
+        // Who has a flag says nothing of the version: about half of them are on the canary.
+        ensure!((100..300).contains(&on) && (on / 4..on * 3 / 4).contains(&of_canary), "{of_canary} of {on}");
         Ok(())
     })
 }

@@ -25,6 +25,9 @@ use crate::tools::Tool;
 /// The host that requests are for.
 pub const HOST: &str = "shop.example.com";
 
+/// The host under which testers get the new version, where a Release has one.
+pub const PREVIEW_HOST: &str = "preview.example.com";
+
 /// How long a condition may take to come true on a busy machine. No test measures time by it.
 pub const PATIENCE: Duration = Duration::from_mins(3);
 
@@ -128,7 +131,9 @@ impl Site {
                 admin: ([127, 0, 0, 1], 0).into(),
                 listen: ([127, 0, 0, 1], 0).into(),
                 node: format!("edge-{number}"),
-                hosts: vec![HOST.to_owned(), "*.shop.svc.cluster.local".to_owned(), "shop.shop".to_owned()],
+                hosts: [HOST, PREVIEW_HOST, "*.shop.svc.cluster.local", "shop.shop"]
+                    .map(str::to_owned)
+                    .into(),
                 stable: upstream(stable),
                 canary: upstream(canary),
                 ecds_dir: self.ecds_dir(),

@@ -8,12 +8,10 @@ use serin_release::status::{ReleasePhase, ReleaseStatus, RunOutcome};
 use serin_tests::client::Client;
 use serin_tests::mesh::traffic::{Outcome, Report, Traffic};
 use serin_tests::mesh::{Controller, Mesh};
-use serin_tests::site::eventually;
+use serin_tests::site::{PREVIEW_HOST, eventually};
 
 use crate::fixture::{Fixture, all_from, check_none_failed, condition, is_at, told, weights};
-
-/// By this host testers get the new version.
-const PREVIEW: &str = "preview.example.com";
+use crate::leaders::Moment;
 
 /// How many pods each version has when it has all of them.
 const ALL: i32 = 2;
@@ -33,7 +31,7 @@ async fn blue_green<'m>(
     let edit = |yaml: String| {
         yaml.replace("canary: {steps: [], scaleDownDelay: 2s}", &strategy)
             .replace("bake: 0s", "bake: 3s")
-            .replace("gateways:", &format!("previewHosts: [{PREVIEW}], gateways:"))
+            .replace("gateways:", &format!("previewHosts: [{PREVIEW_HOST}], gateways:"))
     };
     fixture.release("", edit).await?;
     fixture.idle().await.with_context(|| agent.log())?;
@@ -108,16 +106,13 @@ pub(crate) async fn a_service_is_switched_over_and_back(mesh: &Mesh) -> Result<(
     Ok(())
 }
 
-/// Whether a Release is at a moment.
-type IsNow = fn(&ReleaseStatus) -> bool;
-
 /// The agent dies while a person is waited for, while everybody goes over, in the bake, while blue is kept, and while the
 /// two change places: nobody notices.
 pub(crate) async fn an_agent_is_killed_at_every_phase(mesh: &Mesh) -> Result<()> {
     let (fixture, mut agent, traffic) =
         blue_green(mesh, "blue-green-killed", 1, "cutover: Manual, keep: 6s").await?;
     fixture.set_image("shop:v2?start=2s").await?;
-    let moments: [(&str, IsNow); 7] = [
+    let moments: [Moment; 7] = [
         ("waiting for green's pods", |status| status.phase == ReleasePhase::Preparing),
         ("waiting for a person", |status| status.message.contains("resume to begin the cutover")),
         ("switching over", |status| is_at(status, 100)),
@@ -176,9 +171,9 @@ async fn served_at_preview(fixture: &Fixture<'_>, deployment: &str) -> Result<()
         let tester = Client::new((*ip, 80).into());
         eventually("the preview", async || {
             for _ in 0..10 {
-                let answer = tester.get("/", &[("host", PREVIEW)]).await?;
+                let answer = tester.get("/", &[("host", PREVIEW_HOST)]).await?;
                 let found = answer.shop()?.deployment;
-                ensure!(found == deployment, "{PREVIEW} leads to {found} instead of {deployment}");
+                ensure!(found == deployment, "{PREVIEW_HOST} leads to {found} instead of {deployment}");
             }
             Ok(())
         })

@@ -11,7 +11,7 @@ use crate::autoscalers::scaled;
 use crate::fixture::{Fixture, check_none_failed, is_at, told, weights};
 
 /// Where a run stands when the agent is killed.
-type Moment = (&'static str, fn(&ReleaseStatus) -> bool);
+pub(crate) type Moment = (&'static str, fn(&ReleaseStatus) -> bool);
 
 const MOMENTS: [Moment; 7] = [
     ("waiting for the canary's pods", |status| status.phase == ReleasePhase::Preparing),

@@ -11,6 +11,7 @@ mod templates;
 use std::time::Duration;
 
 use serin_policy::cookie::CookieSpec;
+use serin_policy::flags::FlagSpec;
 use serin_policy::matching::{OverrideSpec, SegmentSpec};
 use serin_policy::rule::{LABEL, Text, at_most};
 use serin_policy::{Policy, Source, Weight};
@@ -131,6 +132,7 @@ fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
         propagation: spec.session_affinity.propagation,
         overrides: overrides(spec.overrides, problems),
         segments: segments(spec.segments, problems),
+        flags: flags(spec.flags, problems),
         response_header: spec.response_header,
         steps,
         steps_by_traffic,
@@ -274,6 +276,14 @@ fn segments(resources: Vec<resource::Segment>, problems: &mut Problems) -> Vec<S
         SegmentSpec { name: resource.name, matches: resource.matches, weight }
     };
     resources.into_iter().enumerate().map(segment).collect()
+}
+
+fn flags(resources: Vec<resource::Flag>, problems: &mut Problems) -> Vec<FlagSpec> {
+    let flag = |(i, resource): (usize, resource::Flag)| {
+        let weight = percent(&format!("spec.flags[{i}].percentage"), &resource.percentage, problems).weight();
+        FlagSpec { name: resource.name, weight, matches: resource.matches }
+    };
+    resources.into_iter().enumerate().map(flag).collect()
 }
 
 fn steps(path: &str, resources: Vec<resource::Step>, problems: &mut Problems) -> Vec<Step> {

@@ -18,6 +18,7 @@ mod strategy;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serin_policy::Policy;
+use serin_policy::flags::FlagSpec;
 use serin_policy::matching::{Match, SegmentSpec};
 
 use super::rule;
@@ -114,6 +115,15 @@ pub struct Spec {
         "message": SegmentSpec::OWN_NAME,
     }]))]
     pub segments: Vec<Segment>,
+    /// Feature flags: the application finds the names of those that a caller has in the request header `x-serin-flags`, with
+    /// commas between them, whichever version serves them. A caller keeps a flag from release to release. The default is
+    /// none.
+    #[serde(default)]
+    #[schemars(length(max = Policy::MAX_FLAGS), extend("x-kubernetes-validations" = [{
+        "rule": "self.all(one, self.exists_one(other, other.name == one.name))",
+        "message": FlagSpec::OWN_NAME,
+    }]))]
+    pub flags: Vec<Flag>,
     /// A response header that shows which version answered, such as `x-served-by`. The default is none.
     #[schemars(with = "Option<schema::OwnHeaderName>")]
     pub response_header: Option<String>,
@@ -220,6 +230,22 @@ pub struct Override {
     #[serde(default, skip_serializing_if = "Given::is_left_out")]
     #[schemars(with = "Option<schema::TokenSha256>")]
     pub token_sha256: Given<String>,
+}
+
+/// A feature flag.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Flag {
+    /// What the application calls it.
+    #[schemars(with = "schema::Label")]
+    pub name: String,
+    /// The share of callers that has it, in percent, 0 to 100. Raising it takes it from nobody.
+    #[schemars(with = "schema::Percentage")]
+    pub percentage: Scalar,
+    /// Who has it besides: whoever makes a request that meets all conditions of any one of these. The default is nobody.
+    #[serde(default)]
+    #[schemars(length(max = FlagSpec::MAX_MATCHES))]
+    pub matches: Vec<Match>,
 }
 
 /// A group of requests with a weight of its own.
