@@ -11,13 +11,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use serin_policy::Arm;
 
 use serin_rollout::{
-    ArmCounts, Counts, Finding, Observation, Progress, Proxy, ProxyState, ReadingFinding, Status,
-    UsersFinding,
+    ArmCounts, Awaits, Counts, Finding, Observation, Plan, Progress, Proxy, ProxyState, ReadingFinding,
+    Reason, Status, UsersFinding,
 };
 
 /// All releases' metrics, ready to be encoded.
@@ -25,6 +27,8 @@ use serin_rollout::{
 pub struct Metrics {
     registry: Registry,
     releases: Arc<Releases>,
+    leader: Gauge,
+    modules_missing: Counter,
 }
 
 /// What is said of each release, by its name.
@@ -43,6 +47,8 @@ struct State {
 struct Series {
     /// How often each thing was told.
     told: BTreeMap<&'static str, u64>,
+    /// Nothing is done for it as it is.
+    is_unfit: bool,
     /// What was found and done; none before the first look.
     look: Option<Look>,
 }
@@ -52,6 +58,8 @@ struct Look {
     weight_ppm: u32,
     revision: u64,
     phase: &'static str,
+    /// What holds it, and what that waits for.
+    holds: Vec<(&'static str, &'static str)>,
     /// In the order of [`PROXY_STATES`].
     proxies: [u64; 4],
     pushes: u64,
@@ -94,12 +102,19 @@ impl Metrics {
         let releases = Arc::new(Releases::default());
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "What this agent was built from", version);
+        let (leader, modules_missing) = (Gauge::default(), Counter::default());
+        // Where there is no other, nobody says so.
+        leader.set(1);
+        registry.register("leader", "1 if this agent decides, 0 if it stands by", leader.clone());
+        let help = "Requests of proxies for a module that no agent has";
+        registry.register("modules_missing", help, modules_missing.clone());
         registry.register_collector(Box::new(Arc::clone(&releases)));
-        Self { registry, releases }
+        Self { registry, releases, leader, modules_missing }
     }
 
     /// This agent leads from now on, or another one does: then there is nothing to tell of any release here.
     pub fn lead(&self, leads: bool) {
+        self.leader.set(leads.into());
         let mut state = self.lock();
         state.follows = !leads;
         if state.follows {
@@ -112,21 +127,34 @@ impl Metrics {
         self.change(release, |series| *series.told.entry(code).or_default() += 1);
     }
 
+    /// A proxy has asked for a module that neither this agent nor another one has.
+    pub fn module_missing(&self) {
+        self.modules_missing.inc();
+    }
+
+    /// Nothing is done for the release as it is.
+    pub fn unfit(&self, release: &str) {
+        self.change(release, |series| series.is_unfit = true);
+    }
+
     /// Proxies were looked at and a plan was carried out.
     pub fn looked(
         &self,
         release: &str,
-        status: &Status,
+        planned: &Plan,
         progress: &Progress,
         observation: &Observation,
         pushed: bool,
         second: i64,
     ) {
+        let status = &planned.status;
         self.change(release, |series| {
+            series.is_unfit = false;
             let look = series.look.get_or_insert_default();
             look.weight_ppm = status.weight().ppm();
             look.revision = status.revision;
             look.phase = status.phase.code();
+            look.holds = planned.reasons.iter().filter_map(hold).collect();
             look.proxies = PROXY_STATES.map(|state| {
                 let is_so = |proxy: &&Proxy| word(&proxy.state, status) == state;
                 observation.proxies.iter().filter(is_so).count() as u64
@@ -180,6 +208,18 @@ fn word(state: &ProxyState, status: &Status) -> &'static str {
     }
 }
 
+/// What holds a release, and what that waits for, if it is in the way.
+fn hold(reason: &Reason) -> Option<(&'static str, &'static str)> {
+    let Reason::Hold(hold) = reason else { return None };
+    let awaits = match hold.awaits() {
+        Awaits::Course => return None,
+        Awaits::Others => "itself",
+        Awaits::Person => "person",
+        Awaits::Mending => "mending",
+    };
+    Some((hold.code(), awaits))
+}
+
 fn evidence(progress: &Progress) -> Vec<Evidence> {
     let of_requests = progress.findings.iter().flat_map(|finding| {
         let Finding { metric, over, worse, no_worse, needed, .. } = finding;
@@ -231,6 +271,11 @@ impl Collector for Releases {
         families.gauge("release_phase", "1 for the phase the release is in", None, |look| {
             vec![(vec![("phase", look.phase)], 1_u32)]
         })?;
+        families.gauge("release_holds", "1 for each thing that holds the release", None, |look| {
+            let labels = |&(reason, awaits)| (vec![("reason", reason), ("awaits", awaits)], 1_u32);
+            look.holds.iter().map(labels).collect()
+        })?;
+        families.driven()?;
         families.gauge("release_proxies", "Proxies by what they said at the last look", None, |look| {
             let states = PROXY_STATES.into_iter().zip(look.proxies);
             states.map(|(state, proxies)| (vec![("state", state)], proxies)).collect()
@@ -286,6 +331,17 @@ impl Families<'_, '_> {
         Ok(())
     }
 
+    /// Of those that were never looked at too.
+    fn driven(&mut self) -> fmt::Result {
+        let help = "1 if the release is driven, 0 if it is not accepted as it is.";
+        let mut family = self.encoder.encode_descriptor("release_driven", help, None, MetricType::Gauge)?;
+        for (release, series) in self.series {
+            let driven = u32::from(!series.is_unfit);
+            family.encode_family(&[("release", release.as_str())])?.encode_gauge(&driven)?;
+        }
+        Ok(())
+    }
+
     fn counter(
         &mut self,
         name: &str,
@@ -305,78 +361,4 @@ impl Families<'_, '_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use jiff::Timestamp;
-    use serin_release::Release;
-    use serin_rollout::{Cell, Drawn, Environment, InForce};
-
-    use super::*;
-
-    fn release() -> Release {
-        let yaml = "apiVersion: serin.dev/v1alpha1\nkind: Release\nmetadata: {name: shop}\nspec: {service: {name: shop}, \
-                    canary: {version: v2}}\n";
-        Release::from_yaml(yaml).unwrap()
-    }
-
-    fn look(metrics: &Metrics, name: &str) {
-        let (release, status) = (release(), Status { revision: 3, ..Status::default() });
-        let progress = status.progress(&release, Timestamp::UNIX_EPOCH);
-        let counts = ArmCounts { requests: 5, errors: 2, slow: 1, ..ArmCounts::default() };
-        let cohort = Drawn::Cohort(serin_policy::Cohort::Rest);
-        let cell = Cell { place: "gateway".to_owned(), drawn: cohort, arm: Arm::Canary, counts };
-        let observation = Observation {
-            in_force: InForce::Nothing,
-            proxies: vec![Proxy { name: "edge-1".to_owned(), state: ProxyState::Bypassed }],
-            counted: vec![cell],
-            at_proxies: Counts::default(),
-            chosen: Vec::new(),
-            unassignable: 0,
-            users: None,
-            readings: Vec::new(),
-            outage: None,
-            commands: Vec::new(),
-            environment: Environment::Standalone,
-        };
-        metrics.told(name, "started");
-        metrics.looked(name, &status, &progress, &observation, true, 1_000);
-    }
-
-    /// The series of releases, without the agent's own.
-    fn series(metrics: &Metrics) -> Vec<String> {
-        let text = metrics.encode().unwrap();
-        let of_release = |line: &&str| !line.starts_with('#') && !line.starts_with("serin_build");
-        text.lines().filter(of_release).map(str::to_owned).collect()
-    }
-
-    #[test]
-    fn each_release_has_its_series() {
-        let metrics = Metrics::new();
-        look(&metrics, "shop/shop");
-        look(&metrics, "shop/shop");
-        insta::assert_snapshot!(metrics.encode().unwrap());
-    }
-
-    #[test]
-    fn what_is_gone_leaves_no_series_of_any_kind() {
-        let metrics = Metrics::new();
-        look(&metrics, "shop/old");
-        look(&metrics, "shop/new");
-        metrics.forget("shop/old");
-        assert!(series(&metrics).iter().all(|line| line.contains("shop/new")), "{:?}", series(&metrics));
-        metrics.forget_all_but(|release| release == "shop/old");
-        assert_eq!(series(&metrics), [""; 0]);
-    }
-
-    #[test]
-    fn only_an_agent_that_leads_tells_of_releases() {
-        let metrics = Metrics::new();
-        look(&metrics, "shop/shop");
-        metrics.lead(false);
-        // A tick that was under way.
-        look(&metrics, "shop/shop");
-        assert_eq!(series(&metrics), [""; 0]);
-        metrics.lead(true);
-        look(&metrics, "shop/shop");
-        assert!(!series(&metrics).is_empty());
-    }
-}
+mod tests;

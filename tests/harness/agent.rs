@@ -2,6 +2,7 @@
 The agent as a process of its own, as an operator would run it, to be watched, commanded and killed.
 */
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -102,6 +103,19 @@ impl Agent {
     /// When it is not there or not JSON.
     pub fn audit(&self) -> Result<Vec<Value>> {
         audit_in(&self.folder)
+    }
+
+    /// Where it serves its metrics.
+    ///
+    /// # Errors
+    /// When its log does not say.
+    pub fn address(&self) -> Result<SocketAddr> {
+        let log = self.log();
+        let line = log.lines().find(|line| line.contains("serving /healthz"));
+        let address = line.and_then(|line| line.split_once("127.0.0.1:")).map(|(_, rest)| rest);
+        let port = address.and_then(|rest| rest.split(|letter: char| !letter.is_ascii_digit()).next());
+        let port = port.with_context(|| format!("no address in {log}"))?.parse()?;
+        Ok(SocketAddr::from(([127, 0, 0, 1], port)))
     }
 
     /// What the agent wrote to its log so far.

@@ -10,7 +10,10 @@ mod control_plane;
 mod crane;
 mod envoy;
 mod go;
+mod grafana;
+mod helm;
 mod iptables;
+mod lua;
 mod needs;
 mod progress;
 mod prometheus;
@@ -52,6 +55,14 @@ pub enum Tool {
     Crane,
     /// The database of metrics.
     Prometheus,
+    /// What tests its rules.
+    Promtool,
+    /// What installs charts.
+    Helm,
+    /// The Lua of Argo CD.
+    Lua,
+    /// What knows Grafana's dashboards.
+    GrafanaSchema,
 }
 
 /// What a group of tests needs.
@@ -78,8 +89,25 @@ pub const MESH: Needed<'_> = Needed {
 /// For tests against a Prometheus.
 pub const PROMETHEUS: Needed<'_> = Needed { tools: &[Tool::Envoy, Tool::Prometheus], installed: &[] };
 
+/// For whoever installs the chart in a mesh.
+pub const HELM: Needed<'_> = Needed { tools: &[Tool::Helm], installed: &[] };
+
+/// For tests of what is installed around the agent: chart, rules, dashboards, health.
+pub const INSTALLED: Needed<'_> = Needed {
+    tools: &[
+        Tool::Envoy,
+        Tool::Kubernetes,
+        Tool::Prometheus,
+        Tool::Promtool,
+        Tool::Helm,
+        Tool::Lua,
+        Tool::GrafanaSchema,
+    ],
+    installed: &[],
+};
+
 /// For all tests.
-pub const ALL: [Needed<'_>; 4] = [ENVOY, ON_NODE, MESH, PROMETHEUS];
+pub const ALL: [Needed<'_>; 6] = [ENVOY, ON_NODE, MESH, PROMETHEUS, HELM, INSTALLED];
 
 /// What a tool is called.
 #[derive(Debug, Clone, Copy)]
@@ -173,6 +201,10 @@ impl Tool {
             Self::Crane => crane::recipe(),
             Self::Iptables => iptables::recipe(),
             Self::Prometheus => prometheus::recipe(),
+            Self::Promtool => prometheus::promtool(),
+            Self::Helm => helm::recipe(),
+            Self::Lua => lua::recipe(),
+            Self::GrafanaSchema => grafana::recipe(),
         }
     }
 }

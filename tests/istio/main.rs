@@ -10,6 +10,7 @@ mod blue_green;
 mod command_line;
 mod failures;
 mod fixture;
+mod helm;
 mod images;
 mod leaders;
 mod mtls;
@@ -136,6 +137,7 @@ const ALONE: &[(&str, Test)] = tests![
     templates::a_template_is_its_namespaces_to_share,
     failures::outages::the_control_plane_is_away,
     failures::deletions::serin_is_uninstalled,
+    helm::a_chart_is_installed_upgraded_rolled_back_and_uninstalled,
     outages::without_istiod,
     outages::without_api_server,
 ];
@@ -156,7 +158,7 @@ fn main() -> Result<ExitCode> {
     let any = trials.iter().any(|trial| !arguments.is_filtered_out(trial));
     if any && !arguments.list {
         // Once inside, nothing can be fetched any more.
-        tools::bring(&[tools::MESH, tools::PROMETHEUS])?;
+        tools::bring(&[tools::MESH, tools::PROMETHEUS, tools::HELM])?;
         let began = Instant::now();
         let inside = inside::enter()?;
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;

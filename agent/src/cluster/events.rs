@@ -39,7 +39,7 @@ impl Cluster {
         }
         let progress = planned.status.progress(release, now);
         let pushed = pushed && planned.push.is_some();
-        self.metrics.looked(&name, &planned.status, &progress, observation, pushed, now.as_second());
+        self.metrics.looked(&name, planned, &progress, observation, pushed, now.as_second());
     }
 
     /// Tells of a command that no plan was asked about, and why it changes nothing.
@@ -50,6 +50,7 @@ impl Cluster {
     /// Tells why nothing can be planned, once.
     pub(super) async fn tell_unfit(&self, object: &ReleaseObject, memory: &mut Memory, why: &str) {
         let name = cluster_name(object);
+        self.metrics.unfit(&name);
         if let Some(entry) = memory.journal.stands_still(&name, why, &self.metrics, Timestamp::now()) {
             self.publish(object, &entry).await;
         }

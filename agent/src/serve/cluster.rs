@@ -11,7 +11,7 @@ use axum::routing::get;
 use tokio::sync::watch;
 
 use super::metrics_of;
-use super::modules::{ASKED_BY_AGENT, Modules, sha256};
+use super::modules::{ASKED_BY_AGENT, Modules, is_digest, sha256};
 use crate::MODULE;
 use crate::metrics::Metrics;
 
@@ -59,11 +59,12 @@ async fn metrics_page(State(shown): State<Shown>) -> Response {
 /// Another agent that asks has asked this one because it has no other way; it is not asked in turn.
 async fn module(State(shown): State<Shown>, Path(name): Path<String>, headers: HeaderMap) -> Response {
     let digest = name.strip_suffix(".wasm").unwrap_or_default();
-    let module = if headers.contains_key(ASKED_BY_AGENT) {
-        shown.modules.get(digest)
-    } else {
-        shown.modules.get_or_fetch(digest).await
-    };
+    let asked_by_agent = headers.contains_key(ASKED_BY_AGENT);
+    let module =
+        if asked_by_agent { shown.modules.get(digest) } else { shown.modules.get_or_fetch(digest).await };
+    if module.is_none() && is_digest(digest) && !asked_by_agent {
+        shown.metrics.module_missing();
+    }
     match module {
         Some(module) => ([(header::CONTENT_TYPE, "application/wasm")], module).into_response(),
         None => (StatusCode::NOT_FOUND, format!("the module of this agent is at {}\n", module_path()))

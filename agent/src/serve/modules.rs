@@ -64,11 +64,10 @@ impl Modules {
 
     /// The same; one that is not served here is fetched from another agent and kept.
     pub async fn get_or_fetch(&self, digest: &str) -> Option<Bytes> {
-        let is_digest = digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
         if let Some(known) = self.get(digest) {
             return Some(known);
         }
-        let base = self.base.as_deref().filter(|_| is_digest)?;
+        let base = self.base.as_deref().filter(|_| is_digest(digest))?;
         let _only_one = self.fetching.lock().await;
         if let Some(known) = self.get(digest) {
             return Some(known);
@@ -98,6 +97,11 @@ impl Modules {
         }
         answer.bytes().await
     }
+}
+
+/// Whether a module can be called so at all.
+pub(super) fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// The SHA-256 of a module, in hexadecimal digits.

@@ -76,7 +76,7 @@ impl Standalone {
         self.journal.tell(name, planned, &news, &self.metrics);
         let progress = status.progress(&self.release, now);
         let pushed = planned.push.is_some();
-        self.metrics.looked(name, status, &progress, observation, pushed, now.as_second());
+        self.metrics.looked(name, planned, &progress, observation, pushed, now.as_second());
         self.view.send_modify(|view| {
             view.journal.extend(news);
             view.journal.drain(..view.journal.len().saturating_sub(REMEMBERED));

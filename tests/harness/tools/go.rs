@@ -12,7 +12,7 @@ use tokio::process::Command;
 use super::progress::Progress;
 
 /// The modules of the programs, and those whose versions they leave open.
-const REQUIRES: [(&str, &str); 9] = [
+const REQUIRES: [(&str, &str); 12] = [
     ("go.etcd.io/etcd/server/v3", ETCD),
     ("k8s.io/kubernetes", KUBERNETES),
     ("istio.io/istio", ISTIO),
@@ -23,6 +23,9 @@ const REQUIRES: [(&str, &str); 9] = [
     ("github.com/envoyproxy/go-control-plane/contrib", "1.36.1-0.20260729145720-a2d8c7492908"),
     ("github.com/google/go-containerregistry", CRANE),
     ("github.com/prometheus/prometheus", PROMETHEUS),
+    ("helm.sh/helm/v4", HELM),
+    ("github.com/yuin/gopher-lua", LUA),
+    ("github.com/grafana/grafana-foundation-sdk/go", GRAFANA_SDK),
 ];
 
 pub(super) const ETCD: &str = "3.6.8";
@@ -32,6 +35,12 @@ pub(super) const ISTIO: &str = "0.0.0-20260827124520-eed52ebb66ad";
 pub(super) const CRANE: &str = "0.22.1";
 /// 3.15, as a Go module numbers it.
 pub(super) const PROMETHEUS: &str = "0.315.0";
+/// The one that Istio's own command line has in it, so that most of it is compiled already.
+pub(super) const HELM: &str = "4.2.0";
+/// The Lua that Argo CD runs health checks with.
+pub(super) const LUA: &str = "1.1.1";
+/// Grafana's schemas as Go has them.
+pub(super) const GRAFANA_SDK: &str = "0.0.22";
 
 /// The version of those modules that Kubernetes keeps in its own tree, where nobody else can build against them.
 const STAGING: &str = "0.36.1";

@@ -1,5 +1,6 @@
 /*!
-A Prometheus: the one that is asked for, the one that is installed, or one that is built.
+A Prometheus: the one that is asked for, the one that is installed, or one that is built. Its promtool is always built,
+so that rules are tested by the version that they are written for.
 */
 use std::env;
 use std::path::PathBuf;
@@ -20,6 +21,18 @@ pub(super) const fn recipe() -> Recipe {
         needs: &[GO],
         at_hand,
         bring: |progress| KEPT.or_made(|folder| Go::at(folder)?.build(&[PROGRAM], "", progress)),
+    }
+}
+
+const PROMTOOL: Kept = Kept { name: "promtool", version: go::PROMETHEUS, file: "promtool" };
+const PROMTOOL_PROGRAM: &str = "github.com/prometheus/prometheus/cmd/promtool";
+
+pub(super) const fn promtool() -> Recipe {
+    Recipe {
+        tool: PROMTOOL.tool(),
+        needs: &[GO],
+        at_hand: || PROMTOOL.at_hand(),
+        bring: |progress| PROMTOOL.or_made(|folder| Go::at(folder)?.build(&[PROMTOOL_PROGRAM], "", progress)),
     }
 }
 

@@ -190,6 +190,56 @@ fn a_condition_has_its_time_from_its_last_change_of_status() {
     assert_eq!(since(ReleasePhase::Promoted, 3), ("Promoted".to_owned(), Some(3), 3));
 }
 
+/// A status as others read it; [`the_statuses_that_others_read`] says of what.
+fn status(facts: &Facts<'_>) -> serde_json::Value {
+    let mut conditions = Vec::new();
+    facts.show(&mut conditions, Some(2), Timestamp::UNIX_EPOCH);
+    serde_json::json!({
+        "observedGeneration": 2,
+        "phase": facts.phase,
+        "message": facts.message,
+        "conditions": conditions,
+    })
+}
+
+/// By these, what reads a status is tested: Argo CD's health check, in `tests/installed`.
+#[test]
+fn the_statuses_that_others_read() {
+    use ReleasePhase::{Idle, Progressing, Promoting, RolledBack, RollingBack, Starting};
+    let mut statuses: BTreeMap<String, serde_json::Value> = BTreeMap::new();
+    for phase in ReleasePhase::ALL {
+        let failed = matches!(phase, RolledBack | RollingBack);
+        statuses.insert(phase.as_str().to_owned(), status(&Facts { failed, ..facts(phase) }));
+    }
+    let weight = Weight::from_ppm(100_000).unwrap();
+    let put_back = Hold::StablePutBack {
+        run: "v2".to_owned(),
+        by_run: "v1".to_owned(),
+        by: Some("argocd-controller".to_owned()),
+    };
+    let holds = [
+        (Progressing, Hold::Paused { by: "anna".to_owned() }),
+        (Progressing, Hold::Suspended),
+        (Progressing, Hold::AwaitsApproval { step: 1, of: 2, weight }),
+        (Starting, Hold::AwaitsCutover),
+        (Progressing, Hold::AwaitsRequests { need: 100 }),
+        (Progressing, Hold::StableDown),
+        (Progressing, Hold::Blocked { why: "a quota is used up".to_owned() }),
+        (Promoting, put_back),
+    ];
+    for (phase, hold) in holds {
+        let reasons = [hold.clone().into()];
+        let facts = Facts { reasons: &reasons, ..facts(phase) };
+        statuses.insert(format!("{} {}", phase.as_str(), hold.name()), status(&facts));
+    }
+    let undone = Facts { undone: Some("argocd-controller has given v1"), ..facts(Idle) };
+    statuses.insert("Idle StableReplaced".to_owned(), status(&undone));
+    let rejection = Rejection::InvalidSpec("spec.analysis.interval: 1ms: give 100ms to 5m".to_owned());
+    let invalid = Facts { rejection: Some(&rejection), ..facts(Progressing) };
+    statuses.insert("Progressing InvalidSpec".to_owned(), status(&invalid));
+    insta::assert_snapshot!(serde_json::to_string_pretty(&statuses).unwrap());
+}
+
 /// The rows of the tables under `heading` in `docs/status.md`: their cells without backticks.
 fn documented(heading: &str) -> Vec<Vec<String>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/status.md");

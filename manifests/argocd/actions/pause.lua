@@ -1,0 +1,4 @@
+obj.metadata.annotations = obj.metadata.annotations or {}
+obj.metadata.annotations["serin.dev/command"] = "pause"
+obj.metadata.annotations["serin.dev/command-reason"] = "given in Argo CD"
+return obj
