@@ -7,11 +7,13 @@ reasons can leave repetitions out. Numbers that change by the tick therefore hav
 [`Progress`](super::Progress).
 */
 mod kinds;
+mod not_now;
 
 use serde::{Deserialize, Serialize};
 
 use super::workloads::Lack;
-pub use kinds::{Event, Hold, NotNow, Outcome};
+pub use kinds::{Event, Hold, Outcome};
+pub use not_now::NotNow;
 
 /// Why things are as they are.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -28,7 +28,9 @@ impl<'o> Runs<'o> {
         let saved: Vec<_> =
             [Some(&*status.run), status.roles.retired.as_deref()].into_iter().flatten().collect();
         let known = names.get(&deployment.name_any());
-        Some(Named::of(deployment, &self.object.spec.pod_template, known, &saved)?.run)
+        // Whoever asks may not read ConfigMaps: they are taken to be as the agent saw them last.
+        let config = known.and_then(|known| known.config.as_deref());
+        Some(Named::of(deployment, &self.object.spec.pod_template, config, known, &saved)?.run)
     }
 
     /// Where versions change places: the run that the present canary's Deployment was when it was stable. It is released no
