@@ -40,7 +40,7 @@ pub(super) fn tree(view: &View, now: Timestamp, flags: &str, paint: Paint) -> St
     if !view.steps.is_empty() {
         entries.push(entry("steps", steps(view, paint)));
     }
-    entries.push(entry("share", vec![share(view)]));
+    entries.push(entry("share", wrap(&share(view), WIDTH - INDENT)));
     for version in &view.versions {
         let key = if version.name == "stable" { "stable" } else { "canary" };
         entries.push(entry(key, vec![self::version(version, paint)]));
