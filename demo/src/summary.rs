@@ -13,7 +13,7 @@ use crate::format::{count, share, thousands};
 use crate::record::Failure;
 use crate::script;
 use crate::stats::{Division, Move, Performance, Stats, Window};
-use crate::term_line::{WIDEST, wrap};
+use crate::term_line::wrap;
 use crate::timeline::Timeline;
 use serin_local::shop::Build;
 
@@ -130,7 +130,9 @@ impl Rollback {
 
     /// Says why, on as many lines as it takes.
     pub(super) fn tell_reason(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        wrap(&self.reason, WIDEST - 4).iter().try_for_each(|line| writeln!(f, "    {line}"))
+        /// Beside the indent, on a terminal of 80 columns.
+        const WIDTH: usize = 76;
+        wrap(&self.reason, WIDTH).iter().try_for_each(|line| writeln!(f, "    {line}"))
     }
 }
 

@@ -97,7 +97,11 @@ impl fmt::Display for Switches {
         )?;
         self.rollback.tell_reason(f)?;
         let (met, answers) = (count(*users_met, "user"), count(*errors_met, "bad answer"));
-        writeln!(f, "    {met} of {} met {answers}: a preSplit would have made it a few", thousands(users))?;
+        writeln!(
+            f,
+            "    {met} of {} met {answers}, failed or too slow; with a preSplit, few of them would",
+            thousands(users)
+        )?;
         writeln!(f)?;
         self.promises.fmt(f)
     }

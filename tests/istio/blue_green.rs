@@ -72,6 +72,7 @@ pub(crate) async fn a_service_is_switched_over_and_back(mesh: &Mesh) -> Result<(
 
     fixture.phase(ReleasePhase::Aborted).await.with_context(|| agent.log())?;
     command(&fixture, "retry").await?;
+    let again = began.elapsed();
     cut_over(&fixture).await.with_context(|| agent.log())?;
     fixture.phase(ReleasePhase::Keeping).await.with_context(|| agent.log())?;
     command(&fixture, "resume").await?;
@@ -95,13 +96,13 @@ pub(crate) async fn a_service_is_switched_over_and_back(mesh: &Mesh) -> Result<(
     );
     let report = traffic.stop().await?;
     check_none_failed(&report)?;
-    let within = |word, to| switched_within(&report, word, to).as_secs_f64();
+    let within = |words, to| switched_within(&report, words, to).as_secs_f64();
     eprintln!(
         "{} requests, none failed; {early} users went first; from the word to the last request elsewhere: over {:.2} s, \
          back {:.2} s",
         report.0.len(),
-        within(over, "shop-canary"),
-        within(back, "shop-stable")
+        within((over, back), "shop-canary"),
+        within((back, again), "shop-stable")
     );
     Ok(())
 }
@@ -131,7 +132,9 @@ pub(crate) async fn an_agent_is_killed_at_every_phase(mesh: &Mesh) -> Result<()>
     }
     let status = fixture.outcome(RunOutcome::Promoted).await.with_context(|| agent.log())?;
     all_from(&traffic, "shop-canary").await?;
-    check_none_failed(&traffic.stop().await?)?;
+    let report = traffic.stop().await?;
+    check_none_failed(&report)?;
+    eprintln!("killed at {} moments: {} requests, none failed", moments.len(), report.0.len());
     ensure!(status.history.len() == 1, "something started over: {:?}", status.history);
     let weights = weights(&status);
     ensure!(weights == ["100%", "95%", "0%"], "{weights:?}");
@@ -149,7 +152,11 @@ pub(crate) async fn a_bad_version_is_switched_back(mesh: &Mesh) -> Result<()> {
     let report = traffic.stop().await?;
     check_none_failed(&report)?;
     let (met, users) = (report.errors().len(), report.users_with_errors().len());
-    eprintln!("10 % errors from the cutover on: {users} users met {met}: {}", told(&status));
+    let requests = report.0.len();
+    eprintln!(
+        "10 % errors from the cutover on: {requests} requests, {users} users met {met}: {}",
+        told(&status)
+    );
     Ok(())
 }
 
@@ -182,12 +189,12 @@ async fn served_at_preview(fixture: &Fixture<'_>, deployment: &str) -> Result<()
     Ok(())
 }
 
-/// How long it took from a person's word, so long after the first request, to the last request that went elsewhere than to
-/// this Deployment, of those in the ten seconds after it.
-fn switched_within(report: &Report, word: Duration, to: &str) -> Duration {
+/// How long it took from a person's word to the last request that went elsewhere than to this Deployment, of those before
+/// the next word. Both are so long after the first request.
+fn switched_within(report: &Report, (word, next): (Duration, Duration), to: &str) -> Duration {
     let after = report.0.iter().filter(|record| {
         let elsewhere = matches!(&record.outcome, Outcome::Served { deployment, .. } if deployment != to);
-        elsewhere && record.sent > word && record.sent < word + Duration::from_secs(10)
+        elsewhere && record.sent > word && record.sent < next
     });
     after.map(|record| record.sent).max().map_or(Duration::ZERO, |last| last.saturating_sub(word))
 }
