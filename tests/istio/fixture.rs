@@ -114,6 +114,14 @@ impl<'m> Fixture<'m> {
     /// Goes on from a step that waits for a person, once nothing speaks against it.
     pub(crate) async fn approve(&self) -> Result<()> {
         self.status_that("approval", |status| status.message.contains("waits for approval")).await?;
+        // The same word again, while the last one still stands there, would go unheard with it.
+        eventually("the last command to be taken off", async || {
+            let standing = r"jsonpath={.metadata.annotations.serin\.dev/command}";
+            let standing = self.kubectl(&["get", "release", "shop", "-o", standing]).await?;
+            ensure!(standing.is_empty(), "{standing}");
+            Ok(())
+        })
+        .await?;
         self.kubectl(&["annotate", "release", "shop", "serin.dev/command=resume"]).await?;
         Ok(())
     }
