@@ -212,6 +212,13 @@ pub struct ProxyCounts {
     pub bypassed: u32,
 }
 
+impl ProxyCounts {
+    /// Whether every one runs the present policy.
+    pub const fn all_current(&self) -> bool {
+        self.current == self.total
+    }
+}
+
 /// A command that was heard, by annotation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CommandStatus {

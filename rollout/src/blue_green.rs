@@ -7,14 +7,11 @@ use std::time::Duration;
 use serin_policy::Weight;
 
 use super::Tick;
+use super::handover::HEARD_OF;
 use super::phase::{KeepState, Phase, StepState, elapsed};
 use super::reason::{Event, Hold, NotNow};
 use super::status::Actor;
 use serin_release::{BlueGreen, Gate};
-
-/// For how long the new version's pods are ready at least before everybody goes to them: proxies hear of pods by a way of
-/// their own, and nobody reports that they have.
-pub(super) const HEARD_OF: Duration = Duration::from_secs(5);
 
 impl Tick<'_> {
     /// For what share of the callers the new version has pods when it is to get `weight`.
@@ -89,7 +86,8 @@ impl Tick<'_> {
         }
     }
 
-    /// How long everybody stays on stable, at least, when its pods are ready.
+    /// How long everybody stays on stable, at least, when the new version has its pods. In a cluster, proxies hear of those
+    /// before everybody goes to them at once.
     pub(super) fn baseline(&self) -> Duration {
         let asked_for = self.release.analysis.baseline;
         let is_in_cluster = self.workloads().is_some();

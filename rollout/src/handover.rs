@@ -19,8 +19,9 @@ use super::roles::RouteTargets;
 use super::status::Actor;
 use serin_release::delivery::PromotionMode;
 
-/// For how long stable's pods are ready before anybody is sent to them; twice as long after each time in vain.
-const HEARD_OF: Duration = Duration::from_secs(5);
+/// For how long pods are ready before anybody is sent to them for whom they are new; with stable's in a handing over, twice as
+/// long after each time in vain.
+pub(super) const HEARD_OF: Duration = Duration::from_secs(5);
 
 /// It is never tried again later than after this.
 const AT_LATEST: Duration = Duration::from_mins(1);

@@ -7,14 +7,12 @@ asked for.
 mod cache;
 mod cargo;
 mod control_plane;
-mod crane;
 mod envoy;
 mod go;
 mod grafana;
-mod helm;
 mod iptables;
-mod lua;
 mod needs;
+mod program;
 mod progress;
 mod prometheus;
 mod wasm_bindgen;
@@ -198,12 +196,12 @@ impl Tool {
             Self::Etcd => control_plane::etcd(),
             Self::Kubernetes => control_plane::kubernetes(),
             Self::Istio => control_plane::istio(),
-            Self::Crane => crane::recipe(),
+            Self::Crane => program::recipe::<program::Crane>(),
             Self::Iptables => iptables::recipe(),
             Self::Prometheus => prometheus::recipe(),
-            Self::Promtool => prometheus::promtool(),
-            Self::Helm => helm::recipe(),
-            Self::Lua => lua::recipe(),
+            Self::Promtool => program::recipe::<program::Promtool>(),
+            Self::Helm => program::recipe::<program::Helm>(),
+            Self::Lua => program::recipe::<program::Lua>(),
             Self::GrafanaSchema => grafana::recipe(),
         }
     }

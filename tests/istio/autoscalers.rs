@@ -128,7 +128,7 @@ pub(crate) async fn a_floor_is_kept(mesh: &Mesh) -> Result<()> {
     })
     .await?;
     ensure!(fixture.floors().await? == (20, 2), "what they gave is taken away: {}", agent.log());
-    fixture.kubectl(&["annotate", "release", "shop", "serin.dev/command=abort"]).await?;
+    fixture.command("abort").await?;
     fixture.outcome(RunOutcome::Aborted).await.with_context(|| agent.log())?;
     eventually("their own floors", async || {
         let found = fixture.floors().await?;
@@ -174,7 +174,7 @@ pub(crate) async fn keda_is_understood(mesh: &Mesh) -> Result<()> {
     // In an incident, somebody wants more.
     let more = r#"{"spec": {"minReplicaCount": 20}}"#;
     fixture.kubectl(&["patch", "scaledobject", "shop-stable", "--type=merge", "--patch", more]).await?;
-    fixture.kubectl(&["annotate", "release", "shop", "serin.dev/command=abort"]).await?;
+    fixture.command("abort").await?;
     fixture.outcome(RunOutcome::Aborted).await.with_context(|| agent.log())?;
     fixture.scaled_object_is("shop-canary", None, Some("0")).await.with_context(|| agent.log())?;
     fixture.scaled_object_is("shop-stable", Some(20), None).await.with_context(|| agent.log())?;
@@ -186,7 +186,7 @@ pub(crate) async fn keda_is_understood(mesh: &Mesh) -> Result<()> {
     // One that is gone in mid-run holds it; everybody is taken back all the same, and pods are taken away when it is known.
     fixture.kubectl(&["delete", "scaledobject", "shop-canary"]).await?;
     says("nobody is moved: there is no ScaledObject shop-canary").await?;
-    fixture.kubectl(&["annotate", "release", "shop", "serin.dev/command=abort"]).await?;
+    fixture.command("abort").await?;
     fixture.phase(ReleasePhase::RollingBack).await.with_context(|| agent.log())?;
     says("there is no ScaledObject shop-canary").await?;
     ensure!(fixture.replicas("shop-canary").await? == 2, "{}", agent.log());

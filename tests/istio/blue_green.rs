@@ -64,18 +64,18 @@ pub(crate) async fn a_service_is_switched_over_and_back(mesh: &Mesh) -> Result<(
     // Whoever was on blue has its cookie still, and gets green.
     all_from(&traffic, "shop-canary").await?;
 
-    command(&fixture, "abort").await?;
+    fixture.command("abort").await?;
     let back = began.elapsed();
     fixture.outcome(RunOutcome::Aborted).await.with_context(|| agent.log())?;
     all_from(&traffic, "shop-stable").await?;
     served_at_preview(&fixture, "shop-stable").await.context("nobody gets what was taken back")?;
 
     fixture.phase(ReleasePhase::Aborted).await.with_context(|| agent.log())?;
-    command(&fixture, "retry").await?;
+    fixture.command("retry").await?;
     let again = began.elapsed();
     cut_over(&fixture).await.with_context(|| agent.log())?;
     fixture.phase(ReleasePhase::Keeping).await.with_context(|| agent.log())?;
-    command(&fixture, "resume").await?;
+    fixture.command("resume").await?;
     eventually("a word to be refused that comes too early", async || {
         let refused = fixture.times_told("CommandRefused", "strategy.blueGreen.keep").await?;
         ensure!(refused > 0, "{}", agent.log());
@@ -85,7 +85,7 @@ pub(crate) async fn a_service_is_switched_over_and_back(mesh: &Mesh) -> Result<(
     let let_go = |status: &ReleaseStatus| status.message.contains("resume to let it go");
     fixture.status_that("its end to be a person's word", let_go).await.with_context(|| agent.log())?;
     ensure!(fixture.replicas("shop-stable").await? == ALL, "blue has lost pods before its time");
-    command(&fixture, "resume").await?;
+    fixture.command("resume").await?;
     let status = fixture.outcome(RunOutcome::Promoted).await.with_context(|| agent.log())?;
     all_from(&traffic, "shop-canary").await?;
     let swapped = status.stable_deployment.as_deref();
@@ -127,7 +127,7 @@ pub(crate) async fn an_agent_is_killed_at_every_phase(mesh: &Mesh) -> Result<()>
         agent.kill().await?;
         agent = fixture.agent(&format!("agent-{number}")).await?;
         if number == 1 {
-            command(&fixture, "resume").await?;
+            fixture.command("resume").await?;
         }
     }
     let status = fixture.outcome(RunOutcome::Promoted).await.with_context(|| agent.log())?;
@@ -164,12 +164,7 @@ pub(crate) async fn a_bad_version_is_switched_back(mesh: &Mesh) -> Result<()> {
 async fn cut_over(fixture: &Fixture<'_>) -> Result<()> {
     let is_ready = |status: &ReleaseStatus| status.message.contains("resume to begin the cutover");
     fixture.status_that("a person to be waited for", is_ready).await?;
-    command(fixture, "resume").await
-}
-
-async fn command(fixture: &Fixture<'_>, command: &str) -> Result<()> {
-    fixture.kubectl(&["annotate", "release", "shop", &format!("serin.dev/command={command}")]).await?;
-    Ok(())
+    fixture.command("resume").await
 }
 
 /// Waits until testers who come by the preview host get this Deployment, at every gateway.

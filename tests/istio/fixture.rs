@@ -114,6 +114,11 @@ impl<'m> Fixture<'m> {
     /// Goes on from a step that waits for a person, once nothing speaks against it.
     pub(crate) async fn approve(&self) -> Result<()> {
         self.status_that("approval", |status| status.message.contains("waits for approval")).await?;
+        self.command("resume").await
+    }
+
+    /// Commands something, as people do by an annotation.
+    pub(crate) async fn command(&self, command: &str) -> Result<()> {
         // The same word again, while the last one still stands there, would go unheard with it.
         eventually("the last command to be taken off", async || {
             let standing = r"jsonpath={.metadata.annotations.serin\.dev/command}";
@@ -122,7 +127,7 @@ impl<'m> Fixture<'m> {
             Ok(())
         })
         .await?;
-        self.kubectl(&["annotate", "release", "shop", "serin.dev/command=resume"]).await?;
+        self.kubectl(&["annotate", "release", "shop", &format!("serin.dev/command={command}")]).await?;
         Ok(())
     }
 
@@ -214,7 +219,7 @@ impl<'m> Fixture<'m> {
     /// request by request. Returns how many they are.
     pub(crate) async fn check_exposure(&self, traffic: &Traffic, percent: u32) -> Result<usize> {
         self.status_that(&format!("{percent}% everywhere"), |status| {
-            is_at(status, percent) && status.proxies.current == status.proxies.total
+            is_at(status, percent) && status.proxies.all_current()
         })
         .await?;
         self.check_served(traffic, percent).await

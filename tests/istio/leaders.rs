@@ -95,7 +95,7 @@ pub(crate) async fn a_leader_of_the_past_changes_nothing(mesh: &Mesh) -> Result<
     fixture.status_that("10 %", |status| is_at(status, 10)).await?;
     first.freeze()?;
     let second = fixture.agent("second").await?;
-    fixture.kubectl(&["annotate", "release", "shop", "serin.dev/command=abort"]).await?;
+    fixture.command("abort").await?;
     let aborted = fixture.outcome(RunOutcome::Aborted).await.with_context(|| second.log())?;
     eventually("the canary's pods and the floors to be given back", async || {
         let found = (fixture.replicas("shop-canary").await?, fixture.floors().await?);

@@ -166,7 +166,7 @@ pub(crate) async fn the_old_version_is_put_back(mesh: &Mesh) -> Result<()> {
     let image = "jsonpath={.spec.template.spec.containers[0].image}";
     let found = fixture.kubectl(&["get", "deployment", "shop-stable", "-o", image]).await?;
     ensure!(found == "shop:v1", "it is theirs: {found}");
-    fixture.kubectl(&["annotate", "release", "shop", "serin.dev/command=retry"]).await?;
+    fixture.command("retry").await?;
     let is_again = |status: &ReleaseStatus| is_at(status, 50);
     fixture.status_that("the same version, released again", is_again).await.with_context(|| agent.log())?;
     check_none_failed(&traffic.stop().await?)

@@ -160,7 +160,7 @@ pub(crate) async fn a_suspended_release_touches_nothing(mesh: &Mesh) -> Result<(
     let status = fixture.status_that("the hold", |status| status.message.contains("suspended")).await?;
     ensure!(status.phase == ReleasePhase::Idle, "{}", told(&status));
     // A person asks for something: that takes another look.
-    fixture.kubectl(&["annotate", "release", "shop", "serin.dev/command=promote"]).await?;
+    fixture.command("promote").await?;
     eventually("the refusal", async || {
         let told = fixture.times_told("CommandRefused", "suspend").await?;
         ensure!(told > 0, "{}", agent.log());

@@ -67,7 +67,7 @@ async fn release(fixture: &Fixture<'_>, edit: impl Fn(String) -> String) -> Resu
     fixture
         .status_that("nothing to release", |status| {
             let proxies = status.proxies;
-            is_idle(status) && proxies.total > 1 && proxies.current == proxies.total
+            is_idle(status) && proxies.total > 1 && proxies.all_current()
         })
         .await?;
     Ok(())

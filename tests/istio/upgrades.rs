@@ -109,7 +109,7 @@ pub(crate) async fn an_older_agent_leaves_a_newer_state_alone(mesh: &Mesh) -> Re
     let status = fixture.status_that("what cannot be read", is_told).await.with_context(|| older.log())?;
     ensure!(status.state == Some(state.to_string()), "{:?}", status.state);
     // What is there stays, whatever else happens, and there is a way back.
-    fixture.kubectl(&["annotate", "release", "shop", "serin.dev/command=promote"]).await?;
+    fixture.command("promote").await?;
     eventually("the refusal", async || {
         let events = fixture.events().await?;
         ensure!(events.iter().any(|(reason, _)| reason == "CommandRefused"), "{events:?}");
@@ -120,7 +120,7 @@ pub(crate) async fn an_older_agent_leaves_a_newer_state_alone(mesh: &Mesh) -> Re
     fixture.check_served_of(&run, &traffic, 30).await.with_context(|| older.log())?;
     let status = fixture.status().await?;
     ensure!(is_at(&status, 30) && status.state == Some(state.to_string()), "{status:?}");
-    fixture.kubectl(&["annotate", "release", "shop", "serin.dev/command=abort"]).await?;
+    fixture.command("abort").await?;
     fixture.phase(ReleasePhase::Aborted).await.with_context(|| older.log())?;
     check_none_failed(&traffic.stop().await?)
 }

@@ -89,7 +89,7 @@ pub(crate) async fn a_canary_has_a_service_of_its_own(mesh: &Mesh) -> Result<()>
     // A version that is ready and has nobody yet, and then 1 %.
     fixture.set_image("shop:v3").await?;
     fixture.check_exposure(&users, 1).await.with_context(|| agent.log())?;
-    fixture.kubectl(&["annotate", "release", "shop", "serin.dev/command=abort"]).await?;
+    fixture.command("abort").await?;
     fixture.outcome(RunOutcome::Aborted).await.with_context(|| agent.log())?;
     let patch = r#"{"spec":{"selector":{"track":"x"},"ports":[{"name":"http","port":80,"targetPort":8080},{"name":"more","port":81}]}}"#;
     fixture.kubectl(&["patch", "service", "shop-canary", "--type=merge", "-p", patch]).await?;
@@ -171,9 +171,7 @@ pub(crate) async fn a_segment_has_pods_and_a_way_back(mesh: &Mesh) -> Result<()>
     fixture.kubectl(&["scale", "deployment", "shop-canary", "--replicas=0"]).await?;
     let status = fixture.outcome(RunOutcome::RolledBack).await.with_context(|| agent.log())?;
     ensure!(status.message.contains("the canary cannot serve"), "{}", told(&status));
-    fixture
-        .status_that("all proxies to know", |status| status.proxies.current == status.proxies.total)
-        .await?;
+    fixture.status_that("all proxies to know", |status| status.proxies.all_current()).await?;
     let from = members.requests();
     none_on_canary(&members, from + 20, 200).await?;
     let served = members.stop().await?;

@@ -19,8 +19,8 @@ pub use self::evidence::{Counted, Tally, TestView, VerdictView};
 pub use self::todo::Todo;
 use serin_release::resource::Analysis;
 use serin_release::status::{
-    CommandStatus, ProxyCounts, ReleasePhase, ReleaseStatus, Role, RunOutcome, Served, Share, StepStatus,
-    Strategy,
+    CommandStatus, ProxyCounts, ReleasePhase, ReleaseStatus, Role, RunOutcome, RunRecord, Served, Share,
+    StepStatus, Strategy,
 };
 use serin_release::{Pause, Release, ReleaseObject};
 use serin_rollout::{Awaits, Hold};
@@ -214,20 +214,25 @@ impl View {
         }
     }
 
+    /// What the status of `object` alone says.
+    pub fn of_status(object: &ReleaseObject) -> Self {
+        Self::of(object, &[], Vec::new())
+    }
+
     /// `namespace/name`.
     pub fn full_name(&self) -> String {
         format!("{}/{}", self.namespace, self.name)
     }
+}
 
-    /// Whether every live proxy reports the present weight.
-    pub const fn all_proxies_report(&self) -> bool {
-        self.proxies.current == self.proxies.total
-    }
+/// What the history has of the present run.
+fn record(status: &ReleaseStatus) -> Option<&RunRecord> {
+    status.history.first().filter(|latest| Some(&latest.run) == status.run.as_ref())
 }
 
 fn run(status: &ReleaseStatus) -> Option<RunView> {
     let name = status.run.clone()?;
-    let record = status.history.first().filter(|latest| latest.run == name);
+    let record = record(status);
     Some(RunView {
         started: record.map(|record| record.started),
         outcome: record.and_then(|record| record.outcome),
@@ -243,8 +248,7 @@ fn steps(object: &ReleaseObject, status: &ReleaseStatus) -> Vec<StepView> {
     let mut object = object.clone();
     object.spec.analysis = Analysis::default();
     let Ok((release, _)) = Release::from_object(&object, "none") else { return Vec::new() };
-    let latest = status.history.first().filter(|run| Some(&run.run) == status.run.as_ref());
-    let reached = latest.and_then(|run| run.changes.iter().map(|change| change.to).max());
+    let reached = record(status).and_then(|run| run.changes.iter().map(|change| change.to).max());
     let full = Share::from(Weight::FULL);
     let state = |weight: Share| match status.phase {
         Promoted | Keeping => StepState::Done,
@@ -278,21 +282,25 @@ fn versions(status: &ReleaseStatus, deployments: &[Deployment]) -> Vec<VersionVi
             weight: version.weight,
             served: version.served,
             deployment: version.deployment.clone(),
-            image: found.and_then(image),
-            pods: found.map(pods),
+            image: found.and_then(image).map(str::to_owned),
+            pods: found.map(Pods::of),
         }
     };
     status.versions.iter().map(view).collect()
 }
 
-fn image(deployment: &Deployment) -> Option<String> {
-    deployment.spec.as_ref()?.template.spec.as_ref()?.containers.first()?.image.clone()
+/// The image of a Deployment's first container.
+pub fn image(deployment: &Deployment) -> Option<&str> {
+    deployment.spec.as_ref()?.template.spec.as_ref()?.containers.first()?.image.as_deref()
 }
 
-fn pods(deployment: &Deployment) -> Pods {
-    Pods {
-        ready: deployment.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or(0),
-        wanted: deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1),
+impl Pods {
+    /// Those of a Deployment.
+    pub fn of(deployment: &Deployment) -> Self {
+        Self {
+            ready: deployment.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or(0),
+            wanted: deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1),
+        }
     }
 }
 
@@ -327,8 +335,7 @@ fn waits(status: &ReleaseStatus) -> Option<WaitView> {
         return Some(wait(held, on, Some(held.last_transition_time.0)));
     }
     let under_way = condition(status, "Reconciling", "True")?;
-    let latest = status.history.first().filter(|run| Some(&run.run) == status.run.as_ref());
-    let since = latest.map(|run| run.changes.last().map_or(run.started, |change| change.at));
+    let since = record(status).map(|run| run.changes.last().map_or(run.started, |change| change.at));
     Some(wait(under_way, WaitsOn::Course, since))
 }
 

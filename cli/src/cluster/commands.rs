@@ -14,7 +14,6 @@ use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde_json::json;
 use serin_agent::cluster::commands::{BY, COMMAND, ID, REASON};
 use serin_agent::view::{UsersView, View};
-use serin_release::ReleaseObject;
 use serin_release::status::{CommandOutcome, CommandStatus};
 use serin_rollout::{CommandKind, Grouped};
 use tokio::time::timeout;
@@ -49,7 +48,7 @@ pub(crate) struct Given<'a> {
 pub(crate) async fn give(given: &Given<'_>) -> anyhow::Result<ExitCode> {
     let Given { kind, name, .. } = given;
     let cluster = given.access.connect().await?;
-    let before = of_status(&cluster.release(name).await?);
+    let before = View::of_status(&cluster.release(name).await?);
     if let Some(what) = moves_everybody(*kind, &before)
         && !confirmed(&what, given.yes)?
     {
@@ -162,7 +161,7 @@ async fn answer(
     users: &mut Option<UsersView>,
 ) -> anyhow::Result<(View, CommandStatus)> {
     loop {
-        let view = of_status(&watch.next().await?);
+        let view = View::of_status(&watch.next().await?);
         if let Some(answer) = view.command.clone().filter(|answer| answer.id == id) {
             return Ok((view, answer));
         }
@@ -172,13 +171,8 @@ async fn answer(
 
 /// Waits until every proxy reports what is wanted, as `view` has it last.
 async fn all_report(watch: &mut Watch, view: &mut View) -> anyhow::Result<()> {
-    while !view.all_proxies_report() {
-        *view = of_status(&watch.next().await?);
+    while !view.proxies.all_current() {
+        *view = View::of_status(&watch.next().await?);
     }
     Ok(())
-}
-
-/// What the status alone says.
-fn of_status(release: &ReleaseObject) -> View {
-    View::of(release, &[], Vec::new())
 }

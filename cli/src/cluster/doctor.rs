@@ -13,7 +13,7 @@ use serde::Serialize;
 use serin_agent::cluster::inspect;
 use serin_agent::errors::chain;
 use serin_agent::preflight::{Finding, Severity};
-use serin_agent::view::{View, WaitsOn};
+use serin_agent::view::{Pods, View, WaitsOn, image};
 use serin_release::ReleaseObject;
 
 use super::access::{Access, Cluster};
@@ -92,7 +92,7 @@ pub(crate) async fn doctor(args: &Args) -> anyhow::Result<ExitCode> {
     let mut lines = of_cluster(&cluster, &args.agent_namespace).await;
     if let Some(name) = &args.name {
         let release = cluster.release(name).await?;
-        lines.extend(of_status(&View::of(&release, &[], Vec::new()), &release));
+        lines.extend(of_status(&View::of_status(&release), &release));
         lines.extend(around(&cluster, &release).await);
     }
     match args.output {
@@ -169,18 +169,13 @@ async fn agent(cluster: &Cluster, agents: &str) -> Line {
         let text = format!("there is no Deployment of Serin's in {agents}");
         return Line::warning("agent", text, "none, if agents run elsewhere: the next line tells");
     };
-    let ready = agent.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or(0);
-    let wanted = agent.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    let Pods { ready, wanted } = Pods::of(agent);
     let text = format!("{ready} of {wanted} pods are ready, of {}", image(agent).unwrap_or_default());
     if ready < wanted {
         Line::warning("agent", text, "see kubectl describe pods of the agents")
     } else {
         Line::ok("agent", text)
     }
-}
-
-fn image(deployment: &Deployment) -> Option<&str> {
-    deployment.spec.as_ref()?.template.spec.as_ref()?.containers.first()?.image.as_deref()
 }
 
 /// What a Release's status says.
@@ -217,7 +212,7 @@ fn proxies(view: &View) -> Line {
             "they are told to fetch it again; see that they reach the agent's --module-base, or --module-image",
         );
     }
-    match (view.all_proxies_report(), counts.total) {
+    match (counts.all_current(), counts.total) {
         (true, 0) => {
             Line::warning("proxies", "there are none", "see spec.routing.gateways and meshNamespaces")
         }

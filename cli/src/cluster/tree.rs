@@ -172,7 +172,7 @@ fn proxies(view: &View, paint: Paint) -> String {
         0 => text,
         bypassed => format!("{text}, {bypassed} without the filter"),
     };
-    if view.all_proxies_report() { text } else { paint.doubtful(&text) }
+    if view.proxies.all_current() { text } else { paint.doubtful(&text) }
 }
 
 fn evidence(view: &View, paint: Paint) -> Option<Entry> {

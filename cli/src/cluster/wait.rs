@@ -263,7 +263,7 @@ fn at(goal: Goal, run: &str, status: &ReleaseStatus) -> Standing {
 
 /// Whether the step is over, or has begun in front of every proxy.
 fn has_step(wanted: u32, status: &ReleaseStatus) -> bool {
-    let all_report = status.proxies.current == status.proxies.total;
+    let all_report = status.proxies.all_current();
     status.step.is_some_and(|step| step.index > wanted || step.index == wanted && all_report)
 }
 
@@ -291,7 +291,7 @@ struct Progress {
 
 impl Progress {
     fn tell(&mut self, release: &ReleaseObject, how: &str) {
-        let view = View::of(release, &[], Vec::new());
+        let view = View::of_status(release);
         let step = view.step.map_or_else(String::new, |step| format!(" step {} of {}", step.index, step.of));
         let waits = view.waits.map_or_else(String::new, |waits| format!(" ({})", waits.reason));
         let line = format!("{}{step} {}{waits}", view.phase, view.weight);

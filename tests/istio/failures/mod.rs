@@ -87,8 +87,7 @@ impl<'m> UnderLoad<'m> {
 
     /// What the people who own the release type.
     async fn command(&self, command: &str) -> Result<()> {
-        let command = format!("serin.dev/command={command}");
-        self.fixture.kubectl(&["annotate", "release", "shop", &command]).await.map(drop)
+        self.fixture.command(command).await
     }
 
     /// Waits until the status is as `is_so` wants it.

@@ -71,7 +71,7 @@ impl UnderLoad<'_> {
         self.becomes_bad().await?;
         let took = self.is_off_the_air(&case, version).await?;
         let status = self.status_that("every proxy to know", |status: &ReleaseStatus| {
-            status.phase == ReleasePhase::RolledBack && status.proxies.current == status.proxies.total
+            status.phase == ReleasePhase::RolledBack && status.proxies.all_current()
         });
         let status = status.await?;
         drop(severed);

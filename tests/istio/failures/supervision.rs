@@ -91,10 +91,7 @@ pub(crate) async fn a_gateway_is_narrowed(mesh: &Mesh) -> Result<()> {
     // A person is heard, and the policy gets where the proxies are.
     under_load.command("abort").await?;
     under_load.phase(ReleasePhase::Aborted).await?;
-    under_load
-        .status_that("every proxy to know", |status| status.proxies.current == status.proxies.total)
-        .await
-        .map(drop)
+    under_load.status_that("every proxy to know", |status| status.proxies.all_current()).await.map(drop)
 }
 
 /// For as long as the agent may not write, nothing that people say is lost; afterwards it is done, once.
