@@ -242,8 +242,9 @@ impl fmt::Display for Hold {
                 "stable fails too: {metric} is beyond its limit on both versions, so the release waits until it is over"
             ),
             Self::TrafficShare => f.write_str(
-                "the canary gets fewer requests than its users made while they were on stable: find out whether they \
-                 reach it and get answers; if it needs fewer by design, leave traffic-share out of analysis.metrics",
+                "the canary gets fewer requests than its users made before they were on it: find out whether they reach \
+                 it and get answers; promote goes on all the same; if it needs fewer by design, leave traffic-share out \
+                 of analysis.metrics",
             ),
             Self::AwaitsApproval { step, of, weight } => write!(
                 f,

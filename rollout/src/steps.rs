@@ -300,6 +300,7 @@ impl Tick<'_> {
         match self.status.evidence.verdict(&self.release.analysis, self.now) {
             Verdict::NotYet(Wait::Doubt { metric }) => self.say(Hold::Doubtful { metric }),
             Verdict::NotYet(Wait::SharedTrouble { metric }) => self.say(Hold::SharedTrouble { metric }),
+            Verdict::NotYet(Wait::TrafficShare) => self.say(Hold::TrafficShare),
             // There is nobody to go back to, or everybody would be there.
             Verdict::Fail(_) => self.say(Hold::StableDown),
             // With few requests, time has to do.

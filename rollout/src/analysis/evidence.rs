@@ -19,6 +19,7 @@ use super::stratum::{all_of, strata};
 use super::tail;
 use super::traffic::Traffic;
 use super::users::Users;
+use super::volume::Volume;
 use crate::clocks::move_by;
 use crate::observation::{self, Cell, Chooser, Chosen, Counts, Drawn, MetricReading, ROUTE_GROUPS};
 use crate::status::Draw;
@@ -45,6 +46,8 @@ pub struct Evidence {
     pub(super) left: Contrast,
     pub(super) users: Users,
     pub(super) traffic: Traffic,
+    #[serde(default)]
+    pub(super) volume: Volume,
     pub(super) split: Split,
     /// Segments that have the canary as a whole, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -128,6 +131,7 @@ impl Evidence {
     ) {
         let since = self.looked.replace(moment.now).unwrap_or(moment.now);
         let length = moment.now.duration_since(since).unsigned_abs();
+        self.note_volume(cells, moment, length);
         if cells.is_empty() {
             return;
         }
@@ -173,6 +177,14 @@ impl Evidence {
             if let (Arm::Stable, Drawn::Cohort(cohort)) = (cell.arm, &cell.drawn) {
                 self.baseline.take_in(&steps, moment.step_index, *cohort, cell.counts);
             }
+        }
+    }
+
+    /// Notes how many requests have come. While the canary's share is on its way they are of neither kind.
+    fn note_volume(&mut self, cells: &[Cell], moment: Moment, length: Duration) {
+        if let Some(weight) = moment.settled {
+            let requests = cells.iter().map(|cell| cell.counts.requests).sum();
+            self.volume.take_in(requests, length, weight == Weight::FULL);
         }
     }
 

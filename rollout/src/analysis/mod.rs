@@ -31,6 +31,7 @@ mod traffic;
 mod unjudged;
 mod users;
 mod verdict;
+mod volume;
 mod won;
 
 pub use baseline::CohortRatio;

@@ -95,6 +95,9 @@ impl Evidence {
         if let Some(metric) = self.shared_trouble(analysis) {
             return Verdict::NotYet(Wait::SharedTrouble { metric });
         }
+        if self.lacks_traffic(analysis) {
+            return Verdict::NotYet(Wait::TrafficShare);
+        }
         let (have, need) = (self.judged, analysis.min_requests);
         if have < need {
             return Verdict::NotYet(Wait::Requests { have, need });
@@ -124,10 +127,18 @@ impl Evidence {
         if self.split.ln_e() >= analysis.needed() {
             return Verdict::NotYet(Wait::SampleRatio);
         }
-        if analysis.criterion(Metric::TrafficShare).is_some() && self.traffic.ln_e() >= analysis.needed() {
-            return Verdict::NotYet(Wait::TrafficShare);
-        }
         Verdict::Pass
+    }
+
+    /// Whether requests stay away from the canary: beside stable, or, where everybody is on it, beside what came before.
+    fn lacks_traffic(&self, analysis: &Analysis) -> bool {
+        analysis.criterion(Metric::TrafficShare).is_some_and(|criterion| {
+            if self.weight == Weight::FULL {
+                self.volume.has_fallen(criterion.compare)
+            } else {
+                self.traffic.ln_e() >= analysis.needed()
+            }
+        })
     }
 
     /// Every test that can take the canary back.
