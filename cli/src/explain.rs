@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use anyhow::{anyhow, bail};
-use serin_policy::{Arm, Decision, Document, Policy, Reason, Request, Table, Weight};
+use serin_policy::{Arm, Decision, Document, Policy, Proxy, Reason, Request, Table, Weight};
 
 use super::read_release;
 use serin_agent::mesh::ecds::{self, Contents};
@@ -85,7 +85,7 @@ pub(super) fn explain(args: &Args) -> anyhow::Result<()> {
         (Some(weight), _) => {
             let weight = Percent::parse(weight).map_err(|hint| anyhow!("--weight: {weight}: {hint}"))?;
             let document = Document::new(vec![release.policy(0, weight.weight(), false, false)]);
-            Table::read(&serde_json::to_vec(&document)?, None, &Table::default()).0
+            Table::read(&serde_json::to_vec(&document)?, &Proxy::default(), &Table::default()).0
         }
         (None, Some(folder)) => match ecds::read(folder)? {
             Contents::Policies { table, .. } => table,

@@ -28,6 +28,8 @@ pub struct Booking {
     has_waited: bool,
     /// Whether the caller's id was made just now.
     is_new: bool,
+    /// Whether they were not given it after all.
+    is_withheld: bool,
 }
 
 impl Booking {
@@ -35,7 +37,21 @@ impl Booking {
     pub fn begin(vm: &mut Vm, account: Account, began_ns: u64, objective_ms: u32, is_new: bool) -> Self {
         let limit_ns = u64::from(objective_ms) * 1_000_000;
         let place = vm.waiting().enter(began_ns.saturating_add(limit_ns), account.clone());
-        Self { account, limit_ns, began_ns, place, took_ns: None, has_waited: false, is_new }
+        Self {
+            account,
+            limit_ns,
+            began_ns,
+            place,
+            took_ns: None,
+            has_waited: false,
+            is_new,
+            is_withheld: false,
+        }
+    }
+
+    /// The caller is not given the id that was made for them.
+    pub const fn withhold(&mut self) {
+        self.is_withheld = true;
     }
 
     /// Its answer has begun, or will not come.
@@ -69,6 +85,9 @@ impl Booking {
         }
         if self.is_new {
             count(Metric::Issued);
+        }
+        if self.is_withheld {
+            count(Metric::Withheld);
         }
         let took_ns = self.took_ns.unwrap_or_default();
         if self.has_waited {

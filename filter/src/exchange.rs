@@ -6,9 +6,9 @@ arithmetic of a decision.
 */
 use std::sync::Arc;
 
-use serin_policy::cookie::Cacheability;
+use serin_policy::cookie::{self, Cacheability, OnCacheable};
 use serin_policy::flags::FLAGS_HEADER;
-use serin_policy::{Arm, Decision, Id, Identity, Origin, Policy, Reason, Request, baggage};
+use serin_policy::{Arm, Decision, Id, Identity, Origin, Policy, Reason, Request, Table, baggage};
 
 use crate::booking::Booking;
 use crate::host::Host;
@@ -46,9 +46,11 @@ impl Exchange {
     /// The request's headers are there: decide, and write the version where the route looks for it.
     pub fn on_request_headers(&mut self, vm: &mut Vm, host: &impl Host) {
         let live = vm.live();
-        let authority = host.request_header(":authority").unwrap_or_default();
-        let Some((index, policy)) = live.table().find(&authority, || host.request_header(":path")) else {
-            return;
+        let table = live.table();
+        let found = (!table.is_empty()).then(|| host.request_header(":authority").unwrap_or_default());
+        let found = found.and_then(|authority| table.find(&authority, || host.request_header(":path")));
+        let Some((index, policy)) = found else {
+            return refuse_versions(table, host);
         };
         let policy = Arc::clone(policy);
         let began_ns = policy.counts().map(|_| host.now_ns());
@@ -85,20 +87,37 @@ impl Exchange {
         let (Some((id, https)), Some(cookie)) = (assigned.issue.take(), assigned.policy.cookie()) else {
             return;
         };
+        // What it is an answer to is in the caller's own cache, and stays there as it is.
+        if host.response_header(":status").is_some_and(|status| status == b"304") {
+            return;
+        }
+        // The application gives its own cookie of this name, and knows better.
+        let sets_cookies = host.response_header("set-cookie").is_some();
+        let cookies = sets_cookies.then(|| host.response_header_list("set-cookie")).flatten();
+        if cookies.is_some_and(|lines| cookie::is_set(&lines, &cookie.name)) {
+            return;
+        }
         // A CDN goes by its own header where there is one (RFC 9213), and by this one's forerunner.
         let kept_by_cdn = |name| {
             let field = host.response_header(name);
             field.is_some_and(|field| Cacheability::of(Some(&field), false) != Cacheability::Never)
         };
         if kept_by_cdn("cdn-cache-control") || kept_by_cdn("surrogate-control") {
-            return;
+            return assigned.withhold();
         }
         // That there is none costs an eighth of what all of its lines do, and most answers to new callers have none.
         let cache_control = host.response_header("cache-control").is_some();
         let cache_control = cache_control.then(|| host.response_header_list("cache-control")).flatten();
-        match Cacheability::of(cache_control.as_deref(), host.response_header("expires").is_some()) {
-            Cacheability::Wanted => return,
-            Cacheability::Unsaid => host.add_response_header("cache-control", b"private"),
+        let expires = host.response_header("expires");
+        let is_to_come = expires.is_some_and(|expires| cookie::is_to_come(&expires, host.now_ns()));
+        match Cacheability::of(cache_control.as_deref(), is_to_come) {
+            Cacheability::Wanted if cookie.on_cacheable != OnCacheable::MakePrivate => {
+                return assigned.withhold();
+            }
+            Cacheability::Wanted | Cacheability::Unsaid => {
+                let private = Cacheability::made_private(&cache_control.unwrap_or_default());
+                host.set_response_header("cache-control", &private);
+            }
             Cacheability::Never => {}
         }
         host.add_response_header("set-cookie", cookie.set_cookie(&id, https).as_bytes());
@@ -113,18 +132,39 @@ impl Exchange {
     }
 }
 
+impl Assigned {
+    /// The caller is not given their id after all.
+    fn withhold(&mut self) {
+        if let Some(booking) = &mut self.booking {
+            booking.withhold();
+        }
+    }
+}
+
+/// No policy answers for this request. What its client says of versions is not for routes to see.
+fn refuse_versions(table: &Table, host: &impl Host) {
+    for header in table.version_headers() {
+        // Taking one away that is not there would have the proxy look for a route anew.
+        if host.request_header(header).is_some() {
+            host.remove_request_header(header);
+        }
+    }
+}
+
 /// Sends the caller's id on in baggage, or keeps one that a client made up from travelling on.
 fn send_on(host: &impl Host, policy: &Policy, key: &str, identity: Option<&Identity>) {
     let existing = || host.request_header_list("baggage");
     let changed = match identity {
-        Some(Identity { origin: Origin::Baggage, .. }) => None,
+        Some(Identity { origin: Origin::Baggage, .. }) if policy.trusts_baggage() => None,
         Some(Identity { id, .. }) => {
             Some(baggage::with_member(&existing().unwrap_or_default(), key, id.as_bytes()))
         }
         None if policy.trusts_baggage() => None,
         None => existing().and_then(|header| baggage::without_member(&header, key)),
     };
-    if let Some(header) = changed {
-        host.set_request_header("baggage", &header);
+    match changed {
+        Some(header) if header.is_empty() => host.remove_request_header("baggage"),
+        Some(header) => host.set_request_header("baggage", &header),
+        None => {}
     }
 }

@@ -11,6 +11,8 @@ pub trait Host {
     fn request_header_list(&self, name: &str) -> Option<Vec<u8>>;
     /// Sets a request header, in place of every copy there is.
     fn set_request_header(&self, name: &str, value: &[u8]);
+    /// Takes every copy of a request header away.
+    fn remove_request_header(&self, name: &str);
     /// The first value of a response header.
     fn response_header(&self, name: &str) -> Option<Vec<u8>>;
     /// All values of a response header, joined by commas.

@@ -14,6 +14,8 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, BufferType, ContextType, LogLevel, MapType, MetricType};
 
+use serin_policy::Proxy;
+
 use crate::exchange::Exchange;
 use crate::host::{Host, MetricId, MetricKind};
 use crate::vm::Vm;
@@ -55,10 +57,13 @@ impl Context for Root {}
 impl RootContext for Root {
     fn on_configure(&mut self, _size: usize) -> bool {
         let json = hostcalls::get_buffer(BufferType::PluginConfiguration, 0, usize::MAX).ok().flatten();
-        let namespace = property(&["xds", "node", "metadata", "NAMESPACE"]);
-        let namespace = namespace.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok());
+        let node = |path: &[&str]| {
+            property(&[&["xds", "node"], path].concat()).and_then(|bytes| String::from_utf8(bytes).ok())
+        };
+        let namespace = node(&["metadata", "NAMESPACE"]);
+        let proxy = Proxy::of(&node(&["id"]).unwrap_or_default(), namespace.as_deref());
         self.vm = shared();
-        with(&self.vm, |vm| vm.configure(&ProxyHost, json.as_deref().unwrap_or_default(), namespace));
+        with(&self.vm, |vm| vm.configure(&ProxyHost, json.as_deref().unwrap_or_default(), &proxy));
         true
     }
 
@@ -111,6 +116,10 @@ impl Host for ProxyHost {
 
     fn set_request_header(&self, name: &str, value: &[u8]) {
         let _ = hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, name, Some(value));
+    }
+
+    fn remove_request_header(&self, name: &str) {
+        let _ = hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, name, None);
     }
 
     fn response_header(&self, name: &str) -> Option<Vec<u8>> {

@@ -12,7 +12,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serin_policy::series::{self, Tag};
 use serin_policy::users::User;
-use serin_policy::{Arm, Id, Policy, Reason, Table};
+use serin_policy::{Arm, Id, Policy, Proxy, Reason, Table};
 
 use crate::host::{Host, MetricId, MetricKind};
 use crate::meters::{Meters, Series};
@@ -51,13 +51,13 @@ impl Live {
 }
 
 impl Vm {
-    /// Takes the policy document `json` for a proxy in `namespace`.
+    /// Takes the policy document `json` for the proxy at hand.
     ///
     /// This never fails, and the proxy must be told so: a first configuration that is refused would answer every
     /// request with 500. What cannot be read leaves what was good in force, shows in the metrics
     /// [`series::REFUSED`] and [`series::REFUSALS`], and is written to the proxy's log.
-    pub fn configure(&mut self, host: &impl Host, json: &[u8], namespace: Option<&str>) {
-        let (table, refusals) = Table::read(json, namespace, &self.live.table);
+    pub fn configure(&mut self, host: &impl Host, json: &[u8], proxy: &Proxy) {
+        let (table, refusals) = Table::read(json, proxy, &self.live.table);
         for refusal in &refusals {
             host.warn(&format!(
                 "serin: policy {}: {refusal}",

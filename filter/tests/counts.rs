@@ -6,7 +6,7 @@ mod support;
 use std::time::Duration;
 
 use serde_json::json;
-use serin_policy::route;
+use serin_policy::{Proxy, route};
 
 use support::{begin, document, end, lines, module, policy, visit};
 
@@ -257,19 +257,19 @@ fn what_is_left_of_a_run_is_not_booked_on_the_next() {
         let metrics = proxy.metrics.borrow();
         metrics.iter().filter(|(name, _)| !name.ends_with("serin_revision")).map(|(_, value)| value).sum()
     };
-    vm.configure(&proxy, &run(1, 1), None);
+    vm.configure(&proxy, &run(1, 1), &Proxy::default());
     let [stays, waits, answered] = [(); 3].map(|()| begin(&mut vm, &proxy, "sec-fetch-mode: cors"));
     // A step of the same run changes nothing.
-    vm.configure(&proxy, &run(1, 2), None);
+    vm.configure(&proxy, &run(1, 2), &Proxy::default());
     end(&mut vm, &proxy, answered, ":status: 200");
     let before = total();
     assert_eq!(before, 1);
-    vm.configure(&proxy, &run(2, 3), None);
+    vm.configure(&proxy, &run(2, 3), &Proxy::default());
     proxy.now_ns.set(proxy.now_ns.get() + 501_000_000);
     vm.on_tick(&proxy);
     end(&mut vm, &proxy, stays, ":status: 504");
     // Not even when its own comes again: nobody knows any more what it began with.
-    vm.configure(&proxy, &run(1, 4), None);
+    vm.configure(&proxy, &run(1, 4), &Proxy::default());
     end(&mut vm, &proxy, waits, ":status: 504");
     assert_eq!(total(), before);
 }

@@ -42,7 +42,8 @@ fn the_application_is_told_of_flags_in_place_of_whatever_a_client_sent() {
         ("cookie: serin=bob\nx-serin-flags: few\nx-serin-flags: admin", "half"),
         ("x-serin-flags: few", ""),
     ] {
-        let without_cookie = json!({"flags": flags["flags"], "cookie": null});
+        let issues_none = json!({"name": "serin", "maxAgeSeconds": 60, "issue": false});
+        let without_cookie = json!({"flags": flags["flags"], "cookie": issues_none});
         assert_eq!(visit(&without_cookie, request, "").sent_on("x-serin-flags"), [expected], "{request}");
     }
     // Where there are none, the header is anybody's.
@@ -53,7 +54,7 @@ fn the_application_is_told_of_flags_in_place_of_whatever_a_client_sent() {
 }
 
 #[test]
-fn a_host_without_a_policy_is_left_alone() {
+fn a_host_without_a_policy_is_left_alone_but_for_versions_that_a_client_claims() {
     let (mut vm, proxy) =
         module(&json!({"responseHeader": "x-served-by", "counts": {"objectiveMs": 0}, "baggage": "k"}));
     let before = proxy.metrics.borrow().clone();
@@ -66,7 +67,8 @@ fn a_host_without_a_policy_is_left_alone() {
     *proxy.response.borrow_mut() = response.clone();
     exchange.on_response_headers(&mut vm, &proxy);
     exchange.on_log(&mut vm, &proxy);
-    assert_eq!(*proxy.request.borrow(), request);
+    let claim = |(name, _): &(String, Vec<u8>)| name == "x-serin-version";
+    assert_eq!(*proxy.request.borrow(), request.into_iter().filter(|line| !claim(line)).collect::<Vec<_>>());
     assert_eq!(*proxy.response.borrow(), response);
     assert_eq!(*proxy.metrics.borrow(), before);
 }
@@ -86,10 +88,13 @@ fn a_new_caller_gets_a_cookie_that_no_shared_cache_may_keep() {
     // The application's cache-control, and what is added to it; `None` where no cookie is set at all.
     for (response, expected) in [
         ("", Some(&["private"][..])),
-        ("cache-control: no-cache", Some(&["no-cache", "private"])),
+        ("cache-control: no-cache", Some(&["private, no-cache"])),
         ("cache-control: private, max-age=60", Some(&["private, max-age=60"])),
         ("cache-control: no-store", Some(&["no-store"])),
-        ("cache-control: max-age=0\nexpires: 0", Some(&["max-age=0", "private"])),
+        ("cache-control: max-age=0\nexpires: 0", Some(&["private, max-age=0"])),
+        ("cache-control: public, max-age=0", Some(&["private, max-age=0"])),
+        ("expires: 0", Some(&["private"])),
+        ("expires: Thu, 01 Jan 1970 00:00:00 GMT", Some(&["private"])),
         ("cache-control: no-cache\ncache-control: no-store", Some(&["no-cache", "no-store"])),
         ("cache-control: public", None),
         ("cache-control: no-cache\ncache-control: s-maxage=60", None),
@@ -112,6 +117,42 @@ fn a_new_caller_gets_a_cookie_that_no_shared_cache_may_keep() {
                 assert_eq!(attributes, "Max-Age=60; Path=/; SameSite=Lax; Secure; HttpOnly");
             }
         }
+    }
+}
+
+#[test]
+fn a_caller_whose_answer_shared_caches_keep_is_counted_or_has_it_made_private() {
+    let check = |on_cacheable: &str, response: &str, cookies: usize, cache_control: &str, withheld: u64| {
+        let cookie = json!({"name": "serin", "maxAgeSeconds": 60, "onCacheable": on_cacheable});
+        let changes = json!({"cookie": cookie, "counts": {"objectiveMs": 100}});
+        let proxy = visit(&changes, "", &format!(":status: 200\n{response}"));
+        assert_eq!(proxy.answered("set-cookie").len(), cookies, "{on_cacheable}: {response}");
+        assert_eq!(proxy.answered("cache-control").join(", "), cache_control, "{on_cacheable}: {response}");
+        let counted: u64 = ["stable", "canary"]
+            .map(|arm| proxy.metric(&format!("tag.shop/shop/{arm}/rest;.serin_withheld")))
+            .iter()
+            .sum();
+        assert_eq!(counted, withheld, "{on_cacheable}: {response}");
+    };
+    let kept = "cache-control: public, max-age=60";
+    check("Hold", kept, 0, "public, max-age=60", 1);
+    check("Ignore", kept, 0, "public, max-age=60", 1);
+    check("MakePrivate", kept, 1, "private, max-age=60", 0);
+    check("Hold", "cache-control: no-store", 1, "no-store", 0);
+    // What a CDN keeps by its own header is the CDN's.
+    let by_cdn = "cache-control: private\ncdn-cache-control: max-age=60";
+    check("MakePrivate", by_cdn, 0, "private", 1);
+}
+
+#[test]
+fn no_cookie_is_put_in_place_of_the_applications_own_nor_into_what_a_browser_has_kept() {
+    for (response, expected) in [
+        (":status: 200\nset-cookie: serin=theirs; Path=/", &["serin=theirs; Path=/"][..]),
+        (":status: 304", &[]),
+    ] {
+        let proxy = visit(&json!({}), "", response);
+        assert_eq!(proxy.answered("set-cookie"), expected, "{response}");
+        assert_eq!(proxy.answered("cache-control"), [""; 0], "{response}");
     }
 }
 
@@ -171,20 +212,26 @@ fn without_randomness_there_is_no_cookie_and_no_panic() {
 fn the_id_travels_on_in_baggage() {
     let edge = json!({"baggage": "k"});
     let mesh = json!({"baggage": "k", "identity": [{"baggage": "k"}], "cookie": null});
+    let foreign = json!({"baggage": "k", "identity": [{"header": "x-user-email"}], "cookie": null});
+    let others = json!({"baggage": "k", "identity": [{"baggage": "user"}], "cookie": null});
     for (changes, request, expected) in [
         (&edge, "cookie: serin=bob", &["k=bob"][..]),
         (&edge, "cookie: serin=50%", &["k=50%25"]),
-        (&edge, "cookie: serin=bob\nbaggage: a=b;p=q, c=d", &["a=b;p=q, c=d,k=bob"]),
-        (&edge, "cookie: serin=bob\nbaggage: a=b\nbaggage: c=d", &["a=b,c=d,k=bob"]),
+        (&edge, "cookie: serin=bob\nbaggage: a=b;p=q, c=d", &["k=bob,a=b;p=q, c=d"]),
+        (&edge, "cookie: serin=bob\nbaggage: a=b\nbaggage: c=d", &["k=bob,a=b,c=d"]),
         // What a client made up is written over, and taken out where there is nothing to write.
-        (&edge, "cookie: serin=bob\nbaggage: k=mallory,a=b,k=eve", &["a=b,k=bob"]),
+        (&edge, "cookie: serin=bob\nbaggage: k=mallory,a=b,k=eve", &["k=bob,a=b"]),
         (&edge, "sec-fetch-mode: cors\nbaggage: k=mallory , a=b", &["a=b"]),
-        (&edge, "sec-fetch-mode: cors\nbaggage: k=mallory", &[""]),
+        (&edge, "sec-fetch-mode: cors\nbaggage: k=mallory", &[]),
         (&edge, "sec-fetch-mode: cors\nbaggage: a=b ; p", &["a=b ; p"]),
         (&edge, "sec-fetch-mode: cors", &[]),
         // In the mesh it came from a proxy, and goes on as it came.
         (&mesh, "baggage: a=b , k=bob;p=q", &["a=b , k=bob;p=q"]),
         (&mesh, "baggage: a=b", &["a=b"]),
+        // What others call a caller is nobody else's business.
+        (&foreign, "x-user-email: alice", &["k=2bd806c97f0e00af1a1fc3328fa763a9"]),
+        // A member that others have set is none of the one in which ids travel on.
+        (&others, "baggage: user=bob,k=mallory", &["k=bob,user=bob"]),
         // And who sends nothing on leaves baggage alone.
         (&json!({}), "cookie: serin=bob\nbaggage: k=mallory", &["k=mallory"]),
     ] {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use serin_policy::users::{Cells, Maps, Met, RunMark, USERS, Word, WordTag};
-use serin_policy::{Arm, Id, Point};
+use serin_policy::{Arm, Id, Point, Proxy};
 
 use support::{FakeProxy, Vm, begin, document, end, policy};
 
@@ -21,7 +21,7 @@ fn run(run: &str, changes: &Value) -> Vec<u8> {
 fn workers(proxy: &FakeProxy, count: usize, document: &[u8]) -> Vec<Vm> {
     let worker = |_| {
         let mut vm = Vm::default();
-        vm.configure(proxy, document, None);
+        vm.configure(proxy, document, &Proxy::default());
         vm
     };
     (0..count).map(worker).collect()
@@ -108,7 +108,7 @@ fn a_user_who_is_known_costs_nothing() {
         visit(&mut workers[0], &proxy, "bob", ":status: 200");
     }
     // Nor does a step of the same run, or a worker who comes later and learns what the others have seen.
-    workers[0].configure(&proxy, &run("1", &json!({"revision": 8})), None);
+    workers[0].configure(&proxy, &run("1", &json!({"revision": 8})), &Proxy::default());
     let mut late = self::workers(&proxy, 1, &run("1", &json!({"revision": 8})));
     for worker in [&mut workers[0], &mut late[0]] {
         visit(worker, &proxy, "bob", ":status: 200");
@@ -121,11 +121,11 @@ fn a_new_run_begins_with_nobody_although_some_workers_hear_of_it_late() {
     let proxy = FakeProxy::default();
     let mut workers = workers(&proxy, 2, &run("1", &json!({})));
     visit(&mut workers[0], &proxy, "bob", ":status: 200");
-    workers[0].configure(&proxy, &run("2", &json!({})), None);
+    workers[0].configure(&proxy, &run("2", &json!({})), &Proxy::default());
     visit(&mut workers[0], &proxy, "alice", ":status: 200");
     // It does not know of the new run yet: its users are no users of that.
     visit(&mut workers[1], &proxy, "carol", ":status: 200");
-    workers[1].configure(&proxy, &run("2", &json!({})), None);
+    workers[1].configure(&proxy, &run("2", &json!({})), &Proxy::default());
     visit(&mut workers[1], &proxy, "dave", ":status: 200");
     let users = ["alice", "dave"].map(str::to_owned);
     assert_eq!(of(&shown(&proxy, "2"), Met::Answer), expected("2", &users));

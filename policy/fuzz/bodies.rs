@@ -4,7 +4,7 @@ in `seeds`.
 */
 use serin_policy::cookie::{self, Cacheability};
 use serin_policy::series::{Metric, Tag};
-use serin_policy::{Arm, Id, Policy, Reason, Request, Table, baggage};
+use serin_policy::{Arm, Id, Policy, Proxy, Reason, Request, Table, baggage};
 
 /// A request whose every header is some part of these bytes.
 struct Scraps<'d>(&'d [u8]);
@@ -27,15 +27,15 @@ impl Request for Scraps<'_> {
 pub(crate) fn document(data: &[u8]) {
     const GOOD: &[u8] = br#"{"version": 1, "policies": [{"name": "a/good", "revision": 1, "hosts": ["good"],
         "salt": "s", "versions": [{"name": "stable"}, {"name": "canary", "weight": 1}]}]}"#;
-    let (good, refusals) = Table::read(GOOD, None, &Table::default());
+    let (good, refusals) = Table::read(GOOD, &Proxy::default(), &Table::default());
     assert!(refusals.is_empty());
 
-    let (table, refusals) = Table::read(data, Some("ns"), &good);
+    let (table, refusals) = Table::read(data, &Proxy::of("", Some("ns")), &good);
     for refusal in &refusals {
         assert!(refusal.to_string().len() < 2_000, "a refusal is a line, not a page: {refusal}");
     }
     let names = |table: &Table| table.policies().map(|policy| policy.name().to_owned()).collect::<Vec<_>>();
-    let (again, refused_again) = Table::read(data, Some("ns"), &table);
+    let (again, refused_again) = Table::read(data, &Proxy::of("", Some("ns")), &table);
     assert_eq!(
         (names(&table), &refusals),
         (names(&again), &refused_again),

@@ -24,13 +24,12 @@ pub fn without_member(header: &[u8], key: &str) -> Option<Vec<u8>> {
     })
 }
 
-/// `header` with the member `key` set to `value` and every other member as it was.
+/// `header` with the member `key` set to `value`, first, for readers drop what comes late in a long header (section 3.3.2),
+/// and every other member as it was.
 pub fn with_member(header: &[u8], key: &str, value: &[u8]) -> Vec<u8> {
-    let mut result = without_member(header, key).unwrap_or_else(|| header.to_vec());
-    if !result.trim_ascii().is_empty() {
-        result.push(b',');
-    }
-    result.extend_from_slice(key.as_bytes());
+    let without = without_member(header, key);
+    let others = without.as_deref().unwrap_or(header).trim_ascii();
+    let mut result = key.as_bytes().to_vec();
     result.push(b'=');
     for &byte in value {
         // Ids hold only characters that baggage allows, but for the one that escapes.
@@ -39,6 +38,10 @@ pub fn with_member(header: &[u8], key: &str, value: &[u8]) -> Vec<u8> {
         } else {
             result.push(byte);
         }
+    }
+    if !others.is_empty() {
+        result.push(b',');
+        result.extend_from_slice(others);
     }
     result
 }
@@ -88,7 +91,7 @@ mod tests {
     #[test]
     fn setting_a_member_leaves_the_others_and_comes_back_as_it_was() {
         let header = with_member(b"k=v;p=1, serin=old ,x=y", "serin", b"50%");
-        assert_eq!(header, b"k=v;p=1,x=y,serin=50%25");
+        assert_eq!(header, b"serin=50%25,k=v;p=1,x=y");
         check(&String::from_utf8(header).unwrap(), Some("50%"));
         assert_eq!(with_member(b"", "serin", b"a"), b"serin=a");
     }

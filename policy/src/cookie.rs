@@ -5,6 +5,8 @@ Reading follows RFC 6265 section 5.4 where clients do and survives where they do
 no sub-resource fetch starts an identity, and no response that a shared cache may keep ever carries one, for
 then one visitor's cookie would be handed to everybody.
 */
+use std::time::{Duration, UNIX_EPOCH};
+
 use serde::{Deserialize, Serialize};
 
 use crate::identity::{Id, Source};
@@ -12,17 +14,48 @@ use crate::lenient_int;
 use crate::refusal::{Kind, Refusal};
 use crate::rule;
 
-/// The first value of the cookie `name` in a `cookie` header that `accept` takes.
+/// The first value of the cookie `name` in one line of a `cookie` header that `accept` takes.
 ///
-/// Pairs are separated by `;`, or by `,` where a proxy has joined several header lines. Values may be quoted.
-/// Bytes need not be UTF-8, and what is not a pair is passed over.
-pub fn find<T>(header: &[u8], name: &str, accept: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
-    header.split(|&byte| byte == b';' || byte == b',').find_map(|pair| {
-        let pair = pair.trim_ascii();
-        let value =
-            pair.strip_prefix(name.as_bytes())?.trim_ascii_start().strip_prefix(b"=")?.trim_ascii_start();
-        let unquoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value);
-        accept(unquoted)
+/// Pairs are separated by `;`. Values may be quoted, and may hold commas. Bytes need not be UTF-8, and what is not a pair is
+/// passed over.
+pub fn find<T>(line: &[u8], name: &str, accept: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
+    line.split(|&byte| byte == b';').find_map(|pair| value_of(pair, name).and_then(&accept))
+}
+
+/// The same in several lines, which a proxy has joined by commas. A comma begins a line where a pair follows it; otherwise it
+/// is part of a value.
+pub fn find_in_lines<T>(lines: &[u8], name: &str, accept: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
+    lines.split(|&byte| byte == b';').find_map(|part| {
+        let pieces: Vec<_> = part.split(|&byte| byte == b',').collect();
+        pieces.iter().enumerate().find_map(|(i, piece)| {
+            let value = value_of(piece, name)?;
+            let rest = pieces.iter().skip(i + 1).take_while(|piece| !piece.contains(&b'='));
+            let whole = rest.fold(value.to_vec(), |whole, piece| [&whole, &b","[..], piece].concat());
+            accept(&whole)
+        })
+    })
+}
+
+/// The value of a pair, if it is that cookie's.
+fn value_of<'p>(pair: &'p [u8], name: &str) -> Option<&'p [u8]> {
+    let pair = pair.trim_ascii();
+    let value = pair.strip_prefix(name.as_bytes())?.trim_ascii_start().strip_prefix(b"=")?.trim_ascii_start();
+    Some(value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value))
+}
+
+/// Whether an `expires` header names a time after `now_ns`, in nanoseconds since 1970. What is no date is a time gone by (RFC
+/// 9111 section 5.3).
+pub fn is_to_come(expires: &[u8], now_ns: u64) -> bool {
+    let text = std::str::from_utf8(expires).ok();
+    let date = text.and_then(|text| httpdate::parse_http_date(text.trim()).ok());
+    date.is_some_and(|date| date > UNIX_EPOCH + Duration::from_nanos(now_ns))
+}
+
+/// Whether the `set-cookie` lines of a response, joined by commas, set the cookie `name`.
+pub fn is_set(lines: &[u8], name: &str) -> bool {
+    lines.split(|&byte| byte == b',').any(|line| {
+        let pair = line.split(|&byte| byte == b';').next().unwrap_or_default();
+        value_of(pair, name).is_some()
     })
 }
 
@@ -50,6 +83,15 @@ pub struct CookieSpec {
     /// `Secure`: the cookie travels over https only.
     #[serde(default)]
     pub secure: Secure,
+    /// Whether callers without an id are given one here. Elsewhere it says which cookie is Serin's own.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub issue: bool,
+    /// Which requests may start an identity.
+    #[serde(default, skip_serializing_if = "Start::is_default")]
+    pub start: Start,
+    /// What becomes of a response that shared caches may keep.
+    #[serde(default, skip_serializing_if = "OnCacheable::is_default")]
+    pub on_cacheable: OnCacheable,
 }
 
 fn root() -> String {
@@ -58,6 +100,49 @@ fn root() -> String {
 
 const fn yes() -> bool {
     true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+const fn is_yes(value: &bool) -> bool {
+    *value
+}
+
+/// Which requests without an id start an identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Start {
+    /// Navigations, and requests of clients that are no browsers.
+    #[default]
+    Navigation,
+    /// Every request: for hosts that scripts alone ask, such as an API's.
+    Any,
+}
+
+impl Start {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What becomes of a response to a new caller that shared caches may keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum OnCacheable {
+    /// It goes out as it is, without the cookie, and is counted: the agent holds a release where there are many.
+    #[default]
+    Hold,
+    /// It is made `private`, and carries the cookie.
+    MakePrivate,
+    /// It goes out as it is, without the cookie.
+    Ignore,
+}
+
+impl OnCacheable {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// The `SameSite` attribute.
@@ -92,6 +177,10 @@ impl CookieSpec {
     /// What to write where browsers would drop the cookie.
     pub const SECURE: &str = "write always: browsers drop a cookie with SameSite=None that is not Secure";
 
+    /// What to write where browsers would drop the cookie for its name.
+    pub const PREFIXED: &str = "browsers keep a cookie called __Secure-… only with secure: always, and one called __Host-… only \
+                                with path / and without a domain besides";
+
     /// What to do where the cookie of this name is issued and not looked for.
     pub fn unlisted(name: &str) -> String {
         format!("list {{cookie: {name}}} among the sources too, or nobody is recognised by the cookie")
@@ -115,7 +204,20 @@ impl CookieSpec {
         if self.same_site == SameSite::None && self.secure != Secure::Always {
             return Err(Refusal::new(Kind::Invalid, "secure", "\"auto\"", Self::SECURE));
         }
+        if !self.is_kept() {
+            return Err(Refusal::new(Kind::Invalid, "name", format!("{:?}", self.name), Self::PREFIXED));
+        }
         Ok(())
+    }
+
+    /// Whether browsers keep a cookie of such a name with these attributes (RFC 6265bis section 4.1.3).
+    pub fn is_kept(&self) -> bool {
+        let is_secure = self.secure == Secure::Always;
+        let begins = |prefix: &str| {
+            self.name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+        };
+        (!begins("__Secure-") || is_secure)
+            && (!begins("__Host-") || (is_secure && self.domain.is_none() && self.path == "/"))
     }
 
     /// The value of the `set-cookie` header that gives `id` to the caller.
@@ -147,27 +249,39 @@ pub enum Cacheability {
 }
 
 impl Cacheability {
-    /// Reads a response's `cache-control` and whether it has an `expires` header.
+    /// Reads a response's `cache-control`, and whether its `expires` is a time to come.
     pub fn of(cache_control: Option<&[u8]>, expires: bool) -> Self {
-        let (mut wanted, mut limited) = (false, false);
+        let (mut public, mut lasting, mut limited) = (false, false, false);
         let directives = cache_control.unwrap_or_default().split(|&byte| byte == b',');
         for directive in directives.map(|directive| directive.trim_ascii().to_ascii_lowercase()) {
             let (name, value) = match directive.iter().position(|&byte| byte == b'=') {
                 Some(at) => directive.split_at(at),
                 None => (directive.as_slice(), &b""[..]),
             };
+            let is_some_time = || value.iter().any(|byte| matches!(byte, b'1'..=b'9'));
             match name {
                 // `private="field"` limits only that field; the response itself may be kept.
                 b"private" if value.is_empty() => return Self::Never,
                 b"no-store" => return Self::Never,
-                b"public" | b"s-maxage" => wanted = true,
-                b"max-age" if value.iter().any(|byte| matches!(byte, b'1'..=b'9')) => wanted = true,
-                b"max-age" | b"no-cache" => limited = true,
+                b"public" => public = true,
+                b"max-age" | b"s-maxage" if is_some_time() => lasting = true,
+                b"max-age" | b"s-maxage" | b"no-cache" => limited = true,
                 _ => {}
             }
         }
-        // max-age and no-cache override Expires (RFC 9111 section 5.3).
-        if wanted || (expires && !limited) { Self::Wanted } else { Self::Unsaid }
+        // They override Expires (RFC 9111 section 5.3), and what is stale at once need not be kept.
+        if lasting || ((public || expires) && !limited) { Self::Wanted } else { Self::Unsaid }
+    }
+
+    /// The same `cache-control`, but `private`.
+    pub fn made_private(cache_control: &[u8]) -> Vec<u8> {
+        let is_of_shared = |directive: &[u8]| {
+            let name = directive.split(|&byte| byte == b'=').next().unwrap_or_default().trim_ascii();
+            name.eq_ignore_ascii_case(b"public") || name.eq_ignore_ascii_case(b"s-maxage") || name.is_empty()
+        };
+        let kept = cache_control.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+        let all = std::iter::once(&b"private"[..]).chain(kept.filter(|directive| !is_of_shared(directive)));
+        all.collect::<Vec<_>>().join(&b", "[..])
     }
 }
 
@@ -175,9 +289,15 @@ impl Cacheability {
 mod tests {
     use super::*;
 
-    fn check_find(header: &[u8], expected: Option<&str>) {
-        let found = find(header, "serin", |value| std::str::from_utf8(value).ok().map(str::to_owned));
-        assert_eq!(found.as_deref(), expected, "{:?}", String::from_utf8_lossy(header));
+    fn text(value: &[u8]) -> Option<String> {
+        std::str::from_utf8(value).ok().map(str::to_owned)
+    }
+
+    /// What is found in one line, and in it as one of several.
+    fn check_find(line: &[u8], expected: Option<&str>) {
+        let shown = String::from_utf8_lossy(line);
+        assert_eq!(find(line, "serin", text).as_deref(), expected, "{shown:?}");
+        assert_eq!(find_in_lines(line, "serin", text).as_deref(), expected, "in lines: {shown:?}");
     }
 
     #[test]
@@ -186,7 +306,7 @@ mod tests {
         check_find(b"a=b; serin=c; d=e", Some("c"));
         check_find(b"a=b;serin=c", Some("c"));
         check_find(b" ;; ; serin = \"q\" ", Some("q"));
-        check_find(b"a=b,serin=c", Some("c"));
+        check_find(b"serin=v1,8f3e; a=b", Some("v1,8f3e"));
         check_find(b"serinx=1; xserin=2; serin=3", Some("3"));
         check_find(b"serin=1; serin=2", Some("1"));
         check_find(b"serin", None);
@@ -194,6 +314,56 @@ mod tests {
         check_find(b"Serin=1", None);
         check_find(b"junk\xff\xfe=\x00; serin=ok", Some("ok"));
         check_find(b"serin=\xff; serin=ok", Some("ok"));
+    }
+
+    #[test]
+    fn a_cookie_is_found_in_every_line() {
+        for (lines, expected) in [
+            (&b"a=b,serin=c"[..], Some("c")),
+            (b"a=b,serin=v1,8f3e,c=d; e=f", Some("v1,8f3e")),
+            (b"a=b; serin=\xff,serin=ok", Some("ok")),
+            (b"a=serin,b=c", None),
+        ] {
+            let shown = String::from_utf8_lossy(lines);
+            assert_eq!(find_in_lines(lines, "serin", text).as_deref(), expected, "{shown:?}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_that_the_application_sets_is_seen() {
+        for (lines, expected) in [
+            (&b"session=1; Path=/"[..], true),
+            (b"a=b; Expires=Thu, 01 Jan 1970 00:00:00 GMT,session=; Max-Age=0", true),
+            (b"sessions=1,xsession=2; Path=/session=1", false),
+        ] {
+            assert_eq!(is_set(lines, "session"), expected, "{:?}", String::from_utf8_lossy(lines));
+        }
+    }
+
+    #[test]
+    fn what_has_expired_or_is_no_date_is_not_to_come() {
+        let now_ns = 1_700_000_000_000_000_000;
+        for (expires, expected) in [
+            ("Tue, 14 Nov 2023 22:13:21 GMT", true),
+            ("Tue, 14 Nov 2023 22:13:20 GMT", false),
+            ("Thu, 01 Jan 1970 00:00:00 GMT", false),
+            ("0", false),
+            ("-1", false),
+            ("", false),
+        ] {
+            assert_eq!(is_to_come(expires.as_bytes(), now_ns), expected, "{expires:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_made_private_keeps_the_rest() {
+        for (before, after) in [
+            ("public, max-age=60", "private, max-age=60"),
+            ("S-Maxage=60,must-revalidate", "private, must-revalidate"),
+            ("", "private"),
+        ] {
+            assert_eq!(Cacheability::made_private(before.as_bytes()), after.as_bytes(), "{before}");
+        }
     }
 
     #[test]
@@ -229,7 +399,9 @@ mod tests {
             (Some("private, max-age=60"), false, Cacheability::Never),
             (Some("PUBLIC"), false, Cacheability::Wanted),
             (Some("max-age=60"), false, Cacheability::Wanted),
-            (Some("s-maxage=0"), false, Cacheability::Wanted),
+            (Some("s-maxage=0"), false, Cacheability::Unsaid),
+            (Some("public, max-age=0"), true, Cacheability::Unsaid),
+            (Some("max-age=0, s-maxage=60"), false, Cacheability::Wanted),
             (Some("private=\"x-a\", max-age=60"), false, Cacheability::Wanted),
             (Some("no-store"), true, Cacheability::Never),
         ] {

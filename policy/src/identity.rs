@@ -4,6 +4,7 @@ Who is asking: the sticky id of a caller, looked for in the configured places in
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::cookie::CookieSpec;
 use crate::request::{Asked, Request};
@@ -17,9 +18,24 @@ impl Id {
     /// The longest id taken, in bytes. Longer ones are passed over like other junk.
     pub const MAX_LEN: usize = 128;
 
+    /// The most bytes that others' ids may have, such as a session's or a token.
+    pub const MAX_FOREIGN: usize = 4096;
+
     /// An id made of 128 random bits, as 32 hexadecimal digits.
     pub fn from_random(bits: u128) -> Self {
         Self(format!("{bits:032x}").into_boxed_str())
+    }
+
+    /// The id of whoever others know by `bytes`: the first 128 bits of their SHA-256. An application's session, a token or an
+    /// address may be any text, and is nobody else's business: this is what travels on in its place. None for what is
+    /// empty or longer than [`MAX_FOREIGN`](Self::MAX_FOREIGN).
+    pub fn of_foreign(bytes: &[u8]) -> Option<Self> {
+        let bytes = bytes.trim_ascii();
+        if bytes.is_empty() || bytes.len() > Self::MAX_FOREIGN {
+            return None;
+        }
+        let digest = Sha256::digest(bytes);
+        Some(Self::from_random(digest.iter().take(16).fold(0, |sum, &byte| (sum << 8) | u128::from(byte))))
     }
 
     /// The id's bytes, all of them printable ASCII.
@@ -66,7 +82,7 @@ pub enum Source {
     Header(String),
     /// A cookie, ours or the application's.
     Cookie(String),
-    /// A baggage member, set by a proxy nearer to the edge. An edge proxy should not list this.
+    /// A baggage member, set by a proxy nearer to the edge. An edge proxy does not list this.
     Baggage(String),
     /// `x-request-id`: one answer for all services that a request passes, but no stickiness between requests.
     RequestId,
@@ -120,9 +136,10 @@ pub struct Identity {
     pub origin: Origin,
 }
 
-/// The first syntactically valid id in `sources`.
+/// The first valid id in `sources`.
 ///
-/// A request id is no substitute for stickiness: where a cookie can be issued, that is done before falling back
+/// What Serin has issued is taken as it is, from its own cookie and from baggage; what others call a caller is
+/// [digested](Id::of_foreign). A request id is no substitute for stickiness: where a cookie can be issued, that is done before falling back
 /// to it. `mint` makes the new id.
 pub(crate) fn identify<R: Request>(
     request: &Asked<'_, R>,
@@ -132,9 +149,11 @@ pub(crate) fn identify<R: Request>(
 ) -> Option<Identity> {
     let valid = |bytes: &[u8]| Id::try_from(bytes).ok();
     let sticky = sources.iter().find_map(|source| {
+        let is_own = |name: &str| cookie.is_some_and(|cookie| cookie.name == name);
         let (id, origin) = match source {
-            Source::Header(name) => (valid(&request.header(name)?), Origin::Header),
-            Source::Cookie(name) => (request.cookie(name, valid), Origin::Cookie),
+            Source::Header(name) => (Id::of_foreign(&request.header(name)?), Origin::Header),
+            Source::Cookie(name) if is_own(name) => (request.cookie(name, valid), Origin::Cookie),
+            Source::Cookie(name) => (request.cookie(name, Id::of_foreign), Origin::Cookie),
             Source::Baggage(key) => {
                 (baggage::find(&request.header_list("baggage")?, key, valid), Origin::Baggage)
             }
@@ -145,7 +164,7 @@ pub(crate) fn identify<R: Request>(
     if sticky.is_some() {
         return sticky;
     }
-    if cookie.is_some() && request.may_start_identity() {
+    if cookie.is_some_and(|cookie| cookie.issue && request.may_start_identity(cookie)) {
         return mint().map(|id| Identity { id, origin: Origin::Issued });
     }
     if sources.contains(&Source::RequestId) {

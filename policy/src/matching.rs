@@ -30,6 +30,22 @@ pub(crate) struct Override {
 }
 
 impl Override {
+    /// What to do where the same header is open to all besides.
+    pub(crate) const OPEN: &str =
+        "leave out the override of the same header without a token: it lets everybody in";
+
+    /// What to do where the token is empty.
+    const EMPTY_TOKEN: &str =
+        "this is the SHA-256 of an empty token, which everybody knows: give that of at least 16 random bytes";
+
+    pub(crate) const fn is_open(&self) -> bool {
+        self.token_sha256.is_none()
+    }
+
+    pub(crate) fn is_by_header_of(&self, other: &Self) -> bool {
+        self.header == other.header
+    }
+
     pub(crate) fn compile(spec: &OverrideSpec) -> Result<Self, Refusal> {
         rule::HEADER.check("header", &spec.header)?;
         let token_sha256 = match &spec.token_sha256 {
@@ -40,6 +56,10 @@ impl Override {
                 Refusal::new(Kind::Invalid, "tokenSha256", value, hint)
             })?),
         };
+        if token_sha256 == Some(Sha256::digest(b"").into()) {
+            let hint = Self::EMPTY_TOKEN;
+            return Err(Refusal::new(Kind::Invalid, "tokenSha256", "of an empty text", hint));
+        }
         Ok(Self { header: spec.header.clone(), token_sha256 })
     }
 

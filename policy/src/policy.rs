@@ -10,6 +10,7 @@ use crate::flags::Flags;
 use crate::host::Hosts;
 use crate::identity::Source;
 use crate::matching::{Override, SegmentSpec};
+use crate::place::Place;
 use crate::refusal::{Kind, Refusal};
 use crate::rule::{self, check_length};
 use crate::weight::Weight;
@@ -53,11 +54,11 @@ impl Policy {
     /// The most segments; each has series of its own.
     pub const MAX_SEGMENTS: usize = 32;
 
-    /// Checks `spec`.
+    /// Checks `spec`, for a proxy that stands at `place`.
     ///
     /// # Errors
     /// The first field whose value makes no sense, with what to write instead.
-    pub fn compile(spec: PolicySpec) -> Result<Self, Refusal> {
+    pub fn compile(spec: PolicySpec, place: Place) -> Result<Self, Refusal> {
         check_name(&spec.name)?;
         check_salt(&spec.salt)?;
         check_steps(&spec.steps)?;
@@ -78,7 +79,8 @@ impl Policy {
         let overrides = spec.overrides.iter().enumerate().map(|(i, one)| {
             Override::compile(one).map_err(|refusal| refusal.within(&format!("overrides[{i}]"), None))
         });
-        let overrides = overrides.collect::<Result<_, _>>()?;
+        let overrides: Vec<_> = overrides.collect::<Result<_, _>>()?;
+        check_openness(&overrides)?;
         check_length("segments", &spec.segments, Self::MAX_SEGMENTS)?;
         for (i, segment) in spec.segments.iter().enumerate() {
             segment.check().map_err(|refusal| refusal.within(&format!("segments[{i}]"), None))?;
@@ -103,8 +105,8 @@ impl Policy {
             promoted: spec.promoted,
             salt: spec.salt,
             steps: spec.steps,
-            identity: spec.identity,
-            cookie: spec.cookie,
+            identity: place.sources(spec.identity, spec.baggage.as_deref()),
+            cookie: spec.cookie.map(|cookie| place.cookie(cookie)),
             baggage: spec.baggage,
             preview,
             overrides,
@@ -156,9 +158,10 @@ impl Policy {
         self.baggage.as_deref()
     }
 
-    /// Whether ids in inbound baggage are taken; where they are not, such a member came from a client.
+    /// Whether ids in the baggage member in which they travel on are taken; where they are not, it came from a client.
     pub fn trusts_baggage(&self) -> bool {
-        self.identity.iter().any(|source| matches!(source, Source::Baggage(_)))
+        let own = self.baggage.as_deref();
+        self.identity.iter().any(|source| matches!(source, Source::Baggage(key) if Some(&**key) == own))
     }
 
     /// The header that carries the chosen version upstream.
@@ -270,6 +273,17 @@ fn check_steps(steps: &[Weight]) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// A header that is open to all is open whatever tokens are asked for it elsewhere.
+fn check_openness(overrides: &[Override]) -> Result<(), Refusal> {
+    let opened = |one: &Override| overrides.iter().any(|other| other.is_open() && other.is_by_header_of(one));
+    match overrides.iter().position(|one| !one.is_open() && opened(one)) {
+        Some(i) => {
+            Err(Refusal::new(Kind::Invalid, format!("overrides[{i}].tokenSha256"), "set", Override::OPEN))
+        }
+        None => Ok(()),
+    }
+}
+
 fn check_identity(sources: &[Source]) -> Result<(), Refusal> {
     check_length("identity", sources, Policy::MAX_SOURCES)?;
     let broken = sources.iter().enumerate().find_map(|(i, source)| Some((i, source, source.broken_rule()?)));
@@ -286,17 +300,32 @@ fn as_json(value: &(impl Serialize + ?Sized)) -> String {
 }
 
 /// Headers that carry the message itself: overwriting one would break the request, not mark it.
-pub const STRUCTURAL_HEADERS: [&str; 10] = [
-    "host",
-    "cookie",
-    "set-cookie",
+pub const STRUCTURAL_HEADERS: [&str; 25] = [
+    "accept",
+    "authorization",
+    "cache-control",
     "connection",
+    "content-encoding",
     "content-length",
+    "content-security-policy",
     "content-type",
+    "cookie",
+    "date",
+    "etag",
+    "expires",
+    "grpc-message",
+    "grpc-status",
+    "host",
+    "last-modified",
+    "location",
+    "range",
+    "set-cookie",
+    "strict-transport-security",
+    "te",
     "transfer-encoding",
     "upgrade",
-    "te",
-    "authorization",
+    "vary",
+    "www-authenticate",
 ];
 
 /// What to write where a structural header stands.

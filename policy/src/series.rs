@@ -33,13 +33,15 @@ pub enum Metric {
     Waited,
     /// Requests whose caller was given an id just then: of these, the share of each version is known beforehand.
     Issued,
+    /// Of these, those whose answer shared caches may keep, so that they were not given it after all.
+    Withheld,
     /// How long answers took to begin, in milliseconds.
     Time,
 }
 
 impl Metric {
     /// Every metric there is.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Requests(1),
         Self::Requests(2),
         Self::Requests(3),
@@ -53,6 +55,7 @@ impl Metric {
         Self::Waiting,
         Self::Waited,
         Self::Issued,
+        Self::Withheld,
         Self::Time,
     ];
 
@@ -69,7 +72,8 @@ impl Metric {
             Self::Waiting => 10,
             Self::Waited => 11,
             Self::Issued => 12,
-            Self::Time => 13,
+            Self::Withheld => 13,
+            Self::Time => 14,
         }
     }
 
@@ -97,6 +101,7 @@ impl Metric {
             Self::Waiting => "serin_waiting",
             Self::Waited => "serin_waited",
             Self::Issued => "serin_issued",
+            Self::Withheld => "serin_withheld",
             Self::Time => "serin_rq_time",
         }
     }

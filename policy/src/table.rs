@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh64::Xxh64Builder;
 
-use crate::document::{Entry, read};
+use crate::document::{Entry, VERSION_HEADER, read};
 use crate::host;
 use crate::matching::without_query;
+use crate::place::Proxy;
 use crate::policy::Policy;
 use crate::refusal::{Kind, Refusal};
 use crate::rule;
@@ -22,6 +23,8 @@ pub struct Table {
     by_name: HashMap<String, usize, Xxh64Builder>,
     by_host: HashMap<String, Vec<usize>, Xxh64Builder>,
     has_wildcards: bool,
+    /// The headers that carry versions, each once.
+    version_headers: Vec<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -32,11 +35,11 @@ struct Row {
 }
 
 impl Table {
-    /// Reads the document `json` for a proxy in `namespace`.
+    /// Reads the document `json` for `proxy`.
     ///
     /// What cannot be read never takes away what worked: a refused policy stays in force as it was in
     /// `last_good`, and so does everything when the document itself is refused.
-    pub fn read(json: &[u8], namespace: Option<&str>, last_good: &Self) -> (Self, Vec<Refusal>) {
+    pub fn read(json: &[u8], proxy: &Proxy, last_good: &Self) -> (Self, Vec<Refusal>) {
         let entries = match read(json) {
             Ok(entries) => entries,
             Err(refusal) => return (last_good.clone(), vec![refusal]),
@@ -53,9 +56,9 @@ impl Table {
                         path => path.strip_suffix('/').unwrap_or(path),
                     }
                     .into(),
-                    policy: Arc::new(Policy::compile(spec)?),
+                    policy: Arc::new(Policy::compile(spec, proxy.place)?),
                 };
-                table.add(row, namespace)
+                table.add(row, proxy)
             });
             if let Err(refusal) = added {
                 refusals.push(refusal.within(&format!("policies[{i}]"), name.as_deref()));
@@ -64,12 +67,12 @@ impl Table {
         }
         for row in last_good.rows.iter().filter(|row| kept.iter().any(|name| name == row.policy.name())) {
             // Another policy of the new document may have taken over its host; then there is nothing to keep.
-            let _ = table.add(row.clone(), namespace);
+            let _ = table.add(row.clone(), proxy);
         }
         (table, refusals)
     }
 
-    fn add(&mut self, row: Row, namespace: Option<&str>) -> Result<(), Refusal> {
+    fn add(&mut self, row: Row, proxy: &Proxy) -> Result<(), Refusal> {
         let name = row.policy.name();
         if self.policy(name).is_some() {
             let value = format!("{name:?}");
@@ -82,7 +85,9 @@ impl Table {
         let mut keys = Vec::new();
         for (i, host) in row.hosts.iter().enumerate() {
             let field = format!("hosts[{i}]");
-            for key in host::keys(host, namespace).map_err(|refusal| refusal.within(&field, None))? {
+            for key in host::keys(host, proxy.namespace.as_deref())
+                .map_err(|refusal| refusal.within(&field, None))?
+            {
                 if let Some((_, earlier)) =
                     self.claims(&key).find(|(_, earlier)| earlier.prefix == row.prefix)
                 {
@@ -93,6 +98,10 @@ impl Table {
                 }
                 keys.push(key);
             }
+        }
+        let header = row.policy.request_header();
+        if !self.version_headers.iter().any(|known| known == header) {
+            self.version_headers.push(header.to_owned());
         }
         let index = self.rows.len();
         self.by_name.insert(name.to_owned(), index);
@@ -129,14 +138,32 @@ impl Table {
             Cow::Borrowed(authority)
         };
         let path = std::cell::LazyCell::new(|| path().unwrap_or_default());
-        let claim = |key: &str| {
-            let answers = |row: &Row| &*row.prefix == "/" || is_under(&path, row.prefix.as_bytes());
-            self.claims(key).find(|(_, row)| answers(row)).map(|(at, row)| (at, &row.policy))
+        let answers = |row: &Row| &*row.prefix == "/" || is_under(&path, row.prefix.as_bytes());
+        let claim = |claims: &Vec<usize>| {
+            let rows = claims.iter().filter_map(|&at| Some((at, self.rows.get(at)?)));
+            rows.into_iter().find(|(_, row)| answers(row)).map(|(at, row)| (at, &row.policy))
         };
-        host::exact(&authority).into_iter().flatten().find_map(|key| claim(&key)).or_else(|| {
-            let mut wildcards = self.has_wildcards.then(|| host::wildcards(&authority)).into_iter().flatten();
-            wildcards.find_map(|key| claim(&key))
-        })
+        // A proxy goes by the routes of the host that fits best, and by no other's: where no policy for that one answers, none
+        // does. With its port and without it is one host.
+        let spellings = host::exact(&authority).into_iter().flatten();
+        let mut exact = spellings.filter_map(|key| self.by_host.get(&*key)).peekable();
+        if exact.peek().is_some() {
+            return exact.find_map(claim);
+        }
+        let mut wildcards = self.has_wildcards.then(|| host::wildcards(&authority)).into_iter().flatten();
+        wildcards.find_map(|key| self.by_host.get(&*key)).and_then(claim)
+    }
+
+    /// The headers by which routes know the version. None of a client's may reach them.
+    pub fn version_headers(&self) -> impl Iterator<Item = &str> {
+        // While nothing is known, routes may be there all the same.
+        let unknown = self.rows.is_empty().then_some(VERSION_HEADER);
+        self.version_headers.iter().map(String::as_str).chain(unknown)
+    }
+
+    /// Whether there is no policy at all.
+    pub const fn is_empty(&self) -> bool {
+        self.rows.is_empty()
     }
 
     /// The policy of this name.

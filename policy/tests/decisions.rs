@@ -21,7 +21,7 @@ const SESAME: &str = "41ef4bb0b23661e66301aac36066912dac037827b4ae63a7b1165a5aa9
 
 /// At 50 %, by points.tsv, bob (956897) is stable and user@example.com (122964) on the canary.
 fn by_user() -> Value {
-    json!({"identity": [{"header": "x-user-id"}]})
+    json!({"identity": [{"baggage": "user"}]})
 }
 
 fn with(mut changes: Value, more: &Value) -> Value {
@@ -31,7 +31,7 @@ fn with(mut changes: Value, more: &Value) -> Value {
 
 #[test]
 fn closed_beats_override_beats_segment_beats_bucket() {
-    let everything = "x-canary: canary\nx-user-type: beta\nx-user-id: bob";
+    let everything = "x-canary: canary\nx-user-type: beta\nbaggage: user=bob";
     let rules = with(
         by_user(),
         &json!({
@@ -44,10 +44,10 @@ fn closed_beats_override_beats_segment_beats_bucket() {
         &rules,
         &[
             (everything, "canary: override"),
-            ("x-canary: stable\nx-user-type: beta\nx-user-id: bob", "stable: override"),
-            ("x-user-type: beta\nx-user-id: bob", "canary: segment 1"),
-            ("x-user-id: bob", "stable: bucket the promotion; header bob"),
-            ("x-user-id: user@example.com", "canary: bucket the promotion; header user@example.com"),
+            ("x-canary: stable\nx-user-type: beta\nbaggage: user=bob", "stable: override"),
+            ("x-user-type: beta\nbaggage: user=bob", "canary: segment 1"),
+            ("baggage: user=bob", "stable: bucket the promotion; baggage bob"),
+            ("baggage: user=user@example.com", "canary: bucket the promotion; baggage user@example.com"),
         ],
     );
 }
@@ -183,11 +183,11 @@ fn the_first_segment_that_matches_sets_the_weight() {
     check(
         &with(by_user(), &segments),
         &[
-            ("x-none: 1\nx-all: 1\nx-user-id: user@example.com", "stable: segment 1"),
-            ("x-all: 1\nx-some: 1\nx-user-id: bob", "canary: segment 2"),
+            ("x-none: 1\nx-all: 1\nbaggage: user=user@example.com", "stable: segment 1"),
+            ("x-all: 1\nx-some: 1\nbaggage: user=bob", "canary: segment 2"),
             // bob stands at 956897.
-            ("x-some: 1\nx-user-id: bob", "stable: split segment 3; header bob"),
-            ("x-more: 1\nx-user-id: bob", "canary: split segment 4; header bob"),
+            ("x-some: 1\nbaggage: user=bob", "stable: split segment 3; baggage bob"),
+            ("x-more: 1\nbaggage: user=bob", "canary: split segment 4; baggage bob"),
             ("x-more: 1", "stable: no identity"),
         ],
     );
@@ -195,9 +195,22 @@ fn the_first_segment_that_matches_sets_the_weight() {
 
 #[test]
 fn identity_is_looked_for_in_the_configured_order() {
-    let sources = json!({"identity": [{"header": "x-user-id"}, {"cookie": "serin"}, {"baggage": "serin"}, "requestId"]});
-    let request = ["x-user-id: a", "cookie: serin=b", "baggage: serin=c", "x-request-id: d", ""];
-    let found = ["header a", "cookie b", "baggage c", "request id d"];
+    let sources = json!({
+        "identity": [{"header": "x-user-id"}, {"cookie": "sid"}, {"cookie": "serin"}, {"baggage": "serin"}, "requestId"],
+        "cookie": {"name": "serin", "maxAgeSeconds": 60, "issue": false},
+    });
+    let request = [
+        "x-user-id: alice",
+        "cookie: sid=alice",
+        "cookie: serin=b",
+        "baggage: serin=c",
+        "x-request-id: d",
+        "",
+    ];
+    // What others call a caller is digested: `printf %s alice | sha256sum | head -c 32`.
+    let alice = "2bd806c97f0e00af1a1fc3328fa763a9";
+    let found =
+        [&format!("header {alice}"), &format!("cookie {alice}"), "cookie b", "baggage c", "request id d"];
     for (gone, found) in found.into_iter().enumerate() {
         let decision = decide(&policy(&sources), &Lines::parse(&request[gone..].join("\n")));
         assert!(describe(&decision).ends_with(found), "{}", describe(&decision));
@@ -215,25 +228,24 @@ fn identity_is_looked_for_in_the_configured_order() {
 #[test]
 fn what_is_no_id_is_passed_over_for_the_next() {
     type Case<'c> = (&'c [(&'c str, &'c [u8])], &'c str);
-    let policy = policy(
-        &json!({"identity": [{"header": "x-user-id"}, {"cookie": "serin"}, {"cookie": "other"}, {"baggage": "serin"}]}),
-    );
+    let policy = policy(&json!({
+        "identity": [{"header": "x-user-id"}, {"cookie": "serin"}, {"baggage": "serin"}],
+        "cookie": {"name": "serin", "maxAgeSeconds": 60},
+    }));
+    let too_long = [b'x'; 4097];
     let long = [b'x'; 129];
     let long_cookie = [b"serin=", &long[..], b"; serin=bob"].concat();
     let cases: &[Case] = &[
         (&[("x-user-id", b""), ("cookie", b"serin=bob")], "cookie"),
-        (&[("x-user-id", b"two words"), ("cookie", b"serin=bob")], "cookie"),
-        (&[("x-user-id", b"caf\xc3\xa9"), ("cookie", b"serin=bob")], "cookie"),
-        (&[("x-user-id", b"\xff"), ("cookie", b"serin=bob")], "cookie"),
-        (&[("x-user-id", &long), ("cookie", b"serin=bob")], "cookie"),
+        (&[("x-user-id", b"  "), ("cookie", b"serin=bob")], "cookie"),
+        (&[("x-user-id", &too_long), ("cookie", b"serin=bob")], "cookie"),
         (&[("cookie", &long_cookie)], "cookie"),
         (&[("cookie", b"serin=; serin=\xff\xfe; serin=bob")], "cookie"),
         (&[("cookie", b"serin=\"bob\"")], "cookie"),
-        (&[("cookie", b"serin=\"b o b\"; other=bob")], "cookie"),
+        (&[("cookie", b"serin=\"b o b\"; serin=bob")], "cookie"),
         (&[("cookie", b"serin=bob; serin=alice")], "cookie"),
         (&[("cookie", b"theirs=1"), ("cookie", b"serin=bob; serin=alice")], "cookie"),
         (&[("cookie", b"serin=\xff"), ("cookie", b"other=1, serin=bob")], "cookie"),
-        (&[("cookie", b"serin=no;other=\x00"), ("cookie", b"")], "cookie"),
         (&[("baggage", b"serin=%00,serin=b%6Fb;p=1")], "baggage"),
         (&[("baggage", b"a=b"), ("baggage", b"serin=%zz , serin = bob ")], "baggage"),
     ];
@@ -241,9 +253,31 @@ fn what_is_no_id_is_passed_over_for_the_next() {
         let decision = decide(&policy, &Lines::of(lines));
         let identity = decision.identity.unwrap_or_else(|| panic!("nobody in {lines:?}"));
         assert_eq!(identity.origin.to_string(), *origin, "{lines:?}");
-        let expected = if lines[0].1.starts_with(b"serin=no;") { "no" } else { "bob" };
-        assert_eq!(identity.id.to_string(), expected, "{lines:?}");
+        assert_eq!(identity.id.to_string(), "bob", "{lines:?}");
     }
+}
+
+#[test]
+fn whatever_others_call_a_caller_is_an_id() {
+    let ids = |sources: &Value, values: &[&[u8]]| {
+        let policy = policy(&json!({"identity": [sources]}));
+        let header = if sources.get("cookie").is_some() { "cookie" } else { "x-user-id" };
+        let of = |value: &&[u8]| {
+            let value = if header == "cookie" { [b"a=b; sid=", *value].concat() } else { value.to_vec() };
+            let identity = decide(&policy, &Lines::of(&[(header, &value)])).identity;
+            identity
+                .unwrap_or_else(|| panic!("{:?} is nobody", String::from_utf8_lossy(&value)))
+                .id
+                .to_string()
+        };
+        values.iter().map(of).collect::<std::collections::BTreeSet<_>>().len()
+    };
+    let values: [&[u8]; 6] =
+        [b"two words", "José".as_bytes(), b"CN=alice,O=corp", b"CN=alice,O=home", b"a\"b", &[b'x'; 4096]];
+    assert_eq!(ids(&json!({"header": "x-user-id"}), &values), values.len());
+    assert_eq!(ids(&json!({"cookie": "sid"}), &values), values.len());
+    // Whatever is around it.
+    assert_eq!(ids(&json!({"cookie": "sid"}), &[b"v1,8f3e", b"\"v1,8f3e\"", b"v1,8f3e ; c=d"]), 1);
 }
 
 #[test]
@@ -253,7 +287,7 @@ fn an_id_is_issued_to_navigations_and_to_clients_that_are_no_browsers() {
         "cookie": {"name": "serin", "maxAgeSeconds": 60},
     });
     // minted stands at 293480.
-    let new = "canary: bucket the promotion; new minted";
+    let (new, none) = ("canary: bucket the promotion; new minted", "stable: no identity");
     let traced = "canary: bucket the promotion; request id user@example.com";
     check(
         &issuing,
@@ -268,8 +302,34 @@ fn an_id_is_issued_to_navigations_and_to_clients_that_are_no_browsers() {
             ("sec-fetch-mode: cors", "stable: no identity"),
             ("sec-fetch-mode: cors\nx-request-id: two words", "stable: no identity"),
             ("sec-fetch-mode: cors\ncookie: serin=bob", "stable: bucket the promotion; cookie bob"),
+            // Browsers that do not tell what they ask for.
+            ("user-agent: Mozilla/5.0\naccept: text/html,*/*;q=0.8", new),
+            ("user-agent: Mozilla/5.0\naccept: image/avif,*/*", none),
+            ("user-agent: Mozilla/5.0", none),
+            ("user-agent: curl/8.0\naccept: */*", new),
+            // What a shared cache fetches is for everybody.
+            ("cdn-loop: cdn", none),
+            // From another site a browser sends no cookie with a form, though it has one.
+            ("sec-fetch-mode: navigate\nsec-fetch-site: cross-site\n:method: POST", none),
+            ("sec-fetch-mode: navigate\nsec-fetch-site: cross-site\n:method: GET", new),
+            ("sec-fetch-mode: navigate\nsec-fetch-site: same-site\n:method: POST", new),
         ],
     );
+    let set = |field: &str, value: &str| {
+        with(
+            issuing.clone(),
+            &json!({"cookie": {"name": "serin", "maxAgeSeconds": 60, "secure": "always", field: value}}),
+        )
+    };
+    check(
+        &set("sameSite", "Strict"),
+        &[("sec-fetch-mode: navigate\nsec-fetch-site: cross-site\n:method: GET", none)],
+    );
+    check(
+        &set("sameSite", "None"),
+        &[("sec-fetch-mode: navigate\nsec-fetch-site: cross-site\n:method: POST", new)],
+    );
+    check(&set("start", "Any"), &[("sec-fetch-mode: cors", new), ("cdn-loop: cdn", none)]);
     check(&with(issuing, &json!({"cookie": null})), &[("x-request-id: user@example.com", traced)]);
 }
 
@@ -321,7 +381,7 @@ fn a_decision_asks_for_no_more_than_its_rules_need() {
     for (request, expected) in [
         // A returning user, with what the segments ask for: each answer costs a call out of the module.
         ("cookie: a=0; serin=bob\n:path: /", "cookie, all cookie, :path"),
-        (":path: /", "cookie, :path, all baggage, sec-fetch-mode"),
+        (":path: /", "cookie, :path, all baggage, cdn-loop, sec-fetch-mode, user-agent"),
         ("cookie: a=1", "cookie"),
     ] {
         let request = Counted(Lines::parse(request), RefCell::default());
@@ -343,7 +403,7 @@ fn a_preview_host_leads_to_the_canary_for_as_long_as_it_takes_traffic() {
             (":authority: green.example.com\nx-canary: stable", "stable: override"),
             (":authority: preview.example.com", "stable: no identity"),
             (":authority: green.example.com.evil.org", "stable: no identity"),
-            (":authority: shop.example.com\nx-user-id: bob", "stable: bucket the promotion; header bob"),
+            (":authority: shop.example.com\nbaggage: user=bob", "stable: bucket the promotion; baggage bob"),
             ("", "stable: no identity"),
         ],
     );
@@ -358,8 +418,8 @@ fn once_promoted_those_without_an_id_get_the_canary_at_any_weight() {
         &with(by_user(), &json!({"promoted": true})),
         &[
             ("", "canary: no identity"),
-            ("x-user-id: bob", "stable: bucket the promotion; header bob"),
-            ("x-user-id: user@example.com", "canary: bucket the promotion; header user@example.com"),
+            ("baggage: user=bob", "stable: bucket the promotion; baggage bob"),
+            ("baggage: user=user@example.com", "canary: bucket the promotion; baggage user@example.com"),
         ],
     );
 }

@@ -5,7 +5,7 @@ mod support;
 
 use serde_json::{Value, json};
 use serin_policy::refusal::Kind;
-use serin_policy::{Table, Weight};
+use serin_policy::{Proxy, Table, Weight};
 
 use support::{document, spec};
 
@@ -15,13 +15,13 @@ fn read(policies: &[Value]) -> (Vec<String>, Vec<String>) {
 }
 
 fn read_after(last_good: &Table, json: &[u8]) -> (Vec<String>, Vec<String>) {
-    let (table, refusals) = Table::read(json, None, last_good);
+    let (table, refusals) = Table::read(json, &Proxy::default(), last_good);
     let names = table.policies().map(|policy| format!("{}@{}", policy.name(), policy.revision()));
     (names.collect(), refusals.iter().map(ToString::to_string).collect())
 }
 
 fn table(policies: &[Value]) -> Table {
-    let (table, refusals) = Table::read(&document(policies), Some("shop"), &Table::default());
+    let (table, refusals) = Table::read(&document(policies), &Proxy::of("", Some("shop")), &Table::default());
     assert_eq!(refusals, []);
     table
 }
@@ -83,7 +83,7 @@ fn a_policy_that_is_kept_gives_way_to_whoever_takes_its_host() {
         spec(&json!({"name": "a/a", "hosts": ["a"], "salt": ""})),
         spec(&json!({"name": "a/b", "hosts": ["a"]})),
     ]);
-    let (table, refusals) = Table::read(&json, None, &good);
+    let (table, refusals) = Table::read(&json, &Proxy::default(), &good);
     assert_eq!(found(&table, "a", "/").as_deref(), Some("a/b"));
     assert_eq!((table.policies().count(), refusals.len()), (1, 1));
 }
@@ -101,7 +101,8 @@ fn fields_of_tomorrow_are_ignored_unless_they_are_critical() {
 
 #[test]
 fn a_document_of_another_version_is_refused_as_a_whole() {
-    let (_, refusals) = Table::read(br#"{"version": 2, "policies": "of tomorrow"}"#, None, &Table::default());
+    let (_, refusals) =
+        Table::read(br#"{"version": 2, "policies": "of tomorrow"}"#, &Proxy::default(), &Table::default());
     assert_eq!(refusals[0].kind, Kind::Unsupported);
     assert_eq!(
         refusals[0].to_string(),
@@ -117,7 +118,7 @@ fn numbers_may_come_as_doubles_because_istio_sends_doubles() {
         "identity": [{"cookie": "c"}], "cookie": {"name": "c", "maxAgeSeconds": 6.048e+05},
         "counts": {"objectiveMs": 500.0},
         "segments": [{"name": "s", "weight": 0.0, "matches": [{"method": "GET"}]}]}]}"#;
-    let (table, refusals) = Table::read(json, None, &Table::default());
+    let (table, refusals) = Table::read(json, &Proxy::default(), &Table::default());
     assert_eq!(refusals, []);
     let policy = table.policies().next().unwrap();
     assert_eq!((policy.revision(), policy.weight()), (12, Weight::FULL));
@@ -230,8 +231,10 @@ fn the_longest_prefix_of_whole_segments_wins() {
         assert_eq!(found(&table, "shop.example.com", path).as_deref(), Some(expected), "{path:?}");
     }
     assert_eq!(found(&table, "only", "/only/x").as_deref(), Some("t/only"));
-    // A host whose prefixes do not match is looked for among the wider ones.
-    assert_eq!(found(&table, "only", "/").as_deref(), Some("t/star"));
+    // A proxy has routes for that host, which are not the wider one's.
+    assert_eq!(found(&table, "only", "/"), None);
+    assert_eq!(found(&table, "only:8080", "/"), None);
+    assert_eq!(found(&table, "other", "/").as_deref(), Some("t/star"));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use support::{Lines, decide, policy};
 /// Each request, as header lines, has the flags beside it by a policy with these.
 #[track_caller]
 fn check(flags: &Value, changes: &Value, cases: &[(&str, &str)]) {
-    let mut all = json!({"identity": [{"header": "x-user-id"}], "flags": flags});
+    let mut all = json!({"identity": [{"baggage": "user"}], "flags": flags});
     all.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
     let policy = policy(&all);
     for (request, expected) in cases {
@@ -28,9 +28,9 @@ fn a_flag_goes_to_its_share_of_callers_and_to_whoever_matches() {
         {"name": "half", "weight": 500_000, "matches": beta},
     ]);
     let cases = [
-        ("x-user-id: user-0", "for-all,half"),
-        ("x-user-id: user-6", "for-all"),
-        ("x-user-id: user-6\nx-user-type: beta", "for-all,for-none,half"),
+        ("baggage: user=user-0", "for-all,half"),
+        ("baggage: user=user-6", "for-all"),
+        ("baggage: user=user-6\nx-user-type: beta", "for-all,for-none,half"),
         ("", "for-all"),
         ("x-serin-flags: for-none", "for-all"),
     ];
@@ -43,7 +43,7 @@ fn a_flag_goes_to_its_share_of_callers_and_to_whoever_matches() {
 
 #[test]
 fn nobody_is_told_of_flags_where_there_are_none() {
-    assert_eq!(decide(&policy(&json!({})), &Lines::parse("x-user-id: bob")).flags, None);
+    assert_eq!(decide(&policy(&json!({})), &Lines::parse("baggage: user=bob")).flags, None);
 }
 
 #[test]
@@ -51,12 +51,12 @@ fn raising_a_share_takes_a_flag_from_nobody_and_one_flag_says_nothing_of_another
     const CALLERS: u32 = 20_000;
     let share = |ppm: u32| {
         let flag = |name: &str, weight| json!({"name": name, "weight": weight});
-        policy(&json!({"identity": [{"header": "x-user-id"}], "flags": [flag("a", ppm), flag("b", 500_000)]}))
+        policy(&json!({"identity": [{"baggage": "user"}], "flags": [flag("a", ppm), flag("b", 500_000)]}))
     };
     let (mut both, mut a, mut b, mut lost) = (0, 0, 0, 0);
     let (low, high) = (share(200_000), share(500_000));
     for caller in 0..CALLERS {
-        let request = Lines::parse(&format!("x-user-id: caller-{caller}"));
+        let request = Lines::parse(&format!("baggage: user=caller-{caller}"));
         let flags = |policy| decide(policy, &request).flags.unwrap();
         let (before, after) = (flags(&low), flags(&high));
         lost += u32::from(before.contains('a') && !after.contains('a'));
@@ -79,8 +79,8 @@ fn a_callers_place_is_a_hash_of_the_release_the_flag_and_their_id() {
     for (id, place) in [("user-0", 14_719), ("user-6", 546_727)] {
         let place_for = |weight: u32| {
             let flags = json!([{"name": "half", "weight": weight}]);
-            let policy = policy(&json!({"identity": [{"header": "x-user-id"}], "flags": flags}));
-            decide(&policy, &Lines::parse(&format!("x-user-id: {id}"))).flags.unwrap()
+            let policy = policy(&json!({"identity": [{"baggage": "user"}], "flags": flags}));
+            decide(&policy, &Lines::parse(&format!("baggage: user={id}"))).flags.unwrap()
         };
         assert_eq!((place_for(place).as_str(), place_for(place + 1).as_str()), ("", "half"), "{id}");
     }

@@ -4,14 +4,15 @@ What a refused policy says about itself: the field, its value, and what to write
 mod support;
 
 use serde_json::{Value, json};
-use serin_policy::{Refusal, Table};
+use serin_policy::{Proxy, Refusal, Table};
 
 use support::{document, spec};
 
 /// The one refusal of the smallest policy with `changes`.
 #[track_caller]
 fn refusal(changes: &Value) -> Refusal {
-    let (table, mut refusals) = Table::read(&document(&[spec(changes)]), None, &Table::default());
+    let (table, mut refusals) =
+        Table::read(&document(&[spec(changes)]), &Proxy::default(), &Table::default());
     assert_eq!((table.policies().count(), refusals.len()), (0, 1), "{changes}");
     refusals.remove(0)
 }
@@ -30,7 +31,8 @@ fn every_field_that_makes_no_sense_is_named_with_its_mend() {
 
 #[test]
 fn what_has_the_wrong_shape_is_shown_with_what_was_expected() {
-    let (_, refusals) = Table::read(&document(&[json!({"name": "a/a"})]), None, &Table::default());
+    let (_, refusals) =
+        Table::read(&document(&[json!({"name": "a/a"})]), &Proxy::default(), &Table::default());
     let expected = r#"policies[0]: {"name":"a/a"}: missing field `revision` at line 1 column 14"#;
     assert_eq!(refusals[0].to_string(), expected);
     for (changes, expected) in [
@@ -61,7 +63,7 @@ fn what_has_the_wrong_shape_is_shown_with_what_was_expected() {
 #[test]
 fn junk_of_any_size_is_refused_in_few_words() {
     for junk in ["x".repeat(1_000_000), "ü".repeat(500_000), "[".repeat(1_000_000)] {
-        let (_, refusals) = Table::read(junk.as_bytes(), None, &Table::default());
+        let (_, refusals) = Table::read(junk.as_bytes(), &Proxy::default(), &Table::default());
         let words = refusals[0].to_string();
         assert!(words.len() < 500 && words.contains(r#"want {"version": 1, "policies": […]}"#), "{words}");
     }

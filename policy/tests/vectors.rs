@@ -7,7 +7,7 @@ generator must not move a single caller. `tests/module/on_node.rs` runs this fil
 mod support;
 
 use serde_json::json;
-use serin_policy::{Id, Point, Table};
+use serin_policy::{Id, Point, Proxy, Table};
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 use wasm_bindgen_test::wasm_bindgen_test;
 
@@ -46,8 +46,8 @@ fn golden_requests_get_their_golden_answers() {
         ],
     }));
     for (request, expected) in [
-        // alice stands at 549011, the id of zeros at 551796, ! at 9665: points.tsv says so.
-        ("x-user-id: alice", "canary: bucket step 2; header alice"),
+        // alice stands at 549011, the id of zeros at 551796, ! at 9665: points.tsv says so. In a header, alice is others' word.
+        ("x-user-id: alice", "stable: bucket step 3; header 2bd806c97f0e00af1a1fc3328fa763a9"),
         ("cookie: a=b; serin=alice", "canary: bucket step 2; cookie alice"),
         ("baggage: a=b, serin=alice;ttl=1", "canary: bucket step 2; baggage alice"),
         ("cookie: serin=!", "canary: bucket step 1; cookie !"),
@@ -80,7 +80,7 @@ fn a_golden_document_is_read_with_its_one_bad_policy_named() {
             &json!({"name": "shop/rest", "hosts": ["*"], "pathPrefix": "/rest", "responseHeader": "x-served-by"}),
         ),
     ]);
-    let (table, refusals) = Table::read(&json, Some("shop"), &Table::default());
+    let (table, refusals) = Table::read(&json, &Proxy::of("", Some("shop")), &Table::default());
     let refusals: Vec<_> = refusals.iter().map(ToString::to_string).collect();
     assert_eq!(
         refusals,

@@ -4,7 +4,7 @@ Whether the filter would take the policies of a Release: its own reader is asked
 The reader stops at the first thing it refuses. So that a person sees everything at once, each list entry is
 put to it in a policy of its own, and then the whole.
 */
-use serin_policy::{Document, PolicySpec, Refusal, Source, Table, Weight};
+use serin_policy::{Document, PolicySpec, Proxy, Refusal, Source, Table, Weight};
 
 use super::Release;
 use super::problem::Problems;
@@ -71,7 +71,7 @@ fn each<T: Clone>(
 /// What the filter's reader says of a document with this policy.
 fn refusal(policy: PolicySpec) -> Option<Refusal> {
     let json = serde_json::to_vec(&Document::new(vec![policy])).unwrap_or_default();
-    let (_, refusals) = Table::read(&json, None, &Table::default());
+    let (_, refusals) = Table::read(&json, &Proxy::default(), &Table::default());
     refusals.into_iter().next()
 }
 

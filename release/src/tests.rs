@@ -3,7 +3,7 @@ mod templates;
 
 use std::time::Duration;
 
-use serin_policy::{Policy, Weight};
+use serin_policy::{Place, Policy, Weight};
 
 use super::*;
 
@@ -119,12 +119,18 @@ fn an_aspect_without_a_metric_is_not_judged_but_slow_requests_are_still_counted(
 }
 
 #[test]
-fn no_cookie_is_issued_where_none_is_looked_for() {
+fn no_cookie_is_issued_but_serins_own() {
     let release = Release::from_yaml(&with("sessionAffinity: {sources: [{header: x-user-id}]}")).unwrap();
     assert_eq!(release.cookie, None);
-    let release =
-        Release::from_yaml(&with("sessionAffinity: {sources: [{header: a}, {cookie: sid}]}")).unwrap();
-    assert_eq!(release.cookie.map(|cookie| cookie.name), Some("sid".to_owned()));
+    for (affinity, expected) in [
+        // The application's session is the application's to give.
+        ("{sources: [{header: a}, {cookie: sid}]}", None),
+        ("{sources: [{cookie: sid}, {cookie: serin}]}", Some("serin")),
+        ("{sources: [{cookie: own}], cookie: {name: own}}", Some("own")),
+    ] {
+        let release = Release::from_yaml(&with(&format!("sessionAffinity: {affinity}"))).unwrap();
+        assert_eq!(release.cookie.map(|cookie| cookie.name).as_deref(), expected, "{affinity}");
+    }
 }
 
 #[test]
@@ -136,7 +142,7 @@ fn the_policy_follows_weight_closing_and_promotion() {
     assert_eq!(promoted.segments, [], "or the members of a segment would stay behind");
     assert!(release.policy(9, Weight::ZERO, true, false).closed);
     for spec in [policy, promoted] {
-        Policy::compile(spec).unwrap();
+        Policy::compile(spec, Place::Edge).unwrap();
     }
 }
 
@@ -224,7 +230,7 @@ fn durations_need_units_and_bounds() {
 fn a_cookie_needs_a_source_of_its_name() {
     check(
         &with("sessionAffinity: {sources: [{header: x-user-id}], cookie: {maxAge: 7d}}"),
-        &["spec.sessionAffinity.cookie: no cookie source is listed: add {cookie: serin} to \
+        &["spec.sessionAffinity.cookie: no cookie of Serin's is listed: add {cookie: serin} to \
            spec.sessionAffinity.sources, or leave the cookie out"],
     );
     check(

@@ -5,7 +5,7 @@ filter's reader. What an API server makes of the same table is seen in the mesh 
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 use serin_policy::Weight;
-use serin_policy::{Document, Table};
+use serin_policy::{Document, Proxy, Table};
 use serin_release::rule::{self, Span};
 use serin_release::{Problem, Release, ReleaseError, ReleaseObject};
 
@@ -41,7 +41,7 @@ fn problems(changes: &Value) -> Vec<Problem> {
         Ok((release, _)) => {
             let document = Document::new(vec![release.policy(1, Weight::ZERO, false, false)]);
             let json = serde_json::to_vec(&document).unwrap();
-            assert_eq!(Table::read(&json, None, &Table::default()).1, [], "{changes}");
+            assert_eq!(Table::read(&json, &Proxy::default(), &Table::default()).1, [], "{changes}");
             Vec::new()
         }
         Err(ReleaseError::Invalid(problems)) => problems,

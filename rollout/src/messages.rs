@@ -237,6 +237,12 @@ impl fmt::Display for Hold {
                 "new callers do not get the canary in the share asked for, {weight}: some path loses or repeats their \
                  requests"
             ),
+            Self::CookieWithheld { share } => write!(
+                f,
+                "{share} of requests are of new callers whose answer shared caches may keep, so it cannot carry their cookie, \
+                 and their next page may come from another version: in spec.sessionAffinity.cookie, onCacheable: MakePrivate \
+                 makes these answers private, Ignore goes on all the same"
+            ),
             Self::SharedTrouble { metric } => write!(
                 f,
                 "stable fails too: {metric} is beyond its limit on both versions, so the release waits until it is over"

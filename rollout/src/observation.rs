@@ -314,6 +314,9 @@ pub struct ArmCounts {
     pub slow: u64,
     /// Those whose caller was given an id just then.
     pub issued: u64,
+    /// Of these, those whose answer shared caches may keep, so that the caller was not given it after all.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub withheld: u64,
     /// Those that were answered with a client's error: 4xx, or a gRPC status that blames the client.
     #[serde(skip_serializing_if = "is_zero")]
     pub client_errors: u64,
@@ -348,6 +351,7 @@ impl ArmCounts {
         self.errors += other.errors;
         self.slow += other.slow;
         self.issued += other.issued;
+        self.withheld += other.withheld;
         self.client_errors += other.client_errors;
         self.left += other.left;
         self.timed += other.timed;

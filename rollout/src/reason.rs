@@ -170,6 +170,7 @@ table! { Hold:
     AwaitsSuccess, "awaits-success", Info, Others;
     Doubtful, "doubtful", Warning, Others;
     SampleRatio, "sample-ratio", Warning, Mending;
+    CookieWithheld, "cookie-withheld", Warning, Mending;
     SharedTrouble, "shared-trouble", Warning, Others;
     TrafficShare, "traffic-share", Warning, Mending;
     AwaitsApproval, "awaits-approval", Info, Person;

@@ -6,7 +6,7 @@ Regenerate the traces with `INSTA_UPDATE=always cargo test -p serin-rollout` and
 A script is a Release, `---`, and lines of:
 
 - `proxies a b`, and what they do from then on: `silent b`, `bypass b`, `refuse b`, `lag b`, `follow b`
-- `tick 1s [x20] [canary=requests/errors/slow] [stable=…]`: time goes by, then the planner looks; `x20`: so often
+- `tick 1s [x20] [canary=requests/errors/slow[/withheld]] [stable=…]`: time goes by, then the planner looks; `x20`: so often
 - `cmd pause by ann`: given at the next tick
 - `edit old => new`: the Release's text is edited
 - `chosen segment:beta 5/1/0`, `chosen override 5/1/0`: what a rule gives to the canary at each tick from then on
@@ -279,6 +279,9 @@ impl ScenarioRun {
 
 fn arm(text: &str) -> ArmCounts {
     let numbers: Vec<u64> = text.split('/').map(|number| number.parse().unwrap()).collect();
-    let [requests, errors, slow] = numbers[..] else { panic!("{text}: write requests/errors/slow") };
-    ArmCounts { requests, errors, slow, ..ArmCounts::default() }
+    let [requests, errors, slow, ref withheld @ ..] = numbers[..] else {
+        panic!("{text}: write requests/errors/slow")
+    };
+    let withheld = withheld.first().copied().unwrap_or_default();
+    ArmCounts { requests, errors, slow, withheld, ..ArmCounts::default() }
 }

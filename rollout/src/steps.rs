@@ -3,14 +3,17 @@ Going on: from step to step and to the promotion, when nothing holds the run.
 */
 use jiff::Timestamp;
 use serin_policy::Weight;
+use serin_policy::cookie::OnCacheable;
+use serin_policy::evidence::Tally;
 
 use super::analysis::{Verdict, Wait};
 use super::handover::HandoverState;
+use super::observation::ArmCounts;
 use super::phase::{BakeState, Cause, Emptying, KeepState, Phase, Stage, StepState, elapsed};
 use super::reason::{Event, Hold, Outcome, Reason};
 use super::status::Actor;
 use super::{Contested, Tick, Workloads, Write};
-use serin_release::{NoData, OnNoData, Pause, Step};
+use serin_release::{NoData, OnNoData, Pause, Percent, Step};
 
 impl Tick<'_> {
     /// Goes on if nothing holds the run, and says what does otherwise.
@@ -339,6 +342,8 @@ impl Tick<'_> {
         let duration = self.baseline();
         if elapsed(since, None, self.now) < duration {
             self.say(Hold::Baseline { duration });
+        } else if let Some(share) = self.cookies_withheld() {
+            self.say(Hold::CookieWithheld { share });
         } else if has_its_pods {
             if approved_by.is_none() && self.cutover_takes_a_person(Weight::ZERO) {
                 self.say(Hold::AwaitsCutover);
@@ -346,6 +351,15 @@ impl Tick<'_> {
                 self.rise_above(Weight::ZERO, approved_by.map_or(Actor::Planner, Actor::Operator));
             }
         }
+    }
+
+    /// The share of requests whose caller is new and cannot be given a cookie, where that is too much.
+    fn cookies_withheld(&self) -> Option<Percent> {
+        let cookie = self.release.cookie.as_ref()?;
+        let ArmCounts { requests, withheld, .. } = self.status.evidence.step().stable;
+        let is_much = withheld >= SOME_WITHHELD && withheld.saturating_mul(MOST_WITHHELD) > requests;
+        let share = Tally { requests, bad: withheld }.share().filter(|_| is_much)?;
+        Percent::at_least(share).filter(|_| cookie.on_cacheable == OnCacheable::Hold)
     }
 
     /// Whether a step is held by nothing but an approval.
@@ -408,6 +422,12 @@ const MOST_AT_FIRST: Weight = match Weight::from_ppm(100_000) {
     Ok(weight) => weight,
     Err(_) => Weight::ZERO,
 };
+
+/// One in so many requests may be of a new caller who cannot be given a cookie.
+const MOST_WITHHELD: u64 = 20;
+
+/// Fewer of them than this are nobody's trouble.
+const SOME_WITHHELD: u64 = 20;
 
 /// What holds a step.
 enum Held {

@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use serin_policy::Table;
 use serin_policy::series::REFUSED;
+use serin_policy::{Proxy, Table};
 use serin_tests::module_host::{Fuel, ModuleHost};
 
 use documents::Documents;
@@ -69,7 +69,7 @@ impl World {
     fn configure(&mut self) {
         let json = self.documents.any(&mut self.random, &self.junk);
         self.host.configure(&json).unwrap();
-        let (table, refusals) = Table::read(&json, Some(documents::NAMESPACE), &self.table);
+        let (table, refusals) = Table::read(&json, &Proxy::of("", Some(documents::NAMESPACE)), &self.table);
         self.table = table;
         assert_eq!(self.host.metrics().get(REFUSED), refusals.len() as u64);
         assert_eq!(self.host.take_log().len(), refusals.len());

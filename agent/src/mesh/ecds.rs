@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use serin_policy::{Document, Policy, Refusal, Table};
+use serin_policy::{Document, Policy, Proxy, Refusal, Table};
 use sha2::{Digest, Sha256};
 
 use super::bootstrap::{ECDS_FILE, FILTER};
@@ -207,7 +207,7 @@ fn contents(bytes: &[u8]) -> Contents {
         Ok(file) => match file.resources.as_slice() {
             [one] => {
                 let document = one.typed_config.config.configuration.value.as_bytes();
-                let (table, refusals) = Table::read(document, None, &Table::default());
+                let (table, refusals) = Table::read(document, &Proxy::default(), &Table::default());
                 Contents::Policies { table, refusals }
             }
             others => Contents::Unreadable(format!("{} resources where there should be one", others.len())),

@@ -125,6 +125,8 @@ pub enum Number {
     CountedBefore,
     /// Requests whose caller was given an id just then.
     Issued,
+    /// Of these, requests whose caller was not given it after all.
+    Withheld,
     /// Failures of this group of routes, among those that other series count.
     FailedRoute(usize),
     /// All requests whose time was taken: those that are not [`Number::InTime`] were slow.
@@ -148,6 +150,7 @@ impl Number {
             _ if is(Metric::Waiting) => Some(Self::Requests),
             _ if is(Metric::Waited) => Some(Self::CountedBefore),
             _ if is(Metric::Issued) => Some(Self::Issued),
+            _ if is(Metric::Withheld) => Some(Self::Withheld),
             _ => series::failed_route(metric).map(Self::FailedRoute),
         }
     }
@@ -164,6 +167,7 @@ impl Number {
             Metric::Waiting,
             Metric::Waited,
             Metric::Issued,
+            Metric::Withheld,
         ];
         let routes = (0..series::ROUTE_GROUPS).map(|group| format!("{}{group}", series::FAILED_ROUTE));
         named.map(|metric| metric.prometheus_name().to_owned()).into_iter().chain(routes)
@@ -217,6 +221,7 @@ impl<'t> News<'t> {
                 }
             }
             Number::Issued => self.counts.issued += new,
+            Number::Withheld => self.counts.withheld += new,
             Number::Timed => self.timed += new,
             Number::InTime => self.in_time += new,
         }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 pub(crate) use serin_filter::Vm;
 use serin_filter::host::{MetricId, MetricKind};
 use serin_filter::{Exchange, Host};
+use serin_policy::Proxy;
 
 type Lines = Vec<(String, Vec<u8>)>;
 
@@ -98,6 +99,10 @@ impl Host for FakeProxy {
 
     fn set_request_header(&self, name: &str, value: &[u8]) {
         Self::set(&self.request, name, value);
+    }
+
+    fn remove_request_header(&self, name: &str) {
+        self.request.borrow_mut().retain(|(given, _)| given != name);
     }
 
     fn response_header(&self, name: &str) -> Option<Vec<u8>> {
@@ -202,7 +207,7 @@ pub(crate) fn document(policies: &[Value]) -> Vec<u8> {
 /// A module that runs one policy with `changes`, and its proxy.
 pub(crate) fn module(changes: &Value) -> (Vm, FakeProxy) {
     let (mut vm, proxy) = (Vm::default(), FakeProxy::default());
-    vm.configure(&proxy, &document(&[policy(changes)]), None);
+    vm.configure(&proxy, &document(&[policy(changes)]), &Proxy::default());
     assert_eq!(*proxy.log.borrow(), [""; 0], "{changes}");
     (vm, proxy)
 }

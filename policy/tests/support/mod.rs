@@ -3,7 +3,7 @@ Requests and policies for this crate's tests, written down as briefly as they ca
 */
 #![allow(dead_code, reason = "every test binary uses a part of it")]
 use serde_json::{Value, json};
-use serin_policy::{Decision, Id, Policy, Reason, Request, Table};
+use serin_policy::{Decision, Id, Policy, Proxy, Reason, Request, Table};
 
 /// What a test's `mint` hands out.
 pub(crate) const MINTED: &str = "minted";
@@ -69,7 +69,7 @@ pub(crate) fn document(policies: &[Value]) -> Vec<u8> {
 
 /// The smallest policy with `changes` over it, ready to decide.
 pub(crate) fn policy(changes: &Value) -> Policy {
-    let (table, refusals) = Table::read(&document(&[spec(changes)]), None, &Table::default());
+    let (table, refusals) = Table::read(&document(&[spec(changes)]), &Proxy::default(), &Table::default());
     assert!(refusals.is_empty(), "{changes}: {}", refusals[0]);
     Policy::clone(table.policies().next().unwrap())
 }

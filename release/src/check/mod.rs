@@ -224,6 +224,9 @@ fn service(resource: resource::Service, problems: &mut Problems) -> Service {
     Service { name: label("spec.service.name", resource.name, problems), port: resource.port }
 }
 
+/// What Serin's cookie is called unless a Release says otherwise.
+const COOKIE: &str = "serin";
+
 fn cookie(
     resource: Option<resource::Cookie>,
     sources: &[Source],
@@ -232,14 +235,11 @@ fn cookie(
     let path = "spec.sessionAffinity.cookie";
     let asked_for = resource.is_some();
     let resource = resource.unwrap_or_default();
-    let first = sources.iter().find_map(|source| match source {
-        Source::Cookie(name) => Some(name.clone()),
-        _ => None,
-    });
-    let Some(name) = resource.name.or(first) else {
+    let own = sources.contains(&Source::Cookie(COOKIE.to_owned())).then(|| COOKIE.to_owned());
+    let Some(name) = resource.name.or(own) else {
         if asked_for {
             let hint = "add {cookie: serin} to spec.sessionAffinity.sources, or leave the cookie out";
-            problems.add(path, "no cookie source is listed", hint);
+            problems.add(path, "no cookie of Serin's is listed", hint);
         }
         return None;
     };
@@ -252,6 +252,9 @@ fn cookie(
         same_site: resource.same_site,
         http_only: resource.http_only,
         secure: resource.secure,
+        issue: true,
+        start: resource.start,
+        on_cacheable: resource.on_cacheable,
     })
 }
 

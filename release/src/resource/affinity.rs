@@ -3,7 +3,7 @@ How callers are recognised, as people write it.
 */
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serin_policy::cookie::{CookieSpec, SameSite, Secure};
+use serin_policy::cookie::{CookieSpec, OnCacheable, SameSite, Secure, Start};
 use serin_policy::{Policy, Source};
 
 use super::{Scalar, schema};
@@ -12,15 +12,18 @@ use super::{Scalar, schema};
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SessionAffinity {
-    /// Where a caller's id is looked for, in this order; the first valid id wins. Each is `{header: NAME}`,
-    /// `{cookie: NAME}`, `{baggage: KEY}` or the word `requestId`, which keeps a request on one version through all
-    /// services it passes, but not a caller from one request to the next. The default is `[{cookie: serin}]`.
+    /// Where a caller's id is looked for, in this order; the first id wins. Each is `{header: NAME}`, `{cookie: NAME}`,
+    /// `{baggage: KEY}` or the word `requestId`, which keeps a request on one version through all services it passes, but not
+    /// a caller from one request to the next. The default is `[{cookie: serin}]`. Sidecars look into the baggage that
+    /// `propagation` sends on before all of these, and last at the request id; gateways never look into baggage.
     #[schemars(with = "Vec<schema::Source>", length(min = 1, max = Policy::MAX_SOURCES))]
     pub sources: Vec<Source>,
-    /// The cookie that a caller without an id is given, if a cookie is among the sources. By default it lasts 7 days.
+    /// The cookie that a caller without an id is given. The default is one called `serin`, if that is among the sources, for 7
+    /// days. A cookie of the application's own is never given unless it is named here.
     pub cookie: Option<Cookie>,
     /// How the id reaches the services behind this one: `Baggage` puts it into the W3C baggage member `serin`, which is sent
-    /// on by every service that forwards trace context; `None` does not send it on. The default is `Baggage`.
+    /// on by every service that forwards trace context; `None` does not send it on. The default is `Baggage`. What others call
+    /// a caller, in a header or in the application's cookie, goes on as a digest only.
     pub propagation: Propagation,
 }
 
@@ -50,7 +53,7 @@ pub enum Propagation {
     CookieSpec::SECURE,
 )]))]
 pub struct Cookie {
-    /// The cookie's name, which must be among the sources. The default is that of the first cookie source.
+    /// The cookie's name, which must be among the sources. The default is `serin`.
     #[schemars(with = "Option<schema::CookieName>")]
     pub name: Option<String>,
     /// How long browsers keep the cookie, 1s to 400d. The default is `7d`.
@@ -70,6 +73,14 @@ pub struct Cookie {
     /// When the cookie is `Secure`, so that browsers send it over https only: `auto` when the request came over https,
     /// `always` on every cookie, for where TLS ends in front of the proxies and they are not told. The default is `auto`.
     pub secure: Secure,
+    /// Which requests without an id start one: `Navigation` those for pages, and of clients that are no browsers; `Any` all of
+    /// them, for a host that only scripts ask, such as an API's. The default is `Navigation`.
+    pub start: Start,
+    /// What becomes of an answer to a new caller that shared caches may keep, such as a page with `max-age=60`: it cannot carry
+    /// anybody's cookie, and the caller's next request is a new caller's. `Hold` leaves it as it is, and holds a release at its
+    /// beginning where that is more than a few; `MakePrivate` makes it `private`, with the cookie; `Ignore` leaves it as it is.
+    /// The default is `Hold`.
+    pub on_cacheable: OnCacheable,
 }
 
 impl Default for Cookie {
@@ -82,6 +93,8 @@ impl Default for Cookie {
             same_site: SameSite::default(),
             http_only: true,
             secure: Secure::default(),
+            start: Start::default(),
+            on_cacheable: OnCacheable::default(),
         }
     }
 }

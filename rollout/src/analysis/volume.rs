@@ -65,7 +65,11 @@ mod tests {
         for _ in 0..seconds {
             volume.take_in(since, Duration::from_secs(1), true);
         }
-        assert_eq!(volume.has_fallen(Allowance::new(2.0, 0.0)), expected, "{before}, then {since} for {seconds} s");
+        assert_eq!(
+            volume.has_fallen(Allowance::new(2.0, 0.0)),
+            expected,
+            "{before}, then {since} for {seconds} s"
+        );
     }
 
     #[test]

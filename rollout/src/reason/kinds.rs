@@ -14,8 +14,8 @@ use crate::phase::Cause;
 use crate::roles::RolesUnclear;
 use crate::status::Actor;
 use crate::workloads::Lack;
-use serin_release::Metric;
 use serin_release::delivery::PromotionMode;
+use serin_release::{Metric, Percent};
 
 /// Something that happened, once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -333,6 +333,11 @@ pub enum Hold {
     SampleRatio {
         /// That share.
         weight: Weight,
+    },
+    /// New callers are not given the cookie that would keep them on one version.
+    CookieWithheld {
+        /// The share of all requests.
+        share: Percent,
     },
     /// Both versions have more bad requests than the canary may have: it is not the canary's, and it goes on by itself.
     SharedTrouble {

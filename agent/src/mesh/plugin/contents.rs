@@ -5,7 +5,7 @@ One object holds the policies of many releases, and writing one must not change 
 Serin wrote and this one cannot make sense of. So policies are kept as the JSON they are.
 */
 use serde_json::Value;
-use serin_policy::{Document, Policy, Refusal, Table};
+use serin_policy::{Document, Policy, Proxy, Refusal, Table};
 
 /// What a plugin says.
 #[derive(Debug)]
@@ -43,7 +43,8 @@ pub fn read(plugin: &Value) -> Result<Contents, Unreadable> {
     let known = config.get("version").and_then(Value::as_f64).is_some_and(is_known);
     match config.get("policies") {
         Some(Value::Array(policies)) if known => {
-            let (table, refusals) = Table::read(config.to_string().as_bytes(), None, &Table::default());
+            let (table, refusals) =
+                Table::read(config.to_string().as_bytes(), &Proxy::default(), &Table::default());
             Ok(Contents { policies: policies.clone(), table, refusals })
         }
         _ => {

@@ -226,6 +226,7 @@ fn every_end_of_a_request_is_one_request_and_what_else_is_known_of_it() {
         ("serin_grpc_client_errors", ArmCounts { requests: 3, client_errors: 2, ..none }),
         ("serin_slow", ArmCounts { requests: 3, slow: 2, ..none }),
         ("serin_issued", ArmCounts { requests: 3, issued: 2, ..none }),
+        ("serin_withheld", ArmCounts { requests: 3, withheld: 2, ..none }),
         ("serin_failed_route_7", by_route),
         ("serin_failed_route_16", ArmCounts { requests: 3, ..none }),
     ] {
