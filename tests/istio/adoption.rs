@@ -164,7 +164,7 @@ pub(crate) async fn weights_are_taken_over(mesh: &Mesh) -> Result<()> {
     let inside = Client::through(proxy, &format!("shop.{}.svc.cluster.local", fixture.namespace.name()))?;
     answers(&inside).await?;
     let agent = fixture.agent("one").await?;
-    let inside = fixture.traffic_by(vec![inside], |_, id| User::with_header("x-user", id), 50)?;
+    let inside = fixture.traffic_by(vec![inside], |_, id| User::returning(id), 50)?;
     let outside = fixture.traffic(50).await?;
     let ways = [&outside, &inside];
     for way in ways {
@@ -179,7 +179,6 @@ pub(crate) async fn weights_are_taken_over(mesh: &Mesh) -> Result<()> {
     fixture
         .release("{setWeight: 25, pause: {}}", |yaml| {
             yaml.replace("gateways: [gateway]", "gateways: [gateway, mesh]")
-                + "  sessionAffinity: {sources: [{cookie: serin}, {header: x-user}]}\n"
         })
         .await?;
     let theirs = format!("VirtualService {}/theirs", fixture.namespace.name());

@@ -11,15 +11,12 @@ use serin_tests::site::HOST;
 
 use crate::fixture::{Fixture, check_nobody_went_back, check_none_failed, is_idle};
 
-/// Where a Release looks for ids that services hand on.
-const IDS: &str = "  sessionAffinity: {sources: [{cookie: serin}, {baggage: serin}, {header: x-user}]}\n";
-
-/// Users as services see them: by the baggage that came with a request, or by a header of the services' own.
+/// Users as services see them: by the baggage that a gateway has sent on, or by the cookie where a service sends that on.
 fn user_inside(number: usize, id: &str) -> User {
     if number.is_multiple_of(2) {
         User::with_header("baggage", &format!("tenant=a,serin={id}"))
     } else {
-        User::with_header("x-user", id)
+        User::returning(id)
     }
 }
 
@@ -34,10 +31,12 @@ pub(crate) async fn callers_inside(mesh: &Mesh) -> Result<()> {
         yaml.replace(
             &format!("routing: {{gateways: [gateway], hosts: [{HOST}]}}"),
             "routing: {gateways: [mesh]}",
-        ) + IDS
+        )
     };
     release(&fixture, routing).await.with_context(|| agent.log())?;
-    let traffic = fixture.traffic_by(vec![Client::through(proxy, "shop")?], user_inside, 150)?;
+    let inside = Client::through(proxy, "shop")?;
+    let traffic = fixture.traffic_by(vec![inside.clone()], user_inside, 150)?;
+    check_nobody_is_given_an_id(&inside).await?;
     promote(&fixture, &[&traffic]).await.with_context(|| agent.log())?;
     finish(traffic).await
 }
@@ -49,7 +48,7 @@ pub(crate) async fn by_every_way(mesh: &Mesh) -> Result<()> {
     let inside = format!("shop.{}.svc.cluster.local", fixture.namespace.name());
     let routing = |yaml: String| {
         let outside = format!("gateways: [gateway], hosts: [{HOST}]");
-        yaml.replace(&outside, &format!("gateways: [gateway, mesh], hosts: [{HOST}, {inside}]")) + IDS
+        yaml.replace(&outside, &format!("gateways: [gateway, mesh], hosts: [{HOST}, {inside}]"))
     };
     release(&fixture, routing).await.with_context(|| agent.log())?;
     check_gateway_runs_one_filter(&fixture).await?;
@@ -92,6 +91,13 @@ async fn finish(traffic: Traffic) -> Result<()> {
     check_none_failed(&report)?;
     check_nobody_went_back(&report)?;
     eprintln!("{} requests over the whole release, none failed", report.0.len());
+    Ok(())
+}
+
+/// A service keeps no cookies, so it is given none.
+async fn check_nobody_is_given_an_id(inside: &Client) -> Result<()> {
+    let answer = inside.get("/", &[]).await?;
+    ensure!(!answer.headers.contains_key("set-cookie"), "{:?}", answer.headers);
     Ok(())
 }
 

@@ -10,7 +10,6 @@ mod expectation;
 mod requests;
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -19,7 +18,7 @@ use serin_policy::{Proxy, Table};
 use serin_tests::module_host::{Fuel, ModuleHost};
 
 use documents::Documents;
-use expectation::{Expectation, Seen};
+use expectation::Expectation;
 use requests::Junk;
 
 /// All requests, over both threads.
@@ -78,11 +77,7 @@ impl World {
     /// Lets a request in, as far as it gets.
     fn begin(&mut self) {
         let headers = requests::request(&mut self.random, &self.junk);
-        let seen = Seen(&headers);
-        let authority = seen.first(":authority").unwrap_or_default();
-        let found = self.table.find(&authority, || seen.first(":path"));
-        let policy = found.map(|(_, policy)| Arc::clone(policy));
-        let mut expectation = Expectation::new(policy, headers.clone());
+        let mut expectation = Expectation::new(&self.table, headers.clone());
 
         let id = self.host.open(headers, &mut Fuel::default()).unwrap();
         // Some requests never get to the filter: an earlier one answered them, or the client left.

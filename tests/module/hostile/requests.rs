@@ -109,7 +109,7 @@ pub(super) fn request(random: &mut StdRng, junk: &Junk) -> Headers {
 }
 
 fn line(random: &mut StdRng, junk: &Junk) -> (Vec<u8>, Vec<u8>) {
-    match random.random_range(0..13) {
+    match random.random_range(0..16) {
         0..3 => ("cookie".into(), list(random, junk, COOKIE, b"; ")),
         3..5 => ("baggage".into(), list(random, junk, BAGGAGE, b",")),
         5 => (USER.into(), one_of(random, junk, &IDS)),
@@ -121,8 +121,12 @@ fn line(random: &mut StdRng, junk: &Junk) -> (Vec<u8>, Vec<u8>) {
         }
         8 => ("x-user-type".into(), one_of(random, junk, &["beta", "staff", "half", "betamax"])),
         9 => ("sec-fetch-mode".into(), one_of(random, junk, &["navigate", "no-cors", "cors", "websocket"])),
+        10 => ("sec-fetch-site".into(), one_of(random, junk, &["cross-site", "same-origin", "none"])),
+        11 => ("user-agent".into(), one_of(random, junk, &["Mozilla/5.0", "curl/8.0", ""])),
+        12 => ("accept".into(), one_of(random, junk, &["text/html,*/*", "*/*", "image/avif"])),
+        13 => ("cdn-loop".into(), one_of(random, junk, &["cdn", ""])),
         // A client that would choose for itself.
-        10 => (ROUTING.into(), one_of(random, junk, &["canary", "stable", "v9"])),
+        14 => (ROUTING.into(), one_of(random, junk, &["canary", "stable", "v9"])),
         _ => (name(random, junk), junk.any(random).to_vec()),
     }
 }
@@ -156,7 +160,7 @@ pub(super) fn response(random: &mut StdRng, junk: &Junk) -> Response {
     let mut response = Response::default();
     for _ in 0..[1, 1, 1, 1, 1, 1, 0, 2].choose(random).copied().unwrap_or(1) {
         let known =
-            ["200", "200", "204", "301", "404", "500", "503", "101", "999", "0", "99", "-1", "200 OK", ""];
+            ["200", "200", "204", "301", "304", "404", "500", "503", "101", "999", "0", "99", "-1", "200 OK", ""];
         response.headers.push((":status".into(), one_of(random, junk, &known)));
     }
     for _ in 0..random.random_range(0..4) {
@@ -174,7 +178,7 @@ pub(super) fn response(random: &mut StdRng, junk: &Junk) -> Response {
                 ];
                 one_of(random, junk, &known)
             }),
-            1 => ("expires".into(), one_of(random, junk, &["0", "Thu, 01 Dec 2033 16:00:00 GMT"])),
+            1 => ("expires".into(), one_of(random, junk, &["0", "Thu, 01 Dec 2033 16:00:00 GMT", "Thu, 01 Jan 1970 00:00:00 GMT"])),
             2 => ("set-cookie".into(), one_of(random, junk, &["session=1; Path=/", "serin=theirs"])),
             3 => (SERVED_BY.into(), one_of(random, junk, &["canary", "app"])),
             4 => grpc_status(random, junk),
