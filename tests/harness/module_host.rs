@@ -84,6 +84,18 @@ pub struct SimulatedProxy {
     log: Vec<String>,
     /// What the module wrote to stderr: the words of a panic.
     stderr: Vec<u8>,
+    crossings: Crossings,
+}
+
+/// How often a request went over the module's border, which costs more than what is done on either side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Crossings {
+    /// Calls of the proxy into the module.
+    pub entries: u32,
+    /// Calls of the module to the proxy.
+    pub host_calls: u32,
+    /// Calls of the proxy back into the module, for memory to put an answer into.
+    pub reentries: u32,
 }
 
 /// Instructions that the module used for one request, by callback.
@@ -108,6 +120,8 @@ pub struct Outcome {
     pub response: Option<Headers>,
     /// What the module did for it.
     pub fuel: Fuel,
+    /// How often that took it over the module's border.
+    pub crossings: Crossings,
 }
 
 impl ModuleHost {
@@ -131,6 +145,7 @@ impl ModuleHost {
             random: StdRng::seed_from_u64(1),
             log: Vec::new(),
             stderr: Vec::new(),
+            crossings: Crossings::default(),
         };
         let mut store = Store::new(compiled.module.engine(), proxy);
         store.set_fuel(u64::MAX)?;
@@ -193,6 +208,7 @@ impl ModuleHost {
     pub fn request(&mut self, request: Request) -> Result<Outcome> {
         let Request { headers, response } = request;
         let mut fuel = Fuel::default();
+        self.store.data_mut().crossings = Crossings::default();
         let id = self.open(headers, &mut fuel)?;
         fuel.request_headers = self.request_headers(id)?;
         if let Some(response) = response {
@@ -201,7 +217,7 @@ impl ModuleHost {
         }
         fuel.log = self.log(id)?;
         let (routed, response) = self.close(id, &mut fuel)?;
-        Ok(Outcome { routed, response, fuel })
+        Ok(Outcome { routed, response, fuel, crossings: self.store.data().crossings })
     }
 
     /// Makes the context of a request; what comes next is up to the test.
@@ -319,6 +335,7 @@ impl ModuleHost {
         self.store.set_fuel(u64::MAX)?;
         let proxy = self.store.data_mut();
         (proxy.phase, proxy.active) = (phase, context);
+        proxy.crossings.entries += 1;
         let result = work(&self.calls, &mut self.store).map_err(|error| {
             let said = String::from_utf8_lossy(&self.store.data().stderr).into_owned();
             error.context(format!("in phase {phase:?} of context {context}; the module said {said:?}"))

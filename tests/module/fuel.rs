@@ -1,15 +1,16 @@
 /*!
-What a request costs in instructions of the module. The count repeats exactly, so it is a budget: more than 2 %
-above it fails. `SERIN_BLESS=1 cargo test -p serin-tests --test module fuel` takes the present figures for new ones.
+What a request costs in instructions of the module, and how often it goes over the module's border. Both repeat exactly, so
+they are a budget: more than 2 % more instructions fail, and any crossing more. `SERIN_BLESS=1 cargo test -p serin-tests --test
+module fuel` takes the present figures for new ones.
 
 Instructions are the smaller part of a request's cost: a call to the proxy that returns bytes costs as much as
-thousands of them. Those calls are counted by `policy/tests/decisions.rs`.
+thousands of them.
 */
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde_json::{Value, json};
-use serin_tests::module_host::{Fuel, ModuleHost, Request, Response};
+use serin_tests::module_host::{Crossings, Fuel, ModuleHost, Request, Response};
 
 const BUDGET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/module/fuel.tsv");
 
@@ -17,9 +18,17 @@ const BUDGET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/module/fuel.tsv");
 const SLACK: u64 = 2;
 
 const HEAD: &str = "\
-# Instructions of the module for one request of each kind, once all its metrics are defined; see fuel.rs.
-# kind\trequest headers\tresponse headers\tlog\tcontext
+# Instructions of the module for one request of each kind, once all its metrics are defined, and how often it crosses the
+# module's border; see fuel.rs.
+# kind\trequest headers\tresponse headers\tlog\tcontext\tentries\thost calls\tre-entries
 ";
+
+/// What a request costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Cost {
+    fuel: Fuel,
+    crossings: Crossings,
+}
 
 fn policy(changes: &Value) -> Value {
     let mut policy = json!({
@@ -46,33 +55,38 @@ fn configured(policies: &[Value]) -> (ModuleHost, u64) {
 }
 
 /// The cost of `request` under one policy with `changes`, once a few of its kind have been there.
-fn cost(changes: &Value, request: &Request) -> Fuel {
+fn cost(changes: &Value, request: &Request) -> Cost {
     let (mut host, _) = configured(&[policy(changes)]);
     warm_cost(&mut host, request)
 }
 
-fn warm_cost(host: &mut ModuleHost, request: &Request) -> Fuel {
+fn warm_cost(host: &mut ModuleHost, request: &Request) -> Cost {
     // New users are drawn into cohorts, the smallest of 1 %: after so many, all of them have their metrics. And of users
     // so many fill all cells, so that a new one is nothing new. The last is none of those, one in sixteen, for whom random
     // numbers are made anew.
     for _ in 0..20_008 {
         host.request(request.clone()).unwrap();
     }
-    host.request(request.clone()).unwrap().fuel
+    cost_of(host, request.clone())
+}
+
+fn cost_of(host: &mut ModuleHost, request: Request) -> Cost {
+    let outcome = host.request(request).unwrap();
+    Cost { fuel: outcome.fuel, crossings: outcome.crossings }
 }
 
 /// The cost of a returning user's request where nobody has been in the user's cell before.
-fn first_cost() -> Fuel {
+fn first_cost() -> Cost {
     let (mut host, _) = configured(&[policy(&json!({}))]);
     let returning =
         |i: u32| Request::get("shop.example.com", "/").header("cookie", format!("serin=user-{i}"));
     for i in 1..=200 {
         host.request(returning(i)).unwrap();
     }
-    host.request(returning(0)).unwrap().fuel
+    cost_of(&mut host, returning(0))
 }
 
-fn measured() -> BTreeMap<&'static str, Fuel> {
+fn measured() -> BTreeMap<&'static str, Cost> {
     let plain = json!({});
     let id = "0123456789abcdef0123456789abcdef";
     let get = Request::get("shop.example.com", "/cart?item=7");
@@ -91,7 +105,12 @@ fn measured() -> BTreeMap<&'static str, Fuel> {
         .collect();
     let (mut crowded, reading_many) = configured(&many);
     let (_, reading_one) = configured(&[policy(&plain)]);
-    let reading = |fuel| Fuel { context: fuel, ..Fuel::default() };
+    let reading = |fuel| Cost { fuel: Fuel { context: fuel, ..Fuel::default() }, ..Cost::default() };
+    let (mut empty, _) = configured(&[]);
+    let tester = get.clone().header("x-canary", "canary");
+    let overrides = json!({"overrides": [{"header": "x-canary"}]});
+    let grpc =
+        Response { trailers: Some(vec![("grpc-status".into(), "13".into())]), ..Response::status(200) };
 
     BTreeMap::from([
         ("returning user", cost(&plain, &returning)),
@@ -113,10 +132,13 @@ fn measured() -> BTreeMap<&'static str, Fuel> {
             "in the mesh, id from baggage",
             cost(&sidecar, &get.clone().header("baggage", format!("a=b,serin={id}"))),
         ),
+        ("override", cost(&overrides, &tester)),
         (
-            "override",
-            cost(&json!({"overrides": [{"header": "x-canary"}]}), &get.clone().header("x-canary", "canary")),
+            "override, nothing counted",
+            cost(&json!({"overrides": [{"header": "x-canary"}], "counts": null}), &tester),
         ),
+        ("returning user, a gRPC failure", cost(&plain, &returning.clone().answered(Some(grpc)))),
+        ("no policy at all", warm_cost(&mut empty, &returning)),
         ("override with token", cost(&guarded, &get.clone().header("x-canary", "canary:open sesame"))),
         ("segment, third of three", cost(&segments, &get.clone().header("x-user-type", "trial"))),
         ("closed", cost(&json!({"closed": true}), &returning)),
@@ -129,13 +151,18 @@ fn measured() -> BTreeMap<&'static str, Fuel> {
     ])
 }
 
-fn columns(fuel: Fuel) -> [(&'static str, u64); 4] {
-    let Fuel { request_headers, response_headers, log, context } = fuel;
+/// Each with the most that it may be above its budget, in parts in a hundred.
+fn columns(cost: Cost) -> [(&'static str, u64, u64); 7] {
+    let Fuel { request_headers, response_headers, log, context } = cost.fuel;
+    let Crossings { entries, host_calls, reentries } = cost.crossings;
     [
-        ("request headers", request_headers),
-        ("response headers", response_headers),
-        ("log", log),
-        ("context", context),
+        ("request headers", request_headers, SLACK),
+        ("response headers", response_headers, SLACK),
+        ("log", log, SLACK),
+        ("context", context, SLACK),
+        ("entries", entries.into(), 0),
+        ("host calls", host_calls.into(), 0),
+        ("re-entries", reentries.into(), 0),
     ]
 }
 
@@ -144,8 +171,8 @@ fn no_kind_of_request_costs_more_than_its_budget() {
     let measured = measured();
     if std::env::var_os("SERIN_BLESS").is_some() {
         let mut text = HEAD.to_owned();
-        for (kind, fuel) in &measured {
-            let figures = columns(*fuel).map(|(_, figure)| figure.to_string());
+        for (kind, cost) in &measured {
+            let figures = columns(*cost).map(|(_, figure, _)| figure.to_string());
             writeln!(text, "{kind}\t{}", figures.join("\t")).unwrap();
         }
         std::fs::write(BUDGET, text).unwrap();
@@ -157,15 +184,16 @@ fn no_kind_of_request_costs_more_than_its_budget() {
         .filter_map(|line| line.split_once('\t'))
         .collect();
     let mut over = String::new();
-    for (kind, fuel) in measured {
+    for (kind, cost) in measured {
         let Some(row) = rows.remove(kind) else {
             writeln!(over, "{kind}: no budget").unwrap();
             continue;
         };
         let allowed: Vec<u64> = row.split('\t').map(|figure| figure.parse().expect("a number")).collect();
-        assert_eq!(allowed.len(), 4, "{kind}: {row:?}");
-        for ((column, used), allowed) in columns(fuel).into_iter().zip(allowed) {
-            if used * 100 > allowed * (100 + SLACK) {
+        let columns = columns(cost);
+        assert_eq!(allowed.len(), columns.len(), "{kind}: {row:?}");
+        for ((column, used, slack), allowed) in columns.into_iter().zip(allowed) {
+            if used * 100 > allowed * (100 + slack) {
                 writeln!(over, "{kind}, {column}: {used}, allowed {allowed}").unwrap();
             }
         }

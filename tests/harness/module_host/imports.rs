@@ -31,7 +31,7 @@ fn headers(linker: &mut Linker<SimulatedProxy>) -> Result<()> {
         "env",
         "proxy_get_header_map_value",
         |mut caller: Caller<'_, SimulatedProxy>, map: u32, name: u32, length: u32, at: u32, size: u32| {
-            let (memory, proxy) = guest(&mut caller)?;
+            let (memory, proxy) = asked(&mut caller)?;
             let name = bytes(memory, (name, length))?;
             let found = match proxy.stream()?.readable(map.try_into()?, proxy.phase)? {
                 // Envoy's answer for a map that the log finds missing.
@@ -54,7 +54,7 @@ fn headers(linker: &mut Linker<SimulatedProxy>) -> Result<()> {
          name_length: u32,
          value: u32,
          value_length: u32| {
-            let (memory, proxy) = guest(&mut caller)?;
+            let (memory, proxy) = asked(&mut caller)?;
             let (name, value) = line(memory, (name, name_length), (value, value_length))?;
             let phase = proxy.phase;
             let headers = proxy.stream_mut()?.writable(map.try_into()?, phase)?;
@@ -67,6 +67,17 @@ fn headers(linker: &mut Linker<SimulatedProxy>) -> Result<()> {
     )?;
     linker.func_wrap(
         "env",
+        "proxy_remove_header_map_value",
+        |mut caller: Caller<'_, SimulatedProxy>, map: u32, name: u32, length: u32| {
+            let (memory, proxy) = asked(&mut caller)?;
+            let name = bytes(memory, (name, length))?;
+            let phase = proxy.phase;
+            proxy.stream_mut()?.writable(map.try_into()?, phase)?.retain(|(given, _)| given != name);
+            Ok(OK)
+        },
+    )?;
+    linker.func_wrap(
+        "env",
         "proxy_add_header_map_value",
         |mut caller: Caller<'_, SimulatedProxy>,
          map: u32,
@@ -74,7 +85,7 @@ fn headers(linker: &mut Linker<SimulatedProxy>) -> Result<()> {
          name_length: u32,
          value: u32,
          value_length: u32| {
-            let (memory, proxy) = guest(&mut caller)?;
+            let (memory, proxy) = asked(&mut caller)?;
             let added = line(memory, (name, name_length), (value, value_length))?;
             let phase = proxy.phase;
             proxy.stream_mut()?.writable(map.try_into()?, phase)?.push(added);
@@ -89,7 +100,7 @@ fn metrics(linker: &mut Linker<SimulatedProxy>) -> Result<()> {
         "env",
         "proxy_define_metric",
         |mut caller: Caller<'_, SimulatedProxy>, kind: u32, name: u32, length: u32, at: u32| {
-            let (memory, proxy) = guest(&mut caller)?;
+            let (memory, proxy) = asked(&mut caller)?;
             let name = String::from_utf8(bytes(memory, (name, length))?.to_vec())?;
             let id = proxy.metrics.define(kind, name)?;
             put(memory, at, &id.to_le_bytes())
@@ -99,14 +110,16 @@ fn metrics(linker: &mut Linker<SimulatedProxy>) -> Result<()> {
         "env",
         "proxy_increment_metric",
         |mut caller: Caller<'_, SimulatedProxy>, id: u32, offset: i64| {
-            caller.data_mut().metrics.increment(id, offset).map(|()| OK)
+            let (_, proxy) = asked(&mut caller)?;
+            proxy.metrics.increment(id, offset).map(|()| OK)
         },
     )?;
     linker.func_wrap(
         "env",
         "proxy_record_metric",
         |mut caller: Caller<'_, SimulatedProxy>, id: u32, value: u64| {
-            caller.data_mut().metrics.record(id, value).map(|()| OK)
+            let (_, proxy) = asked(&mut caller)?;
+            proxy.metrics.record(id, value).map(|()| OK)
         },
     )?;
     Ok(())
@@ -131,7 +144,7 @@ fn surroundings(linker: &mut Linker<SimulatedProxy>) -> Result<()> {
         "env",
         "proxy_get_property",
         |mut caller: Caller<'_, SimulatedProxy>, path: u32, length: u32, at: u32, size: u32| {
-            let (memory, proxy) = guest(&mut caller)?;
+            let (memory, proxy) = asked(&mut caller)?;
             let path: Vec<_> = bytes(memory, (path, length))?.split(|&byte| byte == 0).collect();
             let found = match path[..] {
                 [b"xds", b"node", b"metadata", b"NAMESPACE"] => {
@@ -147,7 +160,7 @@ fn surroundings(linker: &mut Linker<SimulatedProxy>) -> Result<()> {
         "env",
         "proxy_get_current_time_nanoseconds",
         |mut caller: Caller<'_, SimulatedProxy>, at: u32| {
-            let (memory, proxy) = guest(&mut caller)?;
+            let (memory, proxy) = asked(&mut caller)?;
             put(memory, at, &u64::try_from(proxy.now.as_nanos())?.to_le_bytes())
         },
     )?;
@@ -155,7 +168,7 @@ fn surroundings(linker: &mut Linker<SimulatedProxy>) -> Result<()> {
         "env",
         "proxy_log",
         |mut caller: Caller<'_, SimulatedProxy>, _level: u32, text: u32, length: u32| {
-            let (memory, proxy) = guest(&mut caller)?;
+            let (memory, proxy) = asked(&mut caller)?;
             proxy.log.push(String::from_utf8(bytes(memory, (text, length))?.to_vec())?);
             Ok(OK)
         },
@@ -173,7 +186,7 @@ fn shared(linker: &mut Linker<SimulatedProxy>) -> Result<()> {
          at: u32,
          size: u32,
          version_at: u32| {
-            let (memory, proxy) = guest(&mut caller)?;
+            let (memory, proxy) = asked(&mut caller)?;
             let Some((value, version)) = proxy.shared.get(bytes(memory, (key, length))?).cloned() else {
                 return Ok(NOT_FOUND);
             };
@@ -190,7 +203,7 @@ fn shared(linker: &mut Linker<SimulatedProxy>) -> Result<()> {
          value: u32,
          size: u32,
          version: u32| {
-            let (memory, proxy) = guest(&mut caller)?;
+            let (memory, proxy) = asked(&mut caller)?;
             let (key, value) = (bytes(memory, (key, length))?, bytes(memory, (value, size))?);
             let before = proxy.shared.get(key).map_or(0, |(_, version)| *version);
             // 0 stands for any version.
@@ -222,7 +235,7 @@ fn wasi(linker: &mut Linker<SimulatedProxy>) -> Result<()> {
         WASI,
         "random_get",
         |mut caller: Caller<'_, SimulatedProxy>, at: u32, length: u32| {
-            let (memory, proxy) = guest(&mut caller)?;
+            let (memory, proxy) = asked(&mut caller)?;
             proxy.random.fill_bytes(span_mut(memory, (at, length))?);
             Ok(OK)
         },
@@ -231,7 +244,7 @@ fn wasi(linker: &mut Linker<SimulatedProxy>) -> Result<()> {
         WASI,
         "fd_write",
         |mut caller: Caller<'_, SimulatedProxy>, _file: u32, vectors: u32, count: u32, at: u32| {
-            let (memory, proxy) = guest(&mut caller)?;
+            let (memory, proxy) = asked(&mut caller)?;
             let mut written = 0;
             for i in 0..count {
                 let vector = |offset| Ok::<_, Error>(word(bytes(memory, (vectors + 8 * i + offset, 4))?));
@@ -246,7 +259,7 @@ fn wasi(linker: &mut Linker<SimulatedProxy>) -> Result<()> {
         WASI,
         "environ_sizes_get",
         |mut caller: Caller<'_, SimulatedProxy>, count: u32, size: u32| {
-            let (memory, _) = guest(&mut caller)?;
+            let (memory, _) = asked(&mut caller)?;
             put(memory, count, &[0; 4])?;
             put(memory, size, &[0; 4])
         },
@@ -276,6 +289,13 @@ fn guest<'c>(caller: &'c mut Caller<'_, SimulatedProxy>) -> Result<(&'c mut [u8]
     Ok(memory(caller)?.data_and_store_mut(caller))
 }
 
+/// The same, for a question of the module's, which is counted.
+fn asked<'c>(caller: &'c mut Caller<'_, SimulatedProxy>) -> Result<(&'c mut [u8], &'c mut SimulatedProxy)> {
+    let (memory, proxy) = guest(caller)?;
+    proxy.crossings.host_calls += 1;
+    Ok((memory, proxy))
+}
+
 /// Copies `value` to memory that the module allocates for it, and writes where to `at` and `size`. Of an empty
 /// value nothing is copied, and its address is null.
 fn give(caller: &mut Caller<'_, SimulatedProxy>, value: &[u8], (at, size): Span) -> Result<u32> {
@@ -283,6 +303,7 @@ fn give(caller: &mut Caller<'_, SimulatedProxy>, value: &[u8], (at, size): Span)
     let mut address = 0;
     if length > 0 {
         let (_, allocate) = caller.data().guest.clone().ok_or_else(|| format_err!("not started yet"))?;
+        caller.data_mut().crossings.reentries += 1;
         address = allocate.call(&mut *caller, length)?;
     }
     let (memory, _) = guest(caller)?;

@@ -63,7 +63,11 @@ impl Expectation {
     pub(super) fn check(&self, routed: &Headers, response: Option<&Headers>) {
         let Some(policy) = &self.policy else {
             let is_claim = |name: &[u8]| self.claims.iter().any(|claim| claim.as_bytes() == name);
-            assert_eq!(others(routed, |_| false), others(&self.request, is_claim), "no policy, and yet touched");
+            assert_eq!(
+                others(routed, |_| false),
+                others(&self.request, is_claim),
+                "no policy, and yet touched"
+            );
             assert_eq!(response, self.response.as_ref(), "no policy, and yet touched");
             return;
         };
@@ -113,7 +117,8 @@ impl Expectation {
         let touched = |name: &[u8]| policy.response_header().is_some_and(|header| name == header.as_bytes());
         let seen = Seen(sent);
         let is_kept_already = seen.first(":status").is_some_and(|status| status == b"304");
-        let sets_it = |name: &str| seen.header_list("set-cookie").is_some_and(|lines| cookie::is_set(&lines, name));
+        let sets_it =
+            |name: &str| seen.header_list("set-cookie").is_some_and(|lines| cookie::is_set(&lines, name));
         let is_theirs = policy.cookie().is_some_and(|own| sets_it(&own.name));
         let cache_control = seen.header_list("cache-control");
         let expires = seen.first("expires").is_some_and(|expires| cookie::is_to_come(&expires, 0));

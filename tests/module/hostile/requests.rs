@@ -159,8 +159,10 @@ fn list(random: &mut StdRng, junk: &Junk, ours: &str, between: &[u8]) -> Vec<u8>
 pub(super) fn response(random: &mut StdRng, junk: &Junk) -> Response {
     let mut response = Response::default();
     for _ in 0..[1, 1, 1, 1, 1, 1, 0, 2].choose(random).copied().unwrap_or(1) {
-        let known =
-            ["200", "200", "204", "301", "304", "404", "500", "503", "101", "999", "0", "99", "-1", "200 OK", ""];
+        let known = [
+            "200", "200", "204", "301", "304", "404", "500", "503", "101", "999", "0", "99", "-1", "200 OK",
+            "",
+        ];
         response.headers.push((":status".into(), one_of(random, junk, &known)));
     }
     for _ in 0..random.random_range(0..4) {
@@ -178,7 +180,14 @@ pub(super) fn response(random: &mut StdRng, junk: &Junk) -> Response {
                 ];
                 one_of(random, junk, &known)
             }),
-            1 => ("expires".into(), one_of(random, junk, &["0", "Thu, 01 Dec 2033 16:00:00 GMT", "Thu, 01 Jan 1970 00:00:00 GMT"])),
+            1 => (
+                "expires".into(),
+                one_of(
+                    random,
+                    junk,
+                    &["0", "Thu, 01 Dec 2033 16:00:00 GMT", "Thu, 01 Jan 1970 00:00:00 GMT"],
+                ),
+            ),
             2 => ("set-cookie".into(), one_of(random, junk, &["session=1; Path=/", "serin=theirs"])),
             3 => (SERVED_BY.into(), one_of(random, junk, &["canary", "app"])),
             4 => grpc_status(random, junk),
