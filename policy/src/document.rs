@@ -147,11 +147,12 @@ pub(crate) struct Entry {
     pub(crate) spec: Result<PolicySpec, Refusal>,
 }
 
-/// Reads a document policy by policy, so that one bad policy does not take the others with it.
+/// The policies of a document, each to be [read](read_policy) by itself, so that one bad policy does not take the others with
+/// it.
 ///
 /// # Errors
 /// When the document as a whole cannot be read.
-pub(crate) fn read(json: &[u8]) -> Result<Vec<Entry>, Refusal> {
+pub(crate) fn policies(json: &[u8]) -> Result<Vec<&RawValue>, Refusal> {
     // The version by itself, for what else there is belongs to it.
     #[derive(Deserialize)]
     struct Head {
@@ -173,10 +174,11 @@ pub(crate) fn read(json: &[u8]) -> Result<Vec<Entry>, Refusal> {
         return Err(Refusal::new(Kind::Unsupported, "version", head.version, hint));
     }
     let body: Body = serde_json::from_slice(json).map_err(malformed)?;
-    Ok(body.policies.into_iter().map(read_policy).collect())
+    Ok(body.policies)
 }
 
-fn read_policy(raw: &RawValue) -> Entry {
+/// Reads one policy of a document.
+pub(crate) fn read_policy(raw: &RawValue) -> Entry {
     match serde_json::from_str::<PolicySpec>(raw.get()) {
         Ok(spec) if unknown_critical(&spec.critical).is_none() => {
             Entry { name: Some(spec.name.clone()), spec: Ok(spec) }
@@ -288,11 +290,11 @@ mod tests {
 
     #[test]
     fn what_this_build_writes_it_reads() {
-        let policies = json!([{"name": "shop/shop", "revision": 1, "hosts": ["shop"], "salt": "s",
+        let written = json!([{"name": "shop/shop", "revision": 1, "hosts": ["shop"], "salt": "s",
             "versions": [{"name": "stable"}, {"name": "canary", "weight": 1}]}]);
-        let document = Document::new(serde_json::from_value(policies).unwrap());
-        let entries = read(&serde_json::to_vec(&document).unwrap()).unwrap();
-        assert_eq!(entries.len(), 1);
-        assert_eq!(entries[0].spec.as_ref(), Ok(&document.policies[0]));
+        let document = Document::new(serde_json::from_value(written).unwrap());
+        let json = serde_json::to_vec(&document).unwrap();
+        let [policy] = policies(&json).unwrap()[..] else { panic!("one was written") };
+        assert_eq!(read_policy(policy).spec, Ok(document.policies[0].clone()));
     }
 }

@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use xxhash_rust::xxh64::Xxh64Builder;
+use xxhash_rust::xxh64::{Xxh64Builder, xxh64};
 
-use crate::document::{Entry, VERSION_HEADER, read};
+use crate::document::{Entry, VERSION_HEADER, policies, read_policy};
 use crate::host;
 use crate::matching::without_query;
 use crate::place::Proxy;
@@ -23,6 +23,8 @@ pub struct Table {
     by_name: HashMap<String, usize, Xxh64Builder>,
     by_host: HashMap<String, Vec<usize>, Xxh64Builder>,
     has_wildcards: bool,
+    /// The row that each text of a policy was read into, by its hash: what has not changed is taken over as it is.
+    by_text: HashMap<u64, usize, Xxh64Builder>,
     /// The headers that carry versions, each once.
     version_headers: Vec<String>,
 }
@@ -40,13 +42,21 @@ impl Table {
     /// What cannot be read never takes away what worked: a refused policy stays in force as it was in
     /// `last_good`, and so does everything when the document itself is refused.
     pub fn read(json: &[u8], proxy: &Proxy, last_good: &Self) -> (Self, Vec<Refusal>) {
-        let entries = match read(json) {
-            Ok(entries) => entries,
+        let texts = match policies(json) {
+            Ok(texts) => texts,
             Err(refusal) => return (last_good.clone(), vec![refusal]),
         };
         let (mut table, mut refusals) = (Self::default(), Vec::new());
         let mut kept = Vec::new();
-        for (i, Entry { name, spec }) in entries.into_iter().enumerate() {
+        for (i, text) in texts.into_iter().enumerate() {
+            let hash = xxh64(text.get().as_bytes(), 0);
+            if let Some(row) = last_good.row_of(hash)
+                && table.add(row.clone(), proxy).is_ok()
+            {
+                table.by_text.insert(hash, table.rows.len() - 1);
+                continue;
+            }
+            let Entry { name, spec } = read_policy(text);
             let added = spec.and_then(|spec| {
                 let row = Row {
                     hosts: spec.hosts.clone().into(),
@@ -58,7 +68,9 @@ impl Table {
                     .into(),
                     policy: Arc::new(Policy::compile(spec, proxy.place)?),
                 };
-                table.add(row, proxy)
+                table.add(row, proxy)?;
+                table.by_text.insert(hash, table.rows.len() - 1);
+                Ok(())
             });
             if let Err(refusal) = added {
                 refusals.push(refusal.within(&format!("policies[{i}]"), name.as_deref()));
@@ -117,6 +129,10 @@ impl Table {
             claims.sort_by_key(|&at| std::cmp::Reverse(self.rows.get(at).map_or(0, |row| row.prefix.len())));
         }
         Ok(())
+    }
+
+    fn row_of(&self, text: u64) -> Option<&Row> {
+        self.rows.get(*self.by_text.get(&text)?)
     }
 
     fn claims(&self, key: &str) -> impl Iterator<Item = (usize, &Row)> {

@@ -268,3 +268,28 @@ fn a_thousand_policies_are_each_found() {
     }
     assert_eq!(found(&table, "s1000.example.com", "/"), None);
 }
+
+#[test]
+fn a_policy_that_has_not_changed_is_taken_over_as_it_is() {
+    let with = |revision: u32| {
+        document(&[
+            spec(&json!({"name": "t/a"})),
+            spec(&json!({"name": "t/b", "hosts": ["b"], "revision": revision})),
+        ])
+    };
+    let proxy = Proxy::default();
+    let (before, _) = Table::read(&with(1), &proxy, &Table::default());
+    let (after, refusals) = Table::read(&with(2), &proxy, &before);
+    assert_eq!(refusals, []);
+    let is_same = |name: &str| {
+        std::sync::Arc::ptr_eq(
+            before.policy(name).expect("it was there"),
+            after.policy(name).expect("it is there"),
+        )
+    };
+    assert!(is_same("t/a") && !is_same("t/b"));
+    assert_eq!(after.policy("t/b").map(|policy| policy.revision()), Some(2));
+    // Twice in one document it is one too many all the same.
+    let twice = document(&[spec(&json!({"name": "t/a"})), spec(&json!({"name": "t/a"}))]);
+    assert_eq!(Table::read(&twice, &proxy, &before).1.len(), 1);
+}
