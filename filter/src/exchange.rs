@@ -154,12 +154,12 @@ fn refuse_versions(table: &Table, host: &impl Host) {
 /// Sends the caller's id on in baggage, or keeps one that a client made up from travelling on.
 fn send_on(host: &impl Host, policy: &Policy, key: &str, identity: Option<&Identity>) {
     let existing = || host.request_header_list("baggage");
+    let is_as_it_came = identity.is_none_or(|identity| identity.origin == Origin::Baggage);
     let changed = match identity {
-        Some(Identity { origin: Origin::Baggage, .. }) if policy.trusts_baggage() => None,
+        _ if is_as_it_came && policy.trusts_baggage() => None,
         Some(Identity { id, .. }) => {
             Some(baggage::with_member(&existing().unwrap_or_default(), key, id.as_bytes()))
         }
-        None if policy.trusts_baggage() => None,
         None => existing().and_then(|header| baggage::without_member(&header, key)),
     };
     match changed {

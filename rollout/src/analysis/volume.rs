@@ -25,7 +25,7 @@ struct Rate {
 }
 
 /// After this time, a request counts a third.
-const TIME_CONSTANT: Duration = Duration::from_secs(60);
+const TIME_CONSTANT: Duration = Duration::from_mins(1);
 
 /// So many requests must have been expected: how many come of fewer callers is a matter of chance.
 const SOME: f64 = 100.0;
