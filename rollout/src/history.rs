@@ -54,7 +54,7 @@ pub struct Point {
 
 impl History {
     /// More points than this are not kept.
-    pub const MOST: usize = 600;
+    pub const MOST: usize = 300;
 
     /// Notes how things are after a look at `now` that counted `cells`. What comes after the end of a run is no part of it.
     pub fn note(&mut self, status: &Status, cells: &[Cell], release: &Release, now: Timestamp) {

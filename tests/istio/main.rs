@@ -7,6 +7,7 @@ before there is a thread, so this is not the usual test harness, but one that ta
 mod adoption;
 mod autoscalers;
 mod blue_green;
+mod board;
 mod command_line;
 mod failures;
 mod fixture;
@@ -89,6 +90,7 @@ const SHARED: &[(&str, Test)] = tests![
     failures::nodes::a_node_dies,
     failures::workloads::stable_is_scaled_away,
     ways::a_canary_has_a_service_of_its_own,
+    board::whoever_may_read_a_release_sees_its_run_from_look_to_look,
     ways::a_segment_has_pods_and_a_way_back,
     adoption::weights_are_taken_over,
     adoption::what_cannot_work_is_not_taken_over,

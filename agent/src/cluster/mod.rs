@@ -71,6 +71,7 @@ use crate::metrics::Metrics;
 use crate::observe::beat::Beat;
 use crate::observe::prometheus::collector::Collectors;
 use crate::serve::modules::Modules;
+use crate::view::board::Board;
 use admission::Admission;
 use client::Clients;
 use configs::Contents;
@@ -134,6 +135,7 @@ struct Cluster {
     domain: Option<String>,
     recorder: Recorder,
     metrics: Arc<Metrics>,
+    board: Arc<Board>,
     /// Whether this agent leads.
     leads: watch::Receiver<bool>,
     /// Whether the stores know all there is.
@@ -151,18 +153,25 @@ pub async fn run(config: Config, stop: impl Future<Output = anyhow::Result<()>>)
     let metrics = Arc::new(Metrics::new());
     let (ready, is_ready) = watch::channel(false);
     let modules = Modules::new(config.module.base())?;
-    let pages = crate::serve::cluster::pages(Arc::clone(&metrics), is_ready, Arc::clone(&modules));
+    let board = Arc::new(Board::default());
+    let pages = crate::serve::cluster::pages(
+        Arc::clone(&metrics),
+        is_ready,
+        Arc::clone(&modules),
+        Arc::clone(&board),
+        clients.requests.clone(),
+    );
     let listener = tokio::net::TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("--listen: {}: cannot listen there", config.listen))?;
-    tracing::info!(address = %listener.local_addr()?, "serving the module, /livez /readyz /metrics");
+    tracing::info!(address = %listener.local_addr()?, "serving the module, /livez /readyz /metrics /releases");
     let http = tokio::spawn(axum::serve(listener, pages).into_future());
     for lack in requirements::lacking(&clients.requests).await {
         tracing::error!(code = "requirements", "{lack}");
     }
     let mut standing =
         leader::stand(clients.requests.clone(), &config.lease_namespace, &config.identity).await?;
-    let drive = drive(clients, config, modules, metrics, ready, standing.leads.clone());
+    let drive = drive(clients, config, modules, metrics, board, ready, standing.leads.clone());
     tokio::select! {
         end = drive => end.and_then(|()| anyhow::bail!("the controller has ended"))?,
         result = http => anyhow::bail!("the listener has ended: {result:?}"),
@@ -178,6 +187,7 @@ async fn drive(
     config: Config,
     modules: Arc<Modules>,
     metrics: Arc<Metrics>,
+    board: Arc<Board>,
     ready: watch::Sender<bool>,
     leads: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
@@ -233,6 +243,7 @@ async fn drive(
         admission: Admission::default(),
         domain: cluster_domain(),
         metrics,
+        board,
         leads: leads.clone(),
         is_known: ready.subscribe(),
         memories: Memories::default(),
@@ -288,6 +299,7 @@ async fn reconcile(watched: Arc<Watched>, cluster: Arc<Cluster>) -> Result<Actio
     if !*cluster.leads.borrow() {
         // What is remembered here grows old while another leads.
         cluster.memories.forget_all();
+        cluster.board.forget_all();
         cluster.proxies.stop();
         cluster.collectors.stop();
         return Ok(Action::await_change());

@@ -24,6 +24,7 @@ use crate::observe::ProxyReport;
 use crate::observe::arrivals::Arrivals;
 use crate::observe::prometheus::collector::Collected;
 use crate::observe::prometheus::counts::Subject;
+use crate::view::board::Look;
 use serin_release::delivery::{Delivery, PromotionMode};
 use serin_release::resource::DeletionPolicy;
 use serin_release::{CountSource, Release, ReleaseError, ReleaseObject};
@@ -196,6 +197,8 @@ async fn tick_with(
     let is_pushed = pushed.is_ok();
     cluster.tell(object, memory, &snapshot.release, &observation, &planned, &news, is_pushed, now).await;
     cluster.tell_warnings(object, memory, &snapshot.warnings).await;
+    let (told, status, counted) = (&memory.shown, &memory.state.status, &observation.counted[..]);
+    cluster.board.note(Look { object, told, release: &snapshot.release, status, counted, now });
     pushed?;
     if let Some(error) = unsaved {
         return Err(error.into());

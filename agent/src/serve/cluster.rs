@@ -1,25 +1,31 @@
 /*!
-What an agent in a cluster answers, whether or not it leads: health, metrics, and the module for the proxies.
+What an agent in a cluster answers, whether or not it leads: health, metrics, and the module for the proxies. Of a release the
+one that leads answers, to those who may read it.
 */
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Json, Router};
+use kube::Client;
 use tokio::sync::watch;
 
+use super::access::may_read;
 use super::metrics_of;
 use super::modules::{ASKED_BY_AGENT, Modules, is_digest, sha256};
 use crate::MODULE;
 use crate::metrics::Metrics;
+use crate::view::board::Board;
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Shown {
     metrics: Arc<Metrics>,
     is_ready: watch::Receiver<bool>,
     modules: Arc<Modules>,
+    board: Arc<Board>,
+    client: Client,
 }
 
 /// The SHA-256 of the module, in hexadecimal digits.
@@ -33,13 +39,22 @@ pub fn module_path() -> String {
 }
 
 /// The pages.
-pub fn pages(metrics: Arc<Metrics>, is_ready: watch::Receiver<bool>, modules: Arc<Modules>) -> Router {
+///
+/// `client` is asked who may read of the releases on `board`.
+pub fn pages(
+    metrics: Arc<Metrics>,
+    is_ready: watch::Receiver<bool>,
+    modules: Arc<Modules>,
+    board: Arc<Board>,
+    client: Client,
+) -> Router {
     Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics_page))
         .route("/module/{name}", get(module))
-        .with_state(Shown { metrics, is_ready, modules })
+        .route("/releases/{namespace}/{name}", get(release))
+        .with_state(Shown { metrics, is_ready, modules, board, client })
 }
 
 /// Ready: everything the cluster has is known. The module is served before that.
@@ -54,6 +69,25 @@ async fn ready(State(shown): State<Shown>) -> Response {
 
 async fn metrics_page(State(shown): State<Shown>) -> Response {
     metrics_of(&shown.metrics)
+}
+
+/// A release, with its run from look to look.
+async fn release(
+    State(shown): State<Shown>,
+    Path((namespace, name)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    if let Err(refused) = may_read(&shown.client, &headers, &namespace, &name).await {
+        return refused.into_response();
+    }
+    match shown.board.of(&format!("{namespace}/{name}")) {
+        Some(shown) => Json(shown).into_response(),
+        None => {
+            let why = "this agent does not drive such a Release: is it spelled right? Another agent may lead; the Lease \
+                       serin names its pod\n";
+            (StatusCode::NOT_FOUND, why).into_response()
+        }
+    }
 }
 
 /// Another agent that asks has asked this one because it has no other way; it is not asked in turn.

@@ -4,6 +4,7 @@ the agent's own folder for those whom the file system lets in.
 
 Whoever can reach a port can read; only whoever may write the agent's folder can change a release.
 */
+mod access;
 pub mod cluster;
 pub mod control;
 pub mod modules;

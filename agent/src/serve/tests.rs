@@ -36,11 +36,12 @@ async fn writable(pages: Router, paths: &[&str]) -> BTreeSet<String> {
 async fn whoever_reaches_the_port_can_only_read() {
     let (metrics, (_ready, is_ready)) = (Arc::new(Metrics::new()), watch::channel(true));
     let module = cluster::module_path();
-    let paths = ["/livez", "/readyz", "/metrics", &module, "/commands/abort"];
-    assert_eq!(
-        writable(cluster::pages(Arc::clone(&metrics), is_ready, Modules::new(None).unwrap()), &paths).await,
-        BTreeSet::new()
-    );
+    let paths = ["/livez", "/readyz", "/metrics", &module, "/releases/shop/shop", "/commands/abort"];
+    crate::http::install_crypto();
+    let client = kube::Client::try_from(kube::Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap();
+    let (modules, board) = (Modules::new(None).unwrap(), Arc::default());
+    let in_cluster = cluster::pages(Arc::clone(&metrics), is_ready, modules, board, client);
+    assert_eq!(writable(in_cluster, &paths).await, BTreeSet::new());
     let release = Release::from_yaml(include_str!("../../../manifests/examples/minimal.yaml")).unwrap();
     let (_, view) = watch::channel(View::new(&release, &Status::default()));
     let shown = Shown { view, metrics, interval: Duration::from_secs(1) };

@@ -4,6 +4,7 @@ two ways.
 
 It is made from the Release, its Deployments and what was told of it, all as they are in the cluster; it reads no clock.
 */
+pub mod board;
 mod evidence;
 mod todo;
 
