@@ -5,8 +5,8 @@ use anyhow::{Context, Result, ensure};
 use reqwest::StatusCode;
 use serde_json::Value;
 use serin_agent::http;
-use serin_tests::site::eventually;
 use serin_tests::mesh::Mesh;
+use serin_tests::site::eventually;
 
 use crate::fixture::Fixture;
 
@@ -70,7 +70,8 @@ pub(crate) async fn whoever_may_read_a_release_sees_its_run_from_look_to_look(me
         ensure!(status == StatusCode::OK, "{status}: {text}");
         let shown: Value = serde_json::from_str(&text)?;
         let points = shown["history"]["points"].as_array().context("points")?;
-        let at_step = points.iter().filter(|point| point["weight"] == 250_000 && point["canary"] != 0).count();
+        let at_step =
+            points.iter().filter(|point| point["weight"] == 250_000 && point["canary"] != 0).count();
         ensure!(shown["view"]["name"] == "shop" && at_step >= 2, "{text}");
         ensure!(points.iter().any(|point| point["evidence"].is_number()), "{text}");
         ensure!(shown["cohorts"].as_array().is_some_and(|cohorts| !cohorts.is_empty()), "{text}");

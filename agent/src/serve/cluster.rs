@@ -80,14 +80,10 @@ async fn release(
     if let Err(refused) = may_read(&shown.client, &headers, &namespace, &name).await {
         return refused.into_response();
     }
-    match shown.board.of(&format!("{namespace}/{name}")) {
-        Some(shown) => Json(shown).into_response(),
-        None => {
-            let why = "this agent does not drive such a Release: is it spelled right? Another agent may lead; the Lease \
-                       serin names its pod\n";
-            (StatusCode::NOT_FOUND, why).into_response()
-        }
-    }
+    let why = "this agent does not drive such a Release: is it spelled right? Another agent may lead; the Lease serin names its \
+               pod\n";
+    let found = shown.board.of(&format!("{namespace}/{name}"));
+    found.map_or_else(|| (StatusCode::NOT_FOUND, why).into_response(), |found| Json(found).into_response())
 }
 
 /// Another agent that asks has asked this one because it has no other way; it is not asked in turn.
