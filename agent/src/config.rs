@@ -1,16 +1,33 @@
 /*!
 What the operator of a cluster's agent gives it in a file: where each Prometheus is, as whom it is asked, and whose
-Releases may have it asked.
+Releases may have it asked; who is told of all releases; and which addresses a Release may have called.
 
 A Release only names a source. It is written by a tenant, and whatever address or file it gave, the agent would go there
 and read that as itself.
 */
+mod messages;
+
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_saphyr::UserMessageFormatter;
 use serin_release::delivery::Named;
 use serin_release::prometheus::{Access, AccessError, Settings};
+
+use self::messages::NotificationsWords;
+pub use self::messages::{Messages, SecretFile, unknown_events};
+use crate::reach::{Origin, Reach};
+
+/// All that the operator says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Operator {
+    /// The Prometheus servers that Releases may name.
+    pub sources: Sources,
+    /// Who is told of releases whatever they say.
+    pub messages: Messages,
+    /// Which addresses Releases may have called.
+    pub reach: Reach,
+}
 
 /// The Prometheus servers that Releases may name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,12 +54,17 @@ pub enum ConfigError {
         /// What is wrong with it.
         error: AccessError,
     },
+    /// Anything else: the field, the value and the mend.
+    #[error("{0}")]
+    Wrong(String),
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 struct Words {
     prometheus: PrometheusWords,
+    notifications: NotificationsWords,
+    allowed_addresses: Option<Vec<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -58,16 +80,35 @@ struct SourceWords {
     namespaces: Option<Vec<String>>,
 }
 
-impl Sources {
+impl Operator {
     /// Reads the file's text.
     ///
     /// # Errors
     /// When it makes no sense, with the field.
     pub fn from_yaml(yaml: &str) -> Result<Self, ConfigError> {
-        let Words { prometheus } = serde_saphyr::from_str(yaml).map_err(|error| {
+        let words = serde_saphyr::from_str(yaml).map_err(|error| {
             let text = error.render_with_formatter(&UserMessageFormatter);
             ConfigError::Unreadable(text.strip_prefix("error: ").unwrap_or(&text).to_owned())
         })?;
+        let Words { prometheus, notifications, allowed_addresses } = words;
+        Ok(Self {
+            sources: Sources::of(prometheus)?,
+            messages: Messages::of(notifications)?,
+            reach: allowed_addresses.map_or(Ok(Reach::default()), reach)?,
+        })
+    }
+}
+
+fn reach(allowed: Vec<String>) -> Result<Reach, ConfigError> {
+    let origin = |(i, text): (usize, String)| {
+        let parsed = Origin::parse(&text);
+        parsed.map_err(|hint| ConfigError::Wrong(format!("allowedAddresses[{i}]: {text:?}: {hint}")))
+    };
+    allowed.into_iter().enumerate().map(origin).collect::<Result<_, _>>().map(Reach::of)
+}
+
+impl Sources {
+    fn of(prometheus: PrometheusWords) -> Result<Self, ConfigError> {
         let source = |(name, SourceWords { access, namespaces }): (String, SourceWords)| {
             match Access::try_from(access) {
                 Ok(access) => Ok((name, Source { access, namespaces })),
@@ -134,7 +175,7 @@ prometheus:
 
     /// What a Release in `namespace` gets for what it names: the URL, or a part of the refusal.
     fn check(named: &Named, namespace: &str, expected: Result<&str, &str>) {
-        match (Sources::from_yaml(FILE).unwrap().access(named, namespace), expected) {
+        match (Operator::from_yaml(FILE).unwrap().sources.access(named, namespace), expected) {
             (Ok(access), Ok(url)) => assert_eq!(access.query.as_str(), url),
             (Err(error), Err(part)) => assert!(error.contains(part), "{error}"),
             (found, expected) => panic!("{found:?}, not {expected:?}"),
@@ -176,10 +217,27 @@ prometheus:
                 "prometheus.sources.a.access.source: \"b\"",
             ),
             ("sources: {}", "sources"),
+            (
+                "allowedAddresses: [hooks.example.com]",
+                "allowedAddresses[0]: \"hooks.example.com\": write a scheme",
+            ),
+            (
+                "notifications: {channels: [{channel: {name: a, slack: {secretRef: {file: /a}}, teams: {secretRef: {file: /b}}}}]}",
+                "notifications.channels[0].channel: 2 channels: give one channel",
+            ),
+            (
+                "notifications: {channels: [{channel: {name: a, slack: {secretRef: {file: /a}}, events: [Nonsense]}}]}",
+                "notifications.channels[0].channel.events[0]: \"Nonsense\": there is no such event",
+            ),
+            (
+                "notifications: {channels: [{channel: {name: a, slack: {secretRef: {name: a, key: b}}}}]}",
+                "file",
+            ),
+            ("notifications: {page: 'example.com'}", "notifications.page: \"example.com\""),
         ] {
-            let error = Sources::from_yaml(file).unwrap_err().to_string();
+            let error = Operator::from_yaml(file).unwrap_err().to_string();
             assert!(error.contains(part), "{error}");
         }
-        assert_eq!(Sources::from_yaml("{}").unwrap(), Sources::default());
+        assert_eq!(Operator::from_yaml("{}").unwrap(), Operator::default());
     }
 }

@@ -10,14 +10,17 @@ pub mod cluster;
 pub mod config;
 pub mod errors;
 mod folder_lock;
+pub mod hooks;
 pub mod http;
 pub mod journal;
 #[cfg(test)]
 mod manifests;
 pub mod mesh;
 pub mod metrics;
+pub mod notify;
 pub mod observe;
 pub mod preflight;
+pub mod reach;
 pub mod serve;
 pub mod standalone;
 pub mod view;

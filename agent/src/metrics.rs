@@ -47,6 +47,8 @@ struct State {
 struct Series {
     /// How often each thing was told.
     told: BTreeMap<&'static str, u64>,
+    /// What became of messages.
+    messages: BTreeMap<&'static str, u64>,
     /// Nothing is done for it as it is.
     is_unfit: bool,
     /// What was found and done; none before the first look.
@@ -120,6 +122,11 @@ impl Metrics {
         if state.follows {
             state.series.clear();
         }
+    }
+
+    /// A message of a release was `sent`, has `failed` for good, or was `dropped` because too many waited.
+    pub fn message(&self, release: &str, outcome: &'static str) {
+        self.change(release, |series| *series.messages.entry(outcome).or_default() += 1);
     }
 
     /// Something of this code was told of a release.
@@ -279,6 +286,9 @@ impl Collector for Releases {
         families.gauge("release_proxies", "Proxies by what they said at the last look", None, |look| {
             let states = PROXY_STATES.into_iter().zip(look.proxies);
             states.map(|(state, proxies)| (vec![("state", state)], proxies)).collect()
+        })?;
+        families.counter("release_messages", "Messages, by what became of them", |series| {
+            series.messages.iter().map(|(outcome, times)| (vec![("outcome", *outcome)], *times)).collect()
         })?;
         families.counter("release_decisions", "What was told of the release, by its reason", |series| {
             series.told.iter().map(|(code, times)| (vec![("reason", *code)], *times)).collect()

@@ -8,7 +8,7 @@ use anyhow::Context;
 
 use super::run::told_to_stop;
 use serin_agent::cluster::{self, Config};
-use serin_agent::config::Sources;
+use serin_agent::config::Operator;
 use serin_agent::mesh::plugin::ModuleSource;
 use serin_agent::serve::cluster::{module_path, module_sha256};
 
@@ -40,7 +40,7 @@ pub(super) struct Args {
     /// Address for health, metrics and the module.
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
-    /// A YAML file with the Prometheus servers that Releases may name [default: none].
+    /// A YAML file with what the operator says: Prometheus servers, who is told of releases, allowed addresses [default: none].
     #[arg(long, value_name = "FILE", env = "SERIN_CONFIG")]
     config: Option<PathBuf>,
 }
@@ -52,7 +52,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
         let url = format!("{}{}", args.module_base.trim_end_matches('/'), module_path());
         ModuleSource::new(&url, Some(&module_sha256())).context("--module-base")?
     };
-    let sources = args.config.as_deref().map(read_sources).transpose()?.unwrap_or_default();
+    let operator = args.config.as_deref().map(read_config).transpose()?.unwrap_or_default();
     let config = Config {
         namespace: args.namespace,
         proxy_namespaces: args.proxy_namespaces,
@@ -60,15 +60,15 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
         identity: args.identity.unwrap_or_else(|| format!("serin-{}", std::process::id())),
         module,
         listen: args.listen,
-        sources,
+        operator,
     };
     cluster::run(config, told_to_stop()).await?;
     tracing::info!("stopping; the proxies stay as they are");
     Ok(())
 }
 
-fn read_sources(path: &Path) -> anyhow::Result<Sources> {
+fn read_config(path: &Path) -> anyhow::Result<Operator> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("--config: {}: cannot read it", path.display()))?;
-    Sources::from_yaml(&text).with_context(|| format!("--config: {}", path.display()))
+    Operator::from_yaml(&text).with_context(|| format!("--config: {}", path.display()))
 }

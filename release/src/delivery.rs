@@ -8,6 +8,9 @@ use std::time::Duration;
 use serde_json::Value;
 use serin_policy::Arm;
 
+use super::hook::Hook;
+use super::notification::Notification;
+
 pub use super::resource::{Mode, PodTemplate, PromotionMode};
 
 /// How the two versions stand in a cluster.
@@ -31,6 +34,10 @@ pub struct Delivery {
     pub routing: Routing,
     /// Which of the operator's Prometheus servers is asked, if one is.
     pub prometheus: Option<Named>,
+    /// Who is asked at points of a run.
+    pub hooks: Vec<Hook>,
+    /// Who is told of it by its own people.
+    pub notifications: Vec<Notification>,
 }
 
 /// A Prometheus, as a Release in a cluster may name one, or not.

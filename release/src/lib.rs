@@ -14,7 +14,9 @@ mod analysis;
 mod check;
 pub mod delivery;
 pub mod duration;
+pub mod hook;
 pub mod lint;
+pub mod notification;
 mod object;
 mod percent;
 mod policy;
@@ -34,7 +36,7 @@ use serin_policy::matching::{OverrideSpec, SegmentSpec};
 use serin_policy::{Source, Weight};
 
 pub use analysis::{Analysis, CountSource, Criterion, CustomMetric, Excess, Metric, NoData, OnNoData};
-pub use check::FoundTemplate;
+pub use check::{FoundTemplate, notification as checked_notification};
 use delivery::Delivery;
 pub use object::{MetricTemplate, ReleaseObject};
 pub use percent::Percent;

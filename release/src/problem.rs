@@ -54,6 +54,13 @@ impl Problems {
         self.0.iter().any(|problem| problem.path == path)
     }
 
+    /// Whether something is wrong with a field of what stands at `path`.
+    pub(super) fn is_below(&self, path: &str) -> bool {
+        let is_below =
+            |problem: &Problem| problem.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'));
+        self.0.iter().any(is_below)
+    }
+
     pub(super) fn into_list(self) -> Vec<Problem> {
         self.0
     }

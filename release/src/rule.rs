@@ -42,6 +42,114 @@ pub const KEY_PATTERN: Text = Text::of(
 )
 .begin(&[b'a'..=b'z', b'A'..=b'Z', b'0'..=b'9']);
 
+/// The name of an event.
+pub const EVENT: Text = Text::of(
+    &[b'a'..=b'z', b'A'..=b'Z'],
+    1..=63,
+    "name an event of docs/status.md, such as RolledBack, or leave events out to go by severity",
+)
+.begin(&[b'A'..=b'Z']);
+
+/// The name of an object whose name need be no label.
+pub const OBJECT_NAME: Text = Text::of(
+    &[b'a'..=b'z', b'0'..=b'9', b'-'..=b'-', b'.'..=b'.'],
+    1..=253,
+    "give a name of lower-case letters, digits, - and ., such as serin-notifications",
+)
+.begin(&[b'a'..=b'z', b'0'..=b'9'])
+.end(&[b'a'..=b'z', b'0'..=b'9']);
+
+/// A key of a Secret.
+pub const SECRET_KEY: Text = Text::of(
+    &[b'a'..=b'z', b'A'..=b'Z', b'0'..=b'9', b'.'..=b'.', b'_'..=b'_', b'-'..=b'-'],
+    1..=253,
+    "name a key of the Secret: letters, digits, ., _ and -, such as slack",
+);
+
+/// A channel of Slack, by its id.
+pub const SLACK_CHANNEL: Text = Text::of(
+    &[b'A'..=b'Z', b'0'..=b'9'],
+    1..=63,
+    "give the channel's id, such as C024BE91L: it stands at the end of its details, and stays when it is renamed",
+);
+
+/// What is made of a message.
+pub const TEMPLATE: Text = Text::of(&[0x00..=0xFF], 1..=16_384, "write JSON, at most 16384 characters of it");
+
+/// The most hooks.
+pub const MAX_HOOKS: usize = 32;
+/// The most that is sent along with one.
+pub const MAX_METADATA: usize = 32;
+/// How often in a row a test may fail at most.
+pub const MAX_RETRIES: u32 = 100;
+/// How long an answer of a hook may take.
+pub const HOOK_TIMEOUT: Span = Span::of(Duration::from_secs(1), Duration::from_mins(10));
+/// What to write where two hooks have one name.
+pub const OTHER_HOOK: &str = "give each hook a name of its own";
+/// What to write where a gate has a failure.
+pub const FAILURE_OF_TESTS: &str =
+    "leave failure out: it belongs to pre-rollout and rollout; the others are gates, or only told";
+
+/// The most who are told of a release.
+pub const MAX_NOTIFICATIONS: usize = 16;
+/// The most events that are named.
+pub const MAX_EVENTS: usize = 64;
+/// What to write where a notification has no channel, or several.
+pub const ONE_CHANNEL: &str = "give one channel: slack, teams, discord, googleChat, webhook, cloudEvents, alertmanager, \
+                               pagerDuty, grafana or github";
+/// What to write where two notifications have one name.
+pub const OTHER_NOTIFICATION: &str = "give each notification a name of its own";
+/// What to write where there is no address.
+pub const NO_ADDRESS: &str = "give the url, or a secretRef with the address";
+/// What to write where Grafana lacks something.
+pub const GRAFANA: &str =
+    "give grafana a url, such as https://grafana.example.com, and a secretRef with a token";
+
+/// An address over HTTP without a user in it, for `matches`.
+pub const ADDRESS_PATTERN: &str = "^https?://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(/[!-~]*)?$";
+/// What to write where it is none.
+pub const ADDRESS: &str =
+    "give an address with http or https and a host in lower case, such as https://hooks.example.com/serin";
+
+/// Whether `text` is an address as [`ADDRESS_PATTERN`] has it.
+pub fn is_address(text: &str) -> bool {
+    let Some(rest) = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")) else {
+        return false;
+    };
+    let end = rest.find('/').unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let (host, port) = authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port)));
+    let is_end =
+        |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    let is_inner = |byte: u8| is_end(Some(&byte)) || byte == b'.' || byte == b'-';
+    is_end(host.as_bytes().first())
+        && is_end(host.as_bytes().last())
+        && host.bytes().all(is_inner)
+        && port.is_none_or(|port| (1..=5).contains(&port.len()) && port.bytes().all(|it| it.is_ascii_digit()))
+        && path.bytes().all(|byte| byte.is_ascii_graphic())
+        && text.len() <= LONGEST_ADDRESS
+}
+
+/// The longest address.
+pub const LONGEST_ADDRESS: usize = 2048;
+
+/// A repository, for `matches`.
+pub const REPOSITORY_PATTERN: &str = "^[A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100}$";
+/// What to write where it is none.
+pub const REPOSITORY: &str = "write owner/name, such as example/shop";
+
+/// Whether `text` is a repository as [`REPOSITORY_PATTERN`] has it.
+pub fn is_repository(text: &str) -> bool {
+    let is_owner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    let is_name = |byte: u8| is_owner(byte) || byte == b'.' || byte == b'_';
+    text.split_once('/').is_some_and(|(owner, name)| {
+        (1..=39).contains(&owner.len())
+            && (1..=100).contains(&name.len())
+            && owner.bytes().all(is_owner)
+            && name.bytes().all(is_name)
+    })
+}
+
 /// What to write where a Gateway is wanted: one label, or two with a slash between them.
 pub const GATEWAY: &str =
     "write namespace/name of an Istio Gateway, name for one in the Release's namespace, or mesh";

@@ -61,6 +61,10 @@ pub struct ReleaseStatus {
     /// The last command that a person gave, and what came of it.
     #[serde(deserialize_with = "or_default")]
     pub command: Option<CommandStatus>,
+    /// How those do who are told of the release by `spec.notifications`.
+    #[serde(deserialize_with = "or_default")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub notifications: Vec<NotificationStatus>,
     /// The last ten runs, the latest first.
     #[serde(deserialize_with = "or_default")]
     pub history: Vec<RunRecord>,
@@ -242,6 +246,23 @@ pub enum CommandOutcome {
     Taken,
     /// It makes no sense now, and changed nothing.
     Refused,
+}
+
+/// How somebody does who is told of the release.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NotificationStatus {
+    /// The name in `spec.notifications`.
+    pub name: String,
+    /// The last event that they were told of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<String>,
+    /// When that was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub at: Option<Timestamp>,
+    /// Why the last message did not get there. Missing where it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// One run, from its beginning to its end.

@@ -46,6 +46,9 @@ impl Status {
             }
         }
         self.pods.lacking_since.as_mut().map(&moved);
+        // When one was asked that has not answered yet is a part of what it will be known by.
+        let answered = self.questions.iter_mut().filter(|question| !question.is_open);
+        answered.for_each(|question| moved(&mut question.at));
         self.evidence.clock_moved(step);
     }
 }

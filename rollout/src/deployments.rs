@@ -1,11 +1,12 @@
 /*!
 Deployments for the planner to be tested with: they follow what is wanted of them a tick later, unless told otherwise.
 */
+use std::collections::BTreeMap;
 use std::fmt;
 
 use super::{
-    Candidate, Contested, Given, InCluster, Live, Plan, PodLimit, Replicas, Roles, RolesUnclear,
-    RouteTargets, Status, Traces, Wanted, Workload, Workloads,
+    Answer, Candidate, Contested, Given, InCluster, Live, Plan, PodLimit, Question, Replicas, Roles,
+    RolesUnclear, RouteTargets, Status, Traces, Wanted, Workload, Workloads,
 };
 use serin_release::delivery::PromotionMode;
 use serin_release::{Release, ReleaseObject};
@@ -21,6 +22,8 @@ pub(super) struct Cluster {
     pub(super) obstacles: Vec<String>,
     pub(super) contested: Vec<Contested>,
     pub(super) policy_waits: bool,
+    /// What hooks answer from now on, by their names; whoever is not here is silent.
+    pub(super) hooks: BTreeMap<String, Result<(), String>>,
     /// Where the routes lead, and which Deployment their label calls live; none before they are written.
     pub(super) routes: Option<(RouteTargets, Live)>,
 }
@@ -58,8 +61,8 @@ impl Cluster {
     pub(super) fn new(yaml: &str) -> Self {
         let (stable, canary) = (Model::new("v1", 3), Model::new("v1", 0));
         let object = serde_saphyr::from_str(yaml).unwrap();
-        let (obstacles, contested) = (Vec::new(), Vec::new());
-        Self { object, stable, canary, obstacles, contested, policy_waits: false, routes: None }
+        let (obstacles, contested, hooks) = (Vec::new(), Vec::new(), BTreeMap::new());
+        Self { object, stable, canary, obstacles, contested, policy_waits: false, hooks, routes: None }
     }
 
     pub(super) fn promotion(&self) -> PromotionMode {
@@ -108,7 +111,13 @@ impl Cluster {
         let routes = self.routes.as_ref().map(|(targets, _)| *targets);
         let delivery = if swapped { delivery.swapped() } else { delivery };
         let Self { obstacles, contested, policy_waits, .. } = self.clone();
-        InCluster { delivery, workloads, roles, routes, obstacles, contested, policy_waits }
+        let answer = |question: &Question| {
+            let outcome = self.hooks.get(&question.hook)?.clone();
+            Some(Answer { key: question.key(), outcome })
+        };
+        let answers =
+            status.questions.iter().filter(|question| question.is_open).filter_map(answer).collect();
+        InCluster { delivery, workloads, roles, routes, obstacles, contested, answers, policy_waits }
     }
 
     pub(super) fn workloads(&self, swapped: bool) -> Workloads {

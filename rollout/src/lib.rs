@@ -28,8 +28,10 @@ mod commands;
 mod deployments;
 mod handover;
 mod history;
+mod hooks;
 mod lagging;
 mod messages;
+mod next_step;
 mod observation;
 mod phase;
 mod policy_drift;
@@ -58,6 +60,7 @@ pub use analysis::{
 pub use brought::Brought;
 pub use handover::HandoverState;
 pub use history::{History, Point};
+pub use hooks::{Answer, Question, Said};
 pub use lagging::{Lag, Lagging};
 pub use observation::{
     ArmCounts, ArmUsers, Cell, Chooser, Chosen, Command, CommandKind, Contested, Counts, Drawn, EDGES_MS,
@@ -137,12 +140,14 @@ pub fn plan(release: &Release, status: &Status, observation: &Observation, now: 
     tick.compare_with_policy();
     tick.note_given();
     tick.take_in_brought();
-    let failed = tick.judge() || tick.leave_what_is_gone();
+    tick.take_in_answers();
+    let failed = tick.judge() || tick.leave_what_is_gone() || tick.leave_at_a_hooks_word();
     tick.end_failed_probe();
     for command in &observation.commands {
         tick.obey(command, failed);
     }
     tick.go_on();
+    tick.tell_hooks_of_the_end();
     tick.settle(status)
 }
 

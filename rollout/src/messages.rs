@@ -219,6 +219,15 @@ impl fmt::Display for Hold {
                 write!(f, "requests cannot be counted, so nobody else is moved: {why}")
             }
             Self::AwaitsReading { metric, why } => write!(f, "no reading of {metric}: {why}"),
+            Self::AwaitsHook { hook, when, why: None } => {
+                write!(f, "hook {hook} ({}) is asked", when.as_str())
+            }
+            Self::AwaitsHook { hook, when, why: Some(why) } => {
+                write!(f, "hook {hook} ({}) does not say yes: {why}", when.as_str())
+            }
+            Self::HookFails { hook, why } => {
+                write!(f, "hook {hook} fails, and the run waits until it passes: {why}")
+            }
             Self::AwaitsSuccess { metric, value, limit } => write!(
                 f,
                 "{metric} of the canary is {value}: the release goes on at {limit} (successRange)"
@@ -283,6 +292,9 @@ impl fmt::Display for Outcome {
             }
             Self::RolledBack { cause: Cause::Down { weight, why } } => {
                 write!(f, "rolled back at {weight}: the canary cannot serve: {why}")
+            }
+            Self::RolledBack { cause: Cause::Hook { weight, hook, why } } => {
+                write!(f, "rolled back at {weight}: hook {hook}: {why}")
             }
             Self::RolledBack { cause: Cause::FoundClosed } => f.write_str(
                 "rolled back: proxies were found with the canary closed, and it stays so: retry to start again",

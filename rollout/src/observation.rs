@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serin_policy::evidence::Tally;
 use serin_policy::{Arm, Cohort, Policy, Weight};
 
+use super::hooks::Answer;
 use super::roles::{Roles, RolesUnclear, RouteTargets};
 use super::workloads::Workloads;
 use serin_release::delivery::Delivery;
@@ -62,6 +63,8 @@ pub struct InCluster {
     pub obstacles: Vec<String>,
     /// Those of Serin's objects that somebody else keeps changing.
     pub contested: Vec<Contested>,
+    /// What hooks have answered since the last observation.
+    pub answers: Vec<Answer>,
     /// Whether somebody else keeps changing the policy, and it was set right too short a time ago to be written again.
     pub policy_waits: bool,
 }

@@ -205,6 +205,15 @@ pub enum Cause {
         /// What is wrong with it.
         why: String,
     },
+    /// A hook is against it.
+    Hook {
+        /// The weight it had.
+        weight: Weight,
+        /// Which hook.
+        hook: String,
+        /// Why.
+        why: String,
+    },
     /// It was found closed in front of the proxies, by whomever.
     FoundClosed,
 }

@@ -168,6 +168,8 @@ table! { Hold:
     AwaitsData, "awaits-data", Warning, Others;
     AwaitsReading, "awaits-reading", Info, Others;
     AwaitsSuccess, "awaits-success", Info, Others;
+    AwaitsHook, "awaits-hook", Info, Others;
+    HookFails, "hook-fails", Warning, Mending;
     Doubtful, "doubtful", Warning, Others;
     SampleRatio, "sample-ratio", Warning, Mending;
     CookieWithheld, "cookie-withheld", Warning, Mending;

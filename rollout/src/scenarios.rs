@@ -20,6 +20,7 @@ A script is a Release, `---`, and lines of:
 - `routes lost`, `routes live shop-canary`: what their label says
 - `state version 9`: what was saved cannot be read, for this reason
 - `suspend on`, `suspend off`; `obstacle no such Gateway`, `obstacle over`
+- `hook smoke yes`, `hook smoke no it answers 500`, `hook smoke silent`: what it answers from then on
 - `contested policy by flux`, `contested over`: who keeps changing what; `policy waits`, `policy due`: whether it may be
   set right again
 - `file gone`, `file unreadable`, `file edited [run=1.4.0] [revision=9] [weight=50%] [closed|open]`
@@ -125,7 +126,10 @@ impl ScenarioRun {
             ["silent", names @ ..] => self.proxies(names, Does::FallSilent),
             ["bypass", names @ ..] => self.proxies(names, Does::Bypass),
             ["refuse", names @ ..] => self.proxies(names, Does::Refuse),
-            ["stable" | "canary" | "obstacle" | "suspend" | "routes" | "contested" | "policy", ..] => {
+            [
+                "stable" | "canary" | "obstacle" | "suspend" | "routes" | "contested" | "policy" | "hook",
+                ..,
+            ] => {
                 self.in_cluster(line, &words);
             }
             ["lag", names @ ..] => self.proxies(names, Does::Lag),
@@ -166,6 +170,14 @@ impl ScenarioRun {
             ["over"] => cluster.obstacles.clear(),
             [object, "by", by] => {
                 cluster.contested.push(Contested { object: object.to_owned(), by: Some(by.to_owned()) });
+            }
+            [name, "yes"] if words[0] == "hook" => {
+                cluster.hooks.insert(name.to_owned(), Ok(()));
+            }
+            [name, "silent"] if words[0] == "hook" => drop(cluster.hooks.remove(name)),
+            [name, "no", ..] if words[0] == "hook" => {
+                let why = line["hook ".len() + name.len() + " no ".len()..].to_owned();
+                cluster.hooks.insert(name.to_owned(), Err(why));
             }
             ["waits"] => cluster.policy_waits = true,
             ["due"] => cluster.policy_waits = false,
@@ -236,8 +248,13 @@ impl ScenarioRun {
         for _ in 0..times {
             let change = self.world.status.last_change.clone();
             let (commands, crash) = (std::mem::take(&mut self.commands), std::mem::take(&mut self.crash));
+            let asked: Vec<_> = self.open_questions();
             let planned = self.world.tick(after, counts, commands, crash);
             self.tell(&planned, crash, change.as_ref());
+            let at = self.world.now.duration_since(Timestamp::UNIX_EPOCH);
+            for new in self.open_questions().into_iter().filter(|open| !asked.contains(open)) {
+                writeln!(self.trace, "  {:>5} => asks {new}", format!("{at:#}")).unwrap();
+            }
         }
         let (status, now) = (&self.world.status, self.world.now);
         let progress = status.progress(&self.world.release, now);
@@ -248,6 +265,12 @@ impl ScenarioRun {
         if let Some(cluster) = &self.world.cluster {
             writeln!(self.trace, "  stable {}, canary {}", cluster.stable, cluster.canary).unwrap();
         }
+    }
+
+    fn open_questions(&self) -> Vec<String> {
+        let open = self.world.status.questions.iter().filter(|question| question.is_open);
+        open.map(|question| format!("{} about {}, time {}", question.hook, question.about, question.times))
+            .collect()
     }
 
     /// Adds what is new about an planned to the trace.

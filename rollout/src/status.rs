@@ -13,6 +13,7 @@ use super::analysis::{
 };
 use super::brought::Brought;
 use super::handover::HandoverState;
+use super::hooks::Question;
 use super::phase::{BakeState, KeepState, Phase, StepState, elapsed};
 use super::reason::Reason;
 use super::roles::{Roles, RouteTargets};
@@ -46,6 +47,9 @@ pub struct Status {
     /// In a cluster: where the routes of the two versions are to lead.
     #[serde(default)]
     pub routes: RouteTargets,
+    /// In a cluster: what hooks were asked in this run, and what they have answered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub questions: Vec<Question>,
     /// The last time the run, the weight or the closedness of what is wanted changed.
     pub last_change: Option<Change>,
 }

@@ -13,6 +13,7 @@ use super::phase::{BakeState, Cause, Emptying, KeepState, Phase, Stage, StepStat
 use super::reason::{Event, Hold, Outcome, Reason};
 use super::status::Actor;
 use super::{Contested, Tick, Workloads, Write};
+use serin_release::resource::When;
 use serin_release::{NoData, OnNoData, Pause, Percent, Step};
 
 impl Tick<'_> {
@@ -208,32 +209,6 @@ impl Tick<'_> {
         }
     }
 
-    /// The weight that comes after `weight`.
-    pub(super) fn next_weight(&self, weight: Weight) -> Weight {
-        self.first_step_above(weight).map_or(Weight::FULL, |(_, step)| step.weight)
-    }
-
-    fn first_step_above(&self, weight: Weight) -> Option<(usize, Step)> {
-        let least = if weight == Weight::ZERO { self.first_weight() } else { Weight::ZERO };
-        let mut steps = self.release.steps.iter().copied().enumerate();
-        steps.find(|(_, step)| step.weight > weight && step.weight >= least)
-    }
-
-    /// The weight that the first step has at least, where nobody has written steps: at less, the canary would take longer
-    /// than a minute for the requests of a verdict. How many bad answers a fault makes until it is caught hardly depends on
-    /// the weight, so that would only take longer.
-    fn first_weight(&self) -> Weight {
-        let Some(rps) = self.status.evidence.requests_per_second().filter(|_| self.release.steps_by_traffic)
-        else {
-            return Weight::ZERO;
-        };
-        #[expect(clippy::cast_precision_loss, reason = "some hundred requests")]
-        let share = self.release.analysis.min_requests as f64 / (rps * 60.0);
-        let is_enough = |weight: &Weight| weight.share() >= share;
-        let mut weights = self.release.steps.iter().map(|step| step.weight);
-        weights.find(is_enough).unwrap_or(MOST_AT_FIRST).min(MOST_AT_FIRST)
-    }
-
     /// Says which proxies do not report what is wanted, if some do not.
     fn tell_lagging(&mut self) {
         if !self.all_report() {
@@ -252,6 +227,9 @@ impl Tick<'_> {
             // Nobody is on the canary yet: what stable is given now is what the canary is compared with.
             self.note_stable();
         }
+        if !self.passes(When::ConfirmRollout, Weight::ZERO) {
+            return;
+        }
         if self.provide_pods(self.next_weight(Weight::ZERO)) && all_report {
             let run = self.status.run.clone();
             self.turn(Actor::Planner, Phase::STARTING, Event::Prepared { run });
@@ -268,12 +246,17 @@ impl Tick<'_> {
             self.status.phase = Phase::Progressing(state.clone());
         }
         let Stage::Observing { approved_by, .. } = &state.stage else { return };
+        let passes = self.passes(When::Rollout, state.weight);
+        if !self.status.phase.is_under_way() {
+            return;
+        }
+        let next = self.next_weight(state.weight);
         match self.hold(&state, approved_by.is_some()) {
             Held::By(reason) => self.say(reason),
             Held::ForGood(cause) => {
                 self.roll_back(cause);
             }
-            Held::No if all_report && self.provide_pods(self.next_weight(state.weight)) => {
+            Held::No if all_report && passes && self.may_rise_to(next) && self.provide_pods(next) => {
                 let by = approved_by.clone().map_or(Actor::Planner, Actor::Operator);
                 self.rise_above(state.weight, by);
             }
@@ -338,13 +321,16 @@ impl Tick<'_> {
         let (since, approved_by) = (Some(since), approved_by);
         self.status.phase =
             Phase::Starting { since, paused: None, held_at: None, approved_by: approved_by.clone() };
-        let has_its_pods = self.provide_pods(self.next_weight(Weight::ZERO));
+        let next = self.next_weight(Weight::ZERO);
+        let has_its_pods = self.provide_pods(next);
+        // Tests run while the baseline lasts.
+        let passes = has_its_pods && self.passes(When::PreRollout, next);
         let duration = self.baseline();
         if elapsed(since, None, self.now) < duration {
             self.say(Hold::Baseline { duration });
         } else if let Some(share) = self.cookies_withheld() {
             self.say(Hold::CookieWithheld { share });
-        } else if has_its_pods {
+        } else if passes && self.may_rise_to(next) {
             if approved_by.is_none() && self.cutover_takes_a_person(Weight::ZERO) {
                 self.say(Hold::AwaitsCutover);
             } else {
@@ -416,12 +402,6 @@ impl Tick<'_> {
         Held::No
     }
 }
-
-/// However thin the traffic is, no more users than this are the first.
-const MOST_AT_FIRST: Weight = match Weight::from_ppm(100_000) {
-    Ok(weight) => weight,
-    Err(_) => Weight::ZERO,
-};
 
 /// One in so many requests may be of a new caller who cannot be given a cookie.
 const MOST_WITHHELD: u64 = 20;

@@ -9,6 +9,7 @@ pub mod client;
 pub mod exporter;
 pub mod faulty;
 pub mod load;
+pub mod load_tester;
 pub mod mesh;
 pub mod module_host;
 pub mod prometheus;

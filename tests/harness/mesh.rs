@@ -48,6 +48,7 @@ pub use self::controller::Controller;
 use self::door::{Door, istioctl_env};
 pub use self::front::Front;
 pub use self::image::MANNERS;
+pub(crate) use self::inside::free_address;
 pub use self::inside::{HOST, Inside};
 use self::kubelet::Kubelet;
 pub use self::namespace::{Gateway, Namespace};

@@ -11,6 +11,7 @@ mod envoy;
 mod go;
 mod grafana;
 mod iptables;
+mod load_tester;
 mod needs;
 mod program;
 mod progress;
@@ -61,6 +62,8 @@ pub enum Tool {
     Lua,
     /// What knows Grafana's dashboards.
     GrafanaSchema,
+    /// What hooks were written for.
+    LoadTester,
 }
 
 /// What a group of tests needs.
@@ -90,6 +93,9 @@ pub const PROMETHEUS: Needed<'_> = Needed { tools: &[Tool::Envoy, Tool::Promethe
 /// For whoever installs the chart in a mesh.
 pub const HELM: Needed<'_> = Needed { tools: &[Tool::Helm], installed: &[] };
 
+/// For tests of hooks in a mesh.
+pub const HOOKS: Needed<'_> = Needed { tools: &[Tool::LoadTester], installed: &[] };
+
 /// For tests of what is installed around the agent: chart, rules, dashboards, health.
 pub const INSTALLED: Needed<'_> = Needed {
     tools: &[
@@ -105,7 +111,7 @@ pub const INSTALLED: Needed<'_> = Needed {
 };
 
 /// For all tests.
-pub const ALL: [Needed<'_>; 6] = [ENVOY, ON_NODE, MESH, PROMETHEUS, HELM, INSTALLED];
+pub const ALL: [Needed<'_>; 7] = [ENVOY, ON_NODE, MESH, PROMETHEUS, HELM, HOOKS, INSTALLED];
 
 /// What a tool is called.
 #[derive(Debug, Clone, Copy)]
@@ -203,6 +209,7 @@ impl Tool {
             Self::Helm => program::recipe::<program::Helm>(),
             Self::Lua => program::recipe::<program::Lua>(),
             Self::GrafanaSchema => grafana::recipe(),
+            Self::LoadTester => load_tester::recipe(),
         }
     }
 }

@@ -157,6 +157,10 @@ config:
       default:
         access: {address: 'https://thanos.monitoring:9443', bearerTokenFile: /etc/serin/thanos/token}
         namespaces: [shop]
+  notifications:
+    page: 'https://serin.example.com/{{ namespace }}/{{ name }}'
+    channels: [{channel: {name: platform, severity: Warning, slack: {secretRef: {file: /etc/serin/slack}}}}]
+  allowedAddresses: ['https://hooks.slack.com']
 extraVolumes: [{name: thanos, secret: {secretName: thanos}}]
 extraVolumeMounts: [{name: thanos, mountPath: /etc/serin/thanos, readOnly: true}]
 extraEnv: [{name: RUST_LOG, value: debug}]
@@ -211,6 +215,8 @@ fn a_value_that_makes_no_sense_is_refused_by_its_name() -> Result<()> {
     check_refused("scope: {proxyNamespaces: [istio-ingress]}", &["'/scope"])?;
     check_refused("scope: {namespace: Shop}", &["'/scope/namespace'"])?;
     check_refused("config: {prometheus: {sources: {default: {address: 'http://p'}}}}", &["'address'"])?;
+    check_refused("config: {allowedAddresses: [hooks.slack.com]}", &["'/config/allowedAddresses/0'"])?;
+    check_refused("config: {notifications: {channels: [{name: a}]}}", &["'channel'"])?;
     check_refused("monitoring: {interval: 15}", &["'/monitoring/interval'"])?;
     check_refused("podLabels: {team: 7}", &["'/podLabels/team'"])
 }
@@ -222,7 +228,7 @@ fn a_configuration_of_the_chart_is_one_that_the_agent_reads() -> Result<()> {
     let (_, config) =
         objects.iter().find(|(name, _)| name.starts_with("ConfigMap")).context("a ConfigMap")?;
     let text = config["data"]["config.yaml"].as_str().context("a file")?;
-    serin_agent::config::Sources::from_yaml(text)?;
+    serin_agent::config::Operator::from_yaml(text)?;
     Ok(())
 }
 

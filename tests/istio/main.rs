@@ -12,8 +12,10 @@ mod command_line;
 mod failures;
 mod fixture;
 mod helm;
+mod hooks;
 mod images;
 mod leaders;
+mod messages;
 mod mtls;
 mod outages;
 mod pods;
@@ -106,6 +108,9 @@ const SHARED: &[(&str, Test)] = tests![
     autoscalers::a_floor_is_kept,
     autoscalers::keda_is_understood,
     command_line::a_release_is_driven_by_commands,
+    hooks::a_release_goes_by_flaggers_load_tester,
+    hooks::hooks_take_a_version_back_or_keep_nobody_from_doing_so,
+    messages::a_rollback_is_told_once_though_leaders_change,
     releases::a_suspended_release_touches_nothing,
     releases::a_good_version_is_promoted,
     releases::a_very_bad_version_is_off_the_air_at_once,
@@ -160,7 +165,7 @@ fn main() -> Result<ExitCode> {
     let any = trials.iter().any(|trial| !arguments.is_filtered_out(trial));
     if any && !arguments.list {
         // Once inside, nothing can be fetched any more.
-        tools::bring(&[tools::MESH, tools::PROMETHEUS, tools::HELM])?;
+        tools::bring(&[tools::MESH, tools::PROMETHEUS, tools::HELM, tools::HOOKS])?;
         let began = Instant::now();
         let inside = inside::enter()?;
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;

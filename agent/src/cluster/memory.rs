@@ -17,11 +17,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::configs::{Digests, Noted};
+use super::hooks::Hooks;
+use super::messages::Messages;
 use super::routes::RoutesMemory;
 use super::templates::names::Names;
 use super::{api_resources, as_serin};
 use crate::clock::Clock;
 use crate::journal::Journal;
+use crate::notify::Outbox;
 use crate::observe::Observer;
 use crate::observe::arrivals::Arrivals;
 use crate::observe::counter_deltas::CounterDeltas;
@@ -52,6 +55,10 @@ pub(super) struct Memory {
     pub(super) config_waits: bool,
     /// What has been told.
     pub(super) journal: Journal,
+    /// Who is being asked at this point of the run.
+    pub(super) hooks: Hooks,
+    /// What is being told by messages.
+    pub(super) messages: Messages,
     /// The version of the Release that was last read or written.
     version: Option<String>,
     saved: Option<(Instant, ReleaseStatus)>,
@@ -85,6 +92,8 @@ pub(super) struct State {
     pub(super) configs: Noted,
     /// The last version of the Release whose spec made sense: it counts while a later one does not.
     pub(super) last_good: Option<Arc<ReleaseObject>>,
+    /// What is to be told by messages, and what was.
+    pub(super) outbox: Outbox,
     /// When the release was last looked at, by the clock of whoever did.
     looked: Option<Timestamp>,
     /// What was found saved, if this agent cannot read it: it is kept as it is for one that can.
@@ -108,6 +117,8 @@ struct Saved {
     names: Names,
     #[serde(default)]
     configs: Noted,
+    #[serde(default, skip_serializing_if = "Outbox::is_empty")]
+    outbox: Outbox,
     /// Until roles were part of the status: the run that the present canary's Deployment was when it was stable.
     #[serde(default, skip_serializing)]
     retired: Option<String>,
@@ -133,7 +144,7 @@ impl State {
             }
             Err(error) => (Saved::default(), Err(error.to_string().into())),
         };
-        let Saved { deltas, looked, heard, last_good, names, configs, retired, .. } = saved;
+        let Saved { deltas, looked, heard, last_good, names, configs, outbox, retired, .. } = saved;
         let spec = last_good.and_then(|spec| serde_json::from_value(spec).ok());
         let last_good = spec.map(|spec| Arc::new(ReleaseObject { spec, ..object.clone() }));
         match read {
@@ -148,6 +159,7 @@ impl State {
                     names,
                     configs,
                     last_good,
+                    outbox,
                     unreadable,
                 }
             }
@@ -157,7 +169,7 @@ impl State {
                     let swapped = named.is_some() && shown.stable_deployment.as_ref() == named;
                     status.roles = Roles { swapped, retired };
                 }
-                Self { status, deltas, looked, heard, names, configs, last_good, unreadable: None }
+                Self { status, deltas, looked, heard, names, configs, last_good, outbox, unreadable: None }
             }
         }
     }
@@ -175,6 +187,7 @@ impl State {
             last_good: self.last_good.as_ref().map(|object| json!(object.spec)),
             names: self.names.clone(),
             configs: self.configs.clone(),
+            outbox: self.outbox.clone(),
             retired: None,
         };
         json!(saved).to_string()
@@ -203,6 +216,8 @@ impl Memory {
             configs: Digests::new(),
             config_waits: false,
             journal: Journal::default(),
+            hooks: Hooks::default(),
+            messages: Messages::default(),
             version: object.resource_version(),
             command_off: None,
             routes: RoutesMemory::default(),
@@ -219,6 +234,7 @@ impl Memory {
         let moved = self.clock.look(now, self.state.looked);
         if !moved.is_zero() {
             self.state.status.clock_moved(moved);
+            self.state.outbox.clock_moved(moved);
         }
         self.state.looked = Some(now);
     }

@@ -19,11 +19,13 @@ pub mod crd;
 mod events;
 mod finalizer;
 mod history;
+mod hooks;
 pub mod inspect;
 mod istio_versions;
 mod leader;
 mod memories;
 mod memory;
+mod messages;
 mod metric_templates;
 mod on_demand;
 mod plugin_cache;
@@ -64,10 +66,12 @@ use kube::{Client, Resource, ResourceExt};
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
 
-use crate::config::Sources;
+use crate::config::Operator;
 use crate::errors::chain;
+use crate::hooks::Asker;
 use crate::mesh::plugin::ModuleSource;
 use crate::metrics::Metrics;
+use crate::notify::Courier;
 use crate::observe::beat::Beat;
 use crate::observe::prometheus::collector::Collectors;
 use crate::serve::modules::Modules;
@@ -81,7 +85,7 @@ use plugins::Plugins;
 use proxies::Proxies;
 use repairs::Repairs;
 use serin_release::ReleaseObject;
-use stores::{Scope, Stores, Watched};
+use stores::{Scope, Stores, Wake, Watched};
 use tick::TickError;
 use watching::Sight;
 
@@ -112,8 +116,8 @@ pub struct Config {
     pub module: ModuleSource,
     /// Where health, metrics and the module are served.
     pub listen: SocketAddr,
-    /// Which Prometheus servers Releases may have asked.
-    pub sources: Sources,
+    /// What the operator says in a file.
+    pub operator: Operator,
 }
 
 /// Everything that ticks share.
@@ -128,7 +132,13 @@ struct Cluster {
     beat: Beat,
     proxies: Proxies,
     collectors: Collectors,
-    sources: Sources,
+    operator: Operator,
+    /// Brings messages.
+    courier: Courier,
+    /// Asks hooks.
+    asker: Asker,
+    /// Has a Release looked at.
+    wake: Wake,
     contents: Contents,
     admission: Admission,
     /// The cluster's own, if this agent runs inside.
@@ -238,7 +248,10 @@ async fn drive(
         beat,
         proxies: Proxies::new(beat)?,
         collectors: Collectors::new(beat),
-        sources: config.sources,
+        operator: config.operator,
+        courier: Courier::new().context("no TLS for messages")?,
+        asker: Asker::new().context("no TLS for hooks")?,
+        wake,
         contents: Contents::default(),
         admission: Admission::default(),
         domain: cluster_domain(),

@@ -17,7 +17,7 @@ use super::stores::Stores;
 use super::templates::names::{Named, Names};
 use super::tick::TickError;
 use super::workloads::{Pair, desired, get, pod_labels};
-use super::{Cluster, api_resources, configs, istio_versions, metric_templates, routes};
+use super::{Cluster, api_resources, configs, istio_versions, messages, metric_templates, routes};
 use crate::mesh::object::label;
 use crate::mesh::plugin::{Attachment, uncovered};
 use crate::mesh::routing::{RETIRED, STABLE, Surroundings, object_name};
@@ -78,8 +78,8 @@ impl Snapshot {
             obstacles.push(why);
         }
         let named = delivery.prometheus.as_ref();
-        let access =
-            named.map(|named| cluster.sources.access(named, &object.namespace().unwrap_or_default()));
+        let access = named
+            .map(|named| cluster.operator.sources.access(named, &object.namespace().unwrap_or_default()));
         let no_prometheus = match access.transpose() {
             Ok(access) => {
                 release.analysis.prometheus = access.cloned();
@@ -120,6 +120,7 @@ impl Snapshot {
         }
         memory.state.names = names;
         obstacles.extend(pair.obstacles());
+        warnings.extend(messages::warnings(&delivery));
         warnings.extend(configs::warnings(cluster, object, &release, &delivery, memory));
         let mut routes = routes::Found::default();
         if let Some(subsets) = pair.subsets() {
@@ -157,6 +158,7 @@ impl Snapshot {
             routes: self.routes.targets,
             obstacles: self.obstacles.clone(),
             contested: Vec::new(),
+            answers: Vec::new(),
             policy_waits: false,
         }
     }

@@ -7,7 +7,7 @@ and what is in force is read from the `WasmPlugin`s, never remembered.
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::adoption::past_the_filter;
 use super::carry_out::{policy_state, push, touch_if_bypassed, write_routes};
@@ -18,7 +18,7 @@ use super::plugins::WriteError;
 use super::routes::leaving::Leaving;
 use super::snapshot::Snapshot;
 use super::templates::names::are_same;
-use super::{Cluster, api_resources, configs, report};
+use super::{Cluster, api_resources, configs, hooks, messages, report};
 use crate::journal::Entry;
 use crate::observe::ProxyReport;
 use crate::observe::arrivals::Arrivals;
@@ -136,6 +136,7 @@ async fn tick_with(
 ) -> Result<Duration, TickError> {
     let now = Timestamp::now();
     memory.look(now);
+    messages::take_in(cluster, object, memory, now);
     let (names, tracked) = (memory.state.names.clone(), memory.state.configs.tracked.clone());
     configs::look(cluster, object, memory).await;
     let mut snapshot = match Snapshot::take(cluster, object, unreadable, memory) {
@@ -176,15 +177,22 @@ async fn tick_with(
         // Users do not wait for a status. Whoever finds a closed canary and no word of it leaves it closed.
         Err(error @ SaveError::Api(_)) if takes_everybody_back(&planned) => {
             memory.is_ahead = true;
+            memory.messages.not_saved();
             Some(error)
         }
         Err(error) => {
+            memory.messages.not_saved();
             // Nothing of this was decided, then: what was counted and asked for counts again in the next tick.
             (memory.state, memory.shown) = before;
             return Err(error.into());
         }
     };
     memory.observer.saved();
+    if unsaved.is_none() {
+        memory.hooks.saved();
+        hooks::ask(cluster, object, memory, &snapshot, &planned);
+        messages::send(cluster, object, memory, &snapshot);
+    }
     if goes_back(&planned.status) && !goes_back(&before.0.status) {
         // However long a quarrel over something has lasted.
         cluster.repairs.hurry(|object| snapshot.concerns(object));
@@ -210,7 +218,9 @@ async fn tick_with(
     touch_if_bypassed(cluster, memory, &snapshot, &observation, now).await?;
     let every = interval(&snapshot.release, &memory.state.status, &observation);
     let every = if memory.routes.is_halfway() { every.min(WITH_PROBE) } else { every };
-    Ok(next_look(cluster, &snapshot, every))
+    let message = memory.state.outbox.next().map(|due| now.duration_until(due).max(SignedDuration::ZERO));
+    let look = next_look(cluster, &snapshot, every);
+    Ok(message.map_or(look, |message| look.min(message.unsigned_abs().max(WITH_PROBE))))
 }
 
 /// Nothing can be planned: says why, once.
@@ -288,6 +298,7 @@ async fn observe(
     let mut in_cluster = snapshot.in_cluster();
     let wanted = policy_state(status, &snapshot.release);
     in_cluster.policy_waits = plugins.policy_waits(attachments, name, is_wanted, wanted).await;
+    in_cluster.answers = memory.hooks.answers();
     in_cluster.contested = cluster.repairs.contested(|object| snapshot.concerns(object));
     Observation {
         in_force: plugins.in_force(attachments, name, is_wanted),
@@ -348,12 +359,15 @@ async fn save(
     let decided = planned.push.is_some()
         || std::mem::discriminant(&before.phase) != std::mem::discriminant(&status.phase)
         || (&before.run, &before.roles, before.routes) != (&status.run, &status.roles, status.routes)
+        || before.questions != status.questions
         || is_to_be_saved;
     let rejection = snapshot.invalid.clone().map(Rejection::InvalidSpec);
     let (release, rejection) = (&snapshot.release, rejection.as_ref());
     let warnings = &snapshot.warnings;
     let tick = report::Tick { release, observation, planned, news, rejection, warnings, now };
     report::show(&mut memory.shown, object.metadata.generation, &tick);
+    messages::look(cluster, object, memory, snapshot, planned, now);
+    let decided = decided || memory.messages.is_to_be_saved();
     memory.save(&cluster.client, object, decided).await
 }
 

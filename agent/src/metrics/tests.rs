@@ -96,6 +96,7 @@ fn every_metric_is_in_the_table_with_its_type_and_its_labels() {
     let (_, table) = page.split_once("| series | type | labels | says |\n|---|---|---|---|\n").unwrap();
     let metrics = Metrics::new();
     look(&metrics, "shop/shop");
+    metrics.message("shop/shop", "sent");
     let text = metrics.encode().unwrap();
     let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     let rows = families.map(|family| {

@@ -20,8 +20,8 @@ pub use self::evidence::{Counted, Tally, TestView, VerdictView};
 pub use self::todo::Todo;
 use serin_release::resource::Analysis;
 use serin_release::status::{
-    CommandStatus, ProxyCounts, ReleasePhase, ReleaseStatus, Role, RunOutcome, RunRecord, Served, Share,
-    StepStatus, Strategy,
+    CommandStatus, NotificationStatus, ProxyCounts, ReleasePhase, ReleaseStatus, Role, RunOutcome, RunRecord,
+    Served, Share, StepStatus, Strategy,
 };
 use serin_release::{Pause, Release, ReleaseObject};
 use serin_rollout::{Awaits, Hold};
@@ -34,6 +34,8 @@ pub struct View {
     pub name: String,
     /// Its namespace.
     pub namespace: String,
+    /// The service under release.
+    pub service: String,
     /// Whether an agent has seen the present spec: the rest is about an earlier one otherwise.
     pub is_current: bool,
     /// Where it stands.
@@ -66,6 +68,9 @@ pub struct View {
     pub todo: Option<Todo>,
     /// The last command, and what came of it.
     pub command: Option<CommandStatus>,
+    /// How those do who are told by messages.
+    #[serde(default)]
+    pub notifications: Vec<NotificationStatus>,
     /// What was told last, the latest last.
     pub news: Vec<News>,
 }
@@ -191,6 +196,7 @@ impl View {
         Self {
             name: object.metadata.name.clone().unwrap_or_default(),
             namespace: object.metadata.namespace.clone().unwrap_or_default(),
+            service: object.spec.service.name.clone().unwrap_or_default(),
             is_current: object.status.is_some() && status.observed_generation == object.metadata.generation,
             phase: status.phase,
             strategy: status.strategy,
@@ -211,6 +217,7 @@ impl View {
             todo: todo::todo(status, waits.as_ref()),
             waits,
             command: status.command.clone(),
+            notifications: status.notifications.clone(),
             news: news(status, told),
         }
     }

@@ -62,6 +62,11 @@ pub(super) fn tree(view: &View, now: Timestamp, flags: &str, paint: Paint) -> St
             each(&lines, |line| if refused { paint.doubtful(line) } else { line.to_owned() }),
         ));
     }
+    for told in &view.notifications {
+        let Some(error) = &told.error else { continue };
+        let text = format!("{} is not told: {error}", told.name);
+        entries.push(entry("message", each(&wrap(&text, WIDTH - INDENT), |line| paint.doubtful(line))));
+    }
     if let Some(todo) = &view.todo {
         entries.push(entry("to do", self::todo(todo, view, flags, paint)));
     }

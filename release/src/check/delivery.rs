@@ -3,7 +3,7 @@ The part of a Release that only a cluster gives meaning to.
 */
 use serin_policy::rule::LABEL;
 
-use super::{Problems, Scalar, few, label, quoted, span};
+use super::{Problems, Scalar, few, hooks, label, notifications, quoted, span};
 use crate::delivery::{
     AttachPoint, Autoscaler, AutoscalerKind, Delivery, Mode, Named, PodTemplate, PromotionMode, Routing,
     Target, VersionServices,
@@ -25,6 +25,8 @@ pub(super) struct Parts<'r> {
     pub(super) strategy: &'r resource::Strategy,
     pub(super) suspended: bool,
     pub(super) prometheus: Option<&'r Settings>,
+    pub(super) hooks: &'r [resource::Hook],
+    pub(super) notifications: &'r [resource::Notification<resource::SecretKey>],
 }
 
 pub(super) fn check(parts: &Parts<'_>, problems: &mut Problems) -> Delivery {
@@ -58,6 +60,8 @@ pub(super) fn check(parts: &Parts<'_>, problems: &mut Problems) -> Delivery {
         suspended: parts.suspended,
         routing: Routing { services, ..routing(parts.namespace, parts.routing, problems) },
         prometheus: parts.prometheus.map(|settings| named(settings, problems)),
+        hooks: hooks::check(parts.hooks, problems),
+        notifications: notifications::check(parts.notifications, problems),
     }
 }
 

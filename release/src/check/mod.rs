@@ -6,6 +6,8 @@ after a problem was noted never leaves the room.
 */
 mod analysis;
 mod delivery;
+mod hooks;
+mod notifications;
 mod templates;
 
 use std::time::Duration;
@@ -27,6 +29,7 @@ use super::{
 const API_VERSION: &str = "serin.dev/v1alpha1";
 const KIND: &str = "Release";
 
+pub use notifications::notification;
 pub use templates::FoundTemplate;
 pub(super) use templates::with_templates;
 
@@ -64,6 +67,8 @@ pub(super) fn check_in_cluster(
         strategy: &object.spec.strategy,
         suspended: object.spec.suspend,
         prometheus: object.spec.analysis.prometheus.as_ref(),
+        notifications: &object.spec.notifications,
+        hooks: &object.spec.hooks,
     };
     let mut delivery = delivery::check(&parts, &mut problems);
     written_hosts(&spec.routing, &mut problems);

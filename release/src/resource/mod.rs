@@ -8,7 +8,9 @@ mod affinity;
 mod analysis;
 pub(crate) mod document;
 mod given;
+mod hook;
 mod metric_template;
+mod notification;
 mod pod_template;
 mod routing;
 mod scalar;
@@ -29,7 +31,9 @@ pub use analysis::{
 };
 pub use document::{Documents, Metadata, Resource, TemplateResource, read};
 pub use given::Given;
+pub use hook::{Hook, HookFailure, When};
 pub use metric_template::MetricTemplateSpec;
+pub use notification::{Address, CHANNELS, Endpoint, GitHub, Level, Notification, SecretKey, Slack, Webhook};
 pub use pod_template::PodTemplate;
 pub use routing::{DeletionPolicy, Mode, Routing};
 pub use scalar::Scalar;
@@ -141,6 +145,22 @@ pub struct Spec {
     /// How the canary is judged.
     #[serde(default)]
     pub analysis: Analysis,
+    /// Who is asked at points of a run, in a cluster, as Flagger asks: gates, tests of the canary, load. The default is nobody.
+    // An older agent that reads a saved Release does not know the word.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = rule::MAX_HOOKS), extend("x-kubernetes-validations" = [{
+        "rule": "self.all(one, self.exists_one(other, other.name == one.name))",
+        "message": rule::OTHER_HOOK,
+    }]))]
+    pub hooks: Vec<Hook>,
+    /// Who is told of the release, in a cluster. The agent's operator may have others told besides. The default is nobody.
+    // An older agent that reads a saved Release does not know the word.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = rule::MAX_NOTIFICATIONS), extend("x-kubernetes-validations" = [{
+        "rule": "self.all(one, self.exists_one(other, other.name == one.name))",
+        "message": rule::OTHER_NOTIFICATION,
+    }]))]
+    pub notifications: Vec<Notification<SecretKey>>,
 }
 
 /// The service whose users are assigned to versions.

@@ -197,6 +197,50 @@ words!(
     })
 );
 
+words!(
+    /// The name of an event.
+    EventName = text(&own::EVENT)
+);
+
+words!(
+    /// The name of an object.
+    ObjectName = text(&own::OBJECT_NAME)
+);
+
+words!(
+    /// A key of a Secret.
+    SecretKeyName = text(&own::SECRET_KEY)
+);
+
+words!(
+    /// The id of a channel.
+    SlackChannel = text(&own::SLACK_CHANNEL)
+);
+
+words!(
+    /// What is made of a message.
+    Template = text(&own::TEMPLATE)
+);
+
+words!(
+    /// An address.
+    Address = pattern(own::ADDRESS_PATTERN, own::LONGEST_ADDRESS, own::ADDRESS)
+);
+
+words!(
+    /// A repository on GitHub.
+    Repository = pattern(own::REPOSITORY_PATTERN, 140, own::REPOSITORY)
+);
+
+/// A text that matches a pattern.
+fn pattern(pattern: &str, most: usize, hint: &str) -> Schema {
+    json_schema!({
+        "type": "string",
+        "maxLength": most,
+        "x-kubernetes-validations": [{"rule": format!("self.matches('{pattern}')"), "message": hint}],
+    })
+}
+
 /// A text, with its rule.
 fn text(rule: &Text) -> Schema {
     json_schema!({

@@ -15,6 +15,7 @@ use crate::roles::RolesUnclear;
 use crate::status::Actor;
 use crate::workloads::Lack;
 use serin_release::delivery::PromotionMode;
+use serin_release::resource::When;
 use serin_release::{Metric, Percent};
 
 /// Something that happened, once.
@@ -323,6 +324,22 @@ pub enum Hold {
         value: String,
         /// What it must be.
         limit: String,
+    },
+    /// A hook is asked, or does not say yes.
+    AwaitsHook {
+        /// Which.
+        hook: String,
+        /// When it is asked.
+        when: When,
+        /// Why it does not, if it has answered.
+        why: Option<String>,
+    },
+    /// A hook that tests the canary fails, and the Release has it wait.
+    HookFails {
+        /// Which.
+        hook: String,
+        /// Why.
+        why: String,
     },
     /// The evidence leans against the canary without being conclusive.
     Doubtful {

@@ -127,7 +127,7 @@ pub(super) fn ip_in(namespace: Option<&str>, commands: &str) -> Result<()> {
 }
 
 /// An address that was free a moment ago, and is nobody else's in these namespaces but by the same way.
-pub(super) fn free_address() -> Result<String> {
+pub(crate) fn free_address() -> Result<String> {
     Ok(TcpListener::bind((HOST, 0))?.local_addr()?.to_string())
 }
 

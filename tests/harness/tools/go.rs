@@ -53,12 +53,15 @@ pub(super) struct Go<'a> {
 }
 
 impl<'a> Go<'a> {
+    /// Writes a module to `folder` that requires these alone.
+    pub(super) fn requiring(folder: &'a Path, modules: &[(&str, &str)]) -> Result<Self> {
+        fs::write(folder.join("go.mod"), module(modules)?)?;
+        Ok(Self { folder })
+    }
+
     /// Writes the module to `folder`.
     pub(super) fn at(folder: &'a Path) -> Result<Self> {
-        let mut module = "module serin.invalid/tools\n\ngo 1.26.0\n".to_owned();
-        for (name, version) in REQUIRES {
-            write!(module, "\nrequire {name} v{version}\n")?;
-        }
+        let mut module = module(&REQUIRES)?;
         for name in STAGED {
             write!(module, "\nreplace k8s.io/{name} => k8s.io/{name} v{STAGING}\n")?;
         }
@@ -87,6 +90,14 @@ impl<'a> Go<'a> {
         ensure!(output.status.success(), "go does not know where {module} is (see above)");
         Ok(PathBuf::from(String::from_utf8(output.stdout)?.trim()))
     }
+}
+
+fn module(requires: &[(&str, &str)]) -> Result<String> {
+    let mut module = "module serin.invalid/tools\n\ngo 1.26.0\n".to_owned();
+    for (name, version) in requires {
+        write!(module, "\nrequire {name} v{version}\n")?;
+    }
+    Ok(module)
 }
 
 /// The modules that `go.mod` of Kubernetes replaces by folders of its own tree, after `k8s.io/`.

@@ -5,6 +5,7 @@ use std::path::Path;
 use k8s_openapi::api::apps::v1::Deployment;
 use serde::Deserialize;
 use serin_release::ReleaseObject;
+use serin_release::status::NotificationStatus;
 
 use super::*;
 use crate::cluster::style::unpainted;
@@ -47,6 +48,20 @@ fn a_release_is_a_tree_of_80_columns() {
         assert_eq!(unpainted(&painted), plain, "colours say nothing");
         assert_ne!(painted, plain);
     }
+}
+
+#[test]
+fn whoever_is_not_told_is_named_with_the_reason() {
+    let (_, mut view, at) = found().remove(0);
+    let told = |name: &str, error: Option<&str>| NotificationStatus {
+        name: name.to_owned(),
+        error: error.map(str::to_owned),
+        ..NotificationStatus::default()
+    };
+    view.notifications = vec![told("team", Some("it answers 404 Not Found")), told("audit", None)];
+    let plain = tree(&view, at, " -n shop", Paint(false));
+    assert!(plain.contains("team is not told: it answers 404 Not Found"), "{plain}");
+    assert!(!plain.contains("audit"), "{plain}");
 }
 
 #[test]

@@ -1,0 +1,116 @@
+/*!
+What is asked of others at points of a run, as people write it. The words are Flagger's, so that its load tester is asked as it is.
+*/
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{Scalar, schema};
+use crate::rule;
+
+/// Somebody who is asked at a point of a run.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = failure_is_for_tests()))]
+pub struct Hook {
+    /// What it is called. No two have one name.
+    #[schemars(with = "schema::Label")]
+    pub name: String,
+    /// When it is asked, and what its answer means.
+    pub when: When,
+    /// The address, which is sent a POST of `{name, namespace, phase, checksum, metadata}`. The agent's operator says which hosts
+    /// there may be, but for those of the Release's own namespace.
+    #[schemars(with = "schema::Address")]
+    pub url: String,
+    /// How long an answer may take, 1s to 10m. Whoever takes longer has failed. The default is `10s`.
+    #[serde(default = "ten_seconds")]
+    #[schemars(with = "schema::Duration")]
+    pub timeout: Scalar,
+    /// The time until it is asked again, where it is: 1s to 1h. The default is `10s`.
+    #[serde(default = "ten_seconds")]
+    #[schemars(with = "schema::Duration")]
+    pub interval: Scalar,
+    /// How often in a row a `pre-rollout` or `rollout` hook may fail before `failure` says what becomes of the run, 0 to 100. The
+    /// default is 2.
+    #[serde(default = "two")]
+    #[schemars(range(max = rule::MAX_RETRIES))]
+    pub retries: u32,
+    /// What a failed `pre-rollout` or `rollout` hook does: `Hold` has the run wait until it passes, `Rollback` takes the canary
+    /// back, `Ignore` goes on. The default is `Hold`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<HookFailure>,
+    /// What is sent along, such as `{type: bash, cmd: "curl -sf http://myapp-canary/healthz"}`. The default is nothing.
+    #[serde(default)]
+    #[schemars(length(max = rule::MAX_METADATA))]
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// When a hook is asked. An answer of 200, 201 or 202 is a yes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum When {
+    /// Until yes: the canary gets no pods before.
+    ConfirmRollout,
+    /// Until yes: when the canary's pods are ready, and before it has users.
+    PreRollout,
+    /// Again and again while it has some of the users.
+    Rollout,
+    /// Until yes: before it gets more of them.
+    ConfirmTrafficIncrease,
+    /// Until yes: before it gets all of them.
+    ConfirmPromotion,
+    /// Once when the run is over, however it ended.
+    PostRollout,
+    /// Again and again during the run: yes takes the canary back.
+    Rollback,
+}
+
+/// What a failed hook does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum HookFailure {
+    /// The run waits until it passes.
+    #[default]
+    Hold,
+    /// The canary is taken back.
+    Rollback,
+    /// Nothing.
+    Ignore,
+}
+
+impl When {
+    /// As it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ConfirmRollout => "confirm-rollout",
+            Self::PreRollout => "pre-rollout",
+            Self::Rollout => "rollout",
+            Self::ConfirmTrafficIncrease => "confirm-traffic-increase",
+            Self::ConfirmPromotion => "confirm-promotion",
+            Self::PostRollout => "post-rollout",
+            Self::Rollback => "rollback",
+        }
+    }
+
+    /// Whether it tests the canary: it passes or fails.
+    pub const fn is_test(self) -> bool {
+        matches!(self, Self::PreRollout | Self::Rollout)
+    }
+}
+
+fn ten_seconds() -> Scalar {
+    Scalar::from("10s")
+}
+
+const fn two() -> u32 {
+    2
+}
+
+fn failure_is_for_tests() -> Value {
+    json!([schema::validation(
+        ".failure",
+        "!has(self.failure) || self.when in ['pre-rollout', 'rollout']",
+        rule::FAILURE_OF_TESTS,
+    )])
+}

@@ -1,0 +1,142 @@
+/*!
+Hooks, asked of Flagger's own load tester: gates, tests and load at their points of a run, each once, though leaders change;
+and one that never answers, which keeps nobody from the evidence.
+*/
+use std::net::TcpListener;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use serin_release::status::{ReleasePhase, RunOutcome};
+use serin_tests::load_tester::LoadTester;
+use serin_tests::mesh::{HOST as MACHINE, Mesh};
+use serin_tests::site::{HOST, eventually};
+
+use crate::fixture::{Fixture, check_none_failed, is_at, told};
+
+/// Adds `hooks` to a Release.
+fn with(hooks: &str) -> impl Fn(String) -> String {
+    let hooks = format!("  overrides: [{{header: x-canary}}]\n  hooks: [{hooks}]\n  analysis: {{");
+    move |yaml| yaml.replace("  analysis: {", &hooks)
+}
+
+/// How often a command of the load tester has written its line to `file`.
+fn lines(file: &Path) -> usize {
+    std::fs::read_to_string(file).map_or(0, |text| text.lines().count())
+}
+
+/// What a hook has said last, as it is saved.
+async fn said(fixture: &Fixture<'_>, hook: &str) -> Result<Value> {
+    let state: Value = serde_json::from_str(&fixture.status().await?.state.context("a state")?)?;
+    let questions = state["status"]["questions"].as_array().cloned().unwrap_or_default();
+    let question = questions.iter().find(|question| question["hook"] == hook);
+    Ok(question.map(|question| question["answer"].clone()).unwrap_or_default())
+}
+
+/// Waits until the run is held by this hook.
+async fn held_by(fixture: &Fixture<'_>, hook: &str) -> Result<()> {
+    let held = format!("hook {hook} ");
+    fixture.status_that(&held, |status| status.message.contains(&held)).await?;
+    Ok(())
+}
+
+pub(crate) async fn a_release_goes_by_flaggers_load_tester(mesh: &Mesh) -> Result<()> {
+    let fixture = Fixture::set(mesh, "hooks", 1).await?;
+    let (gates, promotion, tester) =
+        tokio::try_join!(LoadTester::start(), LoadTester::start(), LoadTester::start())?;
+    let origins = [&gates, &promotion, &tester].map(|tester| format!("'{}'", tester.url("")));
+    let config = format!("allowedAddresses: [{}]", origins.join(", "));
+    let folder = tempfile::tempdir()?;
+    let (smoke, load, report) =
+        (folder.path().join("smoke"), folder.path().join("load"), folder.path().join("report"));
+    let entrance = fixture.gateway.pods[0].1;
+    // What the guides' smoke tests do: ask the new version itself, before anybody has it.
+    let asks = format!(
+        r#"exec 3<>/dev/tcp/{entrance}/80 && printf "GET / HTTP/1.1\r\nhost: {HOST}\r\nx-canary: canary\r\nconnection: close\r\n\r\n" >&3 && grep -q shop-canary <&3 && echo asked >> {}"#,
+        smoke.display()
+    );
+    let hook = |name: &str, when: &str, url: String, more: &str| {
+        format!("{{name: {name}, when: {when}, url: '{url}', interval: 1s{more}}}")
+    };
+    let bash = |command: &str| {
+        let command = command.replace('\'', "''");
+        format!(", metadata: {{type: bash, cmd: '{command}'}}")
+    };
+    let hooks = [
+        hook("ticket", "confirm-rollout", gates.url("/gate/check"), ""),
+        hook("smoke", "pre-rollout", tester.url("/"), &bash(&asks)),
+        hook("load", "rollout", tester.url("/"), &bash(&format!("echo ran >> {}", load.display()))),
+        hook("sign-off", "confirm-promotion", promotion.url("/gate/check"), ""),
+        hook("report", "post-rollout", tester.url("/"), &bash(&format!("echo over >> {}", report.display()))),
+        hook("alarm", "rollback", gates.url("/rollback/check"), ""),
+    ];
+    fixture.kubectl(&["scale", "deployment/shop-canary", "--replicas=0"]).await?;
+    let first = fixture.agent_with_config("one", &config).await?;
+    fixture.release("{setWeight: 10, pause: {duration: 3s}}", with(&hooks.join(", "))).await?;
+    fixture.idle().await?;
+    let traffic = fixture.traffic(60).await?;
+    fixture.set_image("shop:v2").await?;
+    held_by(&fixture, "ticket").await.with_context(|| first.log())?;
+    ensure!(fixture.replicas("shop-canary").await? == 0, "it has pods, and nobody has confirmed the rollout");
+    let namespace = fixture.namespace.name().to_owned();
+    gates.tell("/gate/open", &namespace, "shop").await?;
+    fixture.status_that("10 %", |status| is_at(status, 10)).await.with_context(|| first.log())?;
+    ensure!(lines(&smoke) == 1, "the smoke test was run {} times", lines(&smoke));
+    held_by(&fixture, "sign-off").await.with_context(|| first.log())?;
+    ensure!(lines(&load) >= 2, "the load is to be made again and again: {}", lines(&load));
+    first.kill().await?;
+    let second = fixture.agent_with_config("two", &config).await?;
+    promotion.tell("/gate/open", &namespace, "shop").await?;
+    fixture.outcome(RunOutcome::Promoted).await.with_context(|| second.log())?;
+    eventually("the end to be told", async || {
+        let said = said(&fixture, "report").await?;
+        ensure!(said == json!("yes"), "{said}: {}", told(&fixture.status().await?));
+        Ok(())
+    })
+    .await?;
+    fixture.phase(ReleasePhase::Promoted).await?;
+    ensure!((lines(&smoke), lines(&report)) == (1, 1), "{}, {}", lines(&smoke), lines(&report));
+    check_none_failed(&traffic.stop().await?)
+}
+
+pub(crate) async fn hooks_take_a_version_back_or_keep_nobody_from_doing_so(mesh: &Mesh) -> Result<()> {
+    let fixture = Fixture::set(mesh, "alarms", 1).await?;
+    let tester = LoadTester::start().await?;
+    // It takes connections, and never says anything.
+    let silent = TcpListener::bind((MACHINE, 0))?;
+    let silent_url = format!("http://{}", silent.local_addr()?);
+    let config = format!("allowedAddresses: ['{}', '{silent_url}']", tester.url(""));
+    let agent = fixture.agent_with_config("one", &config).await?;
+    let hooks = format!(
+        "{{name: alarm, when: rollback, url: '{}', interval: 1s}}, \
+         {{name: silent, when: rollout, url: '{silent_url}', timeout: 10m}}, \
+         {{name: elsewhere, when: post-rollout, url: 'http://169.254.169.254/'}}",
+        tester.url("/rollback/check")
+    );
+    fixture.release("{setWeight: 10, pause: {duration: 1s}}, {setWeight: 50}", with(&hooks)).await?;
+    fixture.idle().await?;
+    let traffic = fixture.traffic(100).await?;
+    fixture.set_image("shop:v2").await?;
+    held_by(&fixture, "silent").await.with_context(|| agent.log())?;
+    tester.tell("/rollback/open", fixture.namespace.name(), "shop").await?;
+    let status = fixture.outcome(RunOutcome::RolledBack).await.with_context(|| agent.log())?;
+    ensure!(status.message.contains("hook alarm"), "{}", told(&status));
+    eventually("the address that nobody allows to be refused", async || {
+        let said = said(&fixture, "elsewhere").await?.to_string();
+        ensure!(said.contains("http://169.254.169.254 is not among the addresses"), "{said}");
+        Ok(())
+    })
+    .await?;
+    tester.tell("/rollback/close", fixture.namespace.name(), "shop").await?;
+    fixture.set_image("shop:v3?errors=30%").await?;
+    let status = fixture
+        .status_that("the bad version to be taken back", |status| {
+            let is_its = status.run.as_ref().is_some_and(|run| run.starts_with("v3"));
+            is_its && status.history.first().is_some_and(|run| run.outcome == Some(RunOutcome::RolledBack))
+        })
+        .await
+        .with_context(|| agent.log())?;
+    ensure!(status.message.contains("the canary failed"), "{}", told(&status));
+    drop(traffic.stop().await?);
+    Ok(())
+}
