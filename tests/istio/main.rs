@@ -8,6 +8,7 @@ mod adoption;
 mod autoscalers;
 mod blue_green;
 mod command_line;
+mod day_one;
 mod failures;
 mod fixture;
 mod helm;
@@ -104,6 +105,7 @@ const SHARED: &[(&str, Test)] = tests![
     autoscalers::a_floor_is_kept,
     autoscalers::keda_is_understood,
     command_line::a_release_is_driven_by_commands,
+    day_one::a_service_is_adopted_as_it_is,
     releases::a_suspended_release_touches_nothing,
     releases::a_good_version_is_promoted,
     releases::a_very_bad_version_is_off_the_air_at_once,
