@@ -11,9 +11,6 @@ use serin_release::lint::lint;
 
 use super::cluster::wrap;
 
-/// How a comment begins that says what has been left out.
-const LEFT_OUT: &str = "left out:";
-
 /// The columns of a comment.
 const WIDTH: usize = 100;
 
@@ -150,13 +147,7 @@ impl Draft {
 
     /// Says that something of another tool's has nothing in Serin, and why.
     pub(super) fn leave_out(&mut self, place: impl fmt::Display, why: &str) {
-        self.note(format!("{LEFT_OUT} {place}: {why}"));
-    }
-
-    /// Whether anything has been left out.
-    #[cfg(test)]
-    pub(super) fn is_partial(&self) -> bool {
-        self.notes.iter().any(|note| note.starts_with(LEFT_OUT))
+        self.note(format!("left out: {place}: {why}"));
     }
 
     /// The object alone.
@@ -189,19 +180,23 @@ fn comment(text: &str) -> Vec<String> {
     lines.map(|(i, line)| format!("#{}{line}", if i == 0 { " " } else { "   " })).collect()
 }
 
-/// The documents as one text, once each is what Serin takes.
+/// The documents, once each is what Serin takes.
 ///
 /// # Errors
 /// When one is not: the text says which field.
-pub(super) fn checked(drafts: &[Draft]) -> anyhow::Result<String> {
+pub(super) fn checked(drafts: &[Draft]) -> anyhow::Result<Vec<String>> {
     let documents = drafts.iter().map(Draft::yaml).collect::<anyhow::Result<Vec<_>>>()?;
-    let text = documents.join("---\n");
-    for file in lint(std::slice::from_ref(&text)) {
+    for file in lint(&[together(&documents)]) {
         for linted in file.context("what was made is no Release")? {
             linted.outcome.with_context(|| format!("Release {}", linted.name))?;
         }
     }
-    Ok(text)
+    Ok(documents)
+}
+
+/// Documents as one text.
+pub(super) fn together(documents: &[String]) -> String {
+    documents.join("---\n")
 }
 
 #[cfg(test)]
@@ -222,7 +217,7 @@ mod tests {
         }
         draft.spec.put("routing", json!({"timeout": "3s"}));
         draft.spec.put_fields("analysis", Fields::default());
-        let text = checked(std::slice::from_ref(&draft)).unwrap();
+        let text = together(&checked(std::slice::from_ref(&draft)).unwrap());
         assert!(text.starts_with("# a sentence\n# word word"), "{text}");
         assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
         let order = ["#   word", "apiVersion:", "service:", "stable:", "canary:", "routing:"];

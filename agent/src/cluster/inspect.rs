@@ -166,7 +166,7 @@ pub async fn around(client: &Client, object: &ReleaseObject) -> anyhow::Result<V
 pub struct Neighbours {
     /// VirtualServices and DestinationRules.
     pub routes: Vec<Arc<Value>>,
-    /// KEDA's ScaledObjects of the namespace; none where KEDA is not.
+    /// KEDA's `ScaledObject`s of the namespace; none where KEDA is not.
     pub scaled_objects: Vec<Arc<Value>>,
     /// Whether the routes are those of all namespaces. Whoever may not see them all gets those of the namespace alone.
     pub sees_all: bool,
@@ -190,7 +190,7 @@ pub async fn neighbours(client: &Client, namespace: &str) -> anyhow::Result<Neig
     Ok(found)
 }
 
-/// Serin's WasmPlugins wherever a Release's requests may come in: of all namespaces, or where these may not be read of its
+/// Serin's `WasmPlugin`s wherever a Release's requests may come in: of all namespaces, or where these may not be read of its
 /// own, its Gateways' and its callers'.
 ///
 /// # Errors

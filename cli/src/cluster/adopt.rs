@@ -24,7 +24,7 @@ use serin_release::ReleaseObject;
 
 use self::propose::{Asked, Found, Scaler, propose};
 use super::access::{Access, Cluster, read};
-use crate::draft::{Draft, checked};
+use crate::draft::{Draft, checked, together};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "It prints the Release and writes nothing: serin adopt shop | kubectl apply -f -")]
@@ -75,7 +75,7 @@ pub(crate) async fn adopt(args: &Args) -> anyhow::Result<()> {
         Asked { what: args.what.as_ref(), stable: args.stable.as_deref(), canary: args.canary.as_deref() };
     let mut draft = propose(&found, &asked)?;
     preflight(&cluster, &mut draft).await?;
-    print!("{}", checked(&[draft])?);
+    print!("{}", together(&checked(&[draft])?));
     Ok(())
 }
 

@@ -54,12 +54,12 @@ fn table(runs: &[PastRun], is_wide: bool, now: Timestamp, paint: Paint) -> Strin
         rows.push(row);
     }
     aligned(&rows, |row, column| {
-        use serin_release::status::RunOutcome::{Aborted, Promoted, RolledBack};
+        use serin_release::status::RunOutcome::{Aborted, Promoted, Replaced, RolledBack};
         let run = runs.get(row.checked_sub(1)?).filter(|_| column == 4)?;
         match run.outcome? {
             Promoted => Some(paint.good(&outcome(run))),
             RolledBack | Aborted => Some(paint.bad(&outcome(run))),
-            _ => None,
+            Replaced => None,
         }
     })
 }

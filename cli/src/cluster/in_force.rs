@@ -1,5 +1,5 @@
 /*!
-The policies that a Release's proxies are given now, as the WasmPlugins have them.
+The policies that a Release's proxies are given now, as the `WasmPlugin`s have them.
 */
 use anyhow::Context;
 use kube::ResourceExt;

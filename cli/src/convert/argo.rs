@@ -104,8 +104,8 @@ pub(super) const FIELDS: Table = &[
 ];
 
 /// A Rollout.
-pub(super) fn rollout(object: Value, found: &Found) -> Result<Converted, Refusal> {
-    let mut source = Source::new(object);
+pub(super) fn rollout(object: &Value, found: &Found) -> Result<Converted, Refusal> {
+    let mut source = Source::new(object.clone());
     let name = source.take_text("metadata.name").or_else(|| source.take_text("metadata.generateName"));
     let name = name.unwrap_or_default().trim_end_matches('-').to_owned();
     if name.is_empty() {
@@ -258,9 +258,9 @@ fn canary(
     if virtual_service.is_some_and(|object| list(object, "/spec/http").is_empty()) {
         return Err(Refusal::of(&format!("{ROUTING}.istio.virtualService"), ONLY_HTTP));
     }
-    let called = virtual_service.and_then(|object| istio::called(object));
+    let called = virtual_service.and_then(istio::called);
     let services = if by_subset && stable.is_none() {
-        let called = called.or_else(|| virtual_service.and_then(|object| istio::first_host(object)));
+        let called = called.or_else(|| virtual_service.and_then(istio::first_host));
         Services { called: called.unwrap_or_else(|| name.to_owned()), stable: None, canary: None }
     } else {
         let stable = stable.unwrap_or_else(|| name.to_owned());
@@ -296,7 +296,7 @@ fn canary(
     fields.extend(deadline);
     draft.spec.put("strategy", Fields::default().with("canary", fields));
     if let Some(analysis) = source.take(&of("analysis")) {
-        templates.add(analysis, &of("analysis"), draft);
+        templates.add(&analysis, &of("analysis"), draft);
     }
     Ok(())
 }
@@ -334,7 +334,7 @@ fn blue_green(
     draft.spec.put("strategy", Fields::default().with("blueGreen", fields));
     for field in ["prePromotionAnalysis", "postPromotionAnalysis"] {
         if let Some(analysis) = source.take(&of(field)) {
-            templates.add(analysis, &of(field), draft);
+            templates.add(&analysis, &of(field), draft);
         }
     }
     Ok(())

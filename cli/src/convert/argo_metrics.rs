@@ -1,5 +1,5 @@
 /*!
-The AnalysisTemplates that a Rollout names, as metrics.
+The `AnalysisTemplate`s that a Rollout names, as metrics.
 */
 use std::collections::BTreeMap;
 
@@ -30,10 +30,10 @@ impl<'f> Templates<'f> {
     }
 
     /// Takes what `{templates: [{templateName}], args: […]}` at `place` names.
-    pub(super) fn add(&mut self, analysis: Value, place: &str, draft: &mut Draft) {
+    pub(super) fn add(&mut self, analysis: &Value, place: &str, draft: &mut Draft) {
         let dry: Vec<_> =
-            list(&analysis, "/dryRun").iter().map(|one| text(one, "/metricName").to_owned()).collect();
-        for reference in list(&analysis, "/templates") {
+            list(analysis, "/dryRun").iter().map(|one| text(one, "/metricName").to_owned()).collect();
+        for reference in list(analysis, "/templates") {
             let name = text(reference, "/templateName");
             let is_for_all = reference["clusterScope"] == true;
             let (kinds, namespace): (&[&str], _) = if is_for_all {
@@ -48,7 +48,7 @@ impl<'f> Templates<'f> {
                 );
                 continue;
             };
-            let args = args(template, &analysis);
+            let args = args(template, analysis);
             for metric in list(template, "/spec/metrics") {
                 let name = text(metric, "/name");
                 if self.names.iter().any(|known| known == name) {

@@ -80,7 +80,7 @@ pub(super) fn steps(
             }
         }
         if let Some(analysis) = step.take("analysis") {
-            templates.add(analysis, &format!("{place}.analysis"), draft);
+            templates.add(&analysis, &format!("{place}.analysis"), draft);
         }
         step.tell_rest(&format!("{PLACE}[]"), &place, super::argo::FIELDS, draft);
     }

@@ -135,8 +135,8 @@ pub(super) const FIELDS: Table = &[
 ];
 
 /// A Canary.
-pub(super) fn canary(object: Value, found: &Found) -> Result<Converted, Refusal> {
-    let mut source = Source::new(object);
+pub(super) fn canary(object: &Value, found: &Found) -> Result<Converted, Refusal> {
+    let mut source = Source::new(object.clone());
     let name = source.take_text("metadata.name").unwrap_or_default();
     let namespace = source.take_text("metadata.namespace");
     istio_only(&mut source)?;
@@ -340,9 +340,7 @@ fn steps(source: &mut Source, interval: &str, draft: &mut Draft) -> Option<Vec<F
     let listed = source.take("spec.analysis.stepWeights");
     let weights: Vec<u64> = match (listed, step) {
         (Some(listed), _) => listed.as_array().into_iter().flatten().filter_map(Value::as_u64).collect(),
-        (None, Some(step)) if step > 0 => {
-            (1..).map(|n| n * step).take_while(|weight| *weight <= most).collect()
-        }
+        (None, Some(step)) if step > 0 => (1..=most / step).map(|n| n * step).collect(),
         (None, _) => return None,
     };
     let mut last = 0;

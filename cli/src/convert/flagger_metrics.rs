@@ -32,7 +32,7 @@ pub(super) fn metrics(
         let name = metric.take_text("name").unwrap_or_default();
         let one = Reading { namespace, found, name: &name };
         let outcome = match name.as_str() {
-            "request-success-rate" => one.success_rate(&mut metric),
+            "request-success-rate" => Ok(one.success_rate(&mut metric)),
             "request-duration" => one.duration(&mut metric),
             _ => one.own(&mut metric, &mut converted.drafts, draft),
         };
@@ -58,7 +58,7 @@ struct Reading<'r> {
 }
 
 impl Reading<'_> {
-    fn success_rate(&self, metric: &mut Source) -> Result<Fields, String> {
+    fn success_rate(&self, metric: &mut Source) -> Fields {
         let mut fields = Fields::default().with("name", self.name);
         metric.take("interval");
         let old = metric.take("threshold");
@@ -66,7 +66,7 @@ impl Reading<'_> {
         fields.put_some("thresholdRange", min.map(|min| Fields::default().with("min", min)));
         // No share is above 100 %.
         metric.take("thresholdRange.max");
-        Ok(fields)
+        fields
     }
 
     /// Of a p99 of at most 500 ms one in a hundred is slower.
@@ -92,7 +92,7 @@ impl Reading<'_> {
             fields.put("query", query_of(&query, &variables)?);
         } else if let Some(name) = metric.take_text("templateRef.name") {
             let of = metric.take_text("templateRef.namespace");
-            self.template(&name, of, &variables, &mut fields, drafts, draft)?;
+            self.template(&name, of.as_deref(), &variables, &mut fields, drafts, draft)?;
         } else {
             return Err("it is not built in, and has neither a query nor a templateRef".to_owned());
         }
@@ -115,16 +115,16 @@ impl Reading<'_> {
     fn template(
         &self,
         name: &str,
-        of: Option<String>,
+        of: Option<&str>,
         variables: &Value,
         fields: &mut Fields,
         drafts: &mut Vec<Draft>,
         draft: &mut Draft,
     ) -> Result<(), String> {
-        let namespace = of.as_deref().or(self.namespace);
+        let namespace = of.or(self.namespace);
         let reference = || {
             let mut reference = Fields::default().with("name", name);
-            reference.put_some("namespace", of.as_deref());
+            reference.put_some("namespace", of);
             reference
         };
         let Some(template) = self.found.named("flagger.app", &["MetricTemplate"], namespace, name) else {

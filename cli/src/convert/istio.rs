@@ -85,10 +85,10 @@ struct Side {
 }
 
 /// A VirtualService with weights.
-pub(super) fn virtual_service(object: Value, found: &Found) -> Result<Converted, Refusal> {
-    let name = text(&object, "/metadata/name");
-    let of = Some(namespace(&object)).filter(|of| !of.is_empty());
-    let sides = list(&object, "/spec/http").iter().map(sides).find(|sides| sides.len() == 2);
+pub(super) fn virtual_service(object: &Value, found: &Found) -> Result<Converted, Refusal> {
+    let name = text(object, "/metadata/name");
+    let of = Some(namespace(object)).filter(|of| !of.is_empty());
+    let sides = list(object, "/spec/http").iter().map(sides).find(|sides| sides.len() == 2);
     let Some(Ok([one, other])) = sides.map(<[Side; 2]>::try_from) else {
         return Err(Refusal::of("spec.http", "no route of it divides requests among two versions by weight"));
     };

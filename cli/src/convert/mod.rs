@@ -15,6 +15,7 @@ mod matches;
 mod query;
 mod source;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::Read as _;
 use std::path::PathBuf;
@@ -25,7 +26,7 @@ use serde_json::Value;
 use serin_agent::mesh::object::text;
 use serin_agent::mesh::routing::istio::gateway;
 
-use super::draft::{Draft, Fields, checked};
+use super::draft::{Draft, Fields, checked, together};
 use super::routes::in_namespace;
 
 #[derive(Debug, clap::Args)]
@@ -58,10 +59,10 @@ pub(super) fn convert(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let outcome = all(&Found { objects });
     anyhow::ensure!(
-        !(outcome.texts.is_empty() && outcome.refused.is_empty()),
+        !(outcome.documents.is_empty() && outcome.refused.is_empty()),
         "there is nothing to convert: give Canaries, Rollouts or VirtualServices with weights"
     );
-    print!("{}", outcome.texts.join("---\n"));
+    print!("{}", together(&outcome.documents));
     for refused in &outcome.refused {
         eprintln!("serin: not converted: {refused}");
     }
@@ -134,53 +135,46 @@ impl fmt::Display for Refusal {
 /// What all objects become.
 #[derive(Debug, Default)]
 struct Outcome {
-    /// YAML documents.
-    texts: Vec<String>,
+    /// YAML documents, each once.
+    documents: Vec<String>,
     /// What was refused, and why.
     refused: Vec<String>,
-    /// Whether something has been left out.
-    #[cfg(test)]
-    is_partial: bool,
 }
+
+/// What makes Releases of one kind.
+type Convert = fn(&Value, &Found) -> Result<Converted, Refusal>;
+
+const CONVERTERS: [(&str, &str, Convert); 3] = [
+    ("flagger.app", "Canary", flagger::canary),
+    ("argoproj.io", "Rollout", argo::rollout),
+    ("networking.istio.io", "VirtualService", istio::virtual_service),
+];
 
 fn all(found: &Found) -> Outcome {
     let mut outcome = Outcome::default();
-    let kinds: [(&str, &str, fn(Value, &Found) -> Result<Converted, Refusal>); 3] = [
-        ("flagger.app", "Canary", flagger::canary),
-        ("argoproj.io", "Rollout", argo::rollout),
-        ("networking.istio.io", "VirtualService", istio::virtual_service),
-    ];
-    for (group, kind, convert) in kinds {
+    for (group, kind, convert) in CONVERTERS {
         for object in found.of(group, &[kind]).filter(|object| !istio::is_anothers(object, found)) {
-            let name = format!("{kind} {}", text(object, "/metadata/name"));
-            let converted = convert(object.clone(), found).map_err(|refusal| refusal.to_string());
-            let checked = converted.and_then(|Converted(drafts)| {
-                let text = checked(&drafts).map_err(|error| format!("{error:#}"))?;
-                Ok((drafts, text))
-            });
-            match checked {
-                Ok((drafts, text)) => {
-                    #[cfg(test)]
-                    {
-                        outcome.is_partial |= drafts.iter().any(Draft::is_partial);
-                    }
-                    drop(drafts);
-                    outcome.texts.push(text);
+            let converted = convert(object, found).map_err(|refusal| refusal.to_string());
+            let documents = converted
+                .and_then(|Converted(drafts)| checked(&drafts).map_err(|error| format!("{error:#}")));
+            match documents {
+                Ok(documents) => outcome.documents.extend(documents),
+                Err(why) => {
+                    let name = self::text(object, "/metadata/name");
+                    outcome.refused.push(format!("{kind} {name}: {}", why.replace('\n', "; ")));
                 }
-                Err(why) => outcome.refused.push(format!("{name}: {}", why.replace('\n', "; "))),
             }
         }
     }
     for provider in found.of("flagger.app", &["AlertProvider"]) {
-        outcome.texts.push(format!(
+        outcome.documents.push(format!(
             "# left out: AlertProvider {}: Serin sends no messages by itself yet.\n",
             text(provider, "/metadata/name")
         ));
     }
     // The same template of two Canaries is one.
-    let mut seen = std::collections::BTreeSet::new();
-    let documents = outcome.texts.iter().flat_map(|text| text.split("---\n")).map(str::to_owned);
-    outcome.texts = documents.filter(|document| seen.insert(document.clone())).collect();
+    let mut seen = BTreeSet::new();
+    outcome.documents.retain(|document| seen.insert(document.clone()));
     outcome
 }
 

@@ -1,5 +1,6 @@
 //! Real objects of other tools, by their values: what becomes of each stands in `examples.tsv`.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::source::{Becomes, Table};
@@ -41,13 +42,13 @@ fn outcome(objects: &[Value]) -> (&'static str, String, Outcome) {
     if !outcome.refused.is_empty() {
         return ("refused", outcome.refused.join("; "), outcome);
     }
-    let notes = outcome.texts.iter().flat_map(|text| text.lines()).filter_map(|line| {
+    let notes = outcome.documents.iter().flat_map(|text| text.lines()).filter_map(|line| {
         let rest = line.strip_prefix("# left out: ")?;
         // A place may have a name in brackets; the reason comes after it.
         Some(rest.split(": ").next().unwrap_or_default().trim_end_matches(':').to_owned())
     });
     let places: Vec<_> = notes.collect();
-    let word = if outcome.is_partial { "partly" } else { "converted" };
+    let word = if places.is_empty() { "converted" } else { "partly" };
     (word, places.join("; "), outcome)
 }
 
@@ -61,14 +62,14 @@ fn real_objects_are_converted_partly_converted_or_refused_with_the_reason() {
     for example in &examples {
         let (word, says, outcome) = outcome(&example.objects);
         *counted.entry(word).or_insert(0) += 1;
-        let text = outcome.texts.join("---\n");
+        let text = together(&outcome.documents);
         if text.contains("Serin has no such field") {
             unknown.push(format!("{}: a field is in no table:\n{text}", example.source));
         }
         if (word, &says) != (&example.outcome, &example.says) {
             wrong.push(format!("{}: {word}: {says}", example.source));
         }
-        table += &format!("{word}\t{says}\t{}\t{}\n", example.source, example.json);
+        writeln!(table, "{word}\t{says}\t{}\t{}", example.source, example.json).unwrap();
     }
     assert!(unknown.is_empty(), "{}", unknown.join("\n"));
     if is_blessed {
@@ -101,8 +102,7 @@ fn the_pages_say_what_is_done_with_each_field() {
         let text = std::fs::read_to_string(&path).unwrap();
         let (before, after) = text.split_once("## Field by field\n").unwrap();
         let (head, rest) = after.split_once(HEAD).unwrap();
-        let there: String =
-            rest.lines().take_while(|line| line.starts_with('|')).map(|line| format!("{line}\n")).collect();
+        let there: String = rest.split_inclusive('\n').take_while(|line| line.starts_with('|')).collect();
         let wanted = rows(table);
         if std::env::var_os("SERIN_BLESS").is_some() {
             let rest = &rest[there.len()..];

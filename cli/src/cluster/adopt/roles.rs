@@ -125,15 +125,7 @@ fn by_name(first: &str, second: &str) -> Ordering {
     let last =
         |name: &str| name.rsplit_once('-').map_or_else(|| name.to_owned(), |(_, last)| last.to_owned());
     let (first, second) = (last(first), last(second));
-    let rank = |word: &str| {
-        if STABLE.contains(&word) {
-            2
-        } else if CANARY.contains(&word) {
-            0
-        } else {
-            1
-        }
-    };
+    let rank = |word: &str| (STABLE.contains(&word), !CANARY.contains(&word));
     match (number(&first), number(&second)) {
         (Some(first), Some(second)) => second.cmp(&first),
         _ => rank(&first).cmp(&rank(&second)),

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::*;
-use crate::draft::checked;
+use crate::draft::{checked, together};
 
 fn read<T: DeserializeOwned>(value: Value) -> T {
     serde_json::from_value(value).unwrap()
@@ -25,7 +25,7 @@ fn deployment(name: &str, version: &str, replicas: u32, created: &str) -> Deploy
 }
 
 /// A Service of pods with these labels.
-fn service(name: &str, selector: Value, ports: Value) -> Service {
+fn service(name: &str, selector: &Value, ports: &Value) -> Service {
     read(json!({"metadata": {"name": name}, "spec": {"selector": selector, "ports": ports}}))
 }
 
@@ -33,7 +33,7 @@ fn service(name: &str, selector: Value, ports: Value) -> Service {
 fn shop() -> Found {
     Found {
         namespace: "ns".to_owned(),
-        services: vec![service("shop", json!({"app": "shop"}), json!([{"name": "http", "port": 80}]))],
+        services: vec![service("shop", &json!({"app": "shop"}), &json!([{"name": "http", "port": 80}]))],
         deployments: vec![
             deployment("shop-v1", "v1", 2, "2026-11-01T00:00:00Z"),
             deployment("shop-v2", "v2", 1, "2026-11-02T00:00:00Z"),
@@ -43,7 +43,7 @@ fn shop() -> Found {
     }
 }
 
-fn route(kind: &str, name: &str, spec: Value) -> Arc<Value> {
+fn route(kind: &str, name: &str, spec: &Value) -> Arc<Value> {
     Arc::new(json!({"kind": kind, "metadata": {"name": name, "namespace": "ns"}, "spec": spec}))
 }
 
@@ -56,7 +56,7 @@ fn weighted(v2: u32) -> Vec<Arc<Value>> {
         route(
             "DestinationRule",
             "shop",
-            json!({
+            &json!({
                 "host": "shop",
                 "subsets": [subset("v1"), subset("v2")],
                 "trafficPolicy": {"connectionPool": {"tcp": {"maxConnections": 7}}},
@@ -65,7 +65,7 @@ fn weighted(v2: u32) -> Vec<Arc<Value>> {
         route(
             "VirtualService",
             "shop",
-            json!({
+            &json!({
                 "hosts": ["shop.example.com", "shop"],
                 "gateways": ["istio-ingress/main", "mesh"],
                 "http": [
@@ -82,7 +82,8 @@ fn weighted(v2: u32) -> Vec<Arc<Value>> {
 fn check(found: &Found, what: &str, parts: &[&str]) {
     let what: Option<What> = (!what.is_empty()).then(|| what.parse().unwrap());
     let asked = Asked { what: what.as_ref(), ..Asked::default() };
-    let said = propose(found, &asked).and_then(|draft| checked(&[draft]));
+    let said =
+        propose(found, &asked).and_then(|draft| checked(&[draft]).map(|documents| together(&documents)));
     let said = said.unwrap_or_else(|error| format!("refused: {error:#}"));
     // A comment goes over several lines.
     let flat = said.replace("\n#  ", "");
@@ -105,10 +106,10 @@ fn a_service_is_found_by_its_name_by_a_deployment_or_by_itself() {
         check(&found, what, &[says]);
     }
     let mut two = shop();
-    two.services.push(service("other", json!({"app": "shop"}), json!([{"port": 80}])));
+    two.services.push(service("other", &json!({"app": "shop"}), &json!([{"port": 80}])));
     check(&two, "", &["refused: ns has several Services: shop, other: write serin adopt NAME"]);
     check(&two, "shop-v1", &["refused: several Services select the pods of Deployment shop-v1"]);
-    two.services[1] = service("only-v2", json!({"version": "v2"}), json!([{"port": 80}]));
+    two.services[1] = service("only-v2", &json!({"version": "v2"}), &json!([{"port": 80}]));
     check(&two, "deployment/shop-v2", &["service:\n    name: shop\n"]);
     assert!("pod/shop".parse::<What>().is_err());
 }
@@ -151,7 +152,7 @@ fn other_numbers_of_deployments_than_two_are_said() {
     );
     let asked = Asked { stable: Some("shop-v2"), canary: Some("shop-v3"), ..Asked::default() };
     let draft = propose(&found, &asked).unwrap();
-    assert!(checked(&[draft]).unwrap().contains("stable:\n    targetRef:\n      name: shop-v2\n"));
+    assert!(together(&checked(&[draft]).unwrap()).contains("stable:\n    targetRef:\n      name: shop-v2\n"));
     let asked = Asked { stable: Some("shop"), ..Asked::default() };
     assert_eq!(
         propose(&found, &asked).unwrap_err().to_string(),
@@ -167,13 +168,13 @@ fn other_numbers_of_deployments_than_two_are_said() {
 #[test]
 fn a_canary_past_the_service_gets_one_of_its_own() {
     let mut found = shop();
-    found.services[0] = service("shop", json!({"version": "v1"}), json!([{"name": "http", "port": 80}]));
+    found.services[0] = service("shop", &json!({"version": "v1"}), &json!([{"name": "http", "port": 80}]));
     let own = |name: &str| format!("targetRef:\n      name: shop-v2\n    service:\n      name: {name}\n");
     check(&found, "shop", &[&own("shop-v2")]);
     found.services.push(service(
         "shop-next",
-        json!({"version": "v2"}),
-        json!([{"name": "http", "port": 80}]),
+        &json!({"version": "v2"}),
+        &json!([{"name": "http", "port": 80}]),
     ));
     check(&found, "shop", &[&own("shop-next")]);
 }
@@ -182,12 +183,12 @@ fn a_canary_past_the_service_gets_one_of_its_own() {
 fn versions_that_routes_reach_by_a_service_each_keep_them() {
     let mut found = shop();
     let of = |name: &str, version: &str| {
-        service(name, json!({"version": version}), json!([{"name": "http", "port": 80}]))
+        service(name, &json!({"version": version}), &json!([{"name": "http", "port": 80}]))
     };
     found.services.extend([of("shop-old", "v1"), of("shop-new", "v2")]);
     let to = |host: &str, weight| json!({"destination": {"host": host}, "weight": weight});
     let http = json!([{"route": [to("shop-old", 100), to("shop-new", 0)]}]);
-    found.routes = vec![route("VirtualService", "shop", json!({"hosts": ["shop"], "http": http}))];
+    found.routes = vec![route("VirtualService", "shop", &json!({"hosts": ["shop"], "http": http}))];
     let own = |version: &str, service: &str| {
         format!("targetRef:\n      name: shop-{version}\n    service:\n      name: {service}\n")
     };
@@ -195,7 +196,7 @@ fn versions_that_routes_reach_by_a_service_each_keep_them() {
     // Where users call the one of stable's pods, there is no other.
     let http = json!([{"route": [to("shop-old", 100), to("shop-new", 0)]}]);
     let spec = json!({"hosts": ["shop.example.com"], "gateways": ["main"], "http": http});
-    found.routes = vec![route("VirtualService", "shop", spec)];
+    found.routes = vec![route("VirtualService", "shop", &spec)];
     check(
         &found,
         "service/shop-old",
@@ -208,8 +209,8 @@ fn the_port_and_what_scales_are_as_they_are() {
     let mut found = shop();
     found.services[0] = service(
         "shop",
-        json!({"app": "shop"}),
-        json!([{"name": "tcp-admin", "port": 9000}, {"name": "http-web", "port": 8080}]),
+        &json!({"app": "shop"}),
+        &json!([{"name": "tcp-admin", "port": 9000}, {"name": "http-web", "port": 8080}]),
     );
     found.scalers = vec![Scaler { kind: "ScaledObject", name: "shop".into(), deployment: "shop-v1".into() }];
     let scaler = "name: shop-v1\n    autoscalerRef:\n      kind: ScaledObject\n      name: shop\n";
@@ -239,7 +240,7 @@ fn plain_routes_are_replaced_and_others_are_kept() {
         (json!([{"match": [{"uri": {"prefix": "/a"}}], "route": to("shop")}]), "asks for the uri"),
     ] {
         let spec = json!({"hosts": ["shop.example.com"], "gateways": ["main"], "http": http});
-        found.routes = vec![route("VirtualService", "shop", spec)];
+        found.routes = vec![route("VirtualService", "shop", &spec)];
         check(&found, "", &["mode: Verify", "gateways:\n    - main\n", why]);
     }
 }
