@@ -95,6 +95,7 @@ fn a_command_for_a_cluster_says_what_is_missing_and_what_goes_not_together() {
         "analyze | shop | --state | nowhere",
         "report | shop | -o | pdf",
         "top | --interval | often",
+        "top | --interval | 0s",
         "man | nothing",
         "lint | missing.yaml",
         "lint | release.yaml",

@@ -1,13 +1,15 @@
 /*!
 A service that is there already is taken over by what the command line reads of it: what it prints is accepted as it is.
 */
+use std::path::Path;
+
 use anyhow::{Context, Result, ensure};
 use serin_release::status::ReleaseStatus;
 use serin_tests::mesh::Mesh;
 use serin_tests::site::{HOST, eventually};
 
 use crate::adoption::weighted;
-use crate::fixture::{Fixture, condition, is_idle, told};
+use crate::fixture::{AGENT, Fixture, condition, is_idle, told};
 
 /// What `serin adopt` prints for `what` here.
 async fn adopted(fixture: &Fixture<'_>, what: &str) -> Result<String> {
@@ -81,5 +83,33 @@ pub(crate) async fn a_service_is_adopted_as_it_is(mesh: &Mesh) -> Result<()> {
         again.is_err_and(|error| format!("{error:#}").contains("Release shop is for Service shop already")),
         "twice"
     );
+    Ok(())
+}
+
+/// Real objects of Flagger's, Argo's and Istio's, by their values, with what becomes of each.
+const EXAMPLES: &str = include_str!("../../cli/src/convert/examples.tsv");
+
+pub(crate) async fn what_is_converted_is_what_the_api_server_takes(mesh: &Mesh) -> Result<()> {
+    let namespace = mesh.namespace("converted").await?;
+    let folder = tempfile::tempdir()?;
+    let path = |name: &str| folder.path().join(name).to_str().map(str::to_owned).context("a path");
+    let mut converted = Vec::new();
+    for row in EXAMPLES.lines().filter(|row| !row.starts_with(['#', 'r'])) {
+        let [.., source, objects] = row.split('\t').collect::<Vec<_>>()[..] else { anyhow::bail!("{row}") };
+        let file = path("objects.yaml")?;
+        std::fs::write(&file, format!("{{kind: List, items: {objects}}}"))?;
+        let yaml =
+            mesh.run(Path::new(AGENT), &["convert", &file]).await.with_context(|| source.to_owned())?;
+        converted.push(yaml);
+    }
+    ensure!(converted.len() >= 30, "only {}", converted.len());
+    // Their own namespaces are not here. Nothing is kept, so one may be called as another.
+    let own = format!("  namespace: {}", namespace.name());
+    let text = converted.join("---\n");
+    let lines = text.lines().map(|line| if line.starts_with("  namespace: ") { own.as_str() } else { line });
+    let file = path("converted.yaml")?;
+    std::fs::write(&file, lines.collect::<Vec<_>>().join("\n"))?;
+    let said = mesh.kubectl(&["create", "--dry-run=server", "-n", namespace.name(), "-f", &file]).await?;
+    ensure!(said.lines().count() >= converted.len(), "{said}");
     Ok(())
 }

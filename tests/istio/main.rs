@@ -106,6 +106,7 @@ const SHARED: &[(&str, Test)] = tests![
     autoscalers::keda_is_understood,
     command_line::a_release_is_driven_by_commands,
     day_one::a_service_is_adopted_as_it_is,
+    day_one::what_is_converted_is_what_the_api_server_takes,
     releases::a_suspended_release_touches_nothing,
     releases::a_good_version_is_promoted,
     releases::a_very_bad_version_is_off_the_air_at_once,

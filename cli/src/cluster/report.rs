@@ -91,7 +91,7 @@ fn blocks(report: &RunReport) -> Vec<Block> {
             );
         }
     } else {
-        blocks.push(Block::Text("The evidence of a run is kept until the next one begins.".to_owned()));
+        blocks.push(Block::Text("Of an earlier run no evidence is kept.".to_owned()));
     }
     if !report.news.is_empty() {
         blocks.push(Block::Heading("What happened"));

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::Context;
 use kube::api::ListParams;
 use serin_agent::view::{Counted, TestView, View};
-use serin_release::duration;
+use serin_release::rule::READING;
 use tokio::time::{Instant, sleep};
 
 use super::access::{Access, Cluster, read};
@@ -24,14 +24,19 @@ pub(crate) struct Args {
     /// The Releases of all namespaces.
     #[arg(long, short = 'A', conflicts_with = "namespace")]
     all_namespaces: bool,
-    /// The time between two looks.
-    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration::parse)]
+    /// The time between two looks, 1s to 1h.
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = interval)]
     interval: Duration,
     /// Look once, and end. Without a terminal that is so in any case.
     #[arg(long)]
     once: bool,
     #[command(flatten)]
     access: Access,
+}
+
+/// A rate takes some time.
+fn interval(text: &str) -> Result<Duration, String> {
+    READING.parse(text)
 }
 
 pub(crate) async fn top(args: &Args) -> anyhow::Result<()> {
