@@ -124,9 +124,14 @@ pub(super) fn in_namespace(gateway: &str, namespace: &str) -> String {
     }
 }
 
+/// An object's name, with its namespace where that is known.
+fn named(object: &Value) -> String {
+    full_name(object).trim_start_matches('/').to_owned()
+}
+
 /// Why a VirtualService is more than a Release's routes.
 fn kept_for(object: &Value, own: &[String]) -> Vec<String> {
-    let name = full_name(object);
+    let name = named(object);
     let mut reasons = Vec::new();
     for kind in ["tls", "tcp"] {
         if !list(object, &format!("/spec/{kind}")).is_empty() {
@@ -167,7 +172,7 @@ fn managed(
         let matches = serde_json::to_string(&route["match"]).unwrap_or_default();
         draft.note(format!(
             "left out: {} has a route for {matches}: write spec.overrides for testers, or spec.segments for groups of users.",
-            full_name(object)
+            named(object)
         ));
     }
     if let Some((_, route)) = plain.first() {

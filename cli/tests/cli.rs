@@ -137,6 +137,7 @@ items:
   spec:
     provider: {type: prometheus, address: 'http://prometheus:9090'}
     query: depth{of='{{ target }}'}
+- {apiVersion: flagger.app/v1beta1, kind: AlertProvider, metadata: {name: on-call, namespace: shop}, spec: {type: slack}}
 ---
 apiVersion: argoproj.io/v1alpha1
 kind: Rollout

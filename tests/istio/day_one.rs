@@ -11,6 +11,17 @@ use serin_tests::site::{HOST, eventually};
 use crate::adoption::weighted;
 use crate::fixture::{AGENT, Fixture, condition, is_idle, told};
 
+/// A route that a Release has no word for.
+const REWRITTEN: &str = "
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: site}
+spec:
+  hosts: [site.example.com]
+  gateways: [gateway]
+  http: [{rewrite: {uri: /site}, route: [{destination: {host: site}}]}]
+";
+
 /// What `serin adopt` prints for `what` here.
 async fn adopted(fixture: &Fixture<'_>, what: &str) -> Result<String> {
     let namespace = fixture.namespace.name();
@@ -56,6 +67,14 @@ pub(crate) async fn a_service_is_adopted_as_it_is(mesh: &Mesh) -> Result<()> {
     ensure!(yaml.contains("No VirtualService leads to the Service"), "{yaml}");
     fixture.namespace.apply(&yaml).await?;
     status_that(&fixture, "cart", is_idle).await.with_context(|| agent.log())?;
+
+    // It has routes that do more than lead to it.
+    fixture.namespace.shop("site", "site:v1", "site:v1").await?;
+    fixture.namespace.apply(REWRITTEN).await?;
+    let yaml = adopted(&fixture, "site").await?;
+    ensure!(yaml.contains("mode: Verify") && yaml.contains("has a rewrite"), "{yaml}");
+    fixture.namespace.apply(&yaml).await?;
+    status_that(&fixture, "site", is_accepted).await.with_context(|| agent.log())?;
 
     // It has weights, at the gateway and inside.
     fixture.namespace.apply(&weighted(100)).await?;

@@ -317,6 +317,8 @@ fn course(source: &mut Source, draft: &mut Draft) -> Course {
                 let conditions = Conditions::Istio;
                 course.segments =
                     segment(&matches, conditions, "spec.analysis.match", draft).map(|one| vec![one]);
+            }
+            if course.segments.is_some() {
                 course.analysis.put_some("baseline", whole);
                 draft.note(
                     "Whoever meets the match has the new version as soon as it is ready, for as long as the baseline lasts. \
