@@ -8,7 +8,8 @@ use serin_agent::cluster::inspect;
 use serin_agent::mesh::hosts::service_host;
 use serin_agent::mesh::object::{full_name, labels, namespace};
 use serin_agent::mesh::plugin::contents;
-use serin_policy::Table;
+use serin_policy::{Place, Proxy, Table};
+use serin_release::ReleaseObject;
 use serin_release::status::ProxyCounts;
 
 use super::access::Access;
@@ -43,7 +44,7 @@ pub(crate) async fn in_force(name: &str, access: &Access) -> anyhow::Result<InFo
     for plugin in plugins {
         let read = contents::read(&plugin).with_context(|| self::full_name(&plugin))?;
         if read.raw(&full_name).is_some() {
-            carrying.push(carried(&plugin, &full_name));
+            carrying.extend(places(&plugin, &object).map(|place| carried(&plugin, place, &full_name)));
         }
     }
     let routing = &object.spec.routing;
@@ -56,14 +57,32 @@ pub(crate) async fn in_force(name: &str, access: &Access) -> anyhow::Result<InFo
     })
 }
 
-fn carried(plugin: &Value, release: &str) -> Plugin {
+/// Where the proxies of `plugin` stand: those of a Gateway are selected by their labels, and one for all proxies of a namespace
+/// runs in whichever the Release names.
+fn places(plugin: &Value, object: &ReleaseObject) -> impl Iterator<Item = Place> {
+    let is_selecting = !labels(plugin, SELECTOR).is_empty();
+    let has = |is_mesh: bool| {
+        let mut gateways = object.spec.routing.gateways.iter();
+        gateways.any(|gateway| (gateway == "mesh") == is_mesh)
+    };
+    let edge = is_selecting || has(false);
+    let inside = !is_selecting && has(true);
+    [edge.then_some(Place::Edge), inside.then_some(Place::Inside)].into_iter().flatten()
+}
+
+const SELECTOR: &str = "/spec/selector/matchLabels";
+
+fn carried(plugin: &Value, place: Place, release: &str) -> Plugin {
     let config = plugin["spec"]["pluginConfig"].to_string();
-    let (table, refusals) = Table::read(config.as_bytes(), Some(namespace(plugin)), &Table::default());
+    let proxy = Proxy { namespace: Some(namespace(plugin).to_owned()), place };
+    let (table, refusals) = Table::read(config.as_bytes(), &proxy, &Table::default());
     let refused = refusals.iter().map(ToString::to_string).filter(|why| why.contains(release));
-    let pods: Vec<_> = labels(plugin, "/spec/selector/matchLabels")
-        .into_iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
-    let pods = if pods.is_empty() { "all proxies there".to_owned() } else { pods.join(",") };
-    Plugin { at: format!("WasmPlugin {}, for {pods}", full_name(plugin)), refused: refused.collect(), table }
+    let pods: Vec<_> =
+        labels(plugin, SELECTOR).into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let whose = match place {
+        Place::Inside => "sidecars there".to_owned(),
+        _ if pods.is_empty() => "gateways there".to_owned(),
+        _ => format!("gateways with {}", pods.join(",")),
+    };
+    Plugin { at: format!("WasmPlugin {}, for {whose}", full_name(plugin)), refused: refused.collect(), table }
 }

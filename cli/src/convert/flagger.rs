@@ -112,7 +112,12 @@ pub(super) const FIELDS: Table = &[
     ("spec.analysis.metrics[].query", Field("`analysis.metrics[].query`")),
     ("spec.analysis.metrics[].templateRef", Field("`templateRef`, or `query` where it has variables")),
     ("spec.analysis.metrics[].templateVariables", Field("written into the `query`")),
-    ("spec.analysis.sessionAffinity.cookieName", Field("`sessionAffinity.sources: [{cookie: NAME}]`")),
+    (
+        "spec.analysis.sessionAffinity.cookieName",
+        OfItself(
+            "every caller has a cookie of their own, serin; in Flagger's all users of a run have the same value",
+        ),
+    ),
     ("spec.analysis.sessionAffinity.maxAge", Field("`sessionAffinity.cookie.maxAge`")),
     ("spec.analysis.sessionAffinity.domain", Field("`sessionAffinity.cookie.domain`")),
     ("spec.analysis.sessionAffinity.path", Field("`sessionAffinity.cookie.path`")),
@@ -159,7 +164,7 @@ pub(super) fn canary(object: &Value, found: &Found) -> Result<Converted, Refusal
     versions(&mut source, namespace.as_deref(), &name, &mut draft);
     let routing = routing(&mut source, namespace.as_deref(), &mut draft);
     draft.spec.put_fields("routing", routing);
-    let affinity = affinity(&mut source, &mut draft);
+    let affinity = affinity(&mut source);
     draft.spec.put_fields("sessionAffinity", affinity);
     let course = course(&mut source, &mut draft);
     draft.spec.put_some("segments", course.segments);
@@ -270,20 +275,16 @@ fn path_prefix(source: &mut Source, fields: &mut Fields, draft: &mut Draft) {
     }
 }
 
-fn affinity(source: &mut Source, draft: &mut Draft) -> Fields {
-    let mut fields = Fields::default();
+/// How long the cookie lasts, and where it is valid. Its name stays Serin's own: the value of Flagger's tells nobody apart.
+fn affinity(source: &mut Source) -> Fields {
     let of = |field: &str| format!("spec.analysis.sessionAffinity.{field}");
-    let Some(cookie) = source.take_text(&of("cookieName")) else { return fields };
-    fields.put("sources", vec![Fields::default().with("cookie", cookie)]);
     let mut cookie = Fields::default();
     cookie.put_some("maxAge", source.take(&of("maxAge")).as_ref().and_then(seconds));
     for field in ["domain", "path", "sameSite"] {
         cookie.put_some(field, source.take(&of(field)));
     }
+    let mut fields = Fields::default();
     fields.put_fields("cookie", cookie);
-    draft.note(
-        "Who has a cookie of Flagger's keeps it: Serin takes its value for the caller's id. Which version they get is drawn anew.",
-    );
     fields
 }
 
