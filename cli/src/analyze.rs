@@ -1,6 +1,6 @@
 /*!
-`serin analyze`: is the canary good? One look, or one after another, at a release that an agent drives or at proxies
-that somebody else does.
+`serin analyze`: is the canary good? One look, or one after another, at a release that an agent drives, in a cluster or not, or
+at proxies that somebody else does.
 */
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use serin_policy::{Arm, Weight};
 use tokio::time::{Instant, interval, sleep_until};
 
+use super::cluster::{self, Access};
 use super::read_release;
 use super::report::Report;
 use serin_agent::errors::chain;
@@ -27,11 +28,19 @@ use serin_rollout::{Cell, Counts, Evidence, Hold, Moment, Proxy, Reason, Verdict
     after_help = "Exit status: 0 the canary passes, 1 it fails, 2 not enough data yet, 3 no data could be read, 64 wrong usage."
 )]
 pub(super) struct Args {
+    /// The Release, in a cluster: show how its agent judges the canary.
+    #[arg(value_name = "NAME", conflicts_with_all = ["state", "release"])]
+    name: Option<String>,
     /// The folder of a running agent (--state of `serin run`): show how it judges the canary.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["release", "envoy_admin"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["release", "envoy_admin", "kubeconfig", "context", "namespace"])]
     state: Option<PathBuf>,
     /// The Release to judge by, a YAML file, if no agent drives it.
-    #[arg(long, value_name = "FILE", required_unless_present = "state")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present_any = ["state", "name"],
+        conflicts_with_all = ["kubeconfig", "context", "namespace"]
+    )]
     release: Option<PathBuf>,
     /// Admin address of an Envoy, such as `http://127.0.0.1:9901`; may be repeated. Not needed if the Release takes its
     /// counts from a Prometheus.
@@ -46,24 +55,43 @@ pub(super) struct Args {
     /// Print JSON, one object a look.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    access: Access,
 }
 
 /// A script must be able to tell a bad canary from a look that failed.
 const COULD_NOT_LOOK: u8 = 3;
 
 pub(super) async fn analyze(args: Args) -> ExitCode {
-    let verdict = match &args.state {
-        Some(state) => of_agent(state, &args).await,
-        None => of_proxies(&args).await,
+    let verdict = match (&args.name, &args.state) {
+        (Some(name), _) => cluster::verdict(name, args.watch, args.json, &args.access).await,
+        (None, Some(state)) => of_agent(state, &args).await.map(|verdict| judged(&verdict)),
+        (None, None) => of_proxies(&args).await.map(|verdict| judged(&verdict)),
     };
     match verdict {
-        Ok(Verdict::Pass) => ExitCode::SUCCESS,
-        Ok(Verdict::Fail(_)) => ExitCode::from(1),
-        Ok(Verdict::NotYet(_)) => ExitCode::from(2),
+        Ok(Judged::Healthy) => ExitCode::SUCCESS,
+        Ok(Judged::Unhealthy) => ExitCode::from(1),
+        Ok(Judged::NotYet) => ExitCode::from(2),
         Err(error) => {
             eprintln!("serin: {}", chain(error.as_ref()));
             ExitCode::from(COULD_NOT_LOOK)
         }
+    }
+}
+
+/// What a script is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Judged {
+    Healthy,
+    Unhealthy,
+    NotYet,
+}
+
+const fn judged(verdict: &Verdict) -> Judged {
+    match verdict {
+        Verdict::Pass => Judged::Healthy,
+        Verdict::Fail(_) => Judged::Unhealthy,
+        Verdict::NotYet(_) => Judged::NotYet,
     }
 }
 

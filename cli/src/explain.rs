@@ -1,21 +1,31 @@
 /*!
-`serin explain`: what the filter would make of a request, made by the filter's own rules.
+`serin explain`: what the filter would make of a request, by the filter's own rules: for a Release of a cluster by what proxies
+are given now, for one of a file by a weight or by what is in force in a folder.
 */
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{anyhow, bail};
 use serin_policy::{Arm, Decision, Document, Policy, Proxy, Reason, Request, Table, Weight};
+use url::Url;
 
-use super::read_release;
+use super::cluster::{self, Access, InForce, Plugin};
+use super::{WrongUsage, read_release};
 use serin_agent::mesh::ecds::{self, Contents};
 use serin_release::Percent;
+use serin_release::status::ProxyCounts;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The Release, a YAML file.
-    #[arg(long, value_name = "FILE")]
-    release: PathBuf,
+    /// The Release, in a cluster: by the policies that proxies are given now.
+    #[arg(value_name = "NAME", conflicts_with_all = ["release", "weight", "ecds_dir"])]
+    name: Option<String>,
+    /// Instead of NAME, the Release as a YAML file.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["kubeconfig", "context", "namespace"])]
+    release: Option<PathBuf>,
+    /// The request's address, such as `https://shop.example.com/cart`, in place of --host and --path.
+    #[arg(long, conflicts_with_all = ["host", "path"], value_parser = url)]
+    url: Option<Url>,
     /// A header of the request, as with curl; may be repeated.
     #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
     headers: Vec<Header>,
@@ -34,6 +44,8 @@ pub(super) struct Args {
     /// Explain for the policy in force in this folder, from which the Envoys read the filter's configuration.
     #[arg(long, value_name = "DIR")]
     ecds_dir: Option<PathBuf>,
+    #[command(flatten)]
+    access: Access,
 }
 
 #[derive(Debug, Clone)]
@@ -51,20 +63,55 @@ impl FromStr for Header {
     }
 }
 
+fn url(text: &str) -> Result<Url, &'static str> {
+    let url = Url::parse(text).ok().filter(Url::has_host);
+    url.ok_or("write all of it, such as https://shop.example.com/cart")
+}
+
 /// The request as it was typed.
 struct Typed<'a> {
-    args: &'a Args,
-    host: &'a str,
+    method: &'a str,
+    headers: &'a [Header],
+    host: String,
+    path: String,
+}
+
+impl<'a> Typed<'a> {
+    /// The request of `args`, to `host` where they name none.
+    fn of(args: &'a Args, host: &str) -> Self {
+        let (host, path) = match &args.url {
+            Some(url) => {
+                let port = url.port().map(|port| format!(":{port}"));
+                let query = url.query().map(|query| format!("?{query}"));
+                (
+                    url.host_str().unwrap_or_default().to_owned() + &port.unwrap_or_default(),
+                    url.path().to_owned() + &query.unwrap_or_default(),
+                )
+            }
+            None => (args.host.clone().unwrap_or_else(|| host.to_owned()), args.path.clone()),
+        };
+        Self { method: &args.method, headers: &args.headers, host, path }
+    }
+
+    /// What `table` makes of it.
+    fn told_by(&self, table: &Table) -> String {
+        match table.find(self.host.as_bytes(), || Some(self.path.clone().into_bytes())) {
+            None => format!(
+                "no policy answers for {}{}: the request passes as it is, to stable\n",
+                self.host, self.path
+            ),
+            Some((_, policy)) => render(policy, &policy.decide(self, || None)),
+        }
+    }
 }
 
 impl Request for Typed<'_> {
     fn header(&self, name: &str) -> Option<Vec<u8>> {
         match name {
-            ":authority" => Some(self.host.to_owned().into_bytes()),
-            ":path" => Some(self.args.path.clone().into_bytes()),
-            ":method" => Some(self.args.method.clone().into_bytes()),
+            ":authority" => Some(self.host.clone().into_bytes()),
+            ":path" => Some(self.path.clone().into_bytes()),
+            ":method" => Some(self.method.to_owned().into_bytes()),
             _ => self
-                .args
                 .headers
                 .iter()
                 .find(|header| header.name == name)
@@ -73,14 +120,50 @@ impl Request for Typed<'_> {
     }
 
     fn header_list(&self, name: &str) -> Option<Vec<u8>> {
-        let values = self.args.headers.iter().filter(|header| header.name == name);
+        let values = self.headers.iter().filter(|header| header.name == name);
         let values: Vec<_> = values.map(|header| header.value.as_str()).collect();
         (!values.is_empty()).then(|| values.join(",").into_bytes())
     }
 }
 
-pub(super) fn explain(args: &Args) -> anyhow::Result<()> {
-    let release = read_release(&args.release)?;
+pub(super) async fn explain(args: &Args) -> anyhow::Result<()> {
+    match (&args.name, &args.release) {
+        (Some(name), _) => in_cluster(name, args).await,
+        (None, Some(release)) => by_file(release, args),
+        (None, None) => Err(WrongUsage(
+            "NAME: missing: write the name of a Release in the cluster, or --release FILE for plain Envoys",
+        )
+        .into()),
+    }
+}
+
+/// By each plugin that carries the Release's policy: proxies at two places may have been given different ones.
+async fn in_cluster(name: &str, args: &Args) -> anyhow::Result<()> {
+    let InForce { host, proxies, plugins } = cluster::in_force(name, &args.access).await?;
+    if plugins.is_empty() {
+        println!(
+            "no WasmPlugin has a policy of {name}: nobody is assigned, and the request goes by the routes alone"
+        );
+    }
+    let typed = Typed::of(args, &host);
+    for (i, Plugin { at, table, refused }) in plugins.iter().enumerate() {
+        if i > 0 {
+            println!();
+        }
+        println!("at        {at}");
+        for why in refused {
+            println!("refused   {why}");
+        }
+        print!("{}", typed.told_by(table));
+    }
+    let ProxyCounts { current, total, bypassed } = proxies;
+    let without = if bypassed > 0 { format!(", {bypassed} without the filter") } else { String::new() };
+    println!("proxies   {current} of {total} report the present policy{without}");
+    Ok(())
+}
+
+fn by_file(release: &Path, args: &Args) -> anyhow::Result<()> {
+    let release = read_release(release)?;
     let table = match (&args.weight, &args.ecds_dir) {
         (Some(weight), _) => {
             let weight = Percent::parse(weight).map_err(|hint| anyhow!("--weight: {weight}: {hint}"))?;
@@ -97,11 +180,8 @@ pub(super) fn explain(args: &Args) -> anyhow::Result<()> {
         (None, None) => bail!("give --weight PERCENT, or --ecds-dir DIR for what is in force there"),
     };
     // A release has at least one host.
-    let host = args.host.as_ref().or(release.hosts.first()).map_or("", String::as_str);
-    match table.find(host.as_bytes(), || Some(args.path.clone().into_bytes())) {
-        None => println!("no policy answers for {host}{}: the request passes as it is, to stable", args.path),
-        Some((_, policy)) => print!("{}", render(policy, &policy.decide(&Typed { args, host }, || None))),
-    }
+    let host = release.hosts.first().map_or("", String::as_str);
+    print!("{}", Typed::of(args, host).told_by(&table));
     Ok(())
 }
 
@@ -122,8 +202,13 @@ fn render(policy: &Policy, decision: &Decision) -> String {
         },
     );
     format!(
-        "release   {}\nversion   {}\nreason    {reason}\nidentity  {identity}\npoint     {point}\nweight    {} ({} ppm){}\nsalt      {}\n{}",
+        "release   {}\n{}version   {}\nreason    {reason}\nidentity  {identity}\npoint     {point}\nweight    {} ({} ppm){}\nsalt      {}\n{}",
         policy.name(),
+        // That of no proxy: for a weight that is only thought of.
+        match policy.revision() {
+            0 => String::new(),
+            revision => format!("revision  {revision}\n"),
+        },
         policy.version_name(*arm),
         policy.weight(),
         policy.weight().ppm(),

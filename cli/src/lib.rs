@@ -6,8 +6,11 @@ mod bootstrap;
 mod cluster;
 mod control;
 mod controller;
+mod convert;
+mod draft;
 mod explain;
 mod report;
+mod routes;
 mod run;
 mod simulate;
 mod uninstall;
@@ -73,6 +76,14 @@ enum Command {
     Get(cluster::GetArgs),
     /// Show how a release stands: how far it is, what speaks against it, what it waits for, what to do.
     Status(control::StatusArgs),
+    /// Show all Releases live, with what each version gets and how much of it fails.
+    Top(cluster::TopArgs),
+    /// List the last runs of a Release.
+    History(cluster::HistoryArgs),
+    /// Report what came of a run, as Markdown, as a page or as JSON.
+    Report(cluster::ReportArgs),
+    /// Print what was told of a Release, and what is told from now on.
+    Events(cluster::EventsArgs),
     /// Hold a running release at its step. A failing analysis still takes it back.
     Pause(control::Args),
     /// Go on after a pause, or approve a step that waits for approval.
@@ -88,6 +99,10 @@ enum Command {
     Wait(cluster::WaitArgs),
     /// Say what a cluster lacks, and what keeps a Release from going through.
     Doctor(cluster::DoctorArgs),
+    /// Print a Release for a service that is in a cluster already. It writes nothing.
+    Adopt(cluster::AdoptArgs),
+    /// Print Flagger's, Argo's or Istio's objects as Releases. It needs no cluster.
+    Convert(convert::Args),
     /// Check the Releases of files, without a cluster.
     Lint(cluster::LintArgs),
     /// Print what a shell completes the command line by.
@@ -154,10 +169,14 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Controller(args) => Box::pin(controller::run(args)).await?,
         Command::Uninstall(args) => Box::pin(uninstall::run(&args)).await?,
         Command::Bootstrap(args) => bootstrap::write(&args)?,
-        Command::Explain(args) => explain::explain(&args)?,
+        Command::Explain(args) => explain::explain(&args).await?,
         Command::Simulate(args) => simulate::simulate(&args)?,
         Command::Crd => print!("{}", crd::yaml()?),
         Command::Get(args) => cluster::get(&args).await?,
+        Command::Top(args) => cluster::top(&args).await?,
+        Command::History(args) => cluster::history(&args).await?,
+        Command::Report(args) => cluster::report(&args).await?,
+        Command::Events(args) => cluster::events(&args).await?,
         Command::Status(args) => control::status(&args).await?,
         Command::Pause(args) => return control::command(&args, CommandKind::Pause, true).await,
         Command::Resume(args) => return control::command(&args, CommandKind::Resume, true).await,
@@ -165,6 +184,8 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Abort(args) => return control::command(&args.args, CommandKind::Abort, args.yes).await,
         Command::Retry(args) => return control::command(&args, CommandKind::Retry, true).await,
         Command::Doctor(args) => return cluster::doctor(&args).await,
+        Command::Adopt(args) => Box::pin(cluster::adopt(&args)).await?,
+        Command::Convert(args) => return convert::convert(&args),
         Command::Lint(args) => return cluster::lint(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();

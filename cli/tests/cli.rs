@@ -84,6 +84,18 @@ fn a_command_for_a_cluster_says_what_is_missing_and_what_goes_not_together() {
         "wait | shop | --for | promoted | --timeout | soon",
         "get | --kubeconfig | missing.yaml",
         "wait | shop | --for | promoted | --kubeconfig | missing.yaml",
+        "adopt | pod/shop",
+        "adopt | shop | --kubeconfig | missing.yaml",
+        "convert",
+        "convert | missing.yaml",
+        "convert | release.yaml",
+        "explain",
+        "explain | shop | --weight | 10",
+        "explain | shop | --url | shop",
+        "analyze | shop | --state | nowhere",
+        "report | shop | -o | pdf",
+        "top | --interval | often",
+        "top | --interval | 0s",
         "man | nothing",
         "lint | missing.yaml",
         "lint | release.yaml",
@@ -100,9 +112,55 @@ fn a_release_is_checked_without_a_cluster() {
     check("lint", &in_cluster, &["lint | release.yaml"]);
 }
 
+/// Of a Canary with a metric of its own, and of a Rollout that is not for Istio.
+const OTHERS: &str = "
+apiVersion: v1
+kind: List
+items:
+- apiVersion: flagger.app/v1beta1
+  kind: Canary
+  metadata: {name: shop, namespace: shop}
+  spec:
+    targetRef: {apiVersion: apps/v1, kind: Deployment, name: shop}
+    service: {port: 80, gateways: [istio-system/main], hosts: [shop.example.com], timeout: 5s}
+    analysis:
+      interval: 1m
+      threshold: 5
+      stepWeights: [5, 20, 50]
+      metrics:
+      - {name: request-success-rate, thresholdRange: {min: 99}, interval: 1m}
+      - {name: depth, templateRef: {name: depth}, thresholdRange: {max: 10}, interval: 30s}
+      webhooks: [{name: load, type: rollout, url: 'http://tester/'}]
+- apiVersion: flagger.app/v1beta1
+  kind: MetricTemplate
+  metadata: {name: depth, namespace: shop}
+  spec:
+    provider: {type: prometheus, address: 'http://prometheus:9090'}
+    query: depth{of='{{ target }}'}
+- {apiVersion: flagger.app/v1beta1, kind: AlertProvider, metadata: {name: on-call, namespace: shop}, spec: {type: slack}}
+---
+apiVersion: argoproj.io/v1alpha1
+kind: Rollout
+metadata: {name: cart}
+spec: {strategy: {canary: {trafficRouting: {nginx: {stableIngress: cart}}}}}
+";
+
+#[test]
+fn others_objects_become_releases_with_a_comment_for_what_has_no_counterpart() {
+    check("convert", OTHERS, &["convert | release.yaml"]);
+    let converted = serin(OTHERS, &["convert", "release.yaml"]);
+    let (yaml, _) = converted.split_once("serin: not converted").unwrap();
+    let said = serin(yaml, &["lint", "release.yaml"]);
+    assert_eq!(said, "release.yaml: shop/shop makes sense\n[exit 0]");
+}
+
 #[test]
 fn shells_and_man_know_every_command() {
-    for command in ["get", "status", "promote", "wait", "doctor", "lint"] {
+    let commands = [
+        "get", "status", "promote", "wait", "doctor", "lint", "adopt", "convert", "top", "history", "report",
+        "events",
+    ];
+    for command in commands {
         for shell in ["bash", "zsh", "fish"] {
             assert!(serin("", &["completions", shell]).contains(command), "{shell}: {command}");
         }

@@ -150,13 +150,16 @@ spec:
     - {destination: {host: shop, subset: v2}, weight: V2}
 ";
 
+/// The weights, of which stable gets so many.
+pub(crate) fn weighted(stable: u32) -> String {
+    let yaml = WEIGHTED.replace("HOST", HOST).replace("V1", &stable.to_string());
+    yaml.replace("V2", &(100 - stable).to_string())
+}
+
 /// What `docs/adoption.md` says of a VirtualService with weights, step by step, with users by both ways.
 pub(crate) async fn weights_are_taken_over(mesh: &Mesh) -> Result<()> {
     let fixture = Fixture::set(mesh, "weights", 1).await?;
-    let weights = async |stable: u32| {
-        let yaml = WEIGHTED.replace("HOST", HOST).replace("V1", &stable.to_string());
-        fixture.namespace.apply(&yaml.replace("V2", &(100 - stable).to_string())).await
-    };
+    let weights = async |stable: u32| fixture.namespace.apply(&weighted(stable)).await;
     fixture.set_image("shop:v2").await?;
     fixture.namespace.rolled_out("shop-canary").await?;
     weights(70).await?;

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use serin_release::status::ReleasePhase;
 use serin_tests::mesh::Mesh;
-use serin_tests::site::eventually;
+use serin_tests::site::{HOST, eventually};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
@@ -138,6 +138,7 @@ async fn to_the_second_step(shell: &Shell<'_>) -> Result<()> {
     let tree =
         shell.check("status shop", 0, &["AwaitsApproval", "● 10%", "1 of 1 report this weight"]).await?;
     eprintln!("{tree}");
+    judged_and_explained(shell).await?;
     shell.check("approve shop", 0, &["taken: resume by "]).await?;
     shell.check("wait shop --for step=2 --image shop:v2 --timeout 2m", 0, &["run v2-"]).await?;
     // Whoever watches has seen all that without asking.
@@ -159,20 +160,82 @@ async fn to_the_second_step(shell: &Shell<'_>) -> Result<()> {
     Ok(())
 }
 
+/// What is said of the first step while it waits: the verdict, what each version gets, and where requests go.
+async fn judged_and_explained(shell: &Shell<'_>) -> Result<()> {
+    let fixture = shell.fixture;
+    let healthy = "healthy: the canary is within its limits";
+    shell.check("analyze shop", 0, &[healthy, "request-success-rate"]).await?;
+    let json: Value = serde_json::from_str(&shell.check("analyze shop --json", 0, &[]).await?)?;
+    ensure!(json["verdict"] == "Pass", "{json}");
+    eventually("rates", async || {
+        let top = shell.check("top --interval 1s", 0, &["NAME", "AwaitsApproval"]).await?;
+        let row: Vec<_> = top.lines().nth(1).context("a release")?.split_whitespace().collect();
+        let [.., stable, _, canary, _, _] = row[..] else { anyhow::bail!("{top}") };
+        let (stable, canary): (f64, f64) = (stable.parse()?, canary.parse()?);
+        ensure!(stable > canary && canary > 0.0, "{top}");
+        Ok(())
+    })
+    .await?;
+    let run = fixture.status().await?.run.context("a run has a name")?;
+    let (on, off) = fixture.one_on_each(&run, 10)?;
+    for (user, version) in [(on, "canary"), (off, "stable")] {
+        let line = format!("explain shop --url http://{HOST}/cart?a=b -H cookie:serin={user}");
+        let version = format!("version   {version}");
+        let parts =
+            ["WasmPlugin", version.as_str(), user, "weight    10%", "1 of 1 report the present policy"];
+        shell.check(&line, 0, &parts).await?;
+    }
+    let nobody = format!("no policy answers for elsewhere.{HOST}/");
+    shell.check(&format!("explain shop --host elsewhere.{HOST}"), 0, &[&nobody]).await?;
+    Ok(())
+}
+
 /// Back to stable by a person, and what pipelines hear of it.
 async fn and_back(shell: &Shell<'_>) -> Result<()> {
     shell.check("wait shop --for rolled-back --image shop:v2 --timeout 1s", 124, &["not within 1s"]).await?;
     for line in ["abort shop", "promote shop"] {
         shell.check(line, 1, &["--yes: missing"]).await?;
     }
+    let mut following = shell.command("events shop --follow").stdout(Stdio::piped()).spawn()?;
+    let mut told = BufReader::new(following.stdout.take().context("its output")?).lines();
     let parts =
         ["because: complaints", "weight: 50% to 0%", "users had the version", "proxies: 1 of 1 report it"];
     shell.check("abort shop --reason complaints --yes", 0, &parts).await?;
     shell.check("wait shop --for promoted --image shop:v2", 1, &["run v2-", "aborted by"]).await?;
     shell.check("wait shop --for rolled-back --image shop:v2 --timeout 1m", 0, &["aborted by"]).await?;
     shell.fixture.phase(ReleasePhase::Aborted).await?;
+    let seen = async {
+        while let Some(line) = told.next_line().await? {
+            if line.contains("Aborted") && line.contains("complaints") {
+                return Ok(());
+            }
+        }
+        anyhow::bail!("it has ended without the abort")
+    };
+    seen.await?;
+    following.kill().await?;
+    reported(shell).await?;
     let tree = shell.check("status shop", 0, &["Aborted", "✗ 50%", "serin retry shop"]).await?;
     eprintln!("{tree}");
+    Ok(())
+}
+
+/// What is kept of a run that is over.
+async fn reported(shell: &Shell<'_>) -> Result<()> {
+    shell.check("history shop", 0, &["RUN", "v2-", "50%", "Aborted"]).await?;
+    shell.check("events shop", 0, &["StepBegun", "Aborted", "complaints"]).await?;
+    let parts =
+        ["# Release ", "| outcome | Aborted |", "0% to 10%", "50% to 0%", "complaints", "## What happened"];
+    shell.check("report shop", 0, &parts).await?;
+    shell.check("report shop -o html", 0, &["<!doctype html>", "<td>50% to 0%</td>"]).await?;
+    let json: Value = serde_json::from_str(&shell.check("report shop -o json", 0, &[]).await?)?;
+    ensure!(
+        json["outcome"] == "Aborted" && json["changes"].as_array().is_some_and(|all| all.len() == 3),
+        "{json}"
+    );
+    shell.check("report shop nothing", 1, &["has no run nothing, only v2-"]).await?;
+    // Nothing is under way, and the last verdict is of what was.
+    shell.check("analyze nothing", 3, &["there is no release nothing"]).await?;
     Ok(())
 }
 

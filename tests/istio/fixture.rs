@@ -262,6 +262,16 @@ impl<'m> Fixture<'m> {
         Ok(exposed)
     }
 
+    /// A user who is on the canary of `run` at `percent`, and one who is not, by the hash alone.
+    pub(crate) fn one_on_each(&self, run: &str, percent: u32) -> Result<(&str, &str)> {
+        let exposed = self.exposed(run, Weight::from_ppm(percent * 10_000)?)?;
+        let first = |is_on: bool| {
+            let user = self.users.iter().enumerate().find(|(number, _)| exposed.contains(number) == is_on);
+            user.map(|(_, user)| user.as_str()).context("there is one among 2,000")
+        };
+        Ok((first(true)?, first(false)?))
+    }
+
     /// The events on the Release, oldest first: their reasons and notes.
     pub(crate) async fn events(&self) -> Result<Vec<(String, String)>> {
         let told = |event: Event| (event.reason.unwrap_or_default(), event.note.unwrap_or_default());

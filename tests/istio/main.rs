@@ -9,6 +9,7 @@ mod autoscalers;
 mod blue_green;
 mod board;
 mod command_line;
+mod day_one;
 mod failures;
 mod fixture;
 mod helm;
@@ -111,6 +112,8 @@ const SHARED: &[(&str, Test)] = tests![
     hooks::a_release_goes_by_flaggers_load_tester,
     hooks::hooks_take_a_version_back_or_keep_nobody_from_doing_so,
     messages::a_rollback_is_told_once_though_leaders_change,
+    day_one::a_service_is_adopted_as_it_is,
+    day_one::what_is_converted_is_what_the_api_server_takes,
     releases::a_suspended_release_touches_nothing,
     releases::a_good_version_is_promoted,
     releases::a_very_bad_version_is_off_the_air_at_once,

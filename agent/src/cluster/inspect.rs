@@ -2,6 +2,7 @@
 A cluster and a Release as somebody finds them who only looks, with rights of their own: for `serin doctor`. Nothing is
 written, and no agent has to be there.
 */
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -160,6 +161,60 @@ pub async fn around(client: &Client, object: &ReleaseObject) -> anyhow::Result<V
     Ok(report.findings)
 }
 
+/// What people have around a Service, as it is.
+#[derive(Debug, Default)]
+pub struct Neighbours {
+    /// VirtualServices and DestinationRules.
+    pub routes: Vec<Arc<Value>>,
+    /// KEDA's `ScaledObject`s of the namespace; none where KEDA is not.
+    pub scaled_objects: Vec<Arc<Value>>,
+    /// Whether the routes are those of all namespaces. Whoever may not see them all gets those of the namespace alone.
+    pub sees_all: bool,
+}
+
+/// The routes of all namespaces, and what scales the Deployments of `namespace` besides Kubernetes' own autoscalers.
+///
+/// # Errors
+/// When even the routes of the namespace may not be read.
+pub async fn neighbours(client: &Client, namespace: &str) -> anyhow::Result<Neighbours> {
+    let scaled_objects = within(client, namespace, api_resources::scaled_object()).await.unwrap_or_default();
+    let mut found = Neighbours { sees_all: true, scaled_objects, ..Neighbours::default() };
+    for kind in [api_resources::virtual_service(), api_resources::destination_rule()] {
+        if let Ok(routes) = all(client, kind.clone()).await {
+            found.routes.extend(routes);
+        } else {
+            found.sees_all = false;
+            found.routes.extend(within(client, namespace, kind).await?);
+        }
+    }
+    Ok(found)
+}
+
+/// Serin's `WasmPlugin`s wherever a Release's requests may come in: of all namespaces, or where these may not be read of its
+/// own, its Gateways' and its callers'.
+///
+/// # Errors
+/// When those of one may not be read either.
+pub async fn plugins(client: &Client, object: &ReleaseObject) -> anyhow::Result<Vec<Arc<Value>>> {
+    let kind = api_resources::wasm_plugin();
+    let is_ours = |plugin: &Arc<Value>| owned(plugin) == Ownership::Ours;
+    if let Ok(found) = all(client, kind.clone()).await {
+        return Ok(found.into_iter().filter(is_ours).collect());
+    }
+    let own = object.namespace().unwrap_or_default();
+    let routing = &object.spec.routing;
+    let of_gateways =
+        routing.gateways.iter().filter_map(|gateway| Some(gateway.split_once('/')?.0.to_owned()));
+    let of_callers = routing.mesh_namespaces.iter().flatten().cloned();
+    let namespaces: BTreeSet<_> = of_gateways.chain(of_callers).chain([own]).collect();
+    let mut found = Vec::new();
+    for namespace in &namespaces {
+        found.extend(within(client, namespace, kind.clone()).await?);
+    }
+    found.retain(is_ours);
+    Ok(found)
+}
+
 /// The Release with its MetricTemplates, which are asked for one by one.
 async fn with_templates(client: &Client, object: &ReleaseObject) -> anyhow::Result<ReleaseObject> {
     let own = object.namespace().unwrap_or_default();
@@ -211,16 +266,24 @@ async fn entrance(client: &Client, point: &AttachPoint) -> anyhow::Result<Entran
 
 /// All objects of one of Istio's kinds.
 async fn all(client: &Client, kind: ApiResource) -> anyhow::Result<Vec<Arc<Value>>> {
-    let api: Api<DynamicObject> = Api::all_with(client.clone(), &kind);
-    let found = api.list(&ListParams::default()).await;
-    let found = found.with_context(|| format!("{} of all namespaces may not be read", kind.plural))?;
+    let api = Api::all_with(client.clone(), &kind);
+    list(&api, &kind).await.with_context(|| format!("{} of all namespaces may not be read", kind.plural))
+}
+
+/// All objects of a kind in one namespace.
+async fn within(client: &Client, namespace: &str, kind: ApiResource) -> anyhow::Result<Vec<Arc<Value>>> {
+    let api = Api::namespaced_with(client.clone(), namespace, &kind);
+    list(&api, &kind).await.with_context(|| format!("{} of {namespace} may not be read", kind.plural))
+}
+
+async fn list(api: &Api<DynamicObject>, kind: &ApiResource) -> kube::Result<Vec<Arc<Value>>> {
     let json = |object: DynamicObject| {
         // Lists leave the kind out.
         let mut json = api_resources::json(&object);
         json["kind"] = kind.kind.clone().into();
         Arc::new(json)
     };
-    Ok(found.items.into_iter().map(json).collect())
+    Ok(api.list(&ListParams::default()).await?.items.into_iter().map(json).collect())
 }
 
 #[cfg(test)]

@@ -55,17 +55,18 @@ pub fn label<'o>(object: &'o Value, name: &str) -> Option<&'o str> {
     object.get("metadata")?.get("labels")?.get(name)?.as_str()
 }
 
-pub(crate) fn text<'o>(object: &'o Value, pointer: &str) -> &'o str {
+/// The text at `pointer`; nothing there is an empty one.
+pub fn text<'o>(object: &'o Value, pointer: &str) -> &'o str {
     object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// The list at `pointer`; nothing there is an empty one.
-pub(crate) fn list<'o>(object: &'o Value, pointer: &str) -> &'o [Value] {
+pub fn list<'o>(object: &'o Value, pointer: &str) -> &'o [Value] {
     object.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 /// The texts of the list at `pointer`.
-pub(crate) fn texts<'o>(object: &'o Value, pointer: &str) -> impl Iterator<Item = &'o str> {
+pub fn texts<'o>(object: &'o Value, pointer: &str) -> impl Iterator<Item = &'o str> {
     list(object, pointer).iter().filter_map(Value::as_str)
 }
 

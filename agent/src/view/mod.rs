@@ -6,6 +6,7 @@ It is made from the Release, its Deployments and what was told of it, all as the
 */
 pub mod board;
 mod evidence;
+mod report;
 mod todo;
 
 use std::cmp::Ordering;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use serin_policy::Weight;
 
 pub use self::evidence::{Counted, Tally, TestView, VerdictView};
+pub use self::report::{Latest, PastRun, RunReport};
 pub use self::todo::Todo;
 use serin_release::resource::Analysis;
 use serin_release::status::{

@@ -98,8 +98,7 @@ impl Cluster {
         let namespace = object.namespace().unwrap_or_default();
         let deployments = self.deployments(object).await.unwrap_or_default();
         let events: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
-        let of_release = format!("involvedObject.kind=Release,involvedObject.name={}", object.name_any());
-        let events = events.list(&ListParams::default().fields(&of_release)).await;
+        let events = events.list(&ListParams::default().fields(&of_release(&object.name_any()))).await;
         let told = events.map(|events| events.items.into_iter().filter_map(news).collect());
         View::of(object, &deployments, told.unwrap_or_default())
     }
@@ -133,7 +132,13 @@ pub(super) fn read(object: DynamicObject) -> ReleaseObject {
     ReleaseObject { metadata, spec, status: serde_json::from_value(part("status")).unwrap_or_default() }
 }
 
-fn news(event: Event) -> Option<News> {
+/// Which events are of the Release `name`.
+pub(super) fn of_release(name: &str) -> String {
+    format!("involvedObject.kind=Release,involvedObject.name={name}")
+}
+
+/// What an event tells.
+pub(super) fn news(event: Event) -> Option<News> {
     let repeated = event.series.and_then(|series| series.last_observed_time);
     let at = repeated.or(event.event_time).map(|time| time.0).or(event.last_timestamp.map(|time| time.0))?;
     Some(News {

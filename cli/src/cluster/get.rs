@@ -7,7 +7,7 @@ use kube::api::ListParams;
 use serin_agent::view::View;
 
 use super::access::{Access, read};
-use super::output::{Format, document};
+use super::output::{Format, aligned, document};
 use super::style::Paint;
 use super::tree::{age, phase};
 
@@ -82,22 +82,11 @@ fn table(views: &[View], with_namespace: bool, is_wide: bool, now: Timestamp, pa
     };
     let mut rows = vec![shown(columns.map(|(name, _)| name.to_owned()))];
     rows.extend(views.iter().map(row));
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<_> = (0..rows[0].len()).map(width).collect();
     let of_phase = usize::from(with_namespace) + 1;
-    let mut text = String::new();
-    for (i, row) in rows.iter().enumerate() {
-        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| {
-            let padded = format!("{cell:<width$}");
-            match i.checked_sub(1).filter(|_| column == of_phase) {
-                Some(view) => padded.replacen(cell.as_str(), &phase(&views[view], paint), 1),
-                None => padded,
-            }
-        });
-        text += cells.collect::<Vec<_>>().join("   ").trim_end();
-        text.push('\n');
-    }
-    text
+    aligned(&rows, |row, column| {
+        let view = views.get(row.checked_sub(1)?).filter(|_| column == of_phase)?;
+        Some(phase(view, paint))
+    })
 }
 
 #[cfg(test)]

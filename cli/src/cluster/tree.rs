@@ -76,6 +76,12 @@ pub(super) fn tree(view: &View, now: Timestamp, flags: &str, paint: Paint) -> St
     format!("{}\n{}", head(view, now, paint), branches(&entries, paint))
 }
 
+/// The evidence of `view` alone; none where nothing is judged.
+pub(super) fn evidence_tree(view: &View, now: Timestamp, paint: Paint) -> Option<String> {
+    let entry = evidence(view, paint)?;
+    Some(format!("{}\n{}", head(view, now, paint), branches(&[entry], paint)))
+}
+
 fn head(view: &View, now: Timestamp, paint: Paint) -> String {
     let phase = phase(view, paint);
     let run = view.run.as_ref().map(|run| {
@@ -159,8 +165,8 @@ fn version(version: &VersionView, paint: Paint) -> String {
     format!("{:>5}{served}{pods}{what}", version.weight.to_string())
 }
 
-/// The end of an image's name, which tells it from others.
-fn short(image: &str) -> String {
+/// The end of a long name, such as an image's, which tells it from others.
+pub(super) fn short(image: &str) -> String {
     const LONGEST: usize = 24;
     let length = image.chars().count();
     if length <= LONGEST {
@@ -320,4 +326,4 @@ pub(super) fn age(at: Timestamp, now: Timestamp) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -12,26 +12,26 @@ use crate::mesh::object::{list, namespace, text, texts};
 pub(crate) const ROOT_NAMESPACE: &str = "istio-system";
 
 /// The hosts of a VirtualService.
-pub(super) fn hosts_of(object: &Value) -> impl Iterator<Item = String> {
+pub fn hosts_of(object: &Value) -> impl Iterator<Item = String> {
     texts(object, "/spec/hosts").map(|host| hosts::resolve(host, namespace(object)))
 }
 
 /// The hosts to which a VirtualService leads.
-pub(super) fn destinations_of(object: &Value) -> impl Iterator<Item = String> {
+pub fn destinations_of(object: &Value) -> impl Iterator<Item = String> {
     let routes = ["/spec/http", "/spec/tls", "/spec/tcp"].into_iter().flat_map(|kind| list(object, kind));
     let entries = routes.flat_map(|route| list(route, "/route"));
     entries.map(|entry| hosts::resolve(text(entry, "/destination/host"), namespace(object)))
 }
 
 /// The places a VirtualService is bound to: `namespace/name` or `mesh`, which is also meant by nothing.
-pub(super) fn gateways_of(object: &Value) -> Vec<String> {
+pub fn gateways_of(object: &Value) -> Vec<String> {
     let named: Vec<_> =
         texts(object, "/spec/gateways").map(|name| gateway(name, namespace(object))).collect();
     if named.is_empty() { vec![MESH.to_owned()] } else { named }
 }
 
 /// A Gateway's full name: `name`, `./name`, `namespace/name` and the old `name.namespace.svc…` are all in use.
-pub(super) fn gateway(name: &str, namespace: &str) -> String {
+pub fn gateway(name: &str, namespace: &str) -> String {
     if name == MESH {
         return name.to_owned();
     }

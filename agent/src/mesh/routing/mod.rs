@@ -9,7 +9,7 @@ of its own ([`services`]).
 people write their own, [`verify`](verify::verify) says what is missing in them.
 */
 pub mod conflicts;
-pub(crate) mod istio;
+pub mod istio;
 mod paste;
 pub mod services;
 #[cfg(test)]

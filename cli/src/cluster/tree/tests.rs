@@ -12,29 +12,34 @@ use crate::cluster::style::unpainted;
 
 /// What was there in a mesh at one moment.
 #[derive(Deserialize)]
-struct Found {
-    at: Timestamp,
-    release: ReleaseObject,
-    deployments: Vec<Deployment>,
-    told: Vec<News>,
+pub(in crate::cluster) struct Found {
+    pub(in crate::cluster) at: Timestamp,
+    pub(in crate::cluster) release: ReleaseObject,
+    pub(in crate::cluster) deployments: Vec<Deployment>,
+    pub(in crate::cluster) told: Vec<News>,
 }
 
 /// Everything that was found, by the files' names.
-fn found() -> Vec<(String, View, Timestamp)> {
+pub(in crate::cluster) fn fixtures() -> Vec<(String, Found)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cluster/fixtures");
     let mut found: Vec<_> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| {
             let path = entry.unwrap().path();
             let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-            let Found { at, release, deployments, told } =
-                serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-            (name, View::of(&release, &deployments, told), at)
+            (name, serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap())
         })
         .collect();
-    found.sort_by(|(one, ..), (other, ..)| one.cmp(other));
+    found.sort_by(|(one, _), (other, _)| one.cmp(other));
     assert!(found.len() >= 5);
     found
+}
+
+/// The views of all that.
+fn found() -> impl Iterator<Item = (String, View, Timestamp)> {
+    fixtures().into_iter().map(|(name, Found { at, release, deployments, told })| {
+        (name, View::of(&release, &deployments, told), at)
+    })
 }
 
 #[test]
