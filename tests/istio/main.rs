@@ -11,11 +11,13 @@ mod board;
 mod command_line;
 mod failures;
 mod fixture;
+mod gitops;
 mod helm;
 mod images;
 mod leaders;
 mod mtls;
 mod outages;
+mod pipelines;
 mod pods;
 mod promotions;
 mod releases;
@@ -94,6 +96,10 @@ const SHARED: &[(&str, Test)] = tests![
     ways::a_segment_has_pods_and_a_way_back,
     adoption::weights_are_taken_over,
     adoption::what_cannot_work_is_not_taken_over,
+    pipelines::github::a_version_goes_out_and_the_next_is_taken_back,
+    pipelines::gitlab::a_version_goes_out_and_the_next_is_taken_back,
+    gitops::a_release_goes_through_while_git_is_applied,
+    gitops::a_fight_is_told_and_not_fought,
     blue_green::a_service_is_switched_over_and_back,
     blue_green::an_agent_is_killed_at_every_phase,
     blue_green::a_bad_version_is_switched_back,
@@ -160,7 +166,7 @@ fn main() -> Result<ExitCode> {
     let any = trials.iter().any(|trial| !arguments.is_filtered_out(trial));
     if any && !arguments.list {
         // Once inside, nothing can be fetched any more.
-        tools::bring(&[tools::MESH, tools::PROMETHEUS, tools::HELM])?;
+        tools::bring(&[tools::MESH, tools::PROMETHEUS, tools::HELM, tools::PIPELINES])?;
         let began = Instant::now();
         let inside = inside::enter()?;
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
