@@ -79,6 +79,17 @@ pub(super) struct AskedArgs {
     pub(super) yes: bool,
 }
 
+/// Of the command that everybody gets the canary by.
+#[derive(Debug, clap::Args)]
+pub(super) struct PromoteArgs {
+    #[command(flatten)]
+    pub(super) asked: AskedArgs,
+    /// Change nothing, and print what stable's Deployment becomes, as a JSON patch in YAML: for Git, with
+    /// `promotion.mode: Wait`.
+    #[arg(long, conflicts_with_all = ["yes", "by", "reason", "no_wait", "timeout", "state"])]
+    print_patch: bool,
+}
+
 #[derive(Debug, clap::Args)]
 pub(super) struct StatusArgs {
     #[command(flatten)]
@@ -121,6 +132,15 @@ pub(super) async fn command(args: &Args, kind: CommandKind, yes: bool) -> anyhow
             };
             cluster::give(&given).await
         }
+    }
+}
+
+/// Promotes, or prints what whoever owns stable's Deployment has to write for it.
+pub(super) async fn promote(args: &PromoteArgs) -> anyhow::Result<ExitCode> {
+    let PromoteArgs { asked: AskedArgs { args, yes }, print_patch } = args;
+    match args.which.place()? {
+        Place::Cluster(name, access) if *print_patch => cluster::print_patch(name, access).await,
+        _ => command(args, CommandKind::Promote, *yes).await,
     }
 }
 

@@ -8,7 +8,10 @@ mod control;
 mod controller;
 mod convert;
 mod draft;
+#[cfg(test)]
+mod documentation;
 mod explain;
+mod module;
 mod report;
 mod routes;
 mod run;
@@ -72,6 +75,9 @@ enum Command {
     Analyze(analyze::Args),
     /// Print the CustomResourceDefinitions of Release and MetricTemplate, for `kubectl apply --server-side -f -`.
     Crd,
+    /// The filter's module, for a registry.
+    #[command(subcommand)]
+    Module(module::Command),
     /// List the Releases of a cluster.
     Get(cluster::GetArgs),
     /// Show how a release stands: how far it is, what speaks against it, what it waits for, what to do.
@@ -90,7 +96,7 @@ enum Command {
     #[command(visible_alias = "approve")]
     Resume(control::Args),
     /// Skip the remaining steps: everybody gets the canary.
-    Promote(control::AskedArgs),
+    Promote(control::PromoteArgs),
     /// Take the release back: everybody gets stable.
     Abort(control::AskedArgs),
     /// Start a release again after it was taken back.
@@ -172,6 +178,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Explain(args) => explain::explain(&args).await?,
         Command::Simulate(args) => simulate::simulate(&args)?,
         Command::Crd => print!("{}", crd::yaml()?),
+        Command::Module(command) => return module::run(&command).await,
         Command::Get(args) => cluster::get(&args).await?,
         Command::Top(args) => cluster::top(&args).await?,
         Command::History(args) => cluster::history(&args).await?,
@@ -180,7 +187,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Status(args) => control::status(&args).await?,
         Command::Pause(args) => return control::command(&args, CommandKind::Pause, true).await,
         Command::Resume(args) => return control::command(&args, CommandKind::Resume, true).await,
-        Command::Promote(args) => return control::command(&args.args, CommandKind::Promote, args.yes).await,
+        Command::Promote(args) => return control::promote(&args).await,
         Command::Abort(args) => return control::command(&args.args, CommandKind::Abort, args.yes).await,
         Command::Retry(args) => return control::command(&args, CommandKind::Retry, true).await,
         Command::Doctor(args) => return cluster::doctor(&args).await,

@@ -10,6 +10,7 @@ mod kinds;
 mod not_now;
 
 use serde::{Deserialize, Serialize};
+use serin_release::delivery::PromotionMode;
 
 use super::workloads::Lack;
 pub use kinds::{Event, Hold, Outcome};
@@ -205,7 +206,9 @@ pub enum Awaits {
 impl Hold {
     /// Whether a run cannot go on for this.
     pub const fn is_obstacle(&self) -> bool {
-        !matches!(self.awaits(), Awaits::Course)
+        // Nobody can say when Git will have the new version.
+        let is_gits_turn = matches!(self, Self::HandingOver { mode: PromotionMode::Wait, .. });
+        is_gits_turn || !matches!(self.awaits(), Awaits::Course)
     }
 
     /// Who should hear of it. Pods that complain do not get ready by themselves.

@@ -1,5 +1,5 @@
 /*!
-What happens in ordinary life, to good versions and to bad ones: the scenarios of the README's table.
+What happens in ordinary life, to good versions and to bad ones: the scenarios of the table in docs/verdicts.md.
 
 Each is described by what it changes in a world where requests fail by themselves. The figures are those in which
 judges of canaries were found wanting.

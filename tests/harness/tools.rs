@@ -8,8 +8,8 @@ mod cache;
 mod cargo;
 mod control_plane;
 mod envoy;
+mod gitlab_ci;
 mod go;
-mod grafana;
 mod iptables;
 mod load_tester;
 mod needs;
@@ -17,6 +17,7 @@ mod program;
 mod progress;
 mod prometheus;
 mod wasm_bindgen;
+mod written;
 
 use std::collections::BTreeSet;
 use std::collections::btree_map::{BTreeMap, Entry};
@@ -28,7 +29,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 
-use self::needs::{IP, NODE, NSENTER, Need, TAR, UNSHARE};
+use self::needs::{CURL, GIT, IP, NODE, NSENTER, Need, TAR, UNSHARE};
 use self::progress::Progress;
 
 pub use cargo::cargo;
@@ -50,8 +51,10 @@ pub enum Tool {
     Kubernetes,
     /// istiod, Istio's agent and istioctl.
     Istio,
-    /// What serves images and pushes them.
+    /// What pushes images and reads them.
     Crane,
+    /// What serves them.
+    Registry,
     /// The database of metrics.
     Prometheus,
     /// What tests its rules.
@@ -64,6 +67,12 @@ pub enum Tool {
     GrafanaSchema,
     /// What hooks were written for.
     LoadTester,
+    /// What lints workflows of GitHub Actions.
+    Actionlint,
+    /// What knows GitLab's pipelines: a script for Node.
+    GitlabCi,
+    /// What knows Flux's objects, and kstatus.
+    Flux,
 }
 
 /// What a group of tests needs.
@@ -83,8 +92,16 @@ pub const ON_NODE: Needed<'_> = Needed { tools: &[Tool::WasmBindgen], installed:
 
 /// For a mesh.
 pub const MESH: Needed<'_> = Needed {
-    tools: &[Tool::Envoy, Tool::Iptables, Tool::Etcd, Tool::Kubernetes, Tool::Istio, Tool::Crane],
-    installed: &[IP, UNSHARE, NSENTER, TAR],
+    tools: &[
+        Tool::Envoy,
+        Tool::Iptables,
+        Tool::Etcd,
+        Tool::Kubernetes,
+        Tool::Istio,
+        Tool::Crane,
+        Tool::Registry,
+    ],
+    installed: &[IP, UNSHARE, NSENTER],
 };
 
 /// For tests against a Prometheus.
@@ -106,12 +123,19 @@ pub const INSTALLED: Needed<'_> = Needed {
         Tool::Helm,
         Tool::Lua,
         Tool::GrafanaSchema,
+        Tool::Actionlint,
+        Tool::GitlabCi,
+        Tool::Flux,
+        Tool::Crane,
     ],
-    installed: &[],
+    installed: &[NODE, GIT, TAR],
 };
 
+/// For pipelines that are run in a mesh.
+pub const PIPELINES: Needed<'_> = Needed { tools: &[Tool::GitlabCi], installed: &[NODE, GIT, CURL] };
+
 /// For all tests.
-pub const ALL: [Needed<'_>; 7] = [ENVOY, ON_NODE, MESH, PROMETHEUS, HELM, HOOKS, INSTALLED];
+pub const ALL: [Needed<'_>; 8] = [ENVOY, ON_NODE, MESH, PROMETHEUS, HELM, HOOKS, PIPELINES, INSTALLED];
 
 /// What a tool is called.
 #[derive(Debug, Clone, Copy)]
@@ -203,13 +227,17 @@ impl Tool {
             Self::Kubernetes => control_plane::kubernetes(),
             Self::Istio => control_plane::istio(),
             Self::Crane => program::recipe::<program::Crane>(),
+            Self::Registry => program::recipe::<program::Registry>(),
             Self::Iptables => iptables::recipe(),
             Self::Prometheus => prometheus::recipe(),
             Self::Promtool => program::recipe::<program::Promtool>(),
             Self::Helm => program::recipe::<program::Helm>(),
             Self::Lua => program::recipe::<program::Lua>(),
-            Self::GrafanaSchema => grafana::recipe(),
             Self::LoadTester => load_tester::recipe(),
+            Self::GrafanaSchema => written::recipe::<written::GrafanaSchema>(),
+            Self::Actionlint => program::recipe::<program::Actionlint>(),
+            Self::GitlabCi => gitlab_ci::recipe(),
+            Self::Flux => written::recipe::<written::Flux>(),
         }
     }
 }

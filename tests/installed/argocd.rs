@@ -16,14 +16,14 @@ const COMMANDS: [&str; 5] = ["pause", "resume", "promote", "abort", "retry"];
 /// The agent's own statuses, by what they are of.
 const STATUSES: &str = "agent/src/cluster/conditions/snapshots/serin_agent__cluster__conditions__tests__the_statuses_that_others_read.snap";
 
-fn statuses() -> Result<Map<String, Value>> {
+pub(super) fn statuses() -> Result<Map<String, Value>> {
     let text = std::fs::read_to_string(file(STATUSES))?;
     let (_, statuses) = text.split_once("\n---\n").context("a snapshot has a header")?;
     Ok(serde_json::from_str(statuses)?)
 }
 
 /// A Release with this status.
-fn release(status: &Value) -> Value {
+pub(super) fn release(status: &Value) -> Value {
     json!({"metadata": {"name": "shop", "namespace": "shop", "generation": 2}, "status": status})
 }
 
@@ -75,14 +75,14 @@ fn check_health(release: &Value, expected: &str, part: &str) -> Result<()> {
 }
 
 /// By the statuses that the agent gives: the health, a part of the message, and the commands that make sense.
-const CASES: [(&str, &str, &str, &[&str]); 23] = [
+const CASES: [(&str, &str, &str, &[&str]); 25] = [
     ("Idle", "Healthy", "as it is", &[]),
     ("Preparing", "Progressing", "as it is", &["pause", "promote", "abort"]),
     ("Starting", "Progressing", "as it is", &["pause", "promote", "abort"]),
     ("Progressing", "Progressing", "as it is", &["pause", "promote", "abort"]),
     ("OffPlan", "Progressing", "as it is", &["pause", "promote", "abort"]),
     ("Baking", "Progressing", "as it is", &["pause", "promote", "abort"]),
-    ("Keeping", "Healthy", "as it is", &["pause", "resume", "abort"]),
+    ("Keeping", "Healthy", "as it is", &["pause", "abort"]),
     ("Promoting", "Progressing", "as it is", &["pause", "abort"]),
     ("Promoted", "Healthy", "as it is", &[]),
     ("RollingBack", "Degraded", "as it is", &[]),
@@ -93,6 +93,8 @@ const CASES: [(&str, &str, &str, &[&str]); 23] = [
     ("Progressing Suspended", "Suspended", "as it is", &["pause", "promote", "abort"]),
     ("Progressing AwaitsApproval", "Suspended", "as it is", &["pause", "resume", "promote", "abort"]),
     ("Starting AwaitsCutover", "Suspended", "as it is", &["pause", "resume", "promote", "abort"]),
+    ("Keeping AwaitsCleanup", "Healthy", "as it is", &["pause", "resume", "abort"]),
+    ("Promoting HandingOver", "Progressing", "as it is", &["pause", "abort"]),
     ("Progressing AwaitsRequests", "Progressing", "as it is", &["pause", "promote", "abort"]),
     ("Progressing StableDown", "Degraded", "stable", &["pause", "promote", "abort"]),
     ("Progressing Blocked", "Degraded", "a quota is used up", &["pause", "promote", "abort"]),

@@ -22,10 +22,10 @@ use self::description::DASHBOARDS;
 use super::{check_series, file, said};
 
 const FOLDER: &str = "manifests/grafana";
-const AGENT: &str = env!("CARGO_BIN_EXE_serin-agent");
+pub(super) const AGENT: &str = env!("CARGO_BIN_EXE_serin-agent");
 
 /// Half of the users, and all the time there is.
-const RUN: &str = "strategy: {canary: {steps: [{setWeight: 50, pause: {duration: 1h}}]}}
+pub(super) const RUN: &str = "strategy: {canary: {steps: [{setWeight: 50, pause: {duration: 1h}}]}}
 analysis: {baseline: 1s, warmUp: 0s, interval: 500ms}";
 
 #[test]
@@ -92,7 +92,7 @@ fn every_query_finds_something_while_a_release_is_under_way() -> Result<()> {
 }
 
 /// Users who come in until this is dropped.
-fn users(site: &Site) -> JoinSet<()> {
+pub(super) fn users(site: &Site) -> JoinSet<()> {
     let mut users = JoinSet::new();
     for first in 0..8_u128 {
         let client = site.client(0);

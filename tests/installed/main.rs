@@ -1,11 +1,15 @@
 /*!
 What is installed around the agent, each by the tool that people use it with: Helm, promtool, a Prometheus, the Lua of
-Argo CD.
+Argo CD, kstatus, actionlint, and GitLab's schema.
 */
 mod alerts;
 mod argocd;
 mod chart;
 mod dashboards;
+mod flux;
+mod metrics;
+mod pipelines;
+mod published;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -22,8 +26,14 @@ fn file(path: &str) -> PathBuf {
 
 /// What a program says on stdout, or on both when it fails.
 fn said(program: &Path, args: &[&str]) -> Result<Result<String, String>> {
+    said_in(Path::new("."), program, args)
+}
+
+/// What a program says that is run in a folder.
+fn said_in(folder: &Path, program: &Path, args: &[&str]) -> Result<Result<String, String>> {
     let output = Command::new(program)
         .args(args)
+        .current_dir(folder)
         .stdin(Stdio::null())
         .output()
         .with_context(|| format!("cannot run {}", program.display()))?;

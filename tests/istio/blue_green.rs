@@ -17,7 +17,7 @@ use crate::leaders::Moment;
 const ALL: i32 = 2;
 
 /// A shop of two pods with users, and a blue-green Release that has nothing to do yet.
-async fn blue_green<'m>(
+pub(crate) async fn blue_green<'m>(
     mesh: &'m Mesh,
     name: &str,
     gateways: u32,

@@ -3,13 +3,14 @@ The chart in a real cluster, by Helm itself.
 */
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serin_tests::mesh::Mesh;
 use serin_tests::tools::Tool;
 
 use crate::fixture::Fixture;
 
 const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../manifests/helm/serin");
+const MANIFESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../manifests");
 const SYSTEM: &str = "serin-system";
 const WAIT: [&str; 2] = ["--wait", "--timeout=60s"];
 
@@ -52,7 +53,7 @@ pub(crate) async fn a_chart_is_installed_upgraded_rolled_back_and_uninstalled(me
     let agent = fixture.agent_for_all("again").await?;
     fixture.kubectl(&["delete", "release", "shop", "--timeout=40s"]).await?;
     agent.kill().await?;
-    chart.uninstall().await?;
+    chart.is_given_up_for_kubectl().await?;
 
     // As the other tests want it.
     mesh.kubectl(&["delete", "crd", "releases.serin.dev", "metrictemplates.serin.dev"]).await?;
@@ -84,6 +85,20 @@ impl Chart<'_> {
         let name = ["--namespace", SYSTEM, "get", "deployment", "serin", "-o", name];
         let name = self.mesh.kubectl(&name).await?;
         self.mesh.kubectl(&["--namespace", SYSTEM, "get", "configmap", &name, "-o", "yaml"]).await
+    }
+
+    /// Goes back to `kubectl apply -k`, as docs/install.md says.
+    async fn is_given_up_for_kubectl(&self) -> Result<()> {
+        let apply = ["apply", "--server-side", "-k", MANIFESTS];
+        let conflict = self.mesh.kubectl(&apply).await.err().context("nothing is Helm's")?;
+        ensure!(format!("{conflict:#}").contains("conflict"), "{conflict:#}");
+        self.mesh.kubectl(&[&apply[..], &["--force-conflicts"]].concat()).await?;
+        let forget = ["--namespace", SYSTEM, "delete", "secret", "--selector", "owner=helm,name=serin"];
+        self.mesh.kubectl(&forget).await?;
+        let left = self.helm(&["list", "--short"], &[]).await?;
+        ensure!(left.trim().is_empty(), "Helm knows of {left}");
+        self.has_agents("2").await?;
+        self.mesh.kubectl(&apply).await.context("it is Helm's still").map(drop)
     }
 
     /// Takes it out, and fails unless all but the CRDs is gone.

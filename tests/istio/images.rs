@@ -8,7 +8,11 @@ use crate::fixture::{Fixture, check_none_failed, is_at, told};
 
 pub(crate) async fn the_module_is_pulled_from_a_registry(mesh: &Mesh) -> Result<()> {
     let (fixture, registry) = tokio::try_join!(Fixture::set(mesh, "image", 1), mesh.registry())?;
-    let image = registry.push(serin_agent::MODULE).await?;
+    let to = format!("oci://{}/serin/filter:1", registry.address());
+    let push = ["module", "push", &to, "--plain-http"];
+    let image = fixture.command_line(&push).await?.trim().to_owned();
+    ensure!(image.starts_with(to.trim_end_matches(":1")) && image.contains("@sha256:"), "{image}");
+    ensure!(fixture.command_line(&push).await?.trim() == image, "the same module is another image");
     let index = registry.push_index(&image).await?;
 
     // Istio wants the digest of the manifest that it ends at, and an index is one before that.

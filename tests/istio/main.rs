@@ -12,6 +12,7 @@ mod command_line;
 mod day_one;
 mod failures;
 mod fixture;
+mod gitops;
 mod helm;
 mod hooks;
 mod images;
@@ -19,6 +20,7 @@ mod leaders;
 mod messages;
 mod mtls;
 mod outages;
+mod pipelines;
 mod pods;
 mod promotions;
 mod releases;
@@ -97,6 +99,10 @@ const SHARED: &[(&str, Test)] = tests![
     ways::a_segment_has_pods_and_a_way_back,
     adoption::weights_are_taken_over,
     adoption::what_cannot_work_is_not_taken_over,
+    pipelines::github::a_version_goes_out_and_the_next_is_taken_back,
+    pipelines::gitlab::a_version_goes_out_and_the_next_is_taken_back,
+    gitops::a_release_goes_through_while_git_is_applied,
+    gitops::a_fight_is_told_and_not_fought,
     blue_green::a_service_is_switched_over_and_back,
     blue_green::an_agent_is_killed_at_every_phase,
     blue_green::a_bad_version_is_switched_back,
@@ -169,6 +175,7 @@ fn main() -> Result<ExitCode> {
     if any && !arguments.list {
         // Once inside, nothing can be fetched any more.
         tools::bring(&[tools::MESH, tools::PROMETHEUS, tools::HELM, tools::HOOKS])?;
+        tools::bring(&[tools::MESH, tools::PROMETHEUS, tools::HELM, tools::PIPELINES])?;
         let began = Instant::now();
         let inside = inside::enter()?;
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;

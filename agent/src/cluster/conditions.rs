@@ -213,7 +213,13 @@ impl Facts<'_> {
 
     fn progressing<'f>(&'f self, holds: &'f [(&Hold, String)]) -> Wanted<'f> {
         let in_the_way = holds.iter().find(|(hold, _)| hold.is_obstacle());
-        match in_the_way.filter(|_| self.is_under_way() && self.phase != ReleasePhase::RollingBack) {
+        let is_held = |hold: &Hold| match self.phase {
+            ReleasePhase::RollingBack => false,
+            // Everybody has the new version. What people are asked is whether the old one may go.
+            ReleasePhase::Keeping => hold.awaits() == Awaits::Person,
+            _ => self.is_under_way(),
+        };
+        match in_the_way.filter(|(hold, _)| is_held(hold)) {
             Some((hold, _)) => (Kind::Progressing, Some(false), Why::Hold(hold.name()), self.message),
             None => (Kind::Progressing, Some(self.is_under_way()), Why::Phase(self.phase), self.message),
         }

@@ -180,6 +180,9 @@ fn for_each_within(schema: &mut Map<String, Value>, visit: impl Fn(&mut Value)) 
 }
 
 #[cfg(test)]
+mod reference;
+
+#[cfg(test)]
 mod tests {
     use std::path::Path;
 

@@ -39,6 +39,7 @@ mod route_index;
 mod routes;
 pub mod runs;
 mod snapshot;
+pub mod stable_patch;
 mod stores;
 mod templates;
 mod tick;

@@ -1,6 +1,7 @@
 /*!
 The way to a cluster, and what is read there.
 */
+use std::fmt::Debug;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -11,11 +12,13 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::DynamicObject;
 use kube::discovery::ApiResource;
 use kube::{Client, Config, ResourceExt};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serin_agent::http::install_crypto;
 use serin_agent::view::{News, View};
 use serin_release::ReleaseObject;
 use serin_release::resource::Spec;
+use serin_release::status::Role;
 
 /// Which cluster, and which namespace of it.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -108,16 +111,45 @@ impl Cluster {
     /// # Errors
     /// When they may not be read.
     pub(super) async fn deployments(&self, object: &ReleaseObject) -> kube::Result<Vec<Deployment>> {
-        let api: Api<Deployment> =
-            Api::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());
-        let mut found = Vec::new();
-        for version in [&object.spec.stable, &object.spec.canary] {
-            if let Some(target) = &version.target_ref {
-                found.extend(api.get_opt(&target.name).await?);
-            }
-        }
-        Ok(found)
+        both(&Api::namespaced(self.client.clone(), &object.namespace().unwrap_or_default()), object).await
     }
+
+    /// The same with every field that the API server has.
+    ///
+    /// # Errors
+    /// When they may not be read.
+    pub(super) async fn raw_deployments(&self, object: &ReleaseObject) -> kube::Result<Vec<DynamicObject>> {
+        let kind = ApiResource::erase::<Deployment>(&());
+        let namespace = object.namespace().unwrap_or_default();
+        both(&Api::namespaced_with(self.client.clone(), &namespace, &kind), object).await
+    }
+}
+
+/// The Deployments of both versions, as far as there are any.
+async fn both<K>(api: &Api<K>, object: &ReleaseObject) -> kube::Result<Vec<K>>
+where
+    K: Clone + DeserializeOwned + Debug,
+{
+    let mut found = Vec::new();
+    for version in [&object.spec.stable, &object.spec.canary] {
+        if let Some(target) = &version.target_ref {
+            found.extend(api.get_opt(&target.name).await?);
+        }
+    }
+    Ok(found)
+}
+
+/// The Deployment that has a role at present; by the spec, before any agent has said so.
+pub(super) fn deployment_of(object: &ReleaseObject, role: Role) -> Option<&str> {
+    let named = match role {
+        Role::Stable => &object.spec.stable,
+        Role::Canary => &object.spec.canary,
+    };
+    let by_spec = named.target_ref.as_ref().map(|target| &target.name);
+    let versions = object.status.iter().flat_map(|status| &status.versions);
+    let by_status =
+        versions.filter(|version| version.role == role).find_map(|version| version.deployment.as_ref());
+    by_status.or(by_spec).map(String::as_str)
 }
 
 fn kind() -> ApiResource {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 use serin_agent::cluster::runs::Runs;
 use serin_agent::errors::chain;
@@ -20,7 +21,7 @@ use serin_release::duration;
 use serin_release::status::{ReleasePhase, ReleaseStatus, Role, RunOutcome};
 use tokio::time::{Instant, timeout_at};
 
-use super::access::{Access, Cluster};
+use super::access::{Access, Cluster, deployment_of};
 use super::watch::Watch;
 
 #[derive(Debug, clap::Args)]
@@ -30,7 +31,8 @@ use super::watch::Watch;
 pub(crate) struct Args {
     /// The Release.
     name: String,
-    /// What to wait for: `promoted`, `rolled-back`, or `step=N`.
+    /// What to wait for: `promoted`, `rolled-back`, `step=N`, or `approval`: that nothing speaks against the version, and a
+    /// step, the cutover or the old version's end waits for `resume`, or the promotion for Git (`promotion.mode: Wait`).
     #[arg(long = "for", value_name = "WHAT")]
     goal: Goal,
     /// The image that is released, as it is written in a Deployment of the Release. If it is not there yet, it is waited for
@@ -53,6 +55,8 @@ enum Goal {
     RolledBack,
     /// The step of this number has begun in front of every proxy, or is over.
     Step(u32),
+    /// Nothing speaks against the version, and what comes next waits for somebody's word, or for a commit.
+    Approval,
 }
 
 impl FromStr for Goal {
@@ -62,11 +66,12 @@ impl FromStr for Goal {
         match text {
             "promoted" => Ok(Self::Promoted),
             "rolled-back" => Ok(Self::RolledBack),
+            "approval" => Ok(Self::Approval),
             _ => {
                 let step = text.strip_prefix("step=").and_then(|step| step.parse().ok());
-                step.filter(|step| *step > 0)
-                    .map(Self::Step)
-                    .ok_or("write promoted, rolled-back, or step=N with the number of a step, from 1")
+                step.filter(|step| *step > 0).map(Self::Step).ok_or(
+                    "write promoted, rolled-back, approval, or step=N with the number of a step, from 1",
+                )
             }
         }
     }
@@ -163,7 +168,7 @@ impl Subject<'_> {
                 return Standing::Over(format!("run {run} was replaced by another before it ended"));
             }
         }
-        let meant = match self.meant(status) {
+        let meant = match self.meant() {
             Ok(meant) => meant,
             Err(why) => return Standing::Pending(why),
         };
@@ -181,7 +186,7 @@ impl Subject<'_> {
             let has = format!("stable has it: deployment/{deployment}, run {run}");
             return match goal {
                 Goal::Promoted | Goal::Step(_) => Standing::Met(has),
-                Goal::RolledBack => Standing::Over(has),
+                Goal::RolledBack | Goal::Approval => Standing::Over(has),
             };
         }
         let present = status.run.as_ref().map_or_else(String::new, |run| format!(", the last one is {run}"));
@@ -192,7 +197,7 @@ impl Subject<'_> {
     }
 
     /// Which run is meant, or why there is none yet.
-    fn meant(&self, status: &ReleaseStatus) -> Result<Meant, String> {
+    fn meant(&self) -> Result<Meant, String> {
         let runs = Runs::of(self.release);
         let meant = |deployment: &Deployment, role| {
             runs.of_deployment(deployment).map(|run| Meant {
@@ -201,8 +206,8 @@ impl Subject<'_> {
                 is_stable: role == Role::Stable,
             })
         };
-        let canary = self.deployment(Role::Canary, status);
-        let stable = self.deployment(Role::Stable, status);
+        let canary = self.deployment(Role::Canary);
+        let stable = self.deployment(Role::Stable);
         let missing = || "the release's Deployments are not there".to_owned();
         let Some(image) = self.image else {
             // Where versions change places, the canary's Deployment has the old one afterwards, which nobody releases.
@@ -223,17 +228,10 @@ impl Subject<'_> {
         Err(format!("deployment/{} has {images}, not {image}", canary.name_any()))
     }
 
-    /// The Deployment that has a role at present; by the spec, before any agent has said so.
-    fn deployment(&self, role: Role, status: &ReleaseStatus) -> Option<&Deployment> {
-        let spec = &self.release.spec;
-        let named = match role {
-            Role::Stable => &spec.stable,
-            Role::Canary => &spec.canary,
-        };
-        let by_spec = named.target_ref.as_ref().map(|target| &target.name);
-        let by_status = status.versions.iter().find(|version| version.role == role);
-        let name = by_status.and_then(|version| version.deployment.as_ref()).or(by_spec)?;
-        self.deployments.iter().find(|found| found.metadata.name.as_ref() == Some(name))
+    /// The Deployment that has a role at present.
+    fn deployment(&self, role: Role) -> Option<&Deployment> {
+        let name = deployment_of(self.release, role)?;
+        self.deployments.iter().find(|found| found.metadata.name.as_deref() == Some(name))
     }
 }
 
@@ -247,9 +245,11 @@ fn at(goal: Goal, run: &str, status: &ReleaseStatus) -> Standing {
         (Idle, Goal::Promoted | Goal::Step(_)) => {
             return Standing::Met(format!("run {run}: stable has this version already"));
         }
-        (Promoted | Keeping | Idle, _) => Some(goal != Goal::RolledBack),
+        (_, Goal::Approval) if awaits_approval(status) => Some(true),
+        (Keeping, Goal::Approval) => None,
+        (Promoted | Keeping | Idle, _) => Some(!matches!(goal, Goal::RolledBack | Goal::Approval)),
         (RolledBack | Aborted, _) => Some(goal == Goal::RolledBack),
-        (RollingBack, Goal::Promoted | Goal::Step(_)) => Some(false),
+        (RollingBack, Goal::Promoted | Goal::Step(_) | Goal::Approval) => Some(false),
         (Baking | Promoting, Goal::Step(_)) => Some(true),
         (_, Goal::Step(wanted)) if has_step(wanted, status) => Some(true),
         _ => None,
@@ -265,6 +265,13 @@ fn at(goal: Goal, run: &str, status: &ReleaseStatus) -> Standing {
 fn has_step(wanted: u32, status: &ReleaseStatus) -> bool {
     let all_report = status.proxies.all_current();
     status.step.is_some_and(|step| step.index > wanted || step.index == wanted && all_report)
+}
+
+/// Whether all is ready for what comes next, and somebody is to say so, or to give stable's Deployment the new version.
+fn awaits_approval(status: &ReleaseStatus) -> bool {
+    let reasons = ["AwaitsApproval", "AwaitsCutover", "AwaitsCleanup", "HandingOver"];
+    let is_held = |found: &&Condition| found.type_ == "Progressing" && found.status == "False";
+    status.conditions.iter().find(is_held).is_some_and(|found| reasons.contains(&&*found.reason))
 }
 
 const fn is_under_way(phase: ReleasePhase) -> bool {

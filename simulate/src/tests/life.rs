@@ -1,4 +1,4 @@
-//! The scenarios of the README's table, a few releases of each: `serin simulate --life --runs 5000` is the long version.
+//! The scenarios of the table in docs/verdicts.md, a few releases of each: `serin simulate --life --runs 5000` is the long version.
 
 use super::{Bad, Good, Kind, NonZeroU32, SEED, most_of};
 use crate::{Fault, Named};

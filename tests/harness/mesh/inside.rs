@@ -48,6 +48,7 @@ pub struct Inside {
     pub(super) control_plane: ControlPlane,
     pub(super) envoy: PathBuf,
     pub(super) crane: PathBuf,
+    pub(super) registry: PathBuf,
     /// The variables of a program that runs iptables.
     pub(super) iptables: Vec<(&'static str, OsString)>,
 }
@@ -61,13 +62,13 @@ pub struct Inside {
 pub fn enter() -> Result<Inside> {
     tools::bring(&[tools::MESH])?;
     let (control_plane, iptables) = (tools::control_plane()?, tools::iptables()?);
-    let (envoy, crane) = (Tool::Envoy.path()?, Tool::Crane.path()?);
+    let [envoy, crane, registry] = [Tool::Envoy.path()?, Tool::Crane.path()?, Tool::Registry.path()?];
     let Some(outside) = env::var_os(MARK) else { return Err(start_again_inside()) };
     // Until there is another /proc, it is the one outside.
     let pid: u32 =
         fs::read_link("/proc/self")?.to_string_lossy().parse().context("/proc/self is a process id")?;
     let folder = furnish(pid).context("cannot furnish the namespaces")?;
-    Ok(Inside { pid, as_user: outside == USER, folder, control_plane, envoy, crane, iptables })
+    Ok(Inside { pid, as_user: outside == USER, folder, control_plane, envoy, crane, registry, iptables })
 }
 
 /// Does not return, unless it fails.

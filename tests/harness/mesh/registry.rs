@@ -2,7 +2,6 @@
 A registry of images that pods can pull from, without TLS and without credentials.
 */
 use std::fs;
-use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
@@ -14,7 +13,6 @@ use super::process::{Plan, Process};
 pub struct Registry<'m> {
     mesh: &'m Mesh,
     address: String,
-    folder: PathBuf,
     _process: Process,
 }
 
@@ -22,31 +20,26 @@ impl<'m> Registry<'m> {
     pub(super) async fn start(mesh: &'m Mesh) -> Result<Self> {
         let address = free_address()?;
         let folder = mesh.inside.folder.join("registry").join(&address);
-        let args = ["registry", "serve", "--address", &address].map(str::to_owned);
+        fs::create_dir_all(&folder)?;
+        let config = folder.join("config.yaml");
+        let storage = "version: 0.1\nlog: {level: warn}\nstorage: {inmemory: {}}";
+        fs::write(&config, format!("{storage}\nhttp: {{addr: '{address}'}}\n"))?;
+        let args = ["serve", config.to_str().context("a path of text")?].map(str::to_owned);
         let plan = Plan {
             name: "registry",
-            program: mesh.inside.crane.clone(),
+            program: mesh.inside.registry.clone(),
             args: args.into(),
             env: Vec::new(),
-            folder: folder.clone(),
+            folder,
             ready: format!("http://{address}/v2/"),
         };
         let process = Process::up(plan, serin_agent::http::plain().build()?).await;
-        Ok(Self { mesh, address, folder, _process: process.context("the registry does not come up")? })
+        Ok(Self { mesh, address, _process: process.context("the registry does not come up")? })
     }
 
-    /// Pushes `module` as Istio wants it, the file `plugin.wasm` in the one layer of an image, and returns the image's
-    /// name: that of its manifest.
-    ///
-    /// # Errors
-    /// When it cannot be packed, or the registry refuses it.
-    pub async fn push(&self, module: &[u8]) -> Result<String> {
-        fs::write(self.folder.join("plugin.wasm"), module)?;
-        let folder = self.folder.to_str().context("a path of text")?;
-        let layer = &format!("{folder}/layer.tar.gz");
-        self.mesh.run("tar".as_ref(), &["-C", folder, "-czf", layer, "plugin.wasm"]).await?;
-        let name = format!("{}/serin/filter:1", self.address);
-        self.crane(&["append", "--oci-empty-base", "--new_layer", layer, "--new_tag", &name]).await
+    /// Where it is.
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// Pushes an index of one image, as builders for several platforms do, and returns the index's name.

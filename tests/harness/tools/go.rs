@@ -12,7 +12,7 @@ use tokio::process::Command;
 use super::progress::Progress;
 
 /// The modules of the programs, and those whose versions they leave open.
-const REQUIRES: [(&str, &str); 12] = [
+const REQUIRES: [(&str, &str); 14] = [
     ("go.etcd.io/etcd/server/v3", ETCD),
     ("k8s.io/kubernetes", KUBERNETES),
     ("istio.io/istio", ISTIO),
@@ -26,6 +26,8 @@ const REQUIRES: [(&str, &str); 12] = [
     ("helm.sh/helm/v4", HELM),
     ("github.com/yuin/gopher-lua", LUA),
     ("github.com/grafana/grafana-foundation-sdk/go", GRAFANA_SDK),
+    ("github.com/fluxcd/kustomize-controller/api", FLUX),
+    ("sigs.k8s.io/cli-utils", "0.37.2"),
 ];
 
 pub(super) const ETCD: &str = "3.6.8";
@@ -42,6 +44,11 @@ pub(super) const LUA: &str = "1.1.1";
 /// Grafana's schemas as Go has them.
 pub(super) const GRAFANA_SDK: &str = "0.0.22";
 
+pub(super) const REGISTRY: &str = "3.1.2";
+pub(super) const ACTIONLINT: &str = "1.7.12";
+/// The latest that Go 1.26 builds.
+pub(super) const FLUX: &str = "1.9.6";
+
 /// The version of those modules that Kubernetes keeps in its own tree, where nobody else can build against them.
 const STAGING: &str = "0.36.1";
 
@@ -55,17 +62,23 @@ pub(super) struct Go<'a> {
 impl<'a> Go<'a> {
     /// Writes a module to `folder` that requires these alone.
     pub(super) fn requiring(folder: &'a Path, modules: &[(&str, &str)]) -> Result<Self> {
-        fs::write(folder.join("go.mod"), module(modules)?)?;
+        fs::write(folder.join("go.mod"), requiring(modules)?)?;
         Ok(Self { folder })
     }
 
     /// Writes the module to `folder`.
     pub(super) fn at(folder: &'a Path) -> Result<Self> {
-        let mut module = module(&REQUIRES)?;
+        let mut module = requiring(&REQUIRES)?;
         for name in STAGED {
             write!(module, "\nreplace k8s.io/{name} => k8s.io/{name} v{STAGING}\n")?;
         }
         fs::write(folder.join("go.mod"), module)?;
+        Ok(Self { folder })
+    }
+
+    /// Writes a module that requires one other and nothing else: for a program that does not build with what the others want.
+    pub(super) fn alone_at(folder: &'a Path, required: (&str, &str)) -> Result<Self> {
+        fs::write(folder.join("go.mod"), requiring(&[required])?)?;
         Ok(Self { folder })
     }
 
@@ -92,9 +105,10 @@ impl<'a> Go<'a> {
     }
 }
 
-fn module(requires: &[(&str, &str)]) -> Result<String> {
+/// A `go.mod` with these modules.
+fn requiring(modules: &[(&str, &str)]) -> Result<String> {
     let mut module = "module serin.invalid/tools\n\ngo 1.26.0\n".to_owned();
-    for (name, version) in requires {
+    for (name, version) in modules {
         write!(module, "\nrequire {name} v{version}\n")?;
     }
     Ok(module)

@@ -46,6 +46,10 @@ pub(super) const RUSTUP: Need =
 pub(super) const NODE: Need =
     Need::new("Node.js", &["node", "--version"], "install Node.js 18 or later, https://nodejs.org")
         .of_version(18, 0);
+/// For what looks at a folder as at a repository.
+pub(super) const GIT: Need = Need::new("git", &["git", "--version"], "install git");
+/// For pipelines, which fetch what they need.
+pub(super) const CURL: Need = Need::new("curl", &["curl", "--version"], "install curl");
 /// For Debian's packages.
 pub(super) const APT_GET: Need = Need::new("iptables", &["apt-get", "--version"], "install iptables");
 /// The same.

@@ -1,15 +1,22 @@
 /*!
 Tools that are one program of a Go module.
 */
+use std::path::Path;
+
+use anyhow::Result;
+
 use super::Recipe;
 use super::cache::Kept;
 use super::go::{self, Go};
 use super::needs::GO;
+use super::progress::Progress;
 
 /// A program, by the package that it is built from.
 pub(super) trait Program {
     const KEPT: Kept;
     const PACKAGE: &'static str;
+    /// The module that it is in, where that does not build with what the other programs require.
+    const ALONE: Option<&'static str> = None;
 }
 
 /// Builds a program once.
@@ -18,8 +25,16 @@ pub(super) const fn recipe<P: Program>() -> Recipe {
         tool: P::KEPT.tool(),
         needs: &[GO],
         at_hand: || P::KEPT.at_hand(),
-        bring: |progress| P::KEPT.or_made(|folder| Go::at(folder)?.build(&[P::PACKAGE], "", progress)),
+        bring: |progress| P::KEPT.or_made(|folder| build::<P>(folder, progress)),
     }
+}
+
+fn build<P: Program>(folder: &Path, progress: &Progress) -> Result<()> {
+    let go = match P::ALONE {
+        Some(module) => Go::alone_at(folder, (module, P::KEPT.version))?,
+        None => Go::at(folder)?,
+    };
+    go.build(&[P::PACKAGE], "", progress)
 }
 
 /// crane, which serves a registry of images and pushes them.
@@ -36,6 +51,26 @@ pub(super) struct Helm;
 impl Program for Helm {
     const KEPT: Kept = Kept { name: "helm", version: go::HELM, file: "helm" };
     const PACKAGE: &'static str = "helm.sh/helm/v4/cmd/helm";
+}
+
+/// A registry that does what the specification says, of which crane's own leaves parts out.
+pub(super) struct Registry;
+
+impl Program for Registry {
+    const KEPT: Kept = Kept { name: "registry", version: go::REGISTRY, file: "registry" };
+    const PACKAGE: &'static str = "github.com/distribution/distribution/v3/cmd/registry";
+    /// Nothing that the others require is older for it.
+    const ALONE: Option<&'static str> = Some("github.com/distribution/distribution/v3");
+}
+
+/// What lints the workflows of GitHub Actions.
+pub(super) struct Actionlint;
+
+impl Program for Actionlint {
+    const KEPT: Kept = Kept { name: "actionlint", version: go::ACTIONLINT, file: "actionlint" };
+    const PACKAGE: &'static str = "github.com/rhysd/actionlint/cmd/actionlint";
+    /// Its YAML is a release candidate, and the others want another one.
+    const ALONE: Option<&'static str> = Some("github.com/rhysd/actionlint");
 }
 
 /// The Lua that Argo CD has in it, as a program of its own.

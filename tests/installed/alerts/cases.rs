@@ -246,4 +246,48 @@ pub(super) const CASES: &[Case] = &[
         &["serin_modules_missing_total{namespace='serin-system', pod='a'} 0 0 1x20"],
         &[&["serin_modules_missing_total{namespace='serin-system', pod='a'} 4x20"]],
     ),
+    case(
+        "SerinBudgetBurnsFast",
+        "70m",
+        &[
+            "serin_release_requests_total{release='shop/shop', version='stable'} 0+1000x80",
+            "serin_release_errors_total{release='shop/shop', version='stable'} 0+20x80",
+        ],
+        &[
+            // Within ten times the budget.
+            &[
+                "serin_release_requests_total{release='shop/shop', version='stable'} 0+1000x80",
+                "serin_release_errors_total{release='shop/shop', version='stable'} 0+10x80",
+            ],
+            // It is over.
+            &[
+                "serin_release_requests_total{release='shop/shop', version='canary'} 0+1000x80",
+                "serin_release_errors_total{release='shop/shop', version='canary'} 0+20x60 1200x20",
+            ],
+            // It has just begun.
+            &[
+                "serin_release_requests_total{release='shop/shop', version='canary'} 0+1000x80",
+                "serin_release_errors_total{release='shop/shop', version='canary'} 0x65 0+20x15",
+            ],
+        ],
+    ),
+    case(
+        "SerinBudgetBurnsSlowly",
+        "7h",
+        &[
+            "serin_release_requests_total{release='shop/shop', version='canary'} 0+1000x430",
+            "serin_release_errors_total{release='shop/shop', version='canary'} 0+8x430",
+        ],
+        &[
+            &[
+                "serin_release_requests_total{release='shop/shop', version='canary'} 0+1000x430",
+                "serin_release_errors_total{release='shop/shop', version='canary'} 0+4x430",
+            ],
+            // It is over.
+            &[
+                "serin_release_requests_total{release='shop/shop', version='canary'} 0+1000x430",
+                "serin_release_errors_total{release='shop/shop', version='canary'} 0+20x380 7600x50",
+            ],
+        ],
+    ),
 ];

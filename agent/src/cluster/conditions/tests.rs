@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serin_policy::Weight;
+use serin_release::delivery::PromotionMode;
 use serin_rollout::{Event, Outcome};
 
 use super::*;
@@ -205,7 +206,7 @@ fn status(facts: &Facts<'_>) -> serde_json::Value {
 /// By these, what reads a status is tested: Argo CD's health check, in `tests/installed`.
 #[test]
 fn the_statuses_that_others_read() {
-    use ReleasePhase::{Idle, Progressing, Promoting, RolledBack, RollingBack, Starting};
+    use ReleasePhase::{Idle, Keeping, Progressing, Promoting, RolledBack, RollingBack, Starting};
     let mut statuses: BTreeMap<String, serde_json::Value> = BTreeMap::new();
     for phase in ReleasePhase::ALL {
         let failed = matches!(phase, RolledBack | RollingBack);
@@ -222,6 +223,8 @@ fn the_statuses_that_others_read() {
         (Progressing, Hold::Suspended),
         (Progressing, Hold::AwaitsApproval { step: 1, of: 2, weight }),
         (Starting, Hold::AwaitsCutover),
+        (Keeping, Hold::AwaitsCleanup),
+        (Promoting, Hold::HandingOver { mode: PromotionMode::Wait, trouble: None }),
         (Progressing, Hold::AwaitsRequests { need: 100 }),
         (Progressing, Hold::StableDown),
         (Progressing, Hold::Blocked { why: "a quota is used up".to_owned() }),

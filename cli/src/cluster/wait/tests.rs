@@ -173,10 +173,43 @@ fn a_run_that_another_one_replaces_has_ended() {
 }
 
 #[test]
-fn a_goal_is_one_of_three() {
+fn a_persons_word_is_waited_for() {
+    let awaits = |phase: &str, reason: &str| {
+        let progressing = json!([{
+            "type": "Progressing", "status": "False", "reason": reason, "message": "", "lastTransitionTime": "2026-11-27T08:00:00Z",
+        }]);
+        Case::at(phase).with("conditions", progressing)
+    };
+    for (phase, reason, expected) in [
+        ("Progressing", "AwaitsApproval", "met"),
+        ("Starting", "AwaitsCutover", "met"),
+        ("Keeping", "AwaitsCleanup", "met"),
+        ("Progressing", "AwaitsRequests", "pending"),
+        // A person's word too, and nobody knows yet what the evidence will say.
+        ("Progressing", "Paused", "pending"),
+        // Stable is Git's to change.
+        ("Promoting", "HandingOver", "met"),
+        ("Promoting", "AwaitsEndpoints", "pending"),
+        ("Keeping", "Keeping", "pending"),
+        ("RollingBack", "Draining", "over"),
+        ("RolledBack", "RolledBack", "over"),
+        ("Aborted", "Aborted", "over"),
+        ("Promoted", "Promoted", "over"),
+    ] {
+        awaits(phase, reason).check("approval", V2, expected);
+    }
+    awaits("Progressing", "AwaitsApproval").check("approval", Some("shop:v1"), "over");
+    awaits("Progressing", "AwaitsApproval")
+        .with("run", json!("v1-00000000"))
+        .check("approval", V2, "pending");
+}
+
+#[test]
+fn a_goal_is_one_of_four() {
     for (text, expected) in [
         ("promoted", Some(Goal::Promoted)),
         ("rolled-back", Some(Goal::RolledBack)),
+        ("approval", Some(Goal::Approval)),
         ("step=3", Some(Goal::Step(3))),
         ("step=0", None),
         ("step=", None),
