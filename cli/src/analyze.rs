@@ -248,6 +248,7 @@ impl Looker {
             users: self.evidence.users(&release.analysis),
             segments: self.evidence.segments(&release.analysis),
             unjudged: self.evidence.unjudged(release, now),
+            injected: self.evidence.injected(),
             forecasts: self.evidence.forecasts(release),
             readings: self.evidence.readings(&release.analysis),
             cohorts: self.evidence.cohorts(&release.analysis),

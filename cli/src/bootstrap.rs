@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 
 use super::read_release;
-use serin_agent::mesh::bootstrap::{Bootstrap, Endpoint, Protocol, Upstream, bootstrap};
+use serin_agent::mesh::bootstrap::{Bootstrap, Endpoint, Protocol, Routes, Upstream, bootstrap};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -51,7 +51,7 @@ pub(super) fn write(args: &Args) -> anyhow::Result<()> {
         admin: args.admin,
         listen: args.listen,
         node: args.node.clone(),
-        hosts: release.hosts.clone(),
+        routes: Routes::from(&release),
         stable: upstream(&args.stable),
         canary: upstream(&args.canary),
         ecds_dir,

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle, presets};
 use serde::Serialize;
+use serin_policy::Arm;
 use serin_policy::evidence::{Interval, Tally};
 
 use serin_agent::observe::latency::Percentiles;
 use serin_agent::standalone::View;
 use serin_rollout::{
-    CohortRatio, Counts, Draw, Finding, Forecast, Grouped, Limit, MetricValue, OneIn, ReadingFinding,
-    SegmentFinding, Share, Unjudged, UsersFinding, Verdict,
+    CohortRatio, Counts, Draw, Finding, Forecast, Grouped, Injected, Limit, MetricValue, OneIn,
+    ReadingFinding, SegmentFinding, Share, Unjudged, UsersFinding, Verdict,
 };
 
 /// How a canary stands.
@@ -29,6 +30,8 @@ pub(super) struct Report {
     pub(super) users: Option<UsersFinding>,
     pub(super) segments: Vec<SegmentFinding>,
     pub(super) unjudged: Vec<Unjudged>,
+    #[serde(skip_serializing_if = "Injected::is_none")]
+    pub(super) injected: Injected,
     pub(super) forecasts: Vec<Forecast>,
     pub(super) readings: Vec<ReadingFinding>,
     pub(super) cohorts: Vec<CohortRatio>,
@@ -50,6 +53,7 @@ impl From<&View> for Report {
             users: progress.users,
             segments: progress.segments,
             unjudged: progress.unjudged,
+            injected: progress.injected,
             forecasts: progress.forecasts,
             readings: progress.readings,
             cohorts: progress.cohorts,
@@ -264,6 +268,13 @@ impl Report {
             let of = self.unjudged.iter().filter(|unjudged| unjudged.why == why);
             let what: Vec<_> = of.map(|unjudged| unjudged.what.to_string()).collect();
             notes.push(format!("Not judged: {}: {why}.", what.join(", ")));
+        }
+        let Injected { stable, canary } = self.injected;
+        for (arm, requests) in [(Arm::Stable, stable), (Arm::Canary, canary)] {
+            if requests > 0 {
+                let (requests, arm) = (Grouped(requests), arm.as_str());
+                notes.push(format!("Not judged: {requests} requests of {arm} that met a fault on purpose."));
+            }
         }
         if let Some(assignable) = self.assignable {
             notes.push(format!(

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use crate::script;
 use crate::users::{Users, UsersOptions};
-use serin_agent::mesh::bootstrap::{Bootstrap, LISTENER, Protocol, Upstream, bootstrap};
+use serin_agent::mesh::bootstrap::{Bootstrap, LISTENER, Protocol, Routes, Upstream, bootstrap};
 use serin_agent::mesh::ecds::EcdsDir;
 use serin_agent::serve::{Shown, control, pages};
 use serin_agent::standalone::{self, Config, Handle, View};
@@ -158,7 +158,7 @@ async fn start_envoy(
         admin: anywhere,
         listen: anywhere,
         node: "edge".to_owned(),
-        hosts: release.hosts.clone(),
+        routes: Routes::from(release),
         stable: upstream(stable),
         canary: upstream(canary),
         ecds_dir: ecds_dir.to_owned(),

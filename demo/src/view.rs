@@ -163,8 +163,8 @@ pub(super) mod tests {
     use super::*;
     use serin_release::{Metric, Percent};
     use serin_rollout::{
-        Counts, Evidence, Finding, History, Hold, Limit, Progress, Promise, Reason, Stage, Status, StepState,
-        Verdict,
+        Counts, Evidence, Finding, History, Hold, Injected, Limit, Progress, Promise, Reason, Stage, Status,
+        StepState, Verdict,
     };
 
     pub(crate) fn view(status: Status) -> View {
@@ -186,6 +186,7 @@ pub(super) mod tests {
                 users: None,
                 segments: Vec::new(),
                 unjudged: Vec::new(),
+                injected: Injected::default(),
                 forecasts: Vec::new(),
                 readings: Vec::new(),
                 cohorts: Vec::new(),

@@ -8,11 +8,13 @@ use std::sync::Arc;
 
 use serin_policy::cookie::{self, Cacheability, OnCacheable};
 use serin_policy::flags::FLAGS_HEADER;
+use serin_policy::marks::MARK_HEADER;
+use serin_policy::series::Metric;
 use serin_policy::{Arm, Decision, Id, Identity, Origin, Policy, Reason, Request, Table, baggage};
 
 use crate::booking::Booking;
 use crate::host::Host;
-use crate::vm::Vm;
+use crate::vm::{Live, Vm};
 
 /// A request on its way through the proxy. One whose host no policy answers for is [`Default`] to the end.
 #[derive(Debug, Default)]
@@ -61,6 +63,7 @@ impl Exchange {
             // Also where the caller has none: what a client says of itself goes no further.
             host.set_request_header(FLAGS_HEADER, flags.as_bytes());
         }
+        let is_faulty = policy.has_marks() && mark(vm, host, &policy, arm, began_ns);
         if let Some(key) = policy.baggage() {
             send_on(host, &policy, key, identity.as_ref());
         }
@@ -68,11 +71,16 @@ impl Exchange {
             let https = host.request_header(":scheme").is_some_and(|scheme| scheme == b"https");
             (identity.id, https)
         });
+        let is_new = issue.is_some();
+        let booked = if is_faulty { Reason::Fault } else { reason };
+        if is_faulty && is_new {
+            count_issued(vm, host, &live, (index, &policy), (arm, reason));
+        }
         let booking = policy.counts().zip(began_ns).and_then(|(counts, began_ns)| {
-            let account = vm.account(host, &live, (index, &policy), (arm, reason), user)?;
-            Some(Booking::begin(vm, account, began_ns, counts.objective_ms, issue.is_some()))
+            let account = vm.account(host, &live, (index, &policy), (arm, booked), user)?;
+            Some(Booking::begin(vm, account, began_ns, counts.objective_ms, is_new && !is_faulty))
         });
-        self.0 = Some(Assigned { policy, arm, reason, issue, booking });
+        self.0 = Some(Assigned { policy, arm, reason: booked, issue, booking });
     }
 
     /// The response's headers are there: show the version to whoever is to see it, give new callers their id.
@@ -148,6 +156,24 @@ fn refuse_versions(table: &Table, host: &impl Host) {
         if host.request_header(header).is_some() {
             host.remove_request_header(header);
         }
+    }
+}
+
+/// Tells the route of the request's mark, if it has one, and says whether that is a fault.
+#[inline(never)]
+fn mark(vm: &mut Vm, host: &impl Host, policy: &Policy, arm: Arm, began_ns: Option<u64>) -> bool {
+    let now_seconds = began_ns.unwrap_or_else(|| host.now_ns()) / 1_000_000_000;
+    let mark = policy.mark(&Inbound(host), arm, now_seconds, || vm.draw(host));
+    // Also where there is none: what a client writes chooses no route.
+    host.set_request_header(MARK_HEADER, mark.map_or("", |mark| &mark.name).as_bytes());
+    mark.is_some_and(|mark| mark.apart)
+}
+
+/// Counts a caller who was given an id, whatever becomes of the answer: they were drawn all the same.
+#[inline(never)]
+fn count_issued(vm: &mut Vm, host: &impl Host, live: &Live, policy: (usize, &Policy), drawn: (Arm, Reason)) {
+    if let Some(account) = vm.account(host, live, policy, drawn, None) {
+        host.increment(account.series.of(Metric::Issued));
     }
 }
 

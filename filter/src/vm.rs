@@ -12,7 +12,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serin_policy::series::{self, Tag};
 use serin_policy::users::User;
-use serin_policy::{Arm, Id, Policy, Proxy, Reason, Table};
+use serin_policy::{Arm, Id, Policy, Proxy, Reason, Table, Weight};
 
 use crate::host::{Host, MetricId, MetricKind};
 use crate::meters::{Meters, Series};
@@ -30,7 +30,7 @@ pub struct Vm {
     /// The latest run of each release, even of one that is gone: it may come back with another run.
     runs: HashMap<String, Rc<Run>>,
     waiting: Waiting,
-    ids: Option<StdRng>,
+    random: Option<StdRng>,
 }
 
 /// The policies of one configuration, and what their requests are booked on.
@@ -116,13 +116,22 @@ impl Vm {
         Rc::clone(&self.live)
     }
 
-    /// A new id. The generator is seeded once: asking the proxy for random bytes costs more than all the rest
-    /// that a new caller does.
+    /// A new id.
     pub fn mint(&mut self, host: &impl Host) -> Option<Id> {
-        if self.ids.is_none() {
-            self.ids = host.entropy().map(StdRng::from_seed);
+        self.random(host).map(|random| Id::from_random(random.random()))
+    }
+
+    /// The generator is seeded once: asking the proxy for random bytes costs more than all the rest that a new caller does.
+    fn random(&mut self, host: &impl Host) -> Option<&mut StdRng> {
+        if self.random.is_none() {
+            self.random = host.entropy().map(StdRng::from_seed);
         }
-        self.ids.as_mut().map(|ids| Id::from_random(ids.random()))
+        self.random.as_mut()
+    }
+
+    /// A number below 1,000,000, each as likely.
+    pub fn draw(&mut self, host: &impl Host) -> Option<u32> {
+        self.random(host).map(|random| random.random_range(0..Weight::FULL.ppm()))
     }
 
     /// What a request is booked on that the policy at `index` of `live` gave `arm` for `reason`; none if it does not

@@ -69,6 +69,8 @@ pub enum Reason {
     Bucket(Cohort),
     /// The caller has no id and was given none: stable, unless everybody is on the canary.
     NoIdentity,
+    /// Whatever chose the version: a fault is injected, and what becomes of the request is not the version's doing.
+    Fault,
 }
 
 impl Reason {
@@ -91,6 +93,7 @@ impl fmt::Display for Reason {
             }
             Self::Bucket(Cohort::Rest) => f.write_str("bucket: point against weight; moved by the promotion"),
             Self::NoIdentity => f.write_str("no identity: nothing to be sticky by"),
+            Self::Fault => f.write_str("fault: injected on purpose"),
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::cookie::CookieSpec;
 use crate::flags::FlagSpec;
 use crate::identity::Source;
 use crate::lenient_int;
+use crate::marks::MarkSpec;
 use crate::matching::{OverrideSpec, SegmentSpec};
 use crate::refusal::{Kind, Refusal};
 use crate::weight::Weight;
@@ -93,6 +94,9 @@ pub struct PolicySpec {
     /// Feature flags, which the application finds in [`FLAGS_HEADER`](crate::flags::FLAGS_HEADER).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<FlagSpec>,
+    /// Marks, which the route finds in [`MARK_HEADER`](crate::marks::MARK_HEADER).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub marks: Vec<MarkSpec>,
     /// The request header that carries the chosen version to the route and the application.
     #[serde(default = "version_header")]
     pub request_header: String,
@@ -221,7 +225,7 @@ fn refuse(raw: &RawValue, error: Option<serde_json::Error>) -> Entry {
 }
 
 /// The fields of [`PolicySpec`] as they are spelled in JSON.
-const KNOWN_FIELDS: [&str; 20] = [
+const KNOWN_FIELDS: [&str; 21] = [
     "name",
     "revision",
     "critical",
@@ -239,6 +243,7 @@ const KNOWN_FIELDS: [&str; 20] = [
     "overrides",
     "segments",
     "flags",
+    "marks",
     "requestHeader",
     "responseHeader",
     "counts",
@@ -273,6 +278,8 @@ mod tests {
                 "cookies": [{"name": "b", "type": "Present"}], "path": {"type": "Prefix", "value": "/"},
                 "method": "GET"}], "weight": 1}],
             "flags": [{"name": "f", "weight": 1, "matches": [{"method": "GET"}]}],
+            "marks": [{"name": "m", "version": "canary", "matches": [{"method": "GET"}], "weight": 1, "untilSeconds": 2,
+                "apart": true}],
             "requestHeader": "x-version",
             "responseHeader": "x-served-by",
             "counts": {"objectiveMs": 500},

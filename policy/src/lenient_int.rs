@@ -54,6 +54,11 @@ pub(crate) fn u64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::
     Whole::deserialize(deserializer).map(|whole| whole.0)
 }
 
+/// For `#[serde(deserialize_with)]` on fields that may be missing.
+pub(crate) fn optional_u64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    u64(deserializer).map(Some)
+}
+
 /// For `#[serde(deserialize_with)]` on `u32` fields.
 pub(crate) fn u32<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     let whole = Whole::deserialize(deserializer)?.0;

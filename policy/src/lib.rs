@@ -23,6 +23,7 @@ pub mod flags;
 pub mod host;
 pub mod identity;
 mod lenient_int;
+pub mod marks;
 pub mod matching;
 pub mod place;
 pub mod point;

@@ -9,6 +9,7 @@ use crate::document::{CountsSpec, PolicySpec};
 use crate::flags::Flags;
 use crate::host::Hosts;
 use crate::identity::Source;
+use crate::marks::Marks;
 use crate::matching::{Override, SegmentSpec};
 use crate::place::Place;
 use crate::refusal::{Kind, Refusal};
@@ -33,6 +34,7 @@ pub struct Policy {
     pub(crate) overrides: Vec<Override>,
     pub(crate) segments: Vec<SegmentSpec>,
     pub(crate) flags: Flags,
+    pub(crate) marks: Marks,
     request_header: String,
     response_header: Option<String>,
     counts: Option<CountsSpec>,
@@ -51,6 +53,8 @@ impl Policy {
     pub const MAX_OVERRIDES: usize = 16;
     /// The most feature flags.
     pub const MAX_FLAGS: usize = 32;
+    /// The most marks.
+    pub const MAX_MARKS: usize = 32;
     /// The most segments; each has series of its own.
     pub const MAX_SEGMENTS: usize = 32;
 
@@ -96,6 +100,7 @@ impl Policy {
         }
         let (names, weight) = versions(&spec)?;
         let flags = Flags::compile(spec.flags, &spec.name)?;
+        let marks = Marks::compile(spec.marks, &names)?;
         Ok(Self {
             name: spec.name,
             revision: spec.revision,
@@ -112,6 +117,7 @@ impl Policy {
             overrides,
             segments: spec.segments,
             flags,
+            marks,
             request_header: spec.request_header,
             response_header: spec.response_header,
             counts: spec.counts,
@@ -191,9 +197,10 @@ impl Policy {
             Reason::Override => 1,
             Reason::NoIdentity => 2,
             Reason::Bucket(Cohort::Rest) => 3,
-            Reason::Bucket(Cohort::Step(i)) => 4 + i,
-            Reason::Segment(i) => 4 + self.steps.len() + 2 * i,
-            Reason::Split(i) => 4 + self.steps.len() + 2 * i + 1,
+            Reason::Fault => 4,
+            Reason::Bucket(Cohort::Step(i)) => 5 + i,
+            Reason::Segment(i) => 5 + self.steps.len() + 2 * i,
+            Reason::Split(i) => 5 + self.steps.len() + 2 * i + 1,
         };
         match arm {
             Arm::Stable => reason,
@@ -202,7 +209,7 @@ impl Policy {
     }
 
     const fn reasons(&self) -> usize {
-        4 + self.steps.len() + 2 * self.segments.len()
+        5 + self.steps.len() + 2 * self.segments.len()
     }
 
     /// Name of the segment of this index, for labels.

@@ -175,6 +175,8 @@ pub enum Group<'t> {
     NoIdentity,
     /// Requests while the canary was closed.
     Closed,
+    /// Requests into which a fault was injected.
+    Fault,
 }
 
 impl<'t> Group<'t> {
@@ -183,6 +185,7 @@ impl<'t> Group<'t> {
             Reason::Closed => Self::Closed,
             Reason::Override => Self::Override,
             Reason::NoIdentity => Self::NoIdentity,
+            Reason::Fault => Self::Fault,
             Reason::Bucket(cohort) => Self::Cohort(cohort),
             Reason::Segment(i) => Self::Segment(policy.segment_name(i)),
             Reason::Split(i) => Self::Split(policy.segment_name(i)),
@@ -199,6 +202,7 @@ impl<'t> Group<'t> {
             "closed" => Self::Closed,
             "override" => Self::Override,
             "no-id" => Self::NoIdentity,
+            "fault" => Self::Fault,
             "rest" => Self::Cohort(Cohort::Rest),
             _ => match text.split_once([':', '-'])? {
                 ("step", number) => Self::Cohort(Cohort::Step(number.parse::<usize>().ok()?.checked_sub(1)?)),
@@ -216,6 +220,7 @@ impl fmt::Display for Group<'_> {
             Self::Closed => f.write_str("closed"),
             Self::Override => f.write_str("override"),
             Self::NoIdentity => f.write_str("no-id"),
+            Self::Fault => f.write_str("fault"),
             Self::Cohort(Cohort::Rest) => f.write_str("rest"),
             Self::Cohort(Cohort::Step(i)) => write!(f, "step-{}", i + 1),
             Self::Segment(name) => write!(f, "segment:{name}"),
@@ -265,6 +270,7 @@ mod tests {
             ("closed", Group::Closed),
             ("override", Group::Override),
             ("no-id", Group::NoIdentity),
+            ("fault", Group::Fault),
             ("rest", Group::Cohort(Cohort::Rest)),
             ("step-1", Group::Cohort(Cohort::Step(0))),
             ("segment:beta-2", Group::Segment("beta-2")),

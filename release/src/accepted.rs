@@ -6,12 +6,12 @@ put to it in a policy of its own, and then the whole.
 */
 use serin_policy::{Document, PolicySpec, Proxy, Refusal, Source, Table, Weight};
 
-use super::Release;
 use super::problem::Problems;
+use super::{Release, faults};
 
 pub(super) fn check(release: &Release, problems: &mut Problems) {
     let whole = release.policy(1, Weight::ZERO, false, false);
-    for (index, part) in parts(&whole) {
+    for (index, part) in parts(release, &whole) {
         if let Some(refusal) = refusal(part) {
             add(&refusal, index, problems);
         }
@@ -25,7 +25,7 @@ pub(super) fn check(release: &Release, problems: &mut Problems) {
 }
 
 /// Policies with one entry of `whole` each, and the entry's index where it is one of a list.
-fn parts(whole: &PolicySpec) -> Vec<(Option<usize>, PolicySpec)> {
+fn parts(release: &Release, whole: &PolicySpec) -> Vec<(Option<usize>, PolicySpec)> {
     let bare = PolicySpec {
         name: "default/release".to_owned(),
         salt: "salt".to_owned(),
@@ -38,6 +38,7 @@ fn parts(whole: &PolicySpec) -> Vec<(Option<usize>, PolicySpec)> {
         overrides: Vec::new(),
         segments: Vec::new(),
         flags: Vec::new(),
+        marks: Vec::new(),
         response_header: None,
         ..whole.clone()
     };
@@ -57,6 +58,10 @@ fn parts(whole: &PolicySpec) -> Vec<(Option<usize>, PolicySpec)> {
     parts.extend(each(&whole.identity, |source| PolicySpec { identity: vec![source], ..bare.clone() }));
     parts.extend(each(&whole.overrides, |one| PolicySpec { overrides: vec![one], ..bare.clone() }));
     parts.extend(each(&whole.flags, |one| PolicySpec { flags: vec![one], ..bare.clone() }));
+    parts.extend(each(&release.faults, |one| PolicySpec {
+        marks: faults::marks(&[one], false),
+        ..bare.clone()
+    }));
     parts.extend(each(&whole.segments, |one| PolicySpec { segments: vec![one], ..bare.clone() }));
     parts
 }
@@ -88,10 +93,12 @@ fn add(refusal: &Refusal, index: Option<usize>, problems: &mut Problems) {
 }
 
 /// Fields of a policy that a Release spells otherwise than `spec.<field>`.
-const PATHS: [(&str, &str); 5] = [
+const PATHS: [(&str, &str); 6] = [
     ("hosts", "spec.routing.hosts"),
     ("previewHosts", "spec.routing.previewHosts"),
     ("pathPrefix", "spec.routing.pathPrefix"),
     ("identity", "spec.sessionAffinity.sources"),
     ("cookie", "spec.sessionAffinity.cookie"),
+    // Both of a fault have its matches.
+    ("marks", "spec.faults"),
 ];

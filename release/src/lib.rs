@@ -15,6 +15,7 @@ mod check;
 pub mod delivery;
 pub mod duration;
 pub mod hook;
+pub mod faults;
 pub mod lint;
 pub mod notification;
 mod object;
@@ -38,6 +39,7 @@ use serin_policy::{Source, Weight};
 pub use analysis::{Analysis, CountSource, Criterion, CustomMetric, Excess, Metric, NoData, OnNoData};
 pub use check::{FoundTemplate, notification as checked_notification};
 use delivery::Delivery;
+use faults::Fault;
 pub use object::{MetricTemplate, ReleaseObject};
 pub use percent::Percent;
 pub use problem::{Problem, ReleaseError};
@@ -73,6 +75,8 @@ pub struct Release {
     pub segments: Vec<SegmentSpec>,
     /// Feature flags, told to the application.
     pub flags: Vec<FlagSpec>,
+    /// What is injected into answers on purpose.
+    pub faults: Vec<Fault>,
     /// The response header that shows the version, if there is to be one.
     pub response_header: Option<String>,
     /// The steps before everybody gets the new version: 1 to 100 of a canary, up to 100 of a blue-green release, their

@@ -6,7 +6,7 @@ use serin_policy::document::{CountsSpec, VERSION_HEADER, VersionSpec};
 use serin_policy::{Arm, PolicySpec, Weight};
 use sha2::{Digest, Sha256};
 
-use super::{Propagation, Release};
+use super::{Propagation, Release, faults};
 
 /// The baggage member in which the id travels on.
 const BAGGAGE_MEMBER: &str = "serin";
@@ -36,6 +36,7 @@ impl Release {
             overrides: self.overrides.clone(),
             segments: if promoted { Vec::new() } else { self.segments.clone() },
             flags: self.flags.clone(),
+            marks: faults::marks(&self.faults, promoted),
             request_header: VERSION_HEADER.to_owned(),
             response_header: self.response_header.clone(),
             counts: Some(CountsSpec { objective_ms: self.analysis.objective_ms }),

@@ -194,6 +194,29 @@ pub const PAUSE: Span = Span {
     hint: Some("give more than 0s, or leave the pause out to go on as soon as the analysis passes"),
 };
 
+/// How much later a request is sent on, by a fault.
+pub const FIXED_DELAY: Span = Span::of(Duration::from_millis(1), Duration::from_hours(1));
+/// The HTTP status that a fault answers with: those that Istio allows.
+pub const ABORT_STATUS: RangeInclusive<u16> = 200..=599;
+/// What to write where it is another.
+pub const NO_STATUS: &str = "give an HTTP status from 200 to 599, such as 503";
+/// The most faults: each is up to two routes.
+pub const MAX_FAULTS: usize = 8;
+/// The most characters of a moment in time.
+pub const MOST_OF_TIME: usize = 63;
+/// What to write where a moment is no moment.
+pub const UNTIL: &str = "write when it ends, with its offset from UTC, such as 2026-12-01T18:00:00Z";
+/// What to write where a fault is none.
+pub const NO_FAULT: &str = "give a delay, such as {fixedDelay: 5s, percentage: 10}, or an abort";
+/// What to write where an answer is not one of the two kinds.
+pub const ONE_ABORT: &str = "give either an httpStatus or a grpcStatus";
+/// What to write where more requests go wrong than there are.
+pub const MORE_THAN_ALL: &str =
+    "give at most what delay leaves of 100%: a request is delayed or ended, not both";
+/// What to write where nobody may write the routes that faults take.
+pub const FAULTS_NEED_MANAGED: &str = "leave the faults out, or let routing.mode be Managed: each takes a route of its own, and with \
+                                       Verify Serin writes none";
+
 /// How many times as much: of stable's value, or of one bad request.
 pub const FACTOR: RangeInclusive<f64> = 1.0..=1000.0;
 

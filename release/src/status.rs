@@ -16,8 +16,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub use analysis::{
-    AnalysisStatus, ForecastStatus, MetricStatus, MetricVersion, NotJudged, RaisedBy, RatioStatus,
-    RequestsStatus, SegmentStatus, Unit, UsersStatus, VerdictStatus,
+    AnalysisStatus, ForecastStatus, InjectedStatus, MetricStatus, MetricVersion, NotJudged, RaisedBy,
+    RatioStatus, RequestsStatus, SegmentStatus, Unit, UsersStatus, VerdictStatus,
 };
 pub use share::{Served, Share};
 

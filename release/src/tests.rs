@@ -35,6 +35,13 @@ spec:
   segments:
   - {name: beta, matches: [{headers: [{name: x-user-type, value: beta}]}], weight: 100}
   flags: [{name: new-checkout, percentage: 50, matches: [{headers: [{name: x-user-type, value: beta}]}]}]
+  faults:
+  - version: canary
+    matches: [{headers: [{name: x-user-type, value: beta}]}]
+    delay: {fixedDelay: 5s, percentage: 10}
+    abort: {httpStatus: 500, percentage: 0.5}
+    until: 2026-12-01T18:00:00Z
+  - {version: stable, abort: {grpcStatus: UNAVAILABLE, percentage: 1}, until: "2026-12-01T19:00:00+01:00"}
   responseHeader: x-served-by
   strategy: {canary: {steps: [{setWeight: 0.1, pause: {duration: 2m}}, {setWeight: "25%", pause: {}}, {setWeight: 50}]}}
   analysis:

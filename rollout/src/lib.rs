@@ -53,9 +53,9 @@ use jiff::Timestamp;
 use serin_policy::Weight;
 
 pub use analysis::{
-    CohortRatio, Evidence, Failure, Finding, Forecast, Grouped, Judged, Limit, Moment, OneIn, Promise, Raise,
-    ReadingFinding, Reference, SegmentFinding, Share, Test, TestKind, Unjudged, UsersFinding, Verdict, Wait,
-    WhyNot, Won,
+    CohortRatio, Evidence, Failure, Finding, Forecast, Grouped, Injected, Judged, Limit, Moment, OneIn,
+    Promise, Raise, ReadingFinding, Reference, SegmentFinding, Share, Test, TestKind, Unjudged, UsersFinding,
+    Verdict, Wait, WhyNot, Won,
 };
 pub use brought::Brought;
 pub use handover::HandoverState;

@@ -243,6 +243,8 @@ pub enum Chooser {
     Segment(String),
     /// A tester's header.
     Override,
+    /// Whatever it was: a fault was injected into their answers.
+    Fault,
 }
 
 /// Counts of randomly assigned traffic, by version.

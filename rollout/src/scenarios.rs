@@ -206,6 +206,7 @@ impl ScenarioRun {
     fn chosen(&mut self, by: &str, counts: &str) {
         let by = match by.strip_prefix("segment:") {
             Some(name) => Chooser::Segment(name.to_owned()),
+            None if by == "fault" => Chooser::Fault,
             None => Chooser::Override,
         };
         self.world.chosen.retain(|known| known.by != by);

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use serin_policy::Weight;
 
 use super::analysis::{
-    CohortRatio, Evidence, Finding, Forecast, ReadingFinding, SegmentFinding, Unjudged, UsersFinding, Verdict,
+    CohortRatio, Evidence, Finding, Forecast, Injected, ReadingFinding, SegmentFinding, Unjudged,
+    UsersFinding, Verdict,
 };
 use super::brought::Brought;
 use super::handover::HandoverState;
@@ -130,6 +131,9 @@ pub struct Progress {
     pub segments: Vec<SegmentFinding>,
     /// What is not judged at present.
     pub unjudged: Vec<Unjudged>,
+    /// Requests that met a fault that was injected on purpose: they are not judged either.
+    #[serde(default, skip_serializing_if = "Injected::is_none")]
+    pub injected: Injected,
     /// How long faults would take to be caught, by step.
     pub forecasts: Vec<Forecast>,
     /// How people's own metrics stand.
@@ -217,6 +221,7 @@ impl Status {
             users: self.evidence.users(&release.analysis),
             segments: self.evidence.segments(&release.analysis),
             unjudged: self.evidence.unjudged(release, now),
+            injected: self.evidence.injected(),
             forecasts: self.evidence.forecasts(release),
             readings: self.evidence.readings(&release.analysis),
             cohorts: self.evidence.cohorts(&release.analysis),

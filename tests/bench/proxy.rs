@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use serin_agent::mesh::bootstrap::{Bootstrap, Endpoint, LISTENER, Protocol, Upstream, bootstrap};
+use serin_agent::mesh::bootstrap::{Bootstrap, Endpoint, LISTENER, Protocol, Routes, Upstream, bootstrap};
 use serin_agent::mesh::ecds::EcdsDir;
 use serin_local::envoy::{Envoy, EnvoyOptions};
 use serin_policy::{Arm, Document};
@@ -74,7 +74,11 @@ impl Ground {
             admin: any_port,
             listen: any_port,
             node: "bench".to_owned(),
-            hosts: vec![HOST.to_owned()],
+            routes: Routes {
+                hosts: vec![HOST.to_owned()],
+                path_prefix: "/".to_owned(),
+                injections: Vec::new(),
+            },
             stable: upstream(self.backends.stable),
             canary: upstream(self.backends.canary),
             ecds_dir: ecds_dir.to_owned(),

@@ -121,6 +121,7 @@ pub(crate) fn policy() -> PolicySpec {
         overrides: Vec::new(),
         segments: Vec::new(),
         flags: Vec::new(),
+        marks: Vec::new(),
         request_header: VERSION_HEADER.to_owned(),
         response_header: Some(RESPONSE_HEADER.to_owned()),
         counts: None,

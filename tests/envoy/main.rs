@@ -5,6 +5,7 @@ mod agent;
 mod assignment;
 mod counts;
 mod crashes;
+mod faults;
 mod protocols;
 mod pushes;
 mod requests;

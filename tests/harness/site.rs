@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
-use serin_agent::mesh::bootstrap::{Bootstrap, Endpoint, LISTENER, Protocol, Upstream, bootstrap};
+use serin_agent::mesh::bootstrap::{Bootstrap, Endpoint, LISTENER, Protocol, Routes, Upstream, bootstrap};
 use serin_agent::mesh::ecds::EcdsDir;
 use serin_agent::observe::scrape::{Sample, Scraper};
 use serin_local::envoy::{Envoy, EnvoyOptions};
@@ -126,14 +126,16 @@ impl Site {
         let (stable, canary, protocol) =
             plan.upstreams.unwrap_or((self.stable.address(), self.canary.address(), Protocol::Http1));
         let upstream = |address: SocketAddr| Upstream { endpoints: vec![Endpoint::from(address)], protocol };
+        let routes = Routes {
+            hosts: [HOST, PREVIEW_HOST, "*.shop.svc.cluster.local", "shop.shop"].map(str::to_owned).into(),
+            ..Routes::from(&Release::from_yaml(&plan.release)?)
+        };
         for number in 1..=plan.envoys {
             let mut bootstrap = bootstrap(&Bootstrap {
                 admin: ([127, 0, 0, 1], 0).into(),
                 listen: ([127, 0, 0, 1], 0).into(),
                 node: format!("edge-{number}"),
-                hosts: [HOST, PREVIEW_HOST, "*.shop.svc.cluster.local", "shop.shop"]
-                    .map(str::to_owned)
-                    .into(),
+                routes: routes.clone(),
                 stable: upstream(stable),
                 canary: upstream(canary),
                 ecds_dir: self.ecds_dir(),

@@ -11,6 +11,7 @@ mod board;
 mod command_line;
 mod day_one;
 mod failures;
+mod faults;
 mod fixture;
 mod gitops;
 mod helm;
@@ -144,6 +145,7 @@ const SHARED: &[(&str, Test)] = tests![
     serving::sidecars_assign_too,
     serving::new_visitors_stay,
     serving::users_are_assigned,
+    faults::a_version_is_not_blamed_for_what_was_injected,
 ];
 
 /// The tests that stop parts of it, one after the other.

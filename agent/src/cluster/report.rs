@@ -10,14 +10,14 @@ use super::history;
 use crate::journal::Entry;
 use serin_release::delivery::Delivery;
 use serin_release::status::{
-    AnalysisStatus, ForecastStatus, MetricStatus, MetricVersion, NotJudged, Odds, ProxyCounts, RaisedBy,
-    RatioStatus, ReleasePhase, ReleaseStatus, RequestsStatus, Role, SegmentStatus, Served, Share, StepStatus,
-    Strategy, Unit, UsersStatus, VerdictStatus, VersionStatus,
+    AnalysisStatus, ForecastStatus, InjectedStatus, MetricStatus, MetricVersion, NotJudged, Odds,
+    ProxyCounts, RaisedBy, RatioStatus, ReleasePhase, ReleaseStatus, RequestsStatus, Role, SegmentStatus,
+    Served, Share, StepStatus, Strategy, Unit, UsersStatus, VerdictStatus, VersionStatus,
 };
 use serin_release::{CustomMetric, Percent, Release};
 use serin_rollout::{
-    Cause, Counts, Emptying, Environment, Finding, Forecast, InCluster, MetricValue, Observation, OneIn,
-    Outcome, Phase, Plan, Progress, ProxyState, Raise, ReadingFinding, Reason, SegmentFinding, Status,
+    Cause, Counts, Emptying, Environment, Finding, Forecast, InCluster, Injected, MetricValue, Observation,
+    OneIn, Outcome, Phase, Plan, Progress, ProxyState, Raise, ReadingFinding, Reason, SegmentFinding, Status,
     Unjudged, Verdict, Wait, WhyNot,
 };
 
@@ -197,6 +197,7 @@ fn analysis(status: &Status, progress: &Progress) -> Option<AnalysisStatus> {
         }),
         segments: progress.segments.iter().map(of_segment).collect(),
         not_judged: progress.unjudged.iter().filter_map(not_judged).collect(),
+        injected: injected(progress.injected),
         forecasts: progress.forecasts.iter().map(forecast).collect(),
     })
 }
@@ -251,6 +252,12 @@ fn of_segment(finding: &SegmentFinding) -> SegmentStatus {
 fn not_judged(Unjudged { what, why }: &Unjudged) -> Option<NotJudged> {
     let is_news = *why != WhyNot::LeftOut;
     is_news.then(|| NotJudged { what: what.to_string(), why: why.to_string() })
+}
+
+fn injected(found: Injected) -> Vec<InjectedStatus> {
+    let of = |arm: Arm, requests| InjectedStatus { name: arm.as_str().to_owned(), requests };
+    let all = [of(Arm::Stable, found.stable), of(Arm::Canary, found.canary)];
+    all.into_iter().filter(|it| it.requests > 0).collect()
 }
 
 fn of_readings(finding: &ReadingFinding) -> MetricStatus {

@@ -12,7 +12,12 @@ use std::str::FromStr;
 use serde_json::{Value, json};
 use serin_policy::Arm;
 use serin_policy::document::VERSION_HEADER;
+use serin_policy::marks::MARK_HEADER;
 use serin_policy::series::Metric;
+use serin_release::Release;
+use serin_release::faults::Injection;
+
+use super::injected;
 
 /// The filter's name, in the filter chain and in the ECDS file.
 pub const FILTER: &str = "serin";
@@ -37,14 +42,35 @@ pub struct Bootstrap {
     pub listen: SocketAddr,
     /// The proxy's own id.
     pub node: String,
-    /// The release's hosts, `*` for any, `*.example.com` for all below.
-    pub hosts: Vec<String>,
+    /// What is asked for of the release.
+    pub routes: Routes,
     /// Where the stable version runs.
     pub stable: Upstream,
     /// Where the canary runs.
     pub canary: Upstream,
     /// The folder in which the agent keeps [`ECDS_FILE`].
     pub ecds_dir: PathBuf,
+}
+
+/// What of a release stands in the routes.
+#[derive(Debug, Clone)]
+pub struct Routes {
+    /// Its hosts, `*` for any, `*.example.com` for all below.
+    pub hosts: Vec<String>,
+    /// Where its callers are assigned.
+    pub path_prefix: String,
+    /// What is injected into answers on purpose.
+    pub injections: Vec<Injection>,
+}
+
+impl From<&Release> for Routes {
+    fn from(release: &Release) -> Self {
+        Self {
+            hosts: release.hosts.clone(),
+            path_prefix: release.path_prefix.clone(),
+            injections: release.injections().collect(),
+        }
+    }
 }
 
 /// Where one version of the service runs.
@@ -150,26 +176,51 @@ fn listener(options: &Bootstrap) -> Value {
                 // At the edge a client's own x-request-id and x-envoy-* headers count for nothing.
                 "use_remote_address": true,
                 "upgrade_configs": [{"upgrade_type": "websocket"}],
-                "route_config": routes(&options.hosts),
-                "http_filters": [filter(options), router()],
+                "route_config": route_config(&options.routes),
+                "http_filters": http_filters(options),
             },
         }]}],
     })
 }
 
-/// The filter's header chooses the cluster; without one, or with an unknown one, it is stable.
-fn routes(hosts: &[String]) -> Value {
-    let header = json!({"name": VERSION_HEADER, "string_match": {"exact": Arm::Canary.as_str()}});
+/// The fault filter comes after the filter, which chooses the route that says what it does.
+fn http_filters(options: &Bootstrap) -> Vec<Value> {
+    let fault = (!options.routes.injections.is_empty()).then(injected::filter);
+    [filter(options)].into_iter().chain(fault).chain([router()]).collect()
+}
+
+/// The filter's headers choose the route; without one, or with an unknown one, it is stable's. Where the filter assigns
+/// nobody, a client's own header chooses nothing.
+fn route_config(routes: &Routes) -> Value {
+    let asks = |name: &str, value: &str| json!({"name": name, "string_match": {"exact": value}});
+    let condition = |headers: Value| {
+        let (by, prefix) = match routes.path_prefix.trim_end_matches('/') {
+            "" => ("prefix", "/"),
+            prefix => ("path_separated_prefix", prefix),
+        };
+        json!({by: prefix, "headers": headers})
+    };
+    let marked = routes.injections.iter().map(|it| {
+        json!({
+            "name": it.mark,
+            "match": condition(json!([asks(VERSION_HEADER, it.arm.as_str()), asks(MARK_HEADER, &it.mark)])),
+            "route": route(it.arm),
+            "typed_per_filter_config": {injected::FAULT_FILTER: injected::for_envoy(it.injected)},
+        })
+    });
+    let canary = json!({
+        "name": Arm::Canary.as_str(),
+        "match": condition(json!([asks(VERSION_HEADER, Arm::Canary.as_str())])),
+        "route": route(Arm::Canary),
+    });
+    let rest = json!({"name": Arm::Stable.as_str(), "match": {"prefix": "/"}, "route": route(Arm::Stable)});
     json!({
         "name": FILTER,
         "ignore_port_in_host_matching": true,
         "virtual_hosts": [{
             "name": FILTER,
-            "domains": domains(hosts),
-            "routes": [
-                {"name": Arm::Canary.as_str(), "match": {"prefix": "/", "headers": [header]}, "route": route(Arm::Canary)},
-                {"name": Arm::Stable.as_str(), "match": {"prefix": "/"}, "route": route(Arm::Stable)},
-            ],
+            "domains": domains(&routes.hosts),
+            "routes": marked.chain([canary, rest]).collect::<Vec<_>>(),
         }],
     })
 }
@@ -249,6 +300,10 @@ fn socket(address: SocketAddr) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use serin_release::faults::{Abort, GrpcStatus, Injected};
+
     use super::*;
 
     fn options(hosts: &[&str], endpoint: &str) -> Bootstrap {
@@ -257,7 +312,11 @@ mod tests {
             admin: "127.0.0.1:9901".parse().unwrap(),
             listen: "[::]:8080".parse().unwrap(),
             node: "edge-1".to_owned(),
-            hosts: hosts.iter().map(|&host| host.to_owned()).collect(),
+            routes: Routes {
+                hosts: hosts.iter().map(|&host| host.to_owned()).collect(),
+                path_prefix: "/".to_owned(),
+                injections: Vec::new(),
+            },
             stable: upstream.clone(),
             canary: Upstream { protocol: Protocol::Http2, ..upstream },
             ecds_dir: "/var/lib/serin".into(),
@@ -279,6 +338,35 @@ mod tests {
         assert_eq!(at(routes, "/0/route/cluster"), "canary");
         assert_eq!(*at(routes, "/1/match"), json!({"prefix": "/"}));
         assert_eq!(at(routes, "/1/route/cluster"), "stable");
+    }
+
+    #[test]
+    fn what_is_injected_is_for_marked_requests_of_its_version_alone() {
+        let mut options = options(&["*"], "127.0.0.1:1");
+        let injection = |arm, injected| Injection { mark: "m".to_owned(), arm, injected };
+        options.routes.path_prefix = "/api/".to_owned();
+        options.routes.injections = vec![
+            injection(Arm::Canary, Injected::Delay(Duration::from_millis(1_500))),
+            injection(Arm::Stable, Injected::Abort(Abort::Grpc(GrpcStatus::Unavailable))),
+        ];
+        let bootstrap = bootstrap(&options);
+        let filters = at(&bootstrap, &format!("{MANAGER}/http_filters"));
+        assert_eq!(at(filters, "/1/name"), "envoy.filters.http.fault");
+        let routes = at(&bootstrap, &format!("{MANAGER}/route_config/virtual_hosts/0/routes"));
+        for (i, arm, pointer, expected) in [
+            (0, "canary", "delay/fixed_delay", json!("1.500s")),
+            (1, "stable", "abort/grpc_status", json!(14)),
+        ] {
+            let route = at(routes, &format!("/{i}"));
+            let headers = [("x-serin-version", arm), ("x-serin-mark", "m")]
+                .map(|(name, value)| json!({"name": name, "string_match": {"exact": value}}));
+            assert_eq!(at(route, "/match"), &json!({"path_separated_prefix": "/api", "headers": headers}));
+            assert_eq!(at(route, "/route/cluster"), arm);
+            let config = format!("/typed_per_filter_config/envoy.filters.http.fault/{pointer}");
+            assert_eq!(at(route, &config), &expected);
+        }
+        assert_eq!(at(routes, "/2/match/path_separated_prefix"), "/api");
+        assert_eq!(at(routes, "/3/match"), &json!({"prefix": "/"}));
     }
 
     #[test]

@@ -27,8 +27,18 @@ pub(crate) fn release_with_services(
     routing: &Value,
     services: [Option<&str>; 2],
 ) -> (Release, Delivery) {
+    let spec = json!({"routing": routing});
+    of_spec(name, &spec, services)
+}
+
+/// The same, with more of the `spec`.
+pub(crate) fn release_with(name: &str, spec: &Value) -> (Release, Delivery) {
+    of_spec(name, spec, [None, None])
+}
+
+fn of_spec(name: &str, more: &Value, services: [Option<&str>; 2]) -> (Release, Delivery) {
     let [stable, canary] = services.map(|name| name.map(|name| json!({"name": name})));
-    let object: ReleaseObject = serde_json::from_value(json!({
+    let mut object = json!({
         "apiVersion": "serin.dev/v1alpha1",
         "kind": "Release",
         "metadata": {"name": name, "namespace": "shop"},
@@ -40,9 +50,9 @@ pub(crate) fn release_with_services(
                 "service": canary,
                 "trafficPolicy": {"connectionPool": {"tcp": {"maxConnections": 10}}},
             },
-            "routing": routing,
         },
-    }))
-    .unwrap();
+    });
+    object["spec"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let object: ReleaseObject = serde_json::from_value(object).unwrap();
     Release::from_object(&object, "1.5.0").unwrap()
 }

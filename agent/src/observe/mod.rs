@@ -72,6 +72,7 @@ impl ProxyReport {
             Group::Segment(name) => {
                 return self.add_chosen(Chooser::Segment(name.to_owned()), tag.arm, counts);
             }
+            Group::Fault => return self.add_chosen(Chooser::Fault, tag.arm, counts),
             Group::Override => return self.add_chosen(Chooser::Override, tag.arm, counts),
             Group::Closed => return,
         };

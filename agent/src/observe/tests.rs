@@ -167,6 +167,7 @@ fn what_rules_chose_is_told_apart_by_rule_and_version() {
     let tags = [
         "canary/override",
         "stable/override",
+        "canary/fault",
         "canary/segment:beta",
         "canary/segment:override",
         "canary/split:half",
@@ -179,6 +180,7 @@ fn what_rules_chose_is_told_apart_by_rule_and_version() {
         report.chosen.into_iter().map(|Chosen { by, arm, counts }| (by, arm, counts.errors)).collect();
     let segment = |name: &str| Chooser::Segment(name.to_owned());
     let expected = [
+        (Chooser::Fault, Arm::Canary, 3),
         (Chooser::Override, Arm::Canary, 3),
         (segment("beta"), Arm::Canary, 3),
         (segment("override"), Arm::Canary, 3),

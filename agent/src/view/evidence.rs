@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use serin_policy::Arm;
 
 use serin_release::status::{
-    AnalysisStatus, MetricStatus, MetricVersion, NotJudged, Odds, RatioStatus, RequestsStatus, SegmentStatus,
-    Share, Unit, UsersStatus, VerdictStatus,
+    AnalysisStatus, InjectedStatus, MetricStatus, MetricVersion, NotJudged, Odds, RatioStatus,
+    RequestsStatus, SegmentStatus, Share, Unit, UsersStatus, VerdictStatus,
 };
 
 /// What the evidence says.
@@ -23,6 +23,8 @@ pub struct VerdictView {
     pub tests: Vec<TestView>,
     /// What is not judged at present.
     pub not_judged: Vec<NotJudged>,
+    /// Requests that met a fault on purpose, by version.
+    pub injected: Vec<InjectedStatus>,
 }
 
 /// What a test says.
@@ -72,7 +74,8 @@ pub struct Tally {
 }
 
 pub(super) fn verdict(analysis: &AnalysisStatus) -> VerdictView {
-    let AnalysisStatus { verdict, message, requests, metrics, users, segments, not_judged, .. } = analysis;
+    let AnalysisStatus { verdict, message, requests, metrics, users, segments, not_judged, injected, .. } =
+        analysis;
     let tests = metrics.iter().map(of_metric).chain(users.as_ref().map(of_users));
     VerdictView {
         verdict: *verdict,
@@ -80,6 +83,7 @@ pub(super) fn verdict(analysis: &AnalysisStatus) -> VerdictView {
         requests: *requests,
         tests: tests.chain(segments.iter().map(of_segment)).collect(),
         not_judged: not_judged.clone(),
+        injected: injected.clone(),
     }
 }
 

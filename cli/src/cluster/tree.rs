@@ -202,7 +202,15 @@ fn evidence(view: &View, paint: Paint) -> Option<Entry> {
         let text = format!("not judged: {}: {}", not.what, not.why);
         each(&wrap(&text, WIDTH - 6), |line| paint.faint(line))
     });
-    Some(Entry { key: "evidence", lines, under: tests.chain(not_judged).collect() })
+    let injected = verdict.injected.iter().map(|of| {
+        let text = format!(
+            "not judged: {} requests of {} that met a fault on purpose",
+            Grouped(of.requests),
+            of.name
+        );
+        each(&wrap(&text, WIDTH - 6), |line| paint.faint(line))
+    });
+    Some(Entry { key: "evidence", lines, under: tests.chain(not_judged).chain(injected).collect() })
 }
 
 fn test(test: &TestView, paint: Paint) -> Vec<String> {

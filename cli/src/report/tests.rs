@@ -89,6 +89,7 @@ fn report(failed_of_hundred: u64, seconds: u32) -> Report {
         users: evidence.users(&release.analysis),
         segments: evidence.segments(&release.analysis),
         unjudged: evidence.unjudged(&release, now),
+        injected: evidence.injected(),
         forecasts: evidence.forecasts(&release),
         readings: evidence.readings(&release.analysis),
         cohorts: evidence.cohorts(&release.analysis),

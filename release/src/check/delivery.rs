@@ -21,6 +21,7 @@ pub(super) struct Parts<'r> {
     pub(super) stable: &'r resource::Version,
     pub(super) canary: &'r resource::Version,
     pub(super) routing: &'r resource::Routing,
+    pub(super) has_faults: bool,
     pub(super) pod_template: &'r PodTemplate,
     pub(super) strategy: &'r resource::Strategy,
     pub(super) suspended: bool,
@@ -41,6 +42,9 @@ pub(super) fn check(parts: &Parts<'_>, problems: &mut Problems) -> Delivery {
     let promotion = parts.strategy.promotion();
     if promotion == PromotionMode::Swap && parts.routing.mode == Mode::Verify {
         problems.add(of_strategy("promotion.mode"), "Swap", rule::SWAP_NEEDS_MANAGED);
+    }
+    if parts.has_faults && parts.routing.mode == Mode::Verify {
+        problems.add("spec.faults", "Verify", rule::FAULTS_NEED_MANAGED);
     }
     if parts.pod_template.config_tracking && promotion != PromotionMode::Copy {
         problems.add("spec.podTemplate.configTracking", "true", rule::TRACKING_NEEDS_COPY);

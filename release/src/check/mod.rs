@@ -8,6 +8,7 @@ mod analysis;
 mod delivery;
 mod hooks;
 mod notifications;
+mod faults;
 mod templates;
 
 use std::time::Duration;
@@ -63,6 +64,7 @@ pub(super) fn check_in_cluster(
         stable: &object.spec.stable,
         canary: &object.spec.canary,
         routing: &object.spec.routing,
+        has_faults: !object.spec.faults.is_empty(),
         pod_template: &object.spec.pod_template,
         strategy: &object.spec.strategy,
         suspended: object.spec.suspend,
@@ -143,6 +145,7 @@ fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
         overrides: overrides(spec.overrides, problems),
         segments: segments(spec.segments, problems),
         flags: flags(spec.flags, problems),
+        faults: faults::check(spec.faults, problems),
         response_header: spec.response_header,
         steps,
         steps_by_traffic,

@@ -7,6 +7,7 @@ there are optional, so that their absence is reported together with everything e
 mod affinity;
 mod analysis;
 pub(crate) mod document;
+mod faults;
 mod given;
 mod hook;
 mod metric_template;
@@ -30,6 +31,7 @@ pub use analysis::{
     Analysis, AnalysisSource, Compare, Istio, Metric, SuccessRange, TemplateRef, ThresholdRange,
 };
 pub use document::{Documents, Metadata, Resource, TemplateResource, read};
+pub use faults::{Fault, FaultAbort, FaultDelay, FaultyVersion};
 pub use given::Given;
 pub use hook::{Hook, HookFailure, When};
 pub use metric_template::MetricTemplateSpec;
@@ -80,6 +82,11 @@ pub use strategy::{BlueGreen, Canary, Gate, Pause, PromotionMode, Step, Strategy
          && has(self.strategy.blueGreen.promotion.mode) && self.strategy.blueGreen.promotion.mode != 'Swap') \
          || !has(self.canary.service)",
         rule::SWAP_NEEDS_SUBSETS,
+    ), schema::validation(
+        ".faults",
+        "!has(self.faults) || self.faults.size() == 0 || !has(self.routing) || !has(self.routing.mode) \
+         || self.routing.mode != 'Verify'",
+        rule::FAULTS_NEED_MANAGED,
     ), schema::validation(
         ".canary.service.name",
         "!has(self.canary.service) || (self.canary.service.name != self.service.name \
@@ -136,6 +143,11 @@ pub struct Spec {
         "message": FlagSpec::OWN_NAME,
     }]))]
     pub flags: Vec<Flag>,
+    /// Faults that are injected into answers of one version, to see what becomes of it: late answers, and errors. What they
+    /// make of a version counts apart, and is not judged. The default is none.
+    #[serde(default)]
+    #[schemars(length(max = rule::MAX_FAULTS))]
+    pub faults: Vec<Fault>,
     /// A response header that shows which version answered, such as `x-served-by`. The default is none.
     #[schemars(with = "Option<schema::OwnHeaderName>")]
     pub response_header: Option<String>,

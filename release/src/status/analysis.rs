@@ -28,6 +28,10 @@ pub struct AnalysisStatus {
     /// What is not judged at present, besides what the spec leaves out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_judged: Vec<NotJudged>,
+    /// Requests of this run that met a fault of `spec.faults`. They count here and are judged nowhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub injected: Vec<InjectedStatus>,
     /// How soon faults would be caught, by step.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub forecasts: Vec<ForecastStatus>,
@@ -157,6 +161,15 @@ pub struct NotJudged {
     pub what: String,
     /// Why not.
     pub why: String,
+}
+
+/// Requests of a version that met a fault on purpose.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct InjectedStatus {
+    /// The version's name.
+    pub name: String,
+    /// How many there were.
+    pub requests: u64,
 }
 
 /// A ratio, and the bounds it keeps with 95 % confidence, however often one looks.

@@ -12,6 +12,7 @@ use serin_policy::{Arm, Weight};
 use super::baseline::{Baseline, CohortRatio};
 use super::contrast::{Against, Contrast};
 use super::custom::Readings;
+use super::injected::Injected;
 use super::requests::Tests;
 use super::segments::{Around, Segment};
 use super::signal::Signal;
@@ -54,6 +55,8 @@ pub struct Evidence {
     pub(super) segments: BTreeMap<String, Segment>,
     /// People's own metrics, by name.
     pub(super) custom: BTreeMap<String, Readings>,
+    #[serde(default, skip_serializing_if = "Injected::is_none")]
+    injected: Injected,
     /// Requests at weight 0 whose caller could not be assigned.
     unassignable: u64,
     /// What this step has shown since every proxy reports it.
@@ -269,7 +272,7 @@ impl Evidence {
         if let Some(criterion) = analysis.criterion(Metric::TrafficShare) {
             if at_rest {
                 self.traffic.learn(cells, length);
-            } else if is_warm {
+            } else if is_warm && !release.injects_at(moment.now) {
                 self.traffic.take_in(cells, moment.step_index, criterion.compare);
             }
         }
@@ -278,6 +281,7 @@ impl Evidence {
     /// Takes in what rules have given to the canary in the interval that ends now, in which the draw has given out `cells`;
     /// it comes after [`take_in`](Self::take_in).
     pub fn take_in_chosen(&mut self, chosen: &[Chosen], cells: &[Cell], now: Timestamp, release: &Release) {
+        self.injected.take_in(chosen);
         // The part of each is kept for it from the beginning, or the others' would shrink when it begins.
         let has_canary = |name: &str| {
             release.segments.iter().any(|segment| segment.name == name && segment.weight == Weight::FULL)
@@ -341,6 +345,11 @@ impl Evidence {
         let seconds = until.duration_since(self.began?).as_secs_f64();
         let (_, all) = self.baseline.at_rest();
         (seconds > 0.0).then(|| as_f64(all.requests) / seconds)
+    }
+
+    /// Requests that met a fault that was injected on purpose.
+    pub const fn injected(&self) -> Injected {
+        self.injected
     }
 
     /// How new callers were drawn.

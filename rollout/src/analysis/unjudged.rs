@@ -35,6 +35,8 @@ pub enum WhyNot {
     TooFewTimed,
     /// Too little was seen at weight 0 to know how the callers share in the requests.
     NoBaseline,
+    /// Requests with a fault count apart, so that a version seems to have fewer.
+    FaultsInjected,
     /// No proxy tells of users.
     UsersUnknown,
     /// It speaks against the canary, and is the word of too few users to go back on.
@@ -55,6 +57,7 @@ impl fmt::Display for WhyNot {
             Self::WarmingUp => "the canary is warming up",
             Self::TooFewTimed => "too few requests were timed at weight 0",
             Self::NoBaseline => "too little was seen at weight 0; an analysis.baseline of 3m is enough",
+            Self::FaultsInjected => "faults are injected, and requests that meet one count apart",
             Self::UsersUnknown => "no proxy tells of users",
             Self::FewUsers => "it speaks against the canary, but fewer than three users have met it",
             Self::FewRequests { have, need } => {
@@ -79,6 +82,7 @@ impl Evidence {
                 Some(WhyNot::WarmingUp)
             }
             Metric::LatencyTail => self.tail.is_empty().then_some(WhyNot::TooFewTimed),
+            Metric::TrafficShare if release.injects_at(now) => Some(WhyNot::FaultsInjected),
             Metric::TrafficShare => (!self.traffic.is_known()).then_some(WhyNot::NoBaseline),
             _ => None,
         };

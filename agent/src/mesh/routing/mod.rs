@@ -9,6 +9,7 @@ of its own ([`services`]).
 people write their own, [`verify`](verify::verify) says what is missing in them.
 */
 pub mod conflicts;
+mod http;
 pub mod istio;
 mod paste;
 pub mod services;
@@ -19,12 +20,10 @@ pub mod verify;
 use k8s_openapi::api::core::v1::ServicePort;
 use serde_json::{Map, Value, json};
 use serin_policy::Arm;
-use serin_policy::document::VERSION_HEADER;
 
-use self::services::Destinations;
 use super::hosts;
 use super::object::{
-    ABOUT as ABOUT_ANNOTATION, Labels, Ownership, RELEASE, label, list, metadata, namespace, owned, selects,
+    ABOUT as ABOUT_ANNOTATION, Labels, Ownership, RELEASE, label, metadata, namespace, owned, selects,
     spelled, text,
 };
 use serin_release::Release;
@@ -159,7 +158,7 @@ pub fn managed(
     let virtual_service = json!({
         "hosts": virtual_hosts(release),
         "gateways": gateways(&delivery.routing),
-        "http": http(release, &delivery.routing, around),
+        "http": http::routes(release, &delivery.routing, around),
     });
     let subset = |arm: Arm, policy: Option<&Value>| {
         let labels = &subsets.of(leads.both_to.unwrap_or(arm)).selector;
@@ -203,11 +202,13 @@ pub fn managed(
 pub fn left_behind(mut object: Value) -> Value {
     let parts = [
         ("/spec/http", format!("serin-{}", Arm::Canary.as_str())),
+        // Nobody writes marks any more, so they would be anybody's own.
+        ("/spec/http", http::MARKED.to_owned()),
         ("/spec/subsets", Arm::Canary.as_str().to_owned()),
     ];
-    for (pointer, canary) in parts {
+    for (pointer, without) in parts {
         if let Some(parts) = object.pointer_mut(pointer).and_then(Value::as_array_mut) {
-            parts.retain(|part| !text(part, "/name").starts_with(&canary));
+            parts.retain(|part| !text(part, "/name").starts_with(&without));
         }
     }
     object["metadata"]["annotations"][ABOUT_ANNOTATION] = json!(ABOUT_LEFT);
@@ -233,86 +234,6 @@ pub fn foreign(object: &Value, release: &Release) -> Option<String> {
             text(object, "/kind")
         )),
         Ownership::Foreign { .. } | Ownership::Ours => None,
-    }
-}
-
-/// The routes in order: those of other ports first, for they ask for a port, and the last ones take what is left. Callers
-/// inside the mesh say which port they want, and whoever is on a version is so at every port; at a Gateway all is one.
-fn http(release: &Release, routing: &Routing, around: &Surroundings) -> Vec<Value> {
-    let to = Destinations { release, routing, around };
-    let callers: Vec<_> = routing.attach_points.iter().filter_map(assigned_inside).collect();
-    let mut gateways = gateways(routing);
-    gateways.retain(|gateway| gateway != MESH);
-    let at_gateways = (!gateways.is_empty())
-        .then(|| canary("canary-gateway", &to, &[json!({"gateways": gateways})], around.ports.main));
-    let others = around.ports.others.iter().filter(|_| !callers.is_empty()).flat_map(|&port| {
-        let canary = canary("canary", &to, &callers, port);
-        let of_port = |route| only_at(route, port);
-        std::iter::once(canary).chain(stable(&to, port)).map(of_port).collect::<Vec<_>>()
-    });
-    let inside = (!callers.is_empty()).then(|| canary("canary", &to, &callers, around.ports.main));
-    at_gateways.into_iter().chain(others).chain(inside).chain(stable(&to, around.ports.main)).collect()
-}
-
-/// The condition that a caller is where sidecars run the filter, which writes the header: elsewhere it is anybody's own.
-/// Istio does not look at a condition's namespace where that has `gateways`.
-fn assigned_inside(point: &AttachPoint) -> Option<Value> {
-    match point {
-        AttachPoint::Gateway { .. } => None,
-        AttachPoint::Sidecars { namespace } => Some(json!({"sourceNamespace": namespace})),
-    }
-}
-
-/// `route` for nobody but callers inside the mesh who want `port`.
-fn only_at(mut route: Value, port: u16) -> Value {
-    let conditions = list(&route, "/match");
-    let any = [json!({})];
-    let conditions = if conditions.is_empty() { &any[..] } else { conditions };
-    let here = |condition: &Value| {
-        let inside = condition.get("sourceNamespace").is_none().then(|| json!([MESH]));
-        with(condition.clone(), [("gateways", inside), ("port", Some(json!(port)))])
-    };
-    let conditions: Vec<_> = conditions.iter().map(here).collect();
-    route["match"] = Value::Array(conditions);
-    route["name"] = json!(format!("{}-{port}", text(&route, "/name")));
-    route
-}
-
-/// The canary's route to one port, for requests with the filter's header that meet one of the conditions `assigned`. Gateways'
-/// goes before all others: one that stands in a namespace of callers meets their condition too.
-fn canary(name: &str, to: &Destinations<'_>, assigned: &[Value], port: u16) -> Value {
-    let header = json!({VERSION_HEADER: {"exact": Arm::Canary.as_str()}});
-    let paths = paths(&to.release.path_prefix);
-    let conditions = assigned.iter().flat_map(|place| {
-        let place = with(place.clone(), [("headers", Some(header.clone()))]);
-        paths.iter().map(move |path| with(place.clone(), [("uri", path.clone())])).collect::<Vec<_>>()
-    });
-    to.route(name, Arm::Canary, Some(conditions.collect()), port)
-}
-
-/// Stable's routes to one port, in order. With a path prefix the filter assigns only what is below it: a client's own header
-/// on another path is nobody's choice, and goes to stable with all the rest. The rest goes to the *subset*, for the plain
-/// service mostly has the canary's pods as well. Where several VirtualServices have the host, Istio moves their last
-/// routes, which ask for nothing, behind all others.
-fn stable(to: &Destinations<'_>, port: u16) -> Vec<Value> {
-    let route = |name, matches| to.route(name, Arm::Stable, matches, port);
-    let below: Vec<_> =
-        paths(&to.release.path_prefix).into_iter().flatten().map(|path| json!({"uri": path})).collect();
-    if below.is_empty() {
-        vec![route("stable", None)]
-    } else {
-        vec![route("stable", Some(below)), route("rest", None)]
-    }
-}
-
-/// Istio's conditions for "under `prefix` by whole segments", which is how the filter has it: `/shop` is not
-/// `/shopping`. One of them must be met; none is no condition.
-fn paths(prefix: &str) -> Vec<Option<Value>> {
-    match prefix.strip_suffix('/').unwrap_or(prefix) {
-        "" => vec![None],
-        prefix => {
-            vec![Some(json!({"exact": prefix})), Some(json!({"prefix": format!("{prefix}/")}))]
-        }
     }
 }
 

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use serin_policy::Arm;
 use serin_policy::document::VERSION_HEADER;
 
-use super::{Labels, paths, with};
+use super::http::paths;
+use super::{Labels, with};
 use serin_release::Release;
 
 /// The route of one version, as YAML for `spec.http`.

@@ -1,4 +1,5 @@
 mod around;
+mod marked;
 
 use serde_json::{Value, json};
 
@@ -6,6 +7,7 @@ use super::conflicts::{Conflicts, REPLACED_BY, conflicts};
 use super::verify::{Existing, verify};
 use super::*;
 use crate::mesh::fixtures::{self, SERVICE, object};
+use crate::mesh::object::list;
 
 fn labels(text: &str) -> Labels {
     let pairs = text.split(',').filter_map(|pair| pair.split_once('='));

@@ -35,6 +35,10 @@ pub(super) fn sort(service: &Istio, labels: &Labels<'_>) -> Option<(Arm, Number)
     } else {
         return None;
     };
+    // What was injected on purpose is not the version's doing.
+    if has_flag(labels, &["DI", "FI"]) {
+        return None;
+    }
     let number = match labels.get("__name__") {
         REQUESTS => outcome(labels),
         DURATION if labels.get("le") == "+Inf" => Number::Timed,
@@ -75,8 +79,8 @@ pub(super) const fn tag(release: &str, arm: Arm) -> Tag<'_> {
 fn outcome(labels: &Labels<'_>) -> Number {
     let code = labels.get("response_code");
     let grpc = labels.get("grpc_response_status").parse().ok().and_then(Metric::of_grpc_status);
-    let has_flag = |any: &[&str]| labels.get("response_flags").split(',').any(|flag| any.contains(&flag));
-    let is_broken = || has_flag(&["UT", "LR", "UR", "UF", "UC", "UPE"]) && !has_flag(&["DC", "DR"]);
+    let is_broken =
+        || has_flag(labels, &["UT", "LR", "UR", "UF", "UC", "UPE"]) && !has_flag(labels, &["DC", "DR"]);
     match code {
         _ if code.starts_with('5') || grpc == Some(Metric::GrpcServerErrors) => Number::RequestsAndErrors,
         "0" => Number::RequestsAndLeft,
@@ -86,6 +90,11 @@ fn outcome(labels: &Labels<'_>) -> Number {
         _ if code.starts_with('4') || grpc.is_some() => Number::RequestsAndClientErrors,
         _ => Number::Requests,
     }
+}
+
+/// Whether Envoy says one of these of how the answer came about.
+fn has_flag(labels: &Labels<'_>, any: &[&str]) -> bool {
+    labels.get("response_flags").split(',').any(|flag| any.contains(&flag))
 }
 
 fn is_edge(le: &str, objective_ms: u32) -> bool {

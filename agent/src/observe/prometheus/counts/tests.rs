@@ -206,6 +206,17 @@ fn istio_tells_clients_errors_callers_who_left_and_answers_that_broke_off() {
 }
 
 #[test]
+fn what_istio_says_of_faults_on_purpose_is_no_versions() {
+    let flagged = |flags: &str, code: u16| {
+        of_istio(REQUESTS, "gw", "v2", &format!(r#"response_code="{code}",response_flags="{flags}""#))
+    };
+    let slow = of_istio(DURATION, "gw", "v2", r#"le="+Inf",response_code="200",response_flags="DI""#);
+    let base = [(flagged("-", 200), 7)];
+    let next = [(flagged("-", 200), 9), (flagged("DI", 200), 5), (flagged("FI", 500), 5), (slow, 5)];
+    check_istio(&[&base, &next], &[("shop/gw", "shop/shop/canary/rest", [2, 0, 0])]);
+}
+
+#[test]
 fn istios_slow_requests_are_those_above_the_edge_at_the_objective() {
     let bucket = |le: &str| of_istio(DURATION, "gw", "v2", &format!(r#"le="{le}",response_code="200""#));
     let answer = |in_time, all| [(bucket("500.0"), in_time), (bucket("+Inf"), all)];
