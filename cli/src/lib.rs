@@ -7,9 +7,9 @@ mod cluster;
 mod control;
 mod controller;
 mod convert;
-mod draft;
 #[cfg(test)]
 mod documentation;
+mod draft;
 mod explain;
 mod module;
 mod report;

@@ -95,3 +95,18 @@ pub(crate) fn describe(decision: &Decision) -> String {
     let who = decision.identity.as_ref().map(|who| format!("; {} {}", who.origin, who.id));
     format!("{}: {reason}{}", decision.arm.as_str(), who.unwrap_or_default())
 }
+
+/// Each request, as header lines, gets the answer beside it from the policy with `changes`.
+#[track_caller]
+pub(crate) fn check(changes: &Value, cases: &[(&str, &str)]) {
+    let policy = policy(changes);
+    for (request, expected) in cases {
+        assert_eq!(describe(&decide(&policy, &Lines::parse(request))), *expected, "{request:?} by {changes}");
+    }
+}
+
+/// `changes`, and `more` over them.
+pub(crate) fn with(mut changes: Value, more: &Value) -> Value {
+    changes.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    changes
+}

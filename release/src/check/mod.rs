@@ -6,9 +6,9 @@ after a problem was noted never leaves the room.
 */
 mod analysis;
 mod delivery;
+mod faults;
 mod hooks;
 mod notifications;
-mod faults;
 mod templates;
 
 use std::time::Duration;

@@ -60,7 +60,7 @@ pub(super) struct Go<'a> {
 }
 
 impl<'a> Go<'a> {
-    /// Writes a module to `folder` that requires these alone.
+    /// Writes a module to `folder` that requires these alone: for a program that does not build with what the others want.
     pub(super) fn requiring(folder: &'a Path, modules: &[(&str, &str)]) -> Result<Self> {
         fs::write(folder.join("go.mod"), requiring(modules)?)?;
         Ok(Self { folder })
@@ -73,12 +73,6 @@ impl<'a> Go<'a> {
             write!(module, "\nreplace k8s.io/{name} => k8s.io/{name} v{STAGING}\n")?;
         }
         fs::write(folder.join("go.mod"), module)?;
-        Ok(Self { folder })
-    }
-
-    /// Writes a module that requires one other and nothing else: for a program that does not build with what the others want.
-    pub(super) fn alone_at(folder: &'a Path, required: (&str, &str)) -> Result<Self> {
-        fs::write(folder.join("go.mod"), requiring(&[required])?)?;
         Ok(Self { folder })
     }
 

@@ -31,7 +31,7 @@ pub(super) const fn recipe<P: Program>() -> Recipe {
 
 fn build<P: Program>(folder: &Path, progress: &Progress) -> Result<()> {
     let go = match P::ALONE {
-        Some(module) => Go::alone_at(folder, (module, P::KEPT.version))?,
+        Some(module) => Go::requiring(folder, &[(module, P::KEPT.version)])?,
         None => Go::at(folder)?,
     };
     go.build(&[P::PACKAGE], "", progress)
