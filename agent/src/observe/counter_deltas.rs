@@ -13,7 +13,7 @@ use std::mem;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use serin_policy::series::{self, Group, Tag};
+use serin_policy::series::{Group, Tag};
 
 use serin_rollout::ArmCounts;
 

@@ -57,7 +57,7 @@ fn a_release_is_a_tree_of_80_columns() {
 
 #[test]
 fn whoever_is_not_told_is_named_with_the_reason() {
-    let (_, mut view, at) = found().remove(0);
+    let (_, mut view, at) = found().next().expect("there are some");
     let told = |name: &str, error: Option<&str>| NotificationStatus {
         name: name.to_owned(),
         error: error.map(str::to_owned),
