@@ -69,6 +69,15 @@ impl Fields {
         self
     }
 
+    /// The text of this name.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        let (_, node) = self.0.iter().find(|(field, _)| field == name)?;
+        match node {
+            Node::Value(value) => value.as_str(),
+            Node::Fields(_) | Node::List(_) => None,
+        }
+    }
+
     /// Whether there is one of this name.
     pub(super) fn has(&self, name: &str) -> bool {
         self.0.iter().any(|(field, _)| field == name)

@@ -1,143 +1,15 @@
 /*!
-Flagger's Canary, as a Release. [`FIELDS`] says of each of its fields what it becomes; the page
-`docs/coming-from-flagger.md` is made from it.
+Flagger's Canary, as a Release. [`FIELDS`] says of each of its fields what it becomes.
 */
 use serde_json::{Value, json};
 
+use super::flagger_fields::FIELDS;
+use super::flagger_hooks::Course as OfHooks;
 use super::matches::{Conditions, segment};
-use super::source::Becomes::{Field, Nothing, OfItself};
-use super::source::{Source, Table, seconds};
-use super::{Converted, Found, Refusal, flagger_metrics};
+use super::source::{Source, seconds};
+use super::{Converted, Found, Refusal, flagger_alerts, flagger_hooks, flagger_metrics};
 use crate::draft::{Draft, Fields};
 use crate::routes::PASSED_ON;
-
-const HOOKS: &str = "Serin calls no webhooks yet: smoke tests belong into the pipeline before the image, load is what users make, \
-                     and a gate is a step with pause: {}";
-const MESSAGES: &str =
-    "Serin sends no messages by itself yet: manifests/monitoring/rules.yaml has alerts for Alertmanager";
-const SERVICES: &str = "labels and annotations of Services are yours to set";
-
-/// What becomes of a Canary's fields.
-pub(super) const FIELDS: Table = &[
-    ("spec.targetRef", Field("`canary.targetRef`; stable is the Deployment `NAME-primary`")),
-    ("spec.autoscalerRef", Field("`canary.autoscalerRef`; stable's is `NAME-primary`")),
-    ("spec.autoscalerRef.apiVersion", OfItself("the kind says enough")),
-    (
-        "spec.autoscalerRef.primaryScalerQueries",
-        OfItself("Serin makes no autoscaler: write the queries into that of NAME-primary"),
-    ),
-    (
-        "spec.autoscalerRef.primaryScalerReplicas",
-        OfItself("Serin makes no autoscaler: write the limits into that of NAME-primary"),
-    ),
-    ("spec.provider", Field("nothing where it is `istio`; others are refused")),
-    ("spec.progressDeadlineSeconds", Field("`strategy.canary.progressDeadline`")),
-    ("spec.suspend", Field("`suspend`")),
-    ("spec.skipAnalysis", Nothing("every run is judged; serin promote skips the steps of one")),
-    (
-        "spec.revertOnDeletion",
-        OfItself("a deleted Release leaves everybody on stable, and a route there (routing.deletionPolicy)"),
-    ),
-    (
-        "spec.metricsServer",
-        Nothing("where a Prometheus is stands in the agent's configuration (prometheus.sources)"),
-    ),
-    ("spec.service.name", Field("`service.name`; the canary's Service is `NAME-canary`")),
-    ("spec.service.port", Field("`service.port`")),
-    ("spec.service.portName", OfItself("it stands in the Service, which is yours")),
-    ("spec.service.targetPort", OfItself("it stands in the Service, which is yours")),
-    ("spec.service.appProtocol", OfItself("it stands in the Service, which is yours")),
-    (
-        "spec.service.portDiscovery",
-        OfItself("callers in the mesh reach each version at every HTTP port of the Service"),
-    ),
-    ("spec.service.gateways", Field("`routing.gateways`")),
-    ("spec.service.hosts", Field("`routing.hosts`")),
-    ("spec.service.match", Field("`routing.pathPrefix`, where it is one prefix")),
-    ("spec.service.rewrite", Nothing("Serin's routes rewrite nothing: keep yours with routing.mode Verify")),
-    ("spec.service.timeout", Field("`routing.timeout`")),
-    ("spec.service.retries", Field("`routing.retries`")),
-    ("spec.service.headers", Field("`routing.headers`")),
-    ("spec.service.corsPolicy", Field("`routing.corsPolicy`")),
-    ("spec.service.trafficPolicy", Field("`routing.trafficPolicy`")),
-    (
-        "spec.service.delegation",
-        Nothing("Serin's VirtualService is none to delegate to: with routing.mode Verify yours can be one"),
-    ),
-    ("spec.service.mirror", Nothing("Serin mirrors no requests yet")),
-    ("spec.service.apex", OfItself(SERVICES)),
-    ("spec.service.primary", OfItself(SERVICES)),
-    ("spec.service.canary", OfItself(SERVICES)),
-    ("spec.service.meshName", Nothing("it is App Mesh's")),
-    ("spec.service.backends", Nothing("they are App Mesh's")),
-    ("spec.analysis.interval", Field("`steps[].pause.duration`: each step lasts as long")),
-    ("spec.analysis.maxWeight", Field("the last of `steps[].setWeight`")),
-    ("spec.analysis.stepWeight", Field("`steps[].setWeight`")),
-    ("spec.analysis.stepWeights", Field("`steps[].setWeight`")),
-    (
-        "spec.analysis.stepWeightPromotion",
-        OfItself("a few users go back to stable first, and the rest when they are served"),
-    ),
-    (
-        "spec.analysis.iterations",
-        Field("with a match `analysis.baseline`, without one `analysis.bake`: as many times the interval"),
-    ),
-    ("spec.analysis.match", Field("a segment with weight 100")),
-    (
-        "spec.analysis.threshold",
-        OfItself("no checks are counted: Serin goes back as soon as the evidence is conclusive"),
-    ),
-    (
-        "spec.analysis.canaryReadyThreshold",
-        OfItself("every pod that a share needs is ready before it is given"),
-    ),
-    (
-        "spec.analysis.primaryReadyThreshold",
-        OfItself("every pod of stable that is needed is ready before it is used"),
-    ),
-    ("spec.analysis.mirror", Nothing("Serin mirrors no requests yet")),
-    ("spec.analysis.mirrorWeight", Nothing("Serin mirrors no requests yet")),
-    ("spec.analysis.metrics[].name", Field("`analysis.metrics[].name`")),
-    (
-        "spec.analysis.metrics[].thresholdRange",
-        Field(
-            "`thresholdRange`; a `max` of `request-duration` is its `objective`, with 1 % slower than that",
-        ),
-    ),
-    ("spec.analysis.metrics[].threshold", Field("`thresholdRange`")),
-    (
-        "spec.analysis.metrics[].interval",
-        Field("`interval` of a metric with a query; those built in are read every `analysis.interval`"),
-    ),
-    ("spec.analysis.metrics[].query", Field("`analysis.metrics[].query`")),
-    ("spec.analysis.metrics[].templateRef", Field("`templateRef`, or `query` where it has variables")),
-    ("spec.analysis.metrics[].templateVariables", Field("written into the `query`")),
-    (
-        "spec.analysis.sessionAffinity.cookieName",
-        OfItself(
-            "every caller has a cookie of their own, serin; in Flagger's all users of a run have the same value",
-        ),
-    ),
-    ("spec.analysis.sessionAffinity.maxAge", Field("`sessionAffinity.cookie.maxAge`")),
-    ("spec.analysis.sessionAffinity.domain", Field("`sessionAffinity.cookie.domain`")),
-    ("spec.analysis.sessionAffinity.path", Field("`sessionAffinity.cookie.path`")),
-    (
-        "spec.analysis.sessionAffinity.primaryCookieName",
-        OfItself("one cookie keeps a user on whichever version they have"),
-    ),
-    (
-        "spec.analysis.sessionAffinity.secure",
-        OfItself("a cookie is Secure on https (sessionAffinity.cookie.secure)"),
-    ),
-    (
-        "spec.analysis.sessionAffinity.httpOnly",
-        OfItself("a cookie is HttpOnly (sessionAffinity.cookie.httpOnly)"),
-    ),
-    ("spec.analysis.sessionAffinity.sameSite", Field("`sessionAffinity.cookie.sameSite`")),
-    ("spec.analysis.sessionAffinity.partitioned", Nothing("Serin's cookie is not partitioned")),
-    ("spec.analysis.webhooks[]", Nothing(HOOKS)),
-    ("spec.analysis.alerts[]", Nothing(MESSAGES)),
-];
 
 /// A Canary.
 pub(super) fn canary(object: &Value, found: &Found) -> Result<Converted, Refusal> {
@@ -169,12 +41,17 @@ pub(super) fn canary(object: &Value, found: &Found) -> Result<Converted, Refusal
     let course = course(&mut source, &mut draft);
     draft.spec.put_some("segments", course.segments);
     draft.spec.put("strategy", course.strategy);
+    let hooks = flagger_hooks::hooks(&mut source, namespace.as_deref(), &course.of_hooks, &mut draft);
     let mut converted = flagger_metrics::metrics(&mut source, namespace.as_deref(), found, &mut draft);
     let mut analysis = course.analysis;
     if !converted.metrics.is_empty() {
         analysis.put("metrics", std::mem::take(&mut converted.metrics));
     }
     draft.spec.put_fields("analysis", analysis);
+    let told = flagger_alerts::notifications(&mut source, namespace.as_deref(), found, &mut draft);
+    for (field, list) in [("hooks", hooks), ("notifications", told)] {
+        draft.spec.put_some(field, Some(list).filter(|list| !list.is_empty()));
+    }
     source.take("spec.targetRef");
     if let Some(spec) = source.take("spec") {
         Source::new(spec).tell_rest("spec", "spec", FIELDS, &mut draft);
@@ -293,6 +170,7 @@ struct Course {
     segments: Option<Vec<Fields>>,
     strategy: Fields,
     analysis: Fields,
+    of_hooks: OfHooks,
 }
 
 fn course(source: &mut Source, draft: &mut Draft) -> Course {
@@ -301,10 +179,17 @@ fn course(source: &mut Source, draft: &mut Draft) -> Course {
     let iterations = source.take("spec.analysis.iterations").and_then(|number| number.as_u64());
     let matches = source.take_list("spec.analysis.match");
     let whole = iterations.and_then(|iterations| times(&interval, iterations));
-    let mut course = Course { segments: None, strategy: Fields::default(), analysis: Fields::default() };
+    let threshold = source.value("spec.analysis.threshold").and_then(Value::as_u64).unwrap_or_default();
+    let of_hooks = OfHooks {
+        interval: interval.clone(),
+        is_blue_green: iterations.is_some() && matches.is_empty(),
+        threshold: threshold.max(1),
+    };
+    let (strategy, analysis) = (Fields::default(), Fields::default());
+    let mut course = Course { segments: None, strategy, analysis, of_hooks };
     let mut of_strategy = Fields::default();
-    let name = match (iterations, matches.is_empty()) {
-        (Some(_), true) => {
+    let name = match (course.of_hooks.is_blue_green, matches.is_empty()) {
+        (true, _) => {
             of_strategy.put("promotion", json!({"mode": "Copy"}));
             course.analysis.put_some("bake", whole);
             draft.note(
@@ -313,7 +198,7 @@ fn course(source: &mut Source, draft: &mut Draft) -> Course {
             );
             "blueGreen"
         }
-        (_, is_empty) => {
+        (false, is_empty) => {
             if !is_empty {
                 let conditions = Conditions::Istio;
                 course.segments =

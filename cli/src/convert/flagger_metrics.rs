@@ -40,7 +40,7 @@ pub(super) fn metrics(
             Ok(fields) => {
                 named.push(name);
                 converted.metrics.push(fields);
-                metric.tell_rest("spec.analysis.metrics[]", &place, super::flagger::FIELDS, draft);
+                metric.tell_rest("spec.analysis.metrics[]", &place, super::flagger_fields::FIELDS, draft);
             }
             Err(why) => draft.leave_out(format!("{place} ({name})"), &why),
         }

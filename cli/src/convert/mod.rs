@@ -9,6 +9,9 @@ mod argo_metrics;
 mod argo_steps;
 mod conditions;
 mod flagger;
+mod flagger_alerts;
+mod flagger_fields;
+mod flagger_hooks;
 mod flagger_metrics;
 mod istio;
 mod matches;
@@ -25,6 +28,7 @@ use anyhow::Context;
 use serde_json::Value;
 use serin_agent::mesh::object::text;
 use serin_agent::mesh::routing::istio::gateway;
+use serin_agent::reach::{Reach, Refused};
 
 use super::draft::{Draft, Fields, checked, together};
 use super::routes::in_namespace;
@@ -166,12 +170,6 @@ fn all(found: &Found) -> Outcome {
             }
         }
     }
-    for provider in found.of("flagger.app", &["AlertProvider"]) {
-        outcome.documents.push(format!(
-            "# left out: AlertProvider {}: Serin sends no messages by itself yet.\n",
-            text(provider, "/metadata/name")
-        ));
-    }
     // The same template of two Canaries is one.
     let mut seen = BTreeSet::new();
     outcome.documents.retain(|document| seen.insert(document.clone()));
@@ -182,6 +180,31 @@ fn all(found: &Found) -> Outcome {
 fn gateways(names: &[String], namespace: Option<&str>) -> Vec<String> {
     let namespace = namespace.unwrap_or_default();
     names.iter().map(|name| in_namespace(&gateway(name, namespace), namespace)).collect()
+}
+
+/// `name` as Serin has names of hooks and the like, another one than those in `list`: what people wrote may have spaces.
+fn label(name: &str, list: &[Fields]) -> String {
+    let lower = name.to_ascii_lowercase();
+    let words = lower.split(|one: char| !one.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let mut label = words.collect::<Vec<_>>().join("-");
+    label.truncate(60);
+    let label = if label.is_empty() { "unnamed" } else { label.trim_end_matches('-') };
+    let is_free = |label: &String| list.iter().all(|fields| fields.text("name") != Some(label));
+    let others = (2..).map(|n| format!("{label}-{n}"));
+    std::iter::once(label.to_owned()).chain(others).find(is_free).unwrap_or_default()
+}
+
+/// Says that the agent's operator has to allow the address `url`, if they do not by default and it is nothing of `namespace`
+/// itself.
+fn tell_of_reach(url: &str, namespace: Option<&str>, draft: &mut Draft) {
+    if let Err(Refused::NotAllowed(origin)) =
+        Reach::default().check(url, namespace.unwrap_or_default(), |_| true)
+    {
+        draft.note(format!(
+            "to do: have the agent's operator add {origin} to allowedAddresses (docs/notifications.md): it is no Service of the \
+             Release's own namespace."
+        ));
+    }
 }
 
 /// A list of metrics by which a canary is judged: these, and those of Serin's own that nobody has named.

@@ -48,8 +48,7 @@ impl Source {
 
     /// Whether there are fields at `path`.
     pub(super) fn has(&self, path: &str) -> bool {
-        let found = path.split('.').try_fold(&self.0, |place, part| place.get(part));
-        found.is_some_and(Value::is_object)
+        self.value(path).is_some_and(Value::is_object)
     }
 
     /// Puts a field back, in another place.
@@ -67,13 +66,14 @@ impl Source {
         self.take(path)?.as_str().map(str::to_owned)
     }
 
-    /// Looks at a text and leaves it.
+    /// Looks at a field and leaves it.
+    pub(super) fn value(&self, path: &str) -> Option<&Value> {
+        path.split('.').try_fold(&self.0, |place, part| place.get(part))
+    }
+
+    /// The same of a text.
     pub(super) fn text(&self, path: &str) -> Option<&str> {
-        let mut place = &self.0;
-        for part in path.split('.') {
-            place = place.get(part)?;
-        }
-        place.as_str()
+        self.value(path)?.as_str()
     }
 
     /// The entries of the list at `path`.

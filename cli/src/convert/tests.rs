@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use serde_json::json;
+
 use super::source::{Becomes, Table};
 use super::*;
 
@@ -83,6 +85,43 @@ fn real_objects_are_converted_partly_converted_or_refused_with_the_reason() {
     assert!(examples.len() >= 30);
 }
 
+/// What becomes of a Canary of the namespace `test` with this analysis, beside `others`: what was left out, what is said besides
+/// as one text, and a field of the Release's `spec`.
+pub(super) struct Read {
+    pub(super) left_out: String,
+    pub(super) text: String,
+    spec: Value,
+}
+
+impl Read {
+    /// Reads what a Canary becomes.
+    pub(super) fn canary(analysis: Value, others: &[Value]) -> Self {
+        let canary = json!({
+            "apiVersion": "flagger.app/v1beta1", "kind": "Canary", "metadata": {"name": "podinfo", "namespace": "test"},
+            "spec": {"targetRef": {"kind": "Deployment", "name": "podinfo"}, "analysis": analysis},
+        });
+        let objects: Vec<_> = std::iter::once(canary).chain(others.iter().cloned()).collect();
+        let (word, left_out, outcome) = outcome(&objects);
+        assert_ne!(word, "refused", "{left_out}");
+        let text = together(&outcome.documents);
+        let release: Value = serde_saphyr::from_str(&text).unwrap();
+        let words: Vec<_> = text.split_whitespace().filter(|word| *word != "#").collect();
+        Self { left_out, text: words.join(" "), spec: release["spec"].clone() }
+    }
+
+    /// Compares a field of the spec.
+    #[track_caller]
+    pub(super) fn check(&self, field: &str, expected: Value) {
+        assert_eq!(self.spec[field], expected, "{}", self.text);
+    }
+
+    /// Looks for something that is said.
+    #[track_caller]
+    pub(super) fn says(&self, words: &str) {
+        assert!(self.text.contains(words), "{words}: {}", self.text);
+    }
+}
+
 /// The rows of a page's table.
 fn rows(table: Table) -> String {
     let row = |(field, becomes): &(&str, Becomes)| match becomes {
@@ -96,7 +135,8 @@ fn rows(table: Table) -> String {
 #[test]
 fn the_pages_say_what_is_done_with_each_field() {
     const HEAD: &str = "|---|---|\n";
-    for (page, table) in [("coming-from-flagger.md", flagger::FIELDS), ("coming-from-argo.md", argo::FIELDS)]
+    for (page, table) in
+        [("coming-from-flagger.md", flagger_fields::FIELDS), ("coming-from-argo.md", argo::FIELDS)]
     {
         let path = path("../docs").join(page);
         let text = std::fs::read_to_string(&path).unwrap();
