@@ -56,18 +56,19 @@ pub(super) fn notifications(
 
 /// The least that is told. Serin's own default is `Info`.
 fn severity(alert: &mut Source) -> Option<&'static str> {
-    let words = [("info", None), ("warn", Some("Warning")), ("error", Some("Critical"))];
-    let given = alert.take_text("severity").filter(|given| !given.is_empty())?;
-    match words.into_iter().find(|(word, _)| *word == given) {
-        Some((_, level)) => level,
-        None => {
+    let given = alert.take_text("severity")?;
+    match given.as_str() {
+        "warn" => Some("Warning"),
+        "error" => Some("Critical"),
+        "" | "info" => None,
+        _ => {
             alert.put("severity", given.into());
             None
         }
     }
 }
 
-/// An AlertProvider that is named.
+/// An `AlertProvider` that is named.
 struct Provider<'p> {
     name: &'p str,
     namespace: Option<&'p str>,
@@ -171,7 +172,7 @@ mod tests {
     use super::super::tests::Read;
     use super::*;
 
-    fn provider(name: &str, namespace: &str, spec: Value) -> Value {
+    fn provider(name: &str, namespace: &str, spec: &Value) -> Value {
         let metadata = json!({"name": name, "namespace": namespace});
         json!({"apiVersion": "flagger.app/v1beta1", "kind": "AlertProvider", "metadata": metadata, "spec": spec})
     }
@@ -191,30 +192,30 @@ mod tests {
         let slack = json!({"type": "slack", "channel": "alerts", "username": "flagger", "proxy": "http://proxy:3128",
                            "secretRef": {"name": "on-call-url"}});
         let providers = [
-            provider("on-call", "flagger", slack),
+            provider("on-call", "flagger", &slack),
             provider(
                 "qa",
                 "test",
-                json!({"type": "discord", "address": "https://discord.com/api/webhooks/1/secret"}),
+                &json!({"type": "discord", "address": "https://discord.com/api/webhooks/1/secret"}),
             ),
             provider(
                 "dev",
                 "test",
-                json!({"type": "msteams", "address": "https://teams.example.com/secret"}),
+                &json!({"type": "msteams", "address": "https://teams.example.com/secret"}),
             ),
-            provider("chat", "test", json!({"type": "gchat", "secretRef": {"name": "chat"}})),
+            provider("chat", "test", &json!({"type": "gchat", "secretRef": {"name": "chat"}})),
             provider(
                 "rocket",
                 "test",
-                json!({"type": "rocket", "channel": "#releases", "secretRef": {"name": "rocket"}}),
+                &json!({"type": "rocket", "channel": "#releases", "secretRef": {"name": "rocket"}}),
             ),
             provider(
                 "bot",
                 "test",
-                json!({"type": "slack", "address": "https://slack.com/api/chat.postMessage"}),
+                &json!({"type": "slack", "address": "https://slack.com/api/chat.postMessage"}),
             ),
         ];
-        let read = Read::canary(json!({"stepWeight": 10, "alerts": alerts}), &providers);
+        let read = Read::canary(&json!({"stepWeight": 10, "alerts": alerts}), &providers);
         let key = |key: &str| json!({"secretRef": {"name": SECRET, "key": key}});
         let mut webhook = key("rocket");
         webhook["template"] = json!(
@@ -222,7 +223,7 @@ mod tests {
         );
         read.check(
             "notifications",
-            json!([
+            &json!([
                 {"name": "on-call-slack", "severity": "Critical", "slack": key("on-call-slack")},
                 {"name": "qa", "severity": "Warning", "discord": key("qa")},
                 {"name": "dev", "teams": key("dev")},

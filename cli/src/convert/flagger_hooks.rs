@@ -66,8 +66,8 @@ fn when(webhook: &mut Source, url: &str, course: &Course, draft: &mut Draft) -> 
         serde_json::from_value(json!(kind)).map_err(|_| format!("type: {kind}: Serin has none such"))?;
     if when == When::Rollout {
         draft.note(
-            "Load of a hook is not judged: users are. What it sends to the canary's own Service comes past the filter \
-             (docs/adoption.md).",
+            "Load that a hook sends to the canary's own Service comes past the filter (docs/adoption.md), and is not judged: \
+             users are.",
         );
     }
     match when {
@@ -137,7 +137,7 @@ mod tests {
         let metadata =
             json!({"type": "bash", "cmd": "curl -sf http://podinfo-canary.test/", "logCmdOutput": "true"});
         let read = Read::canary(
-            json!({"interval": "30s", "threshold": 5, "stepWeight": 10, "webhooks": [
+            &json!({"interval": "30s", "threshold": 5, "stepWeight": 10, "webhooks": [
                 {"name": "Load test", "url": TESTER, "timeout": "20m", "metadata": metadata},
                 {"name": "load-test", "type": "pre-rollout", "url": TESTER, "timeout": "5s", "retries": 2},
                 {"name": "gate", "type": "confirm-promotion", "url": TESTER, "retries": 2, "muteAlert": true},
@@ -148,7 +148,7 @@ mod tests {
         );
         read.check(
             "hooks",
-            json!([
+            &json!([
                 {"name": "load-test", "when": "rollout", "url": TESTER, "timeout": "10m", "interval": "30s", "retries": 4,
                  "failure": "Rollback", "metadata": metadata},
                 {"name": "load-test-2", "when": "pre-rollout", "url": TESTER, "timeout": "5s", "interval": "30s", "retries": 6,
@@ -175,16 +175,16 @@ mod tests {
             {"name": "rise", "type": "confirm-traffic-increase", "url": TESTER},
             {"name": "odd", "type": "pre-rollout", "url": "flagger-loadtester"},
         ]);
-        let read = Read::canary(json!({"interval": "1m", "iterations": 5, "webhooks": webhooks}), &[]);
+        let read = Read::canary(&json!({"interval": "1m", "iterations": 5, "webhooks": webhooks}), &[]);
         let tester = json!({"name": "load", "when": "pre-rollout", "url": TESTER, "interval": "1m", "retries": 0,
                             "failure": "Rollback"});
-        read.check("hooks", json!([tester]));
+        read.check("hooks", &json!([tester]));
         assert_eq!(
             read.left_out,
             "spec.analysis.webhooks[0] (events); spec.analysis.webhooks[2] (rise); spec.analysis.webhooks[3] (odd)"
         );
         read.says(r#"[{name: events, webhook: {url: "http://events.test/"}}]"#);
         read.says("A blue-green release has no steps at which a rollout hook could be asked");
-        read.says("Load of a hook is not judged: users are.");
+        read.says("and is not judged: users are.");
     }
 }

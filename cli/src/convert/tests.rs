@@ -95,7 +95,7 @@ pub(super) struct Read {
 
 impl Read {
     /// Reads what a Canary becomes.
-    pub(super) fn canary(analysis: Value, others: &[Value]) -> Self {
+    pub(super) fn canary(analysis: &Value, others: &[Value]) -> Self {
         let canary = json!({
             "apiVersion": "flagger.app/v1beta1", "kind": "Canary", "metadata": {"name": "podinfo", "namespace": "test"},
             "spec": {"targetRef": {"kind": "Deployment", "name": "podinfo"}, "analysis": analysis},
@@ -111,8 +111,8 @@ impl Read {
 
     /// Compares a field of the spec.
     #[track_caller]
-    pub(super) fn check(&self, field: &str, expected: Value) {
-        assert_eq!(self.spec[field], expected, "{}", self.text);
+    pub(super) fn check(&self, field: &str, expected: &Value) {
+        assert_eq!(&self.spec[field], expected, "{}", self.text);
     }
 
     /// Looks for something that is said.
