@@ -134,14 +134,15 @@ items:
       metrics:
       - {name: request-success-rate, thresholdRange: {min: 99}, interval: 1m}
       - {name: depth, templateRef: {name: depth}, thresholdRange: {max: 10}, interval: 30s}
-      webhooks: [{name: load, type: rollout, url: 'http://tester/'}]
+      webhooks: [{name: load, type: rollout, url: 'http://tester.load/'}]
+      alerts: [{name: On call, severity: error, providerRef: {name: on-call}}]
 - apiVersion: flagger.app/v1beta1
   kind: MetricTemplate
   metadata: {name: depth, namespace: shop}
   spec:
     provider: {type: prometheus, address: 'http://prometheus:9090'}
     query: depth{of='{{ target }}'}
-- {apiVersion: flagger.app/v1beta1, kind: AlertProvider, metadata: {name: on-call, namespace: shop}, spec: {type: slack}}
+- {apiVersion: flagger.app/v1beta1, kind: AlertProvider, metadata: {name: on-call, namespace: shop}, spec: {type: slack, secretRef: {name: on-call}}}
 ---
 apiVersion: argoproj.io/v1alpha1
 kind: Rollout

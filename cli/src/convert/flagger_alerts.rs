@@ -3,6 +3,7 @@ The alerts of a Canary, and the AlertProviders that they name. Where a message g
 copied into the one Secret of a namespace that the agent may read. They are not shown: what is printed goes into Git.
 */
 use serde_json::json;
+use serin_agent::mesh::object::text;
 
 use super::source::Source;
 use super::{Found, label, tell_of_reach};
@@ -52,6 +53,15 @@ pub(super) fn notifications(
         ));
     }
     told
+}
+
+/// Whether a Canary has alerts by the provider `name`.
+pub(super) fn is_named(name: &str, found: &Found) -> bool {
+    found.of("flagger.app", &["Canary"]).any(|canary| {
+        let analyses = ["/spec/analysis/alerts", "/spec/canaryAnalysis/alerts"];
+        let mut alerts = analyses.iter().filter_map(|path| canary.pointer(path)?.as_array()).flatten();
+        alerts.any(|alert| text(alert, "/providerRef/name") == name)
+    })
 }
 
 /// The least that is told. Serin's own default is `Info`.
@@ -214,6 +224,7 @@ mod tests {
                 "test",
                 &json!({"type": "slack", "address": "https://slack.com/api/chat.postMessage"}),
             ),
+            provider("other", "test", &json!({"type": "slack", "secretRef": {"name": "other"}})),
         ];
         let read = Read::canary(&json!({"stepWeight": 10, "alerts": alerts}), &providers);
         let key = |key: &str| json!({"secretRef": {"name": SECRET, "key": key}});
@@ -242,6 +253,7 @@ mod tests {
             "kubectl create secret generic serin-notifications -n test kubectl patch",
             r#"kubectl patch secret serin-notifications -n test -p "{\"data\":{\"on-call-slack\":\"$(kubectl get secret on-call-url -n flagger -o jsonpath='{.data.address}')\"}}""#,
             r#"{\"stringData\":{\"qa\":\"$(kubectl get alertproviders.flagger.app qa -n test -o jsonpath='{.spec.address}')\"}}""#,
+            "not needed: AlertProvider other: no alert names it.",
             "if the Secret of AlertProvider on-call has a token, it is a bot's",
         ] {
             read.says(words);

@@ -143,6 +143,7 @@ mod tests {
                 {"name": "gate", "type": "confirm-promotion", "url": TESTER, "retries": 2, "muteAlert": true},
                 {"name": "back", "type": "rollback", "url": "https://gates.example.com/x", "disableTLS": true},
                 {"name": "end", "type": "post-rollout", "url": "http://bot.chat:8080/", "retries": 1},
+                {"name": "short", "type": "rollback", "url": "http://tester:8080/"},
             ]}),
             &[],
         );
@@ -156,6 +157,7 @@ mod tests {
                 {"name": "gate", "when": "confirm-promotion", "url": TESTER, "interval": "30s"},
                 {"name": "back", "when": "rollback", "url": "https://gates.example.com/x", "interval": "30s"},
                 {"name": "end", "when": "post-rollout", "url": "http://bot.chat:8080/", "interval": "30s", "retries": 1},
+                {"name": "short", "when": "rollback", "url": "http://tester:8080/", "interval": "30s"},
             ]),
         );
         assert_eq!(read.left_out, "spec.analysis.webhooks[0].timeout; spec.analysis.webhooks[3].disableTLS");
@@ -163,6 +165,7 @@ mod tests {
             read.says(&format!("have the agent's operator add {origin} to allowedAddresses"));
         }
         assert!(!read.text.contains("add http://flagger-loadtester.test"), "{}", read.text);
+        read.says("write the namespace into http://tester:8080, as http://NAME.NAMESPACE");
         read.says("A gate (confirm-…) is asked until it says yes.");
         read.says("not needed: spec.analysis.webhooks[2].muteAlert: that a gate waits");
     }

@@ -170,6 +170,12 @@ fn all(found: &Found) -> Outcome {
             }
         }
     }
+    for provider in found.of("flagger.app", &["AlertProvider"]) {
+        let name = text(provider, "/metadata/name");
+        if !flagger_alerts::is_named(name, found) {
+            outcome.documents.push(format!("# not needed: AlertProvider {name}: no alert names it.\n"));
+        }
+    }
     // The same template of two Canaries is one.
     let mut seen = BTreeSet::new();
     outcome.documents.retain(|document| seen.insert(document.clone()));
@@ -194,17 +200,19 @@ fn label(name: &str, list: &[Fields]) -> String {
     std::iter::once(label.to_owned()).chain(others).find(is_free).unwrap_or_default()
 }
 
-/// Says that the agent's operator has to allow the address `url`, if they do not by default and it is nothing of `namespace`
-/// itself.
+/// Says what is to be done before the agent calls `url` for a Release of `namespace`, if something is.
 fn tell_of_reach(url: &str, namespace: Option<&str>, draft: &mut Draft) {
-    if let Err(Refused::NotAllowed(origin)) =
-        Reach::default().check(url, namespace.unwrap_or_default(), |_| true)
-    {
-        draft.note(format!(
+    let own = namespace.unwrap_or_default();
+    let Err(Refused::NotAllowed(origin)) = Reach::default().check(url, own, |_| true) else { return };
+    let (_, host) = origin.split_once("://").unwrap_or_default();
+    draft.note(if host.contains('.') {
+        format!(
             "to do: have the agent's operator add {origin} to allowedAddresses (docs/notifications.md): it is no Service of the \
              Release's own namespace."
-        ));
-    }
+        )
+    } else {
+        format!("to do: write the namespace into {origin}, as http://NAME.NAMESPACE: the agent is in another one.")
+    });
 }
 
 /// A list of metrics by which a canary is judged: these, and those of Serin's own that nobody has named.

@@ -104,7 +104,7 @@ impl Read {
         let (word, left_out, outcome) = outcome(&objects);
         assert_ne!(word, "refused", "{left_out}");
         let text = together(&outcome.documents);
-        let release: Value = serde_saphyr::from_str(&text).unwrap();
+        let release: Value = serde_saphyr::from_str(&outcome.documents[0]).unwrap();
         let words: Vec<_> = text.split_whitespace().filter(|word| *word != "#").collect();
         Self { left_out, text: words.join(" "), spec: release["spec"].clone() }
     }
