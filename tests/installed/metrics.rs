@@ -28,7 +28,8 @@ struct Series {
 fn documented() -> Result<BTreeMap<String, Series>> {
     let page = std::fs::read_to_string(file("docs/series.md"))?;
     let (_, section) = page.split_once("\n## The agent\n").context("a section")?;
-    let rows = section.lines().filter(|line| line.starts_with("| `serin_") && !line.contains(", in a cluster |"));
+    let rows =
+        section.lines().filter(|line| line.starts_with("| `serin_") && !line.contains(", in a cluster |"));
     rows.map(|row| {
         let columns: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
         let [name, kind, labels, count, _] = columns[..] else { anyhow::bail!("five columns: {row}") };

@@ -93,7 +93,8 @@ fn a_release_that_is_not_driven_is_told_though_it_was_never_looked_at() {
 fn every_metric_is_in_the_table_with_its_type_and_its_labels() {
     let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/series.md");
     let page = std::fs::read_to_string(page).unwrap();
-    let (_, table) = page.split_once("| series | type | labels | how many | says |\n|---|---|---|---|---|\n").unwrap();
+    let (_, table) =
+        page.split_once("| series | type | labels | how many | says |\n|---|---|---|---|---|\n").unwrap();
     let metrics = Metrics::new();
     look(&metrics, "shop/shop");
     metrics.message("shop/shop", "sent");
