@@ -136,16 +136,20 @@ impl Table {
     }
 
     fn claims(&self, key: &str) -> impl Iterator<Item = (usize, &Row)> {
-        self.by_host.get(key).into_iter().flatten().filter_map(|&at| Some((at, self.rows.get(at)?)))
+        self.by_host.get(key).into_iter().flat_map(|claims| self.rows_at(claims))
+    }
+
+    fn rows_at<'t>(&'t self, places: &'t [usize]) -> impl Iterator<Item = (usize, &'t Row)> {
+        places.iter().filter_map(|&at| Some((at, self.rows.get(at)?)))
     }
 
     /// The policy for a request to `authority`, with its place among [`policies`](Self::policies). `path` is asked
     /// for only when it matters.
-    pub fn find(
-        &self,
+    pub fn find<'t>(
+        &'t self,
         authority: &[u8],
         path: impl Fn() -> Option<Vec<u8>>,
-    ) -> Option<(usize, &Arc<Policy>)> {
+    ) -> Option<(usize, &'t Arc<Policy>)> {
         // What is no text is no host, but `*` answers for every request.
         let authority = std::str::from_utf8(authority).unwrap_or_default();
         let authority = if authority.bytes().any(|byte| byte.is_ascii_uppercase()) {
@@ -155,9 +159,8 @@ impl Table {
         };
         let path = std::cell::LazyCell::new(|| path().unwrap_or_default());
         let answers = |row: &Row| &*row.prefix == "/" || is_under(&path, row.prefix.as_bytes());
-        let claim = |claims: &Vec<usize>| {
-            let rows = claims.iter().filter_map(|&at| Some((at, self.rows.get(at)?)));
-            rows.into_iter().find(|(_, row)| answers(row)).map(|(at, row)| (at, &row.policy))
+        let claim = |claims: &'t Vec<usize>| {
+            self.rows_at(claims).find(|(_, row)| answers(row)).map(|(at, row)| (at, &row.policy))
         };
         // A proxy goes by the routes of the host that fits best, and by no other's: where no policy for that one answers, none
         // does. With its port and without it is one host.

@@ -84,7 +84,7 @@ pub(super) async fn finalize(
     cluster.patch_metadata(object, json!({"finalizers": finalizers})).await?;
     cluster.metrics.forget(&name);
     cluster.memories.forget(&object.uid().unwrap_or_default());
-    cluster.board.forget(&cluster_name(object));
+    cluster.board.forget(&name);
     if is_given_up {
         let why = if is_late { "60 s have not been enough for that" } else { "its namespace goes" };
         tracing::warn!(release = name, "the Release is gone without everybody known to be on stable: {why}");

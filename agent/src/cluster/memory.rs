@@ -277,6 +277,15 @@ impl Memory {
         Ok(())
     }
 
+    /// What people are told: all that is shown but for what an agent keeps there for the next one.
+    pub(super) fn told(&mut self) -> ReleaseStatus {
+        // It is much, and not worth a copy at every look.
+        let state = self.shown.state.take();
+        let told = self.shown.clone();
+        self.shown.state = state;
+        told
+    }
+
     /// While callers are drawn, evidence grows that is worth keeping.
     fn is_counting(&self) -> bool {
         matches!(self.state.status.phase, Phase::Starting { .. } | Phase::Progressing(_))

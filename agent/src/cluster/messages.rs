@@ -148,8 +148,8 @@ fn enter(
 }
 
 /// The Release as people are told of it.
-fn view_of(cluster: &Cluster, object: &ReleaseObject, memory: &Memory) -> View {
-    let object = ReleaseObject { status: Some(memory.shown.clone()), ..object.clone() };
+fn view_of(cluster: &Cluster, object: &ReleaseObject, memory: &mut Memory) -> View {
+    let object = ReleaseObject { status: Some(memory.told()), ..object.clone() };
     let namespace = object.namespace().unwrap_or_default();
     let named = memory.shown.versions.iter().filter_map(|version| version.deployment.as_deref());
     let deployments: Vec<Deployment> = named

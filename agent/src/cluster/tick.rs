@@ -205,7 +205,7 @@ async fn tick_with(
     let is_pushed = pushed.is_ok();
     cluster.tell(object, memory, &snapshot.release, &observation, &planned, &news, is_pushed, now).await;
     cluster.tell_warnings(object, memory, &snapshot.warnings).await;
-    let (told, status, counted) = (&memory.shown, &memory.state.status, &observation.counted[..]);
+    let (told, status, counted) = (memory.told(), &memory.state.status, &observation.counted[..]);
     cluster.board.note(Look { object, told, release: &snapshot.release, status, counted, now });
     pushed?;
     if let Some(error) = unsaved {

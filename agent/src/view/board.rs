@@ -38,11 +38,11 @@ pub struct Shown {
 }
 
 /// What a look at a release has come to.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Look<'l> {
     pub(crate) object: &'l Arc<ReleaseObject>,
-    /// What people are told.
-    pub(crate) told: &'l ReleaseStatus,
+    /// What people are told, without the saved state, which is an agent's business, and much.
+    pub(crate) told: ReleaseStatus,
     pub(crate) release: &'l Release,
     pub(crate) status: &'l Status,
     pub(crate) counted: &'l [Cell],
@@ -53,8 +53,7 @@ impl Board {
     /// Takes note of a look.
     pub(crate) fn note(&self, look: Look<'_>) {
         let Look { object, told, release, status, counted, now } = look;
-        // The saved state is an agent's business, and much.
-        let told = ReleaseStatus { state: None, ..told.clone() };
+        let cohorts = status.evidence.cohorts(&release.analysis);
         let mut entries = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let entry = entries.entry(release.name().to_owned()).or_insert_with(|| Entry {
             object: Arc::clone(object),
@@ -63,8 +62,7 @@ impl Board {
             cohorts: Vec::new(),
         });
         entry.history.note(status, counted, release, now);
-        entry.cohorts = status.evidence.cohorts(&release.analysis);
-        (entry.object, entry.told) = (Arc::clone(object), told);
+        (entry.object, entry.told, entry.cohorts) = (Arc::clone(object), told, cohorts);
     }
 
     /// Forgets a release that is gone.

@@ -27,7 +27,7 @@ const SOME: f64 = 3.0;
 
 impl Recent {
     pub(super) fn take_in(&mut self, canary: Tally, stable: Tally, length: Duration) {
-        let fade = (-length.as_secs_f64() / TIME_CONSTANT.as_secs_f64()).exp();
+        let fade = fade(length, TIME_CONSTANT);
         self.canary.take_in(canary, fade);
         self.stable.take_in(stable, fade);
     }
@@ -47,6 +47,11 @@ impl Recent {
         let now = interval.share().filter(|_| as_f64(interval.bad) >= SOME);
         Some(now.map_or(lately, |now| now.max(lately)))
     }
+}
+
+/// What something counts after an interval of this `length`, if it counts a third after `time_constant`.
+pub(super) fn fade(length: Duration, time_constant: Duration) -> f64 {
+    (-length.as_secs_f64() / time_constant.as_secs_f64()).exp()
 }
 
 impl Fading {

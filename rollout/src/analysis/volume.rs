@@ -10,6 +10,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serin_policy::evidence::{Allowance, as_f64};
 
+use super::recent::fade;
+
 /// Requests a second, lately.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub(super) struct Volume {
@@ -34,7 +36,7 @@ impl Volume {
     /// Takes in an interval of this `length` with so many requests, in which everybody was on the canary or not.
     pub(super) fn take_in(&mut self, requests: u64, length: Duration, everybody: bool) {
         let rate = if everybody { &mut self.since } else { &mut self.before };
-        let fade = (-length.as_secs_f64() / TIME_CONSTANT.as_secs_f64()).exp();
+        let fade = fade(length, TIME_CONSTANT);
         rate.requests = rate.requests * fade + as_f64(requests);
         rate.seconds = rate.seconds * fade + length.as_secs_f64();
     }
