@@ -105,6 +105,12 @@ impl Booking {
             let counter = vm.failed_route(host, policy, (arm, reason), group);
             host.increment(counter);
         }
+        if outcome != Outcome::Left
+            && self.account.is_of_the_draw
+            && run.fuse().count(arm, outcome.is_failure())
+        {
+            run.bring_to_fuse(host, vm.meters());
+        }
     }
 }
 

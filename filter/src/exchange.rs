@@ -56,8 +56,13 @@ impl Exchange {
         };
         let policy = Arc::clone(policy);
         let began_ns = policy.counts().map(|_| host.now_ns());
-        let Decision { arm, reason, identity, user, flags, .. } =
-            policy.decide(&Inbound(host), || vm.mint(host));
+        let (request, mint) = (Inbound(host), || vm.mint(host));
+        let decision = if live.is_fuse_blown(index) {
+            policy.decide_closed(&request, mint)
+        } else {
+            policy.decide(&request, mint)
+        };
+        let Decision { arm, reason, identity, user, flags, .. } = decision;
         host.set_request_header(policy.request_header(), policy.version_name(arm).as_bytes());
         if let Some(flags) = flags {
             // Also where the caller has none: what a client says of itself goes no further.

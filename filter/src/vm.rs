@@ -48,6 +48,11 @@ impl Live {
     pub const fn table(&self) -> &Table {
         &self.table
     }
+
+    /// Whether this proxy has closed the canary of the policy at `index` by itself.
+    pub fn is_fuse_blown(&self, index: usize) -> bool {
+        self.runs.get(index).and_then(Option::as_ref).is_some_and(|run| run.fuse().is_blown())
+    }
 }
 
 impl Vm {
@@ -75,6 +80,11 @@ impl Vm {
         let slots = table.policies().map(|policy| vec![None; policy.slots()]).collect();
         let runs: Vec<_> =
             table.policies().map(|policy| policy.counts().map(|_| self.run(host, policy))).collect();
+        for (policy, run) in table.policies().zip(&runs) {
+            if let Some(run) = run {
+                run.fuse().arm(host, &mut self.meters, policy);
+            }
+        }
         if runs.iter().any(Option::is_some) {
             host.tick_every(TICK_MS);
         }
@@ -94,10 +104,13 @@ impl Vm {
         run
     }
 
-    /// Some time has gone by: books requests that wait for too long.
+    /// Some time has gone by: books requests that wait for too long, and puts what fuses have seen together.
     pub fn on_tick(&mut self, host: &impl Host) {
         for account in self.waiting.overdue(host.now_ns()) {
             account.is_overdue(self, host);
+        }
+        for run in self.live.runs.iter().flatten() {
+            run.bring_to_fuse(host, &mut self.meters);
         }
     }
 

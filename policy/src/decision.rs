@@ -126,18 +126,35 @@ enum Draw {
     Segment(usize),
 }
 
+/// The rule of a canary that takes no traffic.
+const CLOSED: Rule = Rule::Fixed(Arm::Stable, Reason::Closed);
+
 impl Policy {
     /// Decides `request`. `mint` makes an id for a caller who has none and may be
     /// given one.
     pub fn decide<R: Request>(&self, request: &R, mint: impl FnOnce() -> Option<Id>) -> Decision {
         let asked = Asked::new(request);
-        let who = || identify(&asked, &self.identity, self.cookie.as_ref(), mint);
-        match self.rule(&asked) {
+        self.decide_by(self.rule(&asked), &asked, mint)
+    }
+
+    /// The same as if the canary took no traffic.
+    pub fn decide_closed<R: Request>(&self, request: &R, mint: impl FnOnce() -> Option<Id>) -> Decision {
+        self.decide_by(CLOSED, &Asked::new(request), mint)
+    }
+
+    fn decide_by<R: Request>(
+        &self,
+        rule: Rule,
+        asked: &Asked<'_, R>,
+        mint: impl FnOnce() -> Option<Id>,
+    ) -> Decision {
+        let who = || identify(asked, &self.identity, self.cookie.as_ref(), mint);
+        match rule {
             Rule::Fixed(arm, reason) => {
                 // Services behind may still draw: their share of the identity is sent on. And flags are drawn in any version.
                 let is_wanted = self.baggage.is_some() || !self.flags.is_empty();
                 let identity = is_wanted.then(who).flatten();
-                let flags = self.flags_of(&asked, identity.as_ref());
+                let flags = self.flags_of(asked, identity.as_ref());
                 Decision { arm, reason, identity, point: None, user: None, flags }
             }
             Rule::Draw(weight, draw) => {
@@ -151,7 +168,7 @@ impl Policy {
                     (Some(_), Draw::Segment(i)) => Reason::Split(i),
                     (Some(point), Draw::Release) => Reason::Bucket(self.cohort(point)),
                 };
-                let flags = self.flags_of(&asked, identity.as_ref());
+                let flags = self.flags_of(asked, identity.as_ref());
                 let arm = if covered { Arm::Canary } else { Arm::Stable };
                 Decision { arm, reason, identity, point, user, flags }
             }
@@ -164,7 +181,7 @@ impl Policy {
 
     fn rule<R: Request>(&self, request: &Asked<'_, R>) -> Rule {
         if self.closed {
-            return Rule::Fixed(Arm::Stable, Reason::Closed);
+            return CLOSED;
         }
         if let Some(arm) = self.overrides.iter().find_map(|one| one.asks_for(request, &self.names)) {
             return Rule::Fixed(arm, Reason::Override);

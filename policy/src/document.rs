@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::cookie::CookieSpec;
 use crate::flags::FlagSpec;
+use crate::fuse::FuseSpec;
 use crate::identity::Source;
 use crate::lenient_int;
 use crate::marks::MarkSpec;
@@ -106,6 +107,9 @@ pub struct PolicySpec {
     /// What to count; nothing without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counts: Option<CountsSpec>,
+    /// When a proxy closes the canary by itself; never without it, or where nothing is counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fuse: Option<FuseSpec>,
 }
 
 /// One version of the service.
@@ -225,7 +229,7 @@ fn refuse(raw: &RawValue, error: Option<serde_json::Error>) -> Entry {
 }
 
 /// The fields of [`PolicySpec`] as they are spelled in JSON.
-const KNOWN_FIELDS: [&str; 21] = [
+const KNOWN_FIELDS: [&str; 22] = [
     "name",
     "revision",
     "critical",
@@ -247,6 +251,7 @@ const KNOWN_FIELDS: [&str; 21] = [
     "requestHeader",
     "responseHeader",
     "counts",
+    "fuse",
 ];
 
 #[cfg(test)]
@@ -283,6 +288,7 @@ mod tests {
             "requestHeader": "x-version",
             "responseHeader": "x-served-by",
             "counts": {"objectiveMs": 500},
+            "fuse": {"ratioPercent": 200, "slack": 50_000},
         });
         let spec: PolicySpec = serde_json::from_value(full.clone()).unwrap();
         // Whatever is lost on the way there and back is misspelled above or below.

@@ -20,6 +20,7 @@ pub mod decision;
 pub mod document;
 pub mod evidence;
 pub mod flags;
+pub mod fuse;
 pub mod host;
 pub mod identity;
 mod lenient_int;

@@ -7,6 +7,7 @@ use crate::cookie::CookieSpec;
 use crate::decision::{Arm, Cohort, Reason};
 use crate::document::{CountsSpec, PolicySpec};
 use crate::flags::Flags;
+use crate::fuse::FuseSpec;
 use crate::host::Hosts;
 use crate::identity::Source;
 use crate::marks::Marks;
@@ -38,6 +39,7 @@ pub struct Policy {
     request_header: String,
     response_header: Option<String>,
     counts: Option<CountsSpec>,
+    fuse: Option<FuseSpec>,
 }
 
 impl Policy {
@@ -101,6 +103,7 @@ impl Policy {
         let (names, weight) = versions(&spec)?;
         let flags = Flags::compile(spec.flags, &spec.name)?;
         let marks = Marks::compile(spec.marks, &names)?;
+        let fuse = spec.fuse.map(FuseSpec::check).transpose()?;
         Ok(Self {
             name: spec.name,
             revision: spec.revision,
@@ -121,6 +124,7 @@ impl Policy {
             request_header: spec.request_header,
             response_header: spec.response_header,
             counts: spec.counts,
+            fuse,
         })
     }
 
@@ -183,6 +187,12 @@ impl Policy {
     /// What to count.
     pub const fn counts(&self) -> Option<&CountsSpec> {
         self.counts.as_ref()
+    }
+
+    /// When a proxy closes the canary by itself, while both versions are in use by the draw and stable is the one to go back
+    /// to: without a share that chance gives there is nothing to compare.
+    pub fn fuse(&self) -> Option<FuseSpec> {
+        self.fuse.filter(|_| !self.closed && !self.promoted && self.weight.is_split())
     }
 
     /// How many different [`slots`](Self::slot) there are.

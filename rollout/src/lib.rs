@@ -141,7 +141,9 @@ pub fn plan(release: &Release, status: &Status, observation: &Observation, now: 
     tick.note_given();
     tick.take_in_brought();
     tick.take_in_answers();
-    let failed = tick.judge() || tick.leave_what_is_gone() || tick.leave_at_a_hooks_word();
+    let failed = tick.judge()
+        || tick.heed_fuses()
+        || tick.leave_what_is_gone() || tick.leave_at_a_hooks_word();
     tick.end_failed_probe();
     for command in &observation.commands {
         tick.obey(command, failed);
@@ -164,6 +166,9 @@ struct Tick<'t> {
     decision: Option<(Actor, Reason)>,
     reasons: Vec<Reason>,
 }
+
+/// So many proxies are named in what is saved.
+const MOST_NAMED: usize = 20;
 
 /// What is to be written in front of the proxies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -231,6 +236,18 @@ impl Tick<'_> {
             return false;
         };
         self.roll_back(Cause::Failed { weight, failure })
+    }
+
+    /// Takes the canary off the air if proxies have closed it by themselves. Returns whether it did.
+    fn heed_fuses(&mut self) -> bool {
+        let weight = match self.status.phase {
+            Phase::Progressing(StepState { weight, .. }) | Phase::OffPlan { weight } => weight,
+            _ => return false,
+        };
+        let proxies = self.observation.blown_fuses.iter().take(MOST_NAMED).cloned().collect::<Vec<_>>();
+        let Counts { stable, canary } = self.status.evidence.step();
+        let (canary, stable) = (canary.failed(), stable.failed());
+        !proxies.is_empty() && self.roll_back(Cause::Fuse { weight, proxies, canary, stable })
     }
 
     /// Takes the canary off the air, if there is anybody to go back to; says so if there is not. Returns whether it did.

@@ -4,7 +4,7 @@ Reasons in plain sentences, for people.
 use std::fmt;
 use std::time::Duration;
 
-use super::analysis::Judged;
+use super::analysis::{Grouped, Judged};
 use super::lagging;
 use super::phase::Cause;
 use super::reason::{Event, Hold, NotNow, Outcome, Reason};
@@ -285,6 +285,20 @@ impl fmt::Display for Outcome {
             Self::Promoted { run } => write!(f, "run {run} is promoted: everybody is on it"),
             Self::RolledBack { cause: Cause::Failed { weight, failure } } => {
                 write!(f, "rolled back at {weight}: {failure}")
+            }
+            Self::RolledBack { cause: Cause::Fuse { weight, proxies, canary, stable } } => {
+                let (bad, of) = (Grouped(canary.bad), Grouped(canary.requests));
+                let (stable_bad, stable_of) = (Grouped(stable.bad), Grouped(stable.requests));
+                let by = proxies.first().map_or("a proxy", String::as_str);
+                let others = match proxies.len() {
+                    0 | 1 => String::new(),
+                    more => format!(" and {} more", more - 1),
+                };
+                write!(
+                    f,
+                    "rolled back at {weight}: the fuse of {by}{others} has blown: {bad} of the canary's {of} requests in \
+                     this step failed, and {stable_bad} of stable's {stable_of}"
+                )
             }
             Self::RolledBack { cause: Cause::NoData { weight, after, why } } => {
                 let after = friendly(after);

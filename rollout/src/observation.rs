@@ -19,6 +19,8 @@ pub struct Observation {
     pub in_force: InForce,
     /// All proxies there are.
     pub proxies: Vec<Proxy>,
+    /// Those that have closed this run's canary by themselves, by name.
+    pub blown_fuses: Vec<String>,
     /// What was counted since the last observation: randomly assigned requests, by all that tells them apart.
     pub counted: Vec<Cell>,
     /// The same in sum and by the proxies' own counters, wherever `counted` comes from.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serin_policy::Weight;
+use serin_policy::evidence::Tally;
 
 use super::analysis::Failure;
 use super::handover::HandoverState;
@@ -188,6 +189,17 @@ pub enum Cause {
         weight: Weight,
         /// By which test.
         failure: Failure,
+    },
+    /// Proxies have closed it by themselves: it failed far more often there than stable did.
+    Fuse {
+        /// The weight it had.
+        weight: Weight,
+        /// Which proxies, by name: the first of them, where there are many.
+        proxies: Vec<String>,
+        /// The canary's requests in this step, and those that failed.
+        canary: Tally,
+        /// Stable's meanwhile.
+        stable: Tally,
     },
     /// There was nothing to judge it by.
     NoData {

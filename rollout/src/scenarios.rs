@@ -10,6 +10,7 @@ A script is a Release, `---`, and lines of:
 - `cmd pause by ann`: given at the next tick
 - `edit old => new`: the Release's text is edited
 - `chosen segment:beta 5/1/0`, `chosen override 5/1/0`: what a rule gives to the canary at each tick from then on
+- `fuse a`: the fuse of this proxy has blown
 - `outage connection refused`, `outage over`: nothing can be counted, until it can
 - `metric depth 3`, `metric depth nan`, `metric depth empty`: what one of people's own metrics says from then on
 - `crash before-write`, `crash before-save`: the next tick ends there
@@ -108,6 +109,7 @@ impl ScenarioRun {
                 self.world.now += step;
                 self.world.status.clock_moved(step);
             }
+            ["fuse", proxy] => self.world.blown_fuses.push((*proxy).to_owned()),
             ["outage", "over"] => self.world.outage = None,
             ["outage", ..] => self.world.outage = Some(line["outage ".len()..].to_owned()),
             ["chosen", by, counts] => self.chosen(by, counts),

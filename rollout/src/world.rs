@@ -21,6 +21,8 @@ pub(super) struct World {
     pub(super) now: Timestamp,
     /// Why nothing can be counted.
     pub(super) outage: Option<String>,
+    /// Proxies that have closed the canary by themselves. They go by the next policy that is closed.
+    pub(super) blown_fuses: Vec<String>,
     /// What rules give to a version at each tick.
     pub(super) chosen: Vec<Chosen>,
     /// What people's own metrics say.
@@ -71,6 +73,7 @@ impl World {
             proxies: BTreeMap::new(),
             now: Timestamp::UNIX_EPOCH,
             outage: None,
+            blown_fuses: Vec::new(),
             chosen: Vec::new(),
             readings: Vec::new(),
             before: Status::default(),
@@ -111,6 +114,9 @@ impl World {
         if let (Crash::None, Some(push)) = (crash, planned.push) {
             let (run, revision) = (self.release.run().to_owned(), push.revision);
             self.file = InForce::Policy { run, revision, weight: push.weight, closed: push.closed };
+            if push.closed {
+                self.blown_fuses.clear();
+            }
         }
         planned
     }
@@ -131,6 +137,7 @@ impl World {
             counted,
             at_proxies: counts,
             chosen: self.chosen.clone(),
+            blown_fuses: self.blown_fuses.clone(),
             unassignable: 0,
             users: None,
             readings: self.readings.clone(),

@@ -171,6 +171,7 @@ impl Driven {
             counted,
             at_proxies: Counts::default(),
             chosen: Vec::new(),
+            blown_fuses: Vec::new(),
             unassignable: 0,
             users: None,
             readings: Vec::new(),

@@ -24,6 +24,7 @@ fn look(metrics: &Metrics, name: &str) {
         counted: vec![cell],
         at_proxies: Counts::default(),
         chosen: Vec::new(),
+        blown_fuses: Vec::new(),
         unassignable: 0,
         users: None,
         readings: Vec::new(),

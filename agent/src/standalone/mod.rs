@@ -180,7 +180,7 @@ impl Standalone {
         let before = self.state.clone();
         let complaint = contents.complaint();
         let ProxyReport {
-            proxies, counted, at_proxies, chosen, unassignable, users, readings, outage, ..
+            proxies, blown_fuses, counted, at_proxies, chosen, unassignable, users, readings, outage, ..
         } = self.fleet.look(&self.release, &mut self.state.deltas, complaint.as_deref(), now).await;
         let in_force = in_force(&contents, &name);
         let observation = Observation {
@@ -189,6 +189,7 @@ impl Standalone {
             counted,
             at_proxies,
             chosen,
+            blown_fuses,
             unassignable,
             users,
             readings,

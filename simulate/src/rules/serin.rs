@@ -74,6 +74,7 @@ impl Rule for Serin {
             counted: counted.cells.clone(),
             at_proxies: Counts::default(),
             chosen: Vec::new(),
+            blown_fuses: Vec::new(),
             unassignable: 0,
             users: Some(counted.users),
             readings: counted.readings.clone(),

@@ -85,6 +85,7 @@ impl Run {
                 .collect(),
             at_proxies: Counts::default(),
             chosen: Vec::new(),
+            blown_fuses: Vec::new(),
             unassignable: 0,
             users: None,
             readings: vec![depth],
