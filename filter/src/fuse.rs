@@ -58,6 +58,13 @@ impl Watch {
         }
     }
 
+    /// Another run has taken this one's place.
+    pub fn end(&self, host: &impl Host, meters: &mut Meters) {
+        if self.is_blown.take() {
+            self.show(host, meters);
+        }
+    }
+
     /// Whether the canary is closed here.
     pub fn is_blown(&self) -> bool {
         self.is_blown.get()

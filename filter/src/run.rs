@@ -66,8 +66,9 @@ impl Run {
     }
 
     /// Another run has taken its place.
-    pub fn end(&self) {
+    pub fn end(&self, host: &impl Host, meters: &mut Meters) {
         self.is_over.set(true);
+        self.fuse.end(host, meters);
     }
 
     /// Whether another run has taken its place: what is counted now is that one's.

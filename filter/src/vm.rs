@@ -97,7 +97,7 @@ impl Vm {
             if run.is_of(policy) {
                 return Rc::clone(run);
             }
-            run.end();
+            run.end(host, &mut self.meters);
         }
         let run = Rc::new(Run::begin(host, policy));
         self.runs.insert(policy.name().to_owned(), Rc::clone(&run));

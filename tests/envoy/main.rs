@@ -6,6 +6,7 @@ mod assignment;
 mod counts;
 mod crashes;
 mod faults;
+mod fuse;
 mod protocols;
 mod pushes;
 mod requests;
