@@ -56,8 +56,9 @@ impl Exchange {
         };
         let policy = Arc::clone(policy);
         let began_ns = policy.counts().map(|_| host.now_ns());
+        let lease = table.lease(index, || began_ns.unwrap_or_else(|| host.now_ns()));
         let Decision { arm, reason, identity, user, flags, .. } =
-            policy.decide(&Inbound(host), || vm.mint(host));
+            policy.decide(&Inbound(host), lease, || vm.mint(host));
         host.set_request_header(policy.request_header(), policy.version_name(arm).as_bytes());
         if let Some(flags) = flags {
             // Also where the caller has none: what a client says of itself goes no further.

@@ -6,6 +6,7 @@ mod assignment;
 mod counts;
 mod crashes;
 mod faults;
+mod leases;
 mod protocols;
 mod pushes;
 mod requests;
