@@ -194,8 +194,13 @@ fn describe(state: &ProxyState) -> String {
     match state {
         ProxyState::Silent { error } => format!("does not answer: {error}"),
         ProxyState::Bypassed => "does not run the filter".to_owned(),
-        ProxyState::Runs { revision, refused: None } => format!("runs revision {revision}"),
-        ProxyState::Runs { revision, refused: Some(why) } => {
+        ProxyState::Runs { revision, refused: None, has_lapsed: false } => {
+            format!("runs revision {revision}")
+        }
+        ProxyState::Runs { revision, refused: None, has_lapsed: true } => {
+            format!("runs revision {revision}, and everybody is on stable: its lease has run out there")
+        }
+        ProxyState::Runs { revision, refused: Some(why), .. } => {
             format!("keeps revision {revision} and refuses the present one: {why}")
         }
     }

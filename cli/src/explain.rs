@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{anyhow, bail};
+use jiff::Timestamp;
 use serin_policy::{Arm, Decision, Document, Policy, Proxy, Reason, Request, Table, Weight};
 use url::Url;
 
@@ -100,7 +101,10 @@ impl<'a> Typed<'a> {
                 "no policy answers for {}{}: the request passes as it is, to stable\n",
                 self.host, self.path
             ),
-            Some((_, policy)) => render(policy, &policy.decide(self, || None)),
+            Some((index, policy)) => {
+                let now = || u64::try_from(Timestamp::now().as_nanosecond()).unwrap_or_default();
+                render(policy, &policy.decide(self, table.lease(index, now), || None))
+            }
         }
     }
 }

@@ -60,7 +60,8 @@ impl Exchange {
         let decision = if live.is_fuse_blown(index) {
             policy.decide_closed(&request, mint)
         } else {
-            policy.decide(&request, mint)
+            let lease = table.lease(index, || began_ns.unwrap_or_else(|| host.now_ns()));
+            policy.decide(&request, lease, mint)
         };
         let Decision { arm, reason, identity, user, flags, .. } = decision;
         host.set_request_header(policy.request_header(), policy.version_name(arm).as_bytes());

@@ -153,6 +153,11 @@ impl Policy {
         self.closed
     }
 
+    /// Whether the canary is to become stable.
+    pub const fn is_promoted(&self) -> bool {
+        self.promoted
+    }
+
     /// The name of a version, as it stands in headers.
     pub fn version_name(&self, arm: Arm) -> &str {
         arm.name(&self.names)
@@ -208,9 +213,10 @@ impl Policy {
             Reason::NoIdentity => 2,
             Reason::Bucket(Cohort::Rest) => 3,
             Reason::Fault => 4,
-            Reason::Bucket(Cohort::Step(i)) => 5 + i,
-            Reason::Segment(i) => 5 + self.steps.len() + 2 * i,
-            Reason::Split(i) => 5 + self.steps.len() + 2 * i + 1,
+            Reason::Lapsed => 5,
+            Reason::Bucket(Cohort::Step(i)) => 6 + i,
+            Reason::Segment(i) => 6 + self.steps.len() + 2 * i,
+            Reason::Split(i) => 6 + self.steps.len() + 2 * i + 1,
         };
         match arm {
             Arm::Stable => reason,
@@ -219,7 +225,7 @@ impl Policy {
     }
 
     const fn reasons(&self) -> usize {
-        5 + self.steps.len() + 2 * self.segments.len()
+        6 + self.steps.len() + 2 * self.segments.len()
     }
 
     /// Name of the segment of this index, for labels.

@@ -88,6 +88,8 @@ pub struct Release {
     pub blue_green: Option<BlueGreen>,
     /// What the canary is judged by.
     pub analysis: Analysis,
+    /// For how long the canary may have users without a look of the agent; none if without end.
+    pub lease: Option<Duration>,
 }
 
 /// How a blue-green release differs from a canary: the new version has all its pods from the beginning, and the old one

@@ -180,6 +180,12 @@ pub const UP_TO_A_DAY: Span = Span::of(Duration::ZERO, Duration::from_hours(24))
 pub const DEADLINE: Span = Span::of(Duration::from_secs(10), Duration::from_hours(7 * 24));
 /// How long the old version of a blue-green release is kept.
 pub const KEEP: Span = Span::of(Duration::ZERO, Duration::from_hours(7 * 24));
+/// How long the agent may be silent: so long that clocks which differ by a minute make no difference.
+pub const AGENT_LOST: Span = Span::of(Duration::from_mins(3), Duration::from_hours(24));
+/// At least so many looks fall into that time, so that one of them comes before it is over.
+pub const LOOKS_UNTIL_LOST: u32 = 3;
+/// What to write where fewer do.
+pub const LOST_TOO_SOON: &str = "give at least three times analysis.interval, at which the agent is heard of";
 /// The time between two readings of a query.
 pub const READING: Span = Span::of(Duration::from_secs(1), Duration::from_hours(1));
 /// A request that takes longer is slow.

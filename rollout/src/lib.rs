@@ -45,6 +45,7 @@ mod scenarios;
 mod stables_owner;
 mod status;
 mod steps;
+mod term;
 mod workloads;
 #[cfg(test)]
 mod world;
@@ -71,6 +72,7 @@ pub use phase::{BakeState, Cause, Emptying, KeepState, Paused, Phase, Stage, Ste
 pub use reason::{Awaits, Event, Hold, NotNow, Outcome, Reason, Severity};
 pub use roles::{Candidate, Live, Roles, RolesUnclear, RouteTargets, Traces};
 pub use status::{Actor, Change, Draw, Pods, Progress, Status};
+pub use term::Term;
 pub use workloads::{Given, Lack, PodLimit, Replicas, Wanted, Workload, Workloads};
 
 use serin_release::Release;
@@ -82,6 +84,8 @@ pub struct Plan {
     pub status: Status,
     /// To be written in front of the proxies then.
     pub push: Option<Push>,
+    /// How long what is in front of them then may stay without another look.
+    pub term: Term,
     /// How Deployments and routes are wanted in a cluster; none if all is to be left as it is.
     pub wanted: Option<Wanted>,
     /// Why things are as they are; never empty.
@@ -276,6 +280,7 @@ impl Tick<'_> {
         self.status.routes = self.route_targets();
         self.note_change(before);
         let wanted = self.wanted();
+        let term = self.term();
         let Self { status, write, reasons, .. } = self;
         let push = (write > Write::NotYet).then_some(Push {
             revision: status.revision,
@@ -283,7 +288,7 @@ impl Tick<'_> {
             closed: status.is_closed(),
             promoted: status.is_promoted(),
         });
-        Plan { status, push, wanted, reasons }
+        Plan { status, push, term, wanted, reasons }
     }
 
     /// Until proxies report what is being written, somebody may be elsewhere.

@@ -76,6 +76,10 @@ impl fmt::Display for Event {
                 write!(f, "the proxies' policy cannot be read ({why}): it is written again")
             }
             Self::PolicyGone => f.write_str("the proxies' policy is gone: it is written again"),
+            Self::LeaseLapsed => f.write_str(
+                "no agent has renewed the lease in time, and the proxies have sent everybody to stable: the policy is \
+                 written again",
+            ),
             Self::ReleaseEdited => {
                 f.write_str("the Release was edited: the proxies' policy is written again")
             }

@@ -3,9 +3,10 @@ What the planner is told: how things are, seen at one moment.
 */
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serin_policy::evidence::Tally;
-use serin_policy::{Arm, Cohort, Policy, Weight};
+use serin_policy::{Arm, Cohort, Lease, Policy, Weight};
 
 use super::hooks::Answer;
 use super::roles::{Roles, RolesUnclear, RouteTargets};
@@ -100,12 +101,14 @@ pub enum InForce {
         weight: Weight,
         /// Whether the canary takes no traffic at all.
         closed: bool,
+        /// How it is with its lease: one that has run out is as good as closed.
+        lease: Lease,
     },
 }
 
 impl InForce {
-    /// What a policy in front of the proxies says.
-    pub fn of(policy: &Policy) -> Self {
+    /// What a policy in front of the proxies says `now`, whose lease runs `until` so many seconds since 1970, if it has one.
+    pub fn of(policy: &Policy, until: Option<u64>, now: Timestamp) -> Self {
         // The run is what the salt ends in after `namespace/name/`.
         let salt = policy.salt();
         let run = salt.strip_prefix(policy.name()).and_then(|rest| rest.strip_prefix('/'));
@@ -114,13 +117,14 @@ impl InForce {
             revision: policy.revision(),
             weight: policy.weight(),
             closed: policy.is_closed(),
+            lease: Lease::at(until, || u64::try_from(now.as_nanosecond()).unwrap_or_default()),
         }
     }
 
     /// The share of the callers that a canary gets, of whatever run.
     pub(super) fn share(&self) -> Weight {
         match self {
-            Self::Policy { weight, closed: false, .. } => *weight,
+            Self::Policy { weight, closed: false, lease: Lease::Unleased | Lease::Held, .. } => *weight,
             Self::Policy { .. } | Self::Nothing | Self::Unreadable { .. } => Weight::ZERO,
         }
     }
@@ -170,6 +174,9 @@ pub enum ProxyState {
         revision: u64,
         /// Why it refused the present document, if it did; it then goes on with what it has.
         refused: Option<String>,
+        /// Whether the policy's lease has run out there, so that the canary takes no traffic.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        has_lapsed: bool,
     },
 }
 

@@ -136,6 +136,7 @@ table! { Event:
     PolicyEdited, "policy-edited", Warning;
     PolicyUnreadable, "policy-unreadable", Warning;
     PolicyGone, "policy-gone", Warning;
+    LeaseLapsed, "lease-lapsed", Warning;
     ReleaseEdited, "release-edited", Info;
 }
 

@@ -7,6 +7,7 @@ A script is a Release, `---`, and lines of:
 
 - `proxies a b`, and what they do from then on: `silent b`, `bypass b`, `refuse b`, `lag b`, `follow b`
 - `tick 1s [x20] [canary=requests/errors/slow[/withheld]] [stable=…]`: time goes by, then the planner looks; `x20`: so often
+- `away 20m`: time goes by, and no agent is there
 - `cmd pause by ann`: given at the next tick
 - `edit old => new`: the Release's text is edited
 - `chosen segment:beta 5/1/0`, `chosen override 5/1/0`: what a rule gives to the canary at each tick from then on
@@ -94,6 +95,7 @@ impl ScenarioRun {
         let words: Vec<_> = line.split_whitespace().collect();
         match words.as_slice() {
             ["tick", after, rest @ ..] => self.ticks(after, rest),
+            ["away", time] => self.world.away(time.parse().unwrap()),
             ["cmd", kind, "by", by] => {
                 let kind: CommandKind = serde_json::from_value((*kind).into()).unwrap();
                 self.commands.push(Command { kind, by: (*by).to_owned() });
@@ -225,7 +227,7 @@ impl ScenarioRun {
     }
 
     fn edit_file(&mut self, change: &str) {
-        let InForce::Policy { run, revision, weight, closed } = &mut self.world.file else {
+        let InForce::Policy { run, revision, weight, closed, .. } = &mut self.world.file else {
             panic!("no file")
         };
         match change.split_once('=') {

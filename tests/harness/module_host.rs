@@ -174,6 +174,11 @@ impl ModuleHost {
         self.store.data_mut().namespace = Some(namespace.to_owned());
     }
 
+    /// The proxy's clock, in nanoseconds since 1970.
+    pub fn now_ns(&self) -> u64 {
+        self.store.data().now.as_nanos().try_into().unwrap_or(u64::MAX)
+    }
+
     /// Lets `time` go by.
     pub fn advance(&mut self, time: Duration) {
         self.store.data_mut().now += time;

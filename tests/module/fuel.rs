@@ -86,6 +86,15 @@ fn first_cost() -> Cost {
     cost_of(&mut host, returning(0))
 }
 
+/// The cost of `request` where the agent's lease runs `until` so many seconds since 1970.
+fn leased_cost(request: &Request, until: u64) -> Cost {
+    let mut host = super::host();
+    let policies = [policy(&json!({}))];
+    let document = json!({"version": 1, "policies": policies, "leases": {"shop/shop": until}});
+    host.configure(document.to_string().as_bytes()).unwrap();
+    warm_cost(&mut host, request)
+}
+
 fn measured() -> BTreeMap<&'static str, Cost> {
     let plain = json!({});
     let id = "0123456789abcdef0123456789abcdef";
@@ -115,6 +124,8 @@ fn measured() -> BTreeMap<&'static str, Cost> {
     BTreeMap::from([
         ("returning user", cost(&plain, &returning)),
         ("returning user, first seen in this run", first_cost()),
+        ("returning user, by a lease", leased_cost(&returning, 4_000_000_000)),
+        ("returning user, the lease has run out", leased_cost(&returning, 1)),
         ("returning user, nothing counted", cost(&json!({"counts": null}), &returning)),
         ("returning user, one policy of 1001", warm_cost(&mut crowded, &returning)),
         (

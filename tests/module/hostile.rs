@@ -77,7 +77,7 @@ impl World {
     /// Lets a request in, as far as it gets.
     fn begin(&mut self) {
         let headers = requests::request(&mut self.random, &self.junk);
-        let mut expectation = Expectation::new(&self.table, headers.clone());
+        let mut expectation = Expectation::new(&self.table, headers.clone(), self.host.now_ns());
 
         let id = self.host.open(headers, &mut Fuel::default()).unwrap();
         // Some requests never get to the filter: an earlier one answered them, or the client left.

@@ -177,7 +177,8 @@ mod tests {
             (vec![], CommandOutcome::Taken, "abort by kubectl-annotate (not proved)"),
             (vec![refused.into()], CommandOutcome::Refused, "abort by ann refused: no run is in progress"),
         ] {
-            let plan = Plan { status: serin_rollout::Status::default(), push: None, wanted: None, reasons };
+            let (status, term) = (serin_rollout::Status::default(), serin_rollout::Term::Open);
+            let plan = Plan { status, push: None, term, wanted: None, reasons };
             let answer = given.answer(&plan, Timestamp::UNIX_EPOCH);
             assert_eq!((answer.id.as_str(), answer.command.as_str()), ("7f3a", "abort"));
             assert_eq!((answer.outcome, answer.message.as_str()), (outcome, message));

@@ -76,7 +76,7 @@ impl ProxyReport {
             }
             Group::Fault => return self.add_chosen(Chooser::Fault, tag.arm, counts),
             Group::Override => return self.add_chosen(Chooser::Override, tag.arm, counts),
-            Group::Closed => return,
+            Group::Closed | Group::Lapsed => return,
         };
         self.counted.push(Cell { place: attach_point.to_owned(), drawn, arm: tag.arm, counts });
     }
@@ -266,9 +266,12 @@ fn state(sample: &Sample, release: &str, complaint: Option<&str>) -> ProxyState 
         )
     });
     match sample.revisions.get(release) {
-        Some(&revision) => ProxyState::Runs { revision, refused },
+        Some(&revision) => {
+            let has_lapsed = sample.lapsed.contains(release);
+            ProxyState::Runs { revision, refused, has_lapsed }
+        }
         // A proxy whose first document was refused runs the filter, with no policy of ours in it.
-        None if refused.is_some() => ProxyState::Runs { revision: 0, refused },
+        None if refused.is_some() => ProxyState::Runs { revision: 0, refused, has_lapsed: false },
         None => ProxyState::Bypassed,
     }
 }

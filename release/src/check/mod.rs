@@ -131,6 +131,7 @@ fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
     };
     let Course { steps, steps_by_traffic, blue_green } = course(spec.strategy, problems);
     let analysis = analysis::check(spec.analysis, &whose, &steps, problems);
+    let lease = lease(spec.on_agent_lost, spec.agent_lost_after, analysis.interval, problems);
     Release {
         name: format!("{namespace}/{name}"),
         run,
@@ -151,6 +152,27 @@ fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
         steps_by_traffic,
         blue_green,
         analysis,
+        lease,
+    }
+}
+
+/// For how long the canary may have users without a look of the agent, who looks once in every `interval`.
+fn lease(
+    on_lost: resource::OnAgentLost,
+    after: Option<Scalar>,
+    interval: Duration,
+    problems: &mut Problems,
+) -> Option<Duration> {
+    let (path, after) = ("spec.agentLostAfter", after.unwrap_or_else(|| Scalar::from("15m")));
+    let lease = span(path, &after, &rule::AGENT_LOST, problems);
+    match on_lost {
+        resource::OnAgentLost::Hold => None,
+        resource::OnAgentLost::Stable => {
+            if lease < interval * rule::LOOKS_UNTIL_LOST {
+                problems.add(path, &after.0, rule::LOST_TOO_SOON);
+            }
+            Some(lease)
+        }
     }
 }
 

@@ -157,6 +157,19 @@ pub struct Spec {
     /// How the canary is judged.
     #[serde(default)]
     pub analysis: Analysis,
+    /// What becomes of users of the canary when the agent has not been heard of for `agentLostAfter`, so that nobody would take
+    /// back a bad version: `Stable` has the proxies send everybody to stable by themselves, until the agent is back and
+    /// goes on; `Hold` leaves all as it is. From the promotion on there is no other version to go to, and all is left as it
+    /// is. The default is `Stable`.
+    // An older agent that reads a saved Release does not know the word.
+    #[serde(default, skip_serializing_if = "OnAgentLost::is_default")]
+    pub on_agent_lost: OnAgentLost,
+    /// How long the agent may be silent, 3m to 24h. With proxies' clocks off by a minute it is a minute more or less. The
+    /// default is `15m`.
+    // As above.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<schema::Duration>")]
+    pub agent_lost_after: Option<Scalar>,
     /// Who is asked at points of a run, in a cluster, as Flagger asks: gates, tests of the canary, load. The default is nobody.
     // An older agent that reads a saved Release does not know the word.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -173,6 +186,23 @@ pub struct Spec {
         "message": rule::OTHER_NOTIFICATION,
     }]))]
     pub notifications: Vec<Notification<SecretKey>>,
+}
+
+/// What becomes of users of the canary when the agent falls silent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum OnAgentLost {
+    /// Proxies send everybody to stable.
+    #[default]
+    Stable,
+    /// All is left as it is.
+    Hold,
+}
+
+impl OnAgentLost {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// The service whose users are assigned to versions.

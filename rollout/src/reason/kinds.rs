@@ -153,6 +153,8 @@ pub enum Event {
     /// The file is gone: it is written again.
     #[serde(alias = "file-gone")]
     PolicyGone,
+    /// The agent has not renewed the policy's lease in time, and proxies have sent everybody to stable: it is written again.
+    LeaseLapsed,
     /// The Release was edited without starting a new run: the policy is written again.
     ReleaseEdited,
 }
