@@ -118,7 +118,11 @@ pub fn raw_gauge(release: &str) -> String {
     format!("tag.{release};.{FUSE}")
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "neither negative nor above a million")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "neither negative nor above a million"
+)]
 fn whole(number: f64) -> u32 {
     number.round() as u32
 }

@@ -24,6 +24,7 @@ mod policy;
 mod problem;
 pub mod prometheus;
 pub mod resource;
+pub mod rollback;
 pub mod rule;
 pub mod status;
 #[cfg(test)]
@@ -44,6 +45,7 @@ pub use object::{MetricTemplate, ReleaseObject};
 pub use percent::Percent;
 pub use problem::{Problem, ReleaseError};
 pub use resource::{Gate, Propagation};
+use rollback::Gradual;
 
 /// The namespace of an object that names none.
 const DEFAULT_NAMESPACE: &str = "default";
@@ -86,6 +88,8 @@ pub struct Release {
     pub steps_by_traffic: bool,
     /// What a blue-green release has besides; none of a canary.
     pub blue_green: Option<BlueGreen>,
+    /// How users of a bad canary go back where that is not grave; all at once without it.
+    pub gradual: Option<Gradual>,
     /// What the canary is judged by.
     pub analysis: Analysis,
     /// For how long the canary may have users without a look of the agent; none if without end.

@@ -164,6 +164,15 @@ pub const MAX_PATTERNS: usize = 32;
 pub const MAX_HOSTS: usize = 64;
 /// The most metrics.
 pub const MAX_METRICS: usize = 32;
+/// The most steps on the way back.
+pub const MAX_STEPS_BACK: usize = 10;
+/// What to write where steps on the way back make no sense.
+pub const STEPS_BACK: &str =
+    "list shares in falling order, each below the one before and above 0, or leave it out for 25 and 10";
+/// What to write where a metric is grave, or none.
+pub const GENTLE_METRIC: &str = "list request-duration, latency-tail or a metric of your own with a query: whatever else is wrong, everybody goes back at once";
+/// How long a step on the way back lasts.
+pub const STEP_BACK: Span = Span::of(Duration::from_secs(1), Duration::from_hours(1));
 
 /// The kind of what runs a version.
 pub const DEPLOYMENT: &str = "Deployment";

@@ -72,6 +72,7 @@ impl Tick<'_> {
                 Ok(())
             }
             Phase::OffPlan { .. } => Err(NotNow::HeldAlready),
+            Phase::Receding(_) => Err(NotNow::GoingBack),
             Phase::Preparing { .. } => Err(NotNow::Preparing),
             _ => Err(NotNow::NothingInProgress),
         }
@@ -104,6 +105,7 @@ impl Tick<'_> {
                 return Ok(());
             }
             Phase::Preparing { .. } => return Err(NotNow::Preparing),
+            Phase::Receding(_) => return Err(NotNow::GoingBack),
             Phase::Starting { paused: None, .. } | Phase::Keeping(_) => return self.approve_of_turn(by),
             Phase::Promoting | Phase::Baking(_) => return Err(NotNow::NothingToResume),
             _ => return Err(NotNow::NothingInProgress),
@@ -145,6 +147,7 @@ impl Tick<'_> {
                 self.end_bake();
                 Ok(())
             }
+            Phase::Receding(_) => Err(NotNow::GoingBack),
             Phase::Settled if self.nothing_to_release() => Err(NotNow::NothingToRelease),
             Phase::Promoting
             | Phase::Keeping(_)
@@ -196,6 +199,7 @@ impl Tick<'_> {
                 self.turn(Actor::Operator(by), self.beginning(), reason);
                 Ok(())
             }
+            Phase::Receding(_) => Err(NotNow::GoingBack),
             _ => Err(NotNow::NotTakenBack),
         }
     }

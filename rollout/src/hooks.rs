@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use serin_policy::Weight;
 
 use super::Tick;
-use super::phase::{Cause, Phase};
+use super::cause::Cause;
+use super::phase::Phase;
 use super::reason::Hold;
 use serin_release::hook::Hook;
 use serin_release::resource::{HookFailure, When};
@@ -112,6 +113,7 @@ impl Tick<'_> {
             Phase::Starting { .. }
                 | Phase::Progressing(_)
                 | Phase::OffPlan { .. }
+                | Phase::Receding(_)
                 | Phase::Promoting
                 | Phase::Baking(_)
                 | Phase::Keeping(_)

@@ -20,6 +20,7 @@ file is the WasmPlugin there. Four invariants go through all of them:
 mod analysis;
 mod blue_green;
 mod brought;
+mod cause;
 mod clocks;
 #[cfg(test)]
 mod cluster_properties;
@@ -38,6 +39,7 @@ mod policy_drift;
 #[cfg(test)]
 mod properties;
 mod reason;
+mod receding;
 mod roles;
 pub mod saved;
 #[cfg(test)]
@@ -59,6 +61,7 @@ pub use analysis::{
     Verdict, Wait, WhyNot, Won,
 };
 pub use brought::Brought;
+pub use cause::Cause;
 pub use handover::HandoverState;
 pub use history::{History, Point};
 pub use hooks::{Answer, Question, Said};
@@ -68,8 +71,9 @@ pub use observation::{
     Environment, InCluster, InForce, MetricReading, MetricValue, Observation, Proxy, ProxyState,
     ROUTE_GROUPS, Users,
 };
-pub use phase::{BakeState, Cause, Emptying, KeepState, Paused, Phase, Stage, StepState};
+pub use phase::{BakeState, Emptying, KeepState, Paused, Phase, Stage, StepState};
 pub use reason::{Awaits, Event, Hold, NotNow, Outcome, Reason, Severity};
+pub use receding::RecedeState;
 pub use roles::{Candidate, Live, Roles, RolesUnclear, RouteTargets, Traces};
 pub use status::{Actor, Change, Draw, Pods, Progress, Status};
 pub use term::Term;
@@ -146,8 +150,10 @@ pub fn plan(release: &Release, status: &Status, observation: &Observation, now: 
     tick.take_in_brought();
     tick.take_in_answers();
     let failed = tick.judge()
+        || tick.leave_what_turns_grave()
         || tick.heed_fuses()
-        || tick.leave_what_is_gone() || tick.leave_at_a_hooks_word();
+        || tick.leave_what_is_gone()
+        || tick.leave_at_a_hooks_word();
     tick.end_failed_probe();
     for command in &observation.commands {
         tick.obey(command, failed);
@@ -216,7 +222,9 @@ impl Tick<'_> {
                 (*weight, index + 1, settled)
             }
             // Between two steps the next one's cohort is on both versions: it is none to compare with.
-            Phase::OffPlan { weight } => (*weight, steps_up_to(*weight) + 1, None),
+            Phase::OffPlan { weight } | Phase::Receding(RecedeState { weight, .. }) => {
+                (*weight, steps_up_to(*weight) + 1, None)
+            }
             // Some are still where they were before.
             Phase::Promoting => (Weight::FULL, self.release.steps.len() + 1, None),
             Phase::Baking(_) => (Weight::FULL, self.release.steps.len() + 1, Some(Weight::FULL)),
@@ -239,15 +247,20 @@ impl Tick<'_> {
         let Verdict::Fail(failure) = self.status.evidence.verdict(&self.release.analysis, self.now) else {
             return false;
         };
-        self.roll_back(Cause::Failed { weight, failure })
+        if matches!(self.status.phase, Phase::Receding(_)) {
+            // That it is bad is known; whether it is grave is looked at next.
+            return false;
+        }
+        self.recede(weight, &failure) || self.roll_back(Cause::Failed { weight, failure })
     }
 
     /// Takes the canary off the air if proxies have closed it by themselves. Returns whether it did.
     fn heed_fuses(&mut self) -> bool {
-        let weight = match self.status.phase {
-            Phase::Progressing(StepState { weight, .. }) | Phase::OffPlan { weight } => weight,
-            _ => return false,
-        };
+        // Once everybody is to get the canary no proxy goes by its fuse.
+        if !matches!(self.status.phase, Phase::Progressing(_) | Phase::OffPlan { .. } | Phase::Receding(_)) {
+            return false;
+        }
+        let weight = self.status.weight();
         let proxies = self.observation.blown_fuses.iter().take(MOST_NAMED).cloned().collect::<Vec<_>>();
         let Counts { stable, canary } = self.status.evidence.step();
         let (canary, stable) = (canary.failed(), stable.failed());

@@ -4,9 +4,8 @@ Reasons in plain sentences, for people.
 use std::fmt;
 use std::time::Duration;
 
-use super::analysis::{Grouped, Judged};
+use super::analysis::Judged;
 use super::lagging;
-use super::phase::Cause;
 use super::reason::{Event, Hold, NotNow, Outcome, Reason};
 use serin_release::delivery::PromotionMode;
 
@@ -36,6 +35,9 @@ impl fmt::Display for Event {
             }
             Self::StepBegun { step, of, weight, by } => {
                 write!(f, "step {step} of {of}: {weight} to the canary, by {by}")
+            }
+            Self::StepBack { weight, cause } => {
+                write!(f, "going back in steps, {weight} stay on the canary: {cause}")
             }
             Self::Promoting { by } => write!(f, "promotion: everybody to the canary, by {by}"),
             Self::Prepared { run } => {
@@ -127,6 +129,10 @@ impl fmt::Display for Hold {
             Self::Observing { step, of, weight, duration } => {
                 let duration = friendly(duration);
                 write!(f, "step {step} of {of} at {weight} is observed for {duration}")
+            }
+            Self::Receding { weight, duration } => {
+                let duration = friendly(duration);
+                write!(f, "on the way back, {weight} stay on the canary for {duration}")
             }
             Self::AwaitsRequests { need } => {
                 write!(f, "too few requests: the canary needs {need} in this step for a verdict")
@@ -287,36 +293,10 @@ impl fmt::Display for Outcome {
                 f.write_str("stable and canary have the same version: there is nothing to release")
             }
             Self::Promoted { run } => write!(f, "run {run} is promoted: everybody is on it"),
-            Self::RolledBack { cause: Cause::Failed { weight, failure } } => {
-                write!(f, "rolled back at {weight}: {failure}")
-            }
-            Self::RolledBack { cause: Cause::Fuse { weight, proxies, canary, stable } } => {
-                let (bad, of) = (Grouped(canary.bad), Grouped(canary.requests));
-                let (stable_bad, stable_of) = (Grouped(stable.bad), Grouped(stable.requests));
-                let by = proxies.first().map_or("a proxy", String::as_str);
-                let others = match proxies.len() {
-                    0 | 1 => String::new(),
-                    more => format!(" and {} more", more - 1),
-                };
-                write!(
-                    f,
-                    "rolled back at {weight}: the fuse of {by}{others} has blown: {bad} of the canary's {of} requests in \
-                     this step failed, and {stable_bad} of stable's {stable_of}"
-                )
-            }
-            Self::RolledBack { cause: Cause::NoData { weight, after, why } } => {
-                let after = friendly(after);
-                write!(f, "rolled back at {weight}: no verdict after {after}: {why}")
-            }
-            Self::RolledBack { cause: Cause::Down { weight, why } } => {
-                write!(f, "rolled back at {weight}: the canary cannot serve: {why}")
-            }
-            Self::RolledBack { cause: Cause::Hook { weight, hook, why } } => {
-                write!(f, "rolled back at {weight}: hook {hook}: {why}")
-            }
-            Self::RolledBack { cause: Cause::FoundClosed } => f.write_str(
-                "rolled back: proxies were found with the canary closed, and it stays so: retry to start again",
-            ),
+            Self::RolledBack { cause } => match cause.weight() {
+                Some(weight) => write!(f, "rolled back at {weight}: {cause}"),
+                None => write!(f, "rolled back: {cause}"),
+            },
             Self::Aborted { by } => write!(f, "aborted by {by}: everybody goes to stable"),
             Self::StableHasIt => f.write_str(
                 "stable's Deployment has this version's pod template already: if it is bad, set stable's back",
@@ -344,6 +324,7 @@ impl fmt::Display for NotNow {
             Self::PromotedAlready => "the run is promoted already",
             Self::NotTakenBack => "only a run that was rolled back, aborted or undone can start again",
             Self::JustFailed => "the canary has just failed",
+            Self::GoingBack => "its users are on their way back to stable: abort takes all of them back at once",
             Self::LacksCapacity => "the canary lacks the pods for everybody; they are being added: try again",
             Self::StableDown => "stable has no ready pod: scale it up first",
             Self::Suspended => "the Release is suspended: set spec.suspend to false first",

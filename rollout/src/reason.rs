@@ -120,6 +120,7 @@ table! { Event:
     NewRun, "new-run", Info;
     TakenUp, "taken-up", Warning;
     StepBegun, "step-begun", Info;
+    StepBack, "step-back", Warning;
     Promoting, "promoting", Info;
     Prepared, "prepared", Info;
     Retried, "retried", Info;
@@ -150,6 +151,7 @@ table! { Hold:
     AwaitsCutover, "awaits-cutover", Info, Person;
     AwaitsCleanup, "awaits-cleanup", Info, Person;
     Observing, "observing", Info, Course;
+    Receding, "receding", Warning, Course;
     AwaitsRequests, "awaits-requests", Info, Others;
     AwaitsCapacity, "awaits-capacity", Info, Others;
     StableDown, "stable-down", Critical, Mending;

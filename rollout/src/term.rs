@@ -63,17 +63,15 @@ impl Tick<'_> {
             InForce::Policy { lease, .. } => lease,
             InForce::Nothing | InForce::Unreadable { .. } => Lease::Unleased,
         };
-        match (&self.status.phase, present) {
-            (Phase::Starting { .. } | Phase::Progressing(_) | Phase::OffPlan { .. }, Lease::Lapsed)
+        match &self.status.phase {
+            Phase::Starting { .. } | Phase::Progressing(_) | Phase::OffPlan { .. } | Phase::Receding(_) => {
                 // Nobody goes back to the canary but by a push.
-                if self.write <= Write::NotYet =>
-            {
-                Term::AsItIs
+                let stays_lapsed = present == Lease::Lapsed && self.write <= Write::NotYet;
+                if stays_lapsed { Term::AsItIs } else { Term::For(lease) }
             }
-            (Phase::Starting { .. } | Phase::Progressing(_) | Phase::OffPlan { .. }, _) => Term::For(lease),
             // The agent is there and hears people, though it cannot say where the run stands.
-            (Phase::Unreadable { .. }, Lease::Held) => Term::For(lease),
-            (Phase::Unreadable { .. }, _) => Term::AsItIs,
+            Phase::Unreadable { .. } if present == Lease::Held => Term::For(lease),
+            Phase::Unreadable { .. } => Term::AsItIs,
             _ => Term::Open,
         }
     }

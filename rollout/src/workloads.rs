@@ -12,9 +12,10 @@ use serde::{Deserialize, Serialize};
 use serin_policy::Weight;
 
 use super::Tick;
+use super::cause::Cause;
 use super::messages::friendly;
 use super::observation::{Environment, InCluster};
-use super::phase::{Cause, Emptying, Phase, elapsed};
+use super::phase::{Emptying, Phase, elapsed};
 use super::reason::Hold;
 use super::roles::RouteTargets;
 use super::status::Pods;
@@ -189,7 +190,9 @@ impl<'t> Tick<'t> {
             Phase::Starting { .. } => {
                 canary.stuck.is_some() || canary.ready == 0 && self.release.rules_fingerprint().is_some()
             }
-            Phase::Progressing(_) | Phase::OffPlan { .. } => canary.stuck.is_some() || canary.ready == 0,
+            Phase::Progressing(_) | Phase::OffPlan { .. } | Phase::Receding(_) => {
+                canary.stuck.is_some() || canary.ready == 0
+            }
             // What was good enough to be promoted has everybody: it goes when it serves nobody at all.
             Phase::Promoting | Phase::Baking(_) | Phase::Keeping(_) | Phase::HandingOver(_) => {
                 canary.ready == 0
@@ -325,7 +328,9 @@ impl<'t> Tick<'t> {
             Phase::Preparing { .. } | Phase::Starting { .. } => {
                 running(self.next_weight(Weight::ZERO).max(canary_for))
             }
-            Phase::Progressing(_) | Phase::OffPlan { .. } => running(self.status.weight().max(canary_for)),
+            Phase::Progressing(_) | Phase::OffPlan { .. } | Phase::Receding(_) => {
+                running(self.status.weight().max(canary_for))
+            }
             Phase::Promoting | Phase::Baking(_) | Phase::Keeping(_) => running(Weight::FULL),
             Phase::HandingOver(state) => {
                 Wanted { copy_template: self.copy_is_due(state), ..running(Weight::FULL) }

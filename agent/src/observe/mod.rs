@@ -22,8 +22,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serin_policy::{Arm, fuse};
 use serin_policy::series::{Group, Tag};
+use serin_policy::{Arm, fuse};
 use serin_release::{CountSource, Metric, Release};
 use serin_rollout::{
     ArmCounts, Cell, Chooser, Chosen, Counts, Drawn, MetricReading, Proxy, ProxyState, Users,

@@ -242,15 +242,13 @@ fn parse(text: &str) -> Option<Sample> {
             series::REVISION => {
                 sample.revisions.insert(tag.to_owned(), value);
             }
+            // Those that are whole, or still run, are none to tell of.
+            FUSE | series::LAPSED if value == 0 => {}
             FUSE => {
-                if value > 0 {
-                    sample.fuses.insert(tag.to_owned(), value);
-                }
+                sample.fuses.insert(tag.to_owned(), value);
             }
             series::LAPSED => {
-                if value > 0 {
-                    sample.lapsed.insert(tag.to_owned());
-                }
+                sample.lapsed.insert(tag.to_owned());
             }
             USERS => {
                 sample.users.insert(tag.to_owned(), value);

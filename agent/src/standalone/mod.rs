@@ -180,7 +180,16 @@ impl Standalone {
         let before = self.state.clone();
         let complaint = contents.complaint();
         let ProxyReport {
-            proxies, blown_fuses, counted, at_proxies, chosen, unassignable, users, readings, outage, ..
+            proxies,
+            blown_fuses,
+            counted,
+            at_proxies,
+            chosen,
+            unassignable,
+            users,
+            readings,
+            outage,
+            ..
         } = self.fleet.look(&self.release, &mut self.state.deltas, complaint.as_deref(), now).await;
         let until = contents.lease(&name);
         let in_force = in_force(&contents, &name, now);

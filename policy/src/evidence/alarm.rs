@@ -40,8 +40,7 @@ impl Alarm {
         let (exposed, control) =
             (as_f64(self.seen.0) + Self::KNOWN * share, as_f64(self.seen.1) + Self::KNOWN * (1.0 - share));
         let known = Self::KNOWN / (exposed + control);
-        let exposure =
-            (as_f64(canary.requests) + known * exposed, as_f64(stable.requests) + known * control);
+        let exposure = (as_f64(canary.requests) + known * exposed, as_f64(stable.requests) + known * control);
         if !(exposure.0 > 0.0 && exposure.1 > 0.0) {
             return;
         }

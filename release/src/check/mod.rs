@@ -9,6 +9,7 @@ mod delivery;
 mod faults;
 mod hooks;
 mod notifications;
+mod rollback;
 mod templates;
 
 use std::time::Duration;
@@ -129,8 +130,10 @@ fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
         stable: &stable_version,
         canary: &run,
     };
+    let way_back = spec.strategy.canary.as_ref().map(|canary| canary.rollback.clone()).unwrap_or_default();
     let Course { steps, steps_by_traffic, blue_green } = course(spec.strategy, problems);
     let analysis = analysis::check(spec.analysis, &whose, &steps, problems);
+    let gradual = rollback::check(&way_back, &analysis, problems);
     let lease = lease(spec.on_agent_lost, spec.agent_lost_after, analysis.interval, problems);
     Release {
         name: format!("{namespace}/{name}"),
@@ -151,6 +154,7 @@ fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
         steps,
         steps_by_traffic,
         blue_green,
+        gradual,
         analysis,
         lease,
     }

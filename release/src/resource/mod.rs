@@ -39,7 +39,7 @@ pub use notification::{Address, CHANNELS, Endpoint, GitHub, Level, Notification,
 pub use pod_template::PodTemplate;
 pub use routing::{DeletionPolicy, Mode, Routing};
 pub use scalar::Scalar;
-pub use strategy::{BlueGreen, Canary, Gate, Pause, PromotionMode, Step, Strategy};
+pub use strategy::{BlueGreen, Canary, Gate, Pause, PromotionMode, Rollback, RollbackMode, Step, Strategy};
 
 /// How new versions of a service are released.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]

@@ -130,6 +130,19 @@ impl Evidence {
         Verdict::Pass
     }
 
+    /// What is wrong with the canary besides the metrics called `gentle`, if that alone takes it back.
+    pub fn grave(&self, analysis: &Analysis, gentle: &[String], now: Timestamp) -> Option<Failure> {
+        let mut stakes = self.stakes(analysis);
+        stakes.retain(|stake| match &stake.judged {
+            Judged::Requests(metric) => !gentle.iter().any(|name| name == metric.as_str()),
+            Judged::Readings(name) => !gentle.contains(name),
+            Judged::Users | Judged::Segment { .. } => true,
+        });
+        let evidence = combined(stakes.iter().map(|stake| (stake, stake.stands)));
+        let told = told(&stakes, analysis.needed()).filter(|_| evidence >= analysis.needed())?;
+        Some(self.failure(told, evidence, analysis, now))
+    }
+
     /// Whether requests stay away from the canary: beside stable, or, where everybody is on it, beside what came before.
     fn lacks_traffic(&self, analysis: &Analysis) -> bool {
         analysis.criterion(Metric::TrafficShare).is_some_and(|criterion| {

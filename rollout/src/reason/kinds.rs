@@ -8,9 +8,9 @@ use serin_policy::Weight;
 
 use super::NotNow;
 use crate::analysis::Judged;
+use crate::cause::Cause;
 use crate::lagging::Lagging;
 use crate::observation::CommandKind;
-use crate::phase::Cause;
 use crate::roles::RolesUnclear;
 use crate::status::Actor;
 use crate::workloads::Lack;
@@ -53,6 +53,13 @@ pub enum Event {
         weight: Weight,
         /// Who decided it.
         by: Actor,
+    },
+    /// Some of its users are taken off the canary: what is wrong with it is not grave.
+    StepBack {
+        /// The share it has now.
+        weight: Weight,
+        /// What is wrong with it.
+        cause: Cause,
     },
     /// The promotion begins.
     Promoting {
@@ -210,6 +217,13 @@ pub enum Hold {
         /// Its weight.
         weight: Weight,
         /// How long it lasts at least.
+        duration: Duration,
+    },
+    /// A step of the way back lasts for a time.
+    Receding {
+        /// Its weight.
+        weight: Weight,
+        /// How long it lasts.
         duration: Duration,
     },
     /// Too few requests to the canary for a verdict.

@@ -21,6 +21,8 @@ pub enum NotNow {
     NotTakenBack,
     /// The canary broke a limit at this very moment.
     JustFailed,
+    /// The canary's users are on their way back, step by step.
+    GoingBack,
     /// The canary lacks the pods for everybody. They are being added.
     LacksCapacity,
     /// No pod of stable is ready: there is nobody to go back to.
