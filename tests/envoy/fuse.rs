@@ -93,7 +93,8 @@ fn an_agent_that_comes_back_takes_everybody_off_a_canary_that_one_proxy_has_clos
         let plan = Plan { envoys: 2, release: release(&calm), ..Plan::default() };
         let (site, agent) = start(&plan).await?;
         let good = [0, 1].map(|index| Load::start(site.address(index), &users(100), |status| status == 200));
-        agent.wait_until("10 %", |view| view.status.weight() == percent(10)).await?;
+        let view = agent.wait_until("10 %", |view| view.status.weight() == percent(10)).await?;
+        site.wait_for_revision(view.status.revision).await?;
         for load in good {
             load.stop().await?;
         }
@@ -104,8 +105,12 @@ fn an_agent_that_comes_back_takes_everybody_off_a_canary_that_one_proxy_has_clos
         let agent = Agent::start(AGENT, &site, &plan.release, &site.admins()).await?;
         let view = agent.wait_until("the rollback", |view| view.status.phase.code() == "rolled-back").await?;
         ensure!(view.status.weight() == Weight::ZERO);
-        let [canary, _] = visits(&site.client(1), &users(400), 400).await?;
-        ensure!(canary == 0, "{canary}");
+        eventually("the other proxy to follow", async || {
+            let [canary, _] = visits(&site.client(1), &users(400), 400).await?;
+            ensure!(canary == 0, "{canary}");
+            Ok(())
+        })
+        .await?;
         // The judge may have seen as much in the counts; whichever is first, the reason is told.
         let told = agent.audit()?.last().map(ToString::to_string).unwrap_or_default();
         ensure!(told.contains("the fuse of edge-1") || told.contains("request-success-rate"), "{told}");
