@@ -7,8 +7,8 @@ weight that was wanted all along is written again, or everybody goes back to sta
 use serin_policy::Weight;
 
 use super::analysis::Evidence;
+use super::commands::{Command, CommandKind};
 use super::handover::{HandoverState, Probe};
-use super::observation::{Command, CommandKind};
 use super::phase::{BakeState, Cause, Emptying, KeepState, Paused, Phase, StepState};
 use super::reason::{Event, Hold, NotNow, Outcome, Reason};
 use super::roles::RolesUnclear;

@@ -10,6 +10,7 @@ mod faults;
 mod hooks;
 mod notifications;
 mod templates;
+mod windows;
 
 use std::time::Duration;
 
@@ -33,6 +34,7 @@ const KIND: &str = "Release";
 pub use notifications::notification;
 pub use templates::FoundTemplate;
 pub(super) use templates::with_templates;
+pub use windows::window;
 
 pub(super) fn check(documents: Documents) -> Result<Release, ReleaseError> {
     let mut problems = Problems::default();
@@ -150,6 +152,7 @@ fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
         steps,
         steps_by_traffic,
         blue_green,
+        windows: windows::check(spec.windows, problems),
         analysis,
     }
 }
