@@ -90,6 +90,36 @@ pub const OTHER_HOOK: &str = "give each hook a name of its own";
 pub const FAILURE_OF_TESTS: &str =
     "leave failure out: it belongs to pre-rollout and rollout; the others are gates, or only told";
 
+/// A line of cron.
+pub const CRON: Text = Text::of(
+    &[
+        b'0'..=b'9',
+        b'A'..=b'Z',
+        b'a'..=b'z',
+        b' '..=b' ',
+        b'*'..=b'*',
+        b','..=b',',
+        b'-'..=b'-',
+        b'/'..=b'/',
+        b'#'..=b'#',
+    ],
+    1..=128,
+    "write minute, hour, day of the month, month and day of the week, such as 0 22 * * 1-5",
+);
+/// The name of a time zone.
+pub const TIME_ZONE: Text = Text::of(
+    &[b'A'..=b'Z', b'a'..=b'z', b'0'..=b'9', b'_'..=b'_', b'+'..=b'+', b'-'..=b'-', b'/'..=b'/'],
+    1..=64,
+    "give the IANA name of a time zone, such as Europe/Berlin or UTC",
+)
+.begin(&[b'A'..=b'Z', b'a'..=b'z']);
+/// How long a window lasts.
+pub const WINDOW: Span = Span::of(Duration::from_mins(1), Duration::from_hours(31 * 24));
+/// The most windows.
+pub const MAX_WINDOWS: usize = 16;
+/// What to write where two windows have one name.
+pub const OTHER_WINDOW: &str = "give each window a name of its own";
+
 /// The most who are told of a release.
 pub const MAX_NOTIFICATIONS: usize = 16;
 /// The most events that are named.

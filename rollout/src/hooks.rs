@@ -162,8 +162,16 @@ impl Tick<'_> {
         })
     }
 
+    /// Before the canary gets its pods. Nobody is asked at a time at which nothing begins.
+    pub(super) fn may_begin(&mut self) -> bool {
+        !self.tell_freeze() && self.passes(When::ConfirmRollout, Weight::ZERO)
+    }
+
     /// Before the canary gets `next` of the callers: its gates, and for all of them those of the promotion.
     pub(super) fn may_rise_to(&mut self, next: Weight) -> bool {
+        if self.tell_freeze() {
+            return false;
+        }
         let gate = if next < Weight::FULL { When::ConfirmTrafficIncrease } else { When::ConfirmPromotion };
         self.passes(gate, next)
     }

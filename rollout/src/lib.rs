@@ -27,6 +27,7 @@ mod cluster_properties;
 mod commands;
 #[cfg(test)]
 mod deployments;
+mod freeze;
 mod handover;
 mod history;
 mod hooks;
@@ -62,14 +63,14 @@ pub use analysis::{
 };
 pub use brought::Brought;
 pub use cause::Cause;
+pub use commands::{Command, CommandKind};
 pub use handover::HandoverState;
 pub use history::{History, Point};
 pub use hooks::{Answer, Question, Said};
 pub use lagging::{Lag, Lagging};
 pub use observation::{
-    ArmCounts, ArmUsers, Cell, Chooser, Chosen, Command, CommandKind, Contested, Counts, Drawn, EDGES_MS,
-    Environment, InCluster, InForce, MetricReading, MetricValue, Observation, Proxy, ProxyState,
-    ROUTE_GROUPS, Users,
+    ArmCounts, ArmUsers, Cell, Chooser, Chosen, Contested, Counts, Drawn, EDGES_MS, Environment, InCluster,
+    InForce, MetricReading, MetricValue, Observation, Proxy, ProxyState, ROUTE_GROUPS, Users,
 };
 pub use phase::{BakeState, Emptying, KeepState, Paused, Phase, Stage, StepState};
 pub use reason::{Awaits, Event, Hold, NotNow, Outcome, Reason, Severity};

@@ -8,6 +8,7 @@ use super::analysis::Judged;
 use super::lagging;
 use super::reason::{Event, Hold, NotNow, Outcome, Reason};
 use serin_release::delivery::PromotionMode;
+use serin_release::resource::WindowKind;
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -55,6 +56,9 @@ impl fmt::Display for Event {
                 f,
                 "the old version is gone, for its Deployment has {by_run} now: everybody stays on the new one"
             ),
+            Self::FreezeOverridden { by } => {
+                write!(f, "windows do not freeze this run any more, by {by}")
+            }
             Self::CommandRefused { command, by, why } => write!(f, "{command} by {by} refused: {why}"),
             Self::BakeEnded { by } => write!(f, "bake ended by {by}"),
             Self::ProbeFailed { requests, errors, expected, again_after } => write!(
@@ -144,6 +148,21 @@ impl fmt::Display for Hold {
                 f.write_str("stable has no ready pod, so nobody can be sent back to it: scale it up")
             }
             Self::Suspended => f.write_str("suspended: set spec.suspend to false to go on"),
+            Self::Frozen { window, kind, is_operators, may_be_overridden, until } => {
+                let whose = if *is_operators { "the operator's window" } else { "window" };
+                f.write_str("nobody is moved ")?;
+                match (kind, until) {
+                    (WindowKind::Deny, Some(until)) => write!(f, "until {until}: {whose} {window} denies it")?,
+                    (WindowKind::Deny, None) => write!(f, "while {whose} {window} denies it")?,
+                    (WindowKind::Allow, Some(until)) => write!(f, "until {until}, in {whose} {window}")?,
+                    (WindowKind::Allow, None) => write!(f, "outside of {whose} {window}")?,
+                }
+                f.write_str(if *may_be_overridden {
+                    "; in an emergency, override-freeze has this run go on"
+                } else {
+                    "; that cannot be overridden"
+                })
+            }
             Self::Contested { object, by } => contested(f, object, by.as_deref()),
             Self::StableChanged { mode, run, by_run, by } => {
                 let who = who(by.as_deref());
@@ -328,6 +347,10 @@ impl fmt::Display for NotNow {
             Self::LacksCapacity => "the canary lacks the pods for everybody; they are being added: try again",
             Self::StableDown => "stable has no ready pod: scale it up first",
             Self::Suspended => "the Release is suspended: set spec.suspend to false first",
+            Self::Frozen => {
+                "nobody is moved at this time, as the status says: wait, or override-freeze first, with a reason"
+            }
+            Self::NothingToOverride => "there is no window that freezes this Release and may be overridden",
             Self::Blocked => "something stands in the way, as the status says: remove it first",
             Self::StableChanged => {
                 "stable was given another version since the run began, as the status says: resume first to release over it"

@@ -1,13 +1,12 @@
 /*!
 What the planner is told: how things are, seen at one moment.
 */
-use std::fmt;
-
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serin_policy::evidence::Tally;
 use serin_policy::{Arm, Cohort, Lease, Policy, Weight};
 
+use super::commands::Command;
 use super::hooks::Answer;
 use super::roles::{Roles, RolesUnclear, RouteTargets};
 use super::workloads::Workloads;
@@ -386,42 +385,5 @@ fn are_zero(counts: &[u64]) -> bool {
 fn add_each(sums: &mut [u64], more: &[u64]) {
     for (sum, more) in sums.iter_mut().zip(more) {
         *sum += more;
-    }
-}
-
-/// Something a person asks for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Command {
-    /// What.
-    pub kind: CommandKind,
-    /// Who.
-    pub by: String,
-}
-
-/// What a person may ask for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum CommandKind {
-    /// Hold the weight where it is. Evidence against the canary still counts.
-    Pause,
-    /// End a pause, or approve the step that waits for it.
-    Resume,
-    /// Skip what is left: everybody to the canary.
-    Promote,
-    /// Everybody back to stable, and stay there.
-    Abort,
-    /// Start over a run that was rolled back or aborted.
-    Retry,
-}
-
-impl fmt::Display for CommandKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Pause => "pause",
-            Self::Resume => "resume",
-            Self::Promote => "promote",
-            Self::Abort => "abort",
-            Self::Retry => "retry",
-        })
     }
 }

@@ -8,8 +8,8 @@ use serin_policy::{Lease, Weight};
 
 use super::analysis::Evidence;
 use super::cause::Cause;
+use super::commands::{Command, CommandKind};
 use super::handover::{HandoverState, Probe};
-use super::observation::{Command, CommandKind};
 use super::phase::{BakeState, Emptying, KeepState, Paused, Phase, StepState};
 use super::reason::{Event, Hold, NotNow, Outcome, Reason};
 use super::roles::RolesUnclear;

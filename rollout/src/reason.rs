@@ -8,13 +8,15 @@ reasons can leave repetitions out. Numbers that change by the tick therefore hav
 */
 mod kinds;
 mod not_now;
+mod outcome;
 
 use serde::{Deserialize, Serialize};
 use serin_release::delivery::PromotionMode;
 
 use super::workloads::Lack;
-pub use kinds::{Event, Hold, Outcome};
+pub use kinds::{Event, Hold};
 pub use not_now::NotNow;
+pub use outcome::Outcome;
 
 /// Why things are as they are.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -129,6 +131,7 @@ table! { Event:
     CutoverApproved, "cutover-approved", Info;
     CleanupApproved, "cleanup-approved", Info;
     KeepEnded, "keep-ended", Info;
+    FreezeOverridden, "freeze-overridden", Warning;
     CommandRefused, "command-refused", Warning;
     BakeEnded, "bake-ended", Info;
     ProbeFailed, "probe-failed", Critical;
@@ -156,6 +159,7 @@ table! { Hold:
     AwaitsCapacity, "awaits-capacity", Info, Others;
     StableDown, "stable-down", Critical, Mending;
     Suspended, "suspended", Info, Person;
+    Frozen, "frozen", Info, Others;
     Contested, "contested", Warning, Mending;
     StableChanged, "stable-changed", Warning, Person;
     StablePutBack, "stable-put-back", Warning, Mending;

@@ -52,6 +52,9 @@ pub struct Status {
     /// In a cluster: what hooks were asked in this run, and what they have answered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub questions: Vec<Question>,
+    /// Who has this run go on although a window freezes it, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freeze_overridden_by: Option<String>,
     /// The last time the run, the weight or the closedness of what is wanted changed.
     pub last_change: Option<Change>,
 }

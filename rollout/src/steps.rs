@@ -229,7 +229,7 @@ impl Tick<'_> {
             // Nobody is on the canary yet: what stable is given now is what the canary is compared with.
             self.note_stable();
         }
-        if !self.passes(When::ConfirmRollout, Weight::ZERO) {
+        if !self.may_begin() {
             return;
         }
         if self.provide_pods(self.next_weight(Weight::ZERO)) && all_report {

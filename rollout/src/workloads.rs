@@ -238,6 +238,7 @@ impl<'t> Tick<'t> {
     /// What another run had it keep is kept on: while others were on the canary, its size said little.
     pub(super) fn begin_with_stable(&mut self) {
         self.forget_answers();
+        self.status.freeze_overridden_by = None;
         let kept = if self.is_stable_kept() { self.status.pods.stable_floor } else { 1 };
         let desired = self.workloads().map(|(_, workloads)| workloads.stable.desired);
         let stable_floor = desired.map_or(self.status.pods.stable_floor, |desired| desired.max(kept));
@@ -322,7 +323,7 @@ impl<'t> Tick<'t> {
         Some(match &self.status.phase {
             Phase::Waiting | Phase::Unreadable { .. } => return None,
             Phase::Promoted | Phase::Settled => Wanted { routes, ..Wanted::default() },
-            Phase::Preparing { .. } if !self.is_confirmed() => {
+            Phase::Preparing { .. } if self.freeze().is_some() || !self.is_confirmed() => {
                 Wanted { canary: None, ..running(Weight::ZERO) }
             }
             Phase::Preparing { .. } | Phase::Starting { .. } => {

@@ -33,6 +33,7 @@ mod templates;
 mod tenants;
 mod upgrades;
 mod ways;
+mod windows;
 
 use std::process::ExitCode;
 use std::sync::{LazyLock, OnceLock};
@@ -119,6 +120,7 @@ const SHARED: &[(&str, Test)] = tests![
     command_line::a_release_is_driven_by_commands,
     hooks::a_release_goes_by_flaggers_load_tester,
     hooks::hooks_take_a_version_back_or_keep_nobody_from_doing_so,
+    windows::a_frozen_release_waits_and_goes_back_all_the_same,
     messages::a_rollback_is_told_once_though_leaders_change,
     day_one::a_service_is_adopted_as_it_is,
     day_one::what_is_converted_is_what_the_api_server_takes,

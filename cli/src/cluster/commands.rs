@@ -106,7 +106,7 @@ fn moves_everybody(kind: CommandKind, view: &View) -> Option<String> {
     match kind {
         CommandKind::Promote => Some(format!("{name}: everybody gets {run}, not {weight}")),
         CommandKind::Abort => Some(format!("{name}: everybody gets stable, nobody {run} ({weight} now)")),
-        CommandKind::Pause | CommandKind::Resume | CommandKind::Retry => None,
+        CommandKind::Pause | CommandKind::Resume | CommandKind::Retry | CommandKind::OverrideFreeze => None,
     }
 }
 

@@ -11,6 +11,7 @@ mod hooks;
 mod notifications;
 mod rollback;
 mod templates;
+mod windows;
 
 use std::time::Duration;
 
@@ -34,6 +35,7 @@ const KIND: &str = "Release";
 pub use notifications::notification;
 pub use templates::FoundTemplate;
 pub(super) use templates::with_templates;
+pub use windows::window;
 
 pub(super) fn check(documents: Documents) -> Result<Release, ReleaseError> {
     let mut problems = Problems::default();
@@ -155,6 +157,7 @@ fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
         steps_by_traffic,
         blue_green,
         gradual,
+        windows: windows::check(spec.windows, problems),
         analysis,
         lease,
     }

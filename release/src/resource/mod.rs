@@ -17,6 +17,7 @@ mod routing;
 mod scalar;
 pub mod schema;
 mod strategy;
+mod window;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,7 @@ pub use pod_template::PodTemplate;
 pub use routing::{DeletionPolicy, Mode, Routing};
 pub use scalar::Scalar;
 pub use strategy::{BlueGreen, Canary, Gate, Pause, PromotionMode, Rollback, RollbackMode, Step, Strategy};
+pub use window::{Window, WindowKind};
 
 /// How new versions of a service are released.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -170,6 +172,15 @@ pub struct Spec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<schema::Duration>")]
     pub agent_lost_after: Option<Scalar>,
+    /// Times at which users are moved to a new version, and times at which nobody is. The agent's operator may have others
+    /// besides. The default is any time.
+    // An older agent that reads a saved Release does not know the word.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = rule::MAX_WINDOWS), extend("x-kubernetes-validations" = [{
+        "rule": "self.all(one, self.exists_one(other, other.name == one.name))",
+        "message": rule::OTHER_WINDOW,
+    }]))]
+    pub windows: Vec<Window>,
     /// Who is asked at points of a run, in a cluster, as Flagger asks: gates, tests of the canary, load. The default is nobody.
     // An older agent that reads a saved Release does not know the word.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

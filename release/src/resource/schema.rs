@@ -198,6 +198,16 @@ words!(
 );
 
 words!(
+    /// A line of cron.
+    Cron = text(&own::CRON)
+);
+
+words!(
+    /// The name of a time zone.
+    TimeZone = text(&own::TIME_ZONE)
+);
+
+words!(
     /// The name of an event.
     EventName = text(&own::EVENT)
 );

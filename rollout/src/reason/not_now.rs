@@ -29,6 +29,10 @@ pub enum NotNow {
     StableDown,
     /// The Release says that nothing is to move.
     Suspended,
+    /// A window says that nobody is moved at this time.
+    Frozen,
+    /// The Release has no window that a person may override.
+    NothingToOverride,
     /// Something stands in the way.
     Blocked,
     /// Stable was given another version since the run began.
