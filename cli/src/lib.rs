@@ -101,6 +101,8 @@ enum Command {
     Abort(control::AskedArgs),
     /// Start a release again after it was taken back.
     Retry(control::Args),
+    /// Release an earlier version of stable's again, after a promotion that should not have been.
+    Undo(cluster::UndoArgs),
     /// Have the present run of a release go on although a window freezes it, in an emergency.
     #[command(mut_arg("reason", |reason| reason.required(true)))]
     OverrideFreeze(control::Args),
@@ -196,6 +198,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
             return control::command(&args, CommandKind::OverrideFreeze, true).await;
         }
         Command::Retry(args) => return control::command(&args, CommandKind::Retry, true).await,
+        Command::Undo(args) => return cluster::undo(&args).await,
         Command::Doctor(args) => return cluster::doctor(&args).await,
         Command::Adopt(args) => Box::pin(cluster::adopt(&args)).await?,
         Command::Convert(args) => return convert::convert(&args),
