@@ -6,6 +6,7 @@ mod assignment;
 mod counts;
 mod crashes;
 mod faults;
+mod http3;
 mod leases;
 mod protocols;
 mod pushes;
