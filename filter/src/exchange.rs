@@ -14,6 +14,7 @@ use serin_policy::{Arm, Decision, Id, Identity, Origin, Policy, Reason, Request,
 
 use crate::booking::Booking;
 use crate::host::Host;
+use crate::outcome::{Ending, GRPC_STATUS};
 use crate::vm::{Live, Vm};
 
 /// A request on its way through the proxy. One whose host no policy answers for is [`Default`] to the end.
@@ -89,11 +90,15 @@ impl Exchange {
         self.0 = Some(Assigned { policy, arm, reason: booked, issue, booking });
     }
 
-    /// The response's headers are there: show the version to whoever is to see it, give new callers their id.
-    pub fn on_response_headers(&mut self, vm: &mut Vm, host: &impl Host) {
+    /// The response's headers are there, and are the whole of it if `is_whole`: show the version to whoever is to see it, give
+    /// new callers their id.
+    pub fn on_response_headers(&mut self, vm: &mut Vm, host: &impl Host, is_whole: bool) {
         let Some(assigned) = &mut self.0 else { return };
         if let Some(booking) = &mut assigned.booking {
             booking.answered(vm, host);
+            if is_whole {
+                booking.ends_with(Ending::Headers(host.response_header(GRPC_STATUS)));
+            }
         }
         if let Some(header) = assigned.policy.response_header() {
             host.set_response_header(header, assigned.policy.version_name(assigned.arm).as_bytes());
@@ -137,7 +142,14 @@ impl Exchange {
         host.add_response_header("set-cookie", cookie.set_cookie(&id, https).as_bytes());
     }
 
-    /// All is over: count it.
+    /// The response ends with trailers.
+    pub fn on_response_trailers(&mut self, host: &impl Host) {
+        if let Some(Assigned { booking: Some(booking), .. }) = &mut self.0 {
+            booking.ends_with(Ending::Trailers(host.response_trailer(GRPC_STATUS)));
+        }
+    }
+
+    /// All is over: count it, once.
     pub fn on_log(&mut self, vm: &mut Vm, host: &impl Host) {
         let Some(Assigned { policy, arm, reason, booking: Some(booking), .. }) = self.0.take() else {
             return;

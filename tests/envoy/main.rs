@@ -7,6 +7,7 @@ mod counts;
 mod crashes;
 mod faults;
 mod fuse;
+mod http3;
 mod leases;
 mod protocols;
 mod pushes;
