@@ -3,6 +3,8 @@ What the fields of a Release must be, each spelled once: the bounds, and what to
 server has and the checks here both take them from this room; what the filter's reader must agree to stands in
 [`serin_policy::rule`].
 */
+pub mod request;
+
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -84,6 +86,12 @@ pub const MAX_METADATA: usize = 32;
 pub const MAX_RETRIES: u32 = 100;
 /// How long an answer of a hook may take.
 pub const HOOK_TIMEOUT: Span = Span::of(Duration::from_secs(1), Duration::from_mins(10));
+/// What to write where a hook asks nobody, or several.
+pub const ONE_KIND: &str = "give a hook one of url and checks";
+/// What to write where something is sent along with what takes nothing.
+pub const METADATA_OF_URL: &str = "leave metadata out: it is sent to a url";
+/// What to write where there is no new version to ask.
+pub const CHECKS_NEED_PODS: &str = "write pre-rollout, rollout, confirm-traffic-increase or confirm-promotion: checks ask the new version, which has pods then";
 /// What to write where two hooks have one name.
 pub const OTHER_HOOK: &str = "give each hook a name of its own";
 /// What to write where a gate has a failure.

@@ -100,7 +100,8 @@ fn all_who_speak_of_a_rule_say_the_same() {
 #[test]
 fn the_descriptions_name_the_bounds_that_are_checked() {
     let schema = schema();
-    let bounded: [(&str, Span); 14] = [
+    let bounded: [(&str, Span); 15] = [
+        ("hooks[].checks[].maxLatency", rule::request::MAX_LATENCY),
         ("windows[].duration", rule::WINDOW),
         ("hooks[].timeout", rule::HOOK_TIMEOUT),
         ("hooks[].interval", rule::READING),

@@ -7,6 +7,7 @@ after a problem was noted never leaves the room.
 mod analysis;
 mod delivery;
 mod faults;
+mod hook_checks;
 mod hooks;
 mod notifications;
 mod rollback;
@@ -67,6 +68,7 @@ pub(super) fn check_in_cluster(
         stable: &object.spec.stable,
         canary: &object.spec.canary,
         routing: &object.spec.routing,
+        overrides: &object.spec.overrides,
         has_faults: !object.spec.faults.is_empty(),
         pod_template: &object.spec.pod_template,
         strategy: &object.spec.strategy,
