@@ -175,7 +175,7 @@ fn by_file(release: &Path, args: &Args) -> anyhow::Result<()> {
             Table::read(&serde_json::to_vec(&document)?, &Proxy::default(), &Table::default()).0
         }
         (None, Some(folder)) => match ecds::read(folder)? {
-            Contents::Policies { table, .. } => table,
+            Contents::Policies { table, .. } => *table,
             Contents::Nothing => {
                 bail!("--ecds-dir: {}: no agent has written a policy there yet", folder.display())
             }

@@ -57,7 +57,7 @@ pub enum Contents {
     /// A configuration of the filter, as the filter itself would take it.
     Policies {
         /// The policies that are in order.
-        table: Table,
+        table: Box<Table>,
         /// Until when those hold that hold only for so long.
         leases: Leases,
         /// What is wrong with the others.
@@ -226,7 +226,7 @@ fn contents(bytes: &[u8]) -> Contents {
             [one] => {
                 let document = one.typed_config.config.configuration.value.as_bytes();
                 let (table, refusals) = Table::read(document, &Proxy::default(), &Table::default());
-                Contents::Policies { table, leases: Leases::of_document(document), refusals }
+                Contents::Policies { table: Box::new(table), leases: Leases::of_document(document), refusals }
             }
             others => Contents::Unreadable(format!("{} resources where there should be one", others.len())),
         },

@@ -1,7 +1,7 @@
 /*!
 `serin undo NAME`: an earlier version of stable's as a release of its own, after a promotion that should not have been.
 
-Kubernetes keeps the pod templates that stable's Deployment has had, as ReplicaSets. One of them goes to the canary's
+Kubernetes keeps the pod templates that stable's Deployment has had, as `ReplicaSets`. One of them goes to the canary's
 Deployment, with the rights of whoever asks; from there it is a run like any other, and `serin promote` ends it at once.
 */
 use std::process::ExitCode;
@@ -191,7 +191,7 @@ async fn write(cluster: &Cluster, canary: &DynamicObject, patch: Value) -> anyho
         Api::namespaced(cluster.client.clone(), &canary.namespace().unwrap_or_default());
     let as_read =
         json!({"op": "test", "path": "/metadata/resourceVersion", "value": canary.resource_version()});
-    let operations = [json!([as_read]), patch].into_iter().flat_map(|list| list.as_array().cloned());
+    let operations = [json!([as_read]), patch].into_iter().filter_map(|list| list.as_array().cloned());
     let patch: json_patch::Patch = serde_json::from_value(operations.flatten().collect())?;
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     let name = canary.name_any();
