@@ -75,6 +75,7 @@ const SHARED: &[(&str, Test)] = tests![
     failures::conflicts::two_releases_want_a_host,
     failures::conflicts::own_routes_are_checked,
     failures::leases::the_agent_dies_and_its_lease_runs_out,
+    failures::leases::the_agent_dies_and_the_canary_fails,
     failures::modules::a_proxy_starts_without_the_agent,
     failures::edits::a_release_is_edited,
     failures::edits::another_version_comes,

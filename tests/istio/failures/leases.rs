@@ -1,11 +1,13 @@
 /*!
-The dead man's switch: no agent is there for longer than a canary may go without.
+No agent is there: a canary that fails meanwhile is closed by the fuses of proxies, and any is left when its lease runs out.
 */
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use serin_tests::mesh::Mesh;
+use serin_tests::mesh::{MANNERS, Mesh};
 use serin_tests::site::eventually;
+
+use serin_release::status::ReleasePhase;
 
 use super::{Case, UnderLoad, said};
 use crate::fixture::{Fixture, all_from, check_none_failed, is_at};
@@ -71,4 +73,24 @@ pub(crate) async fn the_agent_dies_and_its_lease_runs_out(mesh: &Mesh) -> Result
     let status = fixture.status_that("the step", |status| is_at(status, 30)).await?;
     case.end(&said(&status), "goes on at 30%", 0)?;
     check_none_failed(&traffic.stop().await?)
+}
+
+pub(crate) async fn the_agent_dies_and_the_canary_fails(mesh: &Mesh) -> Result<()> {
+    /// What a proxy gives out at 30 % before its fuse blows, and by each worker until it hears of it.
+    const AT_MOST: usize = 32;
+    let under_load = UnderLoad::set(mesh, "fuse", 1).await?;
+    under_load.release("v2").await?;
+    let UnderLoad { traffic, agent, fixture } = under_load;
+    agent.kill().await?;
+    let case = Case::begin("the agent dies at 30%, and then the canary", &traffic);
+    let bad = format!("{MANNERS}=errors=100%");
+    fixture.kubectl(&["annotate", "pods", "--selector", "version=canary", &bad]).await?;
+    all_from(&traffic, "shop-stable").await?;
+    let met = traffic.so_far().errors().len();
+    ensure!((1..=AT_MOST).contains(&met), "{met} bad answers");
+    case.end("(no agent)", &format!("everybody on stable after {met} bad answers, by the proxy's fuse"), 0)?;
+    let case = Case::begin("… and an agent back after that", &traffic);
+    let agent = fixture.agent("two").await?;
+    let status = fixture.phase(ReleasePhase::RolledBack).await.with_context(|| agent.log())?;
+    case.end(&said(&status), "rolled back, at every proxy", 0)
 }
