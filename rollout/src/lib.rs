@@ -29,6 +29,7 @@ mod deployments;
 mod handover;
 mod history;
 mod hooks;
+mod in_force;
 mod lagging;
 mod messages;
 mod next_step;
@@ -62,11 +63,11 @@ pub use brought::Brought;
 pub use handover::HandoverState;
 pub use history::{History, Point};
 pub use hooks::{Answer, Question, Said};
+pub use in_force::InForce;
 pub use lagging::{Lag, Lagging};
 pub use observation::{
     ArmCounts, ArmUsers, Cell, Chooser, Chosen, Command, CommandKind, Contested, Counts, Drawn, EDGES_MS,
-    Environment, InCluster, InForce, MetricReading, MetricValue, Observation, Proxy, ProxyState,
-    ROUTE_GROUPS, Users,
+    Environment, InCluster, MetricReading, MetricValue, Observation, Proxy, ProxyState, ROUTE_GROUPS, Users,
 };
 pub use phase::{BakeState, Cause, Emptying, KeepState, Paused, Phase, Stage, StepState};
 pub use reason::{Awaits, Event, Hold, NotNow, Outcome, Reason, Severity};

@@ -8,13 +8,15 @@ reasons can leave repetitions out. Numbers that change by the tick therefore hav
 */
 mod kinds;
 mod not_now;
+mod outcome;
 
 use serde::{Deserialize, Serialize};
 use serin_release::delivery::PromotionMode;
 
 use super::workloads::Lack;
-pub use kinds::{Event, Hold, Outcome};
+pub use kinds::{Event, Hold};
 pub use not_now::NotNow;
+pub use outcome::Outcome;
 
 /// Why things are as they are.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -1,5 +1,5 @@
 /*!
-The reasons there are: what happens, what is waited for, how it ends.
+The reasons there are while a run goes on: what happens, what is waited for.
 */
 use std::time::Duration;
 
@@ -10,7 +10,6 @@ use super::NotNow;
 use crate::analysis::Judged;
 use crate::lagging::Lagging;
 use crate::observation::CommandKind;
-use crate::phase::Cause;
 use crate::roles::RolesUnclear;
 use crate::status::Actor;
 use crate::workloads::Lack;
@@ -381,42 +380,5 @@ pub enum Hold {
         weight: Weight,
         /// The weight of the first step above it; none when the promotion is next.
         next: Option<Weight>,
-    },
-}
-
-/// How a run ended. It is given again at every tick for as long as nothing else begins.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "code", rename_all = "kebab-case", rename_all_fields = "camelCase")]
-pub enum Outcome {
-    /// Stable and canary have one version.
-    NothingToRelease,
-    /// Everybody is on the canary.
-    Promoted {
-        /// The run.
-        run: String,
-    },
-    /// The canary is off the air.
-    RolledBack {
-        /// Why.
-        cause: Cause,
-    },
-    /// A person took the canary off the air.
-    Aborted {
-        /// Who.
-        by: String,
-    },
-    /// The canary was taken off the air when stable had taken its version, in part at least.
-    StableHasIt,
-    /// The release is over, and everybody is on stable, which has the new version.
-    Settled,
-    /// Nothing is under way and everybody is on stable, whose Deployment somebody has given another pod template than the run
-    /// has.
-    StableReplaced {
-        /// The run.
-        run: String,
-        /// The run that stable's pod template makes now.
-        by_run: String,
-        /// Who has changed stable's Deployment last besides Serin, if they leave a name.
-        by: Option<String>,
     },
 }
