@@ -4,6 +4,7 @@ One request and its response.
 Every callback asks the proxy for as little as it can: a question whose answer is bytes costs more than all the
 arithmetic of a decision.
 */
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use serin_policy::cookie::{self, Cacheability, OnCacheable};
@@ -32,16 +33,31 @@ struct Assigned {
     booking: Option<Booking>,
 }
 
-/// The request as `serin-policy` wants to see it.
-struct Inbound<'h, H>(&'h H);
+/// The request as `serin-policy` wants to see it. By its host and path a policy is found, and rules may ask for them again.
+struct Inbound<'h, H> {
+    host: &'h H,
+    authority: OnceCell<Option<Vec<u8>>>,
+    path: OnceCell<Option<Vec<u8>>>,
+}
+
+impl<'h, H: Host> Inbound<'h, H> {
+    const fn new(host: &'h H) -> Self {
+        Self { host, authority: OnceCell::new(), path: OnceCell::new() }
+    }
+}
 
 impl<H: Host> Request for Inbound<'_, H> {
     fn header(&self, name: &str) -> Option<Vec<u8>> {
-        self.0.request_header(name)
+        let asked = match name {
+            ":authority" => &self.authority,
+            ":path" => &self.path,
+            _ => return self.host.request_header(name),
+        };
+        asked.get_or_init(|| self.host.request_header(name)).clone()
     }
 
     fn header_list(&self, name: &str) -> Option<Vec<u8>> {
-        self.0.request_header_list(name)
+        self.host.request_header_list(name)
     }
 }
 
@@ -50,14 +66,15 @@ impl Exchange {
     pub fn on_request_headers(&mut self, vm: &mut Vm, host: &impl Host) {
         let live = vm.live();
         let table = live.table();
-        let found = (!table.is_empty()).then(|| host.request_header(":authority").unwrap_or_default());
-        let found = found.and_then(|authority| table.find(&authority, || host.request_header(":path")));
+        let request = Inbound::new(host);
+        let found = (!table.is_empty()).then(|| request.header(":authority").unwrap_or_default());
+        let found = found.and_then(|authority| table.find(&authority, || request.header(":path")));
         let Some((index, policy)) = found else {
             return refuse_versions(table, host);
         };
         let policy = Arc::clone(policy);
         let began_ns = policy.counts().map(|_| host.now_ns());
-        let (request, mint) = (Inbound(host), || vm.mint(host));
+        let mint = || vm.mint(host);
         let decision = if live.is_fuse_blown(index) {
             policy.decide_closed(&request, mint)
         } else {
@@ -70,7 +87,7 @@ impl Exchange {
             // Also where the caller has none: what a client says of itself goes no further.
             host.set_request_header(FLAGS_HEADER, flags.as_bytes());
         }
-        let is_faulty = policy.has_marks() && mark(vm, host, &policy, arm, began_ns);
+        let is_faulty = policy.has_marks() && mark(vm, &request, &policy, arm, began_ns);
         if let Some(key) = policy.baggage() {
             send_on(host, &policy, key, identity.as_ref());
         }
@@ -179,9 +196,16 @@ fn refuse_versions(table: &Table, host: &impl Host) {
 
 /// Tells the route of the request's mark, if it has one, and says whether that is a fault.
 #[inline(never)]
-fn mark(vm: &mut Vm, host: &impl Host, policy: &Policy, arm: Arm, began_ns: Option<u64>) -> bool {
+fn mark(
+    vm: &mut Vm,
+    request: &Inbound<'_, impl Host>,
+    policy: &Policy,
+    arm: Arm,
+    began_ns: Option<u64>,
+) -> bool {
+    let host = request.host;
     let now_seconds = began_ns.unwrap_or_else(|| host.now_ns()) / 1_000_000_000;
-    let mark = policy.mark(&Inbound(host), arm, now_seconds, || vm.draw(host));
+    let mark = policy.mark(request, arm, now_seconds, || vm.draw(host));
     // Also where there is none: what a client writes chooses no route.
     host.set_request_header(MARK_HEADER, mark.map_or("", |mark| &mark.name).as_bytes());
     mark.is_some_and(|mark| mark.apart)

@@ -31,6 +31,7 @@ mod freeze;
 mod handover;
 mod history;
 mod hooks;
+mod in_force;
 mod lagging;
 mod messages;
 mod next_step;
@@ -67,10 +68,11 @@ pub use commands::{Command, CommandKind};
 pub use handover::HandoverState;
 pub use history::{History, Point};
 pub use hooks::{Answer, Question, Said};
+pub use in_force::InForce;
 pub use lagging::{Lag, Lagging};
 pub use observation::{
     ArmCounts, ArmUsers, Cell, Chooser, Chosen, Contested, Counts, Drawn, EDGES_MS, Environment, InCluster,
-    InForce, MetricReading, MetricValue, Observation, Proxy, ProxyState, ROUTE_GROUPS, Users,
+    MetricReading, MetricValue, Observation, Proxy, ProxyState, ROUTE_GROUPS, Users,
 };
 pub use phase::{BakeState, Emptying, KeepState, Paused, Phase, Stage, StepState};
 pub use reason::{Awaits, Event, Hold, NotNow, Outcome, Reason, Severity};

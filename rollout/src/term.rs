@@ -9,9 +9,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serin_policy::Lease;
 
-use super::observation::InForce;
 use super::phase::Phase;
-use super::{Tick, Write};
+use super::{InForce, Tick, Write};
 
 /// How long what is in front of the proxies may stay without another look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

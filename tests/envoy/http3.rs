@@ -26,12 +26,13 @@ async fn get(site: &Site, requests: &[Ask<'_>]) -> Result<Vec<BTreeMap<String, S
     Ok(heads.into_iter().map(|heads| heads.into_iter().flatten().collect()).collect())
 }
 
-/// What was counted of `arm` that is not 0, but for times, by name and class.
+/// What was counted of `arm` that is not 0, but for times and routes, by name and class.
 async fn counted(site: &Site, arm: Arm) -> Result<BTreeMap<String, u64>> {
     let mut counted = BTreeMap::new();
     for (key, total) in site.sample(0).await?.totals {
         let is_of = Tag::parse(&key.tag).is_some_and(|tag| tag.arm == arm);
-        if is_of && total > 0 && !key.metric.starts_with("serin_failed_route") {
+        let is_counter = !["serin_failed_route", "serin_rq_time"].iter().any(|it| key.metric.starts_with(it));
+        if is_of && total > 0 && is_counter {
             let name = if key.class.is_empty() { key.metric } else { key.class };
             *counted.entry(name).or_default() += total;
         }

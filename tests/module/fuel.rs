@@ -105,6 +105,8 @@ fn measured() -> BTreeMap<&'static str, Cost> {
     // `sha256sum` of `open sesame`
     let sesame = "41ef4bb0b23661e66301aac36066912dac037827b4ae63a7b1165a5aa93ed4eb";
     let guarded = json!({"overrides": [{"header": "x-canary", "tokenSha256": sesame}]});
+    let in_cart = json!({"name": "cart", "weight": 1_000_000, "matches": [{"path": {"type": "Prefix", "value": "/cart"}}]});
+    let by_path = json!({"pathPrefix": "/cart", "segments": [in_cart]});
     let sent_on = json!({"baggage": "serin"});
     let sidecar = json!({"identity": [{"baggage": "serin"}], "cookie": null, "baggage": "serin"});
 
@@ -151,6 +153,8 @@ fn measured() -> BTreeMap<&'static str, Cost> {
         ("returning user, a gRPC failure", cost(&plain, &returning.clone().answered(Some(grpc)))),
         ("no policy at all", warm_cost(&mut empty, &returning)),
         ("override with token", cost(&guarded, &get.clone().header("x-canary", "canary:open sesame"))),
+        ("preview host", cost(&json!({"previewHosts": ["shop.example.com"]}), &get)),
+        ("path prefix, and a segment by path", cost(&by_path, &returning)),
         ("segment, third of three", cost(&segments, &get.clone().header("x-user-type", "trial"))),
         ("closed", cost(&json!({"closed": true}), &returning)),
         ("no answer: the client left", cost(&plain, &returning.clone().answered(None))),
