@@ -84,6 +84,27 @@ def comparisons():
     return cases
 
 
+def alarms():
+    """Each factor's money is never less than what it began with; the mean of all of them is the evidence."""
+    cases, chance = [], random.Random(20261127)
+    for name, weights, fails in (("late", (10,) * 60, 40), ("two steps", (1,) * 30 + (50,) * 30, 50)):
+        money, intervals, seen, last = [Decimal(1)] * 16, [], [0, 0], None
+        for i, percent in enumerate(weights):
+            n = [chance.randrange(0, 2 + percent), chance.randrange(0, 102 - percent)]
+            bad = [sum(chance.random() < p for _ in range(k)) for p, k in ((0.9 if i >= fails else 0.03, n[0]), (0.03, n[1]))]
+            if percent != last:
+                seen, last = [0, 0], percent
+            seen = [old + new for old, new in zip(seen, n)]
+            share = exact(percent) / 100
+            known = [seen[0] + 20 * share, seen[1] + 20 * (1 - share)]
+            exposure = [k + 20 * of / sum(known) for k, of in zip(n, known)]
+            gain = lambda r: comparison_gain(r, exposure, bad, exact(2), exact(0.05), exact(n[0]), exact(1))
+            money = [max(each * gain(r), Decimal(1)) for each, r in zip(money, FACTORS)]
+            intervals.append({"percent": percent, "canary": [n[0], bad[0]], "stable": [n[1], bad[1]], "lnE": float((sum(money) / 16).ln())})
+        cases.append({"name": name, "intervals": intervals})
+    return cases
+
+
 def ceilings():
     bets, looks = Watchful(), []
     for i in range(70):
@@ -197,6 +218,7 @@ def users():
 VECTORS = {
     "comparisons": comparisons(),
     "ceiling": ceilings(),
+    "alarms": alarms(),
     "excursions": excursions(),
     "homogeneity": homogeneity(),
     "ratios": ratios(),

@@ -3,7 +3,10 @@ Evidence against what others have computed, and the promise it makes.
 */
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use serin_policy::evidence::{Allowance, Ceiling, Claim, Comparison, Dispersion, Split, Spread, Tally};
+use serin_policy::Weight;
+use serin_policy::evidence::{
+    Alarm, Allowance, Ceiling, Claim, Comparison, Dispersion, Split, Spread, Tally,
+};
 
 fn tally(requests: u64, bad: u64) -> Tally {
     Tally { requests, bad }
@@ -164,6 +167,45 @@ fn alarms(
         alarms += u32::from((0..240).any(|_| one(&mut rng) >= (1.0 / alpha).ln()));
     }
     alarms
+}
+
+/// How many intervals there are for each alarm at ln E = ln `threshold`, of a canary with this share that fails `canary` of its
+/// requests where stable fails 2 %. As in a proxy an interval ends with the canary's failure, or after 40 requests.
+fn intervals_for_an_alarm(share: u32, canary: f64, threshold: f64) -> f64 {
+    const INTERVALS: u32 = 40_000;
+    let mut rng = StdRng::seed_from_u64(20_261_127);
+    let (weight, allowance) = (Weight::from_ppm(share * 10_000).unwrap(), Allowance::new(2.0, 0.05));
+    let (mut alarm, mut alarms) = (Alarm::default(), 0_u32);
+    for _ in 0..INTERVALS {
+        let mut seen = [tally(0, 0); 2];
+        for _ in 0..40 {
+            let is_canary = rng.random_ratio(share, 100);
+            let fails = rng.random_bool(if is_canary { canary } else { 0.02 });
+            seen[usize::from(is_canary)].add(tally(1, fails.into()));
+            if is_canary && fails {
+                break;
+            }
+        }
+        let [of_stable, of_canary] = seen;
+        alarm.take_in(of_canary, of_stable, weight, allowance);
+        if alarm.ln_e() >= threshold.ln() {
+            (alarm, alarms) = (Alarm::default(), alarms + 1);
+        }
+    }
+    f64::from(INTERVALS) / f64::from(alarms.max(1))
+}
+
+#[test]
+fn an_alarm_is_as_seldom_false_as_is_said_though_intervals_end_with_failures() {
+    for share in [1, 10, 50] {
+        for threshold in [30.0, 300.0] {
+            let found = intervals_for_an_alarm(share, 2.0 * 0.02 + 0.05, threshold);
+            println!("{share} %, {threshold}: one in {found:.0} intervals");
+            assert!(found >= threshold, "at {share} %: one in {found} intervals, not in {threshold}");
+        }
+        // A canary that is as good as stable is far away from it.
+        assert!(intervals_for_an_alarm(share, 0.02, 300.0) >= 40_000.0);
+    }
 }
 
 fn draw(rng: &mut StdRng, requests: u64, share: f64) -> Tally {

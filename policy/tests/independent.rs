@@ -2,8 +2,9 @@
 Evidence against an independent implementation: `evidence.py`, which says how it differs, has made `evidence.json`.
 */
 use serde_json::Value;
+use serin_policy::Weight;
 use serin_policy::evidence::{
-    Allowance, Ceiling, Claim, Comparison, Dispersion, Excursions, Homogeneity, Tally, ratio,
+    Alarm, Allowance, Ceiling, Claim, Comparison, Dispersion, Excursions, Homogeneity, Tally, ratio,
 };
 
 fn vectors(of: &str) -> Value {
@@ -64,6 +65,22 @@ fn a_watchful_ceiling_is_worth_what_its_parts_are_by_themselves() {
         let tally = Tally { requests: count(&look["requests"]), bad: count(&look["bad"]) };
         ceiling.take_in(tally, number(&case["allowed"]), Dispersion::new(number(&case["dispersion"])));
         check(ceiling.ln_e(), &look["lnE"], &format!("look {i}"));
+    }
+}
+
+#[test]
+fn an_alarm_is_worth_the_mean_of_sums_that_begin_anew_when_all_is_lost() {
+    for case in vectors("alarms").as_array().unwrap() {
+        let mut alarm = Alarm::default();
+        for (i, interval) in list(case, "intervals").iter().enumerate() {
+            let share =
+                Weight::from_ppm(u32::try_from(count(&interval["percent"])).unwrap() * 10_000).unwrap();
+            let (canary, stable) = (tally(&interval["canary"]), tally(&interval["stable"]));
+            alarm.take_in(canary, stable, share, Allowance::new(2.0, 0.05));
+            check(alarm.ln_e(), &interval["lnE"], &format!("{}, interval {i}", case["name"]));
+            let back = Alarm::from_bytes(&alarm.to_bytes());
+            assert_eq!(back, Some(alarm));
+        }
     }
 }
 
