@@ -8,6 +8,7 @@ pub mod board;
 mod evidence;
 mod report;
 mod todo;
+pub mod words;
 
 use std::cmp::Ordering;
 
@@ -188,23 +189,58 @@ pub struct News {
     pub warning: bool,
 }
 
+/// What a release is called.
+struct Called<'c> {
+    name: &'c str,
+    namespace: &'c str,
+    service: &'c str,
+    is_current: bool,
+}
+
 impl View {
     /// The view of `object`, whose Deployments are among `deployments` as far as they may be read, and of which `told` was
     /// told, in any order.
     pub fn of(object: &ReleaseObject, deployments: &[Deployment], told: Vec<News>) -> Self {
         let unknown = ReleaseStatus::default();
         let status = object.status.as_ref().unwrap_or(&unknown);
+        let called = Called {
+            name: object.metadata.name.as_deref().unwrap_or_default(),
+            namespace: object.metadata.namespace.as_deref().unwrap_or_default(),
+            service: object.spec.service.name.as_deref().unwrap_or_default(),
+            is_current: object.status.is_some() && status.observed_generation == object.metadata.generation,
+        };
+        // How the canary is judged says nothing of steps, and may stand in other objects.
+        let mut unjudged = object.clone();
+        unjudged.spec.analysis = Analysis::default();
+        let release = Release::from_object(&unjudged, "none").ok();
+        Self::made(called, release.as_ref().map(|(release, _)| release), status, deployments, told)
+    }
+
+    /// The view of a release without a cluster, of which `told` was told.
+    pub fn of_release(release: &Release, status: &ReleaseStatus, told: Vec<News>) -> Self {
+        let (namespace, name) = release.name().split_once('/').unwrap_or(("", release.name()));
+        let called = Called { name, namespace, service: &release.service.name, is_current: true };
+        Self::made(called, Some(release), status, &[], told)
+    }
+
+    fn made(
+        called: Called<'_>,
+        release: Option<&Release>,
+        status: &ReleaseStatus,
+        deployments: &[Deployment],
+        told: Vec<News>,
+    ) -> Self {
         let waits = waits(status);
         Self {
-            name: object.metadata.name.clone().unwrap_or_default(),
-            namespace: object.metadata.namespace.clone().unwrap_or_default(),
-            service: object.spec.service.name.clone().unwrap_or_default(),
-            is_current: object.status.is_some() && status.observed_generation == object.metadata.generation,
+            name: called.name.to_owned(),
+            namespace: called.namespace.to_owned(),
+            service: called.service.to_owned(),
+            is_current: called.is_current,
             phase: status.phase,
             strategy: status.strategy,
             message: status.message.clone(),
             run: run(status),
-            steps: steps(object, status),
+            steps: release.map(|release| steps(release, status)).unwrap_or_default(),
             step: status.step,
             weight: status.weight,
             served: status.served,
@@ -250,14 +286,10 @@ fn run(status: &ReleaseStatus) -> Option<RunView> {
     })
 }
 
-fn steps(object: &ReleaseObject, status: &ReleaseStatus) -> Vec<StepView> {
+fn steps(release: &Release, status: &ReleaseStatus) -> Vec<StepView> {
     use ReleasePhase::{
         Aborted, Baking, Keeping, OffPlan, Progressing, Promoted, Promoting, RolledBack, RollingBack,
     };
-    // How the canary is judged says nothing of steps, and may stand in other objects.
-    let mut object = object.clone();
-    object.spec.analysis = Analysis::default();
-    let Ok((release, _)) = Release::from_object(&object, "none") else { return Vec::new() };
     let reached = record(status).and_then(|run| run.changes.iter().map(|change| change.to).max());
     let full = Share::from(Weight::FULL);
     let state = |weight: Share| match status.phase {
