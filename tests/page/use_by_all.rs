@@ -1,5 +1,7 @@
 //! Whoever uses the pages, and by whatever.
 
+use std::path::PathBuf;
+
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 use serin_agent::cluster::following;
@@ -16,9 +18,18 @@ fn nothing_keeps_people_from_using_any_page() -> Result<()> {
         let (address, _server) =
             serve(pages(&board(found.into_iter().map(|(_, release)| release))), ANYWHERE).await?;
         let browser = Browser::start().await?;
+        let pictures = std::env::var_os("SERIN_PICTURES").map(PathBuf::from);
         for path in names.iter().map(String::as_str).chain(["", "shop/none"]) {
             for (size, is_dark) in [(DESKTOP, false), (PHONE, true)] {
                 let page = browser.open(&format!("http://{address}/{path}"), size, is_dark).await?;
+                if let Some(folder) = &pictures {
+                    let name = format!(
+                        "{}-{}.png",
+                        path.replace('/', "-"),
+                        if is_dark { "phone" } else { "desktop" }
+                    );
+                    page.picture(&folder.join(name), 4_000).await?;
+                }
                 let violations = page.violations().await?;
                 ensure!(violations.is_empty(), "/{path}: {}", violations.join("\n"));
                 let beyond = page

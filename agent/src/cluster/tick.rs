@@ -208,7 +208,7 @@ async fn tick_with(
     cluster.tell_warnings(object, memory, &snapshot.warnings).await;
     let (told, status, counted) = (memory.told(), &memory.state.status, &observation.counted[..]);
     cluster.board.note(Look {
-        subject: Written::Object(Arc::clone(object)),
+        written: Written::Object(Arc::clone(object)),
         told,
         news: &news,
         release: &snapshot.release,

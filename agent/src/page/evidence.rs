@@ -6,8 +6,9 @@ use maud::{Markup, html};
 use serin_rollout::{Grouped, History};
 
 use super::numbers::{Px, real, two_digits};
+use super::parts::sentence;
 use super::plot::Plot;
-use super::{class, part};
+use super::{caption, class, part};
 use crate::view::board::Shown;
 use crate::view::words::{odds, tally, tone_of_verdict};
 use crate::view::{TestView, VerdictView, View};
@@ -15,8 +16,8 @@ use crate::view::{TestView, VerdictView, View};
 /// How long a bar is that has come to a rollback.
 const BAR: f64 = 120.0;
 
-/// Evidence below one in a tenth speaks for the canary; how much is no matter.
-const LOWEST: f64 = -2.3;
+/// Evidence below this (ln E) speaks for the canary; how much is no matter.
+const LOWEST: f64 = -1.2;
 
 /// Kinds of tests beyond this many look like others.
 const STYLES: usize = 6;
@@ -26,9 +27,13 @@ pub(super) fn evidence(shown: &Shown) -> Option<Markup> {
     let verdict = shown.view.verdict.as_ref()?;
     let requests = verdict.requests;
     let content = html! {
-        p .(class(tone_of_verdict(verdict.verdict))) { (verdict.message) }
+        @if sentence(&shown.view).0 != verdict.message {
+            p .(class(tone_of_verdict(verdict.verdict))) { (verdict.message) }
+        }
         @if requests.need > 0 {
-            p .quiet { (Grouped(requests.have)) " of " (Grouped(requests.need)) " requests that it takes." }
+            p .quiet {
+                (Grouped(requests.have)) " requests to the canary in this step; a verdict takes " (Grouped(requests.need)) "."
+            }
         }
         (tests(verdict))
         @if let Some(curves) = curves(&shown.view, &shown.history) { (curves) }
@@ -46,37 +51,36 @@ pub(super) fn evidence(shown: &Shown) -> Option<Markup> {
 
 fn tests(verdict: &VerdictView) -> Markup {
     html! {
-        div .wide tabindex="0" role="region" aria-label="Tests" {
+        div .wide tabindex="0" role="group" aria-label="Tests" {
             table {
-                caption .quiet { "Each test. A good canary looks this bad at most once in so many releases." }
+                (caption("Each test. A good canary looks this bad at most once in so many releases."))
                 thead {
                     tr {
                         th scope="col" { "test" }
                         th scope="col" { "against the canary" }
-                        th scope="col" { "1 in" }
                         th scope="col" { "canary" }
                         th scope="col" { "stable" }
-                        th scope="col" { "limit" }
                     }
                 }
-                tbody {
-                    @for test in &verdict.tests {
-                        tr {
-                            th scope="row" { (test.name) }
-                            td { (bar(test)) }
-                            td .number { (odds(test.odds.now)) br; span .quiet { (test.back()) } }
-                            td .number {
-                                (tally(test.canary)) br;
-                                span .quiet {
-                                    (test.counts.as_str())
-                                    @if let Some(ratio) = test.ratio_in_words() { ", " (ratio) }
-                                }
-                            }
-                            td .number { @if let Some(stable) = test.stable { (tally(stable)) } }
-                            td .number { @if let Some(limit) = test.limit { (limit) } }
-                        }
-                    }
-                }
+                tbody { @for test in &verdict.tests { (row(test)) } }
+            }
+        }
+    }
+}
+
+fn row(test: &TestView) -> Markup {
+    html! {
+        tr {
+            th scope="row" { (test.name) br; span .quiet { (test.counts.as_str()) } }
+            td .number { (bar(test)) br; span .quiet { "1 in " (odds(test.odds.now)) ", " (test.back()) } }
+            td .number {
+                (tally(test.canary)) br;
+                span .quiet { @if let Some(limit) = test.limit { "limit " (limit) } }
+            }
+            td .number {
+                @if let Some(stable) = test.stable { (tally(stable)) }
+                br;
+                span .quiet { @if let Some(ratio) = test.ratio_in_words() { (ratio) } }
             }
         }
     }
@@ -159,9 +163,9 @@ fn table(history: &History, plot: &Plot<'_>) -> Markup {
     let cell =
         |ln_e: Option<f64>| ln_e.map_or_else(|| "–".to_owned(), |ln_e| format!("1 in {}", releases(ln_e)));
     html! {
-        div .wide tabindex="0" role="region" aria-label="Evidence, look by look" {
+        div .wide tabindex="0" role="group" aria-label="Evidence, look by look" {
             table {
-                caption .quiet { "Evidence against the canary, the latest first" }
+                (caption("Evidence against the canary, the latest first"))
                 thead {
                     tr {
                         th scope="col" { "after" }
@@ -222,18 +226,17 @@ pub(super) fn cohorts(shown: &Shown) -> Option<Markup> {
     if seen.is_empty() {
         return None;
     }
+    let is_bounded = seen.iter().any(|cohort| cohort.bounds.is_some());
     let content = html! {
-        div .wide tabindex="0" role="region" aria-label="Baseline" {
+        div .wide tabindex="0" role="group" aria-label="Baseline" {
             table {
-                caption .quiet {
-                    "How those whom each step moves fared on stable, beside those who stay. The canary is held against that."
-                }
+                (caption("How those whom each step moves fared on stable, beside those who stay. The canary is held against that."))
                 thead {
                     tr {
                         th scope="col" { "step" }
                         th scope="col" { "their requests" }
                         th scope="col" { "failures, times the others'" }
-                        th scope="col" { "at least, at most" }
+                        @if is_bounded { th scope="col" { "at least, at most" } }
                     }
                 }
                 tbody {
@@ -242,8 +245,10 @@ pub(super) fn cohorts(shown: &Shown) -> Option<Markup> {
                             th scope="row" .number { (cohort.step) }
                             td .number { (Grouped(cohort.requests)) }
                             td .number { (format!("{:.2}", cohort.ratio)) }
-                            td .number {
-                                @if let Some(bounds) = cohort.bounds { (format!("{:.2} – {:.2}", bounds.low, bounds.high)) }
+                            @if is_bounded {
+                                td .number {
+                                    @if let Some(bounds) = cohort.bounds { (format!("{:.2} – {:.2}", bounds.low, bounds.high)) }
+                                }
                             }
                         }
                     }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 use serde::{Deserialize, Serialize};
 
-use super::{class, moment};
+use super::{caption, class, moment};
 use crate::view::View;
 use crate::view::words::{Tone, age, tone_of_verdict};
 
@@ -167,9 +167,9 @@ fn table(views: &[&View], listing: &Listing, now: Timestamp) -> Markup {
         }
     };
     html! {
-        div .wide tabindex="0" role="region" aria-label="Releases" {
+        div .wide tabindex="0" role="group" aria-label="Releases" {
             table .list {
-                caption .quiet { "Releases. A heading with a link sorts by it." }
+                (caption("Releases. A heading with a link sorts by it."))
                 thead {
                     tr {
                         (heading(Some(Sort::Name), "release"))

@@ -112,6 +112,11 @@ fn part(id: &str, title: &str, content: &Markup) -> Markup {
     }
 }
 
+/// What a table shows. It stays in sight where the table is wider than the window.
+fn caption(text: &str) -> Markup {
+    html! { caption .quiet { span { (text) } } }
+}
+
 /// The class for how something is.
 const fn class(tone: Tone) -> &'static str {
     match tone {

@@ -100,7 +100,9 @@
     source.onerror = () => {
       lost();
       // Of an answer that was none, the browser makes an end.
-      if (source.readyState === EventSource.CLOSED) setTimeout(listen, AGAIN);
+      setTimeout(() => {
+        if (source.readyState === EventSource.CLOSED && !document.hidden) listen();
+      }, AGAIN);
     };
   };
   // A network that swallows everything tells nobody.

@@ -7,7 +7,7 @@ use serin_rollout::{Grouped, Proxy, ProxyState};
 
 use super::numbers::{Px, milliseconds};
 use super::plot::since;
-use super::{class, moment, part};
+use super::{caption, class, moment, part};
 use crate::observe::latency::Percentiles;
 use crate::view::board::Shown;
 use crate::view::words::{Tone, age, tone_of_verdict};
@@ -50,7 +50,7 @@ pub(super) fn head(shown: &Shown, now: Timestamp) -> Markup {
             @if let Some(todo) = &view.todo { p .note.todo { b { "To do: " } (todo.text) "." } }
             @if let Some(command) = &view.command {
                 @let refused = command.outcome == CommandOutcome::Refused;
-                p .note.doubtful[refused] {
+                p .note.doubtful[refused].quiet[!refused] {
                     (moment(command.at, &format!("{} ago", age(command.at, now)))) ": " (command.message)
                     @if !refused { ": taken" }
                 }
@@ -63,7 +63,7 @@ pub(super) fn head(shown: &Shown, now: Timestamp) -> Markup {
 }
 
 /// The sentence that says how it is: the verdict's while there is one, and how it stands otherwise.
-fn sentence(view: &View) -> (&str, Tone) {
+pub(super) fn sentence(view: &View) -> (&str, Tone) {
     match &view.verdict {
         Some(verdict) if view.tone() != Tone::Bad => (&verdict.message, tone_of_verdict(verdict.verdict)),
         _ if view.message.is_empty() => ("No agent has looked at it yet.", Tone::Doubtful),
@@ -155,23 +155,26 @@ pub(super) fn versions(shown: &Shown) -> Markup {
     let slowest = slowest.fold(10.0, f64::max);
     let has_latency = view.versions.iter().any(|version| latency(version).is_some());
     let content = html! {
-        div .wide tabindex="0" role="region" aria-label="Versions" {
+        div .wide tabindex="0" role="group" aria-label="Versions" {
             table {
-                caption .quiet { "In this step: " (view.share()) }
+                (caption(&format!("The canary: {}", view.share())))
                 thead {
                     tr {
                         th scope="col" { "version" }
                         th scope="col" { "set" }
                         th scope="col" { "of requests" }
                         th scope="col" { "pods" }
-                        @if has_latency { th scope="col" { "p50 · p90 · p99" } th scope="col" { "" } }
-                        th scope="col" { "image" }
+                        @if has_latency { th scope="col" { "p50 · p90 · p99" } }
                     }
                 }
                 tbody {
                     @for version in &view.versions {
                         tr {
-                            th scope="row" { span .key.(version_class(version.role)) { (version.name) } }
+                            th scope="row" {
+                                span .key.(version_class(version.role)) { (version.name) }
+                                @if let Some(image) = &version.image { br; span .quiet { (image) } }
+                                @else if let Some(deployment) = &version.deployment { br; span .quiet { "deployment/" (deployment) } }
+                            }
                             td .number { (version.weight) }
                             td .number {
                                 @if let Some(served) = version.served {
@@ -184,12 +187,11 @@ pub(super) fn versions(shown: &Shown) -> Markup {
                                 } @else { "–" }
                             }
                             @if has_latency {
-                                td .number { @if let Some(it) = latency(version) { (percentiles(&it)) } @else { "–" } }
-                                td { @if let Some(it) = latency(version) { (strip(&it, slowest, version.role)) } }
-                            }
-                            td .name {
-                                @if let Some(image) = &version.image { (image) }
-                                @else if let Some(deployment) = &version.deployment { "deployment/" (deployment) }
+                                td .number {
+                                    @if let Some(it) = latency(version) {
+                                        (percentiles(&it)) br; (strip(&it, slowest, version.role))
+                                    } @else { "–" }
+                                }
                             }
                         }
                     }

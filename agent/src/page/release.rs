@@ -19,11 +19,11 @@ pub fn release(shown: &Shown, given: Option<&Controls>, now: Timestamp) -> Marku
                 @if let Some(share) = share::share(shown, now) { (part("share", "Share", &share)) }
                 (parts::versions(shown))
                 (parts::proxies(shown))
+                @if let Some(news) = history::news(shown, now) { (news) }
             }
             div {
                 @if let Some(evidence) = evidence::evidence(shown) { (evidence) }
                 @if let Some(cohorts) = evidence::cohorts(shown) { (cohorts) }
-                @if let Some(news) = history::news(shown, now) { (news) }
             }
         }
         @if let Some(runs) = history::runs(shown, now) { (runs) }

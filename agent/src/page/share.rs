@@ -4,6 +4,7 @@ The share of callers that each version was to have, over time, with what it got,
 use jiff::Timestamp;
 use maud::{Markup, html};
 
+use super::caption;
 use super::numbers::{Px, real};
 use super::plot::{Plot, since};
 use crate::view::PastRun;
@@ -12,6 +13,9 @@ use serin_release::status::{Share, WeightChange};
 
 /// Looks with fewer requests say too little about a share to be shown.
 const ENOUGH: u64 = 20;
+
+/// How much room a mark takes.
+const ROOM: f64 = 38.0;
 
 /// The picture of the latest run as it is `now`; none before there was one.
 pub(super) fn share(shown: &Shown, now: Timestamp) -> Option<Markup> {
@@ -41,7 +45,7 @@ pub(super) fn share(shown: &Shown, now: Timestamp) -> Option<Markup> {
         @for change in marked(run, &plot) {
             line .mark.back[change.to < change.from]
                 x1=(Px(plot.x(change.at))) x2=(Px(plot.x(change.at))) y1=(Px(Plot::top())) y2=(Px(bottom)) {}
-            text .mark x=(Px(plot.x(change.at) + 3.0)) y=(Px(Plot::top() + 11.0)) { (change.to) }
+            (label(change, &plot))
         }
     };
     let is_served = served(shown).next().is_some();
@@ -59,6 +63,13 @@ pub(super) fn share(shown: &Shown, now: Timestamp) -> Option<Markup> {
             (changes(run))
         }
     })
+}
+
+/// What the share was changed to, beside the mark: to its left where there is no room to its right.
+fn label(change: &WeightChange, plot: &Plot<'_>) -> Markup {
+    let (x, is_last) = (plot.x(change.at), plot.x(change.at) > Plot::right() - ROOM);
+    let (x, anchor) = if is_last { (x - 3.0, "end") } else { (x + 3.0, "start") };
+    html! { text .mark x=(Px(x)) y=(Px(Plot::top() + 11.0)) text-anchor=(anchor) { (change.to) } }
 }
 
 /// Until when a run is drawn: a little beyond its end, so that this can be seen.
@@ -91,7 +102,6 @@ fn served(shown: &Shown) -> impl Iterator<Item = (Timestamp, f64)> {
 
 /// The changes that have room for their mark.
 fn marked<'r>(run: &'r PastRun, plot: &Plot<'_>) -> Vec<&'r WeightChange> {
-    const ROOM: f64 = 34.0;
     let mut marked: Vec<&WeightChange> = Vec::new();
     for change in run.changes.iter().rev() {
         let before = marked.last().map_or(f64::INFINITY, |last| plot.x(last.at));
@@ -121,9 +131,9 @@ fn description(run: &PastRun) -> String {
 /// Every change of the share, with who and why.
 pub(super) fn changes(run: &PastRun) -> Markup {
     html! {
-        div .wide tabindex="0" role="region" aria-label={ "Changes of run " (run.run) } {
+        div .wide tabindex="0" role="group" aria-label={ "Changes of run " (run.run) } {
             table {
-                caption .quiet { "Changes of the canary's share in run " (run.run) }
+                (caption(&format!("Changes of the canary's share in run {}", run.run)))
                 thead { tr { th scope="col" { "after" } th scope="col" { "share" } th scope="col" { "by" } th scope="col" { "why" } } }
                 tbody {
                     @for change in &run.changes {

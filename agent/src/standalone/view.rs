@@ -93,7 +93,7 @@ impl Standalone {
             },
         );
         self.board.note(Look {
-            subject: Written::Release(Arc::clone(&self.release)),
+            written: Written::Release(Arc::clone(&self.release)),
             told: self.told.clone(),
             news: &news,
             release: &self.release,

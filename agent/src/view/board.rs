@@ -12,11 +12,11 @@ use kube::ResourceExt;
 use serde::Serialize;
 use serin_policy::Arm;
 
-use super::{News, PastRun, View};
+use super::{About, News, PastRun, View, steps_of};
 use crate::journal;
 use crate::observe::latency::{Latency, Percentiles};
 use serin_release::status::ReleaseStatus;
-use serin_release::{Release, ReleaseObject};
+use serin_release::{Release, ReleaseObject, Step};
 use serin_rollout::{Cell, CohortRatio, History, Proxy, Severity, Status};
 
 /// How much of what was told is remembered.
@@ -28,7 +28,9 @@ pub struct Board(RwLock<BTreeMap<String, Entry>>);
 
 #[derive(Debug)]
 struct Entry {
-    subject: Written,
+    written: Written,
+    /// None where the spec makes no sense.
+    steps: Option<Vec<Step>>,
     told: ReleaseStatus,
     history: History,
     cohorts: Vec<CohortRatio>,
@@ -86,7 +88,7 @@ pub struct Latencies {
 /// What a look at a release has come to.
 #[derive(Debug)]
 pub(crate) struct Look<'l> {
-    pub(crate) subject: Written,
+    pub(crate) written: Written,
     /// What people are told, without the saved state, which is an agent's business, and much.
     pub(crate) told: ReleaseStatus,
     pub(crate) news: &'l [journal::Entry],
@@ -117,27 +119,37 @@ impl From<&journal::Entry> for News {
 }
 
 impl Entry {
-    fn of(subject: &Written) -> Self {
+    fn of(written: &Written) -> Self {
         Self {
-            subject: subject.clone(),
+            written: written.clone(),
+            steps: None,
             told: ReleaseStatus::default(),
             history: History::default(),
             cohorts: Vec::new(),
             driven: None,
         }
     }
+
+    fn view(&self, deployments: &[Deployment], news: Vec<News>) -> View {
+        let about = match &self.written {
+            Written::Object(object) => About::object(object, self.steps.as_deref()),
+            Written::Release(release) => About::release(release),
+        };
+        View::made(about, &self.told, deployments, news)
+    }
 }
 
 impl Board {
     /// Takes note of a look of whoever drives the release.
     pub(crate) fn note(&self, look: Look<'_>) {
-        let Look { subject, told, news, release, status, counted, deployments, proxies, latency, now } = look;
+        let Look { written, told, news, release, status, counted, deployments, proxies, latency, now } = look;
         let cohorts = status.evidence.cohorts(&release.analysis);
         let (proxies, latency) = (proxies.to_vec(), Latencies::from(latency));
         let mut entries = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let entry = entries.entry(release.name().to_owned()).or_insert_with(|| Entry::of(&subject));
+        let entry = entries.entry(release.name().to_owned()).or_insert_with(|| Entry::of(&written));
         entry.history.note(status, counted, release, now);
-        (entry.subject, entry.told, entry.cohorts) = (subject, told, cohorts);
+        (entry.written, entry.told, entry.cohorts) = (written, told, cohorts);
+        entry.steps = Some(release.steps.clone());
         let driven = entry.driven.get_or_insert_default();
         driven.news.extend(news.iter().map(News::from));
         driven.news.drain(..driven.news.len().saturating_sub(NEWS));
@@ -161,14 +173,15 @@ impl Board {
         let told = ReleaseStatus { state: None, ..object.status.clone().unwrap_or_default() };
         let run = told.run.as_deref().unwrap_or("none");
         let release = Release::from_object(object, run).map(|(release, _)| release);
-        let subject = Written::Object(Arc::new(ReleaseObject { status: None, ..object.clone() }));
+        let steps = release.as_ref().ok().map(|release| release.steps.clone()).or_else(|| steps_of(object));
+        let written = Written::Object(Arc::new(ReleaseObject { status: None, ..object.clone() }));
         let mut entries = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let entry = entries.entry(name).or_insert_with(|| Entry::of(&subject));
+        let entry = entries.entry(name).or_insert_with(|| Entry::of(&written));
         if let (Ok(release), Some(status)) = (&release, saved) {
             entry.history.note(status, &[], release, now);
             entry.cohorts = status.evidence.cohorts(&release.analysis);
         }
-        (entry.subject, entry.told) = (subject, told);
+        (entry.written, entry.told, entry.steps) = (written, told, steps);
     }
 
     /// Nobody here drives a release any longer: it is followed from now on.
@@ -193,20 +206,19 @@ impl Board {
     /// All Releases, as their status has them.
     pub fn all(&self) -> Vec<View> {
         let entries = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let found: Vec<_> = entries.values().map(|it| (it.subject.clone(), it.told.clone())).collect();
-        drop(entries);
-        found.into_iter().map(|(subject, told)| subject.view(told, &[], Vec::new())).collect()
+        entries.values().map(|entry| entry.view(&[], Vec::new())).collect()
     }
 
     /// A Release; none if it is not known here.
     pub fn of(&self, name: &str) -> Option<Shown> {
         let entries = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let Entry { subject, told, history, cohorts, driven } = entries.get(name)?;
+        let entry = entries.get(name)?;
+        let Entry { told, history, cohorts, driven, .. } = entry;
         let unknown = Driven::default();
         let Driven { deployments, news, latency, proxies, revision } = driven.as_ref().unwrap_or(&unknown);
         let deployments: Vec<_> = deployments.iter().map(|it| (**it).clone()).collect();
         Some(Shown {
-            view: subject.view(told.clone(), &deployments, news.iter().cloned().collect()),
+            view: entry.view(&deployments, news.iter().cloned().collect()),
             runs: PastRun::all_in(told),
             history: history.clone(),
             cohorts: cohorts.clone(),
@@ -214,17 +226,5 @@ impl Board {
             proxies: proxies.clone(),
             revision: *revision,
         })
-    }
-}
-
-impl Written {
-    fn view(&self, told: ReleaseStatus, deployments: &[Deployment], news: Vec<News>) -> View {
-        match self {
-            Self::Object(object) => {
-                let object = ReleaseObject { status: Some(told), ..(**object).clone() };
-                View::of(&object, deployments, news)
-            }
-            Self::Release(release) => View::of_release(release, &told, news),
-        }
     }
 }

@@ -26,7 +26,7 @@ use serin_release::status::{
     CommandStatus, NotificationStatus, ProxyCounts, ReleasePhase, ReleaseStatus, Role, RunOutcome, RunRecord,
     Served, Share, StepStatus, Strategy,
 };
-use serin_release::{Pause, Release, ReleaseObject};
+use serin_release::{Pause, Release, ReleaseObject, Step};
 use serin_rollout::{Awaits, Hold};
 
 /// A Release, for people.
@@ -189,12 +189,40 @@ pub struct News {
     pub warning: bool,
 }
 
-/// What a release is called.
-struct Called<'c> {
-    name: &'c str,
-    namespace: &'c str,
-    service: &'c str,
-    is_current: bool,
+/// What a release is called, and what steps it has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct About<'a> {
+    name: &'a str,
+    namespace: &'a str,
+    service: &'a str,
+    generation: Option<i64>,
+    /// None where the spec makes no sense.
+    steps: Option<&'a [Step]>,
+}
+
+impl<'a> About<'a> {
+    /// That of a Release in a cluster.
+    pub(crate) fn object(object: &'a ReleaseObject, steps: Option<&'a [Step]>) -> Self {
+        Self {
+            name: object.metadata.name.as_deref().unwrap_or_default(),
+            namespace: object.metadata.namespace.as_deref().unwrap_or_default(),
+            service: object.spec.service.name.as_deref().unwrap_or_default(),
+            generation: object.metadata.generation,
+            steps,
+        }
+    }
+
+    /// That of one without a cluster.
+    pub(crate) fn release(release: &'a Release) -> Self {
+        let (namespace, name) = release.name().split_once('/').unwrap_or(("", release.name()));
+        Self {
+            name,
+            namespace,
+            service: &release.service.name,
+            generation: None,
+            steps: Some(&release.steps),
+        }
+    }
 }
 
 impl View {
@@ -203,44 +231,29 @@ impl View {
     pub fn of(object: &ReleaseObject, deployments: &[Deployment], told: Vec<News>) -> Self {
         let unknown = ReleaseStatus::default();
         let status = object.status.as_ref().unwrap_or(&unknown);
-        let called = Called {
-            name: object.metadata.name.as_deref().unwrap_or_default(),
-            namespace: object.metadata.namespace.as_deref().unwrap_or_default(),
-            service: object.spec.service.name.as_deref().unwrap_or_default(),
-            is_current: object.status.is_some() && status.observed_generation == object.metadata.generation,
-        };
-        // How the canary is judged says nothing of steps, and may stand in other objects.
-        let mut unjudged = object.clone();
-        unjudged.spec.analysis = Analysis::default();
-        let release = Release::from_object(&unjudged, "none").ok();
-        Self::made(called, release.as_ref().map(|(release, _)| release), status, deployments, told)
+        let steps = steps_of(object);
+        let view = Self::made(About::object(object, steps.as_deref()), status, deployments, told);
+        Self { is_current: view.is_current && object.status.is_some(), ..view }
     }
 
-    /// The view of a release without a cluster, of which `told` was told.
-    pub fn of_release(release: &Release, status: &ReleaseStatus, told: Vec<News>) -> Self {
-        let (namespace, name) = release.name().split_once('/').unwrap_or(("", release.name()));
-        let called = Called { name, namespace, service: &release.service.name, is_current: true };
-        Self::made(called, Some(release), status, &[], told)
-    }
-
-    fn made(
-        called: Called<'_>,
-        release: Option<&Release>,
+    /// The view of a release that has this `status`.
+    pub(crate) fn made(
+        about: About<'_>,
         status: &ReleaseStatus,
         deployments: &[Deployment],
         told: Vec<News>,
     ) -> Self {
         let waits = waits(status);
         Self {
-            name: called.name.to_owned(),
-            namespace: called.namespace.to_owned(),
-            service: called.service.to_owned(),
-            is_current: called.is_current,
+            name: about.name.to_owned(),
+            namespace: about.namespace.to_owned(),
+            service: about.service.to_owned(),
+            is_current: status.observed_generation == about.generation,
             phase: status.phase,
             strategy: status.strategy,
             message: status.message.clone(),
             run: run(status),
-            steps: release.map(|release| steps(release, status)).unwrap_or_default(),
+            steps: about.steps.map(|written| steps(written, status)).unwrap_or_default(),
             step: status.step,
             weight: status.weight,
             served: status.served,
@@ -286,7 +299,15 @@ fn run(status: &ReleaseStatus) -> Option<RunView> {
     })
 }
 
-fn steps(release: &Release, status: &ReleaseStatus) -> Vec<StepView> {
+/// The steps of `object`; none where its spec makes no sense.
+pub(crate) fn steps_of(object: &ReleaseObject) -> Option<Vec<Step>> {
+    // How the canary is judged says nothing of steps, and may stand in other objects.
+    let mut object = object.clone();
+    object.spec.analysis = Analysis::default();
+    Release::from_object(&object, "none").ok().map(|(release, _)| release.steps)
+}
+
+fn steps(written: &[Step], status: &ReleaseStatus) -> Vec<StepView> {
     use ReleasePhase::{
         Aborted, Baking, Keeping, OffPlan, Progressing, Promoted, Promoting, RolledBack, RollingBack,
     };
@@ -308,8 +329,8 @@ fn steps(release: &Release, status: &ReleaseStatus) -> Vec<StepView> {
         },
         _ => StepState::Ahead,
     };
-    let steps = release.steps.iter().map(|step| (step.weight.into(), step.pause == Pause::UntilApproved));
-    let promotion = release.steps.last().is_none_or(|step| step.weight < Weight::FULL);
+    let steps = written.iter().map(|step| (step.weight.into(), step.pause == Pause::UntilApproved));
+    let promotion = written.last().is_none_or(|step| step.weight < Weight::FULL);
     let all = steps.chain(promotion.then_some((full, false)));
     all.map(|(weight, approval)| StepView { weight, approval, state: state(weight) }).collect()
 }

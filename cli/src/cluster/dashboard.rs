@@ -206,15 +206,13 @@ fn full_name(object: &DynamicObject) -> String {
 impl Releases for Seen {
     async fn all(&self) -> anyhow::Result<Vec<View>> {
         self.in_order()?;
-        Ok(self.board.all())
+        self.board.all().await
     }
 
     async fn of(&self, namespace: &str, name: &str) -> anyhow::Result<Option<Shown>> {
         self.in_order()?;
-        let full = format!("{namespace}/{name}");
-        let (Some(shown), Some(view)) = (self.board.of(&full), self.view(&full).await) else {
-            return Ok(None);
-        };
+        let Some(shown) = self.board.of(namespace, name).await? else { return Ok(None) };
+        let Some(view) = self.view(&format!("{namespace}/{name}")).await else { return Ok(None) };
         Ok(Some(Shown { view, ..shown }))
     }
 }
