@@ -136,6 +136,14 @@ impl Page {
         .await
     }
 
+    /// Closes it.
+    ///
+    /// # Errors
+    /// When the browser does not answer.
+    pub async fn close(self) -> Result<()> {
+        self.call("Page.close", json!({})).await.map(drop)
+    }
+
     /// What a script comes to.
     ///
     /// # Errors

@@ -42,6 +42,8 @@ fn nothing_keeps_people_from_using_any_page() -> Result<()> {
                     .filter(|it| !(path == "shop/none" && it.contains("404")))
                     .collect();
                 ensure!(complaints.is_empty(), "/{path}: {complaints:?}");
+                // Each has a connection that stays, and a browser has no more than six of them.
+                page.close().await?;
             }
         }
         Ok(())

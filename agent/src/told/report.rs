@@ -45,6 +45,9 @@ pub(crate) fn show(shown: &mut ReleaseStatus, generation: Option<i64>, tick: &Ti
     // Of a run that has ended well and is stable no more, nobody is to read that it is promoted.
     let undone = replaced.filter(|_| had_run(status, shown)).map(ToString::to_string);
     shown.phase = if undone.is_some() { ReleasePhase::Idle } else { phase(status, shown) };
+    if matches!(observation.environment, Environment::Standalone) {
+        shown.phase = without_pods(status, shown.phase);
+    }
     shown.message = planned.reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
     shown.run = Some(status.run.clone()).filter(|run| !run.is_empty());
     shown.strategy = if release.blue_green.is_some() { Strategy::BlueGreen } else { Strategy::Canary };
@@ -126,6 +129,15 @@ fn phase(status: &Status, shown: &ReleaseStatus) -> ReleasePhase {
         Phase::CuttingBack { .. } | Phase::RolledBack { .. } | Phase::Aborted { .. } => {
             ReleasePhase::RollingBack
         }
+    }
+}
+
+/// Without a cluster nobody waits until the canary's pods are gone.
+const fn without_pods(status: &Status, phase: ReleasePhase) -> ReleasePhase {
+    match status.phase {
+        Phase::RolledBack { .. } => ReleasePhase::RolledBack,
+        Phase::Aborted { .. } => ReleasePhase::Aborted,
+        _ => phase,
     }
 }
 
