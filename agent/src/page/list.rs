@@ -5,26 +5,24 @@ use std::cmp::Reverse;
 
 use jiff::Timestamp;
 use maud::{Markup, html};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::{caption, class, moment};
 use crate::view::View;
 use crate::view::words::{Tone, age, tone_of_verdict};
 
 /// What of the list is shown, and how.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Listing {
     /// Only those with each of these words in their name, namespace, phase, run or what they wait for.
-    #[serde(skip_serializing_if = "String::is_empty")]
     pub q: String,
     /// In which order.
-    #[serde(skip_serializing_if = "is_default")]
     pub sort: Sort,
 }
 
 /// An order of the list.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Sort {
     /// Those that wait for somebody first, then those under way.
@@ -38,11 +36,6 @@ pub enum Sort {
     Share,
     /// Those that have waited longest first.
     Since,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
-fn is_default(sort: &Sort) -> bool {
-    *sort == Sort::default()
 }
 
 impl Listing {

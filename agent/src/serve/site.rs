@@ -240,7 +240,7 @@ impl<R: Releases> Site<R> {
                 Ok(BTreeSet::from([namespace.clone()]))
             }
             (Sight::List(_), access) => {
-                let views = self.releases.all().await.map_err(failed)?;
+                let views = self.releases.all().await.map_err(|error| failed(&error))?;
                 let namespaces = views.into_iter().map(|view| view.namespace).collect();
                 match access {
                     Access::Anyone => Ok(namespaces),
@@ -255,14 +255,14 @@ impl<R: Releases> Site<R> {
     async fn draw(&self, sight: &Sight, may_see: &BTreeSet<String>) -> Result<Markup, Unseen> {
         match sight {
             Sight::List(listing) => {
-                let mut views = self.releases.all().await.map_err(failed)?;
+                let mut views = self.releases.all().await.map_err(|error| failed(&error))?;
                 views.retain(|view| {
                     matches!(self.access, Access::Anyone) || may_see.contains(&view.namespace)
                 });
                 Ok(page::list(&views, listing, Timestamp::now()))
             }
             Sight::Release { namespace, name } => {
-                let shown = self.releases.of(namespace, name).await.map_err(failed)?;
+                let shown = self.releases.of(namespace, name).await.map_err(|error| failed(&error))?;
                 let shown = shown.ok_or(Unseen::Missing)?;
                 Ok(page::release(&shown, self.controls.as_ref(), Timestamp::now()))
             }
@@ -327,6 +327,6 @@ impl<R: Releases> Session<R> {
     }
 }
 
-fn failed(error: anyhow::Error) -> Unseen {
+fn failed(error: &anyhow::Error) -> Unseen {
     Unseen::Failed(chain(error.as_ref()))
 }

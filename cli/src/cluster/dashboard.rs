@@ -141,7 +141,9 @@ impl Seen {
                     self.with(|shared| shared.trouble = None);
                     match event {
                         Event::Init => listed.clear(),
-                        Event::InitApply(object) => drop(listed.insert(self.note(object))),
+                        Event::InitApply(object) => {
+                            listed.insert(self.note(object));
+                        }
                         Event::Apply(object) => drop(self.note(object)),
                         Event::Delete(object) => self.forget(&full_name(&object)),
                         Event::InitDone => {

@@ -97,7 +97,6 @@ async fn an_order_takes_these_pages_own_origin_and_the_word_on_them() {
         let order = request("POST", "/shop/shop/abort", &guard, &headers, body);
         let answer = pages.clone().oneshot(order).await.unwrap();
         assert_eq!(answer.status(), expected, "{headers:?} {body}");
-        assert_ne!(answer.status(), StatusCode::OK);
     }
 }
 
