@@ -9,6 +9,7 @@ mod autoscalers;
 mod blue_green;
 mod board;
 mod command_line;
+mod dashboard;
 mod day_one;
 mod failures;
 mod faults;
@@ -119,6 +120,7 @@ const SHARED: &[(&str, Test)] = tests![
     autoscalers::a_floor_is_kept,
     autoscalers::keda_is_understood,
     command_line::a_release_is_driven_by_commands,
+    dashboard::a_release_is_driven_from_a_browser,
     hooks::a_release_goes_by_flaggers_load_tester,
     hooks::checks_ask_the_new_version_before_anybody_has_it,
     hooks::hooks_take_a_version_back_or_keep_nobody_from_doing_so,
@@ -181,7 +183,7 @@ fn main() -> Result<ExitCode> {
     let any = trials.iter().any(|trial| !arguments.is_filtered_out(trial));
     if any && !arguments.list {
         // Once inside, nothing can be fetched any more.
-        tools::bring(&[tools::MESH, tools::PROMETHEUS, tools::HELM, tools::HOOKS])?;
+        tools::bring(&[tools::MESH, tools::PROMETHEUS, tools::HELM, tools::HOOKS, tools::PAGES])?;
         tools::bring(&[tools::MESH, tools::PROMETHEUS, tools::HELM, tools::PIPELINES])?;
         let began = Instant::now();
         let inside = inside::enter()?;
