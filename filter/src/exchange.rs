@@ -6,11 +6,12 @@ arithmetic of a decision.
 */
 use std::sync::Arc;
 
+use serin_policy::access_log;
 use serin_policy::cookie::{self, Cacheability, OnCacheable};
 use serin_policy::flags::FLAGS_HEADER;
 use serin_policy::marks::MARK_HEADER;
 use serin_policy::series::Metric;
-use serin_policy::{Arm, Decision, Id, Identity, Origin, Policy, Reason, Request, Table, baggage};
+use serin_policy::{Arm, Decision, Id, Identity, Origin, Point, Policy, Reason, Request, Table, baggage};
 
 use crate::booking::Booking;
 use crate::host::Host;
@@ -56,7 +57,7 @@ impl Exchange {
         };
         let policy = Arc::clone(policy);
         let began_ns = policy.counts().map(|_| host.now_ns());
-        let Decision { arm, reason, identity, user, flags, .. } =
+        let Decision { arm, reason, identity, point, user, flags } =
             policy.decide(&Inbound(host), || vm.mint(host));
         host.set_request_header(policy.request_header(), policy.version_name(arm).as_bytes());
         if let Some(flags) = flags {
@@ -64,6 +65,12 @@ impl Exchange {
             host.set_request_header(FLAGS_HEADER, flags.as_bytes());
         }
         let is_faulty = policy.has_marks() && mark(vm, host, &policy, arm, began_ns);
+        let booked = if is_faulty { Reason::Fault } else { reason };
+        if policy.tells_access_log() {
+            let who = || identity.as_ref().map(|identity| Point::of(policy.salt(), &identity.id));
+            let line = policy.access_log_line(arm, booked, point.or_else(who));
+            host.set_property(access_log::PROPERTY, line.as_bytes());
+        }
         if let Some(key) = policy.baggage() {
             send_on(host, &policy, key, identity.as_ref());
         }
@@ -72,7 +79,6 @@ impl Exchange {
             (identity.id, https)
         });
         let is_new = issue.is_some();
-        let booked = if is_faulty { Reason::Fault } else { reason };
         if is_faulty && is_new {
             count_issued(vm, host, &live, (index, &policy), (arm, reason));
         }

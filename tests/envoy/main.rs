@@ -9,6 +9,7 @@ mod faults;
 mod protocols;
 mod pushes;
 mod requests;
+mod telemetry;
 
 use std::sync::LazyLock;
 

@@ -42,7 +42,7 @@ use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 pub use self::backend::Answer;
 use self::certificates::Certificates;
-pub use self::control_plane::ControlPlane;
+pub use self::control_plane::{COLLECTOR, ControlPlane};
 use self::control_plane::{ISTIO_SYSTEM, Starter};
 pub use self::controller::Controller;
 use self::door::{Door, istioctl_env};
@@ -153,6 +153,15 @@ impl Mesh {
     /// Where all of it lives.
     pub fn inside(&self) -> &Inside {
         &self.inside
+    }
+
+    /// What the proxy of a pod has written: Istio's agent, Envoy, and the access log.
+    ///
+    /// # Errors
+    /// When there is no such pod.
+    pub fn proxy_log(&self, namespace: &str, pod: &str) -> Result<String> {
+        let log = proxy::log(&proxy::folder(&self.inside, namespace, pod));
+        std::fs::read_to_string(&log).with_context(|| format!("cannot read {}", log.display()))
     }
 
     /// A command for a shell outside that opens one inside.

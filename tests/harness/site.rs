@@ -56,11 +56,13 @@ pub struct Plan {
     pub upstreams: Option<(SocketAddr, SocketAddr, Protocol)>,
     /// An HTTP filter to be put before Serin's.
     pub filter_before: Option<Value>,
+    /// The collector of traces, if there is one.
+    pub traces: Option<SocketAddr>,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { envoys: 1, release: release(""), upstreams: None, filter_before: None }
+        Self { envoys: 1, release: release(""), upstreams: None, filter_before: None, traces: None }
     }
 }
 
@@ -139,6 +141,7 @@ impl Site {
                 stable: upstream(stable),
                 canary: upstream(canary),
                 ecds_dir: self.ecds_dir(),
+                traces: plan.traces.map(Endpoint::from),
             });
             if let Some(filter) = &plan.filter_before {
                 let path =

@@ -10,6 +10,7 @@ mod flux;
 mod metrics;
 mod pipelines;
 mod published;
+mod telemetry;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -29,6 +29,7 @@ mod rules;
 mod serving;
 mod shards;
 mod sidecars;
+mod telemetry;
 mod templates;
 mod tenants;
 mod upgrades;
@@ -146,6 +147,7 @@ const SHARED: &[(&str, Test)] = tests![
     serving::new_visitors_stay,
     serving::users_are_assigned,
     faults::a_version_is_not_blamed_for_what_was_injected,
+    telemetry::logs_and_spans_have_the_version,
 ];
 
 /// The tests that stop parts of it, one after the other.
