@@ -53,7 +53,7 @@ pub use self::inside::{HOST, Inside};
 use self::kubelet::Kubelet;
 pub use self::namespace::{Gateway, Namespace};
 pub use self::proxy::SIDECAR_PORT;
-pub use self::registry::Registry;
+pub use self::registry::{CREDENTIALS, Registry};
 pub use self::severed::Severed;
 use crate::site::eventually;
 use crate::tools::ISTIO_CRDS;
@@ -275,7 +275,15 @@ impl Mesh {
     /// # Errors
     /// When it does not come up, with its last words.
     pub async fn registry(&self) -> Result<Registry<'_>> {
-        Registry::start(self).await
+        Registry::start(self, false).await
+    }
+
+    /// The same for those who have its [`CREDENTIALS`].
+    ///
+    /// # Errors
+    /// When it does not come up, with its last words.
+    pub async fn private_registry(&self) -> Result<Registry<'_>> {
+        Registry::start(self, true).await
     }
 
     /// Runs a program as one who may do everything, and returns what it says.

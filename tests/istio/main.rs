@@ -127,6 +127,7 @@ const SHARED: &[(&str, Test)] = tests![
     releases::a_very_bad_version_is_off_the_air_at_once,
     releases::a_bad_version_is_taken_back,
     images::the_module_is_pulled_from_a_registry,
+    images::a_private_registry_wants_a_secret,
     mtls::a_release_goes_through_under_strict_mtls,
     sidecars::callers_inside,
     sidecars::by_every_way,
