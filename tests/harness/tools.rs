@@ -8,11 +8,11 @@ mod cache;
 mod cargo;
 mod control_plane;
 mod envoy;
-mod gitlab_ci;
 mod go;
 mod iptables;
 mod load_tester;
 mod needs;
+mod npm;
 mod program;
 mod progress;
 mod prometheus;
@@ -71,6 +71,8 @@ pub enum Tool {
     Actionlint,
     /// What knows GitLab's pipelines: a script for Node.
     GitlabCi,
+    /// What knows Argo's, Tekton's and the Prometheus Operator's objects, and Loki's queries: packages for Node.
+    Published,
     /// What knows Flux's objects, and kstatus.
     Flux,
 }
@@ -125,6 +127,7 @@ pub const INSTALLED: Needed<'_> = Needed {
         Tool::GrafanaSchema,
         Tool::Actionlint,
         Tool::GitlabCi,
+        Tool::Published,
         Tool::Flux,
         Tool::Crane,
     ],
@@ -236,7 +239,8 @@ impl Tool {
             Self::LoadTester => load_tester::recipe(),
             Self::GrafanaSchema => written::recipe::<written::GrafanaSchema>(),
             Self::Actionlint => program::recipe::<program::Actionlint>(),
-            Self::GitlabCi => gitlab_ci::recipe(),
+            Self::GitlabCi => npm::recipe::<npm::GitlabCi>(),
+            Self::Published => npm::recipe::<npm::Published>(),
             Self::Flux => written::recipe::<written::Flux>(),
         }
     }

@@ -6,6 +6,7 @@ mod alerts;
 mod argocd;
 mod chart;
 mod dashboards;
+mod documentation;
 mod flux;
 mod metrics;
 mod pipelines;
