@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{anyhow, bail};
+use jiff::Timestamp;
 use serin_policy::{Arm, Decision, Document, Policy, Proxy, Reason, Request, Table, Weight};
 use url::Url;
 
@@ -100,8 +101,21 @@ impl<'a> Typed<'a> {
                 "no policy answers for {}{}: the request passes as it is, to stable\n",
                 self.host, self.path
             ),
-            Some((_, policy)) => render(policy, &policy.decide(self, || None)),
+            Some((_, policy)) => {
+                let decision = policy.decide(self, || None);
+                render(policy, &decision) + &self.faults(policy, decision.arm)
+            }
         }
+    }
+}
+
+impl Typed<'_> {
+    /// What is injected on purpose into answers to requests like it, if anything is.
+    fn faults(&self, policy: &Policy, arm: Arm) -> String {
+        let now = u64::try_from(Timestamp::now().as_second()).unwrap_or_default();
+        let marks = policy.possible_marks(self, arm, now);
+        let shares: Vec<_> = marks.iter().map(|mark| format!("{} for {}", mark.name, mark.weight)).collect();
+        if shares.is_empty() { String::new() } else { format!("faults    {}\n", shares.join(", ")) }
     }
 }
 
