@@ -68,8 +68,8 @@ impl Exchange {
         let booked = if is_faulty { Reason::Fault } else { reason };
         if policy.tells_access_log() {
             let who = || identity.as_ref().map(|identity| Point::of(policy.salt(), &identity.id));
-            let line = policy.access_log_line(arm, booked, point.or_else(who));
-            host.set_property(access_log::PROPERTY, line.as_bytes());
+            let told = policy.access_log_line(arm, booked, point.or_else(who));
+            host.set_property(access_log::PROPERTY, told.as_bytes());
         }
         if let Some(key) = policy.baggage() {
             send_on(host, &policy, key, identity.as_ref());
