@@ -58,8 +58,8 @@ pub(super) struct Args {
     /// Your name, for the audit log, the status and the events [default: the one the cluster knows you by, or $USER].
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
-    /// Why, for the status and the events.
-    #[arg(long, value_name = "TEXT", conflicts_with = "state")]
+    /// Why, for the audit log, the status and the events.
+    #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     /// Do not wait until the proxies report it.
     #[arg(long, conflicts_with = "state")]
@@ -118,7 +118,7 @@ pub(super) async fn status(args: &StatusArgs) -> anyhow::Result<()> {
 /// Gives a command and prints what the agent makes of it. With `yes` nobody is asked.
 pub(super) async fn command(args: &Args, kind: CommandKind, yes: bool) -> anyhow::Result<ExitCode> {
     match args.which.place()? {
-        Place::Folder(state) => in_folder(state, kind, args.by.as_deref()).await,
+        Place::Folder(state) => in_folder(state, kind, args.by.as_deref(), args.reason.as_deref()).await,
         Place::Cluster(name, access) => {
             let given = cluster::Given {
                 kind,
@@ -144,11 +144,17 @@ pub(super) async fn promote(args: &PromoteArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-async fn in_folder(state: &Path, kind: CommandKind, by: Option<&str>) -> anyhow::Result<ExitCode> {
+async fn in_folder(
+    state: &Path,
+    kind: CommandKind,
+    by: Option<&str>,
+    reason: Option<&str>,
+) -> anyhow::Result<ExitCode> {
     let client = Client::new(state)?;
     let before = client.view().await?;
     let user = std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned());
-    client.command(kind, by.unwrap_or(&user)).await?;
+    let why = reason.map(|why| format!(", because: {why}")).unwrap_or_default();
+    client.command(kind, &format!("{}{why}", by.unwrap_or(&user))).await?;
     let deadline = Instant::now() + Duration::from_secs(5);
     loop {
         let view = client.view().await?;
@@ -194,8 +200,13 @@ fn describe(state: &ProxyState) -> String {
     match state {
         ProxyState::Silent { error } => format!("does not answer: {error}"),
         ProxyState::Bypassed => "does not run the filter".to_owned(),
-        ProxyState::Runs { revision, refused: None } => format!("runs revision {revision}"),
-        ProxyState::Runs { revision, refused: Some(why) } => {
+        ProxyState::Runs { revision, refused: None, has_lapsed: false } => {
+            format!("runs revision {revision}")
+        }
+        ProxyState::Runs { revision, refused: None, has_lapsed: true } => {
+            format!("runs revision {revision}, and everybody is on stable: its lease has run out there")
+        }
+        ProxyState::Runs { revision, refused: Some(why), .. } => {
             format!("keeps revision {revision} and refuses the present one: {why}")
         }
     }

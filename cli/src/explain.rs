@@ -101,8 +101,9 @@ impl<'a> Typed<'a> {
                 "no policy answers for {}{}: the request passes as it is, to stable\n",
                 self.host, self.path
             ),
-            Some((_, policy)) => {
-                let decision = policy.decide(self, || None);
+            Some((index, policy)) => {
+                let now = || u64::try_from(Timestamp::now().as_nanosecond()).unwrap_or_default();
+                let decision = policy.decide(self, table.lease(index, now), || None);
                 render(policy, &decision) + &self.faults(policy, decision.arm)
             }
         }
@@ -185,7 +186,7 @@ fn by_file(release: &Path, args: &Args) -> anyhow::Result<()> {
             Table::read(&serde_json::to_vec(&document)?, &Proxy::default(), &Table::default()).0
         }
         (None, Some(folder)) => match ecds::read(folder)? {
-            Contents::Policies { table, .. } => table,
+            Contents::Policies { table, .. } => *table,
             Contents::Nothing => {
                 bail!("--ecds-dir: {}: no agent has written a policy there yet", folder.display())
             }

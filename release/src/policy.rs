@@ -41,6 +41,7 @@ impl Release {
             response_header: self.response_header.clone(),
             access_log: self.access_log,
             counts: Some(CountsSpec { objective_ms: self.analysis.objective_ms }),
+            fuse: self.analysis.fuse(),
         }
     }
 

@@ -126,6 +126,7 @@ pub(crate) fn policy() -> PolicySpec {
         response_header: Some(RESPONSE_HEADER.to_owned()),
         access_log: false,
         counts: None,
+        fuse: None,
     }
 }
 

@@ -23,7 +23,7 @@ use super::confirm::confirmed;
 use super::watch::Watch;
 
 /// How the API server knows this program.
-const FIELD_MANAGER: &str = "serin-cli";
+pub(super) const FIELD_MANAGER: &str = "serin-cli";
 
 /// How often a command is written again where the agent has changed the Release in between.
 const TRIES: usize = 10;
@@ -106,7 +106,7 @@ fn moves_everybody(kind: CommandKind, view: &View) -> Option<String> {
     match kind {
         CommandKind::Promote => Some(format!("{name}: everybody gets {run}, not {weight}")),
         CommandKind::Abort => Some(format!("{name}: everybody gets stable, nobody {run} ({weight} now)")),
-        CommandKind::Pause | CommandKind::Resume | CommandKind::Retry => None,
+        CommandKind::Pause | CommandKind::Resume | CommandKind::Retry | CommandKind::OverrideFreeze => None,
     }
 }
 
