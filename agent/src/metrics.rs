@@ -4,19 +4,21 @@ The agent's own metrics, for whoever watches the watcher.
 What is said of a release is one value in one map, and encoded when somebody asks: a release that is taken out of the
 map leaves no series of any kind. Only an agent that leads has any.
 */
+mod own;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use serin_policy::Arm;
 
+use self::own::Own;
+pub use self::own::Requests;
 use serin_rollout::{
     ArmCounts, Awaits, Counts, Finding, Observation, Plan, Progress, Proxy, ProxyState, ReadingFinding,
     Reason, Status, UsersFinding,
@@ -27,8 +29,7 @@ use serin_rollout::{
 pub struct Metrics {
     registry: Registry,
     releases: Arc<Releases>,
-    leader: Gauge,
-    modules_missing: Counter,
+    own: Own,
 }
 
 /// What is said of each release, by its name.
@@ -60,11 +61,15 @@ struct Look {
     weight_ppm: u32,
     revision: u64,
     phase: &'static str,
+    /// When it was first seen in it, in seconds since 1970.
+    phase_began: i64,
     /// What holds it, and what that waits for.
     holds: Vec<(&'static str, &'static str)>,
     /// In the order of [`PROXY_STATES`].
     proxies: [u64; 4],
     pushes: u64,
+    /// Proxies that did not answer, of all looks together.
+    unanswered: u64,
     counts: Counts,
     evidence: Vec<Evidence>,
     /// When it was, in seconds since 1970.
@@ -102,21 +107,14 @@ impl Metrics {
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("serin");
         let releases = Arc::new(Releases::default());
-        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("build", "What this agent was built from", version);
-        let (leader, modules_missing) = (Gauge::default(), Counter::default());
-        // Where there is no other, nobody says so.
-        leader.set(1);
-        registry.register("leader", "1 if this agent decides, 0 if it stands by", leader.clone());
-        let help = "Requests of proxies for a module that no agent has";
-        registry.register("modules_missing", help, modules_missing.clone());
+        let own = Own::registered(&mut registry);
         registry.register_collector(Box::new(Arc::clone(&releases)));
-        Self { registry, releases, leader, modules_missing }
+        Self { registry, releases, own }
     }
 
     /// This agent leads from now on, or another one does: then there is nothing to tell of any release here.
     pub fn lead(&self, leads: bool) {
-        self.leader.set(leads.into());
+        self.own.lead(leads);
         let mut state = self.lock();
         state.follows = !leads;
         if state.follows {
@@ -136,7 +134,20 @@ impl Metrics {
 
     /// A proxy has asked for a module that neither this agent nor another one has.
     pub fn module_missing(&self) {
-        self.modules_missing.inc();
+        self.own.module_missing();
+    }
+
+    /// Takes the time of a look at a release, with all that is decided and written.
+    pub async fn timed<T>(&self, look: impl Future<Output = T>) -> T {
+        let began = Instant::now();
+        let outcome = look.await;
+        self.own.look_took(began.elapsed());
+        outcome
+    }
+
+    /// Where requests to the API server are counted.
+    pub const fn requests(&self) -> &Requests {
+        self.own.requests()
     }
 
     /// Nothing is done for the release as it is.
@@ -160,13 +171,17 @@ impl Metrics {
             let look = series.look.get_or_insert_default();
             look.weight_ppm = status.weight().ppm();
             look.revision = status.revision;
-            look.phase = status.phase.code();
+            if look.phase != status.phase.code() {
+                (look.phase, look.phase_began) = (status.phase.code(), second);
+            }
             look.holds = planned.reasons.iter().filter_map(hold).collect();
             look.proxies = PROXY_STATES.map(|state| {
                 let is_so = |proxy: &&Proxy| word(&proxy.state, status) == state;
                 observation.proxies.iter().filter(is_so).count() as u64
             });
             look.pushes += u64::from(pushed);
+            let silent = |proxy: &&Proxy| proxy.silence().is_some();
+            look.unanswered += observation.proxies.iter().filter(silent).count() as u64;
             look.counts.add(&Counts::of(&observation.counted));
             look.evidence = evidence(progress);
             look.second = second;
@@ -296,6 +311,11 @@ impl Collector for Releases {
         families.counter("release_pushes", "Policies handed to proxies", |series| {
             series.look.iter().map(|look| (vec![], look.pushes)).collect()
         })?;
+        families.counter(
+            "release_unanswered",
+            "Proxies that did not answer when they were read",
+            |series| series.look.iter().map(|look| (vec![], look.unanswered)).collect(),
+        )?;
         families.counter("release_requests", "Randomly assigned requests, by version", |series| {
             series.by_version(|counts| counts.requests)
         })?;
@@ -312,7 +332,12 @@ impl Collector for Releases {
             |look| look.evidence.iter().map(Evidence::row).collect(),
         )?;
         let help = "When proxies were last looked at, in seconds since 1970";
-        families.gauge("last_look_timestamp", help, Some(&Unit::Seconds), |look| vec![(vec![], look.second)])
+        families
+            .gauge("last_look_timestamp", help, Some(&Unit::Seconds), |look| vec![(vec![], look.second)])?;
+        let help = "When the release was first seen in its present phase, in seconds since 1970";
+        families.gauge("phase_began_timestamp", help, Some(&Unit::Seconds), |look| {
+            vec![(vec![], look.phase_began)]
+        })
     }
 }
 

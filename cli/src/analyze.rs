@@ -55,6 +55,9 @@ pub(super) struct Args {
     /// Print JSON, one object a look.
     #[arg(long)]
     json: bool,
+    /// The namespace of the agent, for a Release in a cluster.
+    #[arg(long, value_name = "NAMESPACE", default_value = "serin-system", help_heading = "Cluster")]
+    agent_namespace: String,
     #[command(flatten)]
     access: Access,
 }
@@ -64,7 +67,9 @@ const COULD_NOT_LOOK: u8 = 3;
 
 pub(super) async fn analyze(args: Args) -> ExitCode {
     let verdict = match (&args.name, &args.state) {
-        (Some(name), _) => cluster::verdict(name, args.watch, args.json, &args.access).await,
+        (Some(name), _) => {
+            cluster::verdict(name, &args.agent_namespace, (args.watch, args.json), &args.access).await
+        }
         (None, Some(state)) => of_agent(state, &args).await.map(|verdict| judged(&verdict)),
         (None, None) => of_proxies(&args).await.map(|verdict| judged(&verdict)),
     };

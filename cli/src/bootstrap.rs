@@ -36,6 +36,10 @@ pub(super) struct Args {
     /// Speak HTTP/2 to both versions, which gRPC needs.
     #[arg(long)]
     http2: bool,
+    /// Trace requests, with the version among the attributes of a span, and send the spans to this collector by OTLP over
+    /// HTTP, which is mostly at port 4318.
+    #[arg(long, value_name = "HOST:PORT")]
+    traces: Option<Endpoint>,
     /// The file to write the bootstrap to [default: standard output].
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -55,6 +59,7 @@ pub(super) fn write(args: &Args) -> anyhow::Result<()> {
         stable: upstream(&args.stable),
         canary: upstream(&args.canary),
         ecds_dir,
+        traces: args.traces.clone(),
     });
     let text = format!("{json:#}\n");
     match &args.output {

@@ -38,6 +38,10 @@ pub(super) struct Args {
     /// An OCI image with the filter's module, by digest (`oci://…@sha256:…`), instead of the module that this agent serves.
     #[arg(long, value_name = "URL", env = "SERIN_MODULE_IMAGE", conflicts_with = "module_base")]
     module_image: Option<String>,
+    /// The Secret with the credentials for that image, which proxies pull: of type kubernetes.io/dockerconfigjson, in each
+    /// namespace with proxies that run the filter.
+    #[arg(long, value_name = "NAME", env = "SERIN_MODULE_PULL_SECRET", requires = "module_image")]
+    module_pull_secret: Option<String>,
     /// Address for health, metrics and the module.
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
@@ -62,7 +66,7 @@ enum Page {
 
 pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     let module = if let Some(image) = &args.module_image {
-        ModuleSource::new(image, None).context("--module-image")?
+        ModuleSource::new(image, None).context("--module-image")?.pulled_with(args.module_pull_secret)
     } else {
         let url = format!("{}{}", args.module_base.trim_end_matches('/'), module_path());
         ModuleSource::new(&url, Some(&module_sha256())).context("--module-base")?

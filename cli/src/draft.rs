@@ -5,6 +5,7 @@ say of it as comments before them.
 use std::fmt;
 
 use anyhow::Context as _;
+use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 use serin_release::lint::lint;
@@ -195,7 +196,7 @@ fn comment(text: &str) -> Vec<String> {
 /// When one is not: the text says which field.
 pub(super) fn checked(drafts: &[Draft]) -> anyhow::Result<Vec<String>> {
     let documents = drafts.iter().map(Draft::yaml).collect::<anyhow::Result<Vec<_>>>()?;
-    for file in lint(&[together(&documents)]) {
+    for file in lint(&[together(&documents)], Timestamp::now()) {
         for linted in file.context("what was made is no Release")? {
             linted.outcome.with_context(|| format!("Release {}", linted.name))?;
         }

@@ -103,9 +103,20 @@ impl<'a> Typed<'a> {
             ),
             Some((index, policy)) => {
                 let now = || u64::try_from(Timestamp::now().as_nanosecond()).unwrap_or_default();
-                render(policy, &policy.decide(self, table.lease(index, now), || None))
+                let decision = policy.decide(self, table.lease(index, now), || None);
+                render(policy, &decision) + &self.faults(policy, decision.arm)
             }
         }
+    }
+}
+
+impl Typed<'_> {
+    /// What is injected on purpose into answers to requests like it, if anything is.
+    fn faults(&self, policy: &Policy, arm: Arm) -> String {
+        let now = u64::try_from(Timestamp::now().as_second()).unwrap_or_default();
+        let marks = policy.possible_marks(self, arm, now);
+        let shares: Vec<_> = marks.iter().map(|mark| format!("{} for {}", mark.name, mark.weight)).collect();
+        if shares.is_empty() { String::new() } else { format!("faults    {}\n", shares.join(", ")) }
     }
 }
 

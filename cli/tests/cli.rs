@@ -46,6 +46,12 @@ fn explain_says_version_point_and_reason() {
         "explain | --release | release.yaml | --weight | 10 | --path | /shopping".to_owned(),
     ];
     check("explain", RELEASE, &lines.each_ref().map(String::as_str));
+    let fault = "{version: stable, delay: {fixedDelay: 1s, percentage: 5}, until: \"2999-01-01T00:00:00Z\"}";
+    let over = fault.replace("2999", "2025");
+    let faulty = format!("{RELEASE}  faults: [{fault}, {over}]\n");
+    let lines =
+        [format!("{explain} | --weight | 10 | -H | Cookie: serin=abc"), "lint | release.yaml".to_owned()];
+    check("explain-faults", &faulty, &lines.each_ref().map(String::as_str));
 }
 
 #[test]
@@ -117,7 +123,7 @@ fn a_release_is_checked_without_a_cluster() {
     check("lint", &in_cluster, &["lint | release.yaml"]);
 }
 
-/// Of a Canary with a metric of its own, and of a Rollout that is not for Istio.
+/// Of a Canary with a metric of its own, a MetricTemplate that none names, and of a Rollout that is not for Istio.
 const OTHERS: &str = "
 apiVersion: v1
 kind: List
@@ -143,6 +149,7 @@ items:
   spec:
     provider: {type: prometheus, address: 'http://prometheus:9090'}
     query: depth{of='{{ target }}'}
+- {apiVersion: flagger.app/v1beta1, kind: MetricTemplate, metadata: {name: lag, namespace: shop}, spec: {query: lag}}
 - {apiVersion: flagger.app/v1beta1, kind: AlertProvider, metadata: {name: on-call, namespace: shop}, spec: {type: slack, secretRef: {name: on-call}}}
 ---
 apiVersion: argoproj.io/v1alpha1

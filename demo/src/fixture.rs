@@ -174,6 +174,7 @@ async fn start_envoy(
         stable: upstream(stable),
         canary: upstream(canary),
         ecds_dir: ecds_dir.to_owned(),
+        traces: None,
     });
     let envoy =
         Envoy::start(EnvoyOptions { binary, bootstrap, concurrency: 2, dir: dir.join("envoy") }).await?;

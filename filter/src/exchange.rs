@@ -7,11 +7,12 @@ arithmetic of a decision.
 use std::cell::OnceCell;
 use std::sync::Arc;
 
+use serin_policy::access_log;
 use serin_policy::cookie::{self, Cacheability, OnCacheable};
 use serin_policy::flags::FLAGS_HEADER;
 use serin_policy::marks::MARK_HEADER;
 use serin_policy::series::Metric;
-use serin_policy::{Arm, Decision, Id, Identity, Origin, Policy, Reason, Request, Table, baggage};
+use serin_policy::{Arm, Decision, Id, Identity, Origin, Point, Policy, Reason, Request, Table, baggage};
 
 use crate::booking::Booking;
 use crate::host::Host;
@@ -81,13 +82,19 @@ impl Exchange {
             let lease = table.lease(index, || began_ns.unwrap_or_else(|| host.now_ns()));
             policy.decide(&request, lease, mint)
         };
-        let Decision { arm, reason, identity, user, flags, .. } = decision;
+        let Decision { arm, reason, identity, point, user, flags } = decision;
         host.set_request_header(policy.request_header(), policy.version_name(arm).as_bytes());
         if let Some(flags) = flags {
             // Also where the caller has none: what a client says of itself goes no further.
             host.set_request_header(FLAGS_HEADER, flags.as_bytes());
         }
         let is_faulty = policy.has_marks() && mark(vm, &request, &policy, arm, began_ns);
+        let booked = if is_faulty { Reason::Fault } else { reason };
+        if policy.tells_access_log() {
+            let who = || identity.as_ref().map(|identity| Point::of(policy.salt(), &identity.id));
+            let told = policy.access_log_line(arm, booked, point.or_else(who));
+            host.set_property(access_log::PROPERTY, told.as_bytes());
+        }
         if let Some(key) = policy.baggage() {
             send_on(host, &policy, key, identity.as_ref());
         }
@@ -96,7 +103,6 @@ impl Exchange {
             (identity.id, https)
         });
         let is_new = issue.is_some();
-        let booked = if is_faulty { Reason::Fault } else { reason };
         if is_faulty && is_new {
             count_issued(vm, host, &live, (index, &policy), (arm, reason));
         }

@@ -13,6 +13,8 @@ pub trait Host {
     fn set_request_header(&self, name: &str, value: &[u8]);
     /// Takes every copy of a request header away.
     fn remove_request_header(&self, name: &str);
+    /// Leaves a property of the request for whoever comes later, such as the access log.
+    fn set_property(&self, name: &str, value: &[u8]);
     /// The first value of a response header.
     fn response_header(&self, name: &str) -> Option<Vec<u8>>;
     /// All values of a response header, joined by commas.

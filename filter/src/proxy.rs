@@ -158,6 +158,10 @@ impl Host for ProxyHost {
         let _ = hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, name, None);
     }
 
+    fn set_property(&self, name: &str, value: &[u8]) {
+        let _ = hostcalls::set_property(vec![name], Some(value));
+    }
+
     fn response_header(&self, name: &str) -> Option<Vec<u8>> {
         self.header(MapType::HttpResponseHeaders, "response", name)
     }

@@ -108,6 +108,9 @@ pub struct PolicySpec {
     /// A response header that shows the chosen version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response_header: Option<String>,
+    /// Whether the proxy's access log is told [what was decided](crate::access_log).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub access_log: bool,
     /// What to count; nothing without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counts: Option<CountsSpec>,
@@ -250,7 +253,7 @@ fn refuse(raw: &RawValue, error: Option<serde_json::Error>) -> Entry {
 }
 
 /// The fields of [`PolicySpec`] as they are spelled in JSON.
-const KNOWN_FIELDS: [&str; 22] = [
+const KNOWN_FIELDS: [&str; 23] = [
     "name",
     "revision",
     "critical",
@@ -271,6 +274,7 @@ const KNOWN_FIELDS: [&str; 22] = [
     "marks",
     "requestHeader",
     "responseHeader",
+    "accessLog",
     "counts",
     "fuse",
 ];
@@ -308,6 +312,7 @@ mod tests {
                 "apart": true}],
             "requestHeader": "x-version",
             "responseHeader": "x-served-by",
+            "accessLog": true,
             "counts": {"objectiveMs": 500},
             "fuse": {"ratioPercent": 200, "slack": 50_000},
         });

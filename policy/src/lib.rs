@@ -14,6 +14,7 @@ get and why, and [`series`] names the counters the answer ends up in.
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+pub mod access_log;
 pub mod baggage;
 pub mod cookie;
 pub mod decision;

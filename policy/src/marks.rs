@@ -95,6 +95,21 @@ impl Policy {
         !self.marks.0.is_empty()
     }
 
+    /// The marks of which `request`, which `arm` gets, may have one, in order.
+    pub fn possible_marks<R: Request>(&self, request: &R, arm: Arm, now_seconds: u64) -> Vec<&MarkSpec> {
+        self.marks_of(&Asked::new(request), arm, now_seconds).collect()
+    }
+
+    fn marks_of<'p, R: Request>(
+        &'p self,
+        asked: &Asked<'_, R>,
+        arm: Arm,
+        now_seconds: u64,
+    ) -> impl Iterator<Item = &'p MarkSpec> {
+        let of_arm = self.marks.0.iter().filter(move |(of, _)| *of == arm).map(|(_, mark)| mark);
+        of_arm.filter(move |mark| mark.is_for(asked, now_seconds))
+    }
+
     /// The mark of `request`, which `arm` gets, if it has one. `draw` is a number below 1,000,000, each as likely.
     ///
     /// A request has one mark at most, and each mark its exact share: they stand side by side on the line, in order. What
@@ -107,8 +122,7 @@ impl Policy {
         draw: impl FnOnce() -> Option<u32>,
     ) -> Option<&MarkSpec> {
         let asked = Asked::new(request);
-        let of_arm = self.marks.0.iter().filter(|(of, _)| *of == arm).map(|(_, mark)| mark);
-        let mut open = of_arm.filter(|mark| mark.is_for(&asked, now_seconds)).peekable();
+        let mut open = self.marks_of(&asked, arm, now_seconds).peekable();
         open.peek()?;
         let (drawn, mut end) = (draw()?, 0_u32);
         open.find(|mark| {

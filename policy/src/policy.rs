@@ -38,6 +38,7 @@ pub struct Policy {
     pub(crate) marks: Marks,
     request_header: String,
     response_header: Option<String>,
+    access_log: bool,
     counts: Option<CountsSpec>,
     fuse: Option<FuseSpec>,
 }
@@ -123,6 +124,7 @@ impl Policy {
             marks,
             request_header: spec.request_header,
             response_header: spec.response_header,
+            access_log: spec.access_log,
             counts: spec.counts,
             fuse,
         })
@@ -141,6 +143,12 @@ impl Policy {
     /// What the points are salted with.
     pub fn salt(&self) -> &str {
         &self.salt
+    }
+
+    /// What the release calls this run, which its salt ends in; the whole salt where that is somebody else's.
+    pub fn run(&self) -> &str {
+        let own = self.salt.strip_prefix(&self.name).and_then(|rest| rest.strip_prefix('/'));
+        own.unwrap_or(&self.salt)
     }
 
     /// The canary's share of the users that no segment takes.
@@ -187,6 +195,11 @@ impl Policy {
     /// The header that shows the chosen version to the caller.
     pub fn response_header(&self) -> Option<&str> {
         self.response_header.as_deref()
+    }
+
+    /// Whether the proxy's access log is told what was decided.
+    pub const fn tells_access_log(&self) -> bool {
+        self.access_log
     }
 
     /// What to count.

@@ -191,7 +191,7 @@ pub enum Group<'t> {
 }
 
 impl<'t> Group<'t> {
-    fn of(policy: &'t Policy, reason: Reason) -> Self {
+    pub(crate) fn of(policy: &'t Policy, reason: Reason) -> Self {
         match reason {
             Reason::Closed => Self::Closed,
             Reason::Lapsed => Self::Lapsed,

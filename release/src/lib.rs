@@ -83,6 +83,8 @@ pub struct Release {
     pub faults: Vec<Fault>,
     /// The response header that shows the version, if there is to be one.
     pub response_header: Option<String>,
+    /// Whether proxies tell their access logs which version a request got, and why.
+    pub access_log: bool,
     /// The steps before everybody gets the new version: 1 to 100 of a canary, up to 100 of a blue-green release, their
     /// weights rising.
     pub steps: Vec<Step>,

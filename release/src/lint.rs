@@ -2,6 +2,7 @@
 A file of objects for a cluster, as far as it can be judged without one: what `Accepted` would say of each Release's spec
 alone.
 */
+use jiff::Timestamp;
 use k8s_openapi::Resource as _;
 use serde::Deserialize;
 
@@ -17,19 +18,20 @@ use crate::{DEFAULT_NAMESPACE, Release};
 pub struct Linted {
     /// `namespace/name`, as far as it is known.
     pub name: String,
-    /// What was left out of account, or what is wrong.
+    /// What is worth a word, such as what was left out of account, or what is wrong.
     pub outcome: Result<Vec<String>, ReleaseError>,
 }
 
-/// Checks the Releases of files with these texts; other objects are passed over. MetricTemplates of all files count.
+/// Checks the Releases of files with these texts, as they are at `now`; other objects are passed over. MetricTemplates of all
+/// files count.
 ///
 /// One that names no Deployment is for plain Envoys.
 ///
 /// # Errors
 /// [`ReleaseError::Unreadable`] for each text that is no YAML, in its place.
-pub fn lint(texts: &[String]) -> Vec<Result<Vec<Linted>, ReleaseError>> {
+pub fn lint(texts: &[String], now: Timestamp) -> Vec<Result<Vec<Linted>, ReleaseError>> {
     let templates: Vec<_> = texts.iter().flat_map(|text| templates(text)).collect();
-    texts.iter().map(|text| lint_one(text, &templates)).collect()
+    texts.iter().map(|text| lint_one(text, &templates, now)).collect()
 }
 
 /// What tells an object's kind.
@@ -55,12 +57,12 @@ fn templates(text: &str) -> Vec<MetricTemplate> {
     of_kind.filter_map(|document| parse(&document).ok()).collect()
 }
 
-fn lint_one(text: &str, templates: &[MetricTemplate]) -> Result<Vec<Linted>, ReleaseError> {
+fn lint_one(text: &str, templates: &[MetricTemplate], now: Timestamp) -> Result<Vec<Linted>, ReleaseError> {
     let mut linted = Vec::new();
     for document in documents(text) {
         let head = parse::<Head>(&document)?;
         if head.is(ReleaseObject::KIND) {
-            linted.push(release(text, &document, templates));
+            linted.push(release(text, &document, templates, now));
         } else if head.is(MetricTemplate::KIND) {
             parse::<MetricTemplate>(&document)?;
         }
@@ -68,7 +70,7 @@ fn lint_one(text: &str, templates: &[MetricTemplate]) -> Result<Vec<Linted>, Rel
     Ok(linted)
 }
 
-fn release(text: &str, document: &str, templates: &[MetricTemplate]) -> Linted {
+fn release(text: &str, document: &str, templates: &[MetricTemplate], now: Timestamp) -> Linted {
     let object = match parse::<ReleaseObject>(document) {
         Ok(object) => object,
         Err(error) => return Linted { name: "Release".to_owned(), outcome: Err(error) },
@@ -80,12 +82,25 @@ fn release(text: &str, document: &str, templates: &[MetricTemplate]) -> Linted {
     let outcome = if is_for_a_cluster {
         in_cluster(&object, templates)
     } else {
-        Release::from_yaml(text).map(|_| Vec::new())
+        Release::from_yaml(text).map(|release| (release, Vec::new()))
     };
+    let outcome = outcome.map(|(release, mut told)| {
+        told.extend(over(&release, now));
+        told
+    });
     Linted { name, outcome }
 }
 
-fn in_cluster(object: &ReleaseObject, templates: &[MetricTemplate]) -> Result<Vec<String>, ReleaseError> {
+/// Which faults have ended before `now`: a time of the wrong year or zone is easily written.
+fn over(release: &Release, now: Timestamp) -> impl Iterator<Item = String> {
+    let over = release.faults.iter().enumerate().filter(move |(_, fault)| fault.until <= now);
+    over.map(|(i, fault)| format!("spec.faults[{i}] is over since {}: nothing is injected", fault.until))
+}
+
+fn in_cluster(
+    object: &ReleaseObject,
+    templates: &[MetricTemplate],
+) -> Result<(Release, Vec<String>), ReleaseError> {
     let own = object.metadata.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
     let find = |reference: &TemplateRef, namespace: &str| -> Option<MetricTemplateSpec> {
         let is_it = |found: &&MetricTemplate| {
@@ -112,8 +127,8 @@ fn in_cluster(object: &ReleaseObject, templates: &[MetricTemplate]) -> Result<Ve
     let whole = object.with_templates(|reference, namespace| {
         find(reference, namespace).map_or(FoundTemplate::Missing, |spec| FoundTemplate::There(Box::new(spec)))
     })?;
-    Release::from_object(&whole, "none")?;
-    Ok(left_out)
+    let (release, _) = Release::from_object(&whole, "none")?;
+    Ok((release, left_out))
 }
 
 #[cfg(test)]
@@ -141,7 +156,7 @@ spec: {query: depth, thresholdRange: {max: 10}}
     #[track_caller]
     fn check(texts: &[&str], expected: &[&str]) {
         let texts: Vec<_> = texts.iter().map(|text| (*text).to_owned()).collect();
-        let said = lint(&texts).into_iter().map(|file| match file {
+        let said = lint(&texts, "2026-12-01T00:00:00Z".parse().unwrap()).into_iter().map(|file| match file {
             Err(error) => format!("unreadable {error}"),
             Ok(releases) => {
                 let one = |Linted { name, outcome }| match outcome {
@@ -170,6 +185,22 @@ spec: {query: depth, thresholdRange: {max: 10}}
             .replace("targetRef: {name: shop-canary}", "version: v2")
             .replace("  stable: {targetRef: {name: shop-stable}}\n", "");
         check(&[&plain.replace(", labels: {team: shop}", "")], &["shop/shop ok "]);
+    }
+
+    #[test]
+    fn a_fault_that_is_over_is_said_to_be() {
+        let with = |until: &str| {
+            format!(
+                "{RELEASE}  faults: [{{version: canary, delay: {{fixedDelay: 1s, percentage: 1}}, until: \"{until}\"}}]\n"
+            )
+        };
+        let [over, open] = ["2025-12-02T00:00:00Z", "2026-12-02T00:00:00Z"].map(with);
+        let told = "shop/shop ok spec.faults[0] is over since 2025-12-02T00:00:00Z: nothing is injected";
+        check(&[&over, &open], &[told, "shop/shop ok "]);
+        let texts = [open];
+        assert!(
+            lint(&texts, Timestamp::UNIX_EPOCH)[0].as_ref().unwrap()[0].outcome.as_ref().unwrap().is_empty()
+        );
     }
 
     #[test]

@@ -39,6 +39,7 @@ impl Release {
             marks: faults::marks(&self.faults, promoted),
             request_header: VERSION_HEADER.to_owned(),
             response_header: self.response_header.clone(),
+            access_log: self.access_log,
             counts: Some(CountsSpec { objective_ms: self.analysis.objective_ms }),
             fuse: self.analysis.fuse(),
         }

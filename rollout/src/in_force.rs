@@ -32,11 +32,8 @@ pub enum InForce {
 impl InForce {
     /// What a policy in front of the proxies says `now`, whose lease runs `until` so many seconds since 1970, if it has one.
     pub fn of(policy: &Policy, until: Option<u64>, now: Timestamp) -> Self {
-        // The run is what the salt ends in after `namespace/name/`.
-        let salt = policy.salt();
-        let run = salt.strip_prefix(policy.name()).and_then(|rest| rest.strip_prefix('/'));
         Self::Policy {
-            run: run.unwrap_or(salt).to_owned(),
+            run: policy.run().to_owned(),
             revision: policy.revision(),
             weight: policy.weight(),
             closed: policy.is_closed(),

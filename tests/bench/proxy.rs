@@ -78,10 +78,12 @@ impl Ground {
                 hosts: vec![HOST.to_owned()],
                 path_prefix: "/".to_owned(),
                 injections: Vec::new(),
+                access_log: false,
             },
             stable: upstream(self.backends.stable),
             canary: upstream(self.backends.canary),
             ecds_dir: ecds_dir.to_owned(),
+            traces: None,
         })
     }
 

@@ -124,6 +124,7 @@ pub(crate) fn policy() -> PolicySpec {
         marks: Vec::new(),
         request_header: VERSION_HEADER.to_owned(),
         response_header: Some(RESPONSE_HEADER.to_owned()),
+        access_log: false,
         counts: None,
         fuse: None,
     }

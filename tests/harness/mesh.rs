@@ -42,7 +42,7 @@ use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 pub use self::backend::Answer;
 use self::certificates::Certificates;
-pub use self::control_plane::ControlPlane;
+pub use self::control_plane::{COLLECTOR, ControlPlane};
 use self::control_plane::{ISTIO_SYSTEM, Starter};
 pub use self::controller::Controller;
 use self::door::{Door, istioctl_env};
@@ -53,7 +53,7 @@ pub use self::inside::{HOST, Inside};
 use self::kubelet::Kubelet;
 pub use self::namespace::{Gateway, Namespace};
 pub use self::proxy::SIDECAR_PORT;
-pub use self::registry::Registry;
+pub use self::registry::{CREDENTIALS, Registry};
 pub use self::severed::Severed;
 use crate::site::eventually;
 use crate::tools::ISTIO_CRDS;
@@ -153,6 +153,15 @@ impl Mesh {
     /// Where all of it lives.
     pub fn inside(&self) -> &Inside {
         &self.inside
+    }
+
+    /// What the proxy of a pod has written: Istio's agent, Envoy, and the access log.
+    ///
+    /// # Errors
+    /// When there is no such pod.
+    pub fn proxy_log(&self, namespace: &str, pod: &str) -> Result<String> {
+        let log = proxy::log(&proxy::folder(&self.inside, namespace, pod));
+        std::fs::read_to_string(&log).with_context(|| format!("cannot read {}", log.display()))
     }
 
     /// A command for a shell outside that opens one inside.
@@ -266,7 +275,15 @@ impl Mesh {
     /// # Errors
     /// When it does not come up, with its last words.
     pub async fn registry(&self) -> Result<Registry<'_>> {
-        Registry::start(self).await
+        Registry::start(self, false).await
+    }
+
+    /// The same for those who have its [`CREDENTIALS`].
+    ///
+    /// # Errors
+    /// When it does not come up, with its last words.
+    pub async fn private_registry(&self) -> Result<Registry<'_>> {
+        Registry::start(self, true).await
     }
 
     /// Runs a program as one who may do everything, and returns what it says.

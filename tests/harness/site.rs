@@ -57,13 +57,22 @@ pub struct Plan {
     pub upstreams: Option<(SocketAddr, SocketAddr, Protocol)>,
     /// An HTTP filter to be put before Serin's.
     pub filter_before: Option<Value>,
+    /// The collector of traces, if there is one.
+    pub traces: Option<SocketAddr>,
     /// Whether the Envoys speak HTTP/3 as well.
     pub http3: bool,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { envoys: 1, release: release(""), upstreams: None, filter_before: None, http3: false }
+        Self {
+            envoys: 1,
+            release: release(""),
+            upstreams: None,
+            filter_before: None,
+            traces: None,
+            http3: false,
+        }
     }
 }
 
@@ -142,6 +151,7 @@ impl Site {
                 stable: upstream(stable),
                 canary: upstream(canary),
                 ecds_dir: self.ecds_dir(),
+                traces: plan.traces.map(Endpoint::from),
             });
             if let Some(filter) = &plan.filter_before {
                 let path =

@@ -5,13 +5,11 @@ Tools that tests need and that no dependency brings along: fetched or built once
 asked for.
 */
 mod aioquic;
-mod axe;
 mod cache;
 mod cargo;
 mod chromium;
 mod control_plane;
 mod envoy;
-mod gitlab_ci;
 mod go;
 mod iptables;
 mod load_tester;
@@ -78,6 +76,8 @@ pub enum Tool {
     Actionlint,
     /// What knows GitLab's pipelines: a script for Node.
     GitlabCi,
+    /// What knows Argo's, Tekton's and the Prometheus Operator's objects, and Loki's queries: packages for Node.
+    Published,
     /// What knows Flux's objects, and kstatus.
     Flux,
     /// The browser.
@@ -136,6 +136,7 @@ pub const INSTALLED: Needed<'_> = Needed {
         Tool::GrafanaSchema,
         Tool::Actionlint,
         Tool::GitlabCi,
+        Tool::Published,
         Tool::Flux,
         Tool::Crane,
     ],
@@ -251,10 +252,11 @@ impl Tool {
             Self::LoadTester => load_tester::recipe(),
             Self::GrafanaSchema => written::recipe::<written::GrafanaSchema>(),
             Self::Actionlint => program::recipe::<program::Actionlint>(),
-            Self::GitlabCi => gitlab_ci::recipe(),
+            Self::GitlabCi => npm::recipe::<npm::GitlabCi>(),
+            Self::Published => npm::recipe::<npm::Published>(),
             Self::Flux => written::recipe::<written::Flux>(),
             Self::Chromium => chromium::recipe(),
-            Self::Axe => axe::recipe(),
+            Self::Axe => npm::recipe::<npm::Axe>(),
         }
     }
 }

@@ -24,7 +24,8 @@ fn spec() -> Result<Value> {
 fn alerts() -> Result<Vec<Value>> {
     let spec = spec()?;
     let groups = spec["groups"].as_array().context("groups")?;
-    Ok(groups.iter().filter_map(|group| group["rules"].as_array()).flatten().cloned().collect())
+    let rules = groups.iter().filter_map(|group| group["rules"].as_array()).flatten();
+    Ok(rules.filter(|rule| rule["record"].is_null()).cloned().collect())
 }
 
 /// A case as promtool has it: the alert fires, or does not.

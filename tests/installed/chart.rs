@@ -145,7 +145,7 @@ nodeSelector: {node-role.kubernetes.io/infra: ''}
         "
 image: {repository: registry.example.com/serin, digest: 'sha256:DIGEST', pullPolicy: Always}
 imagePullSecrets: [{name: registry}]
-module: {image: 'oci://registry.example.com/serin/filter@sha256:DIGEST'}
+module: {image: 'oci://registry.example.com/serin/filter@sha256:DIGEST', pullSecret: registry}
 ",
     ),
     (
@@ -212,6 +212,7 @@ fn a_value_that_makes_no_sense_is_refused_by_its_name() -> Result<()> {
     check_refused("image: {digest: latest}", &["'/image/digest'", "does not match pattern"])?;
     check_refused("image: {name: serin}", &["'/image'", "'name'"])?;
     check_refused("module: {image: 'oci://registry/filter:latest'}", &["'/module/image'"])?;
+    check_refused("module: {pullSecret: registry}", &["'/module/image'"])?;
     check_refused("scope: {proxyNamespaces: [istio-ingress]}", &["'/scope"])?;
     check_refused("scope: {namespace: Shop}", &["'/scope/namespace'"])?;
     check_refused("config: {prometheus: {sources: {default: {address: 'http://p'}}}}", &["'address'"])?;

@@ -6,10 +6,12 @@ mod alerts;
 mod argocd;
 mod chart;
 mod dashboards;
+mod documentation;
 mod flux;
 mod metrics;
 mod pipelines;
 mod published;
+mod telemetry;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -75,9 +75,14 @@ impl<'m> Fixture<'m> {
         Controller::start_at(AGENT, self.mesh, &self.namespace, identity, address).await
     }
 
-    /// An agent whose module is in a registry.
-    pub(crate) async fn agent_with_image(&self, identity: &str, image: &str) -> Result<Controller> {
-        Controller::start_with_image(AGENT, self.mesh, &self.namespace, identity, image).await
+    /// An agent whose module is in a registry, for which proxies need `secret` if it is private.
+    pub(crate) async fn agent_with_image(
+        &self,
+        identity: &str,
+        image: &str,
+        secret: Option<&str>,
+    ) -> Result<Controller> {
+        Controller::start_with_image(AGENT, self.mesh, &self.namespace, identity, image, secret).await
     }
 
     /// An agent with this configuration.

@@ -1,10 +1,15 @@
 /*!
 The module as an image in a registry: proxies pull it from there instead of asking an agent.
 */
-use anyhow::{Context, Result, ensure};
-use serin_tests::mesh::Mesh;
+use std::fs;
+use std::process::Stdio;
 
-use crate::fixture::{Fixture, check_none_failed, is_at, told};
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+use serin_tests::mesh::{CREDENTIALS, Mesh};
+use tokio::process::Command;
+
+use crate::fixture::{AGENT, Fixture, check_none_failed, is_at, told};
 
 pub(crate) async fn the_module_is_pulled_from_a_registry(mesh: &Mesh) -> Result<()> {
     let (fixture, registry) = tokio::try_join!(Fixture::set(mesh, "image", 1), mesh.registry())?;
@@ -16,7 +21,7 @@ pub(crate) async fn the_module_is_pulled_from_a_registry(mesh: &Mesh) -> Result<
     let index = registry.push_index(&image).await?;
 
     // Istio wants the digest of the manifest that it ends at, and an index is one before that.
-    let agent = fixture.agent_with_image("one", &index).await?;
+    let agent = fixture.agent_with_image("one", &index, None).await?;
     fixture.release("{setWeight: 30, pause: {}}", |yaml| yaml).await?;
     fixture.idle().await?;
     let traffic = fixture.traffic(80).await?;
@@ -28,7 +33,7 @@ pub(crate) async fn the_module_is_pulled_from_a_registry(mesh: &Mesh) -> Result<
     fixture.check_served(&traffic, 0).await?;
     agent.kill().await?;
 
-    let agent = fixture.agent_with_image("one", &image).await?;
+    let agent = fixture.agent_with_image("one", &image, None).await?;
     let exposed = fixture.check_exposure(&traffic, 30).await.with_context(|| agent.log())?;
     eprintln!("30 %: {exposed} of {} users, each as the hash says", fixture.users.len());
     let plugins = fixture.kubectl(&["get", "wasmplugins", "-o", "jsonpath={.items[*].spec.url}"]).await?;
@@ -38,5 +43,43 @@ pub(crate) async fn the_module_is_pulled_from_a_registry(mesh: &Mesh) -> Result<
     let page = serin_agent::http::plain().build()?.get(page).send().await?.error_for_status()?.text().await?;
     let pulls: Vec<_> = page.lines().filter(|line| line.starts_with("istio_agent_wasm_remote")).collect();
     ensure!(pulls.contains(&r#"istio_agent_wasm_remote_fetch_count{result="success"} 1"#), "{pulls:?}");
+    check_none_failed(&traffic.stop().await?)
+}
+
+/// Istio hands proxies the Secret that is beside their plugin. Until it is there, nobody is moved; then nobody need do more.
+pub(crate) async fn a_private_registry_wants_a_secret(mesh: &Mesh) -> Result<()> {
+    let (fixture, registry) = tokio::try_join!(Fixture::set(mesh, "private", 1), mesh.private_registry())?;
+    let (name, password) = CREDENTIALS;
+    let to = format!("oci://{}/serin/filter:1", registry.address());
+    let push = ["module", "push", &to, "--plain-http"];
+    let refused = fixture.command_line(&push).await.err().context("anybody may push")?;
+    ensure!(format!("{refused:#}").contains("cannot push"), "{refused:#}");
+    // As `docker login` leaves it: `base64` of both with a colon.
+    let docker = tempfile::tempdir()?;
+    let config = json!({"auths": {registry.address(): {"auth": "cm9ib3Q6c2VjcmV0"}}});
+    fs::write(docker.path().join("config.json"), config.to_string())?;
+    let mut command = Command::new(AGENT);
+    command.args(push).env("DOCKER_CONFIG", docker.path()).stdin(Stdio::null()).kill_on_drop(true);
+    let pushed = command.output().await?;
+    ensure!(pushed.status.success(), "{}", String::from_utf8_lossy(&pushed.stderr));
+    let image = String::from_utf8(pushed.stdout)?.trim().to_owned();
+
+    let agent = fixture.agent_with_image("one", &image, Some("registry")).await?;
+    fixture.release("{setWeight: 30, pause: {}}", |yaml| yaml).await?;
+    fixture.idle().await?;
+    let traffic = fixture.traffic(80).await?;
+    fixture.set_image("shop:v2").await?;
+    let is_told = |text: &str| text.contains("does not run the filter");
+    let status = fixture.status_that("who is without it", |status| is_told(&status.message)).await;
+    let status = status.with_context(|| agent.log())?;
+    ensure!(is_at(&status, 0) && status.proxies.bypassed == 1, "{}", told(&status));
+    let (server, user, password) = (
+        format!("--docker-server={}", registry.address()),
+        format!("--docker-username={name}"),
+        format!("--docker-password={password}"),
+    );
+    fixture.kubectl(&["create", "secret", "docker-registry", "registry", &server, &user, &password]).await?;
+    let exposed = fixture.check_exposure(&traffic, 30).await.with_context(|| agent.log())?;
+    eprintln!("30 %: {exposed} of {} users, by a module with credentials", fixture.users.len());
     check_none_failed(&traffic.stop().await?)
 }

@@ -30,6 +30,7 @@ mod rules;
 mod serving;
 mod shards;
 mod sidecars;
+mod telemetry;
 mod templates;
 mod tenants;
 mod upgrades;
@@ -133,6 +134,7 @@ const SHARED: &[(&str, Test)] = tests![
     releases::a_very_bad_version_is_off_the_air_at_once,
     releases::a_bad_version_is_taken_back,
     images::the_module_is_pulled_from_a_registry,
+    images::a_private_registry_wants_a_secret,
     mtls::a_release_goes_through_under_strict_mtls,
     sidecars::callers_inside,
     sidecars::by_every_way,
@@ -153,6 +155,7 @@ const SHARED: &[(&str, Test)] = tests![
     serving::new_visitors_stay,
     serving::users_are_assigned,
     faults::a_version_is_not_blamed_for_what_was_injected,
+    telemetry::logs_and_spans_have_the_version,
 ];
 
 /// The tests that stop parts of it, one after the other.

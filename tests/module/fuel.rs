@@ -138,6 +138,7 @@ fn measured() -> BTreeMap<&'static str, Cost> {
             "returning user, second cookie line",
             cost(&plain, &get.clone().header("cookie", "a=b").header("cookie", format!("serin={id}"))),
         ),
+        ("returning user, told to the access log", cost(&json!({"accessLog": true}), &returning)),
         ("new user", cost(&plain, &get)),
         ("new user, nothing counted", cost(&json!({"counts": null}), &get)),
         ("sub-resource of a new user", cost(&plain, &get.clone().header("sec-fetch-mode", "no-cors"))),

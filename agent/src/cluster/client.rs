@@ -7,6 +7,7 @@ and a request that gets no answer in time has failed.
 */
 use std::time::Duration;
 
+use axum::http::Response;
 use hyper_util::client::legacy::Client as Http;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -14,6 +15,8 @@ use kube::client::{Body, ClientBuilder, ConfigExt};
 use kube::{Client, Config};
 use tower::timeout::TimeoutLayer;
 use tower::{BoxError, ServiceBuilder};
+
+use crate::metrics::Requests;
 
 /// How long a connection may be without an answer of the other side's kernel.
 const DEAD_AFTER: Duration = Duration::from_secs(3);
@@ -41,15 +44,15 @@ impl Clients {
     ///
     /// # Errors
     /// When there is neither, or its certificates or credentials are unusable.
-    pub(super) async fn infer() -> anyhow::Result<Self> {
+    pub(super) async fn infer(counted: &Requests) -> anyhow::Result<Self> {
         let config = Config::infer().await?;
-        Ok(Self { requests: client(&config, ANSWER)?, watches: client(&config, LIST)? })
+        Ok(Self { requests: client(&config, ANSWER, counted)?, watches: client(&config, LIST, counted)? })
     }
 }
 
 /// No request is retried: a tick that cannot be carried out is planned anew a second later, and must not hang in
 /// retries of an old one.
-fn client(config: &Config, answer: Duration) -> kube::Result<Client> {
+fn client(config: &Config, answer: Duration, counted: &Requests) -> kube::Result<Client> {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_connect_timeout(Some(DEAD_AFTER));
@@ -59,7 +62,12 @@ fn client(config: &Config, answer: Duration) -> kube::Result<Client> {
     tcp.set_tcp_user_timeout(Some(DEAD_AFTER));
     let tls = config.rustls_https_connector_with_connector(tcp)?;
     let http: Http<_, Body> = Http::builder(TokioExecutor::new()).build(tls);
+    let counted = counted.clone();
     let service = ServiceBuilder::new()
+        .map_result(move |answer: Result<Response<_>, BoxError>| {
+            counted.count(answer.as_ref().ok().map(|answer| answer.status().as_u16()));
+            answer
+        })
         .layer(TimeoutLayer::new(answer))
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer()?)

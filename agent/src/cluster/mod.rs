@@ -161,8 +161,8 @@ struct Cluster {
 /// When the cluster cannot be reached at first, the address is taken, or `stop` fails.
 pub async fn run(config: Config, stop: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     crate::http::install_crypto();
-    let clients = Clients::infer().await.context("no way to the cluster's API server")?;
     let metrics = Arc::new(Metrics::new());
+    let clients = Clients::infer(metrics.requests()).await.context("no way to the cluster's API server")?;
     let (ready, is_ready) = watch::channel(false);
     let modules = Modules::new(config.module.base())?;
     let board = Arc::new(Board::default());
@@ -345,7 +345,7 @@ async fn reconcile(watched: Arc<Watched>, cluster: Arc<Cluster>) -> Result<Actio
         cluster.keep_until_on_stable(&object).await.map_err(|error| Arc::new(error.into()))?;
     }
     let open = memory.get_or_insert_with(|| Memory::open(&object));
-    match tick::tick(&cluster, &object, unreadable, open).await {
+    match cluster.metrics.timed(tick::tick(&cluster, &object, unreadable, open)).await {
         Ok(again) => Ok(Action::requeue(again)),
         Err(error) => {
             tracing::warn!(release = %cluster_name(&object), "{}", chain(&error));

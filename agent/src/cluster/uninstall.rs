@@ -18,6 +18,7 @@ use super::client::Clients;
 use super::{FINALIZER, api_resources, as_serin};
 use crate::mesh::object::{MANAGED_BY, full_name};
 use crate::mesh::routing::left_behind;
+use crate::metrics::Requests;
 
 /// How often is looked whether a Release is gone.
 const EVERY: Duration = Duration::from_secs(1);
@@ -32,7 +33,8 @@ const WITHOUT_FILTER: Duration = Duration::from_secs(2);
 /// When the cluster cannot be reached, or something may not be deleted.
 pub async fn uninstall(timeout: Duration) -> anyhow::Result<Vec<String>> {
     crate::http::install_crypto();
-    let client = Clients::infer().await.context("no way to the cluster's API server")?.requests;
+    let client =
+        Clients::infer(&Requests::default()).await.context("no way to the cluster's API server")?.requests;
     let mut told = Vec::new();
     let kind = ApiResource::erase::<ReleaseObject>(&());
     for release in all(&client, &kind, None).await? {

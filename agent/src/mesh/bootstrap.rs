@@ -5,6 +5,10 @@ release in a mesh.
 Routes and clusters in it never change during a release. All that does is the filter's configuration, which Envoy
 takes from a file in the ECDS folder; that file must be there before Envoy starts, or Envoy gives up.
 */
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -17,13 +21,16 @@ use serin_policy::series::Metric;
 use serin_release::Release;
 use serin_release::faults::Injection;
 
-use super::injected;
+use super::{injected, telemetry};
 
 /// The filter's name, in the filter chain and in the ECDS file.
 pub const FILTER: &str = "serin";
 
 /// The listener's name, by which the admin interface tells its address.
 pub const LISTENER: &str = "serin";
+
+/// The cluster of the collector of traces.
+const COLLECTOR: &str = "traces";
 
 /// The file in the ECDS folder that holds the filter's configuration.
 pub const ECDS_FILE: &str = "serin.json";
@@ -50,6 +57,8 @@ pub struct Bootstrap {
     pub canary: Upstream,
     /// The folder in which the agent keeps [`ECDS_FILE`].
     pub ecds_dir: PathBuf,
+    /// Where traces go, by OTLP over HTTP, if any are made.
+    pub traces: Option<Endpoint>,
 }
 
 /// What of a release stands in the routes.
@@ -61,6 +70,8 @@ pub struct Routes {
     pub path_prefix: String,
     /// What is injected into answers on purpose.
     pub injections: Vec<Injection>,
+    /// Whether requests are logged, with what was decided.
+    pub access_log: bool,
 }
 
 impl From<&Release> for Routes {
@@ -69,6 +80,7 @@ impl From<&Release> for Routes {
             hosts: release.hosts.clone(),
             path_prefix: release.path_prefix.clone(),
             injections: release.injections().collect(),
+            access_log: release.access_log,
         }
     }
 }
@@ -120,6 +132,15 @@ impl FromStr for Endpoint {
     }
 }
 
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.parse() {
+            Ok(IpAddr::V6(host)) => write!(f, "[{host}]:{}", self.port),
+            _ => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
+}
+
 impl From<SocketAddr> for Endpoint {
     fn from(address: SocketAddr) -> Self {
         Self { host: address.ip().to_string(), port: address.port() }
@@ -134,13 +155,18 @@ impl Endpoint {
 
 /// The bootstrap that `options` ask for.
 pub fn bootstrap(options: &Bootstrap) -> Value {
+    let versions = [(Arm::Stable, &options.stable), (Arm::Canary, &options.canary)];
+    let versions =
+        versions.map(|(arm, upstream)| cluster(arm.as_str(), &upstream.endpoints, upstream.protocol));
+    let collector = options.traces.as_ref();
+    let collector = collector.map(|at| cluster(COLLECTOR, std::slice::from_ref(at), Protocol::Http1));
     json!({
         "node": {"id": options.node, "cluster": FILTER},
         "admin": {"address": socket(options.admin)},
         "stats_config": stats(),
         "static_resources": {
             "listeners": [listener(options)],
-            "clusters": [cluster(Arm::Stable, &options.stable), cluster(Arm::Canary, &options.canary)],
+            "clusters": versions.into_iter().chain(collector).collect::<Vec<_>>(),
         },
     })
 }
@@ -162,6 +188,8 @@ fn stats() -> Value {
 }
 
 fn listener(options: &Bootstrap) -> Value {
+    let access_log = options.routes.access_log.then(telemetry::access_log);
+    let tracing = options.traces.as_ref().map(|at| telemetry::tracing(COLLECTOR, &at.to_string()));
     json!({
         "name": LISTENER,
         "address": socket(options.listen),
@@ -178,6 +206,8 @@ fn listener(options: &Bootstrap) -> Value {
                 "upgrade_configs": [{"upgrade_type": "websocket"}],
                 "route_config": route_config(&options.routes),
                 "http_filters": http_filters(options),
+                "access_log": access_log.into_iter().collect::<Vec<_>>(),
+                "tracing": tracing,
             },
         }]}],
     })
@@ -266,25 +296,24 @@ fn router() -> Value {
     })
 }
 
-fn cluster(arm: Arm, upstream: &Upstream) -> Value {
-    let fixed = upstream.endpoints.iter().all(Endpoint::is_address);
-    let endpoints: Vec<Value> = upstream
-        .endpoints
+fn cluster(name: &str, endpoints: &[Endpoint], protocol: Protocol) -> Value {
+    let fixed = endpoints.iter().all(Endpoint::is_address);
+    let endpoints: Vec<Value> = endpoints
         .iter()
         .map(|Endpoint { host, port }| {
             json!({"endpoint": {"address": {"socket_address": {"address": host, "port_value": port}}}})
         })
         .collect();
-    let protocol = match upstream.protocol {
+    let protocol = match protocol {
         Protocol::Http1 => json!({"http_protocol_options": {}}),
         Protocol::Http2 => json!({"http2_protocol_options": {}}),
     };
     json!({
-        "name": arm.as_str(),
+        "name": name,
         "type": if fixed { "STATIC" } else { "STRICT_DNS" },
         // A name with addresses of both families is often served on one of them only, and that is mostly IPv4.
         "dns_lookup_family": "V4_PREFERRED",
-        "load_assignment": {"cluster_name": arm.as_str(), "endpoints": [{"lb_endpoints": endpoints}]},
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
@@ -296,116 +325,4 @@ fn cluster(arm: Arm, upstream: &Upstream) -> Value {
 
 fn socket(address: SocketAddr) -> Value {
     json!({"socket_address": {"address": address.ip().to_string(), "port_value": address.port()}})
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use serin_release::faults::{Abort, GrpcStatus, Injected};
-
-    use super::*;
-
-    fn options(hosts: &[&str], endpoint: &str) -> Bootstrap {
-        let upstream = Upstream { endpoints: vec![endpoint.parse().unwrap()], protocol: Protocol::Http1 };
-        Bootstrap {
-            admin: "127.0.0.1:9901".parse().unwrap(),
-            listen: "[::]:8080".parse().unwrap(),
-            node: "edge-1".to_owned(),
-            routes: Routes {
-                hosts: hosts.iter().map(|&host| host.to_owned()).collect(),
-                path_prefix: "/".to_owned(),
-                injections: Vec::new(),
-            },
-            stable: upstream.clone(),
-            canary: Upstream { protocol: Protocol::Http2, ..upstream },
-            ecds_dir: "/var/lib/serin".into(),
-        }
-    }
-
-    fn at<'v>(value: &'v Value, pointer: &str) -> &'v Value {
-        value.pointer(pointer).unwrap_or_else(|| panic!("nothing at {pointer} in {value:#}"))
-    }
-
-    const MANAGER: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
-
-    #[test]
-    fn only_the_filters_own_word_leads_to_the_canary() {
-        let bootstrap = bootstrap(&options(&["shop.example.com"], "127.0.0.1:1"));
-        let routes = at(&bootstrap, &format!("{MANAGER}/route_config/virtual_hosts/0/routes"));
-        assert_eq!(at(routes, "/0/match/headers/0/name"), "x-serin-version");
-        assert_eq!(at(routes, "/0/match/headers/0/string_match/exact"), "canary");
-        assert_eq!(at(routes, "/0/route/cluster"), "canary");
-        assert_eq!(*at(routes, "/1/match"), json!({"prefix": "/"}));
-        assert_eq!(at(routes, "/1/route/cluster"), "stable");
-    }
-
-    #[test]
-    fn what_is_injected_is_for_marked_requests_of_its_version_alone() {
-        let mut options = options(&["*"], "127.0.0.1:1");
-        let injection = |arm, injected| Injection { mark: "m".to_owned(), arm, injected };
-        options.routes.path_prefix = "/api/".to_owned();
-        options.routes.injections = vec![
-            injection(Arm::Canary, Injected::Delay(Duration::from_millis(1_500))),
-            injection(Arm::Stable, Injected::Abort(Abort::Grpc(GrpcStatus::Unavailable))),
-        ];
-        let bootstrap = bootstrap(&options);
-        let filters = at(&bootstrap, &format!("{MANAGER}/http_filters"));
-        assert_eq!(at(filters, "/1/name"), "envoy.filters.http.fault");
-        let routes = at(&bootstrap, &format!("{MANAGER}/route_config/virtual_hosts/0/routes"));
-        for (i, arm, pointer, expected) in [
-            (0, "canary", "delay/fixed_delay", json!("1.500s")),
-            (1, "stable", "abort/grpc_status", json!(14)),
-        ] {
-            let route = at(routes, &format!("/{i}"));
-            let headers = [("x-serin-version", arm), ("x-serin-mark", "m")]
-                .map(|(name, value)| json!({"name": name, "string_match": {"exact": value}}));
-            assert_eq!(at(route, "/match"), &json!({"path_separated_prefix": "/api", "headers": headers}));
-            assert_eq!(at(route, "/route/cluster"), arm);
-            let config = format!("/typed_per_filter_config/envoy.filters.http.fault/{pointer}");
-            assert_eq!(at(route, &config), &expected);
-        }
-        assert_eq!(at(routes, "/2/match/path_separated_prefix"), "/api");
-        assert_eq!(at(routes, "/3/match"), &json!({"prefix": "/"}));
-    }
-
-    #[test]
-    fn the_filter_comes_from_the_ecds_folder_and_before_the_router() {
-        let bootstrap = bootstrap(&options(&["*"], "127.0.0.1:1"));
-        let filters = at(&bootstrap, &format!("{MANAGER}/http_filters"));
-        let path = at(filters, "/0/config_discovery/config_source/path_config_source/path");
-        assert_eq!(path, "/var/lib/serin/serin.json");
-        assert_eq!(at(filters, "/1/name"), "envoy.filters.http.router");
-    }
-
-    #[test]
-    fn a_host_is_listed_once_however_it_was_spelled() {
-        let hosts = ["shop.example.com", "Shop.example.com:8080", "*.example.com", "*", "[::1]:80"];
-        let bootstrap = bootstrap(&options(&hosts, "127.0.0.1:1"));
-        let domains = at(&bootstrap, &format!("{MANAGER}/route_config/virtual_hosts/0/domains"));
-        assert_eq!(*domains, json!(["shop.example.com", "*.example.com", "*", "[::1]"]));
-    }
-
-    #[test]
-    fn names_are_looked_up_and_addresses_are_not() {
-        for (endpoint, host, kind) in [
-            ("127.0.0.1:80", "127.0.0.1", "STATIC"),
-            ("[::1]:80", "::1", "STATIC"),
-            ("shop.internal:80", "shop.internal", "STRICT_DNS"),
-        ] {
-            let bootstrap = bootstrap(&options(&["*"], endpoint));
-            let cluster = at(&bootstrap, "/static_resources/clusters/0");
-            assert_eq!(at(cluster, "/type"), kind, "{endpoint}");
-            let address =
-                "/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address/address";
-            assert_eq!(at(cluster, address), host, "{endpoint}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_endpoint_is_refused_by_its_text() {
-        for wrong in ["shop", "shop:", ":80", "shop:http", "shop:0", "http://shop:80", "::1:80"] {
-            assert_eq!(wrong.parse::<Endpoint>(), Err(NotAnEndpoint), "{wrong:?}");
-        }
-    }
 }

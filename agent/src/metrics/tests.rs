@@ -39,7 +39,8 @@ fn look(metrics: &Metrics, name: &str) {
 }
 
 /// What is said of the agent itself.
-const OWN: [&str; 3] = ["serin_build", "serin_leader", "serin_modules_missing"];
+const OWN: [&str; 5] =
+    ["serin_build", "serin_leader", "serin_modules_missing", "serin_look_duration", "serin_api_requests"];
 
 /// The series of releases, without the agent's own.
 fn series(metrics: &Metrics) -> Vec<String> {
@@ -99,11 +100,14 @@ fn every_metric_is_in_the_table_with_its_type_and_its_labels() {
     let metrics = Metrics::new();
     look(&metrics, "shop/shop");
     metrics.message("shop/shop", "sent");
+    metrics.requests().count(Some(200));
     let text = metrics.encode().unwrap();
     let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     let rows = families.map(|family| {
         let (name, kind) = family.split_once(' ').unwrap();
-        let sample = text.lines().find(|line| line.starts_with(name)).unwrap();
+        let mut samples = text.lines().filter(|line| line.starts_with(name));
+        let has_labels = |line: &&str| kind != "histogram" || line.contains("_bucket{");
+        let sample = samples.find(has_labels).unwrap();
         let labels = sample.split_once('{').map_or("", |(_, labels)| labels).split("\",");
         let labels = labels.filter_map(|label| Some(format!("`{}`", label.split_once('=')?.0)));
         let labels = labels.collect::<Vec<_>>().join(", ");
@@ -113,4 +117,12 @@ fn every_metric_is_in_the_table_with_its_type_and_its_labels() {
     let documented: Vec<_> =
         table.lines().map(|row| row.rsplitn(4, '|').last().unwrap().to_owned() + "|").collect();
     assert_eq!(documented, rows.collect::<Vec<_>>());
+}
+
+#[test]
+fn a_phase_begins_when_it_is_first_seen() {
+    let metrics = Metrics::new();
+    look(&metrics, "shop/shop");
+    let began = r#"serin_phase_began_timestamp_seconds{release="shop/shop"} 1000"#.to_owned();
+    assert!(series(&metrics).contains(&began), "{:?}", series(&metrics));
 }

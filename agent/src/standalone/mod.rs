@@ -164,7 +164,8 @@ impl Standalone {
                 },
             }
             next = Instant::now() + self.interval();
-            if let Err(error) = self.tick(&mut commands).await {
+            let metrics = Arc::clone(&self.metrics);
+            if let Err(error) = metrics.timed(self.tick(&mut commands)).await {
                 // The next tick tries again; until then proxies stay as they are.
                 let trouble = chain(error.as_ref());
                 tracing::error!("{trouble}");

@@ -13,8 +13,10 @@ use serde::Serialize;
 use serin_agent::cluster::inspect;
 use serin_agent::errors::chain;
 use serin_agent::preflight::{Finding, Severity};
-use serin_agent::view::{Pods, View, WaitsOn, image};
+use serin_agent::view::{Pods, VersionView, View, WaitsOn, image};
+use serin_policy::Weight;
 use serin_release::ReleaseObject;
+use serin_release::status::Share;
 
 use super::access::{Access, Cluster};
 use super::style::{Paint, WIDTH, wrap};
@@ -93,6 +95,7 @@ pub(crate) async fn doctor(args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(name) = &args.name {
         let release = cluster.release(name).await?;
         lines.extend(of_status(&View::of_status(&release), &release));
+        lines.extend(versions(&cluster, &release).await);
         lines.extend(around(&cluster, &release).await);
     }
     match args.output {
@@ -237,6 +240,31 @@ fn waits(view: &View) -> Option<Line> {
             Line::error("waits", text, "see that the agent reaches the Prometheus of its configuration")
         }
         (WaitsOn::Others | WaitsOn::Course, _) => Line::ok("waits", text),
+    })
+}
+
+/// The pods of both versions, as far as the Deployments may be read: stable's are the way back.
+async fn versions(cluster: &Cluster, release: &ReleaseObject) -> Vec<Line> {
+    let namespace = release.metadata.namespace.as_deref().unwrap_or_default();
+    let api: Api<Deployment> = Api::namespaced(cluster.client.clone(), namespace);
+    match api.list(&ListParams::default()).await {
+        Ok(found) => View::of(release, &found.items, Vec::new()).versions.iter().filter_map(pods).collect(),
+        Err(error) => vec![Line::unread("pods", &error)],
+    }
+}
+
+/// How the pods of a version are; none that callers are to get is to be without.
+fn pods(version: &VersionView) -> Option<Line> {
+    let VersionView { name, weight, image, .. } = version;
+    let Pods { ready, wanted } = version.pods?;
+    let text = format!("{name}: {ready} of {wanted} are ready, of {}", image.as_deref().unwrap_or_default());
+    let mend = "see kubectl describe pods of its Deployment";
+    Some(if ready == 0 && *weight > Share::from(Weight::ZERO) {
+        Line::error("pods", format!("{text}, and {weight} of the callers are to get it"), mend)
+    } else if ready < wanted {
+        Line::warning("pods", text, mend)
+    } else {
+        Line::ok("pods", text)
     })
 }
 

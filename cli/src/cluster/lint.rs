@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use jiff::Timestamp;
 use serin_release::lint::{Linted, lint};
 
 #[derive(Debug, clap::Args)]
@@ -21,7 +22,7 @@ pub(crate) fn check(args: &Args) -> anyhow::Result<ExitCode> {
     };
     let texts = args.files.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
     let mut is_wrong = false;
-    for (file, linted) in args.files.iter().zip(lint(&texts)) {
+    for (file, linted) in args.files.iter().zip(lint(&texts, Timestamp::now())) {
         let file = file.display();
         match linted {
             Err(error) => {
@@ -42,8 +43,8 @@ pub(crate) fn check(args: &Args) -> anyhow::Result<ExitCode> {
 
 fn said(name: &str, outcome: &Result<Vec<String>, serin_release::ReleaseError>) -> String {
     match outcome {
-        Ok(left_out) if left_out.is_empty() => format!("{name} makes sense"),
-        Ok(left_out) => format!("{name} makes sense; {}", left_out.join("; ")),
+        Ok(told) if told.is_empty() => format!("{name} makes sense"),
+        Ok(told) => format!("{name} makes sense; {}", told.join("; ")),
         Err(error) => format!("{name}\n{error}"),
     }
 }

@@ -3,6 +3,8 @@
 */
 use anyhow::{Context, bail, ensure};
 use jiff::Timestamp;
+use serin_agent::cluster::inspect;
+use serin_agent::errors::chain;
 use serin_agent::view::View;
 use serin_release::status::VerdictStatus;
 
@@ -18,11 +20,20 @@ use crate::analyze::Judged;
 /// When nothing is judged, or the agent does not look.
 pub(crate) async fn verdict(
     name: &str,
-    goes_on: bool,
-    json: bool,
+    agents: &str,
+    (goes_on, json): (bool, bool),
     access: &Access,
 ) -> anyhow::Result<Judged> {
     let cluster = access.connect().await?;
+    match inspect::leader(&cluster.client, agents).await {
+        Ok(Some(_)) => {}
+        // What a status says stays there when nobody looks any more.
+        Ok(None) => bail!(
+            "no agent renews the Lease {agents}/serin: what the status says may be old; see kubectl logs of the agents, or \
+             name their namespace by --agent-namespace"
+        ),
+        Err(error) => eprintln!("serin: whether an agent looks cannot be told: {}", chain(&error)),
+    }
     let mut watch = Watch::begin(&cluster, name);
     loop {
         let view = View::of_status(&watch.next().await?);

@@ -51,6 +51,20 @@ pub(super) fn metrics(
     converted
 }
 
+/// Whether a Canary names this MetricTemplate.
+pub(super) fn is_named(template: &Value, found: &Found) -> bool {
+    let [name, namespace] = ["/metadata/name", "/metadata/namespace"].map(|path| text(template, path));
+    found.of("flagger.app", &["Canary"]).any(|canary| {
+        let analyses = ["/spec/analysis/metrics", "/spec/canaryAnalysis/metrics"];
+        let mut metrics = analyses.iter().filter_map(|path| canary.pointer(path)?.as_array()).flatten();
+        metrics.any(|metric| {
+            let own = text(canary, "/metadata/namespace");
+            let of = Some(text(metric, "/templateRef/namespace")).filter(|of| !of.is_empty()).unwrap_or(own);
+            text(metric, "/templateRef/name") == name && of == namespace
+        })
+    })
+}
+
 struct Reading<'r> {
     namespace: Option<&'r str>,
     found: &'r Found,

@@ -176,6 +176,13 @@ fn all(found: &Found) -> Outcome {
             outcome.documents.push(format!("# not needed: AlertProvider {name}: no alert names it.\n"));
         }
     }
+    for template in found.of("flagger.app", &["MetricTemplate"]) {
+        let name = text(template, "/metadata/name");
+        if !flagger_metrics::is_named(template, found) {
+            let why = "no Canary of the files names it; docs/metrics.md says how to move it by itself";
+            outcome.documents.push(format!("# left out: MetricTemplate {name}: {why}.\n"));
+        }
+    }
     // The same template of two Canaries is one.
     let mut seen = BTreeSet::new();
     outcome.documents.retain(|document| seen.insert(document.clone()));

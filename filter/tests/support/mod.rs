@@ -28,6 +28,7 @@ pub(crate) struct FakeProxy {
     pub(crate) request: RefCell<Lines>,
     pub(crate) response: RefCell<Lines>,
     pub(crate) trailers: RefCell<Lines>,
+    pub(crate) properties: RefCell<HashMap<String, String>>,
     pub(crate) flags: Cell<u64>,
     pub(crate) now_ns: Cell<u64>,
     pub(crate) metrics: RefCell<Vec<(String, u64)>>,
@@ -103,6 +104,10 @@ impl Host for FakeProxy {
 
     fn remove_request_header(&self, name: &str) {
         self.request.borrow_mut().retain(|(given, _)| given != name);
+    }
+
+    fn set_property(&self, name: &str, value: &[u8]) {
+        self.properties.borrow_mut().insert(name.to_owned(), String::from_utf8(value.to_vec()).unwrap());
     }
 
     fn response_header(&self, name: &str) -> Option<Vec<u8>> {

@@ -155,6 +155,7 @@ fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
         flags: flags(spec.flags, problems),
         faults: faults::check(spec.faults, problems),
         response_header: spec.response_header,
+        access_log: spec.access_log,
         steps,
         steps_by_traffic,
         blue_green,

@@ -155,6 +155,11 @@ pub struct Spec {
     /// A response header that shows which version answered, such as `x-served-by`. The default is none.
     #[schemars(with = "Option<schema::OwnHeaderName>")]
     pub response_header: Option<String>,
+    /// Whether proxies tell their access logs, in a field for formats to show, which version a request got, and why. The
+    /// default is false.
+    // An older agent that reads a saved Release does not know the word.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub access_log: bool,
     /// How the new version comes in.
     #[serde(default)]
     pub strategy: Strategy,

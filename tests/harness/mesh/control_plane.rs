@@ -6,7 +6,7 @@ The network is the mesh's own, so their ports are the usual ones.
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::certificates::Certificates;
 use super::inside::{HOST, Inside};
@@ -27,6 +27,13 @@ pub struct ControlPlane {
 
 /// The root namespace of the mesh.
 pub(super) const ISTIO_SYSTEM: &str = "istio-system";
+
+/// The host of the collector that proxies send spans to, where a ServiceEntry says where it is.
+pub const COLLECTOR: &str = "collector.observability";
+
+/// Serin's part of the mesh's configuration.
+const TELEMETRY: &str =
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../manifests/telemetry/mesh-config.yaml"));
 
 /// Where proxies find istiod and its authority for certificates. At another port, they would speak TLS with it.
 pub(super) const XDS_PORT: u16 = 15_010;
@@ -126,11 +133,19 @@ impl Starter<'_> {
         let folder = self.folder("istiod");
         std::fs::create_dir_all(&folder)?;
         let mesh_config = folder.join("mesh.yaml");
+        // How an access log looks is told to the mesh. What traces go to is there only for whom it is made.
+        let mut providers: Value = serde_saphyr::from_str(TELEMETRY).context("manifests/telemetry")?;
+        let mut providers = providers["meshConfig"]["extensionProviders"].take();
+        providers.as_array_mut().context("a list of providers")?.push(json!({
+            "name": "collector",
+            "opentelemetry": {"service": COLLECTOR, "port": 4318, "http": {"path": "/v1/traces", "timeout": "1s"}},
+        }));
         let mesh = json!({
             "rootNamespace": ISTIO_SYSTEM,
             "accessLogFile": "",
             // Telemetry is a filter that the stock Envoy does not have.
             "defaultProviders": {},
+            "extensionProviders": providers,
             "defaultConfig": {"discoveryAddress": format!("{HOST}:{XDS_PORT}"), "controlPlaneAuthPolicy": "NONE"},
         });
         std::fs::write(&mesh_config, mesh.to_string())?;

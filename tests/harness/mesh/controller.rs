@@ -109,8 +109,10 @@ impl Controller {
         namespace: &Namespace,
         identity: &str,
         image: &str,
+        secret: Option<&str>,
     ) -> Result<Self> {
-        let module = ["--module-image", image];
+        let secret = secret.iter().flat_map(|secret| ["--module-pull-secret", secret]);
+        let module: Vec<_> = ["--module-image", image].into_iter().chain(secret).collect();
         Self::start_with(binary, mesh, namespace, identity, &free_address()?, &module).await
     }
 

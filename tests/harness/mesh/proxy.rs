@@ -90,7 +90,7 @@ impl ProxyPod {
     pub(super) fn start(inside: &Inside, pod: &Pod, sandbox: &Sandbox, token: &str) -> Result<Self> {
         let name = pod.name_any();
         let namespace = pod.namespace().unwrap_or_default();
-        let folder = inside.folder.join("pods").join(&namespace).join(&name);
+        let folder = folder(inside, &namespace, &name);
         let (tokens, name) = (folder.join(TOKEN.0), TOKEN.1);
         std::fs::create_dir_all(&tokens)?;
         std::fs::write(tokens.join(name), token)?;
@@ -150,6 +150,12 @@ fn account(pod: &Pod) -> String {
     account.unwrap_or_else(|| "default".to_owned())
 }
 
-fn log(folder: &Path) -> PathBuf {
+/// Where the proxy of a pod lives.
+pub(super) fn folder(inside: &Inside, namespace: &str, pod: &str) -> PathBuf {
+    inside.folder.join("pods").join(namespace).join(pod)
+}
+
+/// What it writes there.
+pub(super) fn log(folder: &Path) -> PathBuf {
     folder.join("proxy.log")
 }

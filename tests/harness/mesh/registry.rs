@@ -1,5 +1,5 @@
 /*!
-A registry of images that pods can pull from, without TLS and without credentials.
+A registry of images that pods can pull from, without TLS: by anybody, or with credentials.
 */
 use std::fs;
 
@@ -9,6 +9,12 @@ use super::Mesh;
 use super::inside::free_address;
 use super::process::{Plan, Process};
 
+/// Who may push to a private registry and pull from it: name and password.
+pub const CREDENTIALS: (&str, &str) = ("robot", "secret");
+
+/// The same as a web server wants it: bcrypt, as cheap as it gets.
+const HTPASSWD: &str = "robot:$2b$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a";
+
 /// A running registry. It ends with this value, and what is in it too.
 pub struct Registry<'m> {
     mesh: &'m Mesh,
@@ -17,13 +23,23 @@ pub struct Registry<'m> {
 }
 
 impl<'m> Registry<'m> {
-    pub(super) async fn start(mesh: &'m Mesh) -> Result<Self> {
+    pub(super) async fn start(mesh: &'m Mesh, private: bool) -> Result<Self> {
         let address = free_address()?;
         let folder = mesh.inside.folder.join("registry").join(&address);
         fs::create_dir_all(&folder)?;
         let config = folder.join("config.yaml");
         let storage = "version: 0.1\nlog: {level: warn}\nstorage: {inmemory: {}}";
-        fs::write(&config, format!("{storage}\nhttp: {{addr: '{address}'}}\n"))?;
+        let mut text = format!("{storage}\nhttp: {{addr: '{address}'}}\n");
+        if private {
+            let file = folder.join("htpasswd");
+            fs::write(&file, HTPASSWD)?;
+            // Istio's client refuses a realm that is no address, and one of a private network.
+            text += &format!(
+                "auth: {{htpasswd: {{realm: 'https://registry.example.com/', path: '{}'}}}}\n",
+                file.display()
+            );
+        }
+        fs::write(&config, text)?;
         let args = ["serve", config.to_str().context("a path of text")?].map(str::to_owned);
         let plan = Plan {
             name: "registry",
@@ -31,7 +47,7 @@ impl<'m> Registry<'m> {
             args: args.into(),
             env: Vec::new(),
             folder,
-            ready: format!("http://{address}/v2/"),
+            ready: format!("http://{address}/"),
         };
         let process = Process::up(plan, serin_agent::http::plain().build()?).await;
         Ok(Self { mesh, address, _process: process.context("the registry does not come up")? })

@@ -158,6 +158,21 @@ fn surroundings(linker: &mut Linker<SimulatedProxy>) -> Result<()> {
     )?;
     linker.func_wrap(
         "env",
+        "proxy_set_property",
+        |mut caller: Caller<'_, SimulatedProxy>, path: u32, length: u32, value: u32, size: u32| {
+            let (memory, proxy) = asked(&mut caller)?;
+            let (path, value) = (bytes(memory, (path, length))?, bytes(memory, (value, size))?);
+            // It goes into a log as it is: a line of it must stay one.
+            let is_plain = |byte: &u8| byte.is_ascii_graphic() || *byte == b' ';
+            if proxy.phase != Phase::Request || !value.iter().all(is_plain) {
+                let told = [path, value].map(String::from_utf8_lossy);
+                bail!("{told:?} cannot be left in phase {:?}", proxy.phase);
+            }
+            Ok(OK)
+        },
+    )?;
+    linker.func_wrap(
+        "env",
         "proxy_get_current_time_nanoseconds",
         |mut caller: Caller<'_, SimulatedProxy>, at: u32| {
             let (memory, proxy) = asked(&mut caller)?;

@@ -22,9 +22,9 @@ const PACKAGE: &str = "@sparticuz/chromium";
 const UNPACK: &str = "const [from, to] = process.argv.slice(1); const { brotliDecompressSync } = require('zlib'); \
                       const fs = require('fs'); fs.writeFileSync(to, brotliDecompressSync(fs.readFileSync(from)));";
 
-/// Text looks the same on every machine.
+/// Text looks the same on every machine. What is made of the fonts is kept beside them.
 const FONTS: &str = "<?xml version=\"1.0\"?><!DOCTYPE fontconfig SYSTEM \"fonts.dtd\"><fontconfig>\
-                     <dir prefix=\"relative\">fonts</dir><cachedir prefix=\"relative\">fonts-cache</cachedir></fontconfig>";
+                     <dir prefix=\"relative\">fonts</dir><cachedir prefix=\"xdg\">fontconfig</cachedir></fontconfig>";
 
 pub(super) const fn recipe() -> Recipe {
     Recipe {
@@ -39,17 +39,20 @@ pub(super) const fn recipe() -> Recipe {
 ///
 /// # Errors
 /// When it cannot be brought.
-pub fn chromium() -> Result<(PathBuf, [(&'static str, PathBuf); 2])> {
+pub fn chromium() -> Result<(PathBuf, [(&'static str, PathBuf); 3])> {
     let program = Tool::Chromium.path()?;
     let folder = program.parent().context("a file in the cache is in a folder")?;
-    let environment =
-        [("LD_LIBRARY_PATH", folder.join("lib")), ("FONTCONFIG_FILE", folder.join("fonts.conf"))];
+    let environment = [
+        ("LD_LIBRARY_PATH", folder.join("lib")),
+        ("FONTCONFIG_FILE", folder.join("fonts.conf")),
+        ("XDG_CACHE_HOME", folder.to_owned()),
+    ];
     Ok((program, environment))
 }
 
 fn unpack(folder: &Path, progress: &Progress) -> Result<()> {
     let published = folder.join("npm");
-    npm::install(PACKAGE, KEPT.version, &published, progress)?;
+    npm::install(&[&format!("{PACKAGE}@{}", KEPT.version)], &published, progress)?;
     let packed = published.join("node_modules").join(PACKAGE).join("bin");
     for (from, to) in
         [("chromium.br", "chromium"), ("al2023.tar.br", "libraries.tar"), ("fonts.tar.br", "fonts.tar")]

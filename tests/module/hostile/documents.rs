@@ -107,6 +107,7 @@ fn edge() -> Value {
             segment("half", 500_000, json!({"path": {"type": "Contains", "value": "beta"}})),
         ],
         "responseHeader": SERVED_BY,
+        "accessLog": true,
         "counts": {"objectiveMs": 5},
     })
 }

@@ -29,6 +29,9 @@ const PRIORITY: u32 = 1_000;
 /// The annotation with the module that Serin has put into a plugin: what stands in the spec may be anybody's.
 const MODULE: &str = "serin.dev/module";
 
+/// The annotation with the Secret that belongs to the module.
+const PULL_SECRET: &str = "serin.dev/module-pull-secret";
+
 const ABOUT: &str = "Serin's filter and the policies of all Releases attached here. Serin writes it with every step \
                      and undoes edits: change the Release instead.";
 
@@ -47,6 +50,8 @@ pub struct Attachment {
 pub struct ModuleSource {
     url: String,
     sha256: String,
+    /// The Secret with the registry's credentials, in each namespace that has a plugin.
+    pull_secret: Option<String>,
 }
 
 /// A module that nobody can be sure of.
@@ -97,7 +102,13 @@ impl ModuleSource {
         if digest.len() != 64 || !digest.bytes().all(hex) {
             return Err(BadModule::Sha256(digest.to_owned()));
         }
-        Ok(Self { url: url.to_owned(), sha256: digest.to_owned() })
+        Ok(Self { url: url.to_owned(), sha256: digest.to_owned(), pull_secret: None })
+    }
+
+    /// The same module, for whose registry proxies take the credentials of this Secret. Istio looks for it in the namespace of
+    /// each plugin.
+    pub fn pulled_with(self, secret: Option<String>) -> Self {
+        Self { pull_secret: secret, ..self }
     }
 
     /// Its SHA-256, in hexadecimal digits.
@@ -209,14 +220,20 @@ pub fn plugin(
     }
     let mut metadata = metadata(&attachment.namespace, &name, None, ABOUT);
     metadata["annotations"][MODULE] = format!("{} {}", module.sha256, module.url).into();
+    if let Some(secret) = &module.pull_secret {
+        spec["imagePullSecret"] = json!(secret);
+        metadata["annotations"][PULL_SECRET] = json!(secret);
+    }
     json!({"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": spec})
 }
 
 /// The module that Serin has put into the plugin `object`, whatever somebody has made of its spec since.
 pub fn module_of(object: &Value) -> Option<ModuleSource> {
-    let written = object.get("metadata")?.get("annotations")?.get(MODULE)?.as_str()?;
-    let (sha256, url) = written.split_once(' ')?;
-    ModuleSource::new(url, Some(sha256)).ok()
+    let annotations = object.get("metadata")?.get("annotations")?;
+    let written = |annotation: &str| annotations.get(annotation)?.as_str();
+    let (sha256, url) = written(MODULE)?.split_once(' ')?;
+    let module = ModuleSource::new(url, Some(sha256)).ok()?;
+    Some(module.pulled_with(written(PULL_SECRET).map(str::to_owned)))
 }
 
 /// Changes `plugin` in a way that makes every proxy fetch the module once more if it has none.

@@ -57,6 +57,37 @@ fn what_is_wrong_with_a_release_has_its_line_and_its_mend() {
 }
 
 #[test]
+fn pods_that_are_not_ready_are_told_and_callers_without_any_are_an_error() {
+    for (ready, wanted, percent, expected) in [
+        (2, 2, 90, Level::Ok),
+        (1, 2, 90, Level::Warning),
+        (0, 2, 90, Level::Error),
+        (0, 0, 10, Level::Error),
+        (0, 0, 0, Level::Ok),
+        (0, 2, 0, Level::Warning),
+    ] {
+        let release: ReleaseObject = serde_json::from_value(json!({
+            "metadata": {"name": "shop", "namespace": "shop"},
+            "spec": {"service": {"name": "shop"}},
+            "status": {"versions": [
+                {"name": "v1", "role": "Stable", "weight": {"percent": percent}, "deployment": "shop-stable"},
+            ]},
+        }))
+        .unwrap();
+        let deployment: Deployment = serde_json::from_value(json!({
+            "metadata": {"name": "shop-stable"},
+            "spec": {"replicas": wanted, "selector": {}, "template": {}},
+            "status": {"readyReplicas": ready},
+        }))
+        .unwrap();
+        let view = View::of(&release, &[deployment], Vec::new());
+        let line = pods(&view.versions[0]).unwrap();
+        assert_eq!(line.level, expected, "{line:?}");
+        assert!(line.text.starts_with(&format!("v1: {ready} of {wanted} are ready")), "{line:?}");
+    }
+}
+
+#[test]
 fn a_line_has_80_columns_and_the_mend_below_it() {
     let lines = [
         Line::ok("api server", "Kubernetes 1.34"),
