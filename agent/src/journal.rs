@@ -89,6 +89,21 @@ impl DeedKind {
     }
 }
 
+impl Entry {
+    /// What an event says: the news, and how the weight changed with it.
+    pub fn told(&self) -> String {
+        let Self { news, change, .. } = self;
+        match change {
+            Some(Change { by, weight_before, weight_after, revision, .. })
+                if weight_before != weight_after =>
+            {
+                format!("{news} ({weight_before} to {weight_after} by {by}, revision {revision})")
+            }
+            _ => news.to_string(),
+        }
+    }
+}
+
 impl News {
     /// A word for it, in kebab-case.
     pub const fn code(&self) -> &'static str {

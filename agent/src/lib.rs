@@ -19,10 +19,12 @@ pub mod mesh;
 pub mod metrics;
 pub mod notify;
 pub mod observe;
+pub mod page;
 pub mod preflight;
 pub mod reach;
 pub mod serve;
 pub mod standalone;
+mod told;
 pub mod view;
 
 /// The proxy-wasm module this agent was built with, ready to be served to proxies.

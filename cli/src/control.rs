@@ -121,10 +121,7 @@ pub(super) async fn command(args: &Args, kind: CommandKind, yes: bool) -> anyhow
         Place::Folder(state) => in_folder(state, kind, args.by.as_deref()).await,
         Place::Cluster(name, access) => {
             let given = cluster::Given {
-                kind,
-                name,
-                by: args.by.as_deref(),
-                reason: args.reason.as_deref(),
+                order: cluster::Order { kind, name, by: args.by.as_deref(), reason: args.reason.as_deref() },
                 yes,
                 wait: !args.no_wait,
                 timeout: args.timeout,

@@ -11,6 +11,7 @@ use serin_agent::cluster::{self, Config};
 use serin_agent::config::Operator;
 use serin_agent::mesh::plugin::ModuleSource;
 use serin_agent::serve::cluster::{module_path, module_sha256};
+use serin_agent::serve::site::PageAccess;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -43,6 +44,20 @@ pub(super) struct Args {
     /// A YAML file with what the operator says: Prometheus servers, who is told of releases, allowed addresses [default: none].
     #[arg(long, value_name = "FILE", env = "SERIN_CONFIG")]
     config: Option<PathBuf>,
+    /// Who may look at the pages of Releases, below /page/ at --listen. They are read-only.
+    #[arg(long, value_enum, value_name = "WHO", env = "SERIN_PAGE", default_value_t = Page::Viewers)]
+    page: Page,
+}
+
+/// Who may look at the pages.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Page {
+    /// Nobody: there are none.
+    Off,
+    /// Whoever may read the Releases: the API server is asked about the bearer token of each request.
+    Viewers,
+    /// Whoever reaches the port: for those who keep it behind a proxy of their own.
+    Anyone,
 }
 
 pub(super) async fn run(args: Args) -> anyhow::Result<()> {
@@ -61,6 +76,11 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
         module,
         listen: args.listen,
         operator,
+        page: match args.page {
+            Page::Off => None,
+            Page::Viewers => Some(PageAccess::Viewers),
+            Page::Anyone => Some(PageAccess::Anyone),
+        },
     };
     cluster::run(config, told_to_stop()).await?;
     tracing::info!("stopping; the proxies stay as they are");

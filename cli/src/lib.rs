@@ -84,6 +84,8 @@ enum Command {
     Status(control::StatusArgs),
     /// Show all Releases live, with what each version gets and how much of it fails.
     Top(cluster::TopArgs),
+    /// Show Releases as pages in a browser of this machine, with buttons for what you may do.
+    Dashboard(cluster::DashboardArgs),
     /// List the last runs of a Release.
     History(cluster::HistoryArgs),
     /// Report what came of a run, as Markdown, as a page or as JSON.
@@ -181,6 +183,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Module(command) => return module::run(&command).await,
         Command::Get(args) => cluster::get(&args).await?,
         Command::Top(args) => cluster::top(&args).await?,
+        Command::Dashboard(args) => Box::pin(cluster::dashboard(&args)).await?,
         Command::History(args) => cluster::history(&args).await?,
         Command::Report(args) => cluster::report(&args).await?,
         Command::Events(args) => cluster::events(&args).await?,

@@ -49,8 +49,13 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
         Config { release, proxies: args.envoy_admin, ecds_dir: args.ecds_dir, state_dir: state_dir.clone() };
     let handle = standalone::start(config).await?;
     let socket = control::listen(&state_dir)?;
-    let shown = Shown { view: handle.view.clone(), metrics: handle.metrics.clone(), interval };
-    tracing::info!(address = %listener.local_addr()?, "serving /healthz /readyz /metrics /status");
+    let shown = Shown {
+        view: handle.view.clone(),
+        metrics: handle.metrics.clone(),
+        board: handle.board.clone(),
+        interval,
+    };
+    tracing::info!(address = %listener.local_addr()?, "serving /healthz /readyz /metrics /status /page");
     let http = tokio::spawn(axum::serve(listener, pages(shown.clone())).into_future());
     let control =
         tokio::spawn(axum::serve(socket, control::commands(shown, handle.commands())).into_future());

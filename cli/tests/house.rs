@@ -45,7 +45,7 @@ fn every_threat_has_a_test_or_a_reason() {
     let (_, table) = text.split_once("| threat | what holds it | test |\n|---|---|---|\n").unwrap();
     let rows: Vec<_> = table.lines().take_while(|line| line.starts_with('|')).collect();
     assert!(rows.len() > 20, "only {} rows were found", rows.len());
-    let code: String = ["policy", "filter", "release", "rollout", "agent", "tests"]
+    let code: String = ["policy", "filter", "release", "rollout", "agent", "cli", "tests"]
         .into_iter()
         .flat_map(sources)
         .map(|(_, text)| text)

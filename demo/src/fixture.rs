@@ -20,7 +20,7 @@ use crate::script;
 use crate::users::{Users, UsersOptions};
 use serin_agent::mesh::bootstrap::{Bootstrap, LISTENER, Protocol, Routes, Upstream, bootstrap};
 use serin_agent::mesh::ecds::EcdsDir;
-use serin_agent::serve::{Shown, control, pages};
+use serin_agent::serve::{PAGE, Shown, control, pages};
 use serin_agent::standalone::{self, Config, Handle, View};
 use serin_local::envoy::{Envoy, EnvoyOptions};
 use serin_local::shop::Shop;
@@ -61,7 +61,12 @@ impl Fixture {
         let proxies = vec![format!("http://{}", envoy.admin())];
         let mut agent =
             standalone::start(Config { release, proxies, ecds_dir, state_dir: state_dir.clone() }).await?;
-        let shown = Shown { view: agent.view.clone(), metrics: agent.metrics.clone(), interval };
+        let shown = Shown {
+            view: agent.view.clone(),
+            metrics: agent.metrics.clone(),
+            board: agent.board.clone(),
+            interval,
+        };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let (page_address, socket) = (listener.local_addr()?, control::listen(&state_dir)?);
         let mut servers = JoinSet::new();
@@ -95,11 +100,16 @@ impl Fixture {
 }
 
 impl Fixture {
+    /// Where the page of the release is, for a browser.
+    pub(super) fn page(&self) -> String {
+        format!("http://{}{PAGE}/{}", self.pages, script::NAME)
+    }
+
     /// What to try, ready to be pasted.
     pub(super) fn guide(&self) -> String {
         let Self { front, pages, envoy, state_dir, .. } = self;
         let (host, state) = (script::HOST, state_dir.display());
-        let admin = envoy.admin();
+        let (admin, page) = (envoy.admin(), self.page());
         let serin =
             std::env::current_exe().map_or_else(|_| "serin".to_owned(), |path| path.display().to_string());
         format!(
@@ -111,6 +121,8 @@ Everything goes on, with another release held at its first step. To try, until C
   curl -s -H 'host: {host}' -b jar -c jar http://{front}/
   # a tester, who asks for the canary
   curl -s -H 'host: {host}' -H 'x-canary: canary' http://{front}/
+  # the release, in a browser
+  {page}
   # the agent
   {serin} status --state {state}
   {serin} resume --state {state}

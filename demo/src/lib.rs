@@ -45,6 +45,9 @@ pub struct Options {
     /// Leave everything running at the end, with another release to try things on, until Ctrl-C.
     #[arg(long)]
     keep: bool,
+    /// Serve the page of the release for a browser, and leave everything running at the end as with --keep.
+    #[arg(long)]
+    page: bool,
     /// Seed of the random numbers: the shop's errors and the users' visits [default: another one each time].
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
@@ -79,12 +82,12 @@ async fn play(options: &Options) -> Result<ExitCode> {
     let screen = Screen::new(options.json);
     let (json, text, is_good, mut run) = match options.strategy {
         Strategy::Canary => {
-            let mut run = Box::pin(Run::begin(seed, screen, script::WALK)).await?;
+            let mut run = Box::pin(begin(options, seed, screen, script::WALK)).await?;
             let summary = run.play_out().await?;
             (serde_json::to_string_pretty(&summary)?, summary.to_string(), summary.is_good(), run)
         }
         Strategy::BlueGreen => {
-            let mut run = Box::pin(Run::begin(seed, screen, script::SWITCH)).await?;
+            let mut run = Box::pin(begin(options, seed, screen, script::SWITCH)).await?;
             let summary = Switches::play(&mut run).await?;
             (serde_json::to_string_pretty(&summary)?, summary.to_string(), summary.is_good(), run)
         }
@@ -96,10 +99,21 @@ async fn play(options: &Options) -> Result<ExitCode> {
     if !options.json || !is_good {
         run.say(&format!("\n{text}"))?;
     }
-    if options.keep {
+    if options.keep || options.page {
         run.keep().await?;
+    } else if !options.json {
+        run.say("\nAs a page in a browser, while it goes on: serin demo --page")?;
     }
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Sets the stage, and says where its page is.
+async fn begin(options: &Options, seed: u64, screen: Screen, strategy: &str) -> Result<Run> {
+    let mut run = Run::begin(seed, screen, strategy).await?;
+    if options.page {
+        run.say(&format!("The page: {}\n", run.page()))?;
+    }
+    Ok(run)
 }
 
 /// Another number each time, short enough to be typed again.

@@ -66,6 +66,11 @@ impl Run {
         Ok(self.screen.say(text)?)
     }
 
+    /// Where the page of the release is.
+    pub(super) fn page(&self) -> String {
+        self.stage.page()
+    }
+
     /// Releases a good version, a bad one, and a good one in an outage, and tells what came of it.
     pub(super) async fn play_out(&mut self) -> Result<Summary> {
         self.until(|play| is_over(&play.view)).await?;

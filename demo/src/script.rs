@@ -11,6 +11,9 @@ use serin_release::{Release, ReleaseError};
 /// The host under which the shop is known.
 pub(super) const HOST: &str = "shop.example.com";
 
+/// What the release is called.
+pub(super) const NAME: &str = "demo/shop";
+
 /// The response header that names the version.
 pub(super) const SERVED_BY: &str = "x-served-by";
 
@@ -98,7 +101,7 @@ mod tests {
     fn the_demos_releases_make_sense() {
         for strategy in [WALK, SHORT_WALK, HELD, SWITCH] {
             let release = release(Version(1), Version(2), strategy).unwrap();
-            assert_eq!((release.name(), release.run()), ("demo/shop", "v2"));
+            assert_eq!((release.name(), release.run()), (NAME, "v2"));
             assert_eq!(release.analysis.objective_ms, 300);
         }
     }

@@ -14,7 +14,7 @@ const FOLDER: &str = "manifests/argocd";
 const COMMANDS: [&str; 5] = ["pause", "resume", "promote", "abort", "retry"];
 
 /// The agent's own statuses, by what they are of.
-const STATUSES: &str = "agent/src/cluster/conditions/snapshots/serin_agent__cluster__conditions__tests__the_statuses_that_others_read.snap";
+const STATUSES: &str = "agent/src/told/conditions/snapshots/serin_agent__told__conditions__tests__the_statuses_that_others_read.snap";
 
 pub(super) fn statuses() -> Result<Map<String, Value>> {
     let text = std::fs::read_to_string(file(STATUSES))?;

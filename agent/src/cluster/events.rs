@@ -13,7 +13,7 @@ use super::memory::Memory;
 use super::{Cluster, cluster_name};
 use crate::journal::{DeedKind, Entry};
 use serin_release::{Release, ReleaseObject};
-use serin_rollout::{Change, Observation, Plan, Severity};
+use serin_rollout::{Observation, Plan, Severity};
 
 /// The longest note that an event may have, in bytes.
 const LONGEST_NOTE: usize = 1_000;
@@ -100,7 +100,7 @@ impl Cluster {
     }
 
     async fn publish(&self, object: &ReleaseObject, entry: &Entry) {
-        let (reason, note) = (entry.news.name(), note(entry));
+        let (reason, note) = (entry.news.name(), entry.told());
         let mut end = note.len().min(LONGEST_NOTE);
         while !note.is_char_boundary(end) {
             end -= 1;
@@ -117,16 +117,6 @@ impl Cluster {
         if let Err(error) = self.recorder.publish(&event, &object.object_ref(&())).await {
             tracing::debug!(release = cluster_name(object), "no event could be written: {error}");
         }
-    }
-}
-
-/// What an event says: the news, and how the weight changed with it.
-fn note(Entry { news, change, .. }: &Entry) -> String {
-    match change {
-        Some(Change { by, weight_before, weight_after, revision, .. }) if weight_before != weight_after => {
-            format!("{news} ({weight_before} to {weight_after} by {by}, revision {revision})")
-        }
-        _ => news.to_string(),
     }
 }
 

@@ -200,6 +200,12 @@ pub(super) fn last_good_spec(shown: &ReleaseStatus) -> Option<Spec> {
     serde_json::from_value(saved.last_good?).ok()
 }
 
+/// What `shown` keeps of the run, if it can be read.
+pub(super) fn saved_in(shown: &ReleaseStatus) -> Option<Status> {
+    let saved: Saved = serde_json::from_str(shown.state.as_deref()?).ok()?;
+    saved::read(saved.status).ok()
+}
+
 impl Memory {
     /// Takes up a release from what its status says.
     pub(super) fn open(object: &ReleaseObject) -> Self {

@@ -13,12 +13,11 @@ mod autoscalers;
 mod carry_out;
 mod client;
 pub mod commands;
-mod conditions;
 mod configs;
 pub mod crd;
 mod events;
 mod finalizer;
-mod history;
+pub mod following;
 mod hooks;
 pub mod inspect;
 mod istio_versions;
@@ -33,7 +32,6 @@ mod plugins;
 mod pods;
 mod proxies;
 mod repairs;
-mod report;
 mod requirements;
 mod route_index;
 mod routes;
@@ -76,6 +74,7 @@ use crate::notify::Courier;
 use crate::observe::beat::Beat;
 use crate::observe::prometheus::collector::Collectors;
 use crate::serve::modules::Modules;
+use crate::serve::site::PageAccess;
 use crate::view::board::Board;
 use admission::Admission;
 use client::Clients;
@@ -119,6 +118,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// What the operator says in a file.
     pub operator: Operator,
+    /// Who may look at the pages; none where there are none.
+    pub page: Option<PageAccess>,
 }
 
 /// Everything that ticks share.
@@ -170,12 +171,13 @@ pub async fn run(config: Config, stop: impl Future<Output = anyhow::Result<()>>)
         is_ready,
         Arc::clone(&modules),
         Arc::clone(&board),
+        config.page,
         clients.requests.clone(),
     );
     let listener = tokio::net::TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("--listen: {}: cannot listen there", config.listen))?;
-    tracing::info!(address = %listener.local_addr()?, "serving the module, /livez /readyz /metrics /releases");
+    tracing::info!(address = %listener.local_addr()?, "serving the module, /livez /readyz /metrics /releases /page");
     let http = tokio::spawn(axum::serve(listener, pages).into_future());
     for lack in requirements::lacking(&clients.requests).await {
         tracing::error!(code = "requirements", "{lack}");
@@ -213,15 +215,7 @@ async fn drive(
     let changes = watching::watch(scope.api::<Watched>(), Sight::default())
         .map(Ok::<_, watcher::Error>)
         .reflect(writer)
-        // What one had, another may be waiting for.
-        .inspect({
-            let (releases, wake) = (releases.clone(), wake.clone());
-            move |event| {
-                if let Ok(watcher::Event::Delete(_)) = event {
-                    stores::wake_all(&releases, &wake);
-                }
-            }
-        })
+        .inspect(following::follow(releases.clone(), wake.clone(), Arc::clone(&board)))
         .applied_objects()
         .predicate_filter(
             kube::runtime::Predicate::combine(predicates::generation, predicates::annotations),
@@ -313,7 +307,7 @@ async fn reconcile(watched: Arc<Watched>, cluster: Arc<Cluster>) -> Result<Actio
     if !*cluster.leads.borrow() {
         // What is remembered here grows old while another leads.
         cluster.memories.forget_all();
-        cluster.board.forget_all();
+        cluster.board.rest_all();
         cluster.proxies.stop();
         cluster.collectors.stop();
         return Ok(Action::await_change());

@@ -12,19 +12,20 @@ use jiff::{SignedDuration, Timestamp};
 use super::adoption::past_the_filter;
 use super::carry_out::{policy_state, push, touch_if_bypassed, write_routes};
 use super::commands::{self, Given};
-use super::conditions::Rejection;
 use super::memory::{Memory, SaveError};
 use super::plugins::WriteError;
 use super::routes::leaving::Leaving;
 use super::snapshot::Snapshot;
 use super::templates::names::are_same;
-use super::{Cluster, api_resources, configs, hooks, messages, report};
+use super::{Cluster, api_resources, cluster_name, configs, hooks, messages};
 use crate::journal::Entry;
 use crate::observe::ProxyReport;
 use crate::observe::arrivals::Arrivals;
 use crate::observe::prometheus::collector::Collected;
 use crate::observe::prometheus::counts::Subject;
-use crate::view::board::Look;
+use crate::told::conditions::Rejection;
+use crate::told::report;
+use crate::view::board::{Look, Written};
 use serin_release::delivery::{Delivery, PromotionMode};
 use serin_release::resource::DeletionPolicy;
 use serin_release::{CountSource, Release, ReleaseError, ReleaseObject};
@@ -206,7 +207,18 @@ async fn tick_with(
     cluster.tell(object, memory, &snapshot.release, &observation, &planned, &news, is_pushed, now).await;
     cluster.tell_warnings(object, memory, &snapshot.warnings).await;
     let (told, status, counted) = (memory.told(), &memory.state.status, &observation.counted[..]);
-    cluster.board.note(Look { object, told, release: &snapshot.release, status, counted, now });
+    cluster.board.note(Look {
+        written: Written::Object(Arc::clone(object)),
+        told,
+        news: &news,
+        release: &snapshot.release,
+        status,
+        counted,
+        deployments: snapshot.pair.deployments(),
+        proxies: &observation.proxies,
+        latency: memory.observer.latency(),
+        now,
+    });
     pushed?;
     if let Some(error) = unsaved {
         return Err(error.into());
@@ -234,6 +246,7 @@ async fn rest(
 ) -> Result<Duration, TickError> {
     let why = rejection.text();
     report::reject(&mut memory.shown, object.metadata.generation, rejection, now);
+    cluster.board.rest(&cluster_name(object));
     cluster.tell_unfit(object, memory, why).await;
     let before = (memory.state.heard.clone(), memory.shown.command.clone());
     if let Some(given) = given {

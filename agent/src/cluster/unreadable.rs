@@ -6,9 +6,10 @@ use kube::runtime::controller::Action;
 use kube::{Resource, ResourceExt};
 use serde_json::json;
 
-use super::conditions::Rejection;
 use super::stores::Watched;
-use super::{Cluster, FINALIZER, api_resources, as_serin, memory, report};
+use super::{Cluster, FINALIZER, api_resources, as_serin, memory};
+use crate::told::conditions::Rejection;
+use crate::told::report;
 use serin_release::ReleaseObject;
 use serin_release::status::ReleaseStatus;
 

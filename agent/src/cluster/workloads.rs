@@ -73,6 +73,11 @@ impl Pair {
         }
     }
 
+    /// The two Deployments, as far as they are there.
+    pub(super) fn deployments(&self) -> Vec<std::sync::Arc<Deployment>> {
+        [&self.stable, &self.canary].into_iter().filter_map(|side| side.deployment.clone()).collect()
+    }
+
     /// Why nobody can be moved while their autoscalers are as they are.
     pub(super) fn obstacles(&self) -> impl Iterator<Item = String> {
         [&self.stable, &self.canary].into_iter().filter_map(|side| side.scaler.autoscaler()?.obstacle())

@@ -1,8 +1,10 @@
 /*!
 Who may read of a release by the agent's port: whoever may read the Release itself, by the API server's word.
 */
+use std::collections::BTreeSet;
+
 use axum::http::{HeaderMap, StatusCode, header};
-use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec};
+use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, UserInfo};
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 use kube::Client;
 use kube::api::{Api, PostParams};
@@ -23,6 +25,40 @@ pub(super) async fn may_read(
     namespace: &str,
     name: &str,
 ) -> Result<(), Refused> {
+    let user = who(client, headers).await?;
+    if may(client, &user, "get", Some(namespace), Some(name)).await? {
+        return Ok(());
+    }
+    Err(forbidden(&user, &format!("get releases.serin.dev in {namespace}")))
+}
+
+/// Those of `namespaces` whose Releases whoever has the bearer token in `headers` may list.
+///
+/// # Errors
+/// When it is nobody's, or there is none, or the API server does not say.
+pub(super) async fn readable(
+    client: &Client,
+    headers: &HeaderMap,
+    namespaces: BTreeSet<String>,
+) -> Result<BTreeSet<String>, Refused> {
+    let user = who(client, headers).await?;
+    if may(client, &user, "list", None, None).await? {
+        return Ok(namespaces);
+    }
+    let mut readable = BTreeSet::new();
+    for namespace in namespaces {
+        if may(client, &user, "list", Some(&namespace), None).await? {
+            readable.insert(namespace);
+        }
+    }
+    if readable.is_empty() {
+        return Err(forbidden(&user, "list releases.serin.dev in any namespace that has one"));
+    }
+    Ok(readable)
+}
+
+/// Whose the bearer token in `headers` is.
+async fn who(client: &Client, headers: &HeaderMap) -> Result<UserInfo, Refused> {
     let token =
         headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
     let Some(token) = token else {
@@ -36,23 +72,32 @@ pub(super) async fn may_read(
     };
     let reviewed = Api::<TokenReview>::all(client.clone()).create(&PostParams::default(), &review).await;
     let found = reviewed.map_err(|error| unanswered("tokenreviews", &error))?.status.unwrap_or_default();
-    let user = found.user.filter(|_| found.authenticated == Some(true));
-    let Some(user) = user else {
+    found.user.filter(|_| found.authenticated == Some(true)).ok_or_else(|| {
         let text = "the API server does not know this token: it may have expired\n";
-        return Err((StatusCode::UNAUTHORIZED, text.to_owned()));
-    };
-    let who = user.username.clone().unwrap_or_default();
+        (StatusCode::UNAUTHORIZED, text.to_owned())
+    })
+}
+
+/// Whether `user` may do that with Releases: with those of a namespace, or of all; with one of them, or with all.
+async fn may(
+    client: &Client,
+    user: &UserInfo,
+    verb: &str,
+    namespace: Option<&str>,
+    name: Option<&str>,
+) -> Result<bool, Refused> {
+    let UserInfo { username, groups, uid, extra } = user.clone();
     let spec = SubjectAccessReviewSpec {
-        user: user.username,
-        groups: user.groups,
-        uid: user.uid,
-        extra: user.extra,
+        user: username,
+        groups,
+        uid,
+        extra,
         resource_attributes: Some(ResourceAttributes {
             group: Some("serin.dev".to_owned()),
             resource: Some("releases".to_owned()),
-            verb: Some("get".to_owned()),
-            namespace: Some(namespace.to_owned()),
-            name: Some(name.to_owned()),
+            verb: Some(verb.to_owned()),
+            namespace: namespace.map(str::to_owned),
+            name: name.map(str::to_owned),
             ..ResourceAttributes::default()
         }),
         ..SubjectAccessReviewSpec::default()
@@ -61,15 +106,12 @@ pub(super) async fn may_read(
     let reviewed =
         Api::<SubjectAccessReview>::all(client.clone()).create(&PostParams::default(), &review).await;
     let reviewed = reviewed.map_err(|error| unanswered("subjectaccessreviews", &error))?;
-    if reviewed.status.is_some_and(|status| status.allowed) {
-        return Ok(());
-    }
-    Err((
-        StatusCode::FORBIDDEN,
-        format!(
-            "{who} may not get releases.serin.dev in {namespace}: the ClusterRole serin-viewer gives that right\n"
-        ),
-    ))
+    Ok(reviewed.status.is_some_and(|status| status.allowed))
+}
+
+fn forbidden(user: &UserInfo, what: &str) -> Refused {
+    let who = user.username.as_deref().unwrap_or_default();
+    (StatusCode::FORBIDDEN, format!("{who} may not {what}: the ClusterRole serin-viewer gives that right\n"))
 }
 
 fn unanswered(resource: &str, error: &kube::Error) -> Refused {

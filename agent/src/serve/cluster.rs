@@ -13,8 +13,9 @@ use kube::Client;
 use tokio::sync::watch;
 
 use super::access::may_read;
-use super::metrics_of;
 use super::modules::{ASKED_BY_AGENT, Modules, is_digest, sha256};
+use super::site::{Access, PageAccess, site};
+use super::{PAGE, metrics_of};
 use crate::MODULE;
 use crate::metrics::Metrics;
 use crate::view::board::Board;
@@ -40,14 +41,20 @@ pub fn module_path() -> String {
 
 /// The pages.
 ///
-/// `client` is asked who may read of the releases on `board`.
+/// `client` is asked who may read of the releases on `board`. Those who have the `access` have the pages for people besides.
 pub fn pages(
     metrics: Arc<Metrics>,
     is_ready: watch::Receiver<bool>,
     modules: Arc<Modules>,
     board: Arc<Board>,
+    access: Option<PageAccess>,
     client: Client,
 ) -> Router {
+    let access = access.map(|access| match access {
+        PageAccess::Anyone => Access::Anyone,
+        PageAccess::Viewers => Access::Viewers(client.clone()),
+    });
+    let site = access.map(|access| site(PAGE, Arc::clone(&board), access, None));
     Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
@@ -55,6 +62,7 @@ pub fn pages(
         .route("/module/{name}", get(module))
         .route("/releases/{namespace}/{name}", get(release))
         .with_state(Shown { metrics, is_ready, modules, board, client })
+        .merge(site.unwrap_or_default())
 }
 
 /// Ready: everything the cluster has is known. The module is served before that.
@@ -80,8 +88,7 @@ async fn release(
     if let Err(refused) = may_read(&shown.client, &headers, &namespace, &name).await {
         return refused.into_response();
     }
-    let why = "this agent does not drive such a Release: is it spelled right? Another agent may lead; the Lease serin names its \
-               pod\n";
+    let why = "this agent does not know such a Release: is it spelled right?\n";
     let found = shown.board.of(&format!("{namespace}/{name}"));
     found.map_or_else(|| (StatusCode::NOT_FOUND, why).into_response(), |found| Json(found).into_response())
 }

@@ -8,6 +8,7 @@ mod access;
 pub mod cluster;
 pub mod control;
 pub mod modules;
+pub mod site;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,10 @@ use tokio::sync::watch;
 
 use crate::metrics::Metrics;
 use crate::standalone::View;
+use crate::view::board::Board;
+
+/// Below which path the pages for people are.
+pub const PAGE: &str = "/page";
 
 /// What the answers are made from.
 #[derive(Debug, Clone)]
@@ -30,18 +35,22 @@ pub struct Shown {
     pub view: watch::Receiver<View>,
     /// The agent's metrics.
     pub metrics: Arc<Metrics>,
+    /// The same for people.
+    pub board: Arc<Board>,
     /// How often the agent looks at its proxies.
     pub interval: Duration,
 }
 
 /// The read-only pages.
 pub fn pages(shown: Shown) -> Router {
+    let site = site::site(PAGE, Arc::clone(&shown.board), site::Access::Anyone, None);
     Router::new()
         .route("/healthz", get(health))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route("/status", get(status))
         .with_state(shown)
+        .merge(site)
 }
 
 /// Alive: the loop has come round not long ago.

@@ -36,15 +36,33 @@ async fn writable(pages: Router, paths: &[&str]) -> BTreeSet<String> {
 async fn whoever_reaches_the_port_can_only_read() {
     let (metrics, (_ready, is_ready)) = (Arc::new(Metrics::new()), watch::channel(true));
     let module = cluster::module_path();
-    let paths = ["/livez", "/readyz", "/metrics", &module, "/releases/shop/shop", "/commands/abort"];
+    let paths = [
+        "/livez",
+        "/readyz",
+        "/metrics",
+        &module,
+        "/releases/shop/shop",
+        "/page/",
+        "/page/shop/shop",
+        "/page/shop/shop/abort",
+        "/commands/abort",
+    ];
     crate::http::install_crypto();
     let client = kube::Client::try_from(kube::Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap();
     let (modules, board) = (Modules::new(None).unwrap(), Arc::default());
-    let in_cluster = cluster::pages(Arc::clone(&metrics), is_ready, modules, board, client);
+    let in_cluster = cluster::pages(
+        Arc::clone(&metrics),
+        is_ready,
+        modules,
+        board,
+        Some(site::PageAccess::Anyone),
+        client,
+    );
     assert_eq!(writable(in_cluster, &paths).await, BTreeSet::new());
     let release = Release::from_yaml(include_str!("../../../manifests/examples/minimal.yaml")).unwrap();
     let (_, view) = watch::channel(View::new(&release, &Status::default()));
-    let shown = Shown { view, metrics, interval: Duration::from_secs(1) };
-    let paths = ["/healthz", "/readyz", "/metrics", "/status", "/commands/abort"];
+    let shown = Shown { view, metrics, board: Arc::default(), interval: Duration::from_secs(1) };
+    let paths =
+        ["/healthz", "/readyz", "/metrics", "/status", "/page/", "/page/shop/shop/abort", "/commands/abort"];
     assert_eq!(writable(pages(shown), &paths).await, BTreeSet::new());
 }

@@ -24,7 +24,9 @@ use crate::mesh::ecds::{Contents, EcdsDir};
 use crate::metrics::Metrics;
 use crate::observe::ProxyReport;
 use crate::observe::fleet::Fleet;
+use crate::view::board::Board;
 use serin_release::Release;
+use serin_release::status::ReleaseStatus;
 use serin_rollout::{Command, CommandKind, Environment, InForce, Observation, plan};
 use store::{State, Store};
 pub use view::View;
@@ -49,6 +51,8 @@ pub struct Handle {
     pub view: watch::Receiver<View>,
     /// The agent's own metrics.
     pub metrics: Arc<Metrics>,
+    /// The same for people, as they are told of releases in a cluster.
+    pub board: Arc<Board>,
     inbox: mpsc::Sender<Message>,
     task: JoinHandle<()>,
 }
@@ -111,8 +115,9 @@ pub async fn start(config: Config) -> anyhow::Result<Handle> {
     let metrics = Arc::new(Metrics::new());
     let (view_sender, view) = watch::channel(View::new(&config.release, &state.status));
     let (inbox, messages) = mpsc::channel(16);
+    let board = Arc::new(Board::default());
     let mut standalone = Standalone {
-        release: config.release,
+        release: Arc::new(config.release),
         ecds,
         store,
         state,
@@ -121,14 +126,16 @@ pub async fn start(config: Config) -> anyhow::Result<Handle> {
         journal: Journal::default(),
         clock: Clock::default(),
         view: view_sender,
+        told: ReleaseStatus::default(),
+        board: Arc::clone(&board),
     };
     standalone.tick(&mut Vec::new()).await?;
     let task = tokio::spawn(standalone.run(messages));
-    Ok(Handle { view, metrics, inbox, task })
+    Ok(Handle { view, metrics, board, inbox, task })
 }
 
 struct Standalone {
-    release: Release,
+    release: Arc<Release>,
     ecds: EcdsDir,
     store: Store,
     state: State,
@@ -137,6 +144,9 @@ struct Standalone {
     journal: Journal,
     clock: Clock,
     view: watch::Sender<View>,
+    /// What people are told, as the status of a Release has it.
+    told: ReleaseStatus,
+    board: Arc<Board>,
 }
 
 impl Standalone {
@@ -149,7 +159,7 @@ impl Standalone {
                 () = sleep_until(next) => {}
                 message = messages.recv() => match message {
                     Some(Message::Command(command)) => commands.push(command),
-                    Some(Message::Replace(release)) => self.release = *release,
+                    Some(Message::Replace(release)) => self.release = release.into(),
                     Some(Message::Stop) | None => return,
                 },
             }

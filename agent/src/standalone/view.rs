@@ -2,6 +2,7 @@
 What the standalone shows after each tick: to the status page, to the live view, to tests.
 */
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,8 @@ use serin_policy::{Arm, Weight};
 use super::Standalone;
 use crate::journal::Entry;
 use crate::observe::latency::Percentiles;
+use crate::told::report;
+use crate::view::board::{Look, Written};
 use serin_release::Release;
 use serin_rollout::{Counts, History, Observation, Plan, Progress, Proxy, Reason, Status};
 
@@ -76,6 +79,31 @@ impl Standalone {
         self.journal.tell(name, planned, &news, &self.metrics);
         let progress = status.progress(&self.release, now);
         let pushed = planned.push.is_some();
+        report::show(
+            &mut self.told,
+            None,
+            &report::Tick {
+                release: &self.release,
+                observation,
+                planned,
+                news: &news,
+                rejection: None,
+                warnings: &[],
+                now,
+            },
+        );
+        self.board.note(Look {
+            written: Written::Release(Arc::clone(&self.release)),
+            told: self.told.clone(),
+            news: &news,
+            release: &self.release,
+            status,
+            counted: &observation.counted,
+            deployments: Vec::new(),
+            proxies: &observation.proxies,
+            latency: self.fleet.latency(),
+            now,
+        });
         self.metrics.looked(name, planned, &progress, observation, pushed, now.as_second());
         self.view.send_modify(|view| {
             view.journal.extend(news);

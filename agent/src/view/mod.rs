@@ -8,6 +8,7 @@ pub mod board;
 mod evidence;
 mod report;
 mod todo;
+pub mod words;
 
 use std::cmp::Ordering;
 
@@ -25,7 +26,7 @@ use serin_release::status::{
     CommandStatus, NotificationStatus, ProxyCounts, ReleasePhase, ReleaseStatus, Role, RunOutcome, RunRecord,
     Served, Share, StepStatus, Strategy,
 };
-use serin_release::{Pause, Release, ReleaseObject};
+use serin_release::{Pause, Release, ReleaseObject, Step};
 use serin_rollout::{Awaits, Hold};
 
 /// A Release, for people.
@@ -188,23 +189,71 @@ pub struct News {
     pub warning: bool,
 }
 
+/// What a release is called, and what steps it has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct About<'a> {
+    name: &'a str,
+    namespace: &'a str,
+    service: &'a str,
+    generation: Option<i64>,
+    /// None where the spec makes no sense.
+    steps: Option<&'a [Step]>,
+}
+
+impl<'a> About<'a> {
+    /// That of a Release in a cluster.
+    pub(crate) fn object(object: &'a ReleaseObject, steps: Option<&'a [Step]>) -> Self {
+        Self {
+            name: object.metadata.name.as_deref().unwrap_or_default(),
+            namespace: object.metadata.namespace.as_deref().unwrap_or_default(),
+            service: object.spec.service.name.as_deref().unwrap_or_default(),
+            generation: object.metadata.generation,
+            steps,
+        }
+    }
+
+    /// That of one without a cluster.
+    pub(crate) fn release(release: &'a Release) -> Self {
+        let (namespace, name) = release.name().split_once('/').unwrap_or(("", release.name()));
+        Self {
+            name,
+            namespace,
+            service: &release.service.name,
+            generation: None,
+            steps: Some(&release.steps),
+        }
+    }
+}
+
 impl View {
     /// The view of `object`, whose Deployments are among `deployments` as far as they may be read, and of which `told` was
     /// told, in any order.
     pub fn of(object: &ReleaseObject, deployments: &[Deployment], told: Vec<News>) -> Self {
         let unknown = ReleaseStatus::default();
         let status = object.status.as_ref().unwrap_or(&unknown);
+        let steps = steps_of(object);
+        let view = Self::made(About::object(object, steps.as_deref()), status, deployments, told);
+        Self { is_current: view.is_current && object.status.is_some(), ..view }
+    }
+
+    /// The view of a release that has this `status`.
+    pub(crate) fn made(
+        about: About<'_>,
+        status: &ReleaseStatus,
+        deployments: &[Deployment],
+        told: Vec<News>,
+    ) -> Self {
         let waits = waits(status);
         Self {
-            name: object.metadata.name.clone().unwrap_or_default(),
-            namespace: object.metadata.namespace.clone().unwrap_or_default(),
-            service: object.spec.service.name.clone().unwrap_or_default(),
-            is_current: object.status.is_some() && status.observed_generation == object.metadata.generation,
+            name: about.name.to_owned(),
+            namespace: about.namespace.to_owned(),
+            service: about.service.to_owned(),
+            is_current: status.observed_generation == about.generation,
             phase: status.phase,
             strategy: status.strategy,
             message: status.message.clone(),
             run: run(status),
-            steps: steps(object, status),
+            steps: about.steps.map(|written| steps(written, status)).unwrap_or_default(),
             step: status.step,
             weight: status.weight,
             served: status.served,
@@ -250,14 +299,18 @@ fn run(status: &ReleaseStatus) -> Option<RunView> {
     })
 }
 
-fn steps(object: &ReleaseObject, status: &ReleaseStatus) -> Vec<StepView> {
-    use ReleasePhase::{
-        Aborted, Baking, Keeping, OffPlan, Progressing, Promoted, Promoting, RolledBack, RollingBack,
-    };
+/// The steps of `object`; none where its spec makes no sense.
+pub(crate) fn steps_of(object: &ReleaseObject) -> Option<Vec<Step>> {
     // How the canary is judged says nothing of steps, and may stand in other objects.
     let mut object = object.clone();
     object.spec.analysis = Analysis::default();
-    let Ok((release, _)) = Release::from_object(&object, "none") else { return Vec::new() };
+    Release::from_object(&object, "none").ok().map(|(release, _)| release.steps)
+}
+
+fn steps(written: &[Step], status: &ReleaseStatus) -> Vec<StepView> {
+    use ReleasePhase::{
+        Aborted, Baking, Keeping, OffPlan, Progressing, Promoted, Promoting, RolledBack, RollingBack,
+    };
     let reached = record(status).and_then(|run| run.changes.iter().map(|change| change.to).max());
     let full = Share::from(Weight::FULL);
     let state = |weight: Share| match status.phase {
@@ -276,8 +329,8 @@ fn steps(object: &ReleaseObject, status: &ReleaseStatus) -> Vec<StepView> {
         },
         _ => StepState::Ahead,
     };
-    let steps = release.steps.iter().map(|step| (step.weight.into(), step.pause == Pause::UntilApproved));
-    let promotion = release.steps.last().is_none_or(|step| step.weight < Weight::FULL);
+    let steps = written.iter().map(|step| (step.weight.into(), step.pause == Pause::UntilApproved));
+    let promotion = written.last().is_none_or(|step| step.weight < Weight::FULL);
     let all = steps.chain(promotion.then_some((full, false)));
     all.map(|(weight, approval)| StepView { weight, approval, state: state(weight) }).collect()
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{News, UsersView, VerdictView, VersionView, View};
 use serin_release::ReleaseObject;
-use serin_release::status::{RunOutcome, RunRecord, Share, WeightChange};
+use serin_release::status::{ReleaseStatus, RunOutcome, RunRecord, Share, WeightChange};
 
 /// A run, as the history has it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -61,7 +61,12 @@ pub struct Latest {
 impl PastRun {
     /// The runs that the status of `object` has, the latest first.
     pub fn all(object: &ReleaseObject) -> Vec<Self> {
-        object.status.iter().flat_map(|status| &status.history).map(Self::from).collect()
+        object.status.as_ref().map(Self::all_in).unwrap_or_default()
+    }
+
+    /// The runs that `status` has, the latest first.
+    pub fn all_in(status: &ReleaseStatus) -> Vec<Self> {
+        status.history.iter().map(Self::from).collect()
     }
 }
 

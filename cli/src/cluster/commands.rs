@@ -30,12 +30,18 @@ const TRIES: usize = 10;
 
 /// A command to a Release.
 #[derive(Debug)]
-pub(crate) struct Given<'a> {
+pub(crate) struct Order<'a> {
     pub(crate) kind: CommandKind,
     pub(crate) name: &'a str,
     /// Who gives it, if not whoever the cluster takes the caller for.
     pub(crate) by: Option<&'a str>,
     pub(crate) reason: Option<&'a str>,
+}
+
+/// A command, and how it is given.
+#[derive(Debug)]
+pub(crate) struct Given<'a> {
+    pub(crate) order: Order<'a>,
     /// Whether nobody is asked.
     pub(crate) yes: bool,
     /// Whether proxies are waited for.
@@ -46,26 +52,19 @@ pub(crate) struct Given<'a> {
 
 /// Gives a command and says what came of it.
 pub(crate) async fn give(given: &Given<'_>) -> anyhow::Result<ExitCode> {
-    let Given { kind, name, .. } = given;
+    let Order { kind, name, .. } = &given.order;
     let cluster = given.access.connect().await?;
     let before = View::of_status(&cluster.release(name).await?);
-    if let Some(what) = moves_everybody(*kind, &before)
+    if let Some(what) = before.moves_everybody(*kind)
         && !confirmed(&what, given.yes)?
     {
         eprintln!("serin: nothing was done");
         return Ok(ExitCode::FAILURE);
     }
-    let id = write(&cluster, given).await?;
+    let id = write(&cluster, &given.order).await?;
     let mut watch = Watch::begin(&cluster, name);
     let mut users = before.users;
-    let answered = timeout(given.timeout, answer(&mut watch, &id, &mut users)).await;
-    let (after, answer) = answered.with_context(|| {
-        format!(
-            "no agent has taken it within {:?}. It stays on the release until one does: \
-             kubectl annotate release {name} -n {} {COMMAND}- takes it off, serin doctor says what is wrong",
-            given.timeout, cluster.namespace
-        )
-    })??;
+    let (after, answer) = answered(&cluster, &mut watch, &id, &mut users, given.timeout).await?;
     if answer.outcome == CommandOutcome::Refused {
         eprintln!("serin: {}", answer.message);
         return Ok(ExitCode::FAILURE);
@@ -99,22 +98,23 @@ pub(crate) async fn give(given: &Given<'_>) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What to ask before a command that moves everybody.
-fn moves_everybody(kind: CommandKind, view: &View) -> Option<String> {
-    let run = view.run.as_ref().map_or("the new version", |run| &run.name);
-    let (name, weight) = (view.full_name(), view.weight);
-    match kind {
-        CommandKind::Promote => Some(format!("{name}: everybody gets {run}, not {weight}")),
-        CommandKind::Abort => Some(format!("{name}: everybody gets stable, nobody {run} ({weight} now)")),
-        CommandKind::Pause | CommandKind::Resume | CommandKind::Retry => None,
-    }
+/// Gives a command and returns what came of it, which an agent has `patience` to say.
+pub(super) async fn order(
+    cluster: &Cluster,
+    order: &Order<'_>,
+    patience: Duration,
+) -> anyhow::Result<CommandStatus> {
+    let id = write(cluster, order).await?;
+    let mut watch = Watch::begin(cluster, order.name);
+    let (_, answer) = answered(cluster, &mut watch, &id, &mut None, patience).await?;
+    Ok(answer)
 }
 
 /// Writes the command as annotations. Returns what it is known by.
-async fn write(cluster: &Cluster, given: &Given<'_>) -> anyhow::Result<String> {
-    let Given { kind, name, .. } = given;
+async fn write(cluster: &Cluster, order: &Order<'_>) -> anyhow::Result<String> {
+    let Order { kind, name, .. } = order;
     let id = format!("{:016x}", RandomState::new().build_hasher().finish());
-    let by = match given.by {
+    let by = match order.by {
         Some(by) => Some(by.to_owned()),
         None => own_name(cluster).await,
     };
@@ -122,7 +122,7 @@ async fn write(cluster: &Cluster, given: &Given<'_>) -> anyhow::Result<String> {
         (COMMAND, Some(kind.to_string())),
         (ID, Some(id.clone())),
         (BY, by),
-        (REASON, given.reason.map(str::to_owned)),
+        (REASON, order.reason.map(str::to_owned)),
     ];
     let annotations: BTreeMap<_, _> =
         words.into_iter().filter_map(|(name, word)| Some((name, word?))).collect();
@@ -152,6 +152,24 @@ async fn own_name(cluster: &Cluster) -> Option<String> {
     let reviews: Api<SelfSubjectReview> = Api::all(cluster.client.clone());
     let review = reviews.create(&PostParams::default(), &SelfSubjectReview::default()).await.ok()?;
     review.status?.user_info?.username
+}
+
+/// The same as [`answer`], which an agent has `patience` to say.
+async fn answered(
+    cluster: &Cluster,
+    watch: &mut Watch,
+    id: &str,
+    users: &mut Option<UsersView>,
+    patience: Duration,
+) -> anyhow::Result<(View, CommandStatus)> {
+    let answered = timeout(patience, answer(watch, id, users)).await;
+    answered.with_context(|| {
+        let (name, namespace) = (watch.name(), &cluster.namespace);
+        format!(
+            "no agent has taken it within {patience:?}. It stays on the release until one does: \
+             kubectl annotate release {name} -n {namespace} {COMMAND}- takes it off, serin doctor says what is wrong"
+        )
+    })?
 }
 
 /// Waits for the answer to the command `id`; meanwhile keeps in `users` whom the version has had.

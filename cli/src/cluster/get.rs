@@ -5,11 +5,12 @@ use anyhow::Context;
 use jiff::Timestamp;
 use kube::api::ListParams;
 use serin_agent::view::View;
+use serin_agent::view::words::age;
 
 use super::access::{Access, read};
 use super::output::{Format, aligned, document};
 use super::style::Paint;
-use super::tree::{age, phase};
+use super::tree::phase;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

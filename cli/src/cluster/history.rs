@@ -3,11 +3,12 @@
 */
 use jiff::Timestamp;
 use serin_agent::view::PastRun;
+use serin_agent::view::words::{age, outcome, tone_of_outcome};
 
 use super::access::Access;
 use super::output::{Format, aligned, document};
 use super::style::Paint;
-use super::tree::{age, short};
+use super::tree::short;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -54,24 +55,14 @@ fn table(runs: &[PastRun], is_wide: bool, now: Timestamp, paint: Paint) -> Strin
         rows.push(row);
     }
     aligned(&rows, |row, column| {
-        use serin_release::status::RunOutcome::{Aborted, Promoted, Replaced, RolledBack};
         let run = runs.get(row.checked_sub(1)?).filter(|_| column == 4)?;
-        match run.outcome? {
-            Promoted => Some(paint.good(&outcome(run))),
-            RolledBack | Aborted => Some(paint.bad(&outcome(run))),
-            Replaced => None,
-        }
+        Some(paint.toned(tone_of_outcome(run.outcome), &outcome(run)))
     })
 }
 
 /// The name alone, without why and how far it is proved: that is told under `WHY`.
 fn name(by: &str) -> &str {
     by.split([',', '(']).next().unwrap_or(by).trim_end()
-}
-
-/// How a run ended.
-pub(super) fn outcome(run: &PastRun) -> String {
-    run.outcome.map_or_else(|| "under way".to_owned(), |outcome| format!("{outcome:?}"))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ pub(super) mod access;
 mod adopt;
 mod commands;
 mod confirm;
+mod dashboard;
 mod doctor;
 mod events;
 mod get;
@@ -27,7 +28,8 @@ mod watch;
 
 pub(super) use self::access::Access;
 pub(super) use self::adopt::{Args as AdoptArgs, adopt};
-pub(super) use self::commands::{Given, give};
+pub(super) use self::commands::{Given, Order, give};
+pub(super) use self::dashboard::{Args as DashboardArgs, dashboard};
 pub(super) use self::doctor::{Args as DoctorArgs, doctor};
 pub(super) use self::events::{Args as EventsArgs, events};
 pub(super) use self::get::{Args as GetArgs, get};

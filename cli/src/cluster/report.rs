@@ -5,13 +5,12 @@ mod blocks;
 
 use anyhow::Context;
 use clap::ValueEnum;
+use serin_agent::view::words::{age, outcome};
 use serin_agent::view::{PastRun, RunReport, Tally, TestView, VersionView};
 use serin_rollout::Grouped;
 
 use self::blocks::{Block, html, markdown};
 use super::access::Access;
-use super::history::outcome;
-use super::tree::age;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

@@ -4,6 +4,7 @@ How things look on a terminal, and nowhere else: a file and whoever has set `NO_
 use std::io::IsTerminal;
 
 use console::Style;
+use serin_agent::view::words::Tone;
 
 /// The columns that everything fits into.
 pub(super) const WIDTH: usize = 80;
@@ -37,6 +38,16 @@ impl Paint {
 
     pub(super) fn faint(self, text: &str) -> String {
         self.paint(Style::new().dim(), text)
+    }
+
+    /// In the colour of how something is.
+    pub(super) fn toned(self, tone: Tone, text: &str) -> String {
+        match tone {
+            Tone::Good => self.good(text),
+            Tone::Doubtful => self.doubtful(text),
+            Tone::Bad => self.bad(text),
+            Tone::Plain => text.to_owned(),
+        }
     }
 
     fn paint(self, style: Style, text: &str) -> String {

@@ -3,11 +3,10 @@ A Release on a terminal: what one wants to know of it, from how far it is to wha
 */
 use std::fmt::Write as _;
 
-use jiff::{SignedDuration, Timestamp};
-use serin_agent::view::{
-    Counted, News, StepState, Tally, TestView, Todo, VersionView, View, WaitView, WaitsOn,
-};
-use serin_release::status::{CommandOutcome, ReleasePhase, VerdictStatus};
+use jiff::Timestamp;
+use serin_agent::view::words::{Tone, age, odds, tally, tone_of_verdict};
+use serin_agent::view::{News, StepState, TestView, Todo, VersionView, View, WaitView, WaitsOn};
+use serin_release::status::CommandOutcome;
 use serin_rollout::Grouped;
 
 use super::style::{Paint, WIDTH, wrap};
@@ -40,7 +39,7 @@ pub(super) fn tree(view: &View, now: Timestamp, flags: &str, paint: Paint) -> St
     if !view.steps.is_empty() {
         entries.push(entry("steps", steps(view, paint)));
     }
-    entries.push(entry("share", wrap(&share(view), WIDTH - INDENT)));
+    entries.push(entry("share", wrap(&view.share(), WIDTH - INDENT)));
     for version in &view.versions {
         let key = if version.name == "stable" { "stable" } else { "canary" };
         entries.push(entry(key, vec![self::version(version, paint)]));
@@ -93,15 +92,10 @@ fn head(view: &View, now: Timestamp, paint: Paint) -> String {
 
 /// The phase, in the colour of how it is.
 pub(super) fn phase(view: &View, paint: Paint) -> String {
-    use ReleasePhase::{Aborted, Idle, Keeping, Promoted, RolledBack, RollingBack, Unknown};
-    let text = view.phase.as_str();
-    let waits_for_somebody =
-        view.waits.as_ref().is_some_and(|waits| matches!(waits.on, WaitsOn::Person | WaitsOn::Mending));
-    match view.phase {
-        RollingBack | RolledBack | Aborted | Unknown => paint.bad(text),
-        _ if waits_for_somebody => paint.doubtful(text),
-        Idle | Keeping | Promoted => paint.good(text),
-        _ => paint.strong(text),
+    match view.tone() {
+        // What is under way stands out all the same.
+        Tone::Plain => paint.strong(view.phase.as_str()),
+        tone => paint.toned(tone, view.phase.as_str()),
     }
 }
 
@@ -109,13 +103,7 @@ fn steps(view: &View, paint: Paint) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut width = 0;
     for step in &view.steps {
-        let mark = match step.state {
-            StepState::Done => "✓",
-            StepState::Now => "●",
-            StepState::Ahead => "○",
-            StepState::TakenBack => "✗",
-        };
-        let text = format!("{mark} {}{}", step.weight, if step.approval { "?" } else { "" });
+        let text = format!("{} {}{}", step.state.mark(), step.weight, if step.approval { "?" } else { "" });
         let length = text.chars().count();
         if width > 0 && width + 2 + length > WIDTH - INDENT {
             lines.push(String::new());
@@ -137,18 +125,6 @@ fn steps(view: &View, paint: Paint) -> Vec<String> {
         lines.push(paint.faint("? waits for a person's approval"));
     }
     lines
-}
-
-fn share(view: &View) -> String {
-    let served = view.served.map_or_else(String::new, |served| format!(", of requests {}", served.percent));
-    let users = view.users.map_or_else(String::new, |users| {
-        format!(
-            ", about {} users so far, {} of them with a failure",
-            Grouped(users.seen),
-            Grouped(users.failed)
-        )
-    });
-    format!("set {}{served}{users}", view.weight)
 }
 
 fn version(version: &VersionView, paint: Paint) -> String {
@@ -177,26 +153,14 @@ pub(super) fn short(image: &str) -> String {
 }
 
 fn proxies(view: &View, paint: Paint) -> String {
-    let counts = view.proxies;
-    let text = format!("{} of {} report this weight", counts.current, counts.total);
-    let text = match counts.bypassed {
-        0 => text,
-        bypassed => format!("{text}, {bypassed} without the filter"),
-    };
+    let text = view.proxies_in_words();
     if view.proxies.all_current() { text } else { paint.doubtful(&text) }
 }
 
 fn evidence(view: &View, paint: Paint) -> Option<Entry> {
     let verdict = view.verdict.as_ref()?;
-    let lines = each(&wrap(&verdict.message, WIDTH - INDENT), |line| match verdict.verdict {
-        VerdictStatus::Pass => paint.good(line),
-        VerdictStatus::Fail => paint.bad(line),
-        VerdictStatus::NotEnoughData => line.to_owned(),
-        VerdictStatus::Unclear
-        | VerdictStatus::SharedTrouble
-        | VerdictStatus::SampleRatio
-        | VerdictStatus::TrafficShare => paint.doubtful(line),
-    });
+    let tone = tone_of_verdict(verdict.verdict);
+    let lines = each(&wrap(&verdict.message, WIDTH - INDENT), |line| paint.toned(tone, line));
     let tests = verdict.tests.iter().map(|test| self::test(test, paint));
     let not_judged = verdict.not_judged.iter().map(|not| {
         let text = format!("not judged: {}: {}", not.what, not.why);
@@ -219,49 +183,20 @@ fn test(test: &TestView, paint: Paint) -> Vec<String> {
     let full = full.min(BAR);
     let bar = format!("{}{}", "█".repeat(full), "░".repeat(BAR - full));
     let bar = if full < BAR { bar } else { paint.bad(&bar) };
-    let back = if test.dry_run {
-        "only shown".to_owned()
-    } else {
-        format!("back at 1 in {}", odds(test.odds.needed))
-    };
-    let first = format!("{:<22} {bar}  1 in {}, {back}", test.name, odds(test.odds.now));
-    let unit = match test.counts {
-        Counted::Requests => "bad requests",
-        Counted::Readings => "readings out of range",
-        Counted::Users => "users",
-    };
+    let first = format!("{:<22} {bar}  1 in {}, {}", test.name, odds(test.odds.now), test.back());
+    let unit = test.counts.as_str();
     let stable = test.stable.map_or_else(String::new, |stable| format!(", stable {}", tally(stable)));
     let limit = test.limit.map_or_else(String::new, |limit| format!(", limit {limit}"));
-    let ratio = test.ratio.map_or_else(String::new, |ratio| {
-        format!(", {:.1}× stable ({:.1}–{:.1})", ratio.estimate, ratio.low, ratio.high)
-    });
+    let ratio = test.ratio_in_words().map_or_else(String::new, |ratio| format!(", {ratio}"));
     let second = format!("{unit}: canary {}{stable}{limit}{ratio}", tally(test.canary));
     let mut lines = vec![first];
     lines.extend(wrap(&second, WIDTH - 8).iter().map(|line| format!("  {}", paint.faint(line))));
     lines
 }
 
-fn tally(tally: Tally) -> String {
-    let value = tally.value.map_or_else(String::new, |value| format!(" (now {value})"));
-    match tally.of {
-        Some(of) => format!("{} of {}{value}", Grouped(tally.bad), Grouped(of)),
-        None => Grouped(tally.bad).to_string(),
-    }
-}
-
-fn odds(releases: u64) -> String {
-    if releases >= 1_000_000_000 { "a billion".to_owned() } else { Grouped(releases).to_string() }
-}
-
 fn waits(waits: &WaitView, now: Timestamp, paint: Paint) -> Vec<String> {
     let since = waits.since.map_or_else(String::new, |since| format!(" for {}", age(since, now)));
-    let on = match waits.on {
-        WaitsOn::Course => "its course",
-        WaitsOn::Others => "what comes by itself",
-        WaitsOn::Person => "a person's word",
-        WaitsOn::Mending => "somebody who mends it",
-    };
-    let first = format!("{}{since}, for {on}:", waits.reason);
+    let first = format!("{}{since}, for {}:", waits.reason, waits.on.as_str());
     let first = match waits.on {
         WaitsOn::Person | WaitsOn::Mending => paint.doubtful(&first),
         WaitsOn::Course | WaitsOn::Others => first,
@@ -320,17 +255,6 @@ fn branches(entries: &[Entry], paint: Paint) -> String {
 
 fn each(lines: &[String], change: impl Fn(&str) -> String) -> Vec<String> {
     lines.iter().map(|line| change(line)).collect()
-}
-
-/// How long ago `at` was, as kubectl has it.
-pub(super) fn age(at: Timestamp, now: Timestamp) -> String {
-    let seconds = now.duration_since(at).max(SignedDuration::ZERO).as_secs();
-    match seconds {
-        0..120 => format!("{seconds}s"),
-        120..7_200 => format!("{}m", seconds / 60),
-        7_200..172_800 => format!("{}h", seconds / 3_600),
-        _ => format!("{}d", seconds / 86_400),
-    }
 }
 
 #[cfg(test)]

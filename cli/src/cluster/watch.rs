@@ -49,13 +49,18 @@ impl Watch {
         }
     }
 
+    /// The Release's name.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     fn what(&self) -> String {
         format!("release {} in namespace {}", self.name, self.namespace)
     }
 }
 
 /// What has interrupted a watch.
-fn cause(error: watcher::Error) -> kube::Error {
+pub(super) fn cause(error: watcher::Error) -> kube::Error {
     use watcher::Error::{InitialListFailed, NoResourceVersion, WatchError, WatchFailed, WatchStartFailed};
     match error {
         InitialListFailed(error) | WatchStartFailed(error) | WatchFailed(error) => error,

@@ -22,20 +22,20 @@ use serin_rollout::{
 };
 
 /// What there is to show after a tick.
-pub(super) struct Tick<'t> {
-    pub(super) release: &'t Release,
-    pub(super) observation: &'t Observation,
-    pub(super) planned: &'t Plan,
-    pub(super) news: &'t [Entry],
+pub(crate) struct Tick<'t> {
+    pub(crate) release: &'t Release,
+    pub(crate) observation: &'t Observation,
+    pub(crate) planned: &'t Plan,
+    pub(crate) news: &'t [Entry],
     /// What is wrong with the present spec, where the last good one counts.
-    pub(super) rejection: Option<&'t Rejection>,
+    pub(crate) rejection: Option<&'t Rejection>,
     /// What people should know of, and what stands in nobody's way.
-    pub(super) warnings: &'t [String],
-    pub(super) now: Timestamp,
+    pub(crate) warnings: &'t [String],
+    pub(crate) now: Timestamp,
 }
 
 /// Says in `shown` how the release is.
-pub(super) fn show(shown: &mut ReleaseStatus, generation: Option<i64>, tick: &Tick<'_>) {
+pub(crate) fn show(shown: &mut ReleaseStatus, generation: Option<i64>, tick: &Tick<'_>) {
     let Tick { release, observation, planned, news, rejection, warnings, now } = *tick;
     let status = &planned.status;
     history::record(&mut shown.history, status, news, now);
@@ -45,6 +45,9 @@ pub(super) fn show(shown: &mut ReleaseStatus, generation: Option<i64>, tick: &Ti
     // Of a run that has ended well and is stable no more, nobody is to read that it is promoted.
     let undone = replaced.filter(|_| had_run(status, shown)).map(ToString::to_string);
     shown.phase = if undone.is_some() { ReleasePhase::Idle } else { phase(status, shown) };
+    if matches!(observation.environment, Environment::Standalone) {
+        shown.phase = without_pods(status, shown.phase);
+    }
     shown.message = planned.reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
     shown.run = Some(status.run.clone()).filter(|run| !run.is_empty());
     shown.strategy = if release.blue_green.is_some() { Strategy::BlueGreen } else { Strategy::Canary };
@@ -84,7 +87,7 @@ fn in_order(warnings: &[String]) -> String {
 }
 
 /// Nothing can be planned for the release as it is.
-pub(super) fn reject(
+pub(crate) fn reject(
     shown: &mut ReleaseStatus,
     generation: Option<i64>,
     rejection: &Rejection,
@@ -126,6 +129,15 @@ fn phase(status: &Status, shown: &ReleaseStatus) -> ReleasePhase {
         Phase::CuttingBack { .. } | Phase::RolledBack { .. } | Phase::Aborted { .. } => {
             ReleasePhase::RollingBack
         }
+    }
+}
+
+/// Without a cluster nobody waits until the canary's pods are gone.
+const fn without_pods(status: &Status, phase: ReleasePhase) -> ReleasePhase {
+    match status.phase {
+        Phase::RolledBack { .. } => ReleasePhase::RolledBack,
+        Phase::Aborted { .. } => ReleasePhase::Aborted,
+        _ => phase,
     }
 }
 

@@ -14,7 +14,7 @@ const RUNS: usize = 10;
 const CHANGES: usize = 120;
 
 /// Takes down what is new.
-pub(super) fn record(history: &mut Vec<RunRecord>, status: &Status, news: &[Entry], now: Timestamp) {
+pub(crate) fn record(history: &mut Vec<RunRecord>, status: &Status, news: &[Entry], now: Timestamp) {
     // What another agent has saved is about some run, and nobody here can say which.
     if status.run.is_empty() || matches!(status.phase, Phase::Unreadable { .. }) {
         return;

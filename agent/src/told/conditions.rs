@@ -13,7 +13,7 @@ use serin_rollout::{Awaits, Hold, Reason, Severity};
 
 /// A condition's type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// The spec makes sense and the Release may be driven.
     Accepted,
     /// Nothing is under way, and the last run ended well.
@@ -32,7 +32,7 @@ pub(super) enum Kind {
 
 /// Why a condition is as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Why {
+pub(crate) enum Why {
     Accepted,
     InvalidSpec,
     NotAdmitted,
@@ -62,7 +62,7 @@ impl Kind {
 }
 
 impl Why {
-    pub(super) const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Accepted => "Accepted",
             Self::InvalidSpec => "InvalidSpec",
@@ -80,7 +80,7 @@ impl Why {
 
 /// Why a Release is not driven by its present spec.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Rejection {
+pub(crate) enum Rejection {
     /// The spec makes no sense.
     InvalidSpec(String),
     /// It makes sense, and others or the cluster are against it.
@@ -95,7 +95,7 @@ impl Rejection {
         }
     }
 
-    pub(super) fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         match self {
             Self::InvalidSpec(text) | Self::NotAdmitted(text) => text,
         }
@@ -104,21 +104,21 @@ impl Rejection {
 
 /// How a release is, as far as conditions say it.
 #[derive(Debug)]
-pub(super) struct Facts<'f> {
-    pub(super) rejection: Option<&'f Rejection>,
+pub(crate) struct Facts<'f> {
+    pub(crate) rejection: Option<&'f Rejection>,
     /// What to say where there is none.
-    pub(super) in_order: &'f str,
-    pub(super) phase: ReleasePhase,
+    pub(crate) in_order: &'f str,
+    pub(crate) phase: ReleasePhase,
     /// The canary was rolled back, and not by a person.
-    pub(super) failed: bool,
+    pub(crate) failed: bool,
     /// The verdict and its sentence, while something is judged.
-    pub(super) verdict: Option<(VerdictStatus, &'f str)>,
+    pub(crate) verdict: Option<(VerdictStatus, &'f str)>,
     /// How somebody has undone the last run's promotion, if they have.
-    pub(super) undone: Option<&'f str>,
-    pub(super) reasons: &'f [Reason],
-    pub(super) obstacles: &'f [String],
+    pub(crate) undone: Option<&'f str>,
+    pub(crate) reasons: &'f [Reason],
+    pub(crate) obstacles: &'f [String],
     /// Everything there is to say.
-    pub(super) message: &'f str,
+    pub(crate) message: &'f str,
 }
 
 /// A condition as it should be: its status (`None` for `Unknown`), why, and a sentence.
@@ -126,7 +126,7 @@ type Wanted<'f> = (Kind, Option<bool>, Why, &'f str);
 
 impl Facts<'_> {
     /// Says so in `conditions`.
-    pub(super) fn show(&self, conditions: &mut Vec<Condition>, generation: Option<i64>, now: Timestamp) {
+    pub(crate) fn show(&self, conditions: &mut Vec<Condition>, generation: Option<i64>, now: Timestamp) {
         let holds: Vec<_> =
             self.reasons.iter().filter_map(hold).map(|hold| (hold, hold.to_string())).collect();
         let stalled = self.stalled(&holds);
@@ -261,7 +261,7 @@ impl Facts<'_> {
 }
 
 /// Says in `conditions` that nothing can be planned. What else they say is about an earlier spec.
-pub(super) fn reject(
+pub(crate) fn reject(
     conditions: &mut Vec<Condition>,
     rejection: &Rejection,
     generation: Option<i64>,
