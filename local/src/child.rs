@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
-use tokio::process::Command;
+use tokio::process::{ChildStdin, ChildStdout, Command};
 use tokio::runtime;
 use tokio::time::timeout;
 
@@ -65,6 +65,11 @@ impl Child {
     /// The process id.
     pub const fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// What the child reads from and writes to, where its command has made pipes of them. They are there once.
+    pub fn pipes(&mut self) -> Option<(ChildStdin, ChildStdout)> {
+        Some((self.process.stdin.take()?, self.process.stdout.take()?))
     }
 
     /// Waits for the end of the child.

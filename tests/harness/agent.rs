@@ -111,7 +111,8 @@ impl Agent {
     /// When its log does not say.
     pub fn address(&self) -> Result<SocketAddr> {
         let log = self.log();
-        let line = log.lines().find(|line| line.contains("serving /healthz"));
+        // One before this one may have written to the same log.
+        let line = log.lines().rfind(|line| line.contains("serving /healthz"));
         let address = line.and_then(|line| line.split_once("127.0.0.1:")).map(|(_, rest)| rest);
         let port = address.and_then(|rest| rest.split(|letter: char| !letter.is_ascii_digit()).next());
         let port = port.with_context(|| format!("no address in {log}"))?.parse()?;

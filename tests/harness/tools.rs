@@ -4,8 +4,10 @@ Tools that tests need and that no dependency brings along: fetched or built once
 [`bring`] has all that a test binary needs brought before its first test; what is left to [`Tool::path`] comes when it is
 asked for.
 */
+mod axe;
 mod cache;
 mod cargo;
+mod chromium;
 mod control_plane;
 mod envoy;
 mod gitlab_ci;
@@ -13,6 +15,7 @@ mod go;
 mod iptables;
 mod load_tester;
 mod needs;
+mod npm;
 mod program;
 mod progress;
 mod prometheus;
@@ -33,6 +36,7 @@ use self::needs::{CURL, GIT, IP, NODE, NSENTER, Need, TAR, UNSHARE};
 use self::progress::Progress;
 
 pub use cargo::cargo;
+pub use chromium::chromium;
 pub use control_plane::{ControlPlane, ISTIO_BOOTSTRAP, ISTIO_CRDS, control_plane};
 pub use iptables::iptables;
 
@@ -73,6 +77,10 @@ pub enum Tool {
     GitlabCi,
     /// What knows Flux's objects, and kstatus.
     Flux,
+    /// The browser.
+    Chromium,
+    /// What finds on pages what keeps people from using them: a script for a browser.
+    Axe,
 }
 
 /// What a group of tests needs.
@@ -134,8 +142,11 @@ pub const INSTALLED: Needed<'_> = Needed {
 /// For pipelines that are run in a mesh.
 pub const PIPELINES: Needed<'_> = Needed { tools: &[Tool::GitlabCi], installed: &[NODE, GIT, CURL] };
 
+/// For tests of pages.
+pub const PAGES: Needed<'_> = Needed { tools: &[Tool::Envoy, Tool::Chromium, Tool::Axe], installed: &[] };
+
 /// For all tests.
-pub const ALL: [Needed<'_>; 8] = [ENVOY, ON_NODE, MESH, PROMETHEUS, HELM, HOOKS, PIPELINES, INSTALLED];
+pub const ALL: [Needed<'_>; 9] = [ENVOY, ON_NODE, MESH, PROMETHEUS, HELM, HOOKS, PIPELINES, INSTALLED, PAGES];
 
 /// What a tool is called.
 #[derive(Debug, Clone, Copy)]
@@ -238,6 +249,8 @@ impl Tool {
             Self::Actionlint => program::recipe::<program::Actionlint>(),
             Self::GitlabCi => gitlab_ci::recipe(),
             Self::Flux => written::recipe::<written::Flux>(),
+            Self::Chromium => chromium::recipe(),
+            Self::Axe => axe::recipe(),
         }
     }
 }

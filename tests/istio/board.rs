@@ -80,7 +80,26 @@ pub(crate) async fn whoever_may_read_a_release_sees_its_run_from_look_to_look(me
     .await
     .with_context(|| agent.log())?;
     let (status, text) = ask(Some(viewer.trim()), &url.replace("/shop", "/other")).await?;
-    ensure!(status == StatusCode::NOT_FOUND && text.contains("does not drive such a Release"), "{text}");
+    ensure!(status == StatusCode::NOT_FOUND && text.contains("does not know such a Release"), "{text}");
+    // The pages, for the same people.
+    let pages = url.replace("/releases/", "/page/");
+    let list = format!("http://{}/page/", agent.address());
+    for (token, path, status, says) in [
+        (None, &pages, StatusCode::UNAUTHORIZED, "send Authorization: Bearer TOKEN"),
+        (Some(nobody.trim()), &pages, StatusCode::FORBIDDEN, "may not get releases.serin.dev"),
+        (Some(nobody.trim()), &list, StatusCode::FORBIDDEN, "may not list releases.serin.dev"),
+        (
+            Some(nobody.trim()),
+            &format!("{pages}/events"),
+            StatusCode::FORBIDDEN,
+            "may not get releases.serin.dev",
+        ),
+        (Some(viewer.trim()), &pages, StatusCode::OK, "<h1 id=\"head-title\">shop</h1>"),
+        (Some(viewer.trim()), &list, StatusCode::OK, "/shop\">shop</a>"),
+    ] {
+        let (found, text) = ask(token, path).await?;
+        ensure!(found == status && text.contains(says), "{path}: {found}: {text}");
+    }
     drop(traffic.stop().await?);
     Ok(())
 }

@@ -17,7 +17,7 @@ use tokio::process::Command;
 use crate::fixture::{AGENT, Fixture};
 
 /// Somebody who drives the releases of a namespace, and may do nothing else.
-const DRIVER: &str = "
+pub(crate) const DRIVER: &str = "
 apiVersion: v1
 kind: ServiceAccount
 metadata: {name: driver}

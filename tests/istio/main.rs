@@ -9,6 +9,7 @@ mod autoscalers;
 mod blue_green;
 mod board;
 mod command_line;
+mod dashboard;
 mod day_one;
 mod failures;
 mod faults;
@@ -116,6 +117,7 @@ const SHARED: &[(&str, Test)] = tests![
     autoscalers::a_floor_is_kept,
     autoscalers::keda_is_understood,
     command_line::a_release_is_driven_by_commands,
+    dashboard::a_release_is_driven_from_a_browser,
     hooks::a_release_goes_by_flaggers_load_tester,
     hooks::hooks_take_a_version_back_or_keep_nobody_from_doing_so,
     messages::a_rollback_is_told_once_though_leaders_change,
@@ -176,7 +178,7 @@ fn main() -> Result<ExitCode> {
     let any = trials.iter().any(|trial| !arguments.is_filtered_out(trial));
     if any && !arguments.list {
         // Once inside, nothing can be fetched any more.
-        tools::bring(&[tools::MESH, tools::PROMETHEUS, tools::HELM, tools::HOOKS])?;
+        tools::bring(&[tools::MESH, tools::PROMETHEUS, tools::HELM, tools::HOOKS, tools::PAGES])?;
         tools::bring(&[tools::MESH, tools::PROMETHEUS, tools::HELM, tools::PIPELINES])?;
         let began = Instant::now();
         let inside = inside::enter()?;

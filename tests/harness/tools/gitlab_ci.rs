@@ -1,15 +1,10 @@
 /*!
 A reader of GitLab's pipelines that has GitLab's own schema in it, from npm.
 */
-use std::path::Path;
-
-use anyhow::Result;
-use tokio::process::Command;
-
 use super::Recipe;
 use super::cache::Kept;
 use super::needs::NODE;
-use super::progress::Progress;
+use super::npm;
 
 /// The last one that Node.js 20 runs.
 const KEPT: Kept =
@@ -20,13 +15,6 @@ pub(super) const fn recipe() -> Recipe {
         tool: KEPT.tool(),
         needs: &[NODE],
         at_hand: || KEPT.at_hand(),
-        bring: |progress| KEPT.or_made(|folder| install(folder, progress)),
+        bring: |progress| KEPT.or_made(|folder| npm::install(KEPT.name, KEPT.version, folder, progress)),
     }
-}
-
-fn install(folder: &Path, progress: &Progress) -> Result<()> {
-    let mut install = Command::new("npm");
-    install.args(["install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"]).arg(folder);
-    install.arg(format!("{}@{}", KEPT.name, KEPT.version));
-    progress.run(install)
 }
