@@ -12,6 +12,7 @@ use super::{caption, class, part};
 use crate::view::board::Shown;
 use crate::view::words::{odds, tally, tone_of_verdict};
 use crate::view::{TestView, VerdictView, View};
+use serin_release::status::VerdictStatus;
 
 /// How long a bar is that has come to a rollback.
 const BAR: f64 = 120.0;
@@ -27,7 +28,7 @@ pub(super) fn evidence(shown: &Shown) -> Option<Markup> {
     let verdict = shown.view.verdict.as_ref()?;
     let requests = verdict.requests;
     let content = html! {
-        @if sentence(&shown.view).0 != verdict.message {
+        @if verdict.verdict != VerdictStatus::Fail && sentence(&shown.view).0 != verdict.message {
             p .(class(tone_of_verdict(verdict.verdict))) { (verdict.message) }
         }
         @if requests.need > 0 {
