@@ -45,16 +45,23 @@ impl<'h, H: Host> Inbound<'h, H> {
     const fn new(host: &'h H) -> Self {
         Self { host, authority: OnceCell::new(), path: OnceCell::new() }
     }
+
+    fn authority(&self) -> Option<&Vec<u8>> {
+        self.authority.get_or_init(|| self.host.request_header(":authority")).as_ref()
+    }
+
+    fn path(&self) -> Option<&Vec<u8>> {
+        self.path.get_or_init(|| self.host.request_header(":path")).as_ref()
+    }
 }
 
 impl<H: Host> Request for Inbound<'_, H> {
     fn header(&self, name: &str) -> Option<Vec<u8>> {
-        let asked = match name {
-            ":authority" => &self.authority,
-            ":path" => &self.path,
-            _ => return self.host.request_header(name),
-        };
-        asked.get_or_init(|| self.host.request_header(name)).clone()
+        match name {
+            ":authority" => self.authority().cloned(),
+            ":path" => self.path().cloned(),
+            _ => self.host.request_header(name),
+        }
     }
 
     fn header_list(&self, name: &str) -> Option<Vec<u8>> {
@@ -68,8 +75,9 @@ impl Exchange {
         let live = vm.live();
         let table = live.table();
         let request = Inbound::new(host);
-        let found = (!table.is_empty()).then(|| request.header(":authority").unwrap_or_default());
-        let found = found.and_then(|authority| table.find(&authority, || request.header(":path")));
+        let authority = || request.authority().map(Vec::as_slice).unwrap_or_default();
+        let found = (!table.is_empty()).then(authority);
+        let found = found.and_then(|authority| table.find(authority, || request.header(":path")));
         let Some((index, policy)) = found else {
             return refuse_versions(table, host);
         };

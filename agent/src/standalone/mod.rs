@@ -27,7 +27,7 @@ use crate::observe::fleet::Fleet;
 use crate::view::board::Board;
 use serin_release::Release;
 use serin_release::status::ReleaseStatus;
-use serin_rollout::{Command, CommandKind, Environment, InForce, Observation, plan};
+use serin_rollout::{Command, CommandKind, Environment, InForce, Observation, Phase, plan};
 use store::{State, Store};
 pub use view::View;
 
@@ -230,7 +230,9 @@ impl Standalone {
         }
         commands.clear();
         self.fleet.saved();
-        if planned.push.is_some() || planned.term.is_due(until, now) {
+        // What is there is not known where the state cannot be read: that is written by nobody, and runs out.
+        let is_known = !matches!(planned.status.phase, Phase::Unreadable { .. });
+        if planned.push.is_some() || is_known && planned.term.is_due(until, now) {
             // Without a push it is what is there already, but for the time.
             let status = &planned.status;
             let (weight, closed, promoted) = (status.weight(), status.is_closed(), status.is_promoted());
