@@ -253,7 +253,7 @@ fn refuse(raw: &RawValue, error: Option<serde_json::Error>) -> Entry {
 }
 
 /// The fields of [`PolicySpec`] as they are spelled in JSON.
-const KNOWN_FIELDS: [&str; 22] = [
+const KNOWN_FIELDS: [&str; 23] = [
     "name",
     "revision",
     "critical",
