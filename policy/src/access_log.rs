@@ -65,6 +65,7 @@ mod tests {
             (Arm::Canary, Reason::Override, None, "canary reason=override"),
             (Arm::Stable, Reason::NoIdentity, None, "stable reason=no-id"),
             (Arm::Stable, Reason::Closed, None, "stable reason=closed"),
+            (Arm::Stable, Reason::Lapsed, None, "stable reason=lapsed"),
             (Arm::Canary, Reason::Fault, Some(point), "canary reason=fault"),
         ] {
             let user = if point.is_some() { &*user } else { "" };
