@@ -62,18 +62,18 @@ impl Tick<'_> {
             InForce::Policy { lease, .. } => lease,
             InForce::Nothing | InForce::Unreadable { .. } => Lease::Unleased,
         };
-        match (&self.status.phase, present) {
-            (Phase::Starting { .. } | Phase::Progressing(_) | Phase::OffPlan { .. }, Lease::Lapsed)
-                // Nobody goes back to the canary but by a push.
-                if self.write <= Write::NotYet =>
-            {
-                Term::AsItIs
-            }
-            (Phase::Starting { .. } | Phase::Progressing(_) | Phase::OffPlan { .. }, _) => Term::For(lease),
-            // The agent is there and hears people, though it cannot say where the run stands.
-            (Phase::Unreadable { .. }, Lease::Held) => Term::For(lease),
-            (Phase::Unreadable { .. }, _) => Term::AsItIs,
-            _ => Term::Open,
+        let is_unreadable = matches!(self.status.phase, Phase::Unreadable { .. });
+        let may_be_open = matches!(
+            self.status.phase,
+            Phase::Starting { .. } | Phase::Progressing(_) | Phase::OffPlan { .. }
+        );
+        match present {
+            _ if !may_be_open && !is_unreadable => Term::Open,
+            // Nobody goes back to the canary but by a push.
+            Lease::Lapsed if self.write <= Write::NotYet => Term::AsItIs,
+            // Whoever cannot say where the run stands gives no lease, but is there and hears people.
+            Lease::Unleased if is_unreadable => Term::AsItIs,
+            _ => Term::For(lease),
         }
     }
 }
