@@ -28,7 +28,7 @@ pub struct ControlPlane {
 /// The root namespace of the mesh.
 pub(super) const ISTIO_SYSTEM: &str = "istio-system";
 
-/// The host of the collector that proxies send spans to, where a ServiceEntry says where it is.
+/// The host of the collector that proxies send spans to, where a `ServiceEntry` says where it is.
 pub const COLLECTOR: &str = "collector.observability";
 
 /// Serin's part of the mesh's configuration.

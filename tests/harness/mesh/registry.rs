@@ -29,16 +29,14 @@ impl<'m> Registry<'m> {
         fs::create_dir_all(&folder)?;
         let config = folder.join("config.yaml");
         let storage = "version: 0.1\nlog: {level: warn}\nstorage: {inmemory: {}}";
-        let mut text = format!("{storage}\nhttp: {{addr: '{address}'}}\n");
+        let (htpasswd, mut auth) = (folder.join("htpasswd"), String::new());
         if private {
-            let file = folder.join("htpasswd");
-            fs::write(&file, HTPASSWD)?;
+            fs::write(&htpasswd, HTPASSWD)?;
             // Istio's client refuses a realm that is no address, and one of a private network.
-            text += &format!(
-                "auth: {{htpasswd: {{realm: 'https://registry.example.com/', path: '{}'}}}}\n",
-                file.display()
-            );
+            let realm = "https://registry.example.com/";
+            auth = format!("auth: {{htpasswd: {{realm: '{realm}', path: '{}'}}}}\n", htpasswd.display());
         }
+        let text = format!("{storage}\nhttp: {{addr: '{address}'}}\n{auth}");
         fs::write(&config, text)?;
         let args = ["serve", config.to_str().context("a path of text")?].map(str::to_owned);
         let plan = Plan {
