@@ -20,6 +20,7 @@ spec:
   canary: {version: "RUN"}
   strategy: {canary: {steps: [{setWeight: 1}, {setWeight: 10, pause: {duration: 3s}}, {setWeight: 50, pause: {}}]}}
   analysis: {minRequests: 20, baseline: 0s, warmUp: 0s, bake: 2s}
+  windows: [{name: second-minute, kind: deny, schedule: "1 * * * *", duration: 1m}]
 "#;
 
 pub(super) const PROXIES: [&str; 3] = ["a", "b", "c"];
@@ -41,7 +42,7 @@ enum Event {
 }
 
 fn events() -> impl Strategy<Value = Vec<(Event, ArmCounts)>> {
-    use CommandKind::{Abort, Pause, Promote, Resume, Retry};
+    use CommandKind::{Abort, OverrideFreeze, Pause, Promote, Resume, Retry};
     let does = prop_oneof![
         4 => Just(Does::Follow),
         1 => Just(Does::FallSilent),
@@ -52,7 +53,7 @@ fn events() -> impl Strategy<Value = Vec<(Event, ArmCounts)>> {
     let event = prop_oneof![
         12 => Just(Event::Nothing),
         1 => Just(Event::Away),
-        6 => prop::sample::select(vec![Pause, Resume, Resume, Promote, Abort, Retry, Retry]).prop_map(Event::Command),
+        6 => prop::sample::select(vec![Pause, Resume, Resume, Promote, Abort, Retry, Retry, OverrideFreeze]).prop_map(Event::Command),
         5 => (0..PROXIES.len(), does).prop_map(|(proxy, does)| Event::Proxy(proxy, does)),
         3 => prop_oneof![Just(Crash::BeforeWrite), Just(Crash::BeforeSave)].prop_map(Event::Crash),
         1 => Just(Event::LoseStatus),
@@ -148,6 +149,7 @@ fn tick(world: &mut World, commands: &[CommandKind], canary: ArmCounts, crash: C
     let counts = Counts { canary, ..Counts::default() };
     let planned = world.tick(SignedDuration::from_secs(1), counts, list, crash);
     check_rise(world, &before, &planned, commands);
+    check_freeze(world, &before, &planned);
     check_closed(world, &before, &planned, commands);
     check_revision(&before, &planned);
 }
@@ -203,6 +205,21 @@ pub(super) fn check_rise(world: &World, before: &Before, planned: &Plan, command
     );
 }
 
+/// In the second minute nobody is moved who was not on the canary before, unless a person has overridden that.
+fn check_freeze(world: &World, before: &Before, planned: &Plan) {
+    let Some(push) = planned.push else { return };
+    let is_frozen =
+        (60..120).contains(&world.now.as_second()) && planned.status.freeze_overridden_by.is_none();
+    if !is_frozen || are_taken_back(before, planned) {
+        return;
+    }
+    let InForce::Policy { weight, .. } = &before.file else {
+        assert!(push.weight <= before.status.weight(), "{planned:?}");
+        return;
+    };
+    assert!(push.weight <= before.status.weight().max(*weight), "{planned:?}");
+}
+
 /// Whether those who went back to stable first go to the promoted canary again: no rise, but the end of a try.
 pub(super) fn are_taken_back(before: &Before, planned: &Plan) -> bool {
     before.file.share_of(&planned.status.run) == HandoverState::ALL_BUT_PROBE
@@ -242,7 +259,7 @@ fn gets_promoted_in_the_end(world: &mut World) {
             Phase::RolledBack { .. } | Phase::Aborted { .. } => CommandKind::Retry,
             _ => CommandKind::Resume,
         };
-        tick(world, &[command], requests(20, 0), Crash::None);
+        tick(world, &[command, CommandKind::OverrideFreeze], requests(20, 0), Crash::None);
     }
     assert_eq!(world.status.phase, Phase::Promoted, "{:?}", world.status);
 }

@@ -73,8 +73,9 @@ async fn ask(check: &Check, target: &Target, place: SocketAddr) -> Result<(), St
         }
     }
     let body = body(response).await?;
-    if check.max_latency.is_some_and(|most| began.elapsed() > most) {
-        let most = check.max_latency.unwrap_or_default();
+    if let Some(most) = check.max_latency
+        && began.elapsed() > most
+    {
         return Err(format!("it takes longer than {most:?}, its maxLatency"));
     }
     if let Some(JsonPointer { path, value }) = &check.json_pointer {

@@ -152,6 +152,7 @@ pub(super) const CASES: &[Case] = &[
         &[&[
             "serin_release_holds{release='shop/shop', reason='awaits-requests', awaits='itself'} 1x30 stale",
             "serin_release_holds{release='shop/shop', reason='awaits-capacity', awaits='itself'} _x32 1x50",
+            "serin_release_holds{release='shop/shop', reason='frozen', awaits='itself'} 1x80",
         ]],
     ),
     case(
