@@ -14,7 +14,7 @@ const TARGET: &str = "wasm32-wasip1";
 
 /// What a proxy needs to find in the module. `proxy_on_delete` looks idle, but without it the SDK would keep every
 /// request's context for ever.
-const EXPORTS: [&str; 11] = [
+const EXPORTS: [&str; 12] = [
     "memory",
     "_initialize",
     "proxy_abi_version_0_2_1",
@@ -23,6 +23,7 @@ const EXPORTS: [&str; 11] = [
     "proxy_on_configure",
     "proxy_on_request_headers",
     "proxy_on_response_headers",
+    "proxy_on_response_trailers",
     "proxy_on_log",
     "proxy_on_tick",
     "proxy_on_delete",

@@ -1,11 +1,12 @@
 /*!
 What the operator of a cluster's agent gives it in a file: where each Prometheus is, as whom it is asked, and whose
-Releases may have it asked; who is told of all releases; and which addresses a Release may have called.
+Releases may have it asked; who is told of all releases; which addresses a Release may have called; and when users are moved.
 
 A Release only names a source. It is written by a tenant, and whatever address or file it gave, the agent would go there
 and read that as itself.
 */
 mod messages;
+mod windows;
 
 use std::collections::BTreeMap;
 
@@ -16,6 +17,8 @@ use serin_release::prometheus::{Access, AccessError, Settings};
 
 use self::messages::NotificationsWords;
 pub use self::messages::{Messages, SecretFile, unknown_events};
+use self::windows::WindowWords;
+pub use self::windows::Windows;
 use crate::reach::{Origin, Reach};
 
 /// All that the operator says.
@@ -27,6 +30,8 @@ pub struct Operator {
     pub messages: Messages,
     /// Which addresses Releases may have called.
     pub reach: Reach,
+    /// When users are moved, whatever Releases say.
+    pub windows: Windows,
 }
 
 /// The Prometheus servers that Releases may name.
@@ -65,6 +70,7 @@ struct Words {
     prometheus: PrometheusWords,
     notifications: NotificationsWords,
     allowed_addresses: Option<Vec<String>>,
+    windows: Vec<WindowWords>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -90,11 +96,12 @@ impl Operator {
             let text = error.render_with_formatter(&UserMessageFormatter);
             ConfigError::Unreadable(text.strip_prefix("error: ").unwrap_or(&text).to_owned())
         })?;
-        let Words { prometheus, notifications, allowed_addresses } = words;
+        let Words { prometheus, notifications, allowed_addresses, windows } = words;
         Ok(Self {
             sources: Sources::of(prometheus)?,
             messages: Messages::of(notifications)?,
             reach: allowed_addresses.map_or(Ok(Reach::default()), reach)?,
+            windows: Windows::of(windows)?,
         })
     }
 }
@@ -232,6 +239,14 @@ prometheus:
             (
                 "notifications: {channels: [{channel: {name: a, slack: {secretRef: {name: a, key: b}}}}]}",
                 "file",
+            ),
+            (
+                "windows: [{window: {name: a, kind: deny, schedule: '0 25 * * *', duration: 1h}}]",
+                "windows[0].window.schedule: \"0 25 * * *\"",
+            ),
+            (
+                "windows: [{window: {name: a, kind: deny, schedule: '0 0 * * *', duration: 1h, timeZone: Mars}}]",
+                "windows[0].window.timeZone: \"Mars\": give the IANA name",
             ),
             ("notifications: {page: 'example.com'}", "notifications.page: \"example.com\""),
         ] {

@@ -2,12 +2,13 @@
 Asking those who are to be asked at points of a run, as Flagger asks them: the same words for the same questions, so that its
 load tester and whatever else was written for it answer as they do there.
 */
+pub mod checks;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
 use serde::Serialize;
-use serin_release::hook::Hook;
 use serin_release::resource::When;
 use serin_rollout::Phase;
 use xxhash_rust::xxh64::xxh64;
@@ -23,6 +24,9 @@ const TOLD: usize = 200;
 /// How much of an answer is read.
 const LONGEST_ANSWER: usize = 16 * 1024;
 
+/// Who asks.
+const USER_AGENT: &str = concat!("serin/", env!("CARGO_PKG_VERSION"));
+
 /// What a hook is sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Payload<'p> {
@@ -35,11 +39,18 @@ pub struct Payload<'p> {
 }
 
 impl<'p> Payload<'p> {
-    /// The question of `hook` in `run` of the Release `name`, which stands at `phase`.
-    pub fn of(hook: &'p Hook, namespace: &'p str, name: &'p str, run: &str, phase: &Phase) -> Self {
+    /// The question of a hook that is asked at `when`, and has `metadata` sent along, in `run` of the Release `name`, which
+    /// stands at `phase`.
+    pub fn of(
+        when: When,
+        metadata: &'p BTreeMap<String, String>,
+        (namespace, name): (&'p str, &'p str),
+        run: &str,
+        phase: &Phase,
+    ) -> Self {
         // The same for the same version: the load tester runs one command for it at a time.
         let checksum = format!("{:016x}", xxh64(format!("{namespace}/{name}/{run}").as_bytes(), 0));
-        Self { name, namespace, phase: flaggers(hook.when, phase), checksum, metadata: &hook.metadata }
+        Self { name, namespace, phase: flaggers(when, phase), checksum, metadata }
     }
 }
 
@@ -66,7 +77,7 @@ impl Asker {
     /// When there is no TLS to be had.
     pub fn new() -> reqwest::Result<Self> {
         let http = http::secure().redirect(Policy::none());
-        Ok(Self { http: http.user_agent(concat!("serin/", env!("CARGO_PKG_VERSION"))).build()? })
+        Ok(Self { http: http.user_agent(USER_AGENT).build()? })
     }
 
     /// Asks whoever is at `reached`, and waits for `timeout` at most. Who is asked the same twice can tell by its `key`.
@@ -114,7 +125,12 @@ impl Asker {
 fn last_line(said: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(said);
     let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
-    Some(line.chars().filter(|letter| !letter.is_control()).take(TOLD).collect())
+    Some(shortened(line))
+}
+
+/// As much of what somebody says as is told.
+fn shortened(text: &str) -> String {
+    text.chars().filter(|letter| !letter.is_control()).take(TOLD).collect()
 }
 
 #[cfg(test)]
@@ -123,23 +139,13 @@ mod tests {
     use axum::http::StatusCode;
     use axum::routing::post;
     use serde_json::json;
-    use serin_release::resource::HookFailure;
     use serin_rollout::{Cause, Emptying};
     use url::Url;
 
     use super::*;
 
-    fn hook(when: When) -> Hook {
-        Hook {
-            name: "smoke".to_owned(),
-            when,
-            url: "http://tester.shop/".to_owned(),
-            timeout: Duration::from_secs(1),
-            interval: Duration::from_secs(1),
-            retries: 0,
-            failure: HookFailure::Hold,
-            metadata: [("type".to_owned(), "bash".to_owned())].into(),
-        }
+    fn metadata() -> BTreeMap<String, String> {
+        [("type".to_owned(), "bash".to_owned())].into()
     }
 
     #[test]
@@ -151,8 +157,7 @@ mod tests {
             (When::PostRollout, Phase::Settled, "Succeeded"),
             (When::PostRollout, rolled_back, "Failed"),
         ] {
-            let hook = hook(when);
-            let payload = json!(Payload::of(&hook, "shop", "web", "v2", &phase));
+            let payload = json!(Payload::of(when, &metadata(), ("shop", "web"), "v2", &phase));
             let checksum = payload["checksum"].as_str().unwrap();
             assert!(checksum.len() == 16, "{checksum}");
             let expected = json!({"name": "web", "namespace": "shop", "phase": expected, "checksum": checksum,
@@ -171,8 +176,8 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = Url::parse(&format!("http://{}{path}", listener.local_addr().unwrap())).unwrap();
         tokio::spawn(axum::serve(listener, router).into_future());
-        let hook = hook(When::PreRollout);
-        let payload = Payload::of(&hook, "shop", "web", "v2", &Phase::Settled);
+        let metadata = metadata();
+        let payload = Payload::of(When::PreRollout, &metadata, ("shop", "web"), "v2", &Phase::Settled);
         let timeout = Duration::from_millis(500);
         let answer =
             Asker::new().unwrap().ask(Reached { url, is_own }, &payload, "v2/smoke/1", timeout).await;

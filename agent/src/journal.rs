@@ -263,6 +263,7 @@ mod tests {
         Plan {
             status: Status { last_change: push.map(change), ..Status::default() },
             push: push.map(push_of),
+            term: serin_rollout::Term::Open,
             wanted: None,
             reasons: reasons.to_vec(),
         }

@@ -14,8 +14,9 @@ use super::cluster::{self, Access};
 use super::report::{Report, table};
 use serin_agent::serve::control::Client;
 use serin_agent::standalone::View;
+use serin_agent::view::words::proxy_state;
 use serin_release::duration;
-use serin_rollout::{CommandKind, ProxyState};
+use serin_rollout::CommandKind;
 
 /// Which release is meant.
 #[derive(Debug, clap::Args)]
@@ -58,8 +59,8 @@ pub(super) struct Args {
     /// Your name, for the audit log, the status and the events [default: the one the cluster knows you by, or $USER].
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
-    /// Why, for the status and the events.
-    #[arg(long, value_name = "TEXT", conflicts_with = "state")]
+    /// Why, for the audit log, the status and the events.
+    #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     /// Do not wait until the proxies report it.
     #[arg(long, conflicts_with = "state")]
@@ -118,7 +119,7 @@ pub(super) async fn status(args: &StatusArgs) -> anyhow::Result<()> {
 /// Gives a command and prints what the agent makes of it. With `yes` nobody is asked.
 pub(super) async fn command(args: &Args, kind: CommandKind, yes: bool) -> anyhow::Result<ExitCode> {
     match args.which.place()? {
-        Place::Folder(state) => in_folder(state, kind, args.by.as_deref()).await,
+        Place::Folder(state) => in_folder(state, kind, args.by.as_deref(), args.reason.as_deref()).await,
         Place::Cluster(name, access) => {
             let given = cluster::Given {
                 order: cluster::Order { kind, name, by: args.by.as_deref(), reason: args.reason.as_deref() },
@@ -141,11 +142,17 @@ pub(super) async fn promote(args: &PromoteArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-async fn in_folder(state: &Path, kind: CommandKind, by: Option<&str>) -> anyhow::Result<ExitCode> {
+async fn in_folder(
+    state: &Path,
+    kind: CommandKind,
+    by: Option<&str>,
+    reason: Option<&str>,
+) -> anyhow::Result<ExitCode> {
     let client = Client::new(state)?;
     let before = client.view().await?;
     let user = std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned());
-    client.command(kind, by.unwrap_or(&user)).await?;
+    let why = reason.map(|why| format!(", because: {why}")).unwrap_or_default();
+    client.command(kind, &format!("{}{why}", by.unwrap_or(&user))).await?;
     let deadline = Instant::now() + Duration::from_secs(5);
     loop {
         let view = client.view().await?;
@@ -178,22 +185,11 @@ fn render(view: &View) -> String {
     let report = Report::from(view);
     let mut proxies = table(&["proxy", "state"]);
     for proxy in &view.proxies {
-        proxies.add_row([proxy.name.clone(), describe(&proxy.state)]);
+        proxies.add_row([proxy.name.clone(), proxy_state(&proxy.state)]);
     }
     let journal: Vec<_> =
         view.journal.iter().map(|entry| format!("{:.0}  {}", entry.at, entry.news)).collect();
     facts.add_row(["verdict", &report.because]);
     let tables = report.tables();
     format!("{facts}\n\n{tables}\n\n{proxies}\n\nWhat happened\n{}\n", journal.join("\n"))
-}
-
-fn describe(state: &ProxyState) -> String {
-    match state {
-        ProxyState::Silent { error } => format!("does not answer: {error}"),
-        ProxyState::Bypassed => "does not run the filter".to_owned(),
-        ProxyState::Runs { revision, refused: None } => format!("runs revision {revision}"),
-        ProxyState::Runs { revision, refused: Some(why) } => {
-            format!("keeps revision {revision} and refuses the present one: {why}")
-        }
-    }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{anyhow, bail};
+use jiff::Timestamp;
 use serin_policy::{Arm, Decision, Document, Policy, Proxy, Reason, Request, Table, Weight};
 use url::Url;
 
@@ -100,7 +101,10 @@ impl<'a> Typed<'a> {
                 "no policy answers for {}{}: the request passes as it is, to stable\n",
                 self.host, self.path
             ),
-            Some((_, policy)) => render(policy, &policy.decide(self, || None)),
+            Some((index, policy)) => {
+                let now = || u64::try_from(Timestamp::now().as_nanosecond()).unwrap_or_default();
+                render(policy, &policy.decide(self, table.lease(index, now), || None))
+            }
         }
     }
 }
@@ -171,7 +175,7 @@ fn by_file(release: &Path, args: &Args) -> anyhow::Result<()> {
             Table::read(&serde_json::to_vec(&document)?, &Proxy::default(), &Table::default()).0
         }
         (None, Some(folder)) => match ecds::read(folder)? {
-            Contents::Policies { table, .. } => table,
+            Contents::Policies { table, .. } => *table,
             Contents::Nothing => {
                 bail!("--ecds-dir: {}: no agent has written a policy there yet", folder.display())
             }

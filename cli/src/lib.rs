@@ -103,6 +103,11 @@ enum Command {
     Abort(control::AskedArgs),
     /// Start a release again after it was taken back.
     Retry(control::Args),
+    /// Release an earlier version of stable's again, after a promotion that should not have been.
+    Undo(cluster::UndoArgs),
+    /// Have the present run of a release go on although a window freezes it, in an emergency.
+    #[command(mut_arg("reason", |reason| reason.required(true)))]
+    OverrideFreeze(control::Args),
     /// Wait until the release of an image has come to something, for pipelines.
     Wait(cluster::WaitArgs),
     /// Say what a cluster lacks, and what keeps a Release from going through.
@@ -192,7 +197,11 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Resume(args) => return control::command(&args, CommandKind::Resume, true).await,
         Command::Promote(args) => return control::promote(&args).await,
         Command::Abort(args) => return control::command(&args.args, CommandKind::Abort, args.yes).await,
+        Command::OverrideFreeze(args) => {
+            return control::command(&args, CommandKind::OverrideFreeze, true).await;
+        }
         Command::Retry(args) => return control::command(&args, CommandKind::Retry, true).await,
+        Command::Undo(args) => return cluster::undo(&args).await,
         Command::Doctor(args) => return cluster::doctor(&args).await,
         Command::Adopt(args) => Box::pin(cluster::adopt(&args)).await?,
         Command::Convert(args) => return convert::convert(&args),

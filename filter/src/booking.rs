@@ -9,7 +9,7 @@ use serin_policy::users::Met;
 use serin_policy::{Arm, Policy, Reason, route};
 
 use crate::host::Host;
-use crate::outcome::Outcome;
+use crate::outcome::{Ending, Outcome};
 use crate::vm::Vm;
 use crate::waiting::{Account, Place};
 
@@ -26,6 +26,8 @@ pub struct Booking {
     took_ns: Option<u64>,
     /// Whether it was found waiting for too long, and is counted as slow already.
     has_waited: bool,
+    /// What its answer ends with.
+    ending: Ending,
     /// Whether the caller's id was made just now.
     is_new: bool,
     /// Whether they were not given it after all.
@@ -44,6 +46,7 @@ impl Booking {
             place,
             took_ns: None,
             has_waited: false,
+            ending: Ending::Body,
             is_new,
             is_withheld: false,
         }
@@ -52,6 +55,11 @@ impl Booking {
     /// The caller is not given the id that was made for them.
     pub const fn withhold(&mut self) {
         self.is_withheld = true;
+    }
+
+    /// Its answer ends with this.
+    pub fn ends_with(&mut self, ending: Ending) {
+        self.ending = ending;
     }
 
     /// Its answer has begun, or will not come.
@@ -70,7 +78,7 @@ impl Booking {
             return;
         }
         let count = |metric| host.increment(series.of(metric));
-        let outcome = Outcome::of(host);
+        let outcome = Outcome::of(host, &self.ending);
         let mut is_switched = false;
         match outcome {
             Outcome::Left => count(Metric::Left),
@@ -101,9 +109,17 @@ impl Booking {
         }
         if outcome.is_failure() {
             self.account.meet(vm, host, Met::Failure);
-            let group = route::group(&host.request_header(":path").unwrap_or_default());
-            let counter = vm.failed_route(host, policy, (arm, reason), group);
-            host.increment(counter);
+            // It may be gone with the request.
+            if let Some(path) = host.request_header(":path") {
+                let counter = vm.failed_route(host, policy, (arm, reason), route::group(&path));
+                host.increment(counter);
+            }
+        }
+        if outcome != Outcome::Left
+            && self.account.is_of_the_draw
+            && run.fuse().count(arm, outcome.is_failure())
+        {
+            run.bring_to_fuse(host, vm.meters());
         }
     }
 }

@@ -4,6 +4,7 @@ One request and its response.
 Every callback asks the proxy for as little as it can: a question whose answer is bytes costs more than all the
 arithmetic of a decision.
 */
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use serin_policy::cookie::{self, Cacheability, OnCacheable};
@@ -14,6 +15,7 @@ use serin_policy::{Arm, Decision, Id, Identity, Origin, Policy, Reason, Request,
 
 use crate::booking::Booking;
 use crate::host::Host;
+use crate::outcome::{Ending, GRPC_STATUS};
 use crate::vm::{Live, Vm};
 
 /// A request on its way through the proxy. One whose host no policy answers for is [`Default`] to the end.
@@ -31,16 +33,31 @@ struct Assigned {
     booking: Option<Booking>,
 }
 
-/// The request as `serin-policy` wants to see it.
-struct Inbound<'h, H>(&'h H);
+/// The request as `serin-policy` wants to see it. By its host and path a policy is found, and rules may ask for them again.
+struct Inbound<'h, H> {
+    host: &'h H,
+    authority: OnceCell<Option<Vec<u8>>>,
+    path: OnceCell<Option<Vec<u8>>>,
+}
+
+impl<'h, H: Host> Inbound<'h, H> {
+    const fn new(host: &'h H) -> Self {
+        Self { host, authority: OnceCell::new(), path: OnceCell::new() }
+    }
+}
 
 impl<H: Host> Request for Inbound<'_, H> {
     fn header(&self, name: &str) -> Option<Vec<u8>> {
-        self.0.request_header(name)
+        let asked = match name {
+            ":authority" => &self.authority,
+            ":path" => &self.path,
+            _ => return self.host.request_header(name),
+        };
+        asked.get_or_init(|| self.host.request_header(name)).clone()
     }
 
     fn header_list(&self, name: &str) -> Option<Vec<u8>> {
-        self.0.request_header_list(name)
+        self.host.request_header_list(name)
     }
 }
 
@@ -49,21 +66,28 @@ impl Exchange {
     pub fn on_request_headers(&mut self, vm: &mut Vm, host: &impl Host) {
         let live = vm.live();
         let table = live.table();
-        let found = (!table.is_empty()).then(|| host.request_header(":authority").unwrap_or_default());
-        let found = found.and_then(|authority| table.find(&authority, || host.request_header(":path")));
+        let request = Inbound::new(host);
+        let found = (!table.is_empty()).then(|| request.header(":authority").unwrap_or_default());
+        let found = found.and_then(|authority| table.find(&authority, || request.header(":path")));
         let Some((index, policy)) = found else {
             return refuse_versions(table, host);
         };
         let policy = Arc::clone(policy);
         let began_ns = policy.counts().map(|_| host.now_ns());
-        let Decision { arm, reason, identity, user, flags, .. } =
-            policy.decide(&Inbound(host), || vm.mint(host));
+        let mint = || vm.mint(host);
+        let decision = if live.is_fuse_blown(index) {
+            policy.decide_closed(&request, mint)
+        } else {
+            let lease = table.lease(index, || began_ns.unwrap_or_else(|| host.now_ns()));
+            policy.decide(&request, lease, mint)
+        };
+        let Decision { arm, reason, identity, user, flags, .. } = decision;
         host.set_request_header(policy.request_header(), policy.version_name(arm).as_bytes());
         if let Some(flags) = flags {
             // Also where the caller has none: what a client says of itself goes no further.
             host.set_request_header(FLAGS_HEADER, flags.as_bytes());
         }
-        let is_faulty = policy.has_marks() && mark(vm, host, &policy, arm, began_ns);
+        let is_faulty = policy.has_marks() && mark(vm, &request, &policy, arm, began_ns);
         if let Some(key) = policy.baggage() {
             send_on(host, &policy, key, identity.as_ref());
         }
@@ -83,11 +107,15 @@ impl Exchange {
         self.0 = Some(Assigned { policy, arm, reason: booked, issue, booking });
     }
 
-    /// The response's headers are there: show the version to whoever is to see it, give new callers their id.
-    pub fn on_response_headers(&mut self, vm: &mut Vm, host: &impl Host) {
+    /// The response's headers are there, and are the whole of it if `is_whole`: show the version to whoever is to see it, give
+    /// new callers their id.
+    pub fn on_response_headers(&mut self, vm: &mut Vm, host: &impl Host, is_whole: bool) {
         let Some(assigned) = &mut self.0 else { return };
         if let Some(booking) = &mut assigned.booking {
             booking.answered(vm, host);
+            if is_whole {
+                booking.ends_with(Ending::Headers(host.response_header(GRPC_STATUS)));
+            }
         }
         if let Some(header) = assigned.policy.response_header() {
             host.set_response_header(header, assigned.policy.version_name(assigned.arm).as_bytes());
@@ -131,7 +159,14 @@ impl Exchange {
         host.add_response_header("set-cookie", cookie.set_cookie(&id, https).as_bytes());
     }
 
-    /// All is over: count it.
+    /// The response ends with trailers.
+    pub fn on_response_trailers(&mut self, host: &impl Host) {
+        if let Some(Assigned { booking: Some(booking), .. }) = &mut self.0 {
+            booking.ends_with(Ending::Trailers(host.response_trailer(GRPC_STATUS)));
+        }
+    }
+
+    /// All is over: count it, once.
     pub fn on_log(&mut self, vm: &mut Vm, host: &impl Host) {
         let Some(Assigned { policy, arm, reason, booking: Some(booking), .. }) = self.0.take() else {
             return;
@@ -161,9 +196,16 @@ fn refuse_versions(table: &Table, host: &impl Host) {
 
 /// Tells the route of the request's mark, if it has one, and says whether that is a fault.
 #[inline(never)]
-fn mark(vm: &mut Vm, host: &impl Host, policy: &Policy, arm: Arm, began_ns: Option<u64>) -> bool {
+fn mark(
+    vm: &mut Vm,
+    request: &Inbound<'_, impl Host>,
+    policy: &Policy,
+    arm: Arm,
+    began_ns: Option<u64>,
+) -> bool {
+    let host = request.host;
     let now_seconds = began_ns.unwrap_or_else(|| host.now_ns()) / 1_000_000_000;
-    let mark = policy.mark(&Inbound(host), arm, now_seconds, || vm.draw(host));
+    let mark = policy.mark(request, arm, now_seconds, || vm.draw(host));
     // Also where there is none: what a client writes chooses no route.
     host.set_request_header(MARK_HEADER, mark.map_or("", |mark| &mark.name).as_bytes());
     mark.is_some_and(|mark| mark.apart)

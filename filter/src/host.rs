@@ -21,7 +21,7 @@ pub trait Host {
     fn set_response_header(&self, name: &str, value: &[u8]);
     /// Adds a response header beside those there are.
     fn add_response_header(&self, name: &str, value: &[u8]);
-    /// A response trailer.
+    /// A response trailer, while they are there.
     fn response_trailer(&self, name: &str) -> Option<Vec<u8>>;
     /// What the proxy has to say of how the answer came to its end: the bits of Envoy's `CoreResponseFlag`.
     fn response_flags(&self) -> Option<u64>;

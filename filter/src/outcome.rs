@@ -5,6 +5,20 @@ use serin_policy::series::Metric;
 
 use crate::host::Host;
 
+/// Where an answer says what became of a gRPC call.
+pub const GRPC_STATUS: &str = "grpc-status";
+
+/// What an answer ends with, and the gRPC status there.
+#[derive(Debug)]
+pub enum Ending {
+    /// Its body, as far as is known.
+    Body,
+    /// Its headers: there is nothing else.
+    Headers(Option<Vec<u8>>),
+    /// Trailers.
+    Trailers(Option<Vec<u8>>),
+}
+
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -22,8 +36,8 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// How the request at hand ended.
-    pub fn of(host: &impl Host) -> Self {
+    /// How the request at hand ended, whose answer has this `ending`.
+    pub fn of(host: &impl Host, ending: &Ending) -> Self {
         const SWITCHING_PROTOCOLS: u16 = 101;
         let Some(status) = host.response_header(":status").as_deref().and_then(status_code) else {
             return Self::Left;
@@ -34,7 +48,7 @@ impl Outcome {
             5 => None,
             4 => broken(host),
             _ if is_switched => None,
-            _ => match grpc_status(host).and_then(Metric::of_grpc_status) {
+            _ => match grpc_status(host, ending).and_then(Metric::of_grpc_status) {
                 Some(blamed) => Some(blamed),
                 None => broken(host),
             },
@@ -83,13 +97,16 @@ fn broken(host: &impl Host) -> Option<Metric> {
     (is_broken && !is_tunnel()).then_some(Metric::Broken)
 }
 
-/// `grpc-status`, from the trailers or, where an answer has only headers, from these. What is not a number is
-/// none of gRPC's own codes: UNKNOWN, as gRPC clients take it.
-fn grpc_status(host: &impl Host) -> Option<u32> {
+/// `grpc-status`, from the trailers or, where they have none, from the headers. What is not a number is none of gRPC's own
+/// codes: UNKNOWN, as gRPC clients take it.
+fn grpc_status(host: &impl Host, ending: &Ending) -> Option<u32> {
     const UNKNOWN: u32 = 2;
-    let present = |value: &Vec<u8>| !value.is_empty();
-    let value = host.response_trailer("grpc-status").filter(present);
-    let value = value.or_else(|| host.response_header("grpc-status").filter(present))?;
+    let value = match ending {
+        Ending::Headers(status) => status.clone(),
+        Ending::Trailers(Some(status)) if !status.is_empty() => Some(status.clone()),
+        Ending::Body | Ending::Trailers(_) => host.response_header(GRPC_STATUS),
+    };
+    let value = value.filter(|value| !value.is_empty())?;
     Some(std::str::from_utf8(&value).ok().and_then(|text| text.parse().ok()).unwrap_or(UNKNOWN))
 }
 

@@ -4,6 +4,9 @@ The filter in a real proxy: the SDK's callbacks on one side, [`Host`] on the oth
 The SDK panics on much that a proxy may do, so only those of its calls are used that cannot: headers by name and
 as bytes (a name or value that is not UTF-8 panics in the others), properties by `hostcalls`, each in the phase in
 which the proxy answers it. What workers share and the tick can only fail by addresses outside the module's memory.
+
+A stream ends with the log phase and is deleted after that. Over HTTP/3 Envoy deletes it first, for it logs when the client
+has acknowledged the answer, and finds no filter any more: such a stream is booked when it is deleted.
 */
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -63,12 +66,12 @@ impl RootContext for Root {
         let namespace = node(&["metadata", "NAMESPACE"]);
         let proxy = Proxy::of(&node(&["id"]).unwrap_or_default(), namespace.as_deref());
         self.vm = shared();
-        with(&self.vm, |vm| vm.configure(&ProxyHost, json.as_deref().unwrap_or_default(), &proxy));
+        with(&self.vm, |vm| vm.configure(&ProxyHost::InPhase, json.as_deref().unwrap_or_default(), &proxy));
         true
     }
 
     fn on_tick(&mut self) {
-        with(&self.vm, |vm| vm.on_tick(&ProxyHost));
+        with(&self.vm, |vm| vm.on_tick(&ProxyHost::InPhase));
     }
 
     fn create_http_context(&self, _id: u32) -> Option<Box<dyn HttpContext>> {
@@ -89,25 +92,58 @@ impl Context for Stream {}
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
-        with(&self.vm, |vm| self.exchange.on_request_headers(vm, &ProxyHost));
+        with(&self.vm, |vm| self.exchange.on_request_headers(vm, &ProxyHost::InPhase));
         Action::Continue
     }
 
-    fn on_http_response_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
-        with(&self.vm, |vm| self.exchange.on_response_headers(vm, &ProxyHost));
+    fn on_http_response_headers(&mut self, _headers: usize, end_of_stream: bool) -> Action {
+        with(&self.vm, |vm| self.exchange.on_response_headers(vm, &ProxyHost::InPhase, end_of_stream));
+        Action::Continue
+    }
+
+    fn on_http_response_trailers(&mut self, _trailers: usize) -> Action {
+        self.exchange.on_response_trailers(&ProxyHost::InPhase);
         Action::Continue
     }
 
     fn on_log(&mut self) {
-        with(&self.vm, |vm| self.exchange.on_log(vm, &ProxyHost));
+        with(&self.vm, |vm| self.exchange.on_log(vm, &ProxyHost::InPhase));
     }
 }
 
-struct ProxyHost;
+impl Drop for Stream {
+    fn drop(&mut self) {
+        // There is nothing left to book after a log phase.
+        with(&self.vm, |vm| self.exchange.on_log(vm, &ProxyHost::Deleting));
+    }
+}
+
+/// The proxy, as it answers at the moment.
+enum ProxyHost {
+    /// In one of a stream's phases, or in none.
+    InPhase,
+    /// While a stream is deleted: the status of the answer is known, and of an answer that broke off the headers too, as
+    /// properties.
+    Deleting,
+}
+
+impl ProxyHost {
+    /// The first value of the header `name` in the map of this type, which is the property of this `side` as well.
+    fn header(&self, map: MapType, side: &str, name: &str) -> Option<Vec<u8>> {
+        match self {
+            Self::InPhase => hostcalls::get_map_value_bytes(map, name).ok().flatten(),
+            Self::Deleting if name == ":status" => {
+                let code = property(&["response", "code"])?;
+                Some(i64::from_le_bytes(code.try_into().ok()?).to_string().into_bytes())
+            }
+            Self::Deleting => property(&[side, "headers", name]),
+        }
+    }
+}
 
 impl Host for ProxyHost {
     fn request_header(&self, name: &str) -> Option<Vec<u8>> {
-        hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, name).ok().flatten()
+        self.header(MapType::HttpRequestHeaders, "request", name)
     }
 
     fn request_header_list(&self, name: &str) -> Option<Vec<u8>> {
@@ -123,7 +159,7 @@ impl Host for ProxyHost {
     }
 
     fn response_header(&self, name: &str) -> Option<Vec<u8>> {
-        hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, name).ok().flatten()
+        self.header(MapType::HttpResponseHeaders, "response", name)
     }
 
     fn response_header_list(&self, name: &str) -> Option<Vec<u8>> {

@@ -10,6 +10,7 @@ use std::cell::{Cell, RefCell};
 use serin_policy::users::{self, Cells, Maps, Met, RunMark, Word, WordTag};
 use serin_policy::{Arm, Policy};
 
+use crate::fuse::Watch;
 use crate::host::{Host, MetricKind};
 use crate::meters::Meters;
 
@@ -24,6 +25,7 @@ pub struct Run {
     salt: String,
     mark: RunMark,
     is_over: Cell<bool>,
+    fuse: Watch,
     users: RefCell<Option<Box<Users>>>,
 }
 
@@ -45,6 +47,7 @@ impl Run {
             salt: policy.salt().to_owned(),
             mark: RunMark::of(policy.salt()),
             is_over: Cell::new(false),
+            fuse: Watch::over(policy),
             users: RefCell::default(),
         };
         for _ in 0..ATTEMPTS {
@@ -63,13 +66,26 @@ impl Run {
     }
 
     /// Another run has taken its place.
-    pub fn end(&self) {
+    pub fn end(&self, host: &impl Host, meters: &mut Meters) {
         self.is_over.set(true);
+        self.fuse.end(host, meters);
     }
 
     /// Whether another run has taken its place: what is counted now is that one's.
     pub const fn is_over(&self) -> bool {
         self.is_over.get()
+    }
+
+    /// Its fuse.
+    pub const fn fuse(&self) -> &Watch {
+        &self.fuse
+    }
+
+    /// Brings what is new to its fuse to what other workers have.
+    pub fn bring_to_fuse(&self, host: &impl Host, meters: &mut Meters) {
+        let Ok(users) = self.users.try_borrow() else { return };
+        let nobody = Maps::default();
+        self.fuse.bring(host, meters, users.as_ref().map_or(&nobody, |users| &users.maps));
     }
 
     /// The user in `cell` has met `met` on `arm`.

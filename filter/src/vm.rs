@@ -4,7 +4,7 @@ What lives as long as the module does: the policies in force, the metrics define
 A new configuration makes a new root context in the same module, so what was good before is still at hand when
 the new one is not.
 */
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -12,14 +12,14 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serin_policy::series::{self, Tag};
 use serin_policy::users::User;
-use serin_policy::{Arm, Id, Policy, Proxy, Reason, Table, Weight};
+use serin_policy::{Arm, Id, Lease, Policy, Proxy, Reason, Table, Weight};
 
 use crate::host::{Host, MetricId, MetricKind};
 use crate::meters::{Meters, Series};
 use crate::run::Run;
 use crate::waiting::{Account, Waiting};
 
-/// How often requests that wait are looked at, in milliseconds.
+/// How often requests that wait, and leases that run out, are looked at, in milliseconds.
 const TICK_MS: u32 = 250;
 
 /// The state of one plugin in one worker.
@@ -41,12 +41,19 @@ pub struct Live {
     slots: RefCell<Vec<Vec<Option<Rc<Series>>>>>,
     /// For each policy, its run, if anything is counted.
     runs: Vec<Option<Rc<Run>>>,
+    /// For each policy, whether its lease was last shown as run out, once that was shown.
+    lapsed: Vec<Cell<Option<bool>>>,
 }
 
 impl Live {
     /// The policies in force.
     pub const fn table(&self) -> &Table {
         &self.table
+    }
+
+    /// Whether this proxy has closed the canary of the policy at `index` by itself.
+    pub fn is_fuse_blown(&self, index: usize) -> bool {
+        self.runs.get(index).and_then(Option::as_ref).is_some_and(|run| run.fuse().is_blown())
     }
 }
 
@@ -75,10 +82,30 @@ impl Vm {
         let slots = table.policies().map(|policy| vec![None; policy.slots()]).collect();
         let runs: Vec<_> =
             table.policies().map(|policy| policy.counts().map(|_| self.run(host, policy))).collect();
-        if runs.iter().any(Option::is_some) {
+        for (policy, run) in table.policies().zip(&runs) {
+            if let Some(run) = run {
+                run.fuse().arm(host, &mut self.meters, policy);
+            }
+        }
+        let is_leased = (0..runs.len()).any(|index| table.until(index).is_some());
+        if is_leased || runs.iter().any(Option::is_some) {
             host.tick_every(TICK_MS);
         }
-        self.live = Rc::new(Live { table, slots: RefCell::new(slots), runs });
+        let lapsed = runs.iter().map(|_| Cell::default()).collect();
+        self.live = Rc::new(Live { table, slots: RefCell::new(slots), runs, lapsed });
+        self.show_lapses(host, host.now_ns());
+    }
+
+    /// Shows which leases have run out, as far as that is another than was shown last.
+    fn show_lapses(&mut self, host: &impl Host, now_ns: u64) {
+        let live = self.live();
+        for (index, (policy, shown)) in live.table.policies().zip(&live.lapsed).enumerate() {
+            let has_lapsed = live.table.lease(index, || now_ns) == Lease::Lapsed;
+            if shown.replace(Some(has_lapsed)) != Some(has_lapsed) {
+                let gauge = self.meters.single(host, MetricKind::Gauge, series::raw_lapsed(policy));
+                host.record(gauge, has_lapsed.into());
+            }
+        }
     }
 
     /// The run that `policy` is of. If it is another than before, that one is over.
@@ -87,17 +114,23 @@ impl Vm {
             if run.is_of(policy) {
                 return Rc::clone(run);
             }
-            run.end();
+            run.end(host, &mut self.meters);
         }
         let run = Rc::new(Run::begin(host, policy));
         self.runs.insert(policy.name().to_owned(), Rc::clone(&run));
         run
     }
 
-    /// Some time has gone by: books requests that wait for too long.
+    /// Some time has gone by: books requests that wait for too long, shows leases that have run out, and puts what fuses have
+    /// seen together.
     pub fn on_tick(&mut self, host: &impl Host) {
-        for account in self.waiting.overdue(host.now_ns()) {
+        let now_ns = host.now_ns();
+        self.show_lapses(host, now_ns);
+        for account in self.waiting.overdue(now_ns) {
             account.is_overdue(self, host);
+        }
+        for run in self.live.runs.iter().flatten() {
+            run.bring_to_fuse(host, &mut self.meters);
         }
     }
 

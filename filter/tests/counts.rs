@@ -30,6 +30,14 @@ impl Case<'_> {
     /// What is counted of the request, made by bob. Whoever gives no response is taken to have left.
     #[track_caller]
     fn check(self, expected: &[&str]) {
+        // Whether or not there is a body between.
+        for is_whole in [self.trailers.is_empty(), false] {
+            self.check_once(is_whole, expected);
+        }
+    }
+
+    #[track_caller]
+    fn check_once(self, is_whole: bool, expected: &[&str]) {
         let (mut vm, proxy) = module(&json!({"counts": {"objectiveMs": 500}, "steps": [500_000]}));
         let mut exchange = begin(&mut vm, &proxy, &format!("{BOB}\n{}", self.request));
         let took = Duration::from_millis(500) + self.late;
@@ -37,11 +45,17 @@ impl Case<'_> {
         proxy.flags.set(self.flags.iter().map(|flag| 1 << flag).sum());
         *proxy.response.borrow_mut() = lines(self.response);
         if !self.response.is_empty() {
-            exchange.on_response_headers(&mut vm, &proxy);
+            exchange.on_response_headers(&mut vm, &proxy, is_whole);
             // The body takes an hour, and nobody minds.
             proxy.now_ns.set(proxy.now_ns.get() + 3_600_000_000_000);
         }
         *proxy.trailers.borrow_mut() = lines(self.trailers);
+        if !self.trailers.is_empty() {
+            exchange.on_response_trailers(&proxy);
+        }
+        // Trailers are there once, and whoever logs twice counts once.
+        proxy.trailers.borrow_mut().clear();
+        exchange.on_log(&mut vm, &proxy);
         exchange.on_log(&mut vm, &proxy);
         let counted = proxy.counted();
         let counted: Vec<_> = counted.iter().filter_map(|line| line.strip_prefix(REST)).collect();

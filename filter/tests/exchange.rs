@@ -65,7 +65,7 @@ fn a_host_without_a_policy_is_left_alone_but_for_versions_that_a_client_claims()
     let mut exchange = serin_filter::Exchange::default();
     exchange.on_request_headers(&mut vm, &proxy);
     *proxy.response.borrow_mut() = response.clone();
-    exchange.on_response_headers(&mut vm, &proxy);
+    exchange.on_response_headers(&mut vm, &proxy, true);
     exchange.on_log(&mut vm, &proxy);
     let claim = |(name, _): &(String, Vec<u8>)| name == "x-serin-version";
     assert_eq!(*proxy.request.borrow(), request.into_iter().filter(|line| !claim(line)).collect::<Vec<_>>());

@@ -4,7 +4,7 @@ in `seeds`.
 */
 use serin_policy::cookie::{self, Cacheability};
 use serin_policy::series::{Metric, Tag};
-use serin_policy::{Arm, Id, Policy, Proxy, Reason, Request, Table, baggage};
+use serin_policy::{Arm, Id, Lease, Policy, Proxy, Reason, Request, Table, baggage};
 
 /// A request whose every header is some part of these bytes.
 struct Scraps<'d>(&'d [u8]);
@@ -54,7 +54,7 @@ pub(crate) fn document(data: &[u8]) {
 }
 
 fn decision(policy: &Policy, request: &Scraps<'_>) {
-    let decide = || policy.decide(request, || Some(Id::from_random(1)));
+    let decide = || policy.decide(request, Lease::Unleased, || Some(Id::from_random(1)));
     let decision = decide();
     assert_eq!(decision, decide(), "the same request gets the same answer");
     assert!(policy.slot(decision.arm, decision.reason) < policy.slots());

@@ -1,13 +1,14 @@
 /*!
 Which version a request gets, and why.
 
-The order is fixed: a closed canary takes nobody; then a tester's override; then the first segment that matches;
+The order is fixed: a closed canary takes nobody, nor does one whose lease has run out; then a tester's override; then the first segment that matches;
 then the caller's point. Only the last, and a segment strictly between none and all, is random assignment: only
 that traffic may be compared.
 */
 use std::fmt;
 
 use crate::identity::{Id, Identity, identify};
+use crate::lease::Lease;
 use crate::point::Point;
 use crate::policy::Policy;
 use crate::request::{Asked, Request};
@@ -59,6 +60,8 @@ pub enum Cohort {
 pub enum Reason {
     /// The canary takes no traffic.
     Closed,
+    /// The agent has not been heard of for as long as the canary may go without: it takes no traffic.
+    Lapsed,
     /// A tester asked for the version, by a header or by the host.
     Override,
     /// The segment of this index pins its members to one version.
@@ -85,6 +88,9 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Closed => f.write_str("closed: the canary takes no traffic"),
+            Self::Lapsed => {
+                f.write_str("lapsed: the canary's lease has run out, and no agent has renewed it")
+            }
             Self::Override => f.write_str("override: a tester's header or host asks for it"),
             Self::Segment(i) => write!(f, "segment {}: its members are all on one version", i + 1),
             Self::Split(i) => write!(f, "segment {}: point against the segment's weight", i + 1),
@@ -126,18 +132,40 @@ enum Draw {
     Segment(usize),
 }
 
+/// The rule of a canary that takes no traffic.
+const CLOSED: Rule = Rule::Fixed(Arm::Stable, Reason::Closed);
+
 impl Policy {
-    /// Decides `request`. `mint` makes an id for a caller who has none and may be
-    /// given one.
-    pub fn decide<R: Request>(&self, request: &R, mint: impl FnOnce() -> Option<Id>) -> Decision {
+    /// Decides `request`, this being how it is with the policy's `lease`. `mint` makes an id for a caller who has none and may
+    /// be given one.
+    pub fn decide<R: Request>(
+        &self,
+        request: &R,
+        lease: Lease,
+        mint: impl FnOnce() -> Option<Id>,
+    ) -> Decision {
         let asked = Asked::new(request);
-        let who = || identify(&asked, &self.identity, self.cookie.as_ref(), mint);
-        match self.rule(&asked) {
+        self.decide_by(self.rule(&asked, lease), &asked, mint)
+    }
+
+    /// The same as if the canary took no traffic.
+    pub fn decide_closed<R: Request>(&self, request: &R, mint: impl FnOnce() -> Option<Id>) -> Decision {
+        self.decide_by(CLOSED, &Asked::new(request), mint)
+    }
+
+    fn decide_by<R: Request>(
+        &self,
+        rule: Rule,
+        asked: &Asked<'_, R>,
+        mint: impl FnOnce() -> Option<Id>,
+    ) -> Decision {
+        let who = || identify(asked, &self.identity, self.cookie.as_ref(), mint);
+        match rule {
             Rule::Fixed(arm, reason) => {
                 // Services behind may still draw: their share of the identity is sent on. And flags are drawn in any version.
                 let is_wanted = self.baggage.is_some() || !self.flags.is_empty();
                 let identity = is_wanted.then(who).flatten();
-                let flags = self.flags_of(&asked, identity.as_ref());
+                let flags = self.flags_of(asked, identity.as_ref());
                 Decision { arm, reason, identity, point: None, user: None, flags }
             }
             Rule::Draw(weight, draw) => {
@@ -151,7 +179,7 @@ impl Policy {
                     (Some(_), Draw::Segment(i)) => Reason::Split(i),
                     (Some(point), Draw::Release) => Reason::Bucket(self.cohort(point)),
                 };
-                let flags = self.flags_of(&asked, identity.as_ref());
+                let flags = self.flags_of(asked, identity.as_ref());
                 let arm = if covered { Arm::Canary } else { Arm::Stable };
                 Decision { arm, reason, identity, point, user, flags }
             }
@@ -162,9 +190,12 @@ impl Policy {
         (!self.flags.is_empty()).then(|| self.flags.of(request, caller))
     }
 
-    fn rule<R: Request>(&self, request: &Asked<'_, R>) -> Rule {
+    fn rule<R: Request>(&self, request: &Asked<'_, R>, lease: Lease) -> Rule {
         if self.closed {
-            return Rule::Fixed(Arm::Stable, Reason::Closed);
+            return CLOSED;
+        }
+        if lease == Lease::Lapsed {
+            return Rule::Fixed(Arm::Stable, Reason::Lapsed);
         }
         if let Some(arm) = self.overrides.iter().find_map(|one| one.asks_for(request, &self.names)) {
             return Rule::Fixed(arm, Reason::Override);

@@ -11,7 +11,9 @@ use serde_json::value::RawValue;
 
 use crate::cookie::CookieSpec;
 use crate::flags::FlagSpec;
+use crate::fuse::FuseSpec;
 use crate::identity::Source;
+use crate::lease::Leases;
 use crate::lenient_int;
 use crate::marks::MarkSpec;
 use crate::matching::{OverrideSpec, SegmentSpec};
@@ -30,15 +32,18 @@ pub struct Document {
     pub version: u32,
     /// The policies, most important first: where two claim the same host and path, the earlier has it.
     pub policies: Vec<PolicySpec>,
+    /// Until when those hold that hold only for so long.
+    #[serde(default, skip_serializing_if = "Leases::is_empty")]
+    pub leases: Leases,
 }
 
 impl Document {
     /// The format this build reads and writes.
     pub const VERSION: u32 = 1;
 
-    /// A document of this build's format.
-    pub const fn new(policies: Vec<PolicySpec>) -> Self {
-        Self { version: Self::VERSION, policies }
+    /// A document of this build's format, whose policies hold for as long as it is there.
+    pub fn new(policies: Vec<PolicySpec>) -> Self {
+        Self { version: Self::VERSION, policies, leases: Leases::default() }
     }
 }
 
@@ -106,6 +111,9 @@ pub struct PolicySpec {
     /// What to count; nothing without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counts: Option<CountsSpec>,
+    /// When a proxy closes the canary by itself; never without it, or where nothing is counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fuse: Option<FuseSpec>,
 }
 
 /// One version of the service.
@@ -151,12 +159,19 @@ pub(crate) struct Entry {
     pub(crate) spec: Result<PolicySpec, Refusal>,
 }
 
-/// The policies of a document, each to be [read](read_policy) by itself, so that one bad policy does not take the others with
-/// it.
+/// A document taken apart.
+pub(crate) struct Parts<'d> {
+    /// The policies, each to be [read](read_policy) by itself, so that one bad policy does not take the others with it.
+    pub(crate) policies: Vec<&'d RawValue>,
+    /// The leases, which are no reason to refuse a policy.
+    pub(crate) leases: Result<Leases, Refusal>,
+}
+
+/// Takes a document apart.
 ///
 /// # Errors
 /// When the document as a whole cannot be read.
-pub(crate) fn policies(json: &[u8]) -> Result<Vec<&RawValue>, Refusal> {
+pub(crate) fn parts(json: &[u8]) -> Result<Parts<'_>, Refusal> {
     // The version by itself, for what else there is belongs to it.
     #[derive(Deserialize)]
     struct Head {
@@ -167,6 +182,8 @@ pub(crate) fn policies(json: &[u8]) -> Result<Vec<&RawValue>, Refusal> {
     struct Body<'d> {
         #[serde(borrow)]
         policies: Vec<&'d RawValue>,
+        #[serde(borrow, default)]
+        leases: Option<&'d RawValue>,
     }
     let malformed = |error: serde_json::Error| {
         let hint = format!("{error}; want {{\"version\": 1, \"policies\": […]}}");
@@ -177,8 +194,16 @@ pub(crate) fn policies(json: &[u8]) -> Result<Vec<&RawValue>, Refusal> {
         let hint = format!("this filter reads version {}: update the module or the agent", Document::VERSION);
         return Err(Refusal::new(Kind::Unsupported, "version", head.version, hint));
     }
-    let body: Body = serde_json::from_slice(json).map_err(malformed)?;
-    Ok(body.policies)
+    let Body { policies, leases } = serde_json::from_slice(json).map_err(malformed)?;
+    let leases = leases.map_or_else(|| Ok(Leases::default()), read_leases);
+    Ok(Parts { policies, leases })
+}
+
+fn read_leases(raw: &RawValue) -> Result<Leases, Refusal> {
+    serde_json::from_str(raw.get()).map_err(|error| {
+        let hint = format!("{error}; want {{\"namespace/release\": seconds since 1970}}");
+        Refusal::new(Kind::Malformed, "leases", raw.get(), hint)
+    })
 }
 
 /// Reads one policy of a document.
@@ -225,7 +250,7 @@ fn refuse(raw: &RawValue, error: Option<serde_json::Error>) -> Entry {
 }
 
 /// The fields of [`PolicySpec`] as they are spelled in JSON.
-const KNOWN_FIELDS: [&str; 21] = [
+const KNOWN_FIELDS: [&str; 22] = [
     "name",
     "revision",
     "critical",
@@ -247,6 +272,7 @@ const KNOWN_FIELDS: [&str; 21] = [
     "requestHeader",
     "responseHeader",
     "counts",
+    "fuse",
 ];
 
 #[cfg(test)]
@@ -283,6 +309,7 @@ mod tests {
             "requestHeader": "x-version",
             "responseHeader": "x-served-by",
             "counts": {"objectiveMs": 500},
+            "fuse": {"ratioPercent": 200, "slack": 50_000},
         });
         let spec: PolicySpec = serde_json::from_value(full.clone()).unwrap();
         // Whatever is lost on the way there and back is misspelled above or below.
@@ -301,7 +328,7 @@ mod tests {
             "versions": [{"name": "stable"}, {"name": "canary", "weight": 1}]}]);
         let document = Document::new(serde_json::from_value(written).unwrap());
         let json = serde_json::to_vec(&document).unwrap();
-        let [policy] = policies(&json).unwrap()[..] else { panic!("one was written") };
+        let [policy] = parts(&json).unwrap().policies[..] else { panic!("one was written") };
         assert_eq!(read_policy(policy).spec, Ok(document.policies[0].clone()));
     }
 }

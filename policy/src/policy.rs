@@ -7,6 +7,7 @@ use crate::cookie::CookieSpec;
 use crate::decision::{Arm, Cohort, Reason};
 use crate::document::{CountsSpec, PolicySpec};
 use crate::flags::Flags;
+use crate::fuse::FuseSpec;
 use crate::host::Hosts;
 use crate::identity::Source;
 use crate::marks::Marks;
@@ -38,6 +39,7 @@ pub struct Policy {
     request_header: String,
     response_header: Option<String>,
     counts: Option<CountsSpec>,
+    fuse: Option<FuseSpec>,
 }
 
 impl Policy {
@@ -101,6 +103,7 @@ impl Policy {
         let (names, weight) = versions(&spec)?;
         let flags = Flags::compile(spec.flags, &spec.name)?;
         let marks = Marks::compile(spec.marks, &names)?;
+        let fuse = spec.fuse.map(FuseSpec::check).transpose()?;
         Ok(Self {
             name: spec.name,
             revision: spec.revision,
@@ -121,6 +124,7 @@ impl Policy {
             request_header: spec.request_header,
             response_header: spec.response_header,
             counts: spec.counts,
+            fuse,
         })
     }
 
@@ -147,6 +151,11 @@ impl Policy {
     /// Whether the canary takes no traffic at all.
     pub const fn is_closed(&self) -> bool {
         self.closed
+    }
+
+    /// Whether the canary is to become stable.
+    pub const fn is_promoted(&self) -> bool {
+        self.promoted
     }
 
     /// The name of a version, as it stands in headers.
@@ -185,6 +194,12 @@ impl Policy {
         self.counts.as_ref()
     }
 
+    /// When a proxy closes the canary by itself, while both versions are in use by the draw and stable is the one to go back
+    /// to: without a share that chance gives there is nothing to compare.
+    pub fn fuse(&self) -> Option<FuseSpec> {
+        self.fuse.filter(|_| !self.closed && !self.promoted && self.weight.is_split())
+    }
+
     /// How many different [`slots`](Self::slot) there are.
     pub const fn slots(&self) -> usize {
         2 * self.reasons()
@@ -198,9 +213,10 @@ impl Policy {
             Reason::NoIdentity => 2,
             Reason::Bucket(Cohort::Rest) => 3,
             Reason::Fault => 4,
-            Reason::Bucket(Cohort::Step(i)) => 5 + i,
-            Reason::Segment(i) => 5 + self.steps.len() + 2 * i,
-            Reason::Split(i) => 5 + self.steps.len() + 2 * i + 1,
+            Reason::Lapsed => 5,
+            Reason::Bucket(Cohort::Step(i)) => 6 + i,
+            Reason::Segment(i) => 6 + self.steps.len() + 2 * i,
+            Reason::Split(i) => 6 + self.steps.len() + 2 * i + 1,
         };
         match arm {
             Arm::Stable => reason,
@@ -209,7 +225,7 @@ impl Policy {
     }
 
     const fn reasons(&self) -> usize {
-        5 + self.steps.len() + 2 * self.segments.len()
+        6 + self.steps.len() + 2 * self.segments.len()
     }
 
     /// Name of the segment of this index, for labels.

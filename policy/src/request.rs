@@ -60,7 +60,8 @@ impl<'r, R: Request> Asked<'r, R> {
             return false;
         }
         match (cookie.start, self.header("sec-fetch-mode")) {
-            (Start::Any, _) => true,
+            // The browser itself makes a preflight, before it says anything of its user.
+            (Start::Any, _) => self.header("access-control-request-method").is_none(),
             (Start::Navigation, Some(mode)) => mode == b"navigate" && !self.may_lack_cookie(cookie.same_site),
             (Start::Navigation, None) => !self.is_sub_resource(),
         }

@@ -133,6 +133,10 @@ pub fn failed_route(metric: &str) -> Option<usize> {
 /// Name in Prometheus of the gauge that says which revision of a policy a proxy runs; its tag is the policy's name.
 pub const REVISION: &str = "serin_revision";
 
+/// Name in Prometheus of the gauge that says whether a policy's lease has run out in a proxy: 1 if it has. Its tag is the
+/// policy's name.
+pub const LAPSED: &str = "serin_lapsed";
+
 /// Name in Prometheus of the gauge that says how many policies of the present document a proxy refused.
 pub const REFUSED: &str = "serin_refused";
 
@@ -142,6 +146,11 @@ pub const REFUSALS: &str = "serin_refusals";
 /// Raw name of the [`REVISION`] gauge of `policy`.
 pub fn raw_revision(policy: &Policy) -> String {
     format!("tag.{};.{REVISION}", policy.name())
+}
+
+/// Raw name of the [`LAPSED`] gauge of `policy`.
+pub fn raw_lapsed(policy: &Policy) -> String {
+    format!("tag.{};.{LAPSED}", policy.name())
 }
 
 /// Raw name of the [`REFUSALS`] counter of `kind`.
@@ -175,6 +184,8 @@ pub enum Group<'t> {
     NoIdentity,
     /// Requests while the canary was closed.
     Closed,
+    /// Requests while its lease had run out.
+    Lapsed,
     /// Requests into which a fault was injected.
     Fault,
 }
@@ -183,6 +194,7 @@ impl<'t> Group<'t> {
     fn of(policy: &'t Policy, reason: Reason) -> Self {
         match reason {
             Reason::Closed => Self::Closed,
+            Reason::Lapsed => Self::Lapsed,
             Reason::Override => Self::Override,
             Reason::NoIdentity => Self::NoIdentity,
             Reason::Fault => Self::Fault,
@@ -200,6 +212,7 @@ impl<'t> Group<'t> {
     fn parse(text: &'t str) -> Option<Self> {
         Some(match text {
             "closed" => Self::Closed,
+            "lapsed" => Self::Lapsed,
             "override" => Self::Override,
             "no-id" => Self::NoIdentity,
             "fault" => Self::Fault,
@@ -218,6 +231,7 @@ impl fmt::Display for Group<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Closed => f.write_str("closed"),
+            Self::Lapsed => f.write_str("lapsed"),
             Self::Override => f.write_str("override"),
             Self::NoIdentity => f.write_str("no-id"),
             Self::Fault => f.write_str("fault"),
@@ -268,6 +282,7 @@ mod tests {
     fn a_tag_comes_back_as_it_was_written() {
         let groups = [
             ("closed", Group::Closed),
+            ("lapsed", Group::Lapsed),
             ("override", Group::Override),
             ("no-id", Group::NoIdentity),
             ("fault", Group::Fault),

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh64::{Xxh64Builder, xxh64};
 
-use crate::document::{Entry, VERSION_HEADER, policies, read_policy};
+use crate::document::{Entry, Parts, VERSION_HEADER, parts, read_policy};
 use crate::host;
+use crate::lease::Lease;
 use crate::matching::without_query;
 use crate::place::Proxy;
 use crate::policy::Policy;
@@ -27,6 +28,8 @@ pub struct Table {
     by_text: HashMap<u64, usize, Xxh64Builder>,
     /// The headers that carry versions, each once.
     version_headers: Vec<String>,
+    /// Of each row, when its lease runs out, in seconds since 1970; none if it has none.
+    leases: Vec<Option<u64>>,
 }
 
 #[derive(Debug, Clone)]
@@ -40,15 +43,16 @@ impl Table {
     /// Reads the document `json` for `proxy`.
     ///
     /// What cannot be read never takes away what worked: a refused policy stays in force as it was in
-    /// `last_good`, and so does everything when the document itself is refused.
+    /// `last_good`, and so does everything when the document itself is refused. It stays no longer than it was to be:
+    /// its last lease runs out, unless this document has a newer one.
     pub fn read(json: &[u8], proxy: &Proxy, last_good: &Self) -> (Self, Vec<Refusal>) {
-        let texts = match policies(json) {
-            Ok(texts) => texts,
+        let Parts { policies, leases } = match parts(json) {
+            Ok(parts) => parts,
             Err(refusal) => return (last_good.clone(), vec![refusal]),
         };
         let (mut table, mut refusals) = (Self::default(), Vec::new());
         let mut kept = Vec::new();
-        for (i, text) in texts.into_iter().enumerate() {
+        for (i, text) in policies.into_iter().enumerate() {
             let hash = xxh64(text.get().as_bytes(), 0);
             if let Some(row) = last_good.row_of(hash)
                 && table.add(row.clone(), proxy).is_ok()
@@ -77,10 +81,18 @@ impl Table {
                 kept.extend(name.filter(|name| table.policy(name).is_none()));
             }
         }
+        let new = table.rows.len();
         for row in last_good.rows.iter().filter(|row| kept.iter().any(|name| name == row.policy.name())) {
             // Another policy of the new document may have taken over its host; then there is nothing to keep.
             let _ = table.add(row.clone(), proxy);
         }
+        let last = |policy: &Policy| last_good.until(*last_good.by_name.get(policy.name())?);
+        let until = |(at, row): (usize, &Row)| match &leases {
+            Ok(leases) => leases.until(row.policy.name()).or_else(|| last(&row.policy).filter(|_| at >= new)),
+            Err(_) => last(&row.policy),
+        };
+        table.leases = table.rows.iter().enumerate().map(until).collect();
+        refusals.extend(leases.err());
         (table, refusals)
     }
 
@@ -171,6 +183,23 @@ impl Table {
         }
         let mut wildcards = self.has_wildcards.then(|| host::wildcards(&authority)).into_iter().flatten();
         wildcards.find_map(|key| self.by_host.get(&*key)).and_then(claim)
+    }
+
+    /// When the lease of the policy at `index` runs out, in seconds since 1970. One that has nobody to take off the canary has
+    /// none: it is closed, or the canary is becoming stable, and there may be no other version to go to.
+    pub fn until(&self, index: usize) -> Option<u64> {
+        let policy = &self.rows.get(index)?.policy;
+        self.leases.get(index).copied().flatten().filter(|_| !policy.is_closed() && !policy.is_promoted())
+    }
+
+    /// The same of the policy `name`.
+    pub fn until_of(&self, name: &str) -> Option<u64> {
+        self.until(*self.by_name.get(name)?)
+    }
+
+    /// How it is with the lease of the policy at `index`.
+    pub fn lease(&self, index: usize, now_ns: impl FnOnce() -> u64) -> Lease {
+        Lease::at(self.until(index), now_ns)
     }
 
     /// The headers by which routes know the version. None of a client's may reach them.

@@ -143,6 +143,7 @@ fn an_id_is_issued_to_navigations_and_to_clients_that_are_no_browsers() {
         &set("sameSite", "None"),
         &[("sec-fetch-mode: navigate\nsec-fetch-site: cross-site\n:method: POST", new)],
     );
-    check(&set("start", "Any"), &[("sec-fetch-mode: cors", new), ("cdn-loop: cdn", none)]);
+    let preflight = "sec-fetch-mode: cors\n:method: OPTIONS\naccess-control-request-method: PUT";
+    check(&set("start", "Any"), &[("sec-fetch-mode: cors", new), ("cdn-loop: cdn", none), (preflight, none)]);
     check(&with(issuing, &json!({"cookie": null})), &[("x-request-id: user@example.com", traced)]);
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serin_policy::evidence::{Allowance, Dispersion};
+use serin_policy::fuse::FuseSpec;
 
 use super::Percent;
 use crate::prometheus::{Access, Istio, Template, Workload};
@@ -29,6 +30,8 @@ pub struct Analysis {
     pub false_rollback: Percent,
     /// How many bad requests come at a time at least; the estimate from stable's own past is used where it is higher.
     pub dispersion: Dispersion,
+    /// Whether proxies close a canary by themselves whose failures exceed stable's beyond doubt.
+    pub has_fuse: bool,
     /// What requests are judged by, and where "bad" begins.
     pub criteria: BTreeMap<Metric, Criterion>,
     /// A request that takes longer is counted as slow, judged or not. Whole milliseconds, from 1.
@@ -47,6 +50,12 @@ pub struct Analysis {
 }
 
 impl Analysis {
+    /// When a proxy closes the canary by itself, if it is to: where failures are judged.
+    pub fn fuse(&self) -> Option<FuseSpec> {
+        let judged = self.criterion(Metric::RequestSuccessRate).filter(|_| self.has_fuse)?;
+        Some(FuseSpec::beside(judged.compare))
+    }
+
     /// Whether there is something to ask a Prometheus for.
     pub fn needs_prometheus(&self) -> bool {
         self.source != CountSource::Proxies || !self.custom.is_empty()

@@ -4,7 +4,7 @@ Those who are asked at points of a run: [`resource::Hook`](crate::resource::Hook
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::resource::{HookFailure, When};
+use crate::resource::{Header, HookFailure, JsonPointer, SecretKey, Through, When};
 
 /// Somebody who is asked at a point of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,8 +13,8 @@ pub struct Hook {
     pub name: String,
     /// When it is asked.
     pub when: When,
-    /// The address.
-    pub url: String,
+    /// Who is asked.
+    pub asked: Asked,
     /// How long an answer may take.
     pub timeout: Duration,
     /// The time until it is asked again.
@@ -23,6 +23,43 @@ pub struct Hook {
     pub retries: u32,
     /// What becomes of the run then.
     pub failure: HookFailure,
+}
+
+/// Who is asked, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// Whoever is at an address, as Flagger asks.
+    Url {
+        /// The address.
+        url: String,
+        /// What is sent along.
+        metadata: BTreeMap<String, String>,
+    },
+    /// The new version itself: the answers to all of these must be right.
+    Checks(Vec<Check>),
+}
+
+/// A request to the new version, and what its answer is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// The path, with its query.
+    pub path: String,
+    /// How the new version is reached.
+    pub through: Through,
+    /// The method.
+    pub method: String,
     /// What is sent along.
-    pub metadata: BTreeMap<String, String>,
+    pub headers: Vec<Header>,
+    /// Where the tester's token is, if it takes one.
+    pub token: Option<SecretKey>,
+    /// The status that is right.
+    pub status: u16,
+    /// A header that the answer must have.
+    pub header: Option<Header>,
+    /// What must be in the answer's JSON.
+    pub json_pointer: Option<JsonPointer>,
+    /// How long it may take.
+    pub max_latency: Option<Duration>,
+    /// How often it is asked; each pod once at least.
+    pub repeat: u32,
 }

@@ -24,10 +24,12 @@ mod policy;
 mod problem;
 pub mod prometheus;
 pub mod resource;
+pub mod rollback;
 pub mod rule;
 pub mod status;
 #[cfg(test)]
 mod tests;
+pub mod window;
 
 use std::time::Duration;
 
@@ -37,13 +39,15 @@ use serin_policy::matching::{OverrideSpec, SegmentSpec};
 use serin_policy::{Source, Weight};
 
 pub use analysis::{Analysis, CountSource, Criterion, CustomMetric, Excess, Metric, NoData, OnNoData};
-pub use check::{FoundTemplate, notification as checked_notification};
+pub use check::{FoundTemplate, notification as checked_notification, window as checked_window};
 use delivery::Delivery;
 use faults::Fault;
 pub use object::{MetricTemplate, ReleaseObject};
 pub use percent::Percent;
 pub use problem::{Problem, ReleaseError};
 pub use resource::{Gate, Propagation};
+use rollback::Gradual;
+use window::Window;
 
 /// The namespace of an object that names none.
 const DEFAULT_NAMESPACE: &str = "default";
@@ -86,8 +90,15 @@ pub struct Release {
     pub steps_by_traffic: bool,
     /// What a blue-green release has besides; none of a canary.
     pub blue_green: Option<BlueGreen>,
+    /// How users of a bad canary go back where that is not grave; all at once without it.
+    pub gradual: Option<Gradual>,
+    /// When users are moved: the Release's own windows, and those of the agent's operator in a cluster. At any time, without
+    /// any.
+    pub windows: Vec<Window>,
     /// What the canary is judged by.
     pub analysis: Analysis,
+    /// For how long the canary may have users without a look of the agent; none if without end.
+    pub lease: Option<Duration>,
 }
 
 /// How a blue-green release differs from a canary: the new version has all its pods from the beginning, and the old one

@@ -40,6 +40,7 @@ impl Release {
             request_header: VERSION_HEADER.to_owned(),
             response_header: self.response_header.clone(),
             counts: Some(CountsSpec { objective_ms: self.analysis.objective_ms }),
+            fuse: self.analysis.fuse(),
         }
     }
 

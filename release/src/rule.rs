@@ -3,6 +3,8 @@ What the fields of a Release must be, each spelled once: the bounds, and what to
 server has and the checks here both take them from this room; what the filter's reader must agree to stands in
 [`serin_policy::rule`].
 */
+pub mod request;
+
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -84,11 +86,47 @@ pub const MAX_METADATA: usize = 32;
 pub const MAX_RETRIES: u32 = 100;
 /// How long an answer of a hook may take.
 pub const HOOK_TIMEOUT: Span = Span::of(Duration::from_secs(1), Duration::from_mins(10));
+/// What to write where a hook asks nobody, or several.
+pub const ONE_KIND: &str = "give a hook one of url and checks";
+/// What to write where something is sent along with what takes nothing.
+pub const METADATA_OF_URL: &str = "leave metadata out: it is sent to a url";
+/// What to write where there is no new version to ask.
+pub const CHECKS_NEED_PODS: &str = "write pre-rollout, rollout, confirm-traffic-increase or confirm-promotion: checks ask the new version, which has pods then";
 /// What to write where two hooks have one name.
 pub const OTHER_HOOK: &str = "give each hook a name of its own";
 /// What to write where a gate has a failure.
 pub const FAILURE_OF_TESTS: &str =
     "leave failure out: it belongs to pre-rollout and rollout; the others are gates, or only told";
+
+/// A line of cron.
+pub const CRON: Text = Text::of(
+    &[
+        b'0'..=b'9',
+        b'A'..=b'Z',
+        b'a'..=b'z',
+        b' '..=b' ',
+        b'*'..=b'*',
+        b','..=b',',
+        b'-'..=b'-',
+        b'/'..=b'/',
+        b'#'..=b'#',
+    ],
+    1..=128,
+    "write minute, hour, day of the month, month and day of the week, such as 0 22 * * 1-5",
+);
+/// The name of a time zone.
+pub const TIME_ZONE: Text = Text::of(
+    &[b'A'..=b'Z', b'a'..=b'z', b'0'..=b'9', b'_'..=b'_', b'+'..=b'+', b'-'..=b'-', b'/'..=b'/'],
+    1..=64,
+    "give the IANA name of a time zone, such as Europe/Berlin or UTC",
+)
+.begin(&[b'A'..=b'Z', b'a'..=b'z']);
+/// How long a window lasts.
+pub const WINDOW: Span = Span::of(Duration::from_mins(1), Duration::from_hours(31 * 24));
+/// The most windows.
+pub const MAX_WINDOWS: usize = 16;
+/// What to write where two windows have one name.
+pub const OTHER_WINDOW: &str = "give each window a name of its own";
 
 /// The most who are told of a release.
 pub const MAX_NOTIFICATIONS: usize = 16;
@@ -164,6 +202,15 @@ pub const MAX_PATTERNS: usize = 32;
 pub const MAX_HOSTS: usize = 64;
 /// The most metrics.
 pub const MAX_METRICS: usize = 32;
+/// The most steps on the way back.
+pub const MAX_STEPS_BACK: usize = 10;
+/// What to write where steps on the way back make no sense.
+pub const STEPS_BACK: &str =
+    "list shares in falling order, each below the one before and above 0, or leave it out for 25 and 10";
+/// What to write where a metric is grave, or none.
+pub const GENTLE_METRIC: &str = "list request-duration, latency-tail or a metric of your own with a query: whatever else is wrong, everybody goes back at once";
+/// How long a step on the way back lasts.
+pub const STEP_BACK: Span = Span::of(Duration::from_secs(1), Duration::from_hours(1));
 
 /// The kind of what runs a version.
 pub const DEPLOYMENT: &str = "Deployment";
@@ -180,6 +227,12 @@ pub const UP_TO_A_DAY: Span = Span::of(Duration::ZERO, Duration::from_hours(24))
 pub const DEADLINE: Span = Span::of(Duration::from_secs(10), Duration::from_hours(7 * 24));
 /// How long the old version of a blue-green release is kept.
 pub const KEEP: Span = Span::of(Duration::ZERO, Duration::from_hours(7 * 24));
+/// How long the agent may be silent: so long that clocks which differ by a minute make no difference.
+pub const AGENT_LOST: Span = Span::of(Duration::from_mins(3), Duration::from_hours(24));
+/// At least so many looks fall into that time, so that one of them comes before it is over.
+pub const LOOKS_UNTIL_LOST: u32 = 3;
+/// What to write where fewer do.
+pub const LOST_TOO_SOON: &str = "give at least three times analysis.interval, at which the agent is heard of";
 /// The time between two readings of a query.
 pub const READING: Span = Span::of(Duration::from_secs(1), Duration::from_hours(1));
 /// A request that takes longer is slow.

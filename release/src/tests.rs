@@ -50,6 +50,7 @@ spec:
     - {name: request-success-rate, thresholdRange: {min: 99.5}}
     - {name: request-duration, objective: 250ms, thresholdRange: {max: 5}}
     minRequests: 200
+  agentLostAfter: 20m
 "#;
 
 /// A Release whose `spec` has these lines besides what must be there.

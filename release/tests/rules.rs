@@ -100,13 +100,16 @@ fn all_who_speak_of_a_rule_say_the_same() {
 #[test]
 fn the_descriptions_name_the_bounds_that_are_checked() {
     let schema = schema();
-    let bounded: [(&str, Span); 12] = [
+    let bounded: [(&str, Span); 15] = [
+        ("hooks[].checks[].maxLatency", rule::request::MAX_LATENCY),
+        ("windows[].duration", rule::WINDOW),
         ("hooks[].timeout", rule::HOOK_TIMEOUT),
         ("hooks[].interval", rule::READING),
         ("analysis.interval", rule::INTERVAL),
         ("analysis.baseline", rule::UP_TO_A_DAY),
         ("analysis.warmUp", rule::UP_TO_A_DAY),
         ("analysis.noDataAfter", rule::UP_TO_A_DAY),
+        ("agentLostAfter", rule::AGENT_LOST),
         ("analysis.metrics[].objective", rule::OBJECTIVE),
         ("analysis.metrics[].interval", rule::READING),
         ("strategy.canary.scaleDownDelay", rule::UP_TO_A_DAY),

@@ -73,7 +73,10 @@ impl Tick<'_> {
         self.status.pods.brought.is_under(self.release.rules_fingerprint());
         if !matches!(
             self.status.phase,
-            Phase::Starting { since: Some(_), .. } | Phase::Progressing(_) | Phase::OffPlan { .. }
+            Phase::Starting { since: Some(_), .. }
+                | Phase::Progressing(_)
+                | Phase::OffPlan { .. }
+                | Phase::Receding(_)
         ) {
             return;
         }

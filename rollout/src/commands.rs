@@ -1,15 +1,57 @@
 /*!
 What people ask for, and the answer when it makes no sense.
 */
+use std::fmt;
+
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serin_policy::Weight;
 
 use super::Tick;
 use super::analysis::Evidence;
-use super::observation::{Command, CommandKind};
 use super::phase::{BakeState, Emptying, KeepState, Paused, Phase, Stage, StepState};
 use super::reason::{Event, NotNow, Outcome};
 use super::status::Actor;
+
+/// Something a person asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Command {
+    /// What.
+    pub kind: CommandKind,
+    /// Who.
+    pub by: String,
+}
+
+/// What a person may ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CommandKind {
+    /// Hold the weight where it is. Evidence against the canary still counts.
+    Pause,
+    /// End a pause, or approve the step that waits for it.
+    Resume,
+    /// Skip what is left: everybody to the canary.
+    Promote,
+    /// Everybody back to stable, and stay there.
+    Abort,
+    /// Start over a run that was rolled back or aborted.
+    Retry,
+    /// Have this run go on although a window freezes it.
+    OverrideFreeze,
+}
+
+impl fmt::Display for CommandKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Promote => "promote",
+            Self::Abort => "abort",
+            Self::Retry => "retry",
+            Self::OverrideFreeze => "override-freeze",
+        })
+    }
+}
 
 impl Tick<'_> {
     /// Obeys `command`, or says why not. After a canary has `failed` in this tick nothing is obeyed: whoever gave
@@ -23,6 +65,7 @@ impl Tick<'_> {
             CommandKind::Promote => self.promote(by),
             CommandKind::Abort => self.abort(by),
             CommandKind::Retry => self.retry(by),
+            CommandKind::OverrideFreeze => self.override_freeze(by),
         };
         if let Err(why) = obeyed {
             self.say(Event::CommandRefused { command: *kind, by: by.clone(), why });
@@ -72,6 +115,7 @@ impl Tick<'_> {
                 Ok(())
             }
             Phase::OffPlan { .. } => Err(NotNow::HeldAlready),
+            Phase::Receding(_) => Err(NotNow::GoingBack),
             Phase::Preparing { .. } => Err(NotNow::Preparing),
             _ => Err(NotNow::NothingInProgress),
         }
@@ -99,11 +143,13 @@ impl Tick<'_> {
             Phase::Progressing(_) => return self.approve(by),
             Phase::OffPlan { weight } => {
                 let weight = *weight;
+                self.is_not_frozen()?;
                 self.may_raise_to(self.next_weight(weight))?;
                 self.rise_above(weight, Actor::Operator(by.to_owned()));
                 return Ok(());
             }
             Phase::Preparing { .. } => return Err(NotNow::Preparing),
+            Phase::Receding(_) => return Err(NotNow::GoingBack),
             Phase::Starting { paused: None, .. } | Phase::Keeping(_) => return self.approve_of_turn(by),
             Phase::Promoting | Phase::Baking(_) => return Err(NotNow::NothingToResume),
             _ => return Err(NotNow::NothingInProgress),
@@ -134,6 +180,7 @@ impl Tick<'_> {
             | Phase::Starting { .. }
             | Phase::Progressing(_)
             | Phase::OffPlan { .. } => {
+                self.is_not_frozen()?;
                 self.may_raise_to(Weight::FULL)?;
                 let by = Actor::Operator(by.to_owned());
                 self.turn(by.clone(), Phase::Promoting, Event::Promoting { by });
@@ -145,6 +192,7 @@ impl Tick<'_> {
                 self.end_bake();
                 Ok(())
             }
+            Phase::Receding(_) => Err(NotNow::GoingBack),
             Phase::Settled if self.nothing_to_release() => Err(NotNow::NothingToRelease),
             Phase::Promoting
             | Phase::Keeping(_)
@@ -196,6 +244,7 @@ impl Tick<'_> {
                 self.turn(Actor::Operator(by), self.beginning(), reason);
                 Ok(())
             }
+            Phase::Receding(_) => Err(NotNow::GoingBack),
             _ => Err(NotNow::NotTakenBack),
         }
     }

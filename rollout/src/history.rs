@@ -67,6 +67,7 @@ impl History {
                 | Phase::Progressing(_)
                 | Phase::Baking(_)
                 | Phase::OffPlan { .. }
+                | Phase::Receding(_)
         );
         let weight = std::mem::replace(&mut self.wanted, status.weight());
         if !goes_on && (self.points.is_empty() || weight == self.wanted) {

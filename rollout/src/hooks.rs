@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use serin_policy::Weight;
 
 use super::Tick;
-use super::phase::{Cause, Phase};
+use super::cause::Cause;
+use super::phase::Phase;
 use super::reason::Hold;
 use serin_release::hook::Hook;
 use serin_release::resource::{HookFailure, When};
@@ -112,6 +113,7 @@ impl Tick<'_> {
             Phase::Starting { .. }
                 | Phase::Progressing(_)
                 | Phase::OffPlan { .. }
+                | Phase::Receding(_)
                 | Phase::Promoting
                 | Phase::Baking(_)
                 | Phase::Keeping(_)
@@ -160,8 +162,16 @@ impl Tick<'_> {
         })
     }
 
+    /// Before the canary gets its pods. Nobody is asked at a time at which nothing begins.
+    pub(super) fn may_begin(&mut self) -> bool {
+        !self.tell_freeze() && self.passes(When::ConfirmRollout, Weight::ZERO)
+    }
+
     /// Before the canary gets `next` of the callers: its gates, and for all of them those of the promotion.
     pub(super) fn may_rise_to(&mut self, next: Weight) -> bool {
+        if self.tell_freeze() {
+            return false;
+        }
         let gate = if next < Weight::FULL { When::ConfirmTrafficIncrease } else { When::ConfirmPromotion };
         self.passes(gate, next)
     }

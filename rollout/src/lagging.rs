@@ -32,6 +32,8 @@ pub enum Lag {
     Bypassed,
     /// It runs another revision.
     Behind,
+    /// It takes the policy's lease for run out, though the agent does not.
+    Lapsed,
 }
 
 impl Tick<'_> {
@@ -60,8 +62,8 @@ impl Tick<'_> {
             ProxyState::Silent { error } => Some(Lag::Silent { error: error.clone() }),
             ProxyState::Bypassed => Some(Lag::Bypassed),
             // What counts is what it runs, whatever it has refused besides.
-            ProxyState::Runs { revision, .. } if *revision == wanted => None,
-            ProxyState::Runs { .. } => Some(Lag::Behind),
+            ProxyState::Runs { revision, .. } if *revision != wanted => Some(Lag::Behind),
+            ProxyState::Runs { has_lapsed, .. } => has_lapsed.then_some(Lag::Lapsed),
         };
         let lagging = |proxy: &Proxy| Some(Lagging { name: proxy.name.clone(), how: lag(&proxy.state)? });
         let mut all: Vec<_> = self.observation.proxies.iter().filter_map(lagging).collect();
@@ -82,6 +84,12 @@ impl fmt::Display for Shortened<'_> {
                 Lag::Silent { error } => write!(f, "{name} does not answer ({error})")?,
                 Lag::Bypassed => write!(f, "{name} does not run the filter")?,
                 Lag::Behind => write!(f, "{name} runs another revision")?,
+                Lag::Lapsed => {
+                    write!(
+                        f,
+                        "{name} has sent everybody to stable, for the agent's lease has run out there"
+                    )?;
+                }
             }
         }
         match self.0.len().saturating_sub(SHOWN) {

@@ -20,15 +20,18 @@ file is the WasmPlugin there. Four invariants go through all of them:
 mod analysis;
 mod blue_green;
 mod brought;
+mod cause;
 mod clocks;
 #[cfg(test)]
 mod cluster_properties;
 mod commands;
 #[cfg(test)]
 mod deployments;
+mod freeze;
 mod handover;
 mod history;
 mod hooks;
+mod in_force;
 mod lagging;
 mod messages;
 mod next_step;
@@ -38,6 +41,7 @@ mod policy_drift;
 #[cfg(test)]
 mod properties;
 mod reason;
+mod receding;
 mod roles;
 pub mod saved;
 #[cfg(test)]
@@ -45,6 +49,7 @@ mod scenarios;
 mod stables_owner;
 mod status;
 mod steps;
+mod term;
 mod workloads;
 #[cfg(test)]
 mod world;
@@ -58,19 +63,23 @@ pub use analysis::{
     Verdict, Wait, WhyNot, Won,
 };
 pub use brought::Brought;
+pub use cause::Cause;
+pub use commands::{Command, CommandKind};
 pub use handover::HandoverState;
 pub use history::{History, Point};
 pub use hooks::{Answer, Question, Said};
+pub use in_force::InForce;
 pub use lagging::{Lag, Lagging};
 pub use observation::{
-    ArmCounts, ArmUsers, Cell, Chooser, Chosen, Command, CommandKind, Contested, Counts, Drawn, EDGES_MS,
-    Environment, InCluster, InForce, MetricReading, MetricValue, Observation, Proxy, ProxyState,
-    ROUTE_GROUPS, Users,
+    ArmCounts, ArmUsers, Cell, Chooser, Chosen, Contested, Counts, Drawn, EDGES_MS, Environment, InCluster,
+    MetricReading, MetricValue, Observation, Proxy, ProxyState, ROUTE_GROUPS, Users,
 };
-pub use phase::{BakeState, Cause, Emptying, KeepState, Paused, Phase, Stage, StepState};
+pub use phase::{BakeState, Emptying, KeepState, Paused, Phase, Stage, StepState};
 pub use reason::{Awaits, Event, Hold, NotNow, Outcome, Reason, Severity};
+pub use receding::RecedeState;
 pub use roles::{Candidate, Live, Roles, RolesUnclear, RouteTargets, Traces};
 pub use status::{Actor, Change, Draw, Pods, Progress, Status};
+pub use term::Term;
 pub use workloads::{Given, Lack, PodLimit, Replicas, Wanted, Workload, Workloads};
 
 use serin_release::Release;
@@ -82,6 +91,8 @@ pub struct Plan {
     pub status: Status,
     /// To be written in front of the proxies then.
     pub push: Option<Push>,
+    /// How long what is in front of them then may stay without another look.
+    pub term: Term,
     /// How Deployments and routes are wanted in a cluster; none if all is to be left as it is.
     pub wanted: Option<Wanted>,
     /// Why things are as they are; never empty.
@@ -141,7 +152,11 @@ pub fn plan(release: &Release, status: &Status, observation: &Observation, now: 
     tick.note_given();
     tick.take_in_brought();
     tick.take_in_answers();
-    let failed = tick.judge() || tick.leave_what_is_gone() || tick.leave_at_a_hooks_word();
+    let failed = tick.judge()
+        || tick.leave_what_turns_grave()
+        || tick.heed_fuses()
+        || tick.leave_what_is_gone()
+        || tick.leave_at_a_hooks_word();
     tick.end_failed_probe();
     for command in &observation.commands {
         tick.obey(command, failed);
@@ -164,6 +179,9 @@ struct Tick<'t> {
     decision: Option<(Actor, Reason)>,
     reasons: Vec<Reason>,
 }
+
+/// So many proxies are named in what is saved.
+const MOST_NAMED: usize = 20;
 
 /// What is to be written in front of the proxies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -207,7 +225,9 @@ impl Tick<'_> {
                 (*weight, index + 1, settled)
             }
             // Between two steps the next one's cohort is on both versions: it is none to compare with.
-            Phase::OffPlan { weight } => (*weight, steps_up_to(*weight) + 1, None),
+            Phase::OffPlan { weight } | Phase::Receding(RecedeState { weight, .. }) => {
+                (*weight, steps_up_to(*weight) + 1, None)
+            }
             // Some are still where they were before.
             Phase::Promoting => (Weight::FULL, self.release.steps.len() + 1, None),
             Phase::Baking(_) => (Weight::FULL, self.release.steps.len() + 1, Some(Weight::FULL)),
@@ -230,7 +250,24 @@ impl Tick<'_> {
         let Verdict::Fail(failure) = self.status.evidence.verdict(&self.release.analysis, self.now) else {
             return false;
         };
-        self.roll_back(Cause::Failed { weight, failure })
+        if matches!(self.status.phase, Phase::Receding(_)) {
+            // That it is bad is known; whether it is grave is looked at next.
+            return false;
+        }
+        self.recede(weight, &failure) || self.roll_back(Cause::Failed { weight, failure })
+    }
+
+    /// Takes the canary off the air if proxies have closed it by themselves. Returns whether it did.
+    fn heed_fuses(&mut self) -> bool {
+        // Once everybody is to get the canary no proxy goes by its fuse.
+        if !matches!(self.status.phase, Phase::Progressing(_) | Phase::OffPlan { .. } | Phase::Receding(_)) {
+            return false;
+        }
+        let weight = self.status.weight();
+        let proxies = self.observation.blown_fuses.iter().take(MOST_NAMED).cloned().collect::<Vec<_>>();
+        let Counts { stable, canary } = self.status.evidence.step();
+        let (canary, stable) = (canary.failed(), stable.failed());
+        !proxies.is_empty() && self.roll_back(Cause::Fuse { weight, proxies, canary, stable })
     }
 
     /// Takes the canary off the air, if there is anybody to go back to; says so if there is not. Returns whether it did.
@@ -259,6 +296,7 @@ impl Tick<'_> {
         self.status.routes = self.route_targets();
         self.note_change(before);
         let wanted = self.wanted();
+        let term = self.term();
         let Self { status, write, reasons, .. } = self;
         let push = (write > Write::NotYet).then_some(Push {
             revision: status.revision,
@@ -266,7 +304,7 @@ impl Tick<'_> {
             closed: status.is_closed(),
             promoted: status.is_promoted(),
         });
-        Plan { status, push, wanted, reasons }
+        Plan { status, push, term, wanted, reasons }
     }
 
     /// Until proxies report what is being written, somebody may be elsewhere.

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::analysis::Judged;
 use super::lagging;
-use super::phase::Cause;
 use super::reason::{Event, Hold, NotNow, Outcome, Reason};
 use serin_release::delivery::PromotionMode;
+use serin_release::resource::WindowKind;
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -37,6 +37,9 @@ impl fmt::Display for Event {
             Self::StepBegun { step, of, weight, by } => {
                 write!(f, "step {step} of {of}: {weight} to the canary, by {by}")
             }
+            Self::StepBack { weight, cause } => {
+                write!(f, "going back in steps, {weight} stay on the canary: {cause}")
+            }
             Self::Promoting { by } => write!(f, "promotion: everybody to the canary, by {by}"),
             Self::Prepared { run } => {
                 write!(f, "the canary has the pods for the first step of run {run}: testers can reach it")
@@ -53,6 +56,9 @@ impl fmt::Display for Event {
                 f,
                 "the old version is gone, for its Deployment has {by_run} now: everybody stays on the new one"
             ),
+            Self::FreezeOverridden { by } => {
+                write!(f, "windows do not freeze this run any more, by {by}")
+            }
             Self::CommandRefused { command, by, why } => write!(f, "{command} by {by} refused: {why}"),
             Self::BakeEnded { by } => write!(f, "bake ended by {by}"),
             Self::ProbeFailed { requests, errors, expected, again_after } => write!(
@@ -76,6 +82,10 @@ impl fmt::Display for Event {
                 write!(f, "the proxies' policy cannot be read ({why}): it is written again")
             }
             Self::PolicyGone => f.write_str("the proxies' policy is gone: it is written again"),
+            Self::LeaseLapsed => f.write_str(
+                "no agent has renewed the lease in time, and the proxies have sent everybody to stable: the policy is \
+                 written again",
+            ),
             Self::ReleaseEdited => {
                 f.write_str("the Release was edited: the proxies' policy is written again")
             }
@@ -124,6 +134,10 @@ impl fmt::Display for Hold {
                 let duration = friendly(duration);
                 write!(f, "step {step} of {of} at {weight} is observed for {duration}")
             }
+            Self::Receding { weight, duration } => {
+                let duration = friendly(duration);
+                write!(f, "on the way back, {weight} stay on the canary for {duration}")
+            }
             Self::AwaitsRequests { need } => {
                 write!(f, "too few requests: the canary needs {need} in this step for a verdict")
             }
@@ -134,6 +148,21 @@ impl fmt::Display for Hold {
                 f.write_str("stable has no ready pod, so nobody can be sent back to it: scale it up")
             }
             Self::Suspended => f.write_str("suspended: set spec.suspend to false to go on"),
+            Self::Frozen { window, kind, is_operators, may_be_overridden, until } => {
+                let whose = if *is_operators { "the operator's window" } else { "window" };
+                f.write_str("nobody is moved ")?;
+                match (kind, until) {
+                    (WindowKind::Deny, Some(until)) => write!(f, "until {until}: {whose} {window} denies it")?,
+                    (WindowKind::Deny, None) => write!(f, "while {whose} {window} denies it")?,
+                    (WindowKind::Allow, Some(until)) => write!(f, "until {until}, in {whose} {window}")?,
+                    (WindowKind::Allow, None) => write!(f, "outside of {whose} {window}")?,
+                }
+                f.write_str(if *may_be_overridden {
+                    "; in an emergency, override-freeze has this run go on"
+                } else {
+                    "; that cannot be overridden"
+                })
+            }
             Self::Contested { object, by } => contested(f, object, by.as_deref()),
             Self::StableChanged { mode, run, by_run, by } => {
                 let who = who(by.as_deref());
@@ -283,22 +312,10 @@ impl fmt::Display for Outcome {
                 f.write_str("stable and canary have the same version: there is nothing to release")
             }
             Self::Promoted { run } => write!(f, "run {run} is promoted: everybody is on it"),
-            Self::RolledBack { cause: Cause::Failed { weight, failure } } => {
-                write!(f, "rolled back at {weight}: {failure}")
-            }
-            Self::RolledBack { cause: Cause::NoData { weight, after, why } } => {
-                let after = friendly(after);
-                write!(f, "rolled back at {weight}: no verdict after {after}: {why}")
-            }
-            Self::RolledBack { cause: Cause::Down { weight, why } } => {
-                write!(f, "rolled back at {weight}: the canary cannot serve: {why}")
-            }
-            Self::RolledBack { cause: Cause::Hook { weight, hook, why } } => {
-                write!(f, "rolled back at {weight}: hook {hook}: {why}")
-            }
-            Self::RolledBack { cause: Cause::FoundClosed } => f.write_str(
-                "rolled back: proxies were found with the canary closed, and it stays so: retry to start again",
-            ),
+            Self::RolledBack { cause } => match cause.weight() {
+                Some(weight) => write!(f, "rolled back at {weight}: {cause}"),
+                None => write!(f, "rolled back: {cause}"),
+            },
             Self::Aborted { by } => write!(f, "aborted by {by}: everybody goes to stable"),
             Self::StableHasIt => f.write_str(
                 "stable's Deployment has this version's pod template already: if it is bad, set stable's back",
@@ -326,9 +343,14 @@ impl fmt::Display for NotNow {
             Self::PromotedAlready => "the run is promoted already",
             Self::NotTakenBack => "only a run that was rolled back, aborted or undone can start again",
             Self::JustFailed => "the canary has just failed",
+            Self::GoingBack => "its users are on their way back to stable: abort takes all of them back at once",
             Self::LacksCapacity => "the canary lacks the pods for everybody; they are being added: try again",
             Self::StableDown => "stable has no ready pod: scale it up first",
             Self::Suspended => "the Release is suspended: set spec.suspend to false first",
+            Self::Frozen => {
+                "nobody is moved at this time, as the status says: wait, or override-freeze first, with a reason"
+            }
+            Self::NothingToOverride => "there is no window that freezes this Release and may be overridden",
             Self::Blocked => "something stands in the way, as the status says: remove it first",
             Self::StableChanged => {
                 "stable was given another version since the run began, as the status says: resume first to release over it"

@@ -1,13 +1,13 @@
 /*!
 What the planner is told: how things are, seen at one moment.
 */
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 use serin_policy::evidence::Tally;
-use serin_policy::{Arm, Cohort, Policy, Weight};
+use serin_policy::{Arm, Cohort};
 
+use super::commands::Command;
 use super::hooks::Answer;
+use super::in_force::InForce;
 use super::roles::{Roles, RolesUnclear, RouteTargets};
 use super::workloads::Workloads;
 use serin_release::delivery::Delivery;
@@ -19,6 +19,8 @@ pub struct Observation {
     pub in_force: InForce,
     /// All proxies there are.
     pub proxies: Vec<Proxy>,
+    /// Those that have closed this run's canary by themselves, by name.
+    pub blown_fuses: Vec<String>,
     /// What was counted since the last observation: randomly assigned requests, by all that tells them apart.
     pub counted: Vec<Cell>,
     /// The same in sum and by the proxies' own counters, wherever `counted` comes from.
@@ -78,60 +80,6 @@ pub struct Contested {
     pub by: Option<String>,
 }
 
-/// What the file in front of the proxies says: the truth about the weight.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum InForce {
-    /// There is no file.
-    Nothing,
-    /// There is a file that makes no sense.
-    Unreadable {
-        /// What is wrong with it.
-        why: String,
-    },
-    /// A policy for this release.
-    Policy {
-        /// The run it was written for.
-        run: String,
-        /// Its revision.
-        revision: u64,
-        /// The canary's share.
-        weight: Weight,
-        /// Whether the canary takes no traffic at all.
-        closed: bool,
-    },
-}
-
-impl InForce {
-    /// What a policy in front of the proxies says.
-    pub fn of(policy: &Policy) -> Self {
-        // The run is what the salt ends in after `namespace/name/`.
-        let salt = policy.salt();
-        let run = salt.strip_prefix(policy.name()).and_then(|rest| rest.strip_prefix('/'));
-        Self::Policy {
-            run: run.unwrap_or(salt).to_owned(),
-            revision: policy.revision(),
-            weight: policy.weight(),
-            closed: policy.is_closed(),
-        }
-    }
-
-    /// The share of the callers that a canary gets, of whatever run.
-    pub(super) fn share(&self) -> Weight {
-        match self {
-            Self::Policy { weight, closed: false, .. } => *weight,
-            Self::Policy { .. } | Self::Nothing | Self::Unreadable { .. } => Weight::ZERO,
-        }
-    }
-
-    /// The share of the callers that the canary of `run` gets.
-    pub(super) fn share_of(&self, run: &str) -> Weight {
-        match self {
-            Self::Policy { run: found, .. } if found == run => self.share(),
-            _ => Weight::ZERO,
-        }
-    }
-}
-
 /// A proxy and what it says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proxy {
@@ -168,6 +116,9 @@ pub enum ProxyState {
         revision: u64,
         /// Why it refused the present document, if it did; it then goes on with what it has.
         refused: Option<String>,
+        /// Whether the policy's lease has run out there, so that the canary takes no traffic.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        has_lapsed: bool,
     },
 }
 
@@ -377,42 +328,5 @@ fn are_zero(counts: &[u64]) -> bool {
 fn add_each(sums: &mut [u64], more: &[u64]) {
     for (sum, more) in sums.iter_mut().zip(more) {
         *sum += more;
-    }
-}
-
-/// Something a person asks for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Command {
-    /// What.
-    pub kind: CommandKind,
-    /// Who.
-    pub by: String,
-}
-
-/// What a person may ask for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum CommandKind {
-    /// Hold the weight where it is. Evidence against the canary still counts.
-    Pause,
-    /// End a pause, or approve the step that waits for it.
-    Resume,
-    /// Skip what is left: everybody to the canary.
-    Promote,
-    /// Everybody back to stable, and stay there.
-    Abort,
-    /// Start over a run that was rolled back or aborted.
-    Retry,
-}
-
-impl fmt::Display for CommandKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Pause => "pause",
-            Self::Resume => "resume",
-            Self::Promote => "promote",
-            Self::Abort => "abort",
-            Self::Retry => "retry",
-        })
     }
 }

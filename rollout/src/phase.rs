@@ -8,8 +8,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serin_policy::Weight;
 
-use super::analysis::Failure;
+use super::cause::Cause;
 use super::handover::HandoverState;
+use super::receding::RecedeState;
 
 /// Where a run stands.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -54,6 +55,8 @@ pub enum Phase {
         /// That weight.
         weight: Weight,
     },
+    /// Its users are taken off the canary in steps: what is wrong with it is not grave.
+    Receding(RecedeState),
     /// Everybody is to go to the canary; not every proxy reports it.
     Promoting,
     /// Everybody is on the canary, and it is watched: there is a way back still.
@@ -178,46 +181,6 @@ pub struct Paused {
     pub since: Timestamp,
 }
 
-/// Why the canary was taken off the air.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "name", rename_all = "kebab-case", rename_all_fields = "camelCase")]
-pub enum Cause {
-    /// It is worse than allowed.
-    Failed {
-        /// The weight it had.
-        weight: Weight,
-        /// By which test.
-        failure: Failure,
-    },
-    /// There was nothing to judge it by.
-    NoData {
-        /// The weight it had.
-        weight: Weight,
-        /// How long the step was observed.
-        after: Duration,
-        /// What was missing.
-        why: String,
-    },
-    /// It cannot serve: its Deployment is gone, or no pod of it is ready.
-    Down {
-        /// The weight it had.
-        weight: Weight,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// A hook is against it.
-    Hook {
-        /// The weight it had.
-        weight: Weight,
-        /// Which hook.
-        hook: String,
-        /// Why.
-        why: String,
-    },
-    /// It was found closed in front of the proxies, by whomever.
-    FoundClosed,
-}
-
 impl StepState {
     /// The step of this index, pushed just now.
     pub(super) fn new(index: usize, weight: Weight) -> Self {
@@ -258,6 +221,7 @@ impl Phase {
             | Self::Starting { .. }
             | Self::Progressing(_)
             | Self::OffPlan { .. }
+            | Self::Receding(_)
             | Self::Promoting
             | Self::Baking(_)
             | Self::Keeping(_)
@@ -301,6 +265,7 @@ impl Phase {
             Self::Starting { .. } => "starting",
             Self::Progressing(_) => "progressing",
             Self::OffPlan { .. } => "off-plan",
+            Self::Receding(_) => "receding",
             Self::Promoting => "promoting",
             Self::Baking(_) => "baking",
             Self::Keeping(_) => "keeping",

@@ -4,12 +4,13 @@ Status and file compared: crashes, lost states, edits by hand, and new runs.
 The weight in front of the proxies never jumps because of what is found here: it is either left as it is, or the
 weight that was wanted all along is written again, or everybody goes back to stable.
 */
-use serin_policy::Weight;
+use serin_policy::{Lease, Weight};
 
 use super::analysis::Evidence;
+use super::cause::Cause;
+use super::commands::{Command, CommandKind};
 use super::handover::{HandoverState, Probe};
-use super::observation::{Command, CommandKind};
-use super::phase::{BakeState, Cause, Emptying, KeepState, Paused, Phase, StepState};
+use super::phase::{BakeState, Emptying, KeepState, Paused, Phase, StepState};
 use super::reason::{Event, Hold, NotNow, Outcome, Reason};
 use super::roles::RolesUnclear;
 use super::status::Actor;
@@ -132,7 +133,7 @@ impl Tick<'_> {
                     self.set_right(Write::Again, reason);
                 }
             }
-            InForce::Policy { run, revision, weight: found, closed: found_closed }
+            InForce::Policy { run, revision, weight: found, closed: found_closed, .. }
                 if *revision > self.status.revision
                     || (run.as_str(), *found, *found_closed)
                         != (self.status.run.as_str(), weight, closed) =>
@@ -148,6 +149,8 @@ impl Tick<'_> {
                     self.set_right(Write::Anew, reason);
                 }
             }
+            // Another revision, so that every proxy says when it goes on.
+            InForce::Policy { lease: Lease::Lapsed, .. } => self.set_right(Write::Anew, Event::LeaseLapsed),
             InForce::Policy { .. } => {}
             InForce::Nothing => self.set_right(Write::Anew, Event::PolicyGone),
             InForce::Unreadable { why } => {

@@ -28,6 +28,7 @@ pub(super) const PROXIES: [&str; 3] = ["a", "b", "c"];
 #[derive(Debug, Clone)]
 enum Event {
     Nothing,
+    Away,
     Command(CommandKind),
     Proxy(usize, Does),
     Crash(Crash),
@@ -50,6 +51,7 @@ fn events() -> impl Strategy<Value = Vec<(Event, ArmCounts)>> {
     ];
     let event = prop_oneof![
         12 => Just(Event::Nothing),
+        1 => Just(Event::Away),
         6 => prop::sample::select(vec![Pause, Resume, Resume, Promote, Abort, Retry, Retry]).prop_map(Event::Command),
         5 => (0..PROXIES.len(), does).prop_map(|(proxy, does)| Event::Proxy(proxy, does)),
         3 => prop_oneof![Just(Crash::BeforeWrite), Just(Crash::BeforeSave)].prop_map(Event::Crash),
@@ -121,6 +123,7 @@ fn happen(world: &mut World, event: &Event, new_run: &str, canary: ArmCounts) {
     let (mut commands, mut crash) = (Vec::new(), Crash::None);
     match event {
         Event::Nothing => {}
+        Event::Away => world.away(SignedDuration::from_mins(16)),
         Event::Command(kind) => commands.push(*kind),
         Event::Proxy(proxy, does) => world.proxies.get_mut(PROXIES[*proxy]).unwrap().does = *does,
         Event::Crash(at) => crash = *at,
@@ -160,11 +163,12 @@ pub(super) struct Before {
 impl Before {
     pub(super) fn of(world: &mut World) -> Self {
         let observation = world.observe(Counts::default(), Vec::new());
+        let file = observation.in_force;
         let reported = observation.proxies.into_iter().map(|proxy| match proxy.state {
             ProxyState::Runs { revision, .. } => Some(revision),
             ProxyState::Silent { .. } | ProxyState::Bypassed => None,
         });
-        Self { reported: reported.collect(), status: world.status.clone(), file: world.file.clone() }
+        Self { reported: reported.collect(), status: world.status.clone(), file }
     }
 
     pub(super) fn all_run(&self, wanted: u64) -> bool {

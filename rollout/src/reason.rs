@@ -8,13 +8,15 @@ reasons can leave repetitions out. Numbers that change by the tick therefore hav
 */
 mod kinds;
 mod not_now;
+mod outcome;
 
 use serde::{Deserialize, Serialize};
 use serin_release::delivery::PromotionMode;
 
 use super::workloads::Lack;
-pub use kinds::{Event, Hold, Outcome};
+pub use kinds::{Event, Hold};
 pub use not_now::NotNow;
+pub use outcome::Outcome;
 
 /// Why things are as they are.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -120,6 +122,7 @@ table! { Event:
     NewRun, "new-run", Info;
     TakenUp, "taken-up", Warning;
     StepBegun, "step-begun", Info;
+    StepBack, "step-back", Warning;
     Promoting, "promoting", Info;
     Prepared, "prepared", Info;
     Retried, "retried", Info;
@@ -128,6 +131,7 @@ table! { Event:
     CutoverApproved, "cutover-approved", Info;
     CleanupApproved, "cleanup-approved", Info;
     KeepEnded, "keep-ended", Info;
+    FreezeOverridden, "freeze-overridden", Warning;
     CommandRefused, "command-refused", Warning;
     BakeEnded, "bake-ended", Info;
     ProbeFailed, "probe-failed", Critical;
@@ -136,6 +140,7 @@ table! { Event:
     PolicyEdited, "policy-edited", Warning;
     PolicyUnreadable, "policy-unreadable", Warning;
     PolicyGone, "policy-gone", Warning;
+    LeaseLapsed, "lease-lapsed", Warning;
     ReleaseEdited, "release-edited", Info;
 }
 
@@ -149,10 +154,12 @@ table! { Hold:
     AwaitsCutover, "awaits-cutover", Info, Person;
     AwaitsCleanup, "awaits-cleanup", Info, Person;
     Observing, "observing", Info, Course;
+    Receding, "receding", Warning, Course;
     AwaitsRequests, "awaits-requests", Info, Others;
     AwaitsCapacity, "awaits-capacity", Info, Others;
     StableDown, "stable-down", Critical, Mending;
     Suspended, "suspended", Info, Person;
+    Frozen, "frozen", Info, Others;
     Contested, "contested", Warning, Mending;
     StableChanged, "stable-changed", Warning, Person;
     StablePutBack, "stable-put-back", Warning, Mending;

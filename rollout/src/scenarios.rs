@@ -7,9 +7,11 @@ A script is a Release, `---`, and lines of:
 
 - `proxies a b`, and what they do from then on: `silent b`, `bypass b`, `refuse b`, `lag b`, `follow b`
 - `tick 1s [x20] [canary=requests/errors/slow[/withheld]] [stable=…]`: time goes by, then the planner looks; `x20`: so often
+- `away 20m`: time goes by, and no agent is there
 - `cmd pause by ann`: given at the next tick
 - `edit old => new`: the Release's text is edited
 - `chosen segment:beta 5/1/0`, `chosen override 5/1/0`: what a rule gives to the canary at each tick from then on
+- `fuse a`: the fuse of this proxy has blown
 - `outage connection refused`, `outage over`: nothing can be counted, until it can
 - `metric depth 3`, `metric depth nan`, `metric depth empty`: what one of people's own metrics says from then on
 - `crash before-write`, `crash before-save`: the next tick ends there
@@ -93,6 +95,7 @@ impl ScenarioRun {
         let words: Vec<_> = line.split_whitespace().collect();
         match words.as_slice() {
             ["tick", after, rest @ ..] => self.ticks(after, rest),
+            ["away", time] => self.world.away(time.parse().unwrap()),
             ["cmd", kind, "by", by] => {
                 let kind: CommandKind = serde_json::from_value((*kind).into()).unwrap();
                 self.commands.push(Command { kind, by: (*by).to_owned() });
@@ -108,6 +111,7 @@ impl ScenarioRun {
                 self.world.now += step;
                 self.world.status.clock_moved(step);
             }
+            ["fuse", proxy] => self.world.blown_fuses.push((*proxy).to_owned()),
             ["outage", "over"] => self.world.outage = None,
             ["outage", ..] => self.world.outage = Some(line["outage ".len()..].to_owned()),
             ["chosen", by, counts] => self.chosen(by, counts),
@@ -223,7 +227,7 @@ impl ScenarioRun {
     }
 
     fn edit_file(&mut self, change: &str) {
-        let InForce::Policy { run, revision, weight, closed } = &mut self.world.file else {
+        let InForce::Policy { run, revision, weight, closed, .. } = &mut self.world.file else {
             panic!("no file")
         };
         match change.split_once('=') {

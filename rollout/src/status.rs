@@ -17,6 +17,7 @@ use super::handover::HandoverState;
 use super::hooks::Question;
 use super::phase::{BakeState, KeepState, Phase, StepState, elapsed};
 use super::reason::Reason;
+use super::receding::RecedeState;
 use super::roles::{Roles, RouteTargets};
 use serin_release::{Pause, Release};
 
@@ -51,6 +52,9 @@ pub struct Status {
     /// In a cluster: what hooks were asked in this run, and what they have answered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub questions: Vec<Question>,
+    /// Who has this run go on although a window freezes it, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freeze_overridden_by: Option<String>,
     /// The last time the run, the weight or the closedness of what is wanted changed.
     pub last_change: Option<Change>,
 }
@@ -175,6 +179,7 @@ impl Status {
             | Phase::Aborted { .. } => Weight::ZERO,
             Phase::Progressing(StepState { weight, .. })
             | Phase::OffPlan { weight }
+            | Phase::Receding(RecedeState { weight, .. })
             | Phase::Unreadable { weight, .. } => *weight,
             Phase::HandingOver(HandoverState { probe: Some(_), .. }) => HandoverState::ALL_BUT_PROBE,
             Phase::Promoting
@@ -240,6 +245,10 @@ impl Status {
             Phase::Starting { since, paused, .. } => {
                 progress.elapsed = elapsed(*since, paused.as_ref(), now);
                 progress.duration = Some(release.analysis.baseline);
+            }
+            Phase::Receding(RecedeState { since, .. }) => {
+                progress.elapsed = elapsed(Some(*since), None, now);
+                progress.duration = release.gradual.as_ref().map(|gradual| gradual.each);
             }
             Phase::Baking(BakeState { since, paused, .. }) => {
                 progress.elapsed = elapsed(Some(*since), paused.as_ref(), now);

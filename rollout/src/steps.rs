@@ -7,9 +7,10 @@ use serin_policy::cookie::OnCacheable;
 use serin_policy::evidence::Tally;
 
 use super::analysis::{Verdict, Wait};
+use super::cause::Cause;
 use super::handover::HandoverState;
 use super::observation::ArmCounts;
-use super::phase::{BakeState, Cause, Emptying, KeepState, Phase, Stage, StepState, elapsed};
+use super::phase::{BakeState, Emptying, KeepState, Phase, Stage, StepState, elapsed};
 use super::reason::{Event, Hold, Outcome, Reason};
 use super::status::Actor;
 use super::{Contested, Tick, Workloads, Write};
@@ -56,6 +57,7 @@ impl Tick<'_> {
                 self.say(Hold::OffPlan { weight, next });
                 self.tell_lagging();
             }
+            Phase::Receding(state) => self.go_on_receding(state),
             Phase::Promoting => {
                 self.tell_lagging();
                 if self.all_report() {
@@ -210,7 +212,7 @@ impl Tick<'_> {
     }
 
     /// Says which proxies do not report what is wanted, if some do not.
-    fn tell_lagging(&mut self) {
+    pub(super) fn tell_lagging(&mut self) {
         if !self.all_report() {
             let revision = self.status.revision;
             self.say(Hold::AwaitsProxies { revision, proxies: self.lagging_behind(revision) });
@@ -227,7 +229,7 @@ impl Tick<'_> {
             // Nobody is on the canary yet: what stable is given now is what the canary is compared with.
             self.note_stable();
         }
-        if !self.passes(When::ConfirmRollout, Weight::ZERO) {
+        if !self.may_begin() {
             return;
         }
         if self.provide_pods(self.next_weight(Weight::ZERO)) && all_report {

@@ -12,9 +12,10 @@ use serde::{Deserialize, Serialize};
 use serin_policy::Weight;
 
 use super::Tick;
+use super::cause::Cause;
 use super::messages::friendly;
 use super::observation::{Environment, InCluster};
-use super::phase::{Cause, Emptying, Phase, elapsed};
+use super::phase::{Emptying, Phase, elapsed};
 use super::reason::Hold;
 use super::roles::RouteTargets;
 use super::status::Pods;
@@ -189,7 +190,9 @@ impl<'t> Tick<'t> {
             Phase::Starting { .. } => {
                 canary.stuck.is_some() || canary.ready == 0 && self.release.rules_fingerprint().is_some()
             }
-            Phase::Progressing(_) | Phase::OffPlan { .. } => canary.stuck.is_some() || canary.ready == 0,
+            Phase::Progressing(_) | Phase::OffPlan { .. } | Phase::Receding(_) => {
+                canary.stuck.is_some() || canary.ready == 0
+            }
             // What was good enough to be promoted has everybody: it goes when it serves nobody at all.
             Phase::Promoting | Phase::Baking(_) | Phase::Keeping(_) | Phase::HandingOver(_) => {
                 canary.ready == 0
@@ -235,6 +238,7 @@ impl<'t> Tick<'t> {
     /// What another run had it keep is kept on: while others were on the canary, its size said little.
     pub(super) fn begin_with_stable(&mut self) {
         self.forget_answers();
+        self.status.freeze_overridden_by = None;
         let kept = if self.is_stable_kept() { self.status.pods.stable_floor } else { 1 };
         let desired = self.workloads().map(|(_, workloads)| workloads.stable.desired);
         let stable_floor = desired.map_or(self.status.pods.stable_floor, |desired| desired.max(kept));
@@ -319,13 +323,15 @@ impl<'t> Tick<'t> {
         Some(match &self.status.phase {
             Phase::Waiting | Phase::Unreadable { .. } => return None,
             Phase::Promoted | Phase::Settled => Wanted { routes, ..Wanted::default() },
-            Phase::Preparing { .. } if !self.is_confirmed() => {
+            Phase::Preparing { .. } if self.freeze().is_some() || !self.is_confirmed() => {
                 Wanted { canary: None, ..running(Weight::ZERO) }
             }
             Phase::Preparing { .. } | Phase::Starting { .. } => {
                 running(self.next_weight(Weight::ZERO).max(canary_for))
             }
-            Phase::Progressing(_) | Phase::OffPlan { .. } => running(self.status.weight().max(canary_for)),
+            Phase::Progressing(_) | Phase::OffPlan { .. } | Phase::Receding(_) => {
+                running(self.status.weight().max(canary_for))
+            }
             Phase::Promoting | Phase::Baking(_) | Phase::Keeping(_) => running(Weight::FULL),
             Phase::HandingOver(state) => {
                 Wanted { copy_template: self.copy_is_due(state), ..running(Weight::FULL) }

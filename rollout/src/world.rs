@@ -4,12 +4,12 @@ A world for the planner to be tested in: a file and proxies that follow pushes, 
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use serin_policy::{Arm, Cohort};
+use serin_policy::{Arm, Cohort, Lease};
 
 use super::deployments::Cluster;
 use super::{
     ArmCounts, Cell, Chosen, Command, Counts, Drawn, Environment, InForce, MetricReading, Observation, Plan,
-    Proxy, ProxyState, Reason, Status, plan,
+    Proxy, ProxyState, Reason, Status, Term, plan,
 };
 use serin_release::Release;
 
@@ -17,10 +17,14 @@ pub(super) struct World {
     pub(super) release: Release,
     pub(super) status: Status,
     pub(super) file: InForce,
+    /// When the file's lease runs out, if it has one.
+    pub(super) until: Option<u64>,
     pub(super) proxies: BTreeMap<String, Model>,
     pub(super) now: Timestamp,
     /// Why nothing can be counted.
     pub(super) outage: Option<String>,
+    /// Proxies that have closed the canary by themselves. They go by the next policy that is closed.
+    pub(super) blown_fuses: Vec<String>,
     /// What rules give to a version at each tick.
     pub(super) chosen: Vec<Chosen>,
     /// What people's own metrics say.
@@ -35,6 +39,7 @@ pub(super) struct World {
 pub(super) struct Model {
     pub(super) does: Does,
     revision: u64,
+    until: Option<u64>,
 }
 
 /// What a proxy does with a new file.
@@ -68,9 +73,11 @@ impl World {
             cluster,
             status: Status::default(),
             file: InForce::Nothing,
+            until: None,
             proxies: BTreeMap::new(),
             now: Timestamp::UNIX_EPOCH,
             outage: None,
+            blown_fuses: Vec::new(),
             chosen: Vec::new(),
             readings: Vec::new(),
             before: Status::default(),
@@ -85,6 +92,12 @@ impl World {
         self.release = read(yaml, self.cluster.as_ref(), &self.status);
     }
 
+    /// Time goes by without a look.
+    pub(super) fn away(&mut self, time: SignedDuration) {
+        self.now += time;
+    }
+
+    /// Time goes by, in which the agent sees to the lease, and then it looks.
     pub(super) fn tick(
         &mut self,
         after: SignedDuration,
@@ -93,6 +106,9 @@ impl World {
         crash: Crash,
     ) -> Plan {
         self.now += after;
+        if let Some(until) = self.until.as_mut().filter(|until| **until > seconds(self.now - after)) {
+            *until += u64::try_from(after.as_secs()).unwrap();
+        }
         if let Some(cluster) = &self.cluster {
             self.release = of_cluster(cluster, &self.status);
         }
@@ -108,22 +124,33 @@ impl World {
         if crash != Crash::BeforeSave {
             self.before = std::mem::replace(&mut self.status, planned.status.clone());
         }
+        if crash == Crash::None && (planned.push.is_some() || planned.term.is_due(self.until, self.now)) {
+            self.until = planned.term.lease(self.until, self.now);
+        }
         if let (Crash::None, Some(push)) = (crash, planned.push) {
-            let (run, revision) = (self.release.run().to_owned(), push.revision);
-            self.file = InForce::Policy { run, revision, weight: push.weight, closed: push.closed };
+            let (run, revision, weight) = (self.release.run().to_owned(), push.revision, push.weight);
+            let lease = lease(self.until, self.now);
+            self.file = InForce::Policy { run, revision, weight, closed: push.closed, lease };
+            if push.closed {
+                self.blown_fuses.clear();
+            }
         }
         planned
     }
 
     pub(super) fn observe(&mut self, counts: Counts, commands: Vec<Command>) -> Observation {
-        let revision = match self.file {
-            InForce::Policy { revision, .. } => Some(revision),
+        let (until, now) = (self.until, self.now);
+        let revision = match &mut self.file {
+            InForce::Policy { revision, lease: found, closed, .. } => {
+                *found = if *closed { Lease::Unleased } else { lease(until, now) };
+                Some(*revision)
+            }
             InForce::Nothing | InForce::Unreadable { .. } => None,
         };
-        let proxies = self
-            .proxies
-            .iter_mut()
-            .map(|(name, proxy)| Proxy { name: name.clone(), state: proxy.look(revision) });
+        let proxies = self.proxies.iter_mut().map(|(name, proxy)| Proxy {
+            name: name.clone(),
+            state: proxy.look(revision.map(|revision| (revision, until)), now),
+        });
         let counted = cells(&counts);
         Observation {
             in_force: self.file.clone(),
@@ -131,6 +158,7 @@ impl World {
             counted,
             at_proxies: counts,
             chosen: self.chosen.clone(),
+            blown_fuses: self.blown_fuses.clone(),
             unassignable: 0,
             users: None,
             readings: self.readings.clone(),
@@ -162,12 +190,30 @@ impl World {
             assert_eq!((push.revision, push.weight), (status.revision, status.weight()));
             assert_eq!((push.closed, push.promoted), (status.is_closed(), status.is_promoted()));
         }
+        let status = &planned.status;
+        if status.is_closed() || status.is_promoted() {
+            assert!(!matches!(planned.term, Term::For(_)), "there is nobody to send back: {planned:?}");
+        }
+        if let InForce::Policy { lease: Lease::Lapsed, .. } = self.file
+            && planned.push.is_none()
+        {
+            assert!(!matches!(planned.term, Term::For(_)), "opened again without a push: {planned:?}");
+        }
         let what = |status: &Status| (status.run.clone(), status.weight(), status.is_closed());
         if !self.status.run.is_empty() {
             let changed = what(&self.status) != what(&planned.status);
             assert_eq!(changed, self.status.last_change != planned.status.last_change, "{planned:?}");
         }
     }
+}
+
+fn seconds(at: Timestamp) -> u64 {
+    // A clock may be set to before 1970.
+    u64::try_from(at.as_second()).unwrap_or_default()
+}
+
+fn lease(until: Option<u64>, now: Timestamp) -> Lease {
+    Lease::at(until, || seconds(now) * 1_000_000_000)
 }
 
 fn read(yaml: &str, cluster: Option<&Cluster>, status: &Status) -> Release {
@@ -188,17 +234,19 @@ fn cells(counts: &Counts) -> Vec<Cell> {
 }
 
 impl Model {
-    fn look(&mut self, file: Option<u64>) -> ProxyState {
-        if let (Does::Follow, Some(revision)) = (self.does, file) {
-            self.revision = revision;
+    fn look(&mut self, file: Option<(u64, Option<u64>)>, now: Timestamp) -> ProxyState {
+        if let (Does::Follow, Some(file)) = (self.does, file) {
+            (self.revision, self.until) = file;
         }
         let revision = self.revision;
+        let has_lapsed = lease(self.until, now) == Lease::Lapsed;
         match self.does {
             Does::FallSilent => ProxyState::Silent { error: "connection refused".to_owned() },
             Does::Bypass => ProxyState::Bypassed,
-            Does::Follow | Does::Lag => ProxyState::Runs { revision, refused: None },
+            Does::Follow | Does::Lag => ProxyState::Runs { revision, refused: None, has_lapsed },
             Does::Refuse => {
-                ProxyState::Runs { revision, refused: Some("weight: many: give a number".to_owned()) }
+                let refused = Some("weight: many: give a number".to_owned());
+                ProxyState::Runs { revision, refused, has_lapsed }
             }
         }
     }

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 use serin_agent::observe::counter_deltas::CounterDeltas;
 use serin_agent::observe::prometheus::counts::{Counters, Subject, samples};
+use serin_policy::Lease;
 use serin_policy::series::Group;
 use serin_release::Release;
 use serin_rollout::{
@@ -163,14 +164,17 @@ impl Driven {
     /// Plans with proxies that have followed every push.
     fn plan(&mut self, counted: Vec<Cell>, now: Timestamp) {
         let revision = self.status.revision;
-        let proxy =
-            |i| Proxy { name: format!("edge-{i}"), state: ProxyState::Runs { revision, refused: None } };
+        let proxy = |i| Proxy {
+            name: format!("edge-{i}"),
+            state: ProxyState::Runs { revision, refused: None, has_lapsed: false },
+        };
         let observation = Observation {
             in_force: self.in_force.clone(),
             proxies: (0..PROXIES).map(proxy).collect(),
             counted,
             at_proxies: Counts::default(),
             chosen: Vec::new(),
+            blown_fuses: Vec::new(),
             unassignable: 0,
             users: None,
             readings: Vec::new(),
@@ -182,7 +186,13 @@ impl Driven {
         self.status = status;
         if let Some(push) = push {
             let (run, revision) = (self.release.run().to_owned(), push.revision);
-            self.in_force = InForce::Policy { run, revision, weight: push.weight, closed: push.closed };
+            self.in_force = InForce::Policy {
+                run,
+                revision,
+                weight: push.weight,
+                closed: push.closed,
+                lease: Lease::Unleased,
+            };
         }
     }
 }

@@ -125,6 +125,7 @@ pub(crate) fn policy() -> PolicySpec {
         request_header: VERSION_HEADER.to_owned(),
         response_header: Some(RESPONSE_HEADER.to_owned()),
         counts: None,
+        fuse: None,
     }
 }
 

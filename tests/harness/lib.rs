@@ -9,6 +9,7 @@ pub mod browser;
 pub mod client;
 pub mod exporter;
 pub mod faulty;
+pub mod http3;
 pub mod load;
 pub mod load_tester;
 pub mod mesh;

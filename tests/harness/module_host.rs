@@ -60,6 +60,7 @@ struct Calls {
     configure: TypedFunc<(u32, u32), u32>,
     request_headers: TypedFunc<(u32, u32, u32), u32>,
     response_headers: TypedFunc<(u32, u32, u32), u32>,
+    response_trailers: TypedFunc<(u32, u32), u32>,
     log: TypedFunc<u32, ()>,
     tick: TypedFunc<u32, ()>,
     delete: TypedFunc<u32, ()>,
@@ -103,7 +104,7 @@ pub struct Crossings {
 pub struct Fuel {
     /// `proxy_on_request_headers`.
     pub request_headers: u64,
-    /// `proxy_on_response_headers`.
+    /// `proxy_on_response_headers`, and `proxy_on_response_trailers` where there are any.
     pub response_headers: u64,
     /// `proxy_on_log`.
     pub log: u64,
@@ -160,6 +161,7 @@ impl ModuleHost {
             configure: instance.get_typed_func(&mut store, "proxy_on_configure")?,
             request_headers: instance.get_typed_func(&mut store, "proxy_on_request_headers")?,
             response_headers: instance.get_typed_func(&mut store, "proxy_on_response_headers")?,
+            response_trailers: instance.get_typed_func(&mut store, "proxy_on_response_trailers")?,
             log: instance.get_typed_func(&mut store, "proxy_on_log")?,
             tick: instance.get_typed_func(&mut store, "proxy_on_tick")?,
             delete: instance.get_typed_func(&mut store, "proxy_on_delete")?,
@@ -172,6 +174,11 @@ impl ModuleHost {
     /// The namespace this proxy says it is in.
     pub fn set_namespace(&mut self, namespace: &str) {
         self.store.data_mut().namespace = Some(namespace.to_owned());
+    }
+
+    /// The proxy's clock, in nanoseconds since 1970.
+    pub fn now_ns(&self) -> u64 {
+        self.store.data().now.as_nanos().try_into().unwrap_or(u64::MAX)
     }
 
     /// Lets `time` go by.
@@ -246,18 +253,27 @@ impl ModuleHost {
         Ok(fuel)
     }
 
-    /// The response's headers are there, its trailers on their way.
+    /// The response's headers are there, and then its trailers, if it ends with any.
     pub fn response_headers(&mut self, id: u32, response: Response) -> Result<u64> {
         let stream = self.stream(id)?;
         let count = u32::try_from(response.headers.len())?;
+        let trailers = response.trailers.as_ref().map(Vec::len).map(u32::try_from).transpose()?;
         stream.response = Some(response.headers);
         stream.trailers = response.trailers;
         stream.flags = response.flags;
         let call = |calls: &Calls, store: &mut Store<SimulatedProxy>| {
-            calls.response_headers.call(store, (id, count, 1))
+            calls.response_headers.call(store, (id, count, u32::from(trailers.is_none())))
         };
-        let (action, fuel) = self.call(Phase::Response, id, call)?;
+        let (action, mut fuel) = self.call(Phase::Response, id, call)?;
         self.goes_on(action)?;
+        if let Some(count) = trailers {
+            let call = |calls: &Calls, store: &mut Store<SimulatedProxy>| {
+                calls.response_trailers.call(store, (id, count))
+            };
+            let (action, used) = self.call(Phase::Trailers, id, call)?;
+            self.goes_on(action)?;
+            fuel += used;
+        }
         Ok(fuel)
     }
 
@@ -268,7 +284,7 @@ impl ModuleHost {
 
     /// Takes the request's context away.
     pub fn close(&mut self, id: u32, fuel: &mut Fuel) -> Result<(Headers, Option<Headers>)> {
-        let ((), used) = self.call(Phase::Idle, id, |calls, store| calls.delete.call(store, id))?;
+        let ((), used) = self.call(Phase::Delete, id, |calls, store| calls.delete.call(store, id))?;
         fuel.context += used;
         let Some(stream) = self.store.data_mut().streams.remove(&id) else { bail!("no request {id}") };
         if let Some((_, requests)) = self.roots.iter_mut().find(|(root, _)| *root == stream.root) {

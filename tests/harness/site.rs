@@ -20,6 +20,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
 use crate::client::Client;
+use crate::http3;
 use crate::tools::Tool;
 
 /// The host that requests are for.
@@ -56,11 +57,13 @@ pub struct Plan {
     pub upstreams: Option<(SocketAddr, SocketAddr, Protocol)>,
     /// An HTTP filter to be put before Serin's.
     pub filter_before: Option<Value>,
+    /// Whether the Envoys speak HTTP/3 as well.
+    pub http3: bool,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { envoys: 1, release: release(""), upstreams: None, filter_before: None }
+        Self { envoys: 1, release: release(""), upstreams: None, filter_before: None, http3: false }
     }
 }
 
@@ -145,6 +148,9 @@ impl Site {
                     "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters";
                 let filters = bootstrap.pointer_mut(path).and_then(Value::as_array_mut);
                 filters.context("a bootstrap has HTTP filters")?.insert(0, filter.clone());
+            }
+            if plan.http3 {
+                http3::add_listener(&mut bootstrap, self.folder.path())?;
             }
             let options = EnvoyOptions {
                 binary: spawn_blocking(|| Tool::Envoy.path()).await??,

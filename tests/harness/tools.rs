@@ -4,6 +4,7 @@ Tools that tests need and that no dependency brings along: fetched or built once
 [`bring`] has all that a test binary needs brought before its first test; what is left to [`Tool::path`] comes when it is
 asked for.
 */
+mod aioquic;
 mod axe;
 mod cache;
 mod cargo;
@@ -45,6 +46,8 @@ pub use iptables::iptables;
 pub enum Tool {
     /// The proxy.
     Envoy,
+    /// A client that speaks HTTP/3.
+    Aioquic,
     /// What leads connections to sidecars.
     Iptables,
     /// The runner for tests in WebAssembly on Node, with the target that they are compiled for.
@@ -93,7 +96,7 @@ pub struct Needed<'a> {
 }
 
 /// For tests against Envoys.
-const ENVOY: Needed<'_> = Needed { tools: &[Tool::Envoy], installed: &[] };
+const ENVOY: Needed<'_> = Needed { tools: &[Tool::Envoy, Tool::Aioquic], installed: &[] };
 
 /// For tests in WebAssembly on Node.
 pub const ON_NODE: Needed<'_> = Needed { tools: &[Tool::WasmBindgen], installed: &[NODE] };
@@ -233,6 +236,7 @@ impl Tool {
     fn recipe(self) -> Recipe {
         match self {
             Self::Envoy => envoy::recipe(),
+            Self::Aioquic => aioquic::recipe(),
             Self::WasmBindgen => wasm_bindgen::recipe(),
             Self::Etcd => control_plane::etcd(),
             Self::Kubernetes => control_plane::kubernetes(),

@@ -249,5 +249,16 @@ async fn and_to_the_end(shell: &Shell<'_>) -> Result<()> {
     shell.check("wait shop --for promoted --image shop:v3 --timeout 1s", 124, &["run v3-"]).await?;
     // Stable has it still, and so it is promoted still.
     shell.check("wait shop --for promoted --image shop:v2 --timeout 1s", 0, &["stable has it"]).await?;
+    // The promotion should not have been. Whoever may drive releases alone may not give Deployments another version.
+    shell.check("undo shop --yes", 1, &["cannot"]).await?;
+    let admin = Shell { fixture: shell.fixture, kubeconfig: shell.fixture.mesh.kubeconfig().to_owned() };
+    admin.check("undo shop --list", 0, &["REVISION", "shop:v2   stable's now", "shop:v1"]).await?;
+    admin.check("undo shop --to 99", 1, &["--to 99: there is no such earlier revision", "--list"]).await?;
+    admin.check("undo shop --print-patch", 0, &["/containers/0/image", "shop:v1"]).await?;
+    let begun = ["has the version of revision 1 (shop:v1)", "serin promote shop"];
+    admin.check("undo shop --yes", 0, &begun).await?;
+    shell.check("wait shop --for step=1 --image shop:v1 --timeout 2m", 0, &["run v1-"]).await?;
+    shell.insist("promote shop --yes").await?;
+    shell.check("wait shop --for promoted --image shop:v1 --timeout 2m", 0, &[]).await?;
     Ok(())
 }

@@ -1,6 +1,7 @@
 /*!
 Hooks, asked of Flagger's own load tester: gates, tests and load at their points of a run, each once, though leaders change;
-and one that never answers, which keeps nobody from the evidence.
+one that never answers, which keeps nobody from the evidence; and checks that
+need no other pod.
 */
 use std::net::TcpListener;
 use std::path::Path;
@@ -12,7 +13,7 @@ use serin_tests::load_tester::LoadTester;
 use serin_tests::mesh::{HOST as MACHINE, Mesh};
 use serin_tests::site::{HOST, eventually};
 
-use crate::fixture::{Fixture, check_none_failed, is_at, told};
+use crate::fixture::{Fixture, check_none_failed, is_at, told, weights};
 
 /// Adds `hooks` to a Release.
 fn with(hooks: &str) -> impl Fn(String) -> String {
@@ -139,4 +140,54 @@ pub(crate) async fn hooks_take_a_version_back_or_keep_nobody_from_doing_so(mesh:
     ensure!(status.message.contains("the canary failed"), "{}", told(&status));
     drop(traffic.stop().await?);
     Ok(())
+}
+
+/// What hooks of checks have to do with: the way in by the Gateway takes a token.
+fn checked(hooks: &str) -> impl Fn(String) -> String {
+    const TOKEN_SHA256: &str = "badc4b7bad14802fabe001335c4e1b6fbba24aae386eb23364e6622de6a73598";
+    let hooks = format!(
+        "  overrides: [{{header: x-canary, tokenSha256: {TOKEN_SHA256}}}]\n  hooks: [{hooks}]\n  analysis: {{"
+    );
+    move |yaml| yaml.replace("  analysis: {", &hooks)
+}
+
+pub(crate) async fn checks_ask_the_new_version_before_anybody_has_it(mesh: &Mesh) -> Result<()> {
+    let fixture = Fixture::set(mesh, "checks", 1).await?;
+    let secret = ["create", "secret", "generic", "serin-notifications", "--from-literal=tester=testers-only"];
+    fixture.kubectl(&secret).await?;
+    let agent = fixture.agent("one").await?;
+    let is_canary = "jsonPointer: {path: /deployment, value: shop-canary}";
+    let by_gateway = format!(
+        "{{path: '/cart?full=1', through: Gateway, secretRef: {{name: serin-notifications, key: tester}}, {is_canary}}}"
+    );
+    let hooks = format!(
+        "{{name: pods, when: pre-rollout, interval: 1s, retries: 1, failure: Rollback, \
+         checks: [{{path: /healthz, repeat: 20, maxLatency: 5s, {is_canary}}}]}}, \
+         {{name: tester, when: pre-rollout, interval: 1s, checks: [{by_gateway}]}}"
+    );
+    fixture.release("{setWeight: 10, pause: {}}", checked(&hooks)).await?;
+    fixture.idle().await?;
+    let traffic = fixture.traffic(60).await?;
+    fixture.set_image("shop:v2").await?;
+    fixture.status_that("10 %", |status| is_at(status, 10)).await.with_context(|| agent.log())?;
+    fixture.set_image("shop:v3?errors=100%").await?;
+    let status = fixture
+        .status_that("the bad version to be taken back", |status| {
+            let is_its = status.run.as_ref().is_some_and(|run| run.starts_with("v3"));
+            is_its && status.history.first().is_some_and(|run| run.outcome == Some(RunOutcome::RolledBack))
+        })
+        .await
+        .with_context(|| agent.log())?;
+    let why = "hook pods: check 1 of 1, GET /healthz: it answers 500, not 200";
+    ensure!(status.message.contains(why), "{}", told(&status));
+    ensure!(weights(&status).iter().all(|weight| weight == "0%"), "{:?}", weights(&status));
+
+    // Who comes in by the Gateway with another token is nobody's tester, and gets stable.
+    let wrong = r#"{"stringData": {"tester": "somebody"}}"#;
+    fixture.kubectl(&["patch", "secret", "serin-notifications", "-p", wrong]).await?;
+    fixture.set_image("shop:v4").await?;
+    let why = "its JSON at /deployment is not \"shop-canary\"";
+    fixture.status_that(why, |status| status.message.contains(why)).await.with_context(|| agent.log())?;
+    ensure!(!agent.log().contains("testers-only"), "the token is in the log");
+    check_none_failed(&traffic.stop().await?)
 }

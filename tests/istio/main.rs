@@ -34,6 +34,7 @@ mod templates;
 mod tenants;
 mod upgrades;
 mod ways;
+mod windows;
 
 use std::process::ExitCode;
 use std::sync::{LazyLock, OnceLock};
@@ -74,6 +75,8 @@ const SHARED: &[(&str, Test)] = tests![
     failures::conflicts::a_foreign_route_comes,
     failures::conflicts::two_releases_want_a_host,
     failures::conflicts::own_routes_are_checked,
+    failures::leases::the_agent_dies_and_its_lease_runs_out,
+    failures::leases::the_agent_dies_and_the_canary_fails,
     failures::modules::a_proxy_starts_without_the_agent,
     failures::edits::a_release_is_edited,
     failures::edits::another_version_comes,
@@ -119,7 +122,9 @@ const SHARED: &[(&str, Test)] = tests![
     command_line::a_release_is_driven_by_commands,
     dashboard::a_release_is_driven_from_a_browser,
     hooks::a_release_goes_by_flaggers_load_tester,
+    hooks::checks_ask_the_new_version_before_anybody_has_it,
     hooks::hooks_take_a_version_back_or_keep_nobody_from_doing_so,
+    windows::a_frozen_release_waits_and_goes_back_all_the_same,
     messages::a_rollback_is_told_once_though_leaders_change,
     day_one::a_service_is_adopted_as_it_is,
     day_one::what_is_converted_is_what_the_api_server_takes,

@@ -9,7 +9,7 @@ use walrus::Module;
 /// `proxy_on_delete` the SDK would keep every request's context for ever. The ABI's version is one by which Envoy
 /// looks for the route again after a header was written: with a later one it does not, and nobody would ever get
 /// the canary.
-const EXPORTS: [&str; 11] = [
+const EXPORTS: [&str; 12] = [
     "_initialize",
     "memory",
     "proxy_abi_version_0_2_1",
@@ -20,6 +20,7 @@ const EXPORTS: [&str; 11] = [
     "proxy_on_memory_allocate",
     "proxy_on_request_headers",
     "proxy_on_response_headers",
+    "proxy_on_response_trailers",
     "proxy_on_tick",
 ];
 

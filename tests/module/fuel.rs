@@ -86,6 +86,15 @@ fn first_cost() -> Cost {
     cost_of(&mut host, returning(0))
 }
 
+/// The cost of `request` where the agent's lease runs `until` so many seconds since 1970.
+fn leased_cost(request: &Request, until: u64) -> Cost {
+    let mut host = super::host();
+    let policies = [policy(&json!({}))];
+    let document = json!({"version": 1, "policies": policies, "leases": {"shop/shop": until}});
+    host.configure(document.to_string().as_bytes()).unwrap();
+    warm_cost(&mut host, request)
+}
+
 fn measured() -> BTreeMap<&'static str, Cost> {
     let plain = json!({});
     let id = "0123456789abcdef0123456789abcdef";
@@ -96,6 +105,8 @@ fn measured() -> BTreeMap<&'static str, Cost> {
     // `sha256sum` of `open sesame`
     let sesame = "41ef4bb0b23661e66301aac36066912dac037827b4ae63a7b1165a5aa93ed4eb";
     let guarded = json!({"overrides": [{"header": "x-canary", "tokenSha256": sesame}]});
+    let in_cart = json!({"name": "cart", "weight": 1_000_000, "matches": [{"path": {"type": "Prefix", "value": "/cart"}}]});
+    let by_path = json!({"pathPrefix": "/cart", "segments": [in_cart]});
     let sent_on = json!({"baggage": "serin"});
     let sidecar = json!({"identity": [{"baggage": "serin"}], "cookie": null, "baggage": "serin"});
 
@@ -115,6 +126,8 @@ fn measured() -> BTreeMap<&'static str, Cost> {
     BTreeMap::from([
         ("returning user", cost(&plain, &returning)),
         ("returning user, first seen in this run", first_cost()),
+        ("returning user, by a lease", leased_cost(&returning, 4_000_000_000)),
+        ("returning user, the lease has run out", leased_cost(&returning, 1)),
         ("returning user, nothing counted", cost(&json!({"counts": null}), &returning)),
         ("returning user, one policy of 1001", warm_cost(&mut crowded, &returning)),
         (
@@ -140,6 +153,8 @@ fn measured() -> BTreeMap<&'static str, Cost> {
         ("returning user, a gRPC failure", cost(&plain, &returning.clone().answered(Some(grpc)))),
         ("no policy at all", warm_cost(&mut empty, &returning)),
         ("override with token", cost(&guarded, &get.clone().header("x-canary", "canary:open sesame"))),
+        ("preview host", cost(&json!({"previewHosts": ["shop.example.com"]}), &get)),
+        ("path prefix, and a segment by path", cost(&by_path, &returning)),
         ("segment, third of three", cost(&segments, &get.clone().header("x-user-type", "trial"))),
         ("closed", cost(&json!({"closed": true}), &returning)),
         ("no answer: the client left", cost(&plain, &returning.clone().answered(None))),

@@ -84,9 +84,17 @@ pub(super) fn read(object: &impl ResourceExt) -> Option<Given> {
     let why = said(REASON).map(|why| format!(", because: {why}")).unwrap_or_default();
     let by = format!("{who} (not proved){why}");
     let kind = serde_json::from_value::<CommandKind>(Value::from(text.as_str()));
-    let command = kind.map(|kind| Command { kind, by }).map_err(|_| {
-        format!("metadata.annotations[{COMMAND}]: {text:?}: write pause, resume, promote, abort or retry")
-    });
+    let command = match kind {
+        Ok(CommandKind::OverrideFreeze) if said(REASON).is_none_or(|why| why.trim().is_empty()) => {
+            Err(format!(
+                "metadata.annotations[{REASON}]: missing: write why the freeze is overridden, beside the command"
+            ))
+        }
+        Ok(kind) => Ok(Command { kind, by }),
+        Err(_) => Err(format!(
+            "metadata.annotations[{COMMAND}]: {text:?}: write pause, resume, promote, abort, retry or override-freeze"
+        )),
+    };
     let id = said(ID).unwrap_or_else(|| format!("{text} by {manager} at {}", at.unwrap_or_default()));
     Some(Given { id, word: text.chars().take(LONGEST).collect(), command })
 }
@@ -177,7 +185,8 @@ mod tests {
             (vec![], CommandOutcome::Taken, "abort by kubectl-annotate (not proved)"),
             (vec![refused.into()], CommandOutcome::Refused, "abort by ann refused: no run is in progress"),
         ] {
-            let plan = Plan { status: serin_rollout::Status::default(), push: None, wanted: None, reasons };
+            let (status, term) = (serin_rollout::Status::default(), serin_rollout::Term::Open);
+            let plan = Plan { status, push: None, term, wanted: None, reasons };
             let answer = given.answer(&plan, Timestamp::UNIX_EPOCH);
             assert_eq!((answer.id.as_str(), answer.command.as_str()), ("7f3a", "abort"));
             assert_eq!((answer.outcome, answer.message.as_str()), (outcome, message));
@@ -193,6 +202,18 @@ mod tests {
         let by = read(&object).unwrap().command.unwrap().by;
         assert!(by.starts_with("ann (not proved), because: errorserrors"), "{by}");
         assert_eq!(by.chars().count(), "ann (not proved), because: ".len() + LONGEST);
+    }
+
+    #[test]
+    fn nobody_overrides_a_freeze_without_a_reason() {
+        let mut object = object("override-freeze", "2026-01-01T00:00:00Z");
+        let refusal = read(&object).unwrap().command.unwrap_err();
+        assert!(refusal.contains("[serin.dev/command-reason]: missing: write why"), "{refusal}");
+        let annotations = object.metadata.annotations.get_or_insert_default();
+        annotations.insert(REASON.to_owned(), "the login is broken".to_owned());
+        let command = read(&object).unwrap().command.unwrap();
+        assert_eq!(command.kind, CommandKind::OverrideFreeze);
+        assert!(command.by.ends_with("because: the login is broken"), "{}", command.by);
     }
 
     #[test]

@@ -4,19 +4,25 @@ Hooks of a release in a cluster: asking what the planner wants to know, and taki
 A look never waits for one. What is asked is saved first, as a part of the status, and is asked by a task of its own afterwards;
 the answer comes in at the next look, which the task asks for. One that takes over asks what has no answer yet, by the same key.
 */
+mod targets;
+
 use std::collections::BTreeSet;
 
-use kube::ResourceExt;
-use kube::runtime::reflector::ObjectRef;
+use k8s_openapi::api::core::v1::Service;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Client, ResourceExt};
 use serin_release::ReleaseObject;
-use serin_rollout::{Answer, Plan};
+use serin_release::hook::{Asked, Check, Hook};
+use serin_rollout::{Answer, Phase, Plan};
 use tokio::task::JoinSet;
 
 use super::Cluster;
 use super::memory::Memory;
-use super::messages::is_own_service;
+use super::messages::{is_own_service, secret};
 use super::snapshot::Snapshot;
-use crate::hooks::Payload;
+use crate::hooks::checks::{self, Target};
+use crate::hooks::{Asker, Payload};
+use crate::reach::Reach;
 
 /// What is under way of a release's hooks.
 #[derive(Debug, Default)]
@@ -67,23 +73,77 @@ pub(super) fn ask(
         if !memory.hooks.asked.insert(key.clone()) {
             continue;
         }
-        let (asker, services, reach) =
-            (cluster.asker.clone(), cluster.stores.services.clone(), cluster.operator.reach.clone());
-        let (namespace, name) = (namespace.clone(), object.name_any());
-        let (run, phase) = (planned.status.run.clone(), planned.status.phase.clone());
-        let (wake, release) = (cluster.wake.clone(), ObjectRef::new(&name).within(&namespace));
+        let (wake, release) = (cluster.wake.clone(), ObjectRef::new(&object.name_any()).within(&namespace));
+        let errand = Errand {
+            client: cluster.client.clone(),
+            services: cluster.stores.services.clone(),
+            reach: cluster.operator.reach.clone(),
+            asker: cluster.asker.clone(),
+            namespace: namespace.clone(),
+            name: object.name_any(),
+            run: planned.status.run.clone(),
+            phase: planned.status.phase.clone(),
+            targets: match &hook.asked {
+                Asked::Url { .. } => Ok(Vec::new()),
+                Asked::Checks(checks) => with_targets(cluster, snapshot, checks),
+            },
+            hook,
+        };
         memory.hooks.under_way.spawn(async move {
-            let is_service = |service: &str| is_own_service(&services, &namespace, service);
-            let outcome = match reach.check(&hook.url, &namespace, is_service) {
-                Ok(reached) => {
-                    let payload = Payload::of(&hook, &namespace, &name, &run, &phase);
-                    asker.ask(reached, &payload, &key, hook.timeout).await
-                }
-                Err(refused) => Err(refused.to_string()),
-            };
+            let outcome = errand.run(&key).await;
             // Whoever listens lives as long as the controller.
             let _ = wake.send(release);
             Answer { key, outcome }
         });
     }
+}
+
+/// All that it takes to ask.
+struct Errand {
+    client: Client,
+    services: Store<Service>,
+    reach: Reach,
+    asker: Asker,
+    namespace: String,
+    name: String,
+    run: String,
+    phase: Phase,
+    hook: Hook,
+    /// Of a hook of checks: each with where it goes.
+    targets: Result<Vec<(Check, Target)>, String>,
+}
+
+impl Errand {
+    async fn run(self, key: &str) -> Result<(), String> {
+        let Self { client, services, reach, asker, namespace, name, run, phase, hook, targets } = self;
+        match &hook.asked {
+            Asked::Url { url, metadata } => {
+                let is_service = |service: &str| is_own_service(&services, &namespace, service);
+                let reached = reach.check(url, &namespace, is_service);
+                let reached = reached.map_err(|refused| refused.to_string())?;
+                let payload = Payload::of(hook.when, metadata, (&namespace, &name), &run, &phase);
+                asker.ask(reached, &payload, key, hook.timeout).await
+            }
+            Asked::Checks(_) => {
+                let mut targets = targets?;
+                for (check, target) in &mut targets {
+                    let (Some(key), Some((_, version))) = (&check.token, &mut target.tester) else {
+                        continue;
+                    };
+                    let token = secret(&client, &namespace, key).await.map_err(|failure| failure.why)?;
+                    *version = format!("{version}:{}", token.trim());
+                }
+                checks::run(&targets, hook.timeout).await
+            }
+        }
+    }
+}
+
+fn with_targets(
+    cluster: &Cluster,
+    snapshot: &Snapshot,
+    checks: &[Check],
+) -> Result<Vec<(Check, Target)>, String> {
+    let of = |check: &Check| Ok((check.clone(), targets::find(&cluster.stores, snapshot, check)?));
+    checks.iter().map(of).collect()
 }

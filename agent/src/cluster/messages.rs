@@ -223,7 +223,7 @@ impl Errand {
         match way {
             Way::Release(channel) => {
                 let secret = match channel.secret() {
-                    Some(key) => Some(self.secret(key).await?),
+                    Some(key) => Some(secret(&self.client, &self.namespace, key).await?),
                     None => None,
                 };
                 let check = |address: &str| {
@@ -251,26 +251,26 @@ impl Errand {
             }
         }
     }
+}
 
-    /// What is in a Secret of the Release's namespace. Nothing of it is kept.
-    async fn secret(&self, SecretKey { name, key }: &SecretKey) -> Result<String, Failure> {
-        let namespace = &self.namespace;
-        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
-        let found = secrets.get_opt(name).await.map_err(|error| match error {
-            kube::Error::Api(status) if status.code == 403 => Failure::passing(format!(
-                "the agent may not read Secret {name}: call it serin-notifications, or give the agent's ServiceAccount a Role \
-                 with get on it"
-            )),
-            error => Failure::passing(format!("Secret {name} cannot be read: {}", chain(&error))),
-        })?;
-        let data =
-            found.ok_or_else(|| Failure::passing(format!("there is no Secret {name}: create it")))?.data;
-        let value = data.unwrap_or_default().remove(key);
-        let value =
-            value.ok_or_else(|| Failure::passing(format!("Secret {name} has no key {key}: add it")))?;
-        String::from_utf8(value.0)
-            .map_err(|_| Failure::lasting(format!("key {key} of Secret {name} is no text")))
-    }
+/// What is in a Secret of a Release's namespace. Nothing of it is kept.
+pub(super) async fn secret(
+    client: &Client,
+    namespace: &str,
+    SecretKey { name, key }: &SecretKey,
+) -> Result<String, Failure> {
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let found = secrets.get_opt(name).await.map_err(|error| match error {
+        kube::Error::Api(status) if status.code == 403 => Failure::passing(format!(
+            "the agent may not read Secret {name}: call it serin-notifications, or give the agent's ServiceAccount a Role \
+             with get on it"
+        )),
+        error => Failure::passing(format!("Secret {name} cannot be read: {}", chain(&error))),
+    })?;
+    let data = found.ok_or_else(|| Failure::passing(format!("there is no Secret {name}: create it")))?.data;
+    let value = data.unwrap_or_default().remove(key);
+    let value = value.ok_or_else(|| Failure::passing(format!("Secret {name} has no key {key}: add it")))?;
+    String::from_utf8(value.0).map_err(|_| Failure::lasting(format!("key {key} of Secret {name} is no text")))
 }
 
 /// Whether the namespace has a Service of this name with pods of its own.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use kube::ResourceExt;
 use kube::core::DynamicObject;
 use serde_json::Value;
+use serin_policy::Leases;
 
 use super::api_resources::{self, version};
 use super::stores::MultiStore;
@@ -54,6 +55,21 @@ impl Plugin {
         self.contents.as_ref().map_or(&[], |contents| &contents.policies)
     }
 
+    /// Until when those of them hold that hold only for so long.
+    pub(super) fn leases(&self) -> Leases {
+        self.contents.as_ref().map(|contents| contents.leases.clone()).unwrap_or_default()
+    }
+
+    /// The lease of `release` that is written there, in seconds since 1970.
+    pub(super) fn until(&self, release: &str) -> Option<u64> {
+        self.contents.as_ref().ok()?.leases.until(release)
+    }
+
+    /// Whether it has a policy of `release`.
+    pub(super) fn holds(&self, release: &str) -> bool {
+        self.policies().iter().any(|policy| contents::name(policy) == Some(release))
+    }
+
     /// The module that it was given.
     pub(super) fn module(&self) -> Option<ModuleSource> {
         plugin::module_of(&self.json)
@@ -63,7 +79,7 @@ impl Plugin {
     pub(super) fn edits(&self, attachment: &Attachment, shard: usize, module: &ModuleSource) -> &[Edit] {
         self.edits.get_or_init(|| {
             let module = self.module().unwrap_or_else(|| module.clone());
-            let wanted = plugin::plugin(attachment, shard, &module, self.policies());
+            let wanted = plugin::plugin(attachment, shard, &module, self.policies(), &self.leases());
             plugin::drift(&wanted, &self.json)
         })
     }

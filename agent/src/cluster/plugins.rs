@@ -4,18 +4,20 @@ The `WasmPlugin`s in the cluster: what is in force, and the writing of one relea
 Every write names the version of the object that it was planned from. Whoever comes late, an agent that has lost its
 lease say, is refused and changes nothing.
 */
+mod leases;
 mod modules;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use jiff::Timestamp;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
 use kube::core::DynamicObject;
 use kube::{Client, ResourceExt};
 use serde::Serialize;
 use serde_json::{Value, json};
-use serin_policy::PolicySpec;
+use serin_policy::{Leases, PolicySpec};
 use tokio::sync::oneshot;
 
 use super::plugin_cache::{Plugin, PluginCache};
@@ -27,6 +29,7 @@ use crate::mesh::plugin::contents::{self, Contents};
 use crate::mesh::plugin::shards::{Batch, Shards, TooLarge, Write};
 use crate::mesh::plugin::{self, Attachment, ModuleSource};
 use crate::serve::modules::Modules;
+use leases::Vouched;
 use serin_rollout::InForce;
 
 /// All plugins of Serin.
@@ -40,6 +43,7 @@ pub(super) struct Plugins {
     locks: Mutex<HashMap<Attachment, Arc<tokio::sync::Mutex<()>>>>,
     /// Policies that wait for the writer before them: the next one writes them all, for one write has room for many.
     waiting: Mutex<HashMap<Attachment, Vec<Waiting>>>,
+    vouched: Vouched,
 }
 
 /// A policy that waits to be written.
@@ -79,6 +83,7 @@ impl Plugins {
             repairs,
             locks: Mutex::default(),
             waiting: Mutex::default(),
+            vouched: Vouched::default(),
         }
     }
 
@@ -89,10 +94,11 @@ impl Plugins {
         attachments: &[Attachment],
         release: &str,
         is_wanted: impl Fn(&InForce) -> bool,
+        now: Timestamp,
     ) -> InForce {
         let mut found: Option<InForce> = None;
         for attachment in attachments {
-            let here = self.in_force_at(attachment, release);
+            let here = self.in_force_at(attachment, release, now);
             if !matches!(here, InForce::Policy { .. }) {
                 return here;
             }
@@ -104,12 +110,12 @@ impl Plugins {
         found.unwrap_or(InForce::Nothing)
     }
 
-    fn in_force_at(&self, attachment: &Attachment, release: &str) -> InForce {
+    fn in_force_at(&self, attachment: &Attachment, release: &str, now: Timestamp) -> InForce {
         for (_, plugin) in self.of(attachment) {
             match &plugin.contents {
                 Err(error) => return InForce::Unreadable { why: error.to_string() },
                 Ok(contents) => {
-                    if let Some(in_force) = in_force(contents, release) {
+                    if let Some(in_force) = in_force(contents, release, now) {
                         return in_force;
                     }
                 }
@@ -126,11 +132,12 @@ impl Plugins {
         release: &str,
         is_wanted: impl Fn(&InForce) -> bool,
         wanted: u64,
+        now: Timestamp,
     ) -> bool {
         let mut waits = false;
         for attachment in attachments {
             let object = self.policy_at(attachment, release);
-            if is_wanted(&self.in_force_at(attachment, release)) {
+            if is_wanted(&self.in_force_at(attachment, release, now)) {
                 self.repairs.is_right(&object);
             } else {
                 waits |= !self.repairs.is_due(&object, None, wanted).await;
@@ -141,10 +148,8 @@ impl Plugins {
 
     /// The policy of `release` at `attachment`, as somebody may keep changing it.
     fn policy_at(&self, attachment: &Attachment, release: &str) -> Object {
-        let holds =
-            |plugin: &Plugin| plugin.policies().iter().any(|policy| contents::name(policy) == Some(release));
         let plugins = self.of(attachment);
-        let shard = plugins.iter().find(|(_, plugin)| holds(plugin)).map_or(0, |(shard, _)| *shard);
+        let shard = plugins.iter().find(|(_, plugin)| plugin.holds(release)).map_or(0, |(shard, _)| *shard);
         contested(attachment, shard, Some(policy_part(release)))
     }
 
@@ -187,9 +192,10 @@ impl Plugins {
             let plugins = self.of(attachment);
             let Batch { placed, writes } =
                 shards(&plugins).batch(waiting.iter().map(|waiting| &waiting.policy));
+            let own: Vec<_> = waiting.iter().map(|waiting| waiting.policy.name.as_str()).collect();
             let mut outcome = Ok(());
             for write in writes {
-                if let Err(error) = self.write_shard(attachment, &plugins, write).await {
+                if let Err(error) = self.write_shard(attachment, &plugins, write, &own).await {
                     outcome = Err(Arc::new(error));
                     break;
                 }
@@ -215,19 +221,19 @@ impl Plugins {
             let _only_one = lock.lock().await;
             let plugins = self.of(&attachment);
             for write in shards(&plugins).remove(release) {
-                self.write_shard(&attachment, &plugins, write).await?;
+                self.write_shard(&attachment, &plugins, write, &[]).await?;
             }
+        }
+        if but.is_empty() {
+            self.vouched.forget(release);
         }
         Ok(())
     }
 
     /// Where `release` has a policy.
     pub(super) fn attachments_of(&self, release: &str) -> Vec<Attachment> {
-        let holds = |plugin: &&Arc<Plugin>| {
-            plugin.policies().iter().any(|policy| contents::name(policy) == Some(release))
-        };
-        let all: HashSet<_> =
-            self.cache.all().iter().filter(holds).filter_map(|plugin| plugin.attachment()).collect();
+        let all = self.cache.all().into_iter().filter(|plugin| plugin.holds(release));
+        let all: HashSet<_> = all.filter_map(|plugin| plugin.attachment()).collect();
         all.into_iter().collect()
     }
 
@@ -266,10 +272,11 @@ impl Plugins {
         for (shard, plugin) in self.of(attachment).iter().filter(|plugin| !is_right(plugin)) {
             let present = plugin.module().filter(|_| !may_change_module);
             let module = present.unwrap_or_else(|| self.module.clone());
-            let wanted = plugin::plugin(attachment, *shard, &module, plugin.policies());
+            let wanted = plugin::plugin(attachment, *shard, &module, plugin.policies(), &plugin.leases());
             let object = contested(attachment, *shard, None);
             // Policies come and go without anybody's meddling.
-            let state = fingerprint(&plugin::plugin(attachment, *shard, &module, &[]).to_string());
+            let bare = plugin::plugin(attachment, *shard, &module, &[], &Leases::default());
+            let state = fingerprint(&bare.to_string());
             if !self.repairs.is_due(&object, None, state).await {
                 continue;
             }
@@ -292,6 +299,7 @@ impl Plugins {
         attachment: &Attachment,
         plugins: &[(usize, Arc<Plugin>)],
         Write { shard, policies }: Write,
+        own: &[&str],
     ) -> Result<(), WriteError> {
         let present = plugins.iter().find(|(at, _)| *at == shard).map(|(_, plugin)| plugin);
         if policies.is_empty() {
@@ -301,7 +309,8 @@ impl Plugins {
             };
         }
         let module = present.and_then(|plugin| plugin.module()).unwrap_or_else(|| self.module.clone());
-        let wanted = plugin::plugin(attachment, shard, &module, &policies);
+        let leases = self.vouched.leases(plugins, &policies, own);
+        let wanted = plugin::plugin(attachment, shard, &module, &policies, &leases);
         self.apply(&wanted, present.and_then(|plugin| plugin.object().resource_version())).await.map(drop)
     }
 
@@ -392,9 +401,9 @@ fn contested(attachment: &Attachment, shard: usize, part: Option<String>) -> Obj
     Object { kind, namespace: attachment.namespace.clone(), name: attachment.name(shard), part }
 }
 
-fn in_force(contents: &Contents, release: &str) -> Option<InForce> {
+fn in_force(contents: &Contents, release: &str, now: Timestamp) -> Option<InForce> {
     if let Some(policy) = contents.policy(release) {
-        return Some(InForce::of(policy));
+        return Some(InForce::of(policy, contents.until(release), now));
     }
     let refusals: Vec<_> = contents.refusals().iter().map(ToString::to_string).collect();
     contents.raw(release).map(|_| InForce::Unreadable { why: refusals.join("; ") })

@@ -41,6 +41,8 @@ pub(super) struct KnownPod {
     pub(super) labels: Labels,
     /// Whether it is about to end.
     pub(super) ends: bool,
+    /// Where it takes requests, if it is ready to.
+    pub(super) ready_at: Option<IpAddr>,
     /// Where its proxy is asked, if it has one that takes requests.
     pub(super) proxy: Option<IpAddr>,
     /// Whether its node is gone, as far as the cluster knows: it is not ready, and yet its containers were when they were
@@ -208,6 +210,7 @@ impl From<&Pod> for KnownPod {
             name: pod.name_any(),
             labels: pod.labels().clone(),
             ends,
+            ready_at: address.filter(|_| is_running && is_so("Ready", "True")),
             proxy: address.filter(|_| takes_requests),
             is_cut_off,
             waiting: containers().filter_map(waits).collect(),

@@ -136,7 +136,8 @@ impl Attached {
         !self.pods.is_empty()
     }
 
-    fn proxies(&self) -> impl Iterator<Item = (&KnownPod, IpAddr)> {
+    /// The proxies that take requests, with their addresses.
+    pub(super) fn proxies(&self) -> impl Iterator<Item = (&KnownPod, IpAddr)> {
         self.pods.iter().filter_map(|pod| Some((&**pod, pod.proxy?)))
     }
 }

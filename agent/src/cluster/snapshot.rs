@@ -265,6 +265,7 @@ impl Read {
         let run = present.run(&status.run, canary.run.as_deref(), stable.run.as_deref());
         let object = metric_templates::filled_in(cluster, object)?;
         let (mut release, delivery) = Release::from_object(&object, run.unwrap_or("none"))?;
+        release.windows.extend(cluster.operator.windows.of_namespace(&namespace).cloned());
         if !status.is_driven() {
             for (path, version) in named {
                 let name = name(version);

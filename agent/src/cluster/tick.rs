@@ -23,9 +23,9 @@ use crate::observe::ProxyReport;
 use crate::observe::arrivals::Arrivals;
 use crate::observe::prometheus::collector::Collected;
 use crate::observe::prometheus::counts::Subject;
-use crate::told::conditions::Rejection;
-use crate::told::report;
+use crate::told::{conditions::Rejection, report};
 use crate::view::board::{Look, Written};
+use serin_policy::Lease;
 use serin_release::delivery::{Delivery, PromotionMode};
 use serin_release::resource::DeletionPolicy;
 use serin_release::{CountSource, Release, ReleaseError, ReleaseObject};
@@ -202,6 +202,7 @@ async fn tick_with(
     if let (Some(wanted), None) = (&planned.wanted, &unsaved) {
         write_routes(cluster, object, memory, &snapshot, wanted.routes).await;
     }
+    cluster.plugins.vouch(snapshot.release.name(), planned.term, now);
     let pushed = push(cluster, object, memory, &snapshot, &planned).await;
     let is_pushed = pushed.is_ok();
     cluster.tell(object, memory, &snapshot.release, &observation, &planned, &news, is_pushed, now).await;
@@ -228,6 +229,7 @@ async fn tick_with(
         snapshot.pair.carry_out(&cluster.client, &cluster.repairs, wanted, run).await?;
     }
     touch_if_bypassed(cluster, memory, &snapshot, &observation, now).await?;
+    cluster.plugins.renew(&snapshot.attachments, snapshot.release.name(), planned.term, now).await?;
     let every = interval(&snapshot.release, &memory.state.status, &observation);
     let every = if memory.routes.is_halfway() { every.min(WITH_PROBE) } else { every };
     let message = memory.state.outbox.next().map(|due| now.duration_until(due).max(SignedDuration::ZERO));
@@ -289,6 +291,7 @@ async fn observe(
         at_proxies,
         chosen,
         given_to_canary,
+        blown_fuses,
         unassignable,
         users,
         readings,
@@ -301,24 +304,25 @@ async fn observe(
     }
     let status = &state.status;
     let is_wanted = |found: &InForce| match found {
-        InForce::Policy { run, revision, weight, closed } => {
-            (run, *revision, *weight, *closed)
-                == (&status.run, status.revision, status.weight(), status.is_closed())
+        InForce::Policy { run, revision, weight, closed, lease } => {
+            let wanted = (&status.run, status.revision, status.weight(), status.is_closed());
+            (run, *revision, *weight, *closed) == wanted && *lease != Lease::Lapsed
         }
         InForce::Nothing | InForce::Unreadable { .. } => false,
     };
     let (plugins, attachments, name) = (&cluster.plugins, &snapshot.attachments, snapshot.release.name());
     let mut in_cluster = snapshot.in_cluster();
     let wanted = policy_state(status, &snapshot.release);
-    in_cluster.policy_waits = plugins.policy_waits(attachments, name, is_wanted, wanted).await;
+    in_cluster.policy_waits = plugins.policy_waits(attachments, name, is_wanted, wanted, now).await;
     in_cluster.answers = memory.hooks.answers();
     in_cluster.contested = cluster.repairs.contested(|object| snapshot.concerns(object));
     Observation {
-        in_force: plugins.in_force(attachments, name, is_wanted),
+        in_force: plugins.in_force(attachments, name, is_wanted, now),
         proxies,
         counted,
         at_proxies,
         chosen,
+        blown_fuses,
         unassignable,
         users,
         readings,

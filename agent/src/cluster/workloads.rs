@@ -2,6 +2,7 @@
 The Deployments behind the two versions: how they are, and what the planner wants of them.
 */
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::PodSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::api::{Api, Patch};
 use kube::core::DynamicObject;
@@ -155,6 +156,11 @@ impl Pair {
             self.set_floor(client, repairs, autoscaler, Need::Released).await?;
         }
         Ok(are_released)
+    }
+
+    /// What the canary's pods are made of.
+    pub(super) fn canary_pods(&self) -> Option<&PodSpec> {
+        self.canary.deployment.as_deref()?.spec.as_ref()?.template.spec.as_ref()
     }
 
     /// Whether one of its objects has this name.

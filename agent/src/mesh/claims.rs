@@ -82,12 +82,7 @@ pub fn gateway_allows(gateway: &Value, of: &str, host: &str) -> Result<(), Strin
     let name = full_name(gateway);
     let servers: Vec<_> = list(gateway, "/spec/servers").iter().filter(|server| is_http(server)).collect();
     let entries: Vec<_> = servers.iter().flat_map(|server| texts(server, "/hosts")).collect();
-    let allows = |entry: &&str| {
-        let (place, pattern) = entry.split_once('/').unwrap_or(("*", entry));
-        let place = if place == "." { namespace(gateway) } else { place };
-        (place == "*" || place == of) && hosts::overlap(&pattern.to_ascii_lowercase(), &host)
-    };
-    if entries.iter().any(allows) {
+    if entries.iter().any(|entry| lets_in(gateway, entry, of, &host)) {
         return Ok(());
     }
     let has = if entries.is_empty() {
@@ -99,6 +94,38 @@ pub fn gateway_allows(gateway: &Value, of: &str, host: &str) -> Result<(), Strin
         "Gateway {name} {has}, and nothing of it lets namespace {of} have {host}: add {of}/{host} to its \
          spec.servers[].hosts, or take {host} out of spec.routing.hosts"
     ))
+}
+
+/// A server of a Gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Server {
+    /// The port of the Gateway's Service.
+    pub port: u16,
+    /// Whether it ends TLS.
+    pub is_tls: bool,
+}
+
+/// The servers of `gateway` that let a VirtualService in `of` have `host`, and do not send on to another.
+pub fn servers_for(gateway: &Value, of: &str, host: &str) -> Vec<Server> {
+    let host = hosts::canonical(host);
+    let of_host = |server: &&Value| {
+        texts(server, "/hosts").any(|entry| lets_in(gateway, entry, of, &host))
+            && server.pointer("/tls/httpsRedirect") != Some(&Value::Bool(true))
+    };
+    let servers = list(gateway, "/spec/servers").iter().filter(|server| is_http(server)).filter(of_host);
+    let server = |server: &Value| {
+        let port = server.pointer("/port/number")?.as_u64()?;
+        let is_tls = text(server, "/port/protocol").eq_ignore_ascii_case("HTTPS");
+        Some(Server { port: u16::try_from(port).ok()?, is_tls })
+    };
+    servers.filter_map(server).collect()
+}
+
+/// Whether an entry of a server's hosts lets a VirtualService in `of` have `host`.
+fn lets_in(gateway: &Value, entry: &str, of: &str, host: &str) -> bool {
+    let (place, pattern) = entry.split_once('/').unwrap_or(("*", entry));
+    let place = if place == "." { namespace(gateway) } else { place };
+    (place == "*" || place == of) && hosts::overlap(&pattern.to_ascii_lowercase(), host)
 }
 
 /// Whether routes by header are possible behind a server: not where bytes are passed through.

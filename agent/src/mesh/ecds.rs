@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use serin_policy::{Document, Policy, Proxy, Refusal, Table};
+use serin_policy::{Document, Leases, Policy, Proxy, Refusal, Table};
 use sha2::{Digest, Sha256};
 
 use super::bootstrap::{ECDS_FILE, FILTER};
@@ -57,7 +57,9 @@ pub enum Contents {
     /// A configuration of the filter, as the filter itself would take it.
     Policies {
         /// The policies that are in order.
-        table: Table,
+        table: Box<Table>,
+        /// Until when those hold that hold only for so long.
+        leases: Leases,
         /// What is wrong with the others.
         refusals: Vec<Refusal>,
     },
@@ -168,6 +170,22 @@ impl Contents {
         }
     }
 
+    /// The lease of `release` that is written there, in seconds since 1970.
+    pub fn lease(&self, release: &str) -> Option<u64> {
+        match self {
+            Self::Policies { leases, .. } => leases.until(release),
+            Self::Nothing | Self::Unreadable(_) => None,
+        }
+    }
+
+    /// When the canary of `release` loses its users if no agent is heard of, in seconds since 1970, if ever.
+    pub fn until(&self, release: &str) -> Option<u64> {
+        match self {
+            Self::Policies { table, .. } => table.until_of(release),
+            Self::Nothing | Self::Unreadable(_) => None,
+        }
+    }
+
     /// What a proxy that refuses this file must be complaining of, in one line.
     pub fn complaint(&self) -> Option<String> {
         match self {
@@ -208,7 +226,7 @@ fn contents(bytes: &[u8]) -> Contents {
             [one] => {
                 let document = one.typed_config.config.configuration.value.as_bytes();
                 let (table, refusals) = Table::read(document, &Proxy::default(), &Table::default());
-                Contents::Policies { table, refusals }
+                Contents::Policies { table: Box::new(table), leases: Leases::of_document(document), refusals }
             }
             others => Contents::Unreadable(format!("{} resources where there should be one", others.len())),
         },

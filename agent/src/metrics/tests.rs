@@ -24,6 +24,7 @@ fn look(metrics: &Metrics, name: &str) {
         counted: vec![cell],
         at_proxies: Counts::default(),
         chosen: Vec::new(),
+        blown_fuses: Vec::new(),
         unassignable: 0,
         users: None,
         readings: Vec::new(),
@@ -32,7 +33,7 @@ fn look(metrics: &Metrics, name: &str) {
         environment: Environment::Standalone,
     };
     let reasons = vec![Hold::Suspended.into(), Hold::Draining { delay: Duration::ZERO }.into()];
-    let planned = Plan { status, push: None, wanted: None, reasons };
+    let planned = Plan { status, push: None, term: serin_rollout::Term::Open, wanted: None, reasons };
     metrics.told(name, "started");
     metrics.looked(name, &planned, &progress, &observation, true, 1_000);
 }

@@ -341,7 +341,7 @@ impl CounterDeltas {
 
 /// Whether requests of this group are for the planner to know of.
 pub(super) fn matters(group: Group<'_>) -> bool {
-    group != Group::Closed
+    !matches!(group, Group::Closed | Group::Lapsed)
 }
 
 impl fmt::Display for SeriesKey {

@@ -22,8 +22,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serin_policy::Arm;
 use serin_policy::series::{Group, Tag};
+use serin_policy::{Arm, fuse};
 use serin_release::{CountSource, Metric, Release};
 use serin_rollout::{
     ArmCounts, Cell, Chooser, Chosen, Counts, Drawn, MetricReading, Proxy, ProxyState, Users,
@@ -42,6 +42,8 @@ use scrape::Sample;
 pub struct ProxyReport {
     /// The proxies, as they say they are.
     pub proxies: Vec<Proxy>,
+    /// Those that have closed this run's canary by themselves, by name.
+    pub blown_fuses: Vec<String>,
     /// What is new of randomly assigned requests.
     pub counted: Vec<Cell>,
     /// The same in sum and by the proxies' own counters, wherever `counted` comes from.
@@ -74,7 +76,7 @@ impl ProxyReport {
             }
             Group::Fault => return self.add_chosen(Chooser::Fault, tag.arm, counts),
             Group::Override => return self.add_chosen(Chooser::Override, tag.arm, counts),
-            Group::Closed => return,
+            Group::Closed | Group::Lapsed => return,
         };
         self.counted.push(Cell { place: attach_point.to_owned(), drawn, arm: tag.arm, counts });
     }
@@ -159,6 +161,10 @@ impl Observer {
         }
         report.users = deltas.users.take_in(release, samples);
         report.proxies = samples.iter().map(|sample| proxy(sample, release.name(), complaint)).collect();
+        let blown_in = fuse::blown_in(&release.salt());
+        let is_blown = |sample: &Sample| sample.fuses.get(release.name()) == Some(&blown_in);
+        let blown = samples.iter().filter(|it| it.sample.as_deref().is_ok_and(is_blown));
+        report.blown_fuses = blown.map(|it| it.name.clone()).collect();
         match self.custom.read(release, now) {
             Ok(readings) => report.readings = readings,
             Err(error) => report.outage = Some(error.to_string()),
@@ -260,9 +266,12 @@ fn state(sample: &Sample, release: &str, complaint: Option<&str>) -> ProxyState 
         )
     });
     match sample.revisions.get(release) {
-        Some(&revision) => ProxyState::Runs { revision, refused },
+        Some(&revision) => {
+            let has_lapsed = sample.lapsed.contains(release);
+            ProxyState::Runs { revision, refused, has_lapsed }
+        }
         // A proxy whose first document was refused runs the filter, with no policy of ours in it.
-        None if refused.is_some() => ProxyState::Runs { revision: 0, refused },
+        None if refused.is_some() => ProxyState::Runs { revision: 0, refused, has_lapsed: false },
         None => ProxyState::Bypassed,
     }
 }

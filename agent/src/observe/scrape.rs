@@ -4,12 +4,13 @@ One proxy's own statistics, as Prometheus text.
 Plain Envoy serves them at its admin port; so does a stock Istio proxy, with the same labels, so the same code
 reads both.
 */
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use prometheus_parse::{HistogramCount, Labels, Scrape, Value};
 use reqwest::Url;
+use serin_policy::fuse::FUSE;
 use serin_policy::series::{self, Metric};
 use serin_policy::users::USERS;
 
@@ -37,6 +38,10 @@ pub struct Sample {
     pub uptime_s: u64,
     /// The revision it runs of each policy, by `namespace/release`.
     pub revisions: BTreeMap<String, u64>,
+    /// The canaries that it has closed by itself: by `namespace/release`, in which run.
+    pub fuses: BTreeMap<String, u64>,
+    /// The policies whose lease has run out there, by `namespace/release`.
+    pub lapsed: BTreeSet<String>,
     /// How many policies of its present document it refused.
     pub refused: u64,
     /// The kinds of refusals there have been since it started.
@@ -237,6 +242,14 @@ fn parse(text: &str) -> Option<Sample> {
             series::REVISION => {
                 sample.revisions.insert(tag.to_owned(), value);
             }
+            // Those that are whole, or still run, are none to tell of.
+            FUSE | series::LAPSED if value == 0 => {}
+            FUSE => {
+                sample.fuses.insert(tag.to_owned(), value);
+            }
+            series::LAPSED => {
+                sample.lapsed.insert(tag.to_owned());
+            }
             USERS => {
                 sample.users.insert(tag.to_owned(), value);
             }
@@ -287,6 +300,12 @@ serin_refusals{tag="invalid"} 1
 serin_refused{} 1
 # TYPE serin_revision gauge
 serin_revision{tag="shop/shop"} 17
+# TYPE serin_fuse gauge
+serin_fuse{tag="shop/shop"} 4503595332403201
+serin_fuse{tag="shop/other"} 0
+# TYPE serin_lapsed gauge
+serin_lapsed{tag="shop/shop"} 1
+serin_lapsed{tag="shop/cart"} 0
 # TYPE serin_users gauge
 serin_users{tag="shop/shop/canary/users:seen:3"} 4503595332403201
 # TYPE serin_rq_time histogram
@@ -303,6 +322,8 @@ envoy_server_uptime{} 42
         let sample = parse(TEXT).unwrap();
         assert_eq!((sample.uptime_s, sample.refused), (42, 1));
         assert_eq!(sample.revisions, BTreeMap::from([("shop/shop".to_owned(), 17)]));
+        assert_eq!(sample.fuses, BTreeMap::from([("shop/shop".to_owned(), 4_503_595_332_403_201)]));
+        assert_eq!(sample.lapsed, BTreeSet::from(["shop/shop".to_owned()]));
         assert_eq!(sample.kinds_refused, ["invalid"]);
         let cells = ("shop/shop/canary/users:seen:3".to_owned(), 4_503_595_332_403_201);
         assert_eq!(sample.users, BTreeMap::from([cells]));

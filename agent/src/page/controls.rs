@@ -23,7 +23,7 @@ pub(super) fn controls(view: &View, given: &Controls) -> Markup {
             section #commands .controls aria-label="Commands" data-part {
                 @for kind in offered {
                     @let label = named(kind, view);
-                    @if view.moves_everybody(kind).is_some() {
+                    @if view.moves_everybody(kind).is_some() || kind == CommandKind::OverrideFreeze {
                         a .button.danger[kind == CommandKind::Abort] #{ "do-" (kind) } href={ (view.name) "/" (kind) } { (label) "…" }
                     } @else {
                         form method="post" action={ (view.name) "/" (kind) } {
@@ -39,7 +39,7 @@ pub(super) fn controls(view: &View, given: &Controls) -> Markup {
 
 /// What makes sense now. Whatever is given all the same is refused by the planner, with its reason.
 fn offered(view: &View) -> Vec<CommandKind> {
-    use CommandKind::{Abort, Pause, Promote, Resume, Retry};
+    use CommandKind::{Abort, OverrideFreeze, Pause, Promote, Resume, Retry};
     use ReleasePhase::{Baking, Keeping, OffPlan, Preparing, Progressing, Promoting, Starting};
     let is_to_do = |kind| view.todo.as_ref().is_some_and(|todo| todo.commands.contains(&kind));
     let is_paused = waits_for(view, "Paused");
@@ -49,9 +49,9 @@ fn offered(view: &View) -> Vec<CommandKind> {
         Abort => {
             matches!(view.phase, Preparing | Starting | Progressing | OffPlan | Baking | Keeping | Promoting)
         }
-        Resume | Retry => is_to_do(*kind),
+        Resume | Retry | OverrideFreeze => is_to_do(*kind),
     };
-    [Resume, Retry, Pause, Promote, Abort].into_iter().filter(offers).collect()
+    [Resume, Retry, OverrideFreeze, Pause, Promote, Abort].into_iter().filter(offers).collect()
 }
 
 fn waits_for(view: &View, reason: &str) -> bool {
@@ -71,6 +71,7 @@ pub fn named(kind: CommandKind, view: &View) -> &'static str {
         (CommandKind::Abort, _) if view.phase == ReleasePhase::Keeping => "Switch back",
         (CommandKind::Abort, _) => "Abort",
         (CommandKind::Retry, _) => "Retry",
+        (CommandKind::OverrideFreeze, _) => "Override the freeze",
     }
 }
 

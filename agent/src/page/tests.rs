@@ -97,7 +97,7 @@ fn shown(phase: ReleasePhase, text: &str) -> Shown {
     .unwrap();
     shown.latency = Latencies { stable: percentiles(10.0), canary: percentiles(300.0) };
     shown.proxies = vec![
-        proxy("a", ProxyState::Runs { revision: 7, refused: None }),
+        proxy("a", ProxyState::Runs { revision: 7, refused: None, has_lapsed: false }),
         proxy(text, ProxyState::Silent { error: text.to_owned() }),
     ];
     shown.revision = 7;

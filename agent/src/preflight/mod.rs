@@ -36,6 +36,7 @@ pub use domain::cluster_domain;
 pub use rules::inherited;
 use serin_release::Release;
 use serin_release::delivery::{AttachPoint, Delivery, Mode, Target};
+pub use service::main_port;
 
 /// Something that is wrong, or that somebody should know.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -107,12 +107,7 @@ fn main<'s>(
     found: &mut Findings,
 ) -> Option<&'s ServicePort> {
     let ports = spec.ports.as_deref().unwrap_or_default();
-    let with = |wanted: u16| ports.iter().find(|port| number(port) == Some(wanted));
-    let main = match (wanted, ports) {
-        (Some(wanted), _) => with(wanted),
-        (None, [only]) => Some(only),
-        (None, _) => with(80),
-    };
+    let main = main_port(spec, wanted);
     if main.is_none() {
         let list: Vec<_> = ports.iter().map(spelled).collect();
         let what = match (wanted, list.as_slice()) {
@@ -123,6 +118,17 @@ fn main<'s>(
         found.error(at, what, "give spec.service.port the one that speaks HTTP");
     }
     main
+}
+
+/// The port that requests for a Release come to, which has `wanted` one or leaves it to the Service.
+pub fn main_port(spec: &ServiceSpec, wanted: Option<u16>) -> Option<&ServicePort> {
+    let ports = spec.ports.as_deref().unwrap_or_default();
+    let with = |wanted: u16| ports.iter().find(|port| number(port) == Some(wanted));
+    match (wanted, ports) {
+        (Some(wanted), _) => with(wanted),
+        (None, [only]) => Some(only),
+        (None, _) => with(80),
+    }
 }
 
 fn number(port: &ServicePort) -> Option<u16> {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serin_policy::Document;
+use serin_policy::{Document, Leases};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
@@ -190,15 +190,26 @@ impl Standalone {
         let before = self.state.clone();
         let complaint = contents.complaint();
         let ProxyReport {
-            proxies, counted, at_proxies, chosen, unassignable, users, readings, outage, ..
+            proxies,
+            blown_fuses,
+            counted,
+            at_proxies,
+            chosen,
+            unassignable,
+            users,
+            readings,
+            outage,
+            ..
         } = self.fleet.look(&self.release, &mut self.state.deltas, complaint.as_deref(), now).await;
-        let in_force = in_force(&contents, &name);
+        let until = contents.lease(&name);
+        let in_force = in_force(&contents, &name, now);
         let observation = Observation {
             in_force,
             proxies,
             counted,
             at_proxies,
             chosen,
+            blown_fuses,
             unassignable,
             users,
             readings,
@@ -218,16 +229,21 @@ impl Standalone {
         }
         commands.clear();
         self.fleet.saved();
-        if let Some(push) = &planned.push {
-            let policy = self.release.policy(push.revision, push.weight, push.closed, push.promoted);
-            self.ecds.write(&Document::new(vec![policy]))?;
+        if planned.push.is_some() || planned.term.is_due(until, now) {
+            // Without a push it is what is there already, but for the time.
+            let status = &planned.status;
+            let (weight, closed, promoted) = (status.weight(), status.is_closed(), status.is_promoted());
+            let policy = self.release.policy(status.revision, weight, closed, promoted);
+            let leases: Leases =
+                planned.term.lease(until, now).map(|until| (name, until)).into_iter().collect();
+            self.ecds.write(&Document { leases, ..Document::new(vec![policy]) })?;
         }
         self.tell(&observation, &planned, now);
         Ok(())
     }
 }
 
-fn in_force(contents: &Contents, release: &str) -> InForce {
+fn in_force(contents: &Contents, release: &str, now: Timestamp) -> InForce {
     match contents {
         Contents::Nothing => InForce::Nothing,
         Contents::Unreadable(why) => InForce::Unreadable { why: why.clone() },
@@ -236,7 +252,7 @@ fn in_force(contents: &Contents, release: &str) -> InForce {
                 let missing = || format!("no policy for {release} in it");
                 InForce::Unreadable { why: contents.complaint().unwrap_or_else(missing) }
             }
-            Some(policy) => InForce::of(policy),
+            Some(policy) => InForce::of(policy, contents.until(release), now),
         },
     }
 }

@@ -17,8 +17,8 @@ use serin_release::status::{
 use serin_release::{CustomMetric, Percent, Release};
 use serin_rollout::{
     Cause, Counts, Emptying, Environment, Finding, Forecast, InCluster, Injected, MetricValue, Observation,
-    OneIn, Outcome, Phase, Plan, Progress, ProxyState, Raise, ReadingFinding, Reason, SegmentFinding, Status,
-    Unjudged, Verdict, Wait, WhyNot,
+    OneIn, Outcome, Phase, Plan, Progress, ProxyState, Raise, ReadingFinding, Reason, RecedeState,
+    SegmentFinding, Status, Unjudged, Verdict, Wait, WhyNot,
 };
 
 /// What there is to show after a tick.
@@ -116,6 +116,7 @@ fn phase(status: &Status, shown: &ReleaseStatus) -> ReleasePhase {
         Phase::Starting { .. } => ReleasePhase::Starting,
         Phase::Progressing(_) => ReleasePhase::Progressing,
         Phase::OffPlan { .. } => ReleasePhase::OffPlan,
+        Phase::Receding(_) => ReleasePhase::RollingBack,
         Phase::Baking(_) => ReleasePhase::Baking,
         Phase::Keeping(_) => ReleasePhase::Keeping,
         Phase::Promoting | Phase::HandingOver(_) => ReleasePhase::Promoting,
@@ -153,7 +154,8 @@ fn delivery(observation: &Observation, status: &Status) -> Option<Delivery> {
 fn versions(delivery: Option<&Delivery>, status: &Status) -> Vec<VersionStatus> {
     let canary = status.weight();
     let stable = Weight::from_ppm(Weight::FULL.ppm() - canary.ppm()).unwrap_or_default();
-    let is_at_weight = matches!(status.phase, Phase::Progressing(_) | Phase::OffPlan { .. });
+    let is_at_weight =
+        matches!(status.phase, Phase::Progressing(_) | Phase::OffPlan { .. } | Phase::Receding(_));
     let Counts { stable: by_stable, canary: by_canary } = *status.evidence.step();
     let served = |requests| {
         let all = by_stable.requests + by_canary.requests;
@@ -183,7 +185,10 @@ fn analysis(status: &Status, progress: &Progress) -> Option<AnalysisStatus> {
         Phase::Starting { .. } | Phase::Progressing(_) | Phase::OffPlan { .. } | Phase::Baking(_) => {
             progress.verdict.clone()
         }
-        Phase::RolledBack { cause: Cause::Failed { failure, .. }, .. } => Verdict::Fail(failure.clone()),
+        Phase::RolledBack { cause: Cause::Failed { failure, .. }, .. }
+        | Phase::Receding(RecedeState { cause: Cause::Failed { failure, .. }, .. }) => {
+            Verdict::Fail(failure.clone())
+        }
         _ => return None,
     };
     let of_requests = progress.findings.iter().map(of_requests);

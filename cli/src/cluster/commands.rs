@@ -23,7 +23,7 @@ use super::confirm::confirmed;
 use super::watch::Watch;
 
 /// How the API server knows this program.
-const FIELD_MANAGER: &str = "serin-cli";
+pub(super) const FIELD_MANAGER: &str = "serin-cli";
 
 /// How often a command is written again where the agent has changed the Release in between.
 const TRIES: usize = 10;

@@ -224,7 +224,11 @@ pub(crate) fn begin(vm: &mut Vm, proxy: &FakeProxy, request: &str) -> Exchange {
 /// Its response goes out, and it is over.
 pub(crate) fn end(vm: &mut Vm, proxy: &FakeProxy, mut exchange: Exchange, response: &str) {
     *proxy.response.borrow_mut() = lines(response);
-    exchange.on_response_headers(vm, proxy);
+    let has_trailers = !proxy.trailers.borrow().is_empty();
+    exchange.on_response_headers(vm, proxy, !has_trailers);
+    if has_trailers {
+        exchange.on_response_trailers(proxy);
+    }
     exchange.on_log(vm, proxy);
 }
 

@@ -133,7 +133,7 @@ impl Comparison {
 
 /// What the bet on `r` wins in an interval, before the dispersion: of `exposure`, in any unit, and of what was bad, to
 /// the canary and to stable; the slack is per request to the canary.
-fn gain(
+pub(super) fn gain(
     r: f64,
     exposure: (f64, f64),
     bad: (f64, f64),

@@ -6,10 +6,12 @@ null is true. By Ville's inequality the chance that it ever reaches 1/α is at m
 long one looks. (Ramdas, Grünwald, Vovk and Shafer, "Game-Theoretic Statistics and Safe Anytime-Valid Inference",
 2023.) Evidence is kept and shown as its natural logarithm.
 
-[`Comparison`] holds the canary against stable in the same moments, by requests or by users, [`Ceiling`] against a fixed
+[`Comparison`] holds the canary against stable in the same moments, by requests or by users, [`Alarm`] does so for as long
+as the proxy runs, [`Ceiling`] against a fixed
 share, [`Excursions`] readings of a metric against a range, and [`Split`] the shares in which new callers were assigned
 against the shares that were asked for. [`ln_mean`] makes one evidence of several.
 */
+mod alarm;
 mod ceiling;
 mod comparison;
 mod confidence;
@@ -17,6 +19,7 @@ mod dispersion;
 mod excursions;
 mod split;
 
+pub use alarm::Alarm;
 pub use ceiling::Ceiling;
 pub use comparison::{Allowance, Claim, Comparison};
 pub use confidence::{Interval, ratio};

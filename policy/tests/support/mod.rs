@@ -3,7 +3,7 @@ Requests and policies for this crate's tests, written down as briefly as they ca
 */
 #![allow(dead_code, reason = "every test binary uses a part of it")]
 use serde_json::{Value, json};
-use serin_policy::{Decision, Id, Policy, Proxy, Reason, Request, Table};
+use serin_policy::{Decision, Id, Lease, Policy, Proxy, Reason, Request, Table};
 
 /// What a test's `mint` hands out.
 pub(crate) const MINTED: &str = "minted";
@@ -76,7 +76,7 @@ pub(crate) fn policy(changes: &Value) -> Policy {
 
 /// What `policy` decides for `request`.
 pub(crate) fn decide(policy: &Policy, request: &impl Request) -> Decision {
-    policy.decide(request, || Some(id(MINTED)))
+    policy.decide(request, Lease::Unleased, || Some(id(MINTED)))
 }
 
 pub(crate) fn id(text: &str) -> Id {

@@ -35,6 +35,7 @@ pub(super) fn check(
         min_requests: resource.min_requests,
         false_rollback: false_rollback(&resource.confidence.false_rollback, problems),
         dispersion: dispersion(&resource.dispersion, problems),
+        has_fuse: resource.fuse,
         criteria: BTreeMap::new(),
         objective_ms: 500,
         custom: Vec::new(),

@@ -21,6 +21,7 @@ pub(super) struct Parts<'r> {
     pub(super) stable: &'r resource::Version,
     pub(super) canary: &'r resource::Version,
     pub(super) routing: &'r resource::Routing,
+    pub(super) overrides: &'r [resource::Override],
     pub(super) has_faults: bool,
     pub(super) pod_template: &'r PodTemplate,
     pub(super) strategy: &'r resource::Strategy,
@@ -64,7 +65,7 @@ pub(super) fn check(parts: &Parts<'_>, problems: &mut Problems) -> Delivery {
         suspended: parts.suspended,
         routing: Routing { services, ..routing(parts.namespace, parts.routing, problems) },
         prometheus: parts.prometheus.map(|settings| named(settings, problems)),
-        hooks: hooks::check(parts.hooks, problems),
+        hooks: hooks::check(parts, problems),
         notifications: notifications::check(parts.notifications, problems),
     }
 }

@@ -7,9 +7,12 @@ after a problem was noted never leaves the room.
 mod analysis;
 mod delivery;
 mod faults;
+mod hook_checks;
 mod hooks;
 mod notifications;
+mod rollback;
 mod templates;
+mod windows;
 
 use std::time::Duration;
 
@@ -33,6 +36,7 @@ const KIND: &str = "Release";
 pub use notifications::notification;
 pub use templates::FoundTemplate;
 pub(super) use templates::with_templates;
+pub use windows::window;
 
 pub(super) fn check(documents: Documents) -> Result<Release, ReleaseError> {
     let mut problems = Problems::default();
@@ -64,6 +68,7 @@ pub(super) fn check_in_cluster(
         stable: &object.spec.stable,
         canary: &object.spec.canary,
         routing: &object.spec.routing,
+        overrides: &object.spec.overrides,
         has_faults: !object.spec.faults.is_empty(),
         pod_template: &object.spec.pod_template,
         strategy: &object.spec.strategy,
@@ -129,8 +134,11 @@ fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
         stable: &stable_version,
         canary: &run,
     };
+    let way_back = spec.strategy.canary.as_ref().map(|canary| canary.rollback.clone()).unwrap_or_default();
     let Course { steps, steps_by_traffic, blue_green } = course(spec.strategy, problems);
     let analysis = analysis::check(spec.analysis, &whose, &steps, problems);
+    let gradual = rollback::check(&way_back, &analysis, problems);
+    let lease = lease(spec.on_agent_lost, spec.agent_lost_after, analysis.interval, problems);
     Release {
         name: format!("{namespace}/{name}"),
         run,
@@ -150,7 +158,30 @@ fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
         steps,
         steps_by_traffic,
         blue_green,
+        gradual,
+        windows: windows::check(spec.windows, problems),
         analysis,
+        lease,
+    }
+}
+
+/// For how long the canary may have users without a look of the agent, who looks once in every `interval`.
+fn lease(
+    on_lost: resource::OnAgentLost,
+    after: Option<Scalar>,
+    interval: Duration,
+    problems: &mut Problems,
+) -> Option<Duration> {
+    let (path, after) = ("spec.agentLostAfter", after.unwrap_or_else(|| Scalar::from("15m")));
+    let lease = span(path, &after, &rule::AGENT_LOST, problems);
+    match on_lost {
+        resource::OnAgentLost::Hold => None,
+        resource::OnAgentLost::Stable => {
+            if lease < interval * rule::LOOKS_UNTIL_LOST {
+                problems.add(path, &after.0, rule::LOST_TOO_SOON);
+            }
+            Some(lease)
+        }
     }
 }
 

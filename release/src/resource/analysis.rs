@@ -45,6 +45,10 @@ pub struct Analysis {
     /// one. Serin estimates the number from stable, and uses this one where it is larger. The default is 1.
     #[schemars(with = "f64", range(min = *rule::FACTOR.start(), max = *rule::FACTOR.end()))]
     pub dispersion: Scalar,
+    /// Whether every proxy closes the canary by itself when it fails far more often than stable does: more than twice as often
+    /// and one in twenty on top, or what `compare` of `request-success-rate` allows if that is more. It works between two
+    /// looks of the agent, and with no agent at all; the agent then takes everybody back. The default is true.
+    pub fuse: bool,
     /// What to do when a step gets too few requests for a verdict: `Pause` stays at the step until there are enough,
     /// `Rollback` takes the canary back, `Promote` goes on without a verdict. The default is `Pause`.
     pub on_no_data: OnNoData,
@@ -104,6 +108,7 @@ impl Default for Analysis {
             min_requests: 200,
             confidence: Confidence::default(),
             dispersion: Scalar::from("1"),
+            fuse: true,
             on_no_data: OnNoData::default(),
             no_data_after: Scalar::from("10m"),
             source: AnalysisSource::default(),

@@ -7,13 +7,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Scalar, schema};
-use crate::rule;
+use super::{Check, Scalar, schema};
+use crate::rule::{self, request};
 
 /// Somebody who is asked at a point of a run.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = failure_is_for_tests()))]
+#[schemars(extend("x-kubernetes-validations" = rules()))]
 pub struct Hook {
     /// What it is called. No two have one name.
     #[schemars(with = "schema::Label")]
@@ -22,8 +22,14 @@ pub struct Hook {
     pub when: When,
     /// The address, which is sent a POST of `{name, namespace, phase, checksum, metadata}`. The agent's operator says which hosts
     /// there may be, but for those of the Release's own namespace.
-    #[schemars(with = "schema::Address")]
-    pub url: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<schema::Address>")]
+    pub url: Option<String>,
+    /// Instead of `url`: requests that the agent makes to the new version itself, one after the other. Yes is that all answers
+    /// are right, in `timeout` together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = request::MAX_CHECKS))]
+    pub checks: Option<Vec<Check>>,
     /// How long an answer may take, 1s to 10m. Whoever takes longer has failed. The default is `10s`.
     #[serde(default = "ten_seconds")]
     #[schemars(with = "schema::Duration")]
@@ -41,7 +47,7 @@ pub struct Hook {
     /// back, `Ignore` goes on. The default is `Hold`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<HookFailure>,
-    /// What is sent along, such as `{type: bash, cmd: "curl -sf http://myapp-canary/healthz"}`. The default is nothing.
+    /// What is sent along to `url`, such as `{type: bash, cmd: "curl -sf http://myapp-canary/healthz"}`. The default is nothing.
     #[serde(default)]
     #[schemars(length(max = rule::MAX_METADATA))]
     pub metadata: BTreeMap<String, String>,
@@ -93,6 +99,11 @@ impl When {
         }
     }
 
+    /// Whether the canary has its pods then, and keeps them whatever the answer.
+    pub const fn has_pods(self) -> bool {
+        !matches!(self, Self::ConfirmRollout | Self::PostRollout | Self::Rollback)
+    }
+
     /// Whether it tests the canary: it passes or fails.
     pub const fn is_test(self) -> bool {
         matches!(self, Self::PreRollout | Self::Rollout)
@@ -107,10 +118,23 @@ const fn two() -> u32 {
     2
 }
 
-fn failure_is_for_tests() -> Value {
-    json!([schema::validation(
-        ".failure",
-        "!has(self.failure) || self.when in ['pre-rollout', 'rollout']",
-        rule::FAILURE_OF_TESTS,
-    )])
+fn rules() -> Value {
+    json!([
+        schema::validation(".url", "has(self.url) != has(self.checks)", rule::ONE_KIND),
+        schema::validation(
+            ".metadata",
+            "!has(self.metadata) || self.metadata.size() == 0 || has(self.url)",
+            rule::METADATA_OF_URL,
+        ),
+        schema::validation(
+            ".when",
+            "!has(self.checks) || !(self.when in ['confirm-rollout', 'post-rollout', 'rollback'])",
+            rule::CHECKS_NEED_PODS,
+        ),
+        schema::validation(
+            ".failure",
+            "!has(self.failure) || self.when in ['pre-rollout', 'rollout']",
+            rule::FAILURE_OF_TESTS,
+        ),
+    ])
 }

@@ -10,6 +10,7 @@ pub(crate) mod document;
 mod faults;
 mod given;
 mod hook;
+mod hook_check;
 mod metric_template;
 mod notification;
 mod pod_template;
@@ -17,6 +18,7 @@ mod routing;
 mod scalar;
 pub mod schema;
 mod strategy;
+mod window;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -34,12 +36,14 @@ pub use document::{Documents, Metadata, Resource, TemplateResource, read};
 pub use faults::{Fault, FaultAbort, FaultDelay, FaultyVersion};
 pub use given::Given;
 pub use hook::{Hook, HookFailure, When};
+pub use hook_check::{Check, Header, JsonPointer, Through};
 pub use metric_template::MetricTemplateSpec;
 pub use notification::{Address, CHANNELS, Endpoint, GitHub, Level, Notification, SecretKey, Slack, Webhook};
 pub use pod_template::PodTemplate;
 pub use routing::{DeletionPolicy, Mode, Routing};
 pub use scalar::Scalar;
-pub use strategy::{BlueGreen, Canary, Gate, Pause, PromotionMode, Step, Strategy};
+pub use strategy::{BlueGreen, Canary, Gate, Pause, PromotionMode, Rollback, RollbackMode, Step, Strategy};
+pub use window::{Window, WindowKind};
 
 /// How new versions of a service are released.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -157,6 +161,28 @@ pub struct Spec {
     /// How the canary is judged.
     #[serde(default)]
     pub analysis: Analysis,
+    /// What becomes of users of the canary when the agent has not been heard of for `agentLostAfter`, so that nobody would take
+    /// back a bad version: `Stable` has the proxies send everybody to stable by themselves, until the agent is back and
+    /// goes on; `Hold` leaves all as it is. From the promotion on there is no other version to go to, and all is left as it
+    /// is. The default is `Stable`.
+    // An older agent that reads a saved Release does not know the word.
+    #[serde(default, skip_serializing_if = "OnAgentLost::is_default")]
+    pub on_agent_lost: OnAgentLost,
+    /// How long the agent may be silent, 3m to 24h. With proxies' clocks off by a minute it is a minute more or less. The
+    /// default is `15m`.
+    // As above.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<schema::Duration>")]
+    pub agent_lost_after: Option<Scalar>,
+    /// Times at which users are moved to a new version, and times at which nobody is. The agent's operator may have others
+    /// besides. The default is any time.
+    // An older agent that reads a saved Release does not know the word.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = rule::MAX_WINDOWS), extend("x-kubernetes-validations" = [{
+        "rule": "self.all(one, self.exists_one(other, other.name == one.name))",
+        "message": rule::OTHER_WINDOW,
+    }]))]
+    pub windows: Vec<Window>,
     /// Who is asked at points of a run, in a cluster, as Flagger asks: gates, tests of the canary, load. The default is nobody.
     // An older agent that reads a saved Release does not know the word.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -173,6 +199,23 @@ pub struct Spec {
         "message": rule::OTHER_NOTIFICATION,
     }]))]
     pub notifications: Vec<Notification<SecretKey>>,
+}
+
+/// What becomes of users of the canary when the agent falls silent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum OnAgentLost {
+    /// Proxies send everybody to stable.
+    #[default]
+    Stable,
+    /// All is left as it is.
+    Hold,
+}
+
+impl OnAgentLost {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// The service whose users are assigned to versions.

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use serin_policy::policy::{OWN_HEADER, STRUCTURAL_HEADERS};
 use serin_policy::rule::{self, Text};
 
+use crate::rule::request;
 use crate::{Percent, duration, rule as own};
 
 /// A type with this name and this schema, written where it is used.
@@ -195,6 +196,48 @@ words!(
             },
         },
     })
+);
+
+words!(
+    /// The path of a request.
+    RequestPath = text(&request::PATH)
+);
+
+words!(
+    /// A request's method.
+    Method = text(&rule::METHOD)
+);
+
+words!(
+    /// The name of a header that is sent along.
+    RequestHeader = json_schema!({
+        "type": "string",
+        "maxLength": rule::HEADER.most(),
+        "x-kubernetes-validations": [{
+            "rule": format!("{} && !(self in {:?})", rule::HEADER.cel("self"), request::MADE_HEADERS),
+            "message": request::HEADER_NAME,
+        }],
+    })
+);
+
+words!(
+    /// The value of a header.
+    HeaderText = text(&request::HEADER_TEXT)
+);
+
+words!(
+    /// A JSON pointer.
+    JsonPath = text(&request::JSON_PATH)
+);
+
+words!(
+    /// A line of cron.
+    Cron = text(&own::CRON)
+);
+
+words!(
+    /// The name of a time zone.
+    TimeZone = text(&own::TIME_ZONE)
 );
 
 words!(

@@ -35,6 +35,8 @@ pub struct Canary {
     pub steps: Option<Vec<Step>>,
     /// How a good canary becomes stable.
     pub promotion: Promotion,
+    /// How users of a bad canary go back.
+    pub rollback: Rollback,
     /// How long the canary's pods are kept after every proxy has stopped sending requests to them, so that requests under
     /// way can end; 0s to 24h. The default is `30s`.
     #[schemars(with = "schema::Duration")]
@@ -74,6 +76,52 @@ pub struct BlueGreen {
     /// holds the run does not count. The default is `1h`.
     #[schemars(with = "schema::Duration")]
     pub progress_deadline: Scalar,
+}
+
+/// How users of a bad canary go back. All of them at once, unless what is wrong is not grave and asks for less.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Rollback {
+    /// `Immediate` takes everybody back at once. `Gradual` does so in `steps` where nothing but `metrics` speaks against the
+    /// canary, and at once when it gets worse on the way, or anything else is wrong with it. The default is `Immediate`.
+    pub mode: RollbackMode,
+    /// The shares of users on the way back, in percent, each below the one before, 1 to 10 of them. It begins with the first
+    /// below the share that the canary has. The default is 25 and 10.
+    #[schemars(length(min = 1, max = rule::MAX_STEPS_BACK))]
+    #[schemars(with = "Vec<schema::Percentage>")]
+    pub steps: Vec<Scalar>,
+    /// How long each of these lasts; 1s to 1h. The default is `1m`.
+    #[schemars(with = "schema::Duration")]
+    pub step_duration: Scalar,
+    /// The metrics that are not grave: `request-duration`, `latency-tail`, or one of your own. The default is
+    /// `request-duration` and `latency-tail`.
+    #[schemars(length(min = 1, max = rule::MAX_METRICS))]
+    pub metrics: Vec<String>,
+    /// Of how many of the canary's requests it is grave all the same, in percent. The default is 20.
+    #[schemars(with = "schema::Percentage")]
+    pub grave_above: Scalar,
+}
+
+/// How users of a bad canary go back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum RollbackMode {
+    /// All at once.
+    #[default]
+    Immediate,
+    /// In steps, where what is wrong is not grave.
+    Gradual,
+}
+
+impl Default for Rollback {
+    fn default() -> Self {
+        Self {
+            mode: RollbackMode::default(),
+            steps: ["25", "10"].map(Scalar::from).into(),
+            step_duration: Scalar::from("1m"),
+            metrics: ["request-duration", "latency-tail"].map(str::to_owned).into(),
+            grave_above: Scalar::from("20"),
+        }
+    }
 }
 
 /// What ends a wait, when all is ready for what comes next.
@@ -153,6 +201,7 @@ impl Default for Canary {
         Self {
             steps: None,
             promotion: Promotion::default(),
+            rollback: Rollback::default(),
             scale_down_delay: Scalar::from("30s"),
             progress_deadline: Scalar::from("1h"),
         }

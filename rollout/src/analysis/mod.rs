@@ -16,6 +16,7 @@ mod custom;
 mod evidence;
 mod findings;
 mod forecast;
+mod grave;
 mod injected;
 mod limit;
 mod numbers;

@@ -322,7 +322,13 @@ impl Evidence {
         canary.share().is_none_or(|share| share > allowed(stable.share().unwrap_or_default()))
     }
 
-    fn failure(&self, stake: &Stake, evidence: f64, analysis: &Analysis, now: Timestamp) -> Failure {
+    pub(super) fn failure(
+        &self,
+        stake: &Stake,
+        evidence: f64,
+        analysis: &Analysis,
+        now: Timestamp,
+    ) -> Failure {
         // What the step has shown says more than what led up to it.
         let (canary, stable) = if stake.step.0.requests > 0 { stake.step } else { stake.run };
         let answers = match stake.judged {
@@ -387,13 +393,13 @@ impl Evidence {
 }
 
 /// The evidence (ln E) of all tests together. One that does not stand has its part, and adds nothing.
-fn combined<'s>(stakes: impl Iterator<Item = (&'s Stake, bool)> + Clone) -> f64 {
+pub(super) fn combined<'s>(stakes: impl Iterator<Item = (&'s Stake, bool)> + Clone) -> f64 {
     ln_mean(stakes.map(|(stake, stands)| (stake.weight, if stands { stake.ln_e } else { f64::NEG_INFINITY })))
 }
 
 /// The test that says best why the canary is taken back: the first of those that are clear, since failures come before
 /// the route on which they are, or the one that has won the most.
-fn told(stakes: &[Stake], needed: f64) -> Option<&Stake> {
+pub(super) fn told(stakes: &[Stake], needed: f64) -> Option<&Stake> {
     let stands = || stakes.iter().filter(|stake| stake.stands);
     stands().find(|stake| stake.ln_e >= needed / 2.0).or_else(|| strongest(stands()))
 }

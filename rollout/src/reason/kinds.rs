@@ -1,21 +1,22 @@
 /*!
-The reasons there are: what happens, what is waited for, how it ends.
+The reasons there are for as long as a run is under way: what happens, and what is waited for.
 */
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serin_policy::Weight;
 
 use super::NotNow;
 use crate::analysis::Judged;
+use crate::cause::Cause;
+use crate::commands::CommandKind;
 use crate::lagging::Lagging;
-use crate::observation::CommandKind;
-use crate::phase::Cause;
 use crate::roles::RolesUnclear;
 use crate::status::Actor;
 use crate::workloads::Lack;
 use serin_release::delivery::PromotionMode;
-use serin_release::resource::When;
+use serin_release::resource::{When, WindowKind};
 use serin_release::{Metric, Percent};
 
 /// Something that happened, once.
@@ -53,6 +54,13 @@ pub enum Event {
         weight: Weight,
         /// Who decided it.
         by: Actor,
+    },
+    /// Some of its users are taken off the canary: what is wrong with it is not grave.
+    StepBack {
+        /// The share it has now.
+        weight: Weight,
+        /// What is wrong with it.
+        cause: Cause,
     },
     /// The promotion begins.
     Promoting {
@@ -97,6 +105,11 @@ pub enum Event {
         by: Actor,
         /// The run that its Deployment has instead, if somebody has given it another.
         by_run: Option<String>,
+    },
+    /// A person has the run go on although a window freezes it.
+    FreezeOverridden {
+        /// Who, and why.
+        by: String,
     },
     /// A person's command makes no sense now and changed nothing.
     CommandRefused {
@@ -153,6 +166,8 @@ pub enum Event {
     /// The file is gone: it is written again.
     #[serde(alias = "file-gone")]
     PolicyGone,
+    /// The agent has not renewed the policy's lease in time, and proxies have sent everybody to stable: it is written again.
+    LeaseLapsed,
     /// The Release was edited without starting a new run: the policy is written again.
     ReleaseEdited,
 }
@@ -210,6 +225,13 @@ pub enum Hold {
         /// How long it lasts at least.
         duration: Duration,
     },
+    /// A step of the way back lasts for a time.
+    Receding {
+        /// Its weight.
+        weight: Weight,
+        /// How long it lasts.
+        duration: Duration,
+    },
     /// Too few requests to the canary for a verdict.
     AwaitsRequests {
         /// How many it takes.
@@ -226,6 +248,19 @@ pub enum Hold {
     StableDown,
     /// The Release says that nothing is to move.
     Suspended,
+    /// Nobody is moved at this time.
+    Frozen {
+        /// The window that says so, or the next one in which they are.
+        window: String,
+        /// Which of the two it is.
+        kind: WindowKind,
+        /// Whether it is the agent's operator's.
+        is_operators: bool,
+        /// Whether a person may have the run go on all the same.
+        may_be_overridden: bool,
+        /// When it is over; none if no such time was found.
+        until: Option<Timestamp>,
+    },
     /// Something stands in the way.
     Blocked {
         /// What.
@@ -379,42 +414,5 @@ pub enum Hold {
         weight: Weight,
         /// The weight of the first step above it; none when the promotion is next.
         next: Option<Weight>,
-    },
-}
-
-/// How a run ended. It is given again at every tick for as long as nothing else begins.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "code", rename_all = "kebab-case", rename_all_fields = "camelCase")]
-pub enum Outcome {
-    /// Stable and canary have one version.
-    NothingToRelease,
-    /// Everybody is on the canary.
-    Promoted {
-        /// The run.
-        run: String,
-    },
-    /// The canary is off the air.
-    RolledBack {
-        /// Why.
-        cause: Cause,
-    },
-    /// A person took the canary off the air.
-    Aborted {
-        /// Who.
-        by: String,
-    },
-    /// The canary was taken off the air when stable had taken its version, in part at least.
-    StableHasIt,
-    /// The release is over, and everybody is on stable, which has the new version.
-    Settled,
-    /// Nothing is under way and everybody is on stable, whose Deployment somebody has given another pod template than the run
-    /// has.
-    StableReplaced {
-        /// The run.
-        run: String,
-        /// The run that stable's pod template makes now.
-        by_run: String,
-        /// Who has changed stable's Deployment last besides Serin, if they leave a name.
-        by: Option<String>,
     },
 }

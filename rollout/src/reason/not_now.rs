@@ -21,12 +21,18 @@ pub enum NotNow {
     NotTakenBack,
     /// The canary broke a limit at this very moment.
     JustFailed,
+    /// The canary's users are on their way back, step by step.
+    GoingBack,
     /// The canary lacks the pods for everybody. They are being added.
     LacksCapacity,
     /// No pod of stable is ready: there is nobody to go back to.
     StableDown,
     /// The Release says that nothing is to move.
     Suspended,
+    /// A window says that nobody is moved at this time.
+    Frozen,
+    /// The Release has no window that a person may override.
+    NothingToOverride,
     /// Something stands in the way.
     Blocked,
     /// Stable was given another version since the run began.

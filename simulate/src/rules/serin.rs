@@ -4,7 +4,7 @@ Serin's own planner and judge, as they are, with a proxy that follows every push
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use serin_policy::Weight;
+use serin_policy::{Lease, Weight};
 
 use super::{Counted, Rule, Stand};
 use serin_release::{Pause, Release};
@@ -62,7 +62,7 @@ impl Rule for Serin {
 
     fn look(&mut self, counted: &Counted, now: Duration) {
         let proxy = |revision| {
-            let state = ProxyState::Runs { revision, refused: None };
+            let state = ProxyState::Runs { revision, refused: None, has_lapsed: false };
             Proxy { name: "gateway".to_owned(), state }
         };
         let observation = Observation {
@@ -74,6 +74,7 @@ impl Rule for Serin {
             counted: counted.cells.clone(),
             at_proxies: Counts::default(),
             chosen: Vec::new(),
+            blown_fuses: Vec::new(),
             unassignable: 0,
             users: Some(counted.users),
             readings: counted.readings.clone(),
@@ -94,6 +95,7 @@ impl Rule for Serin {
                 revision: push.revision,
                 weight: push.weight,
                 closed: push.closed,
+                lease: Lease::Unleased,
             };
         }
     }

@@ -28,7 +28,7 @@ pub struct Request {
 pub struct Response {
     /// `:status` included.
     pub headers: Headers,
-    /// Seen by the log only: the module asks for no callback of their own.
+    /// Trailers, if it ends with any.
     pub trailers: Option<Headers>,
     /// What the proxy has to say of its end: the bits of Envoy's `CoreResponseFlag`.
     pub flags: u64,
@@ -82,7 +82,10 @@ pub(super) enum Phase {
     Configure,
     Request,
     Response,
+    Trailers,
     Log,
+    /// The request's context is deleted.
+    Delete,
 }
 
 /// One request in flight.
@@ -127,7 +130,7 @@ impl Stream {
         match (phase, map) {
             (Phase::Request | Phase::Log, Map::Request) => Ok(Some(&self.request)),
             (Phase::Response | Phase::Log, Map::Response) => Ok(self.response.as_ref()),
-            (Phase::Log, Map::ResponseTrailers) => Ok(self.trailers.as_ref()),
+            (Phase::Trailers | Phase::Log, Map::ResponseTrailers) => Ok(self.trailers.as_ref()),
             (Phase::Log, Map::RequestTrailers) => Ok(None),
             _ => bail!("{map:?} cannot be read in phase {phase:?}"),
         }
@@ -155,8 +158,14 @@ impl Stream {
             ([b"response", b"headers", name], Phase::Response | Phase::Log) => {
                 joined(self.response.as_ref()?, name)
             }
-            ([b"response", b"flags"], Phase::Response | Phase::Log) => {
+            ([b"response", b"flags"], Phase::Response | Phase::Log | Phase::Delete) => {
                 Some(self.flags.to_le_bytes().to_vec())
+            }
+            // This alone is left where the headers went on to a log that comes later.
+            ([b"response", b"code"], Phase::Delete) => {
+                let status = values(self.response.as_ref()?, ":status").first().copied()?;
+                let code: i64 = std::str::from_utf8(status).ok()?.parse().ok()?;
+                Some(code.to_le_bytes().to_vec())
             }
             _ => None,
         }
@@ -180,6 +189,9 @@ mod tests {
             (Phase::Log, Map::Request, true, false),
             (Phase::Log, Map::Response, true, false),
             (Phase::Log, Map::ResponseTrailers, true, false),
+            (Phase::Trailers, Map::ResponseTrailers, true, false),
+            (Phase::Trailers, Map::Response, false, false),
+            (Phase::Delete, Map::Response, false, false),
             (Phase::Idle, Map::Request, false, false),
             (Phase::Configure, Map::Request, false, false),
         ] {

@@ -207,6 +207,16 @@ pub(super) const CASES: &[Case] = &[
         &[&["serin_refused{namespace='istio-ingress', pod='gateway-1'} 0x10"]],
     ),
     case(
+        "SerinFuseBlown",
+        "3m",
+        &[
+            "serin_fuse{tag='shop/shop', pod='gateway-1'} 0 4503595332403201x10",
+            "serin_fuse{tag='shop/shop', pod='gateway-2'} 0x10",
+        ],
+        // An agent took note at once, and the next policy closed the canary.
+        &[&["serin_fuse{tag='shop/shop', pod='gateway-1'} 0 4503595332403201 0x10"]],
+    ),
+    case(
         "SerinAgentDown",
         "10m",
         &["up{} 0x20"],

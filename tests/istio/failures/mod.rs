@@ -9,6 +9,7 @@ pub(crate) mod clocks;
 pub(crate) mod conflicts;
 pub(crate) mod deletions;
 pub(crate) mod edits;
+pub(crate) mod leases;
 pub(crate) mod modules;
 pub(crate) mod namespaces;
 pub(crate) mod nodes;

@@ -47,10 +47,20 @@ impl Documents {
             json!([edge, edge, 7, null, {"name": "shop/none"}]),
             json!([]),
         ];
-        let good =
-            documents.map(|policies| json!({"version": 1, "policies": policies}).to_string().into_bytes());
+        // The proxy's clock is at 1.8e9 and goes on for some hours in a test: some leases run out at once, some in it, and some never.
+        let leases = [
+            json!({}),
+            json!({"shop/edge": 0, "shop/cart": 1_800_000_600, "shop/plain": 1.9e9}),
+            json!({"shop/edge": 1_800_001_800, "shop/plain": 1, "shop/nobody": 7}),
+            json!("for ever"),
+        ];
+        let good = leases.iter().flat_map(|leases| {
+            documents.each_ref().map(|policies| {
+                json!({"version": 1, "policies": policies, "leases": leases}).to_string().into_bytes()
+            })
+        });
         let refused = ["", "{}", "null", r#"{"version": 2, "policies": "of tomorrow"}"#, "\u{feff}{}"];
-        Self(good.into_iter().chain(refused.map(|text| text.as_bytes().to_vec())).collect())
+        Self(good.chain(refused.map(|text| text.as_bytes().to_vec())).collect())
     }
 
     /// One of them, a part of one, or junk.

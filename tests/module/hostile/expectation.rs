@@ -4,7 +4,7 @@ What must have become of a request, worked out natively by the same rules.
 use std::sync::Arc;
 
 use serin_policy::cookie::Cacheability;
-use serin_policy::{Arm, Decision, Id, Origin, Policy, Request, Table, baggage, cookie};
+use serin_policy::{Arm, Decision, Id, Lease, Origin, Policy, Request, Table, baggage, cookie};
 use serin_tests::module_host::{Headers, Response, values};
 
 /// Headers as the filter gets to see them.
@@ -30,6 +30,7 @@ impl Request for Seen<'_> {
 /// A request in flight, and what is known of how it must end.
 pub(super) struct Expectation {
     policy: Option<Arc<Policy>>,
+    lease: Lease,
     request: Headers,
     /// The headers that are taken away where no policy answers, since a client would claim a version by them.
     claims: Vec<String>,
@@ -37,13 +38,15 @@ pub(super) struct Expectation {
 }
 
 impl Expectation {
-    pub(super) fn new(table: &Table, request: Headers) -> Self {
+    /// By `table`, at `now_ns`.
+    pub(super) fn new(table: &Table, request: Headers, now_ns: u64) -> Self {
         let seen = Seen(&request);
         let authority = seen.first(":authority").unwrap_or_default();
         let found = table.find(&authority, || seen.first(":path"));
+        let lease = found.map_or(Lease::Unleased, |(index, _)| table.lease(index, || now_ns));
         let policy = found.map(|(_, policy)| Arc::clone(policy));
         let claims = table.version_headers().map(str::to_owned).collect();
-        Self { policy, request, claims, response: None }
+        Self { policy, lease, request, claims, response: None }
     }
 
     /// The filter was not asked about this request, and has nothing to do with it.
@@ -94,7 +97,7 @@ impl Expectation {
         let minted = issued.cloned().or_else(|| sent_on.clone());
         let unknown = minted.is_none();
         let placeholder = || Id::try_from(&b"unknown"[..]).ok();
-        let decision = policy.decide(&Seen(&self.request), || minted.or_else(placeholder));
+        let decision = policy.decide(&Seen(&self.request), self.lease, || minted.or_else(placeholder));
         let new = decision.identity.as_ref().is_some_and(|identity| identity.origin == Origin::Issued);
         if !(new && unknown) {
             assert_eq!(arm, decision.arm, "{decision:?} by {} for {:?}", policy.name(), self.request);

@@ -43,7 +43,7 @@ impl Plugins {
                 module.base() == self.module.base() && self.modules.get(module.sha256()).is_some()
             };
             let module = plugin.module().filter(is_served).unwrap_or_else(|| self.module.clone());
-            let mut wanted = plugin::plugin(attachment, shard, &module, plugin.policies());
+            let mut wanted = plugin::plugin(attachment, shard, &module, plugin.policies(), &plugin.leases());
             plugin::touch(&mut wanted, now);
             self.apply(&wanted, plugin.object().resource_version()).await?;
         }

@@ -5,13 +5,15 @@ One object holds the policies of many releases, and writing one must not change 
 Serin wrote and this one cannot make sense of. So policies are kept as the JSON they are.
 */
 use serde_json::Value;
-use serin_policy::{Document, Policy, Proxy, Refusal, Table};
+use serin_policy::{Document, Leases, Policy, Proxy, Refusal, Table};
 
 /// What a plugin says.
 #[derive(Debug)]
 pub struct Contents {
     /// The policies word for word.
     pub policies: Vec<Value>,
+    /// Until when those hold that hold only for so long.
+    pub leases: Leases,
     table: Table,
     refusals: Vec<Refusal>,
 }
@@ -34,7 +36,12 @@ pub struct Unreadable {
 pub fn read(plugin: &Value) -> Result<Contents, Unreadable> {
     let config = match plugin.pointer("/spec/pluginConfig") {
         None | Some(Value::Null) => {
-            return Ok(Contents { policies: Vec::new(), table: Table::default(), refusals: Vec::new() });
+            return Ok(Contents {
+                policies: Vec::new(),
+                leases: Leases::default(),
+                table: Table::default(),
+                refusals: Vec::new(),
+            });
         }
         Some(config) => config,
     };
@@ -43,9 +50,10 @@ pub fn read(plugin: &Value) -> Result<Contents, Unreadable> {
     let known = config.get("version").and_then(Value::as_f64).is_some_and(is_known);
     match config.get("policies") {
         Some(Value::Array(policies)) if known => {
-            let (table, refusals) =
-                Table::read(config.to_string().as_bytes(), &Proxy::default(), &Table::default());
-            Ok(Contents { policies: policies.clone(), table, refusals })
+            let json = config.to_string();
+            let (table, refusals) = Table::read(json.as_bytes(), &Proxy::default(), &Table::default());
+            let leases = Leases::of_document(json.as_bytes());
+            Ok(Contents { policies: policies.clone(), leases, table, refusals })
         }
         _ => {
             let found: String = config.to_string().chars().take(60).collect();
@@ -58,6 +66,11 @@ impl Contents {
     /// The policy of `release` that is in force.
     pub fn policy(&self, release: &str) -> Option<&Policy> {
         self.table.policy(release).map(AsRef::as_ref)
+    }
+
+    /// When the canary of `release` loses its users if no agent is heard of, in seconds since 1970, if ever.
+    pub fn until(&self, release: &str) -> Option<u64> {
+        self.table.until_of(release)
     }
 
     /// The policy of `release` as it is written, whether or not the filter takes it.

@@ -11,7 +11,7 @@ pub mod shards;
 mod tests;
 
 use serde_json::{Value, json};
-use serin_policy::{Document, PolicySpec};
+use serin_policy::{Document, Leases, PolicySpec};
 use sha2::{Digest, Sha256};
 
 use super::object::{Edit, Labels, drift as object_drift, labels, metadata, namespace, selects, text};
@@ -168,7 +168,7 @@ pub fn policy_json(policy: &PolicySpec) -> Value {
     json!(policy)
 }
 
-/// The plugin with `shard` of the policies at `attachment`, complete, for server-side apply.
+/// The plugin with `shard` of the policies at `attachment` and their leases, complete, for server-side apply.
 ///
 /// Two plugins of Serin can meet in one proxy: two shards, or one for a namespace and one for a gateway in it. They
 /// do not disturb each other as long as no host is in both. The filter does nothing at all to a request whose host
@@ -178,7 +178,13 @@ pub fn policy_json(policy: &PolicySpec) -> Value {
 /// is the object's own name, and the module has to keep one table of policies for each root id: with one for all, the
 /// plugin that was configured last would answer for both. (A VM's environment does not count: it is no part of what
 /// Envoy knows a VM by.)
-pub fn plugin(attachment: &Attachment, shard: usize, module: &ModuleSource, policies: &[Value]) -> Value {
+pub fn plugin(
+    attachment: &Attachment,
+    shard: usize,
+    module: &ModuleSource,
+    policies: &[Value],
+    leases: &Leases,
+) -> Value {
     let name = attachment.name(shard);
     let mut spec = json!({
         "url": module.url,
@@ -195,6 +201,9 @@ pub fn plugin(attachment: &Attachment, shard: usize, module: &ModuleSource, poli
         "pluginName": name,
         "pluginConfig": {"version": Document::VERSION, "policies": policies},
     });
+    if !leases.is_empty() {
+        spec["pluginConfig"]["leases"] = json!(leases);
+    }
     if !attachment.pods.is_empty() {
         spec["selector"] = json!({"matchLabels": attachment.pods});
     }

@@ -1,7 +1,7 @@
 //! What the status says of whole runs, as the planner has them.
 
 use jiff::SignedDuration;
-use serin_policy::Cohort;
+use serin_policy::{Cohort, Lease};
 use serin_rollout::{
     ArmCounts, Cell, Drawn, Event, HandoverState, Hold, InForce, MetricReading, Proxy, plan,
 };
@@ -73,7 +73,7 @@ impl Run {
             InForce::Policy { revision, .. } => revision,
             InForce::Nothing | InForce::Unreadable { .. } => 0,
         };
-        let proxy = ProxyState::Runs { revision, refused: None };
+        let proxy = ProxyState::Runs { revision, refused: None, has_lapsed: false };
         let depth =
             MetricReading { name: "depth".to_owned(), canary: MetricValue::Number(7.5), stable: None };
         let observation = Observation {
@@ -85,6 +85,7 @@ impl Run {
                 .collect(),
             at_proxies: Counts::default(),
             chosen: Vec::new(),
+            blown_fuses: Vec::new(),
             unassignable: 0,
             users: None,
             readings: vec![depth],
@@ -108,7 +109,13 @@ impl Run {
         self.journal.tell("shop", &planned, &news, &crate::metrics::Metrics::new());
         if let Some(push) = planned.push {
             let (run, revision) = (self.release.run().to_owned(), push.revision);
-            self.in_force = InForce::Policy { run, revision, weight: push.weight, closed: push.closed };
+            self.in_force = InForce::Policy {
+                run,
+                revision,
+                weight: push.weight,
+                closed: push.closed,
+                lease: Lease::Unleased,
+            };
         }
         self.status = planned.status;
     }
@@ -194,6 +201,7 @@ fn what_an_earlier_life_has_taken_down_is_not_taken_down_again() {
     let before = run.shown.history.clone();
     let change = run.status.last_change.clone().unwrap();
     let again = Plan {
+        term: serin_rollout::Term::Open,
         push: Some(serin_rollout::Push {
             revision: change.revision,
             weight: change.weight_after,

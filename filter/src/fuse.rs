@@ -1,0 +1,135 @@
+/*!
+A run's fuse in one worker: what it has seen since it last put that to what the other workers have.
+
+What they have seen together is left with the proxy. A worker brings its part when it ticks, and at once when the canary has
+failed; so in good times it costs a request nothing.
+*/
+use std::cell::Cell;
+
+use serin_policy::evidence::Tally;
+use serin_policy::fuse::{self, Fuse, FuseSpec};
+use serin_policy::users::Maps;
+use serin_policy::{Arm, Policy, Weight};
+
+use crate::host::{Host, MetricKind};
+use crate::meters::Meters;
+
+/// How often a worker tries to leave something while others do.
+const ATTEMPTS: usize = 8;
+
+/// One worker's part of a run's fuse.
+#[derive(Debug)]
+pub struct Watch {
+    release: String,
+    salt: String,
+    /// When it blows, and the canary's share; none while there is nothing to compare.
+    armed: Cell<Option<(FuseSpec, Weight)>>,
+    /// What came to stable and to the canary since it was last brought.
+    new: Cell<[Tally; 2]>,
+    is_blown: Cell<bool>,
+}
+
+impl Watch {
+    /// The watch over the run that `policy` is of.
+    pub fn over(policy: &Policy) -> Self {
+        Self {
+            release: policy.name().to_owned(),
+            salt: policy.salt().to_owned(),
+            armed: Cell::default(),
+            new: Cell::default(),
+            is_blown: Cell::default(),
+        }
+    }
+
+    /// Goes by `policy` from now on. While that gives nobody to the canary by chance, whoever wrote it has taken note:
+    /// what was seen before counts no more.
+    pub fn arm(&self, host: &impl Host, meters: &mut Meters, policy: &Policy) {
+        self.armed.set(policy.fuse().map(|spec| (spec, policy.weight())));
+        self.new.take();
+        let (left, version) = host.shared(&self.key());
+        let mut fuse = self.own(left.as_deref());
+        if policy.fuse().is_none() && fuse != Fuse::default() {
+            fuse = Fuse::default();
+            // If others leave something meanwhile, it is of before; and whoever arms next finds it.
+            host.set_shared(&self.key(), &self.to_bytes(fuse), version);
+        }
+        if fuse.is_blown != self.is_blown.replace(fuse.is_blown) {
+            self.show(host, meters);
+        }
+    }
+
+    /// Another run has taken this one's place.
+    pub fn end(&self, host: &impl Host, meters: &mut Meters) {
+        if self.is_blown.take() {
+            self.show(host, meters);
+        }
+    }
+
+    /// Whether the canary is closed here.
+    pub fn is_blown(&self) -> bool {
+        self.is_blown.get()
+    }
+
+    /// A request that chance gave to `arm` was answered. Says whether that is to be brought at once.
+    pub fn count(&self, arm: Arm, is_failure: bool) -> bool {
+        if self.armed.get().is_none() || self.is_blown() {
+            return false;
+        }
+        let mut new = self.new.get();
+        let [stable, canary] = &mut new;
+        let tally = match arm {
+            Arm::Stable => stable,
+            Arm::Canary => canary,
+        };
+        tally.add(Tally { requests: 1, bad: u64::from(is_failure) });
+        self.new.set(new);
+        is_failure && arm == Arm::Canary
+    }
+
+    /// Brings what is new, and finds what others have brought; `users` have met what they have.
+    pub fn bring(&self, host: &impl Host, meters: &mut Meters, users: &Maps) {
+        let Some((spec, share)) = self.armed.get() else { return };
+        let new = self.new.get();
+        if new == <[Tally; 2]>::default() {
+            return;
+        }
+        for _ in 0..ATTEMPTS {
+            let (left, version) = host.shared(&self.key());
+            let mut fuse = self.own(left.as_deref());
+            if !fuse.is_blown {
+                fuse.take_in(spec, share, new, users);
+            }
+            if host.set_shared(&self.key(), &self.to_bytes(fuse), version) {
+                self.new.take();
+                if fuse.is_blown && !self.is_blown.replace(true) {
+                    host.warn(&format!(
+                        "serin: policy {}: the canary fails and stable does not: this proxy gives it to nobody any more",
+                        self.release
+                    ));
+                    self.show(host, meters);
+                }
+                return;
+            }
+        }
+    }
+
+    fn show(&self, host: &impl Host, meters: &mut Meters) {
+        let gauge = meters.single(host, MetricKind::Gauge, fuse::raw_gauge(&self.release));
+        host.record(gauge, if self.is_blown() { fuse::blown_in(&self.salt) } else { 0 });
+    }
+
+    fn key(&self) -> String {
+        format!("serin.fuse/{}", self.release)
+    }
+
+    /// What is left for others: whose it is, and what they have seen. A salt holds no zero byte.
+    fn to_bytes(&self, fuse: Fuse) -> Vec<u8> {
+        [self.salt.as_bytes(), &[0], &fuse.to_bytes()].concat()
+    }
+
+    /// What others of this run have left, if they have.
+    fn own(&self, left: Option<&[u8]>) -> Fuse {
+        let seen = left.and_then(|left| left.strip_prefix(self.salt.as_bytes())?.strip_prefix(&[0]));
+        seen.map(Fuse::from_bytes).unwrap_or_default()
+    }
+}

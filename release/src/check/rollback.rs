@@ -1,0 +1,56 @@
+/*!
+The part of a Release that says how users of a bad canary go back.
+*/
+use serin_policy::Weight;
+
+use super::{few, percent, quoted, span};
+use crate::problem::Problems;
+use crate::resource::{self, RollbackMode};
+use crate::rollback::Gradual;
+use crate::{Analysis, Metric, rule};
+
+const PATH: &str = "spec.strategy.canary.rollback";
+
+pub(super) fn check(
+    found: &resource::Rollback,
+    analysis: &Analysis,
+    problems: &mut Problems,
+) -> Option<Gradual> {
+    let resource::Rollback { mode, steps, step_duration, metrics, grave_above } = found;
+    let path = format!("{PATH}.steps");
+    few(&path, steps.len(), rule::MAX_STEPS_BACK, problems);
+    if steps.is_empty() {
+        problems.add(&path, "[]", rule::STEPS_BACK);
+    }
+    let mut before = Weight::FULL;
+    let weight = |(i, step)| {
+        let path = format!("{path}[{i}]");
+        let weight = percent(&path, step, problems).weight();
+        if weight == Weight::ZERO || weight >= before {
+            problems.add(&path, weight, rule::STEPS_BACK);
+        }
+        before = weight;
+        weight
+    };
+    let weights = steps.iter().enumerate().map(weight).collect();
+    let each = span(&format!("{PATH}.stepDuration"), step_duration, &rule::STEP_BACK, problems);
+    let path = format!("{PATH}.metrics");
+    few(&path, metrics.len(), rule::MAX_METRICS, problems);
+    if metrics.is_empty() {
+        problems.add(&path, "[]", rule::GENTLE_METRIC);
+    }
+    for (i, name) in metrics.iter().enumerate() {
+        let is_own = || analysis.custom.iter().any(|metric| metric.name == *name);
+        let is_gentle = match Metric::named(name) {
+            Some(Metric::RequestDuration | Metric::LatencyTail) => true,
+            Some(_) => false,
+            None => is_own(),
+        };
+        if !is_gentle {
+            problems.add(format!("{path}[{i}]"), quoted(Some(name)), rule::GENTLE_METRIC);
+        }
+    }
+    let grave_above = percent(&format!("{PATH}.graveAbove"), grave_above, problems);
+    let gradual = Gradual { weights, each, metrics: metrics.clone(), grave_above };
+    (*mode == RollbackMode::Gradual).then_some(gradual)
+}
