@@ -14,8 +14,9 @@ use super::cluster::{self, Access};
 use super::report::{Report, table};
 use serin_agent::serve::control::Client;
 use serin_agent::standalone::View;
+use serin_agent::view::words::proxy_state;
 use serin_release::duration;
-use serin_rollout::{CommandKind, ProxyState};
+use serin_rollout::CommandKind;
 
 /// Which release is meant.
 #[derive(Debug, clap::Args)]
@@ -184,27 +185,11 @@ fn render(view: &View) -> String {
     let report = Report::from(view);
     let mut proxies = table(&["proxy", "state"]);
     for proxy in &view.proxies {
-        proxies.add_row([proxy.name.clone(), describe(&proxy.state)]);
+        proxies.add_row([proxy.name.clone(), proxy_state(&proxy.state)]);
     }
     let journal: Vec<_> =
         view.journal.iter().map(|entry| format!("{:.0}  {}", entry.at, entry.news)).collect();
     facts.add_row(["verdict", &report.because]);
     let tables = report.tables();
     format!("{facts}\n\n{tables}\n\n{proxies}\n\nWhat happened\n{}\n", journal.join("\n"))
-}
-
-fn describe(state: &ProxyState) -> String {
-    match state {
-        ProxyState::Silent { error } => format!("does not answer: {error}"),
-        ProxyState::Bypassed => "does not run the filter".to_owned(),
-        ProxyState::Runs { revision, refused: None, has_lapsed: false } => {
-            format!("runs revision {revision}")
-        }
-        ProxyState::Runs { revision, refused: None, has_lapsed: true } => {
-            format!("runs revision {revision}, and everybody is on stable: its lease has run out there")
-        }
-        ProxyState::Runs { revision, refused: Some(why), .. } => {
-            format!("keeps revision {revision} and refuses the present one: {why}")
-        }
-    }
 }

@@ -24,7 +24,7 @@ pub(super) fn controls(view: &View, given: &Controls) -> Markup {
             section #commands .controls aria-label="Commands" data-part {
                 @for kind in offered {
                     @let label = named(kind, view);
-                    @if view.moves_everybody(kind).is_some() {
+                    @if view.moves_everybody(kind).is_some() || kind == CommandKind::OverrideFreeze {
                         a .button.danger[kind == CommandKind::Abort] #{ "do-" (kind) } href={ (view.name) "/" (kind) } { (label) "…" }
                     } @else {
                         form method="post" action={ (view.name) "/" (kind) } {
@@ -55,8 +55,7 @@ fn offered(view: &View) -> Vec<CommandKind> {
                     Preparing | Starting | Progressing | OffPlan | Baking | Keeping | Promoting
                 )
         }
-        OverrideFreeze => waits_for(view, "Frozen"),
-        Resume | Retry => is_to_do(*kind),
+        Resume | Retry | OverrideFreeze => is_to_do(*kind),
     };
     [Resume, Retry, OverrideFreeze, Pause, Promote, Abort].into_iter().filter(offers).collect()
 }

@@ -18,8 +18,7 @@ impl fmt::Display for Px {
 
 /// A number for people, to two digits or so.
 pub(super) fn two_digits(number: f64) -> String {
-    let digits = if number == 0.0 || number.abs() >= 10.0 { 0 } else { 1 };
-    format!("{number:.digits$}")
+    if number == 0.0 || number.abs() >= 10.0 { format!("{number:.0}") } else { format!("{number:.1}") }
 }
 
 /// A time in milliseconds, for people.

@@ -10,7 +10,7 @@ use super::plot::since;
 use super::{caption, class, moment, part};
 use crate::observe::latency::Percentiles;
 use crate::view::board::Shown;
-use crate::view::words::{Tone, age, tone_of_verdict};
+use crate::view::words::{Tone, age, proxy_state, tone_of_verdict};
 use crate::view::{StepState, StepView, VersionView, View};
 use serin_release::status::{CommandOutcome, Role};
 
@@ -237,7 +237,10 @@ fn strip(latency: &Percentiles, slowest: f64, role: Role) -> Markup {
 /// The proxies, and which revision each runs.
 pub(super) fn proxies(shown: &Shown) -> Markup {
     let (view, all) = (&shown.view, &shown.proxies);
-    let is_as_wanted = |proxy: &&Proxy| matches!(&proxy.state, ProxyState::Runs { revision, refused: None, has_lapsed: false } if *revision == shown.revision);
+    let is_as_wanted = |proxy: &&Proxy| {
+        let wanted = ProxyState::Runs { revision: shown.revision, refused: None, has_lapsed: false };
+        proxy.state == wanted
+    };
     let mut listed: Vec<_> = all.iter().filter(|proxy| !is_as_wanted(proxy)).collect();
     let behind = listed.len();
     listed.extend(all.iter().filter(is_as_wanted));
@@ -258,18 +261,4 @@ pub(super) fn proxies(shown: &Shown) -> Markup {
         }
     };
     part("proxies", "Proxies", &content)
-}
-
-fn proxy_state(state: &ProxyState) -> String {
-    match state {
-        ProxyState::Silent { error } => format!("does not answer: {error}"),
-        ProxyState::Bypassed => "does not run the filter".to_owned(),
-        ProxyState::Runs { has_lapsed: true, .. } => {
-            "has sent everybody to stable, for the agent's lease has run out there".to_owned()
-        }
-        ProxyState::Runs { revision, refused: None, .. } => format!("runs revision {revision}"),
-        ProxyState::Runs { revision, refused: Some(why), .. } => {
-            format!("keeps revision {revision} and refuses the present one: {why}")
-        }
-    }
 }

@@ -1,6 +1,8 @@
 /*!
 The frame of a picture: what is where, its axes, and what it is for those who do not see it.
 */
+use std::fmt::Write as _;
+
 use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 
@@ -66,7 +68,7 @@ impl Plot<'_> {
         let mut path = String::new();
         for (at, value) in points {
             let command = if path.is_empty() { 'M' } else { 'L' };
-            path += &format!("{command}{} {}", Px(self.x(at)), Px(self.y(value)));
+            let _ = write!(path, "{command}{} {}", Px(self.x(at)), Px(self.y(value)));
         }
         path
     }

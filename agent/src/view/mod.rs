@@ -4,6 +4,7 @@ two ways.
 
 It is made from the Release, its Deployments and what was told of it, all as they are in the cluster; it reads no clock.
 */
+mod about;
 pub mod board;
 mod evidence;
 mod report;
@@ -18,15 +19,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde::{Deserialize, Serialize};
 use serin_policy::Weight;
 
+pub(crate) use self::about::{About, steps_of};
 pub use self::evidence::{Counted, Tally, TestView, VerdictView};
 pub use self::report::{Latest, PastRun, RunReport};
 pub use self::todo::Todo;
-use serin_release::resource::Analysis;
 use serin_release::status::{
     CommandStatus, NotificationStatus, ProxyCounts, ReleasePhase, ReleaseStatus, Role, RunOutcome, RunRecord,
     Served, Share, StepStatus, Strategy,
 };
-use serin_release::{Pause, Release, ReleaseObject, Step};
+use serin_release::{Pause, ReleaseObject, Step};
 use serin_rollout::{Awaits, Hold};
 
 /// A Release, for people.
@@ -189,42 +190,6 @@ pub struct News {
     pub warning: bool,
 }
 
-/// What a release is called, and what steps it has.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct About<'a> {
-    name: &'a str,
-    namespace: &'a str,
-    service: &'a str,
-    generation: Option<i64>,
-    /// None where the spec makes no sense.
-    steps: Option<&'a [Step]>,
-}
-
-impl<'a> About<'a> {
-    /// That of a Release in a cluster.
-    pub(crate) fn object(object: &'a ReleaseObject, steps: Option<&'a [Step]>) -> Self {
-        Self {
-            name: object.metadata.name.as_deref().unwrap_or_default(),
-            namespace: object.metadata.namespace.as_deref().unwrap_or_default(),
-            service: object.spec.service.name.as_deref().unwrap_or_default(),
-            generation: object.metadata.generation,
-            steps,
-        }
-    }
-
-    /// That of one without a cluster.
-    pub(crate) fn release(release: &'a Release) -> Self {
-        let (namespace, name) = release.name().split_once('/').unwrap_or(("", release.name()));
-        Self {
-            name,
-            namespace,
-            service: &release.service.name,
-            generation: None,
-            steps: Some(&release.steps),
-        }
-    }
-}
-
 impl View {
     /// The view of `object`, whose Deployments are among `deployments` as far as they may be read, and of which `told` was
     /// told, in any order.
@@ -297,14 +262,6 @@ fn run(status: &ReleaseStatus) -> Option<RunView> {
         outcome: record.and_then(|record| record.outcome),
         name,
     })
-}
-
-/// The steps of `object`; none where its spec makes no sense.
-pub(crate) fn steps_of(object: &ReleaseObject) -> Option<Vec<Step>> {
-    // How the canary is judged says nothing of steps, and may stand in other objects.
-    let mut object = object.clone();
-    object.spec.analysis = Analysis::default();
-    Release::from_object(&object, "none").ok().map(|(release, _)| release.steps)
 }
 
 fn steps(written: &[Step], status: &ReleaseStatus) -> Vec<StepView> {

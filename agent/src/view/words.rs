@@ -3,7 +3,7 @@ The words and numbers of a [`View`], as terminals and pages have them alike.
 */
 use jiff::{SignedDuration, Timestamp};
 use serin_release::status::{ReleasePhase, RunOutcome, VerdictStatus};
-use serin_rollout::{CommandKind, Grouped};
+use serin_rollout::{CommandKind, Grouped, ProxyState};
 
 use super::{Counted, PastRun, StepState, Tally, TestView, View, WaitsOn};
 
@@ -42,6 +42,23 @@ pub fn tally(tally: Tally) -> String {
     match tally.of {
         Some(of) => format!("{} of {}{value}", Grouped(tally.bad), Grouped(of)),
         None => Grouped(tally.bad).to_string(),
+    }
+}
+
+/// What a proxy runs.
+pub fn proxy_state(state: &ProxyState) -> String {
+    match state {
+        ProxyState::Silent { error } => format!("does not answer: {error}"),
+        ProxyState::Bypassed => "does not run the filter".to_owned(),
+        ProxyState::Runs { revision, refused: None, has_lapsed: false } => {
+            format!("runs revision {revision}")
+        }
+        ProxyState::Runs { revision, refused: None, has_lapsed: true } => {
+            format!("runs revision {revision}, and everybody is on stable: its lease has run out there")
+        }
+        ProxyState::Runs { revision, refused: Some(why), .. } => {
+            format!("keeps revision {revision} and refuses the present one: {why}")
+        }
     }
 }
 
