@@ -239,11 +239,10 @@ fn parse(text: &str) -> Option<Sample> {
             series::REVISION => {
                 sample.revisions.insert(tag.to_owned(), value);
             }
-            series::LAPSED => {
-                if value > 0 {
-                    sample.lapsed.insert(tag.to_owned());
-                }
+            series::LAPSED if value > 0 => {
+                sample.lapsed.insert(tag.to_owned());
             }
+            series::LAPSED => {}
             USERS => {
                 sample.users.insert(tag.to_owned(), value);
             }
