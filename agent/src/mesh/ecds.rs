@@ -49,7 +49,6 @@ pub enum EcdsError {
 
 /// What the file says.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub enum Contents {
     /// There is no file yet.
     Nothing,

@@ -18,7 +18,7 @@ fn now() -> Timestamp {
 }
 
 /// A Release of two steps with this status.
-fn object(name: &str, status: Value) -> ReleaseObject {
+fn object(name: &str, status: &Value) -> ReleaseObject {
     serde_json::from_value(json!({
         "metadata": {"name": name, "namespace": "shop", "generation": 2},
         "spec": {
@@ -73,7 +73,7 @@ fn status(phase: ReleasePhase, text: &str) -> Value {
 /// All there can be on a page, with `text` wherever people write.
 fn shown(phase: ReleasePhase, text: &str) -> Shown {
     let board = Board::default();
-    board.follow(&object("shop", status(phase, text)), None, now());
+    board.follow(&object("shop", &status(phase, text)), None, now());
     let mut shown = board.of("shop/shop").unwrap();
     let point = |minute: u32, evidence: f64| {
         json!({
@@ -204,7 +204,7 @@ fn those_who_need_somebody_come_first_unless_one_sorts_otherwise() {
         if !waits {
             status["conditions"] = json!([]);
         }
-        View::of_status(&object(name, status))
+        View::of_status(&object(name, &status))
     };
     let views = [
         view("calm", ReleasePhase::Promoted, false, 0),
@@ -234,9 +234,9 @@ fn a_listing_is_an_address() {
 #[test]
 fn a_board_shows_a_release_as_it_was_followed_last() {
     let board = Board::default();
-    board.follow(&object("shop", status(ReleasePhase::Progressing, "v2")), None, now());
+    board.follow(&object("shop", &status(ReleasePhase::Progressing, "v2")), None, now());
     assert_eq!(board.of("shop/shop").unwrap().view.phase, ReleasePhase::Progressing);
-    board.follow(&object("shop", status(ReleasePhase::RolledBack, "v2")), None, now());
+    board.follow(&object("shop", &status(ReleasePhase::RolledBack, "v2")), None, now());
     assert_eq!(board.all().iter().map(|view| view.phase).collect::<Vec<_>>(), [ReleasePhase::RolledBack]);
     board.forget("shop/shop");
     assert!(board.of("shop/shop").is_none() && board.all().is_empty());
