@@ -1,5 +1,5 @@
 /*!
-A browser without a window, driven by Chromium's DevTools protocol over a pipe.
+A browser without a window, driven by the `DevTools` protocol of Chromium over a pipe.
 
 What a page logs, and what its policy forbids it, is kept: a test that asks for [`Page::complaints`] finds it.
 */
