@@ -1,7 +1,5 @@
 //! Who is let in, and what they can have done.
 
-use std::net::SocketAddr;
-
 use axum::body::Body;
 use axum::http::{Request, header};
 use kube::{Client, Config};

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use jiff::SignedDuration;
 use k8s_openapi::api::apps::v1::Deployment;
 use serde::Deserialize;
 use serin_release::ReleaseObject;
