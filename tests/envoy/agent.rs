@@ -92,6 +92,28 @@ fn a_canary_that_is_slow_is_taken_back() -> Result<()> {
 }
 
 #[test]
+fn a_canary_that_is_slow_goes_back_in_steps_where_that_is_asked_for() -> Result<()> {
+    run(async {
+        let steps = "[{setWeight: 10}, {setWeight: 50}]";
+        let gently = "rollback: {mode: Gradual, steps: [5, 1], stepDuration: 1s, graveAbove: 100}";
+        let slow = format!("{QUICK}\n")
+            .replace("minRequests: 50", "minRequests: 50, metrics: [{name: request-duration, objective: 1s}]")
+            .replace(steps, &format!("{steps}, {gently}"));
+        let (site, agent) = start(&Plan { release: release(&slow), ..Plan::default() }).await?;
+        site.canary.deploy(bad(0.0, 2_000));
+        let load = Load::start(site.address(0), &users(100), |status| status == 200);
+        agent.wait_until("the end", |view| view.status.phase.code() == "rolled-back").await?;
+        load.stop().await?;
+        let audit = agent.audit()?;
+        let weights: Vec<_> = audit.iter().map(|entry| entry["weightAfter"].clone()).collect();
+        ensure!(weights == [0, 100_000, 50_000, 10_000, 0], "{weights:?}");
+        let codes: Vec<_> = audit[2..].iter().map(|entry| entry["reason"]["code"].clone()).collect();
+        ensure!(codes == ["step-back", "step-back", "rolled-back"], "{codes:?}");
+        Ok(())
+    })
+}
+
+#[test]
 fn a_dead_canarys_503s_count_against_it() -> Result<()> {
     run(async {
         // A port that was free a moment ago and that nobody listens on: connections are refused.
