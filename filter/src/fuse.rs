@@ -88,29 +88,32 @@ impl Watch {
 
     /// Brings what is new, and finds what others have brought; `users` have met what they have.
     pub fn bring(&self, host: &impl Host, meters: &mut Meters, users: &Maps) {
-        let Some((spec, share)) = self.armed.get() else { return };
+        let Some((spec, share)) = self.armed.get().filter(|_| !self.is_blown()) else { return };
         let new = self.new.get();
-        if new == <[Tally; 2]>::default() {
-            return;
-        }
+        let brings_nothing = new == <[Tally; 2]>::default();
         for _ in 0..ATTEMPTS {
             let (left, version) = host.shared(&self.key());
             let mut fuse = self.own(left.as_deref());
-            if !fuse.is_blown {
+            if !(fuse.is_blown || brings_nothing) {
                 fuse.take_in(spec, share, new, users);
             }
-            if host.set_shared(&self.key(), &self.to_bytes(fuse), version) {
+            if brings_nothing || host.set_shared(&self.key(), &self.to_bytes(fuse), version) {
                 self.new.take();
-                if fuse.is_blown && !self.is_blown.replace(true) {
-                    host.warn(&format!(
-                        "serin: policy {}: the canary fails and stable does not: this proxy gives it to nobody any more",
-                        self.release
-                    ));
-                    self.show(host, meters);
+                if fuse.is_blown {
+                    self.blow(host, meters);
                 }
                 return;
             }
         }
+    }
+
+    fn blow(&self, host: &impl Host, meters: &mut Meters) {
+        self.is_blown.set(true);
+        host.warn(&format!(
+            "serin: policy {}: the canary fails and stable does not: this proxy gives it to nobody any more",
+            self.release
+        ));
+        self.show(host, meters);
     }
 
     fn show(&self, host: &impl Host, meters: &mut Meters) {

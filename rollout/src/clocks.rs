@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::handover::{HandoverState, Probe};
 use super::phase::{BakeState, Emptying, KeepState, Paused, Phase, Stage, StepState};
+use super::receding::RecedeState;
 use super::status::Status;
 
 /// Moves a point in time; one that would leave the calendar stays.
@@ -31,6 +32,7 @@ impl Status {
                 };
                 all(paused, [since, held_at.as_mut()]);
             }
+            Phase::Receding(RecedeState { since, .. }) => moved(since),
             Phase::Baking(BakeState { since, paused, held_at }) => {
                 all(paused, [Some(since), held_at.as_mut()]);
             }

@@ -254,7 +254,8 @@ impl Tick<'_> {
             // That it is bad is known; whether it is grave is looked at next.
             return false;
         }
-        self.recede(weight, &failure) || self.roll_back(Cause::Failed { weight, failure })
+        // Some stay on it: whoever takes back the rest is heard in the same tick.
+        !self.recede(weight, &failure) && self.roll_back(Cause::Failed { weight, failure })
     }
 
     /// Takes the canary off the air if proxies have closed it by themselves. Returns whether it did.

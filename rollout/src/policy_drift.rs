@@ -124,6 +124,9 @@ impl Tick<'_> {
             // An agent has begun the run that did not note it.
             self.note_stable();
         }
+        if self.ends_the_way_back() {
+            return;
+        }
         let (weight, closed) = (self.status.weight(), self.status.is_closed());
         match &self.observation.in_force {
             InForce::Policy { revision: found, weight: present, .. } if *found < self.status.revision => {
@@ -150,6 +153,13 @@ impl Tick<'_> {
                 }
             }
             // Another revision, so that every proxy says when it goes on.
+            // While nobody is to be moved, nobody goes back to the canary either.
+            InForce::Policy { lease: Lease::Lapsed, .. } if self.is_suspended() => {
+                self.write_again(Write::NotYet, Event::LeaseLapsed);
+            }
+            InForce::Policy { lease: Lease::Lapsed, .. } if self.tell_freeze() => {
+                self.write_again(Write::NotYet, Event::LeaseLapsed);
+            }
             InForce::Policy { lease: Lease::Lapsed, .. } => self.set_right(Write::Anew, Event::LeaseLapsed),
             InForce::Policy { .. } => {}
             InForce::Nothing => self.set_right(Write::Anew, Event::PolicyGone),

@@ -6,11 +6,12 @@ everybody goes back at once. No step waits for proxies: going back never does.
 */
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serin_policy::Weight;
+use serin_policy::{Lease, Weight};
 
 use super::Tick;
 use super::analysis::{Failure, Judged};
 use super::cause::Cause;
+use super::in_force::InForce;
 use super::phase::{Phase, elapsed};
 use super::reason::{Event, Hold};
 use super::status::Actor;
@@ -62,6 +63,18 @@ impl Tick<'_> {
         self.roll_back(cause)
     }
 
+    /// On the way, users were found elsewhere: proxies have none on the canary any more, or fewer than it was to have by now. They
+    /// do not go back to it. Returns whether the way is over.
+    pub(super) fn ends_the_way_back(&mut self) -> bool {
+        let Phase::Receding(RecedeState { weight, cause, .. }) = &self.status.phase else { return false };
+        let present = match self.observation.in_force {
+            InForce::Policy { lease: Lease::Lapsed, .. } => Weight::ZERO,
+            _ => self.observation.in_force.share_of(&self.status.run),
+        };
+        let cause = cause.clone();
+        present < *weight && self.roll_back(cause)
+    }
+
     /// Goes on with the way back.
     pub(super) fn go_on_receding(&mut self, state: RecedeState) {
         let Some(gradual) = &self.release.gradual else { return };
@@ -72,6 +85,7 @@ impl Tick<'_> {
             return;
         }
         match next {
+            Some(_) if !self.stable_can_take_all() => self.say(Hold::StableDown),
             Some(weight) => self.fall_to(weight, state.cause),
             None => {
                 self.roll_back(state.cause);

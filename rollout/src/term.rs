@@ -57,20 +57,20 @@ fn seconds(at: Timestamp) -> u64 {
 impl Tick<'_> {
     /// How long what is in front of the proxies after this tick may stay.
     pub(super) fn term(&self) -> Term {
-        let Some(lease) = self.release.lease else { return Term::Open };
         let present = match self.observation.in_force {
             InForce::Policy { lease, .. } => lease,
             InForce::Nothing | InForce::Unreadable { .. } => Lease::Unleased,
         };
+        let lease = self.release.lease.map_or(Term::Open, Term::For);
         match &self.status.phase {
             Phase::Starting { .. } | Phase::Progressing(_) | Phase::OffPlan { .. } | Phase::Receding(_) => {
-                // Nobody goes back to the canary but by a push.
+                // Nobody goes back to the canary but by a push, whatever the Release says by now.
                 let stays_lapsed = present == Lease::Lapsed && self.write <= Write::NotYet;
-                if stays_lapsed { Term::AsItIs } else { Term::For(lease) }
+                if stays_lapsed { Term::AsItIs } else { lease }
             }
             // The agent is there and hears people, though it cannot say where the run stands.
-            Phase::Unreadable { .. } if present == Lease::Held => Term::For(lease),
-            Phase::Unreadable { .. } => Term::AsItIs,
+            Phase::Unreadable { .. } if present == Lease::Held => lease,
+            Phase::Unreadable { .. } if self.release.lease.is_some() => Term::AsItIs,
             _ => Term::Open,
         }
     }

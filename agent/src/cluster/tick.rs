@@ -220,7 +220,11 @@ async fn tick_with(
         latency: memory.observer.latency(),
         now,
     });
+    // Whatever else cannot be written: an agent that looks is there.
+    let renewed =
+        cluster.plugins.renew(&snapshot.attachments, snapshot.release.name(), planned.term, now).await;
     pushed?;
+    renewed?;
     if let Some(error) = unsaved {
         return Err(error.into());
     }
@@ -229,7 +233,6 @@ async fn tick_with(
         snapshot.pair.carry_out(&cluster.client, &cluster.repairs, wanted, run).await?;
     }
     touch_if_bypassed(cluster, memory, &snapshot, &observation, now).await?;
-    cluster.plugins.renew(&snapshot.attachments, snapshot.release.name(), planned.term, now).await?;
     let every = interval(&snapshot.release, &memory.state.status, &observation);
     let every = if memory.routes.is_halfway() { every.min(WITH_PROBE) } else { every };
     let message = memory.state.outbox.next().map(|due| now.duration_until(due).max(SignedDuration::ZERO));

@@ -232,7 +232,9 @@ impl Standalone {
         self.fleet.saved();
         // What is there is not known where the state cannot be read: that is written by nobody, and runs out.
         let is_known = !matches!(planned.status.phase, Phase::Unreadable { .. });
-        if planned.push.is_some() || is_known && planned.term.is_due(until, now) {
+        // Nor is a rise that was decided and waits for proxies: it is not there yet.
+        let is_there = matches!(&observation.in_force, InForce::Policy { revision, .. } if *revision == planned.status.revision);
+        if planned.push.is_some() || is_known && is_there && planned.term.is_due(until, now) {
             // Without a push it is what is there already, but for the time.
             let status = &planned.status;
             let (weight, closed, promoted) = (status.weight(), status.is_closed(), status.is_promoted());

@@ -155,7 +155,8 @@ impl Facts<'_> {
     /// What keeps the release from going on until somebody does something.
     fn stalled<'f>(&'f self, holds: &'f [(&Hold, String)]) -> Option<(Why, &'f str)> {
         use ReleasePhase::{Aborted, RolledBack, RollingBack};
-        if self.phase == RollingBack {
+        // On the way back nobody has to do anything, unless there is nobody to go to.
+        if self.phase == RollingBack && !holds.iter().any(|(hold, _)| matches!(hold, Hold::StableDown)) {
             return None;
         }
         if let Some(rejection) = self.rejection {

@@ -13,6 +13,7 @@ use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams}
 use serde_json::{Value, json};
 use serin_agent::cluster::stable_patch::stable_patch;
 use serin_release::ReleaseObject;
+use serin_release::resource::PromotionMode;
 use serin_release::status::Role;
 
 use super::access::{Access, Cluster, deployment_of};
@@ -53,6 +54,13 @@ pub(crate) async fn undo(args: &Args) -> anyhow::Result<ExitCode> {
     let (Some(stable), Some(canary)) = (of(Role::Stable), of(Role::Canary)) else {
         bail!("release {name}: a Deployment that it names is not there");
     };
+    // The history of that Deployment is of what was tried there, not of what was stable.
+    ensure!(
+        release.spec.strategy.promotion() != PromotionMode::Swap,
+        "release {name}: with promotion.mode Swap the version before was in deployment/{}: abort goes back to it while it is \
+         kept, and after that another image there is a release",
+        canary.name_any()
+    );
     let revisions = revisions(&cluster, &release, stable).await?;
     if args.list {
         print!("{}", table(&revisions));
