@@ -21,8 +21,7 @@ use super::{Cluster, api_resources, cluster_name, configs, hooks, messages};
 use crate::journal::Entry;
 use crate::observe::ProxyReport;
 use crate::observe::arrivals::Arrivals;
-use crate::observe::prometheus::collector::Collected;
-use crate::observe::prometheus::counts::Subject;
+use crate::observe::prometheus::{collector::Collected, counts::Subject};
 use crate::told::{conditions::Rejection, report};
 use crate::view::board::{Look, Written};
 use serin_policy::Lease;
@@ -220,14 +219,11 @@ async fn tick_with(
         latency: memory.observer.latency(),
         now,
     });
-    // Whatever else cannot be written: an agent that looks is there.
-    let renewed =
-        cluster.plugins.renew(&snapshot.attachments, snapshot.release.name(), planned.term, now).await;
-    pushed?;
-    renewed?;
-    if let Some(error) = unsaved {
-        return Err(error.into());
-    }
+    // Whatever cannot be written: an agent that looks is there.
+    let (points, name) = (&snapshot.attachments, snapshot.release.name());
+    let renewed = cluster.plugins.renew(points, name, planned.term, now).await;
+    pushed.and(renewed)?;
+    unsaved.map_or(Ok(()), Err)?;
     if let Some(wanted) = &planned.wanted {
         let run = snapshot.release.run();
         snapshot.pair.carry_out(&cluster.client, &cluster.repairs, wanted, run).await?;
