@@ -165,7 +165,9 @@ async fn judged_and_explained(shell: &Shell<'_>) -> Result<()> {
     let fixture = shell.fixture;
     let healthy = "healthy: the canary is within its limits";
     shell.check("analyze shop", 0, &[healthy, "request-success-rate"]).await?;
-    let json: Value = serde_json::from_str(&shell.check("analyze shop --json", 0, &[]).await?)?;
+    // Whether an agent leads, this one may not see, and is told so aside.
+    let said = shell.run("analyze shop --json").await?;
+    let json: Value = serde_json::from_str(&said.out).with_context(|| format!("{said:?}"))?;
     ensure!(json["verdict"] == "Pass", "{json}");
     eventually("rates", async || {
         let top = shell.check("top --interval 1s", 0, &["NAME", "AwaitsApproval"]).await?;
