@@ -12,16 +12,14 @@ use serin_policy::users::Maps;
 use serin_policy::{Arm, Policy, Weight};
 
 use crate::host::{Host, MetricKind};
+use crate::left::{ATTEMPTS, Left};
 use crate::meters::Meters;
-
-/// How often a worker tries to leave something while others do.
-const ATTEMPTS: usize = 8;
 
 /// One worker's part of a run's fuse.
 #[derive(Debug)]
 pub struct Watch {
     release: String,
-    salt: String,
+    left: Left,
     /// When it blows, and the canary's share; none while there is nothing to compare.
     armed: Cell<Option<(FuseSpec, Weight)>>,
     /// What came to stable and to the canary since it was last brought.
@@ -34,7 +32,7 @@ impl Watch {
     pub fn over(policy: &Policy) -> Self {
         Self {
             release: policy.name().to_owned(),
-            salt: policy.salt().to_owned(),
+            left: Left::about("fuse", policy.name(), policy.salt()),
             armed: Cell::default(),
             new: Cell::default(),
             is_blown: Cell::default(),
@@ -46,12 +44,11 @@ impl Watch {
     pub fn arm(&self, host: &impl Host, meters: &mut Meters, policy: &Policy) {
         self.armed.set(policy.fuse().map(|spec| (spec, policy.weight())));
         self.new.take();
-        let (left, version) = host.shared(&self.key());
-        let mut fuse = self.own(left.as_deref());
+        let (mut fuse, version) = self.common(host);
         if policy.fuse().is_none() && fuse != Fuse::default() {
             fuse = Fuse::default();
             // If others leave something meanwhile, it is of before; and whoever arms next finds it.
-            host.set_shared(&self.key(), &self.to_bytes(fuse), version);
+            self.left.write(host, &fuse.to_bytes(), version);
         }
         if fuse.is_blown != self.is_blown.replace(fuse.is_blown) {
             self.show(host, meters);
@@ -92,12 +89,11 @@ impl Watch {
         let new = self.new.get();
         let brings_nothing = new == <[Tally; 2]>::default();
         for _ in 0..ATTEMPTS {
-            let (left, version) = host.shared(&self.key());
-            let mut fuse = self.own(left.as_deref());
+            let (mut fuse, version) = self.common(host);
             if !(fuse.is_blown || brings_nothing) {
                 fuse.take_in(spec, share, new, users);
             }
-            if brings_nothing || host.set_shared(&self.key(), &self.to_bytes(fuse), version) {
+            if brings_nothing || self.left.write(host, &fuse.to_bytes(), version) {
                 self.new.take();
                 if fuse.is_blown {
                     self.blow(host, meters);
@@ -118,21 +114,12 @@ impl Watch {
 
     fn show(&self, host: &impl Host, meters: &mut Meters) {
         let gauge = meters.single(host, MetricKind::Gauge, fuse::raw_gauge(&self.release));
-        host.record(gauge, if self.is_blown() { fuse::blown_in(&self.salt) } else { 0 });
+        host.record(gauge, if self.is_blown() { fuse::blown_in(self.left.salt()) } else { 0 });
     }
 
-    fn key(&self) -> String {
-        format!("serin.fuse/{}", self.release)
-    }
-
-    /// What is left for others: whose it is, and what they have seen. A salt holds no zero byte.
-    fn to_bytes(&self, fuse: Fuse) -> Vec<u8> {
-        [self.salt.as_bytes(), &[0], &fuse.to_bytes()].concat()
-    }
-
-    /// What others of this run have left, if they have.
-    fn own(&self, left: Option<&[u8]>) -> Fuse {
-        let seen = left.and_then(|left| left.strip_prefix(self.salt.as_bytes())?.strip_prefix(&[0]));
-        seen.map(Fuse::from_bytes).unwrap_or_default()
+    /// What workers have seen together of this run, and the version of that.
+    fn common(&self, host: &impl Host) -> (Fuse, Option<u32>) {
+        let (seen, version) = self.left.read(host);
+        (seen.as_deref().map(Fuse::from_bytes).unwrap_or_default(), version)
     }
 }

@@ -3,7 +3,8 @@ Serin's proxy-wasm filter: host calls in, decisions out.
 
 The rules are `serin-policy`'s. What is left for this crate is when to ask the proxy what ([`exchange`]), which
 policies are in force ([`vm`]), what became of a request ([`outcome`]) and what it counts as ([`booking`]), even while it
-[waits](waiting), for which [run] and in which counters ([`meters`]), and when a [fuse] blows. All of it speaks to the proxy through one
+[waits](waiting), for which [run] and in which counters ([`meters`]), when a [fuse] blows, and what
+workers have [left] for each other. All of it speaks to the proxy through one
 small trait, [`Host`], so that it runs natively in tests; only `proxy` knows the SDK, and it is only built for
 the module itself.
 
@@ -18,6 +19,7 @@ pub mod booking;
 pub mod exchange;
 pub mod fuse;
 pub mod host;
+pub mod left;
 pub mod meters;
 pub mod outcome;
 #[cfg(target_arch = "wasm32")]

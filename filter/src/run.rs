@@ -12,17 +12,14 @@ use serin_policy::{Arm, Policy};
 
 use crate::fuse::Watch;
 use crate::host::{Host, MetricKind};
+use crate::left::{ATTEMPTS, Left};
 use crate::meters::Meters;
-
-/// How often a worker tries to leave something while others do. Each attempt fails only because another one's
-/// succeeded, and what is left out is brought with whoever is new next.
-const ATTEMPTS: usize = 8;
 
 /// A run of a release.
 #[derive(Debug)]
 pub struct Run {
     release: String,
-    salt: String,
+    left: Left,
     mark: RunMark,
     is_over: Cell<bool>,
     fuse: Watch,
@@ -44,16 +41,15 @@ impl Run {
     pub fn begin(host: &impl Host, policy: &Policy) -> Self {
         let run = Self {
             release: policy.name().to_owned(),
-            salt: policy.salt().to_owned(),
+            left: Left::about("users", policy.name(), policy.salt()),
             mark: RunMark::of(policy.salt()),
             is_over: Cell::new(false),
             fuse: Watch::over(policy),
             users: RefCell::default(),
         };
         for _ in 0..ATTEMPTS {
-            let (left, version) = host.shared(&run.key());
-            let is_own = run.own(left.as_deref()).is_some();
-            if is_own || host.set_shared(&run.key(), &run.to_bytes(&[]), version) {
+            let (own, version) = run.left.read(host);
+            if own.is_some() || run.left.write(host, &[], version) {
                 break;
             }
         }
@@ -62,7 +58,7 @@ impl Run {
 
     /// Whether `policy` is of this run.
     pub fn is_of(&self, policy: &Policy) -> bool {
-        self.salt == policy.salt()
+        self.left.salt() == policy.salt()
     }
 
     /// Another run has taken its place.
@@ -96,15 +92,15 @@ impl Run {
             return;
         }
         for _ in 0..ATTEMPTS {
-            let (left, version) = host.shared(&self.key());
+            let (own, version) = self.left.read(host);
             // Another run's, of which this worker has not heard yet: whose those users are, it will tell.
-            let Some(common) = self.own(left.as_deref()) else { return };
+            let Some(common) = own.as_deref().map(Maps::from_bytes) else { return };
             let is_known = common == *maps;
             maps.add(&common);
             if is_known {
                 return;
             }
-            if *maps != common && !host.set_shared(&self.key(), &self.to_bytes(&maps.to_bytes()), version) {
+            if *maps != common && !self.left.write(host, &maps.to_bytes(), version) {
                 continue;
             }
             // Others may show theirs at the same time. Whoever comes last finds nothing new when looking again, and has
@@ -128,20 +124,5 @@ impl Run {
             host.record(gauge, Word { run: self.mark, cells }.to_value());
         }
         *shown = *cells;
-    }
-
-    fn key(&self) -> String {
-        format!("serin.users/{}", self.release)
-    }
-
-    /// What is left for others: whose the maps are, and the maps, if there are any. A salt holds no zero byte.
-    fn to_bytes(&self, maps: &[u8]) -> Vec<u8> {
-        [self.salt.as_bytes(), &[0], maps].concat()
-    }
-
-    /// The maps in `bytes`, if they are of this run.
-    fn own(&self, bytes: Option<&[u8]>) -> Option<Maps> {
-        let maps = bytes?.strip_prefix(self.salt.as_bytes())?.strip_prefix(&[0])?;
-        Some(Maps::from_bytes(maps))
     }
 }

@@ -75,9 +75,7 @@ impl Fuse {
         self.worse.take_in(canary, stable, share, spec.allowance());
         self.is_blown |= self.worse.ln_e() >= Self::BLOWS_AT && bear_out(users, share);
     }
-}
 
-impl Fuse {
     /// What is left for other workers.
     pub fn to_bytes(self) -> Vec<u8> {
         let mut bytes = self.worse.to_bytes();
