@@ -6,12 +6,11 @@ everybody goes back at once. No step waits for proxies: going back never does.
 */
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serin_policy::{Lease, Weight};
+use serin_policy::Weight;
 
 use super::Tick;
 use super::analysis::{Failure, Judged};
 use super::cause::Cause;
-use super::in_force::InForce;
 use super::phase::{Phase, elapsed};
 use super::reason::{Event, Hold};
 use super::status::Actor;
@@ -67,10 +66,7 @@ impl Tick<'_> {
     /// do not go back to it. Returns whether the way is over.
     pub(super) fn ends_the_way_back(&mut self) -> bool {
         let Phase::Receding(RecedeState { weight, cause, .. }) = &self.status.phase else { return false };
-        let present = match self.observation.in_force {
-            InForce::Policy { lease: Lease::Lapsed, .. } => Weight::ZERO,
-            _ => self.observation.in_force.share_of(&self.status.run),
-        };
+        let present = self.observation.in_force.share_of(&self.status.run);
         let cause = cause.clone();
         present < *weight && self.roll_back(cause)
     }
