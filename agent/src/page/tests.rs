@@ -9,27 +9,12 @@ use serin_rollout::{CommandKind, History, Proxy, ProxyState};
 use super::*;
 use crate::observe::latency::Percentiles;
 use crate::view::board::{Board, Latencies, Shown};
+use crate::view::tests::two_steps;
 use crate::view::{News, View};
-use serin_release::ReleaseObject;
 use serin_release::status::ReleasePhase;
 
 fn now() -> Timestamp {
     "2026-11-27T08:20:00Z".parse().unwrap()
-}
-
-/// A Release of two steps with this status.
-fn object(name: &str, status: &Value) -> ReleaseObject {
-    serde_json::from_value(json!({
-        "metadata": {"name": name, "namespace": "shop", "generation": 2},
-        "spec": {
-            "service": {"name": "shop"},
-            "stable": {"targetRef": {"name": "shop-stable"}},
-            "canary": {"targetRef": {"name": "shop-canary"}},
-            "strategy": {"canary": {"steps": [{"setWeight": 10, "pause": {}}, {"setWeight": 50}]}},
-        },
-        "status": status,
-    }))
-    .unwrap()
 }
 
 /// A status in which everything that people write says `text`.
@@ -73,7 +58,7 @@ fn status(phase: ReleasePhase, text: &str) -> Value {
 /// All there can be on a page, with `text` wherever people write.
 fn shown(phase: ReleasePhase, text: &str) -> Shown {
     let board = Board::default();
-    board.follow(&object("shop", &status(phase, text)), None, now());
+    board.follow(&two_steps("shop", &status(phase, text)), None, now());
     let mut shown = board.of("shop/shop").unwrap();
     let point = |minute: u32, evidence: f64| {
         json!({
@@ -204,7 +189,7 @@ fn those_who_need_somebody_come_first_unless_one_sorts_otherwise() {
         if !waits {
             status["conditions"] = json!([]);
         }
-        View::of_status(&object(name, &status))
+        View::of_status(&two_steps(name, &status))
     };
     let views = [
         view("calm", ReleasePhase::Promoted, false, 0),
@@ -234,9 +219,9 @@ fn a_listing_is_an_address() {
 #[test]
 fn a_board_shows_a_release_as_it_was_followed_last() {
     let board = Board::default();
-    board.follow(&object("shop", &status(ReleasePhase::Progressing, "v2")), None, now());
+    board.follow(&two_steps("shop", &status(ReleasePhase::Progressing, "v2")), None, now());
     assert_eq!(board.of("shop/shop").unwrap().view.phase, ReleasePhase::Progressing);
-    board.follow(&object("shop", &status(ReleasePhase::RolledBack, "v2")), None, now());
+    board.follow(&two_steps("shop", &status(ReleasePhase::RolledBack, "v2")), None, now());
     assert_eq!(board.all().iter().map(|view| view.phase).collect::<Vec<_>>(), [ReleasePhase::RolledBack]);
     board.forget("shop/shop");
     assert!(board.of("shop/shop").is_none() && board.all().is_empty());

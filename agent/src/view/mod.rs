@@ -376,4 +376,4 @@ fn news(status: &ReleaseStatus, mut told: Vec<News>) -> Vec<News> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -8,9 +8,9 @@ use super::evidence::against;
 use super::*;
 
 /// A Release of two steps with this status.
-fn release(status: &Value) -> ReleaseObject {
+pub(crate) fn two_steps(name: &str, status: &Value) -> ReleaseObject {
     serde_json::from_value(json!({
-        "metadata": {"name": "shop", "namespace": "shop", "generation": 2},
+        "metadata": {"name": name, "namespace": "shop", "generation": 2},
         "spec": {
             "service": {"name": "shop"},
             "stable": {"targetRef": {"name": "shop-stable"}},
@@ -20,6 +20,10 @@ fn release(status: &Value) -> ReleaseObject {
         "status": status,
     }))
     .unwrap()
+}
+
+fn release(status: &Value) -> ReleaseObject {
+    two_steps("shop", status)
 }
 
 fn view(status: &Value) -> View {
