@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serin_local::shop::{Build, Version};
 use serin_policy::Weight;
 use serin_policy::fuse::blown_in;
@@ -112,8 +112,10 @@ fn an_agent_that_comes_back_takes_everybody_off_a_canary_that_one_proxy_has_clos
         })
         .await?;
         // The judge may have seen as much in the counts; whichever is first, the reason is told.
-        let told = agent.audit()?.last().map(ToString::to_string).unwrap_or_default();
-        ensure!(told.contains("the fuse of edge-1") || told.contains("request-success-rate"), "{told}");
+        let told = agent.audit()?.pop().context("no record")?;
+        let cause = &told["reason"]["cause"];
+        let fuse = cause["name"] == "fuse" && cause["proxies"].to_string().contains("edge-1");
+        ensure!(fuse || told.to_string().contains("request-success-rate"), "{told}");
         Ok(())
     })
 }

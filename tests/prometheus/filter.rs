@@ -9,7 +9,7 @@ use serin_local::shop::Build;
 use serin_policy::{Arm, Weight};
 use serin_rollout::{ArmCounts, Counts};
 use serin_tests::prometheus::{Options, Prometheus};
-use serin_tests::site::{Plan, Site, eventually, run};
+use serin_tests::site::{Plan, Site, eventually, release, run};
 
 use crate::client;
 
@@ -95,9 +95,10 @@ fn half() -> Weight {
     crate::percent(50)
 }
 
-/// A site with two Envoys at 50 %, whose canary fails for some, and a Prometheus that scrapes them.
+/// A site with two Envoys at 50 %, whose canary fails for some and is never closed for it, and a Prometheus that scrapes them.
 async fn site() -> Result<(Site, Prometheus)> {
-    let site = Site::at(half(), Plan { envoys: 2, ..Plan::default() }).await?;
+    let release = release("analysis: {fuse: false}");
+    let site = Site::at(half(), Plan { envoys: 2, release, ..Plan::default() }).await?;
     site.canary.deploy(Build { error_share: 0.3, ..site.canary.build() });
     let admins: Vec<_> = site.envoys.iter().map(Envoy::admin).collect();
     let options = Options::new()?.scraping("envoys", "/stats/prometheus", &admins);
