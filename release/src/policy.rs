@@ -6,6 +6,7 @@ use serin_policy::document::{CountsSpec, VERSION_HEADER, VersionSpec};
 use serin_policy::{Arm, PolicySpec, Weight};
 use sha2::{Digest, Sha256};
 
+use super::mirror::Mirror;
 use super::{Propagation, Release, faults};
 
 /// The baggage member in which the id travels on.
@@ -17,6 +18,8 @@ impl Release {
     /// A `promoted` canary is the version everybody should get, but for those who go to stable first when that has become
     /// the same: segments are dropped then, or their members would stay behind.
     pub fn policy(&self, revision: u64, weight: Weight, closed: bool, promoted: bool) -> PolicySpec {
+        // Faults come first: a request that meets one is not copied.
+        let mirrored = self.mirror.as_ref().map(Mirror::mark);
         let version = |arm: Arm, weight| VersionSpec { name: arm.as_str().to_owned(), weight };
         PolicySpec {
             name: self.name.clone(),
@@ -36,7 +39,7 @@ impl Release {
             overrides: self.overrides.clone(),
             segments: if promoted { Vec::new() } else { self.segments.clone() },
             flags: self.flags.clone(),
-            marks: faults::marks(&self.faults, promoted),
+            marks: faults::marks(&self.faults, promoted).into_iter().chain(mirrored).collect(),
             request_header: VERSION_HEADER.to_owned(),
             response_header: self.response_header.clone(),
             access_log: self.access_log,
@@ -53,7 +56,7 @@ impl Release {
     /// Changes when anything in the policy does but its revision and weight: an edit of the Release that does
     /// not start a new run must reach the proxies too.
     pub fn fingerprint(&self) -> u64 {
-        fingerprint(&self.policy(0, Weight::ZERO, false, false))
+        fingerprint(&self.mirroring(self.policy(0, Weight::ZERO, false, false)))
     }
 
     /// Changes when any rule does that may lead somebody to the canary besides its weight. None without one.

@@ -78,6 +78,7 @@ impl Ground {
                 hosts: vec![HOST.to_owned()],
                 path_prefix: "/".to_owned(),
                 injections: Vec::new(),
+                mirrored: None,
                 access_log: false,
             },
             stable: upstream(self.backends.stable),

@@ -27,6 +27,7 @@ use crate::journal::Journal;
 use crate::notify::Outbox;
 use crate::observe::Observer;
 use crate::observe::arrivals::Arrivals;
+use crate::observe::copies::Copies;
 use crate::observe::counter_deltas::CounterDeltas;
 use serin_release::ReleaseObject;
 use serin_release::resource::Spec;
@@ -49,6 +50,8 @@ pub(super) struct Memory {
     clock: Clock,
     /// What has arrived at the canary's pods in this run, as far as this agent has seen it.
     pub(super) arrivals: Arrivals,
+    /// What they have answered to copies of stable's requests.
+    pub(super) copies: Copies,
     /// What is in the `ConfigMaps` of the versions' pods at present, as far as that matters.
     pub(super) configs: Digests,
     /// Whether the canary still has pods of another configuration than the present one, which is tracked.
@@ -219,6 +222,7 @@ impl Memory {
             observer: Observer::default(),
             clock: Clock::default(),
             arrivals: Arrivals::default(),
+            copies: Copies::default(),
             configs: Digests::new(),
             config_waits: false,
             journal: Journal::default(),

@@ -21,6 +21,7 @@ use super::{Cluster, api_resources, cluster_name, configs, hooks, messages};
 use crate::journal::Entry;
 use crate::observe::ProxyReport;
 use crate::observe::arrivals::Arrivals;
+use crate::observe::copies::Copies;
 use crate::observe::prometheus::{collector::Collected, counts::Subject};
 use crate::told::{conditions::Rejection, report};
 use crate::view::board::{Look, Written};
@@ -283,13 +284,14 @@ async fn observe(
             .map(|(access, subject)| cluster.collectors.latest(access, &subject)),
     };
     let complaint = cluster.plugins.complaint(&snapshot.attachments);
-    let Memory { state, observer, arrivals, .. } = memory;
+    let Memory { state, observer, arrivals, copies, .. } = memory;
     let ProxyReport {
         proxies,
         counted,
         at_proxies,
         chosen,
         given_to_canary,
+        mut mirrored,
         blown_fuses,
         unassignable,
         users,
@@ -299,7 +301,9 @@ async fn observe(
     if state.status.phase.is_under_way() {
         let pods = snapshot.canary_pods(&cluster.stores);
         let arrived = cluster.proxies.arrivals(&pods, snapshot.release.analysis.interval).await;
-        arrivals.take_in(&arrived, &snapshot.services(), given_to_canary, &samples, now);
+        let services = snapshot.services();
+        arrivals.take_in(&arrived, &services, given_to_canary.requests, &samples, now);
+        mirrored.canary = copies.take_in(&arrived, &services, given_to_canary, state.status.mirrors());
     }
     let status = &state.status;
     let is_wanted = |found: &InForce| match found {
@@ -321,6 +325,7 @@ async fn observe(
         counted,
         at_proxies,
         chosen,
+        mirrored,
         blown_fuses,
         unassignable,
         users,
@@ -370,6 +375,7 @@ async fn save(
     if before.run != status.run {
         memory.observer.clear_latency();
         memory.arrivals = Arrivals::default();
+        memory.copies = Copies::default();
     }
     memory.shown.stable_deployment = live_deployment(snapshot, &status.roles);
     let decided = planned.push.is_some()

@@ -9,6 +9,7 @@ mod delivery;
 mod faults;
 mod hook_checks;
 mod hooks;
+mod mirror;
 mod notifications;
 mod rollback;
 mod templates;
@@ -135,8 +136,10 @@ fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
         canary: &run,
     };
     let way_back = spec.strategy.canary.as_ref().map(|canary| canary.rollback.clone()).unwrap_or_default();
+    let mirrored = mirror::found(&spec.strategy).map(|(path, found)| (path, found.clone()));
     let Course { steps, steps_by_traffic, blue_green } = course(spec.strategy, problems);
     let analysis = analysis::check(spec.analysis, &whose, &steps, problems);
+    let mirror = mirrored.map(|(path, found)| mirror::check(path, &found, &analysis, problems));
     let gradual = rollback::check(&way_back, &analysis, problems);
     let lease = lease(spec.on_agent_lost, spec.agent_lost_after, analysis.interval, problems);
     Release {
@@ -159,6 +162,7 @@ fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
         steps,
         steps_by_traffic,
         blue_green,
+        mirror,
         gradual,
         windows: windows::check(spec.windows, problems),
         analysis,

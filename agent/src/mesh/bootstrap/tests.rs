@@ -17,6 +17,7 @@ fn options(hosts: &[&str], endpoint: &str) -> Bootstrap {
             hosts: hosts.iter().map(|&host| host.to_owned()).collect(),
             path_prefix: "/".to_owned(),
             injections: Vec::new(),
+            mirrored: None,
             access_log: false,
         },
         stable: upstream.clone(),
