@@ -70,6 +70,11 @@ impl<H: Host> Request for Inbound<'_, H> {
 }
 
 impl Exchange {
+    /// Whether a policy answers for it: if none does, there is nothing to do for the rest of it.
+    pub const fn is_assigned(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// The request's headers are there: decide, and write the version where the route looks for it.
     pub fn on_request_headers(&mut self, vm: &mut Vm, host: &impl Host) {
         let live = vm.live();

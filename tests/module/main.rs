@@ -5,6 +5,7 @@ mod exports;
 mod fuel;
 mod hostile;
 mod on_node;
+mod plugins;
 
 use std::sync::LazyLock;
 
