@@ -97,6 +97,13 @@ impl Exchange {
         };
         let Decision { arm, reason, identity, point, user, flags } = decision;
         host.set_request_header(policy.request_header(), policy.version_name(arm).as_bytes());
+        if let Some(retries) = policy.retries()
+            && began_ns.unwrap_or_else(|| host.now_ns()) < live.retries_end_ns(index)
+        {
+            for (name, value) in retries.headers() {
+                host.set_request_header(name, value.as_bytes());
+            }
+        }
         if let Some(flags) = flags {
             // Also where the caller has none: what a client says of itself goes no further.
             host.set_request_header(FLAGS_HEADER, flags.as_bytes());

@@ -55,7 +55,7 @@ mod workloads;
 mod world;
 
 use jiff::Timestamp;
-use serin_policy::Weight;
+use serin_policy::{PolicySpec, Weight};
 
 pub use analysis::{
     CohortRatio, Evidence, Failure, Finding, Forecast, Grouped, Injected, Judged, Limit, Moment, OneIn,
@@ -99,8 +99,7 @@ pub struct Plan {
     pub reasons: Vec<Reason>,
 }
 
-/// A policy to be written in front of the proxies: the arguments of
-/// [`Release::policy`](serin_release::Release::policy).
+/// A policy to be written in front of the proxies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Push {
     /// Its revision.
@@ -111,6 +110,20 @@ pub struct Push {
     pub closed: bool,
     /// Whether the canary is to become stable: everybody goes to it, but for those who go back first.
     pub promoted: bool,
+    /// Whether users are taken off the canary, all of them.
+    pub going_back: bool,
+}
+
+impl Push {
+    /// The policy itself.
+    pub fn policy(&self, release: &Release) -> PolicySpec {
+        match self {
+            Self { going_back: true, .. } => release.policy_going_back(self.revision),
+            Self { weight, closed, promoted, .. } => {
+                release.policy(self.revision, *weight, *closed, *promoted)
+            }
+        }
+    }
 }
 
 /// Decides what should be next for `release`, given what the last tick left in `status`.
@@ -299,12 +312,7 @@ impl Tick<'_> {
         let wanted = self.wanted();
         let term = self.term();
         let Self { status, write, reasons, .. } = self;
-        let push = (write > Write::NotYet).then_some(Push {
-            revision: status.revision,
-            weight: status.weight(),
-            closed: status.is_closed(),
-            promoted: status.is_promoted(),
-        });
+        let push = (write > Write::NotYet).then(|| status.push());
         Plan { status, push, term, wanted, reasons }
     }
 

@@ -6,6 +6,7 @@ mod fuel;
 mod hostile;
 mod on_node;
 mod plugins;
+mod retries;
 
 use std::sync::LazyLock;
 
