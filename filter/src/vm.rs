@@ -60,7 +60,7 @@ impl Live {
 
     /// Whether this proxy has closed the canary of the policy at `index` by itself.
     pub fn is_fuse_blown(&self, index: usize) -> bool {
-        self.runs.get(index).and_then(Option::as_ref).is_some_and(|run| run.fuse().is_blown())
+        self.runs.get(index).and_then(Option::as_ref).is_some_and(|run| run.fuse().closes())
     }
 }
 

@@ -273,8 +273,16 @@ impl Tick<'_> {
 
     /// Takes the canary off the air if proxies have closed it by themselves. Returns whether it did.
     fn heed_fuses(&mut self) -> bool {
-        // Once everybody is to get the canary no proxy goes by its fuse.
-        if !matches!(self.status.phase, Phase::Progressing(_) | Phase::OffPlan { .. } | Phase::Receding(_)) {
+        // Once everybody is to get the canary no proxy goes by its fuse. One may have blown as that was being written, though.
+        let is_theirs = matches!(
+            self.status.phase,
+            Phase::Progressing(_)
+                | Phase::OffPlan { .. }
+                | Phase::Receding(_)
+                | Phase::Promoting
+                | Phase::Baking(_)
+        );
+        if !is_theirs {
             return false;
         }
         let weight = self.status.weight();
