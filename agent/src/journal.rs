@@ -259,8 +259,14 @@ mod tests {
             closed: false,
             revision,
         };
-        let push_of =
-            |revision| Push { revision, weight: weight(10), closed: false, promoted: false, mirrors: false };
+        let push_of = |revision| Push {
+            revision,
+            weight: weight(10),
+            closed: false,
+            promoted: false,
+            going_back: false,
+            mirrors: false,
+        };
         Plan {
             status: Status { last_change: push.map(change), ..Status::default() },
             push: push.map(push_of),

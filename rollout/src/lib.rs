@@ -112,15 +112,22 @@ pub struct Push {
     pub closed: bool,
     /// Whether the canary is to become stable: everybody goes to it, but for those who go back first.
     pub promoted: bool,
+    /// Whether users are taken off the canary, all of them.
+    pub going_back: bool,
     /// Whether the canary is to get copies of stable's requests.
     pub mirrors: bool,
 }
 
 impl Push {
-    /// The policy.
-    pub fn policy(self, release: &Release) -> PolicySpec {
-        let policy = release.policy(self.revision, self.weight, self.closed, self.promoted);
-        if self.mirrors { release.mirroring(policy) } else { policy }
+    /// The policy itself.
+    pub fn policy(&self, release: &Release) -> PolicySpec {
+        match self {
+            Self { going_back: true, .. } => release.policy_going_back(self.revision),
+            Self { weight, closed, promoted, mirrors, .. } => {
+                let policy = release.policy(self.revision, *weight, *closed, *promoted);
+                if *mirrors { release.mirroring(policy) } else { policy }
+            }
+        }
     }
 }
 
@@ -274,8 +281,16 @@ impl Tick<'_> {
 
     /// Takes the canary off the air if proxies have closed it by themselves. Returns whether it did.
     fn heed_fuses(&mut self) -> bool {
-        // Once everybody is to get the canary no proxy goes by its fuse.
-        if !matches!(self.status.phase, Phase::Progressing(_) | Phase::OffPlan { .. } | Phase::Receding(_)) {
+        // Once everybody is to get the canary no proxy goes by its fuse. One may have blown as that was being written, though.
+        let is_theirs = matches!(
+            self.status.phase,
+            Phase::Progressing(_)
+                | Phase::OffPlan { .. }
+                | Phase::Receding(_)
+                | Phase::Promoting
+                | Phase::Baking(_)
+        );
+        if !is_theirs {
             return false;
         }
         let weight = self.status.weight();
@@ -313,7 +328,7 @@ impl Tick<'_> {
         let wanted = self.wanted();
         let term = self.term();
         let Self { status, write, reasons, .. } = self;
-        let push = (write > Write::NotYet).then(|| status.wanted_policy());
+        let push = (write > Write::NotYet).then(|| status.push());
         Plan { status, push, term, wanted, reasons }
     }
 

@@ -288,7 +288,7 @@ impl ScenarioRun {
         for reason in planned.reasons.iter().filter(|reason| !self.standing.contains(reason)) {
             lines.push(format!("{}: {reason}", reason.code()));
         }
-        if let Some(Push { revision, weight, closed, promoted, mirrors }) = planned.push {
+        if let Some(Push { revision, weight, closed, promoted, mirrors, .. }) = planned.push {
             let words = [
                 (closed, ", closed"),
                 (promoted, ", promoted"),

@@ -220,13 +220,14 @@ impl Status {
         matches!(self.phase, Phase::Starting { mirrors: true, .. })
     }
 
-    /// The policy that is wanted in front of the proxies.
-    pub const fn wanted_policy(&self) -> Push {
+    /// What is to be in front of the proxies.
+    pub const fn push(&self) -> Push {
         Push {
             revision: self.revision,
             weight: self.weight(),
             closed: self.is_closed(),
             promoted: self.is_promoted(),
+            going_back: matches!(self.phase, Phase::RolledBack { .. } | Phase::Aborted { .. }),
             mirrors: self.mirrors(),
         }
     }

@@ -13,6 +13,7 @@ mod mirror;
 mod protocols;
 mod pushes;
 mod requests;
+mod retries;
 mod telemetry;
 
 use std::sync::LazyLock;

@@ -22,7 +22,7 @@ const TOUCH_AFTER: Duration = Duration::from_secs(5);
 
 /// The state in which `status` wants the policy of `release`. Another revision of the same is no other state.
 pub(super) fn policy_state(status: &Status, release: &Release) -> u64 {
-    let Push { weight, closed, promoted, mirrors, .. } = status.wanted_policy();
+    let Push { weight, closed, promoted, mirrors, .. } = status.push();
     fingerprint(&(&status.run, weight.ppm(), closed, promoted, mirrors, release.fingerprint()))
 }
 

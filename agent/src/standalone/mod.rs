@@ -238,7 +238,7 @@ impl Standalone {
         let is_there = matches!(&observation.in_force, InForce::Policy { revision, .. } if *revision == planned.status.revision);
         if planned.push.is_some() || is_known && is_there && planned.term.is_due(until, now) {
             // Without a push it is what is there already, but for the time.
-            let policy = planned.status.wanted_policy().policy(&self.release);
+            let policy = planned.status.push().policy(&self.release);
             let leases: Leases =
                 planned.term.lease(until, now).map(|until| (name, until)).into_iter().collect();
             self.ecds.write(&Document { leases, ..Document::new(vec![policy]) })?;

@@ -141,6 +141,8 @@ fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
     let analysis = analysis::check(spec.analysis, &whose, &steps, problems);
     let mirror = mirrored.map(|(path, found)| mirror::check(path, &found, &analysis, problems));
     let gradual = rollback::check(&way_back, &analysis, problems);
+    let retries = spec.routing.rollback_retries.as_ref();
+    let rollback_retries = retries.map(|retries| rollback::retries(retries, problems));
     let lease = lease(spec.on_agent_lost, spec.agent_lost_after, analysis.interval, problems);
     Release {
         name: format!("{namespace}/{name}"),
@@ -164,6 +166,7 @@ fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
         blue_green,
         mirror,
         gradual,
+        rollback_retries,
         windows: windows::check(spec.windows, problems),
         analysis,
         lease,
