@@ -103,6 +103,7 @@ pub struct Plan {
 
 /// A policy to be written in front of the proxies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a word of the policy's own")]
 pub struct Push {
     /// Its revision.
     pub revision: u64,

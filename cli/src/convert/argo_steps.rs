@@ -167,3 +167,24 @@ fn longer(lasts: Lasts, pause: &Value) -> Lasts {
         (Lasts::Seconds(before), Some(seconds)) => Lasts::Seconds(before + seconds),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mirror_route_is_a_mirror_where_it_asks_for_methods_or_for_nothing() {
+        let route = |matches: Value| json!({"name": "m", "percentage": 50, "match": matches});
+        let post = json!({"method": {"exact": "POST"}, "path": {"prefix": "/"}});
+        for (route, expected) in [
+            (route(json!([post])), Some(json!({"percentage": 50, "methods": ["POST"]}))),
+            (route(json!([{"path": {"prefix": "/"}}])), Some(json!({"percentage": 50}))),
+            (route(json!([{"path": {"prefix": "/color"}}])), None),
+            (route(json!([{"headers": {"x-user": {"exact": "ann"}}}])), None),
+            (json!({"name": "m"}), None),
+        ] {
+            let found = mirrored(&route).map(|fields| serde_json::to_value(fields).unwrap());
+            assert_eq!(found, expected, "{route}");
+        }
+    }
+}

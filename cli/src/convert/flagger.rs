@@ -266,3 +266,37 @@ fn times(interval: &str, times: u64) -> Option<String> {
     let interval = serin_release::duration::parse(interval).ok()?;
     Some(format!("{}s", interval.as_secs() * times))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Read;
+    use super::*;
+
+    #[test]
+    fn a_mirror_lasts_as_long_as_flaggers() {
+        for (analysis, strategy) in [
+            (
+                json!({"interval": "30s", "stepWeights": [50], "mirror": true, "mirrorWeight": 20}),
+                json!({"canary": {
+                    "steps": [{"setWeight": 50, "pause": {"duration": "30s"}}],
+                    "mirror": {"percentage": 20, "duration": "30s"},
+                }}),
+            ),
+            (
+                json!({"interval": "1m", "iterations": 5, "mirror": true}),
+                json!({"blueGreen": {
+                    "promotion": {"mode": "Copy"},
+                    "mirror": {"percentage": 100, "duration": "300s"},
+                }}),
+            ),
+            (
+                json!({"interval": "1m", "iterations": 5, "mirror": false, "mirrorWeight": 20}),
+                json!({"blueGreen": {"promotion": {"mode": "Copy"}}}),
+            ),
+        ] {
+            let read = Read::canary(&analysis, &[]);
+            read.check("strategy", &strategy);
+            assert_eq!(read.left_out, "", "{analysis}");
+        }
+    }
+}
