@@ -9,12 +9,14 @@ use std::sync::Arc;
 
 use serin_policy::access_log;
 use serin_policy::cookie::{self, Cacheability, OnCacheable};
+use serin_policy::document::Caches;
 use serin_policy::flags::FLAGS_HEADER;
 use serin_policy::marks::MARK_HEADER;
 use serin_policy::series::Metric;
 use serin_policy::{Arm, Decision, Id, Identity, Origin, Point, Policy, Reason, Request, Table, baggage};
 
 use crate::booking::Booking;
+use crate::caching::{self, CDN_FIELDS};
 use crate::host::Host;
 use crate::outcome::{Ending, GRPC_STATUS};
 use crate::vm::{Live, Vm};
@@ -97,6 +99,9 @@ impl Exchange {
         };
         let Decision { arm, reason, identity, point, user, flags } = decision;
         host.set_request_header(policy.request_header(), policy.version_name(arm).as_bytes());
+        if policy.caches() == Caches::WholeAnswers {
+            caching::ask_for_whole_answer(host);
+        }
         if let Some(retries) = policy.retries()
             && began_ns.unwrap_or_else(|| host.now_ns()) < live.retries_end_ns(index)
         {
@@ -146,43 +151,10 @@ impl Exchange {
         if let Some(header) = assigned.policy.response_header() {
             host.set_response_header(header, assigned.policy.version_name(assigned.arm).as_bytes());
         }
-        let (Some((id, https)), Some(cookie)) = (assigned.issue.take(), assigned.policy.cookie()) else {
-            return;
-        };
-        // What it is an answer to is in the caller's own cache, and stays there as it is.
-        if host.response_header(":status").is_some_and(|status| status == b"304") {
-            return;
+        assigned.give_id(host);
+        if assigned.arm == Arm::Canary && assigned.policy.caches() == Caches::PrivateCanary {
+            caching::keep_from_shared(host);
         }
-        // The application gives its own cookie of this name, and knows better.
-        let sets_cookies = host.response_header("set-cookie").is_some();
-        let cookies = sets_cookies.then(|| host.response_header_list("set-cookie")).flatten();
-        if cookies.is_some_and(|lines| cookie::is_set(&lines, &cookie.name)) {
-            return;
-        }
-        // A CDN goes by its own header where there is one (RFC 9213), and by this one's forerunner.
-        let kept_by_cdn = |name| {
-            let field = host.response_header(name);
-            field.is_some_and(|field| Cacheability::of(Some(&field), false) != Cacheability::Never)
-        };
-        if kept_by_cdn("cdn-cache-control") || kept_by_cdn("surrogate-control") {
-            return assigned.withhold();
-        }
-        // That there is none costs an eighth of what all of its lines do, and most answers to new callers have none.
-        let cache_control = host.response_header("cache-control").is_some();
-        let cache_control = cache_control.then(|| host.response_header_list("cache-control")).flatten();
-        let expires = host.response_header("expires");
-        let is_to_come = expires.is_some_and(|expires| cookie::is_to_come(&expires, host.now_ns()));
-        match Cacheability::of(cache_control.as_deref(), is_to_come) {
-            Cacheability::Wanted if cookie.on_cacheable != OnCacheable::MakePrivate => {
-                return assigned.withhold();
-            }
-            Cacheability::Wanted | Cacheability::Unsaid => {
-                let private = Cacheability::made_private(&cache_control.unwrap_or_default());
-                host.set_response_header("cache-control", &private);
-            }
-            Cacheability::Never => {}
-        }
-        host.add_response_header("set-cookie", cookie.set_cookie(&id, https).as_bytes());
     }
 
     /// The response ends with trailers.
@@ -202,6 +174,37 @@ impl Exchange {
 }
 
 impl Assigned {
+    /// Gives a new caller their id, unless the answer is one that cannot carry it.
+    fn give_id(&mut self, host: &impl Host) {
+        let (Some((id, https)), Some(cookie)) = (self.issue.take(), self.policy.cookie()) else {
+            return;
+        };
+        // What it is an answer to is in the caller's own cache, and stays there as it is.
+        if host.response_header(":status").is_some_and(|status| status == b"304") {
+            return;
+        }
+        // The application gives its own cookie of this name, and knows better.
+        let sets_cookies = host.response_header("set-cookie").is_some();
+        let cookies = sets_cookies.then(|| host.response_header_list("set-cookie")).flatten();
+        if cookies.is_some_and(|lines| cookie::is_set(&lines, &cookie.name)) {
+            return;
+        }
+        if CDN_FIELDS.iter().any(|field| caching::is_kept_by_cdn(host, field)) {
+            return self.withhold();
+        }
+        let cache_control = caching::cache_control(host);
+        match caching::cacheability(host, cache_control.as_deref()) {
+            Cacheability::Wanted if cookie.on_cacheable != OnCacheable::MakePrivate => {
+                return self.withhold();
+            }
+            Cacheability::Wanted | Cacheability::Unsaid => {
+                caching::make_private(host, cache_control.as_deref());
+            }
+            Cacheability::Never => {}
+        }
+        host.add_response_header("set-cookie", cookie.set_cookie(&id, https).as_bytes());
+    }
+
     /// The caller is not given their id after all.
     fn withhold(&mut self) {
         if let Some(booking) = &mut self.booking {

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::cookie::CookieSpec;
 use crate::decision::{Arm, Cohort, Reason};
-use crate::document::{CountsSpec, PolicySpec};
+use crate::document::{Caches, CountsSpec, PolicySpec};
 use crate::flags::Flags;
 use crate::fuse::FuseSpec;
 use crate::host::Hosts;
@@ -43,6 +43,7 @@ pub struct Policy {
     counts: Option<CountsSpec>,
     fuse: Option<FuseSpec>,
     retries: Option<Retries>,
+    caches: Caches,
 }
 
 impl Policy {
@@ -131,6 +132,7 @@ impl Policy {
             counts: spec.counts,
             fuse,
             retries,
+            caches: place.caches(spec.caches),
         })
     }
 
@@ -209,6 +211,11 @@ impl Policy {
     /// What to count.
     pub const fn counts(&self) -> Option<&CountsSpec> {
         self.counts.as_ref()
+    }
+
+    /// What is done for caches in front of the proxies.
+    pub const fn caches(&self) -> Caches {
+        self.caches
     }
 
     /// How requests are tried again for a while after this has come into force.

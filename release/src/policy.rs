@@ -2,7 +2,8 @@
 From a Release to the policy the proxies get.
 */
 use serde::Serialize;
-use serin_policy::document::{CountsSpec, VERSION_HEADER, VersionSpec};
+use serin_policy::cookie::OnCacheable;
+use serin_policy::document::{Caches, CountsSpec, VERSION_HEADER, VersionSpec};
 use serin_policy::{Arm, PolicySpec, Weight};
 use sha2::{Digest, Sha256};
 
@@ -43,6 +44,15 @@ impl Release {
             counts: Some(CountsSpec { objective_ms: self.analysis.objective_ms }),
             fuse: self.analysis.fuse(),
             retries: None,
+            caches: if promoted { Caches::LeftAlone } else { self.caches(Caches::PrivateCanary) },
+        }
+    }
+
+    /// What is done for caches, if anything is to be done for them.
+    fn caches(&self, caches: Caches) -> Caches {
+        match &self.cookie {
+            Some(cookie) if cookie.on_cacheable == OnCacheable::Ignore => Caches::LeftAlone,
+            _ => caches,
         }
     }
 
@@ -50,7 +60,8 @@ impl Release {
     /// for.
     pub fn policy_going_back(&self, revision: u64) -> PolicySpec {
         let retries = self.rollback_retries.clone();
-        PolicySpec { retries, ..self.policy(revision, Weight::ZERO, true, false) }
+        let caches = self.caches(Caches::WholeAnswers);
+        PolicySpec { retries, caches, ..self.policy(revision, Weight::ZERO, true, false) }
     }
 
     /// What the points of this run are salted with.

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use anyhow::{Result, bail, ensure};
 use serin_policy::cookie::CookieSpec;
-use serin_policy::document::{CountsSpec, VERSION_HEADER, VersionSpec};
+use serin_policy::document::{Caches, CountsSpec, VERSION_HEADER, VersionSpec};
 use serin_policy::matching::OverrideSpec;
 use serin_policy::{Arm, Id, Point, PolicySpec, Source, Weight, cookie};
 
@@ -128,6 +128,7 @@ pub(crate) fn policy() -> PolicySpec {
         counts: None,
         fuse: None,
         retries: None,
+        caches: Caches::PrivateCanary,
     }
 }
 
