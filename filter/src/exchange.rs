@@ -113,7 +113,9 @@ impl Exchange {
             // Also where the caller has none: what a client says of itself goes no further.
             host.set_request_header(FLAGS_HEADER, flags.as_bytes());
         }
-        let is_faulty = policy.has_marks() && mark(vm, &request, &policy, arm, began_ns);
+        let marked =
+            policy.has_marks().then(|| mark(vm, &request, &policy, (arm, reason), began_ns)).flatten();
+        let (is_faulty, is_copied) = (marked == Some(Marked::Apart), marked == Some(Marked::Copied));
         let booked = if is_faulty { Reason::Fault } else { reason };
         if policy.tells_access_log() {
             let who = || identity.as_ref().map(|identity| Point::of(policy.salt(), &identity.id));
@@ -133,7 +135,10 @@ impl Exchange {
         }
         let booking = policy.counts().zip(began_ns).and_then(|(counts, began_ns)| {
             let account = vm.account(host, &live, (index, &policy), (arm, booked), user)?;
-            Some(Booking::begin(vm, account, began_ns, counts.objective_ms, is_new && !is_faulty))
+            let copied =
+                is_copied.then(|| vm.account(host, &live, (index, &policy), (arm, Reason::Copied), None));
+            let booking = Booking::begin(vm, account, began_ns, counts.objective_ms, is_new && !is_faulty);
+            Some(booking.and_once_more(copied.flatten().map(|account| account.series)))
         });
         self.0 = Some(Assigned { policy, arm, reason: booked, issue, booking });
     }
@@ -223,21 +228,32 @@ fn refuse_versions(table: &Table, host: &impl Host) {
     }
 }
 
-/// Tells the route of the request's mark, if it has one, and says whether that is a fault.
+/// How a request with a mark counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Marked {
+    /// As a fault, and nothing else.
+    Apart,
+    /// As ever, and as one that is copied.
+    Copied,
+}
+
+/// Tells the route of the request's mark, if it has one, and says how it counts then. Where no agent has been heard of for too
+/// long, nothing is marked.
 #[inline(never)]
 fn mark(
     vm: &mut Vm,
     request: &Inbound<'_, impl Host>,
     policy: &Policy,
-    arm: Arm,
+    (arm, reason): (Arm, Reason),
     began_ns: Option<u64>,
-) -> bool {
+) -> Option<Marked> {
     let host = request.host;
     let now_seconds = began_ns.unwrap_or_else(|| host.now_ns()) / 1_000_000_000;
-    let mark = policy.mark(request, arm, now_seconds, || vm.draw(host));
+    let has_lapsed = reason == Reason::Lapsed;
+    let mark = if has_lapsed { None } else { policy.mark(request, arm, now_seconds, || vm.draw(host)) };
     // Also where there is none: what a client writes chooses no route.
     host.set_request_header(MARK_HEADER, mark.map_or("", |mark| &mark.name).as_bytes());
-    mark.is_some_and(|mark| mark.apart)
+    mark.map(|mark| if mark.apart { Marked::Apart } else { Marked::Copied })
 }
 
 /// Counts a caller who was given an id, whatever becomes of the answer: they were drawn all the same.

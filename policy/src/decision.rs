@@ -74,6 +74,8 @@ pub enum Reason {
     NoIdentity,
     /// Whatever chose the version: a fault is injected, and what becomes of the request is not the version's doing.
     Fault,
+    /// Whatever chose the version: a copy of the request goes to the canary. It counts by what chose it, and so once more.
+    Copied,
 }
 
 impl Reason {
@@ -100,6 +102,7 @@ impl fmt::Display for Reason {
             Self::Bucket(Cohort::Rest) => f.write_str("bucket: point against weight; moved by the promotion"),
             Self::NoIdentity => f.write_str("no identity: nothing to be sticky by"),
             Self::Fault => f.write_str("fault: injected on purpose"),
+            Self::Copied => f.write_str("copied: the canary gets a copy"),
         }
     }
 }

@@ -243,9 +243,10 @@ impl Policy {
             Reason::Bucket(Cohort::Rest) => 3,
             Reason::Fault => 4,
             Reason::Lapsed => 5,
-            Reason::Bucket(Cohort::Step(i)) => 6 + i,
-            Reason::Segment(i) => 6 + self.steps.len() + 2 * i,
-            Reason::Split(i) => 6 + self.steps.len() + 2 * i + 1,
+            Reason::Copied => 6,
+            Reason::Bucket(Cohort::Step(i)) => 7 + i,
+            Reason::Segment(i) => 7 + self.steps.len() + 2 * i,
+            Reason::Split(i) => 7 + self.steps.len() + 2 * i + 1,
         };
         match arm {
             Arm::Stable => reason,
@@ -254,7 +255,7 @@ impl Policy {
     }
 
     const fn reasons(&self) -> usize {
-        6 + self.steps.len() + 2 * self.segments.len()
+        7 + self.steps.len() + 2 * self.segments.len()
     }
 
     /// Name of the segment of this index, for labels.

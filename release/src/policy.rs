@@ -7,6 +7,7 @@ use serin_policy::document::{Caches, CountsSpec, VERSION_HEADER, VersionSpec};
 use serin_policy::{Arm, PolicySpec, Weight};
 use sha2::{Digest, Sha256};
 
+use super::mirror::Mirror;
 use super::{Propagation, Release, faults};
 
 /// The baggage member in which the id travels on.
@@ -18,6 +19,8 @@ impl Release {
     /// A `promoted` canary is the version everybody should get, but for those who go to stable first when that has become
     /// the same: segments are dropped then, or their members would stay behind.
     pub fn policy(&self, revision: u64, weight: Weight, closed: bool, promoted: bool) -> PolicySpec {
+        // Faults come first: a request that meets one is not copied.
+        let mirrored = self.mirror.as_ref().map(Mirror::mark);
         let version = |arm: Arm, weight| VersionSpec { name: arm.as_str().to_owned(), weight };
         PolicySpec {
             name: self.name.clone(),
@@ -37,7 +40,7 @@ impl Release {
             overrides: self.overrides.clone(),
             segments: if promoted { Vec::new() } else { self.segments.clone() },
             flags: self.flags.clone(),
-            marks: faults::marks(&self.faults, promoted),
+            marks: faults::marks(&self.faults, promoted).into_iter().chain(mirrored).collect(),
             request_header: VERSION_HEADER.to_owned(),
             response_header: self.response_header.clone(),
             access_log: self.access_log,
@@ -56,12 +59,11 @@ impl Release {
         }
     }
 
-    /// The policy that takes all traffic off a canary which users had: requests are tried again for a while, if that is asked
-    /// for.
-    pub fn policy_going_back(&self, revision: u64) -> PolicySpec {
-        let retries = self.rollback_retries.clone();
+    /// The same `policy`, where it takes users off the canary: requests are tried again for a while, if that is asked for, and
+    /// no browser keeps a page of the canary's.
+    pub fn going_back(&self, policy: PolicySpec) -> PolicySpec {
         let caches = self.caches(Caches::WholeAnswers);
-        PolicySpec { retries, caches, ..self.policy(revision, Weight::ZERO, true, false) }
+        PolicySpec { retries: self.rollback_retries.clone(), caches, ..policy }
     }
 
     /// What the points of this run are salted with.
@@ -72,7 +74,7 @@ impl Release {
     /// Changes when anything in the policy does but its revision and weight: an edit of the Release that does
     /// not start a new run must reach the proxies too.
     pub fn fingerprint(&self) -> u64 {
-        fingerprint(&self.policy(0, Weight::ZERO, false, false))
+        fingerprint(&self.mirroring(self.policy(0, Weight::ZERO, false, false)))
     }
 
     /// Changes when any rule does that may lead somebody to the canary besides its weight. None without one.

@@ -43,7 +43,7 @@ spec:
     until: 2026-12-01T18:00:00Z
   - {version: stable, abort: {grpcStatus: UNAVAILABLE, percentage: 1}, until: "2026-12-01T19:00:00+01:00"}
   responseHeader: x-served-by
-  strategy: {canary: {steps: [{setWeight: 0.1, pause: {duration: 2m}}, {setWeight: "25%", pause: {}}, {setWeight: 50}]}}
+  strategy: {canary: {mirror: {percentage: 20, duration: 1m, methods: [GET, POST]}, steps: [{setWeight: 0.1, pause: {duration: 2m}}, {setWeight: "25%", pause: {}}, {setWeight: 50}]}}
   analysis:
     interval: 500ms
     metrics:

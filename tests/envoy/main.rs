@@ -9,6 +9,7 @@ mod faults;
 mod fuse;
 mod http3;
 mod leases;
+mod mirror;
 mod protocols;
 mod pushes;
 mod requests;

@@ -9,6 +9,7 @@ mod delivery;
 mod faults;
 mod hook_checks;
 mod hooks;
+mod mirror;
 mod notifications;
 mod rollback;
 mod templates;
@@ -135,8 +136,10 @@ fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
         canary: &run,
     };
     let way_back = spec.strategy.canary.as_ref().map(|canary| canary.rollback.clone()).unwrap_or_default();
+    let mirrored = mirror::found(&spec.strategy).map(|(path, found)| (path, found.clone()));
     let Course { steps, steps_by_traffic, blue_green } = course(spec.strategy, problems);
     let analysis = analysis::check(spec.analysis, &whose, &steps, problems);
+    let mirror = mirrored.map(|(path, found)| mirror::check(path, &found, &analysis, problems));
     let gradual = rollback::check(&way_back, &analysis, problems);
     let retries = spec.routing.rollback_retries.as_ref();
     let rollback_retries = retries.map(|retries| rollback::retries(retries, problems));
@@ -161,6 +164,7 @@ fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
         steps,
         steps_by_traffic,
         blue_green,
+        mirror,
         gradual,
         rollback_retries,
         windows: windows::check(spec.windows, problems),

@@ -12,6 +12,7 @@ mod given;
 mod hook;
 mod hook_check;
 mod metric_template;
+mod mirror;
 mod notification;
 mod pod_template;
 mod routing;
@@ -38,6 +39,7 @@ pub use given::Given;
 pub use hook::{Hook, HookFailure, When};
 pub use hook_check::{Check, Header, JsonPointer, Through};
 pub use metric_template::MetricTemplateSpec;
+pub use mirror::Mirror;
 pub use notification::{Address, CHANNELS, Endpoint, GitHub, Level, Notification, SecretKey, Slack, Webhook};
 pub use pod_template::PodTemplate;
 pub use routing::{DeletionPolicy, Mode, RollbackRetries, Routing};
@@ -91,6 +93,16 @@ pub use window::{Window, WindowKind};
         "!has(self.faults) || self.faults.size() == 0 || !has(self.routing) || !has(self.routing.mode) \
          || self.routing.mode != 'Verify'",
         rule::FAULTS_NEED_MANAGED,
+    ), schema::validation(
+        ".strategy.canary.mirror",
+        "!has(self.strategy) || !has(self.strategy.canary) || !has(self.strategy.canary.mirror) \
+         || !has(self.routing) || !has(self.routing.mode) || self.routing.mode != 'Verify'",
+        rule::mirror::NEEDS_MANAGED,
+    ), schema::validation(
+        ".strategy.blueGreen.mirror",
+        "!has(self.strategy) || !has(self.strategy.blueGreen) || !has(self.strategy.blueGreen.mirror) \
+         || !has(self.routing) || !has(self.routing.mode) || self.routing.mode != 'Verify'",
+        rule::mirror::NEEDS_MANAGED,
     ), schema::validation(
         ".canary.service.name",
         "!has(self.canary.service) || (self.canary.service.name != self.service.name \
