@@ -10,18 +10,30 @@ use std::sync::Arc;
 use serin_policy::access_log;
 use serin_policy::cookie::{self, Cacheability, OnCacheable};
 use serin_policy::flags::FLAGS_HEADER;
+use serin_policy::links::Visit;
 use serin_policy::marks::MARK_HEADER;
-use serin_policy::series::Metric;
+use serin_policy::series::{self, Metric};
 use serin_policy::{Arm, Decision, Id, Identity, Origin, Point, Policy, Reason, Request, Table, baggage};
 
 use crate::booking::Booking;
-use crate::host::Host;
+use crate::host::{Host, MetricKind};
 use crate::outcome::{Ending, GRPC_STATUS};
 use crate::vm::{Live, Vm};
+
+const NS_PER_S: u64 = 1_000_000_000;
 
 /// A request on its way through the proxy. One whose host no policy answers for is [`Default`] to the end.
 #[derive(Debug, Default)]
 pub struct Exchange(Option<Assigned>);
+
+/// What becomes of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Onward {
+    /// It goes on its way.
+    Upstream,
+    /// It has had its answer.
+    Answered,
+}
 
 #[derive(Debug)]
 struct Assigned {
@@ -67,11 +79,15 @@ impl<H: Host> Request for Inbound<'_, H> {
     fn header_list(&self, name: &str) -> Option<Vec<u8>> {
         self.host.request_header_list(name)
     }
+
+    fn now_seconds(&self) -> u64 {
+        self.host.now_ns() / NS_PER_S
+    }
 }
 
 impl Exchange {
     /// The request's headers are there: decide, and write the version where the route looks for it.
-    pub fn on_request_headers(&mut self, vm: &mut Vm, host: &impl Host) {
+    pub fn on_request_headers(&mut self, vm: &mut Vm, host: &impl Host) -> Onward {
         let live = vm.live();
         let table = live.table();
         let request = Inbound::new(host);
@@ -79,8 +95,12 @@ impl Exchange {
         let found = (!table.is_empty()).then(authority);
         let found = found.and_then(|authority| table.find(authority, || request.header(":path")));
         let Some((index, policy)) = found else {
-            return refuse_versions(table, host);
+            refuse_versions(table, host);
+            return Onward::Upstream;
         };
+        if policy.has_links() && is_sent_on(vm, &request, policy) {
+            return Onward::Answered;
+        }
         let policy = Arc::clone(policy);
         let began_ns = policy.counts().map(|_| host.now_ns());
         let mint = || vm.mint(host);
@@ -119,6 +139,7 @@ impl Exchange {
             Some(Booking::begin(vm, account, began_ns, counts.objective_ms, is_new && !is_faulty))
         });
         self.0 = Some(Assigned { policy, arm, reason: booked, issue, booking });
+        Onward::Upstream
     }
 
     /// The response's headers are there, and are the whole of it if `is_whole`: show the version to whoever is to see it, give
@@ -133,6 +154,9 @@ impl Exchange {
         }
         if let Some(header) = assigned.policy.response_header() {
             host.set_response_header(header, assigned.policy.version_name(assigned.arm).as_bytes());
+        }
+        if assigned.reason == Reason::Override && assigned.policy.has_links() {
+            keep_to_caller(host);
         }
         let (Some((id, https)), Some(cookie)) = (assigned.issue.take(), assigned.policy.cookie()) else {
             return;
@@ -208,6 +232,50 @@ fn refuse_versions(table: &Table, host: &impl Host) {
     }
 }
 
+/// Whether the request is a link, and has been answered with where to go on. One that is not right is counted, and like any
+/// other.
+#[inline(never)]
+fn is_sent_on(vm: &mut Vm, request: &Inbound<'_, impl Host>, policy: &Policy) -> bool {
+    let host = request.host;
+    match policy.visit(request) {
+        Visit::Plain => false,
+        Visit::Refused => {
+            let name = series::raw_refused_links(policy);
+            let counter = vm.meters().single(host, MetricKind::Counter, name);
+            host.increment(counter);
+            false
+        }
+        Visit::Follow { location, set_cookie } => {
+            // Nobody keeps it, and nobody further on is told of it.
+            host.answer(
+                303,
+                &[
+                    ("location", &location),
+                    ("set-cookie", &set_cookie),
+                    ("cache-control", "private, no-store"),
+                    ("referrer-policy", "no-referrer"),
+                ],
+            );
+            true
+        }
+    }
+}
+
+/// The answer is one tester's: caches that are shared are not to hand it to anybody else.
+#[inline(never)]
+fn keep_to_caller(host: &impl Host) {
+    // A CDN goes by its own header where there is one (RFC 9213), and by this one's forerunner.
+    for name in ["cdn-cache-control", "surrogate-control"] {
+        if host.response_header(name).is_some() {
+            host.set_response_header(name, b"no-store");
+        }
+    }
+    let cache_control = host.response_header_list("cache-control").unwrap_or_default();
+    if Cacheability::of(Some(&cache_control), false) != Cacheability::Never {
+        host.set_response_header("cache-control", &Cacheability::made_private(&cache_control));
+    }
+}
+
 /// Tells the route of the request's mark, if it has one, and says whether that is a fault.
 #[inline(never)]
 fn mark(
@@ -218,7 +286,7 @@ fn mark(
     began_ns: Option<u64>,
 ) -> bool {
     let host = request.host;
-    let now_seconds = began_ns.unwrap_or_else(|| host.now_ns()) / 1_000_000_000;
+    let now_seconds = began_ns.unwrap_or_else(|| host.now_ns()) / NS_PER_S;
     let mark = policy.mark(request, arm, now_seconds, || vm.draw(host));
     // Also where there is none: what a client writes chooses no route.
     host.set_request_header(MARK_HEADER, mark.map_or("", |mark| &mark.name).as_bytes());

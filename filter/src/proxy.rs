@@ -19,7 +19,7 @@ use proxy_wasm::types::{Action, BufferType, ContextType, LogLevel, MapType, Metr
 
 use serin_policy::Proxy;
 
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Onward};
 use crate::host::{Host, MetricId, MetricKind};
 use crate::vm::Vm;
 
@@ -92,8 +92,12 @@ impl Context for Stream {}
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
-        with(&self.vm, |vm| self.exchange.on_request_headers(vm, &ProxyHost::InPhase));
-        Action::Continue
+        let mut onward = Onward::Upstream;
+        with(&self.vm, |vm| onward = self.exchange.on_request_headers(vm, &ProxyHost::InPhase));
+        match onward {
+            Onward::Upstream => Action::Continue,
+            Onward::Answered => Action::Pause,
+        }
     }
 
     fn on_http_response_headers(&mut self, _headers: usize, end_of_stream: bool) -> Action {
@@ -185,6 +189,10 @@ impl Host for ProxyHost {
     fn response_flags(&self) -> Option<u64> {
         let bytes = property(&["response", "flags"])?;
         Some(u64::from_le_bytes(bytes.try_into().ok()?))
+    }
+
+    fn answer(&self, status: u32, headers: &[(&str, &str)]) {
+        let _ = hostcalls::send_http_response(status, headers.to_vec(), None);
     }
 
     fn now_ns(&self) -> u64 {

@@ -92,6 +92,8 @@ pub(super) enum Phase {
 pub(super) struct Stream {
     pub(super) root: u32,
     pub(super) request: Headers,
+    /// What the module answered by itself.
+    pub(super) answer: Option<Headers>,
     pub(super) response: Option<Headers>,
     pub(super) trailers: Option<Headers>,
     pub(super) flags: u64,
@@ -121,7 +123,7 @@ impl TryFrom<u32> for Map {
 
 impl Stream {
     pub(super) fn new(root: u32, request: Headers) -> Self {
-        Self { root, request, response: None, trailers: None, flags: 0 }
+        Self { root, request, answer: None, response: None, trailers: None, flags: 0 }
     }
 
     /// The headers of `map`, to read in `phase`; `None` for those that the log finds missing, which Envoy shows
