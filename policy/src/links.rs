@@ -13,7 +13,7 @@ use crate::cookie::CookieSpec;
 use crate::decision::Arm;
 use crate::grant::{Grant, Key};
 use crate::policy::Policy;
-use crate::refusal::Refusal;
+use crate::refusal::{Kind, Refusal};
 use crate::request::{Asked, Request};
 use crate::rule;
 
@@ -65,8 +65,12 @@ pub enum Visit {
 impl Links {
     pub(crate) fn compile(spec: &LinkSpec, policy: &str, cookie: Option<&CookieSpec>) -> Result<Self, Refusal> {
         rule::TOKEN.check("query", &spec.query)?;
-        rule::LINK_KEY.check("key", &spec.key)?;
-        let key = Key::parse(&spec.key).ok_or_else(|| rule::LINK_KEY.refusal("key", &spec.key))?;
+        // It may be the token itself, which is not to be shown.
+        let unfit = || {
+            let value = format!("{} characters", spec.key.chars().count());
+            Refusal::new(Kind::Invalid, "key", value, rule::LINK_KEY.hint())
+        };
+        let key = Key::parse(&spec.key).ok_or_else(unfit)?;
         let release = policy.rsplit('/').next().unwrap_or(policy);
         // Where users are one person on several hosts, so are testers.
         let domain = cookie.and_then(|cookie| cookie.domain.clone());

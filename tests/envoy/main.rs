@@ -9,6 +9,7 @@ mod faults;
 mod fuse;
 mod http3;
 mod leases;
+mod links;
 mod protocols;
 mod pushes;
 mod requests;
