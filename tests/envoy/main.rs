@@ -14,6 +14,7 @@ mod protocols;
 mod pushes;
 mod requests;
 mod telemetry;
+mod versions;
 
 use std::sync::LazyLock;
 
