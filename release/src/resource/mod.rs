@@ -337,7 +337,7 @@ pub struct Links {
     /// The parameter of an address's query that makes a link of it. The default is `serin`, as in
     /// `https://shop.example.com/cart?serin=…`.
     #[serde(default = "default_query")]
-    #[schemars(with = "schema::QueryName", extend("default" = "serin"))]
+    #[schemars(with = "schema::QueryName")]
     pub query: String,
 }
 
