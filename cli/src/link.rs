@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use jiff::Timestamp;
+use serin_policy::Arm;
 use serin_policy::grant::Granter;
 use serin_policy::links::LinkSpec;
-use serin_policy::Arm;
 use serin_release::duration;
 use url::Url;
 
@@ -108,7 +108,10 @@ fn token(from: &Path) -> anyhow::Result<String> {
     let text = match std::env::var(from) {
         Ok(text) => text,
         Err(_) => std::fs::read_to_string(from).with_context(|| {
-            format!("--token-from: {}: there is no such environment variable, and no such file", from.display())
+            format!(
+                "--token-from: {}: there is no such environment variable, and no such file",
+                from.display()
+            )
         })?,
     };
     let token = text.trim_end_matches(['\r', '\n']).to_owned();
@@ -158,7 +161,8 @@ impl Linked {
 
     /// The address of the Release itself.
     fn address(&self) -> anyhow::Result<Url> {
-        let host = self.hosts.iter().find(|host| !host.contains('*') && !host.ends_with(".svc.cluster.local"));
+        let host =
+            self.hosts.iter().find(|host| !host.contains('*') && !host.ends_with(".svc.cluster.local"));
         let host = host.with_context(|| {
             format!("release {}: none of its hosts is one that a browser asks for: give --url", self.name)
         })?;
@@ -182,7 +186,9 @@ mod tests {
         Linked {
             name: "shop/shop".to_owned(),
             links: Some(LinkSpec { query: "serin".to_owned(), key: key.to_owned() }),
-            hosts: ["*.example.com", "shop.shop.svc.cluster.local", "shop.example.com"].map(str::to_owned).to_vec(),
+            hosts: ["*.example.com", "shop.shop.svc.cluster.local", "shop.example.com"]
+                .map(str::to_owned)
+                .to_vec(),
             path_prefix: "/cart".to_owned(),
         }
     }
@@ -221,19 +227,27 @@ mod tests {
              {{name: shop}}, canary: {{version: '1'}}, links: {{key: {key}}}}}}}"
         ))
         .unwrap();
-        let json = serde_json::to_vec(&Document::new(vec![release.policy(1, Weight::ZERO, false, false)])).unwrap();
+        let json =
+            serde_json::to_vec(&Document::new(vec![release.policy(1, Weight::ZERO, false, false)])).unwrap();
         let (table, refused) = Table::read(&json, &Proxy::default(), &Table::default());
         assert!(refused.is_empty(), "{refused:?}");
         let policy = table.policies().next().unwrap();
         for (words, base, location, seconds) in [
             ("shop", "https://shop.example.com/cart?serin=", "/cart", 7_200),
             ("shop --for 30m --to stable", "https://shop.example.com/cart?serin=", "/cart", 3_600),
-            ("shop --for 400d --url http://localhost:8080/a?b=c", "http://localhost:8080/a?b=c&serin=", "/a?b=c", 34_560_000),
+            (
+                "shop --for 400d --url http://localhost:8080/a?b=c",
+                "http://localhost:8080/a?b=c&serin=",
+                "/a?b=c",
+                34_560_000,
+            ),
         ] {
             let Link { address, until, way_out } = made(&linked(&key), words).unwrap();
             assert!(address.as_str().starts_with(base), "{address}");
             assert_eq!((way_out.to_string(), until), (format!("{base}off"), NOW + seconds));
-            let Visit::Follow { location: found, set_cookie } = policy.visit(&Get(address)) else { panic!("{words}") };
+            let Visit::Follow { location: found, set_cookie } = policy.visit(&Get(address)) else {
+                panic!("{words}")
+            };
             assert_eq!(found, location);
             assert!(set_cookie.contains(&format!("; Max-Age={seconds}; ")), "{set_cookie}");
             assert!(matches!(policy.visit(&Get(way_out)), Visit::Follow { .. }));

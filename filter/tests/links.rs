@@ -34,9 +34,8 @@ fn linked(more: &Value) -> (Vm, FakeProxy) {
 
 /// A GET for `path`, with more header lines; what becomes of it.
 fn get(vm: &mut Vm, proxy: &FakeProxy, path: &str, more: &str) -> (Exchange, Onward) {
-    *proxy.request.borrow_mut() = lines(&format!(
-        ":authority: shop.example.com\n:scheme: https\n:method: GET\n:path: {path}\n{more}"
-    ));
+    *proxy.request.borrow_mut() =
+        lines(&format!(":authority: shop.example.com\n:scheme: https\n:method: GET\n:path: {path}\n{more}"));
     proxy.response.borrow_mut().clear();
     let mut exchange = Exchange::default();
     let onward = exchange.on_request_headers(vm, proxy);

@@ -70,7 +70,8 @@ fn hashed_on(node: Node, index: u32, hours: u32) -> Node {
 /// The leaf of grants for the version at this place until `until`, in seconds since 1970, and how many hours before its end
 /// such a grant stands in the chain; none if there is none. They end with an hour.
 fn leaf(version: usize, until: u64) -> Option<(u32, u32)> {
-    let last = (until / SECONDS_PER_HOUR).checked_sub(1).filter(|_| until.is_multiple_of(SECONDS_PER_HOUR))?;
+    let last =
+        (until / SECONDS_PER_HOUR).checked_sub(1).filter(|_| until.is_multiple_of(SECONDS_PER_HOUR))?;
     let day = u32::try_from((last / HOURS_PER_DAY).checked_sub(FIRST_DAY)?).ok()?;
     let version = u32::try_from(version).ok()?;
     let is_there = day < 1 << DAY_BITS && version < 1 << VERSION_BITS;

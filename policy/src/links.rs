@@ -63,7 +63,11 @@ pub enum Visit {
 }
 
 impl Links {
-    pub(crate) fn compile(spec: &LinkSpec, policy: &str, cookie: Option<&CookieSpec>) -> Result<Self, Refusal> {
+    pub(crate) fn compile(
+        spec: &LinkSpec,
+        policy: &str,
+        cookie: Option<&CookieSpec>,
+    ) -> Result<Self, Refusal> {
         rule::TOKEN.check("query", &spec.query)?;
         // It may be the token itself, which is not to be shown.
         let unfit = || {

@@ -50,7 +50,8 @@ fn a_link_leads_to_the_same_address_without_it() {
     leads(&format!("/a?b?c&{good}"), Some("/a?b?c"));
     leads("/cart?serin=off&a=1", Some("/cart?a=1"));
     // What is no link is not touched.
-    for other in ["/", "/cart?a=1", "/cart?serin", "/cart?xserin=off", "/serin=off", "/cart?%73erin=off", ""] {
+    for other in ["/", "/cart?a=1", "/cart?serin", "/cart?xserin=off", "/serin=off", "/cart?%73erin=off", ""]
+    {
         leads(other, None);
     }
 }
@@ -104,8 +105,9 @@ fn its_cookie_lasts_as_long_as_the_link_and_the_way_out_takes_it_away() {
             let Visit::Follow { set_cookie, .. } = visit(&policy, &format!("/?serin={value}"), "") else {
                 panic!("{value}")
             };
-            let expected =
-                format!("serin-link-shop={kept}; Max-Age={seconds}; Path=/{domain}; SameSite=Lax; Secure; HttpOnly");
+            let expected = format!(
+                "serin-link-shop={kept}; Max-Age={seconds}; Path=/{domain}; SameSite=Lax; Secure; HttpOnly"
+            );
             assert_eq!(set_cookie, expected);
         }
     }

@@ -52,8 +52,9 @@ impl Browser {
     async fn ask_http1(&self, method: &str, path: &str) -> Result<Seen> {
         let mut connection = TcpStream::connect(self.proxy).await?;
         let cookie = &self.cookie;
-        let request =
-            format!("{method} {path} HTTP/1.1\r\nhost: {HOST}\r\ncookie: {cookie}\r\nconnection: close\r\n\r\n");
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {HOST}\r\ncookie: {cookie}\r\nconnection: close\r\n\r\n"
+        );
         connection.write_all(request.as_bytes()).await?;
         let mut answer = Vec::new();
         connection.read_to_end(&mut answer).await?;

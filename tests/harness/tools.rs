@@ -105,14 +105,7 @@ pub struct Needed<'a> {
 
 /// For tests against Envoys.
 const ENVOY: Needed<'_> = Needed {
-    tools: &[
-        Tool::Envoy,
-        Tool::Envoy136,
-        Tool::Envoy137,
-        Tool::Envoy138,
-        Tool::Envoy139,
-        Tool::Aioquic,
-    ],
+    tools: &[Tool::Envoy, Tool::Envoy136, Tool::Envoy137, Tool::Envoy138, Tool::Envoy139, Tool::Aioquic],
     installed: &[],
 };
 

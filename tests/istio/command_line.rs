@@ -208,7 +208,8 @@ async fn linked(shell: &Shell<'_>) -> Result<()> {
     writeln!(token, "{TOKEN}")?;
     let from = format!("--token-from {}", token.path().display());
     shell.check(&format!("link shop --key {from}"), 0, &["links: {key: "]).await?;
-    let said = shell.run(&format!("link shop --to canary --for 2h --url http://{HOST}/cart?a=b {from}")).await?;
+    let said =
+        shell.run(&format!("link shop --to canary --for 2h --url http://{HOST}/cart?a=b {from}")).await?;
     ensure!(said.code == Some(0) && said.err.contains("is on canary until"), "{said:?}");
     let address = said.out.trim();
     let explained = ["on to /cart?a=b, the cookie serin-link-shop set"];
@@ -226,7 +227,8 @@ async fn linked(shell: &Shell<'_>) -> Result<()> {
         let cookie = header("set-cookie").split(';').next().unwrap_or_default().to_owned();
         let (status, location) = (answer.status().as_u16(), header("location"));
         let served: Value = serde_json::from_str(&answer.text().await?).unwrap_or_default();
-        let version = served["deployment"].as_str().unwrap_or_default().trim_start_matches("shop-").to_owned();
+        let version =
+            served["deployment"].as_str().unwrap_or_default().trim_start_matches("shop-").to_owned();
         anyhow::Ok((status, location, version, cookie))
     };
     let path = address.strip_prefix(&format!("http://{HOST}")).context("the address that was asked for")?;

@@ -220,7 +220,10 @@ pub(super) const CASES: &[Case] = &[
     case(
         "SerinLeaseLapsed",
         "3m",
-        &["serin_lapsed{tag='shop/shop', pod='gateway-1'} 0 1x10", "serin_lapsed{tag='shop/shop', pod='gateway-2'} 0x10"],
+        &[
+            "serin_lapsed{tag='shop/shop', pod='gateway-1'} 0 1x10",
+            "serin_lapsed{tag='shop/shop', pod='gateway-2'} 0x10",
+        ],
         &[
             // An agent was back, and renewed it.
             &["serin_lapsed{tag='shop/shop', pod='gateway-1'} 0 1 0x10"],

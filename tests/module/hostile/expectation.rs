@@ -115,7 +115,9 @@ impl Expectation {
 
         // An id that the module made up is learnt from where it went: the cookie, or baggage.
         let sent_on = policy.baggage().and_then(|key| {
-            baggage::find(&Seen(routed, self.now).header_list("baggage")?, key, |value| Id::try_from(value).ok())
+            baggage::find(&Seen(routed, self.now).header_list("baggage")?, key, |value| {
+                Id::try_from(value).ok()
+            })
         });
         let minted = issued.cloned().or_else(|| sent_on.clone());
         let unknown = minted.is_none();
@@ -180,7 +182,10 @@ impl Expectation {
 /// What the browser is told, if it came by a link. Wherever that leads, it is this host.
 fn followed(visit: Visit) -> Option<Headers> {
     let Visit::Follow { location, set_cookie } = visit else { return None };
-    assert!(location.starts_with('/') && !location.starts_with("//") && !location.starts_with("/\\"), "{location}");
+    assert!(
+        location.starts_with('/') && !location.starts_with("//") && !location.starts_with("/\\"),
+        "{location}"
+    );
     let lines = [
         (":status", "303"),
         ("location", &location),

@@ -117,14 +117,24 @@ pub(super) fn request(random: &mut StdRng, junk: &Junk) -> Headers {
 /// A path with a link in it, or what looks like one.
 fn link(random: &mut StdRng) -> String {
     let mut one = |known: &[&str]| known.choose(random).copied().unwrap_or_default().to_owned();
-    let place = one(&["/", "/cart", "//evil.example/x", "/\\evil.example", "///", "/.//evil.example", "cart", "/\t/evil.example"]);
+    let place = one(&[
+        "/",
+        "/cart",
+        "//evil.example/x",
+        "/\\evil.example",
+        "///",
+        "/.//evil.example",
+        "cart",
+        "/\t/evil.example",
+    ]);
     let value = match one(&["off", "grant", "grant", "grant", "cut", "junk"]).as_str() {
         "grant" => one(&GRANTS.each_ref().map(String::as_str)),
         "cut" => GRANTS[3][..one(&["1", "20", "60", "330"]).parse().unwrap_or(1)].to_owned(),
         "off" => "off".to_owned(),
         _ => one(&["", "canary", "canary.", "canary.1800003600.", "canary.99999999999999999999.A", "OFF"]),
     };
-    let (before, after) = (one(&["", "a=b&", "&&", "serin&", "xserin=1&"]), one(&["", "&c=%2F?", "&serin=off", "&", "#x"]));
+    let (before, after) =
+        (one(&["", "a=b&", "&&", "serin&", "xserin=1&"]), one(&["", "&c=%2F?", "&serin=off", "&", "#x"]));
     format!("{place}?{before}serin={value}{after}")
 }
 
