@@ -13,6 +13,7 @@ mod links;
 mod protocols;
 mod pushes;
 mod requests;
+mod retries;
 mod telemetry;
 mod versions;
 
