@@ -11,19 +11,31 @@ use serin_policy::access_log;
 use serin_policy::cookie::{self, Cacheability, OnCacheable};
 use serin_policy::document::Caches;
 use serin_policy::flags::FLAGS_HEADER;
+use serin_policy::links::Visit;
 use serin_policy::marks::MARK_HEADER;
-use serin_policy::series::Metric;
+use serin_policy::series::{self, Metric};
 use serin_policy::{Arm, Decision, Id, Identity, Origin, Point, Policy, Reason, Request, Table, baggage};
 
 use crate::booking::Booking;
 use crate::caching::{self, CDN_FIELDS};
-use crate::host::Host;
+use crate::host::{Host, MetricKind};
 use crate::outcome::{Ending, GRPC_STATUS};
 use crate::vm::{Live, Vm};
+
+const NS_PER_S: u64 = 1_000_000_000;
 
 /// A request on its way through the proxy. One whose host no policy answers for is [`Default`] to the end.
 #[derive(Debug, Default)]
 pub struct Exchange(Option<Assigned>);
+
+/// What becomes of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Onward {
+    /// It goes on its way.
+    Upstream,
+    /// It has had its answer.
+    Answered,
+}
 
 #[derive(Debug)]
 struct Assigned {
@@ -69,6 +81,10 @@ impl<H: Host> Request for Inbound<'_, H> {
     fn header_list(&self, name: &str) -> Option<Vec<u8>> {
         self.host.request_header_list(name)
     }
+
+    fn now_seconds(&self) -> u64 {
+        self.host.now_ns() / NS_PER_S
+    }
 }
 
 impl Exchange {
@@ -78,7 +94,7 @@ impl Exchange {
     }
 
     /// The request's headers are there: decide, and write the version where the route looks for it.
-    pub fn on_request_headers(&mut self, vm: &mut Vm, host: &impl Host) {
+    pub fn on_request_headers(&mut self, vm: &mut Vm, host: &impl Host) -> Onward {
         let live = vm.live();
         let table = live.table();
         let request = Inbound::new(host);
@@ -86,8 +102,12 @@ impl Exchange {
         let found = (!table.is_empty()).then(authority);
         let found = found.and_then(|authority| table.find(authority, || request.header(":path")));
         let Some((index, policy)) = found else {
-            return refuse_versions(table, host);
+            refuse_versions(table, host);
+            return Onward::Upstream;
         };
+        if policy.has_links() && is_sent_on(vm, &request, policy) {
+            return Onward::Answered;
+        }
         let policy = Arc::clone(policy);
         let began_ns = policy.counts().map(|_| host.now_ns());
         let mint = || vm.mint(host);
@@ -141,6 +161,7 @@ impl Exchange {
             Some(booking.and_once_more(copied.flatten().map(|account| account.series)))
         });
         self.0 = Some(Assigned { policy, arm, reason: booked, issue, booking });
+        Onward::Upstream
     }
 
     /// The response's headers are there, and are the whole of it if `is_whole`: show the version to whoever is to see it, give
@@ -157,7 +178,9 @@ impl Exchange {
             host.set_response_header(header, assigned.policy.version_name(assigned.arm).as_bytes());
         }
         assigned.give_id(host);
-        if assigned.arm == Arm::Canary && assigned.policy.caches() == Caches::PrivateCanary {
+        let is_testers = assigned.reason == Reason::Override && assigned.policy.has_links();
+        let is_guarded = assigned.arm == Arm::Canary && assigned.policy.caches() == Caches::PrivateCanary;
+        if is_testers || is_guarded {
             caching::keep_from_shared(host);
         }
     }
@@ -228,6 +251,35 @@ fn refuse_versions(table: &Table, host: &impl Host) {
     }
 }
 
+/// Whether the request is a link, and has been answered with where to go on. One that is not right is counted, and like any
+/// other.
+#[inline(never)]
+fn is_sent_on(vm: &mut Vm, request: &Inbound<'_, impl Host>, policy: &Policy) -> bool {
+    let host = request.host;
+    match policy.visit(request) {
+        Visit::Plain => false,
+        Visit::Refused => {
+            let name = series::raw_refused_links(policy);
+            let counter = vm.meters().single(host, MetricKind::Counter, name);
+            host.increment(counter);
+            false
+        }
+        Visit::Follow { location, set_cookie } => {
+            // Nobody keeps it, and nobody further on is told of it.
+            host.answer(
+                303,
+                &[
+                    ("location", &location),
+                    ("set-cookie", &set_cookie),
+                    ("cache-control", "private, no-store"),
+                    ("referrer-policy", "no-referrer"),
+                ],
+            );
+            true
+        }
+    }
+}
+
 /// How a request with a mark counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Marked {
@@ -248,7 +300,7 @@ fn mark(
     began_ns: Option<u64>,
 ) -> Option<Marked> {
     let host = request.host;
-    let now_seconds = began_ns.unwrap_or_else(|| host.now_ns()) / 1_000_000_000;
+    let now_seconds = began_ns.unwrap_or_else(|| host.now_ns()) / NS_PER_S;
     let has_lapsed = reason == Reason::Lapsed;
     let mark = if has_lapsed { None } else { policy.mark(request, arm, now_seconds, || vm.draw(host)) };
     // Also where there is none: what a client writes chooses no route.

@@ -15,6 +15,7 @@ use crate::fuse::FuseSpec;
 use crate::identity::Source;
 use crate::lease::Leases;
 use crate::lenient_int;
+use crate::links::LinkSpec;
 use crate::marks::MarkSpec;
 use crate::matching::{OverrideSpec, SegmentSpec};
 use crate::refusal::{Kind, Refusal};
@@ -94,6 +95,9 @@ pub struct PolicySpec {
     /// How testers choose a version.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub overrides: Vec<OverrideSpec>,
+    /// How testers choose a version in a plain browser: by addresses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub links: Option<LinkSpec>,
     /// Groups with weights of their own; the first that matches counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub segments: Vec<SegmentSpec>,
@@ -279,7 +283,7 @@ fn refuse(raw: &RawValue, error: Option<serde_json::Error>) -> Entry {
 }
 
 /// The fields of [`PolicySpec`] as they are spelled in JSON.
-const KNOWN_FIELDS: [&str; 25] = [
+const KNOWN_FIELDS: [&str; 26] = [
     "name",
     "revision",
     "critical",
@@ -295,6 +299,7 @@ const KNOWN_FIELDS: [&str; 25] = [
     "baggage",
     "previewHosts",
     "overrides",
+    "links",
     "segments",
     "flags",
     "marks",
@@ -332,6 +337,7 @@ mod tests {
             "baggage": "b",
             "previewHosts": ["preview"],
             "overrides": [{"header": "x-canary", "tokenSha256": "0"}],
+            "links": {"query": "serin", "key": "0"},
             "segments": [{"name": "s", "matches": [{"headers": [{"name": "a", "type": "Exact", "value": "1"}],
                 "cookies": [{"name": "b", "type": "Present"}], "path": {"type": "Prefix", "value": "/"},
                 "method": "GET"}], "weight": 1}],

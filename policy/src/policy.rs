@@ -10,6 +10,7 @@ use crate::flags::Flags;
 use crate::fuse::FuseSpec;
 use crate::host::Hosts;
 use crate::identity::Source;
+use crate::links::Links;
 use crate::marks::Marks;
 use crate::matching::{Override, SegmentSpec};
 use crate::place::Place;
@@ -34,6 +35,7 @@ pub struct Policy {
     pub(crate) baggage: Option<String>,
     pub(crate) preview: Hosts,
     pub(crate) overrides: Vec<Override>,
+    pub(crate) links: Option<Links>,
     pub(crate) segments: Vec<SegmentSpec>,
     pub(crate) flags: Flags,
     pub(crate) marks: Marks,
@@ -91,6 +93,12 @@ impl Policy {
         });
         let overrides: Vec<_> = overrides.collect::<Result<_, _>>()?;
         check_openness(&overrides)?;
+        let links = spec.links.as_ref().map(|links| {
+            Links::compile(links, &spec.name, spec.cookie.as_ref())
+                .map_err(|refusal| refusal.within("links", None))
+        });
+        // Inside a mesh services call, and no browser does.
+        let links = links.transpose()?.filter(|_| place != Place::Inside);
         check_length("segments", &spec.segments, Self::MAX_SEGMENTS)?;
         for (i, segment) in spec.segments.iter().enumerate() {
             segment.check().map_err(|refusal| refusal.within(&format!("segments[{i}]"), None))?;
@@ -123,6 +131,7 @@ impl Policy {
             baggage: spec.baggage,
             preview,
             overrides,
+            links,
             segments: spec.segments,
             flags,
             marks,

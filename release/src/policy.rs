@@ -38,6 +38,7 @@ impl Release {
             baggage: (self.propagation == Propagation::Baggage).then(|| BAGGAGE_MEMBER.to_owned()),
             preview_hosts: self.preview_hosts.clone(),
             overrides: self.overrides.clone(),
+            links: self.links.clone(),
             segments: if promoted { Vec::new() } else { self.segments.clone() },
             flags: self.flags.clone(),
             marks: faults::marks(&self.faults, promoted).into_iter().chain(mirrored).collect(),
@@ -79,10 +80,13 @@ impl Release {
 
     /// Changes when any rule does that may lead somebody to the canary besides its weight. None without one.
     pub fn rules_fingerprint(&self) -> Option<u64> {
-        let Self { preview_hosts, overrides, segments, .. } = self;
+        let Self { preview_hosts, overrides, links, segments, .. } = self;
         let segments: Vec<_> = segments.iter().filter(|segment| segment.weight > Weight::ZERO).collect();
         let is_any = !(preview_hosts.is_empty() && overrides.is_empty() && segments.is_empty());
-        is_any.then(|| fingerprint(&(preview_hosts, overrides, segments)))
+        match links {
+            Some(links) => Some(fingerprint(&(preview_hosts, overrides, segments, links))),
+            None => is_any.then(|| fingerprint(&(preview_hosts, overrides, segments))),
+        }
     }
 }
 

@@ -135,6 +135,7 @@ pub(crate) fn policy() -> PolicySpec {
         counts: None,
         fuse: None,
         retries: None,
+        links: None,
         caches: Caches::PrivateCanary,
     }
 }
