@@ -177,10 +177,14 @@ impl Exchange {
         if let Some(header) = assigned.policy.response_header() {
             host.set_response_header(header, assigned.policy.version_name(assigned.arm).as_bytes());
         }
-        assigned.give_id(host);
         let is_testers = assigned.reason == Reason::Override && assigned.policy.has_links();
         let is_guarded = assigned.arm == Arm::Canary && assigned.policy.caches() == Caches::PrivateCanary;
-        if is_testers || is_guarded {
+        if is_testers {
+            caching::keep_from_shared(host);
+        }
+        // Of others whether they keep an id must not depend on their version, or the canary would gather those who do.
+        assigned.give_id(host);
+        if is_guarded && !is_testers {
             caching::keep_from_shared(host);
         }
     }
