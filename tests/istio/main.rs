@@ -8,6 +8,7 @@ mod adoption;
 mod autoscalers;
 mod blue_green;
 mod board;
+mod chain;
 mod command_line;
 mod dashboard;
 mod day_one;
@@ -166,6 +167,7 @@ const ALONE: &[(&str, Test)] = tests![
     failures::outages::the_control_plane_is_away,
     failures::deletions::serin_is_uninstalled,
     helm::a_chart_is_installed_upgraded_rolled_back_and_uninstalled,
+    chain::from_an_empty_cluster_to_a_version_that_is_taken_back,
     outages::without_istiod,
     outages::without_api_server,
 ];
@@ -186,8 +188,15 @@ fn main() -> Result<ExitCode> {
     let any = trials.iter().any(|trial| !arguments.is_filtered_out(trial));
     if any && !arguments.list {
         // Once inside, nothing can be fetched any more.
-        tools::bring(&[tools::MESH, tools::PROMETHEUS, tools::HELM, tools::HOOKS, tools::PAGES])?;
-        tools::bring(&[tools::MESH, tools::PROMETHEUS, tools::HELM, tools::PIPELINES])?;
+        tools::bring(&[
+            tools::MESH,
+            tools::PROMETHEUS,
+            tools::HELM,
+            tools::HEALTH,
+            tools::HOOKS,
+            tools::PIPELINES,
+            tools::PAGES,
+        ])?;
         let began = Instant::now();
         let inside = inside::enter()?;
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
