@@ -37,6 +37,7 @@ mod tenants;
 mod upgrades;
 mod ways;
 mod windows;
+mod written;
 
 use std::process::ExitCode;
 use std::sync::{LazyLock, OnceLock};
@@ -157,6 +158,7 @@ const SHARED: &[(&str, Test)] = tests![
     serving::users_are_assigned,
     faults::a_version_is_not_blamed_for_what_was_injected,
     telemetry::logs_and_spans_have_the_version,
+    written::what_people_write_beside_serins_routes_is_kept,
 ];
 
 /// The tests that stop parts of it, one after the other.

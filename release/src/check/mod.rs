@@ -11,6 +11,7 @@ mod hook_checks;
 mod hooks;
 mod notifications;
 mod rollback;
+mod routes;
 mod templates;
 mod windows;
 
