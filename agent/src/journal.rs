@@ -259,7 +259,13 @@ mod tests {
             closed: false,
             revision,
         };
-        let push_of = |revision| Push { revision, weight: weight(10), closed: false, promoted: false };
+        let push_of = |revision| Push {
+            revision,
+            weight: weight(10),
+            closed: false,
+            promoted: false,
+            going_back: false,
+        };
         Plan {
             status: Status { last_change: push.map(change), ..Status::default() },
             push: push.map(push_of),

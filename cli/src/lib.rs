@@ -29,6 +29,7 @@ use clap_complete::{Shell, generate};
 use clap_mangen::Man;
 use tracing_subscriber::EnvFilter;
 
+use crate::convert::explained;
 use serin_agent::cluster::crd;
 use serin_agent::errors::chain;
 use serin_demo as demo;
@@ -253,5 +254,5 @@ fn default_state_dir(ecds_dir: &Path) -> PathBuf {
 fn read_release(path: &Path) -> anyhow::Result<Release> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("--release: {}: cannot read it", path.display()))?;
-    Release::from_yaml(&text).with_context(|| path.display().to_string())
+    Release::from_yaml(&text).map_err(|error| anyhow::anyhow!("{}: {}", path.display(), explained(&error)))
 }

@@ -123,6 +123,19 @@ fn a_release_is_checked_without_a_cluster() {
     check("lint", &in_cluster, &["lint | release.yaml"]);
 }
 
+#[test]
+fn words_of_other_tools_are_refused_with_what_to_write_instead() {
+    for (name, strategy) in [
+        ("lint-flagger", "{canary: {stepWeight: 10, maxWeight: 50}}"),
+        ("lint-argo", "{canary: {steps: [{setWeight: 10}, {setHeaderRoute: {name: testers}}]}}"),
+        ("lint-blue-green", "{blueGreen: {autoPromotionEnabled: false}}"),
+        ("lint-nobody", "{canary: {stepWait: 10}}"),
+    ] {
+        let release = format!("{RELEASE}  strategy: {strategy}\n");
+        check(name, &release, &["lint | release.yaml", "simulate | --release | release.yaml"]);
+    }
+}
+
 /// Of a Canary with a metric of its own, a MetricTemplate that none names, and of a Rollout that is not for Istio.
 const OTHERS: &str = "
 apiVersion: v1

@@ -70,6 +70,11 @@ impl<H: Host> Request for Inbound<'_, H> {
 }
 
 impl Exchange {
+    /// Whether a policy answers for it: if none does, there is nothing to do for the rest of it.
+    pub const fn is_assigned(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// The request's headers are there: decide, and write the version where the route looks for it.
     pub fn on_request_headers(&mut self, vm: &mut Vm, host: &impl Host) {
         let live = vm.live();
@@ -92,6 +97,13 @@ impl Exchange {
         };
         let Decision { arm, reason, identity, point, user, flags } = decision;
         host.set_request_header(policy.request_header(), policy.version_name(arm).as_bytes());
+        if let Some(retries) = policy.retries()
+            && began_ns.unwrap_or_else(|| host.now_ns()) < live.retries_end_ns(index)
+        {
+            for (name, value) in retries.headers() {
+                host.set_request_header(name, value.as_bytes());
+            }
+        }
         if let Some(flags) = flags {
             // Also where the caller has none: what a client says of itself goes no further.
             host.set_request_header(FLAGS_HEADER, flags.as_bytes());

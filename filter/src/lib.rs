@@ -5,7 +5,7 @@ The rules are `serin-policy`'s. What is left for this crate is when to ask the p
 policies are in force ([`vm`]), what became of a request ([`outcome`]) and what it counts as ([`booking`]), even while it
 [waits](waiting), for which [run] and in which counters ([`meters`]), when a [fuse] blows, and what
 workers have [left] for each other. All of it speaks to the proxy through one
-small trait, [`Host`], so that it runs natively in tests; only `proxy` knows the SDK, and it is only built for
+small trait, [`Host`], so that it runs natively in tests; only `callbacks` and `proxy` know the SDK, and they are only built for
 the module itself.
 
 The filter never panics: a panic takes down every request on its worker.
@@ -16,6 +16,8 @@ The filter never panics: a panic takes down every request on its worker.
 )]
 
 pub mod booking;
+#[cfg(target_arch = "wasm32")]
+mod callbacks;
 pub mod exchange;
 pub mod fuse;
 pub mod host;

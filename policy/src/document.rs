@@ -18,6 +18,7 @@ use crate::lenient_int;
 use crate::marks::MarkSpec;
 use crate::matching::{OverrideSpec, SegmentSpec};
 use crate::refusal::{Kind, Refusal};
+use crate::retries::RetriesSpec;
 use crate::weight::Weight;
 
 /// The request header that carries the chosen version, unless a policy names another.
@@ -117,6 +118,9 @@ pub struct PolicySpec {
     /// When a proxy closes the canary by itself; never without it, or where nothing is counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fuse: Option<FuseSpec>,
+    /// How proxies try requests again for a while after this came into force; as the routes say, without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retries: Option<RetriesSpec>,
 }
 
 /// One version of the service.
@@ -253,7 +257,7 @@ fn refuse(raw: &RawValue, error: Option<serde_json::Error>) -> Entry {
 }
 
 /// The fields of [`PolicySpec`] as they are spelled in JSON.
-const KNOWN_FIELDS: [&str; 23] = [
+const KNOWN_FIELDS: [&str; 24] = [
     "name",
     "revision",
     "critical",
@@ -277,6 +281,7 @@ const KNOWN_FIELDS: [&str; 23] = [
     "accessLog",
     "counts",
     "fuse",
+    "retries",
 ];
 
 #[cfg(test)]
@@ -315,6 +320,7 @@ mod tests {
             "accessLog": true,
             "counts": {"objectiveMs": 500},
             "fuse": {"ratioPercent": 200, "slack": 50_000},
+            "retries": {"attempts": 3, "retryOn": "5xx", "perTryTimeoutMs": 250, "seconds": 120},
         });
         let spec: PolicySpec = serde_json::from_value(full.clone()).unwrap();
         // Whatever is lost on the way there and back is misspelled above or below.

@@ -33,6 +33,7 @@ pub mod point;
 pub mod policy;
 pub mod refusal;
 pub mod request;
+pub mod retries;
 pub mod route;
 pub mod rule;
 pub mod series;

@@ -14,6 +14,7 @@ use crate::marks::Marks;
 use crate::matching::{Override, SegmentSpec};
 use crate::place::Place;
 use crate::refusal::{Kind, Refusal};
+use crate::retries::Retries;
 use crate::rule::{self, check_length};
 use crate::weight::Weight;
 
@@ -41,6 +42,7 @@ pub struct Policy {
     access_log: bool,
     counts: Option<CountsSpec>,
     fuse: Option<FuseSpec>,
+    retries: Option<Retries>,
 }
 
 impl Policy {
@@ -105,6 +107,7 @@ impl Policy {
         let flags = Flags::compile(spec.flags, &spec.name)?;
         let marks = Marks::compile(spec.marks, &names)?;
         let fuse = spec.fuse.map(FuseSpec::check).transpose()?;
+        let retries = spec.retries.as_ref().map(Retries::compile).transpose()?;
         Ok(Self {
             name: spec.name,
             revision: spec.revision,
@@ -127,6 +130,7 @@ impl Policy {
             access_log: spec.access_log,
             counts: spec.counts,
             fuse,
+            retries,
         })
     }
 
@@ -205,6 +209,11 @@ impl Policy {
     /// What to count.
     pub const fn counts(&self) -> Option<&CountsSpec> {
         self.counts.as_ref()
+    }
+
+    /// How requests are tried again for a while after this has come into force.
+    pub const fn retries(&self) -> Option<&Retries> {
+        self.retries.as_ref()
     }
 
     /// When a proxy closes the canary by itself, while both versions are in use by the draw and stable is the one to go back

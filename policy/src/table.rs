@@ -219,6 +219,12 @@ impl Table {
         self.rows.get(*self.by_name.get(name)?).map(|row| &row.policy)
     }
 
+    /// The place of this very policy among [`policies`](Self::policies), if it was taken over into another document or from one.
+    pub fn place_of(&self, policy: &Arc<Policy>) -> Option<usize> {
+        let at = *self.by_name.get(policy.name())?;
+        Arc::ptr_eq(&self.rows.get(at)?.policy, policy).then_some(at)
+    }
+
     /// All policies, in the document's order.
     pub fn policies(&self) -> impl Iterator<Item = &Arc<Policy>> {
         self.rows.iter().map(|row| &row.policy)

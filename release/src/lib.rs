@@ -36,6 +36,7 @@ use std::time::Duration;
 use serin_policy::cookie::CookieSpec;
 use serin_policy::flags::FlagSpec;
 use serin_policy::matching::{OverrideSpec, SegmentSpec};
+use serin_policy::retries::RetriesSpec;
 use serin_policy::{Source, Weight};
 
 pub use analysis::{Analysis, CountSource, Criterion, CustomMetric, Excess, Metric, NoData, OnNoData};
@@ -94,6 +95,8 @@ pub struct Release {
     pub blue_green: Option<BlueGreen>,
     /// How users of a bad canary go back where that is not grave; all at once without it.
     pub gradual: Option<Gradual>,
+    /// How requests are tried again while users go back; as the routes say, without it.
+    pub rollback_retries: Option<RetriesSpec>,
     /// When users are moved: the Release's own windows, and those of the agent's operator in a cluster. At any time, without
     /// any.
     pub windows: Vec<Window>,

@@ -42,7 +42,15 @@ impl Release {
             access_log: self.access_log,
             counts: Some(CountsSpec { objective_ms: self.analysis.objective_ms }),
             fuse: self.analysis.fuse(),
+            retries: None,
         }
+    }
+
+    /// The policy that takes all traffic off a canary which users had: requests are tried again for a while, if that is asked
+    /// for.
+    pub fn policy_going_back(&self, revision: u64) -> PolicySpec {
+        let retries = self.rollback_retries.clone();
+        PolicySpec { retries, ..self.policy(revision, Weight::ZERO, true, false) }
     }
 
     /// What the points of this run are salted with.

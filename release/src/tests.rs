@@ -67,7 +67,7 @@ fn check(yaml: &str, expected: &[&str]) {
 /// Checks that `yaml` cannot be read, and that the message has all of `expected` in it.
 fn check_unreadable(yaml: &str, expected: &[&str]) {
     let error = Release::from_yaml(yaml).expect_err(yaml);
-    assert!(matches!(error, ReleaseError::Unreadable(_)), "{error}");
+    assert!(matches!(error, ReleaseError::Unreadable { .. }), "{error}");
     for text in expected {
         assert!(error.to_string().contains(text), "{text:?} is not in: {error}");
     }

@@ -55,7 +55,7 @@ mod workloads;
 mod world;
 
 use jiff::Timestamp;
-use serin_policy::Weight;
+use serin_policy::{PolicySpec, Weight};
 
 pub use analysis::{
     CohortRatio, Evidence, Failure, Finding, Forecast, Grouped, Injected, Judged, Limit, Moment, OneIn,
@@ -99,8 +99,7 @@ pub struct Plan {
     pub reasons: Vec<Reason>,
 }
 
-/// A policy to be written in front of the proxies: the arguments of
-/// [`Release::policy`](serin_release::Release::policy).
+/// A policy to be written in front of the proxies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Push {
     /// Its revision.
@@ -111,6 +110,20 @@ pub struct Push {
     pub closed: bool,
     /// Whether the canary is to become stable: everybody goes to it, but for those who go back first.
     pub promoted: bool,
+    /// Whether users are taken off the canary, all of them.
+    pub going_back: bool,
+}
+
+impl Push {
+    /// The policy itself.
+    pub fn policy(&self, release: &Release) -> PolicySpec {
+        match self {
+            Self { going_back: true, .. } => release.policy_going_back(self.revision),
+            Self { weight, closed, promoted, .. } => {
+                release.policy(self.revision, *weight, *closed, *promoted)
+            }
+        }
+    }
 }
 
 /// Decides what should be next for `release`, given what the last tick left in `status`.
@@ -260,8 +273,16 @@ impl Tick<'_> {
 
     /// Takes the canary off the air if proxies have closed it by themselves. Returns whether it did.
     fn heed_fuses(&mut self) -> bool {
-        // Once everybody is to get the canary no proxy goes by its fuse.
-        if !matches!(self.status.phase, Phase::Progressing(_) | Phase::OffPlan { .. } | Phase::Receding(_)) {
+        // Once everybody is to get the canary no proxy goes by its fuse. One may have blown as that was being written, though.
+        let is_theirs = matches!(
+            self.status.phase,
+            Phase::Progressing(_)
+                | Phase::OffPlan { .. }
+                | Phase::Receding(_)
+                | Phase::Promoting
+                | Phase::Baking(_)
+        );
+        if !is_theirs {
             return false;
         }
         let weight = self.status.weight();
@@ -299,12 +320,7 @@ impl Tick<'_> {
         let wanted = self.wanted();
         let term = self.term();
         let Self { status, write, reasons, .. } = self;
-        let push = (write > Write::NotYet).then_some(Push {
-            revision: status.revision,
-            weight: status.weight(),
-            closed: status.is_closed(),
-            promoted: status.is_promoted(),
-        });
+        let push = (write > Write::NotYet).then(|| status.push());
         Plan { status, push, term, wanted, reasons }
     }
 

@@ -284,7 +284,7 @@ impl ScenarioRun {
         for reason in planned.reasons.iter().filter(|reason| !self.standing.contains(reason)) {
             lines.push(format!("{}: {reason}", reason.code()));
         }
-        if let Some(Push { revision, weight, closed, promoted }) = planned.push {
+        if let Some(Push { revision, weight, closed, promoted, .. }) = planned.push {
             let words = [(closed, ", closed"), (promoted, ", promoted"), (crash != Crash::None, ", lost")];
             let words: String = words.into_iter().filter(|(holds, _)| *holds).map(|(_, word)| word).collect();
             lines.push(format!("=> push revision {revision}: {weight}{words}"));

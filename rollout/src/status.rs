@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serin_policy::Weight;
 
+use super::Push;
 use super::analysis::{
     CohortRatio, Evidence, Finding, Forecast, Injected, ReadingFinding, SegmentFinding, Unjudged,
     UsersFinding, Verdict,
@@ -209,6 +210,17 @@ impl Status {
             self.phase,
             Phase::Promoting | Phase::Baking(_) | Phase::Keeping(_) | Phase::Promoted | Phase::HandingOver(_)
         )
+    }
+
+    /// What is to be in front of the proxies.
+    pub const fn push(&self) -> Push {
+        Push {
+            revision: self.revision,
+            weight: self.weight(),
+            closed: self.is_closed(),
+            promoted: self.is_promoted(),
+            going_back: matches!(self.phase, Phase::RolledBack { .. } | Phase::Aborted { .. }),
+        }
     }
 
     /// How far the present step is.

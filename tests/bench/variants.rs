@@ -127,6 +127,7 @@ pub(crate) fn policy() -> PolicySpec {
         access_log: false,
         counts: None,
         fuse: None,
+        retries: None,
     }
 }
 

@@ -12,6 +12,7 @@ mod leases;
 mod protocols;
 mod pushes;
 mod requests;
+mod retries;
 mod telemetry;
 
 use std::sync::LazyLock;

@@ -55,7 +55,7 @@ pub(super) async fn push(
 ) -> Result<(), WriteError> {
     let release = &snapshot.release;
     if let Some(push) = &planned.push {
-        let policy = release.policy(push.revision, push.weight, push.closed, push.promoted);
+        let policy = push.policy(release);
         let wanted = policy_state(&planned.status, release);
         let writes =
             snapshot.attachments.iter().map(|attachment| cluster.plugins.write(attachment, &policy, wanted));

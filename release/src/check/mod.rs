@@ -139,6 +139,8 @@ fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
     let Course { steps, steps_by_traffic, blue_green } = course(spec.strategy, problems);
     let analysis = analysis::check(spec.analysis, &whose, &steps, problems);
     let gradual = rollback::check(&way_back, &analysis, problems);
+    let retries = spec.routing.rollback_retries.as_ref();
+    let rollback_retries = retries.map(|retries| rollback::retries(retries, problems));
     let lease = lease(spec.on_agent_lost, spec.agent_lost_after, analysis.interval, problems);
     Release {
         name: format!("{namespace}/{name}"),
@@ -161,6 +163,7 @@ fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
         steps_by_traffic,
         blue_green,
         gradual,
+        rollback_retries,
         windows: windows::check(spec.windows, problems),
         analysis,
         lease,

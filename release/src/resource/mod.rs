@@ -40,7 +40,7 @@ pub use hook_check::{Check, Header, JsonPointer, Through};
 pub use metric_template::MetricTemplateSpec;
 pub use notification::{Address, CHANNELS, Endpoint, GitHub, Level, Notification, SecretKey, Slack, Webhook};
 pub use pod_template::PodTemplate;
-pub use routing::{DeletionPolicy, Mode, Routing};
+pub use routing::{DeletionPolicy, Mode, RollbackRetries, Routing};
 pub use scalar::Scalar;
 pub use strategy::{BlueGreen, Canary, Gate, Pause, PromotionMode, Rollback, RollbackMode, Step, Strategy};
 pub use window::{Window, WindowKind};

@@ -150,6 +150,9 @@ fn surroundings(linker: &mut Linker<SimulatedProxy>) -> Result<()> {
                 [b"xds", b"node", b"metadata", b"NAMESPACE"] => {
                     proxy.namespace.clone().map(String::into_bytes)
                 }
+                [b"plugin_root_id"] if proxy.phase == Phase::Configure => {
+                    Some(proxy.plugin.clone().into_bytes())
+                }
                 _ if proxy.phase == Phase::Configure => None,
                 _ => proxy.stream()?.property(&path, proxy.phase),
             };

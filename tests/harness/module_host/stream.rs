@@ -91,6 +91,7 @@ pub(super) enum Phase {
 /// One request in flight.
 pub(super) struct Stream {
     pub(super) root: u32,
+    pub(super) plugin: String,
     pub(super) request: Headers,
     pub(super) response: Option<Headers>,
     pub(super) trailers: Option<Headers>,
@@ -120,8 +121,8 @@ impl TryFrom<u32> for Map {
 }
 
 impl Stream {
-    pub(super) fn new(root: u32, request: Headers) -> Self {
-        Self { root, request, response: None, trailers: None, flags: 0 }
+    pub(super) fn new(root: u32, plugin: String, request: Headers) -> Self {
+        Self { root, plugin, request, response: None, trailers: None, flags: 0 }
     }
 
     /// The headers of `map`, to read in `phase`; `None` for those that the log finds missing, which Envoy shows
@@ -153,6 +154,7 @@ impl Stream {
             (!all.is_empty()).then(|| all.join(&b','))
         };
         match (path, phase) {
+            ([b"plugin_root_id"], _) => Some(self.plugin.clone().into_bytes()),
             // Once the request is on its way, its headers are gone until the log.
             ([b"request", b"headers", name], Phase::Request | Phase::Log) => joined(&self.request, name),
             ([b"response", b"headers", name], Phase::Response | Phase::Log) => {

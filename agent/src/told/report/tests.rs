@@ -207,6 +207,7 @@ fn what_an_earlier_life_has_taken_down_is_not_taken_down_again() {
             weight: change.weight_after,
             closed: false,
             promoted: false,
+            going_back: false,
         }),
         status: run.status.clone(),
         wanted: None,
