@@ -108,10 +108,11 @@ impl Snapshot {
         if attachments.is_empty() {
             return Err(TickError::NotAdmitted(obstacles.join("; ")));
         }
-        let Adoption { errors, mut warnings, around, taken_over } =
+        let Adoption { errors, passes, mut warnings, around, taken_over } =
             cluster.adoption(object, &release, &delivery, &points);
         if !errors.is_empty() && !is_driven && !taken_over {
-            return Err(TickError::NotAdmitted(errors.join("; ")));
+            let why = errors.join("; ");
+            return Err(if passes { TickError::NotYetAdmitted(why) } else { TickError::NotAdmitted(why) });
         }
         obstacles.extend(errors);
         let namespace = object.namespace().unwrap_or_default();

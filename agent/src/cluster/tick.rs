@@ -53,6 +53,8 @@ pub(super) enum TickError {
     Invalid(#[from] ReleaseError),
     #[error("{0}")]
     NotAdmitted(String),
+    #[error("{0}")]
+    NotYetAdmitted(String),
     #[error(transparent)]
     Save(#[from] SaveError),
     #[error(transparent)]
@@ -147,6 +149,9 @@ async fn tick_with(
         }
         Err(TickError::NotAdmitted(why)) => {
             return rest(cluster, object, memory, given, &Rejection::NotAdmitted(why), now).await;
+        }
+        Err(TickError::NotYetAdmitted(why)) => {
+            return rest(cluster, object, memory, given, &Rejection::NotYetAdmitted(why), now).await;
         }
         other => other?,
     };
@@ -263,7 +268,7 @@ async fn rest(
     }
     Ok(match rejection {
         Rejection::InvalidSpec(_) => AT_REST,
-        Rejection::NotAdmitted(_) => NOT_ADMITTED,
+        Rejection::NotAdmitted(_) | Rejection::NotYetAdmitted(_) => NOT_ADMITTED,
     })
 }
 
