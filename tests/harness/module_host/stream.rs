@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn what_envoy_would_refuse_is_an_error() {
-        let mut stream = Stream::new(1, lines(&[("cookie", "a=b")]));
+        let mut stream = Stream::new(1, String::new(), lines(&[("cookie", "a=b")]));
         stream.response = Some(lines(&[(":status", "200")]));
         for (phase, map, read, write) in [
             (Phase::Request, Map::Request, true, true),
@@ -204,7 +204,8 @@ mod tests {
 
     #[test]
     fn a_list_is_joined_while_its_headers_are_there() {
-        let stream = Stream::new(1, lines(&[("cookie", "a=b"), ("x", "y"), ("cookie", "c=d")]));
+        let stream =
+            Stream::new(1, String::new(), lines(&[("cookie", "a=b"), ("x", "y"), ("cookie", "c=d")]));
         let cookies = [&b"request"[..], b"headers", b"cookie"];
         assert_eq!(stream.property(&cookies, Phase::Request).unwrap(), b"a=b,c=d");
         assert_eq!(stream.property(&cookies, Phase::Response), None);
