@@ -100,7 +100,7 @@ impl Vm {
         }
         let lapsed = runs.iter().map(|_| Cell::default()).collect();
         // What has not changed came into force when it did.
-        let retries_end_ns = table.policies().enumerate().map(|(index, policy)| {
+        let retries_end_ns = table.policies().map(|policy| {
             let Some(retries) = policy.retries() else { return 0 };
             let before = self.live.table.place_of(policy);
             let end_ns = before.map(|index| self.live.retries_end_ns(index));

@@ -181,7 +181,9 @@ impl Table {
         if exact.peek().is_some() {
             return exact.find_map(claim);
         }
-        let mut wildcards = self.has_wildcards.then(|| host::wildcards(&authority)).into_iter().flatten();
+        // A host that proxies make of another, for copies of its requests, is nobody's but whose own it is.
+        let many = self.has_wildcards && !host::is_shadow(&authority);
+        let mut wildcards = many.then(|| host::wildcards(&authority)).into_iter().flatten();
         wildcards.find_map(|key| self.by_host.get(&*key)).and_then(claim)
     }
 

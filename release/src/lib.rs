@@ -17,6 +17,7 @@ pub mod duration;
 pub mod faults;
 pub mod hook;
 pub mod lint;
+pub mod mirror;
 pub mod notification;
 mod object;
 mod percent;
@@ -35,6 +36,7 @@ use std::time::Duration;
 
 use serin_policy::cookie::CookieSpec;
 use serin_policy::flags::FlagSpec;
+use serin_policy::links::LinkSpec;
 use serin_policy::matching::{OverrideSpec, SegmentSpec};
 use serin_policy::retries::RetriesSpec;
 use serin_policy::{Source, Weight};
@@ -43,6 +45,7 @@ pub use analysis::{Analysis, CountSource, Criterion, CustomMetric, Excess, Metri
 pub use check::{FoundTemplate, notification as checked_notification, window as checked_window};
 use delivery::Delivery;
 use faults::Fault;
+use mirror::Mirror;
 pub use object::{MetricTemplate, ReleaseObject};
 pub use percent::Percent;
 pub use problem::{Problem, ReleaseError};
@@ -76,6 +79,8 @@ pub struct Release {
     pub propagation: Propagation,
     /// How testers choose a version.
     pub overrides: Vec<OverrideSpec>,
+    /// How testers choose one in a plain browser, if they may.
+    pub links: Option<LinkSpec>,
     /// Groups with weights of their own.
     pub segments: Vec<SegmentSpec>,
     /// Feature flags, told to the application.
@@ -93,6 +98,8 @@ pub struct Release {
     pub steps_by_traffic: bool,
     /// What a blue-green release has besides; none of a canary.
     pub blue_green: Option<BlueGreen>,
+    /// What the canary gets copies of before it has users; nothing without it.
+    pub mirror: Option<Mirror>,
     /// How users of a bad canary go back where that is not grave; all at once without it.
     pub gradual: Option<Gradual>,
     /// How requests are tried again while users go back; as the routes say, without it.

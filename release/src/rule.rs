@@ -3,6 +3,7 @@ What the fields of a Release must be, each spelled once: the bounds, and what to
 server has and the checks here both take them from this room; what the filter's reader must agree to stands in
 [`serin_policy::rule`].
 */
+pub mod mirror;
 pub mod request;
 pub mod routes;
 

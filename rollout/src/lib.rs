@@ -18,6 +18,7 @@ file is the WasmPlugin there. Four invariants go through all of them:
 - Every tick says why things are as they are, in [`Reason`]s.
 */
 mod analysis;
+mod at_rest;
 mod blue_green;
 mod brought;
 mod cause;
@@ -58,10 +59,11 @@ use jiff::Timestamp;
 use serin_policy::{PolicySpec, Weight};
 
 pub use analysis::{
-    CohortRatio, Evidence, Failure, Finding, Forecast, Grouped, Injected, Judged, Limit, Moment, OneIn,
-    Promise, Raise, ReadingFinding, Reference, SegmentFinding, Share, Test, TestKind, Unjudged, UsersFinding,
-    Verdict, Wait, WhyNot, Won,
+    CohortRatio, Evidence, Failure, Finding, Forecast, Grouped, Injected, Judged, Limit, MirrorFinding,
+    Moment, OneIn, Promise, Raise, ReadingFinding, Reference, SegmentFinding, Share, Test, TestKind,
+    Unjudged, UsersFinding, Verdict, Wait, WhyNot, Won,
 };
+pub use at_rest::Mirroring;
 pub use brought::Brought;
 pub use cause::Cause;
 pub use commands::{Command, CommandKind};
@@ -72,7 +74,7 @@ pub use in_force::InForce;
 pub use lagging::{Lag, Lagging};
 pub use observation::{
     ArmCounts, ArmUsers, Cell, Chooser, Chosen, Contested, Counts, Drawn, EDGES_MS, Environment, InCluster,
-    MetricReading, MetricValue, Observation, Proxy, ProxyState, ROUTE_GROUPS, Users,
+    MetricReading, MetricValue, Mirrored, Observation, Proxy, ProxyState, ROUTE_GROUPS, Users,
 };
 pub use phase::{BakeState, Emptying, KeepState, Paused, Phase, Stage, StepState};
 pub use reason::{Awaits, Event, Hold, NotNow, Outcome, Reason, Severity};
@@ -110,18 +112,29 @@ pub struct Push {
     pub closed: bool,
     /// Whether the canary is to become stable: everybody goes to it, but for those who go back first.
     pub promoted: bool,
-    /// Whether users are taken off the canary, all of them.
-    pub going_back: bool,
+    /// What it does besides.
+    pub besides: Besides,
+}
+
+/// What a policy does besides giving users to versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Besides {
+    /// Nothing.
+    Nothing,
+    /// The canary gets copies of stable's requests.
+    Mirror,
+    /// Users are taken off the canary, all of them.
+    GoingBack,
 }
 
 impl Push {
     /// The policy itself.
     pub fn policy(&self, release: &Release) -> PolicySpec {
-        match self {
-            Self { going_back: true, .. } => release.policy_going_back(self.revision),
-            Self { weight, closed, promoted, .. } => {
-                release.policy(self.revision, *weight, *closed, *promoted)
-            }
+        let policy = release.policy(self.revision, self.weight, self.closed, self.promoted);
+        match self.besides {
+            Besides::Nothing => policy,
+            Besides::Mirror => release.mirroring(policy),
+            Besides::GoingBack => release.going_back(policy),
         }
     }
 }
@@ -252,11 +265,14 @@ impl Tick<'_> {
             let ready = workloads.canary.ready;
             self.status.evidence.note_pods(ready, self.now);
         }
-        let Observation { counted, chosen, users, .. } = self.observation;
+        let Observation { counted, chosen, mirrored, users, .. } = self.observation;
         self.status.evidence.take_in(counted, *users, moment, self.release);
         self.status.evidence.take_in_chosen(chosen, counted, self.now, self.release);
         if step_index == 0 {
             self.status.evidence.take_in_unassignable(self.observation.unassignable);
+            if self.status.mirrors() {
+                self.status.evidence.take_in_mirrored(*mirrored, &self.release.analysis);
+            }
         } else {
             self.status.evidence.take_in_readings(&self.observation.readings, self.release);
         }

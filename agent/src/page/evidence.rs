@@ -205,7 +205,7 @@ pub(super) fn cohorts(shown: &Shown) -> Option<Markup> {
         return None;
     }
     let is_bounded = seen.iter().any(|cohort| cohort.bounds.is_some());
-    let shows = "How those whom each step moves fared on stable, beside those who stay. The canary is held against that.";
+    let what = "How those whom each step moves fared on stable, beside those who stay. The canary is held against that.";
     let mut headings = vec!["step", "their requests", "failures, times the others'"];
     headings.extend(is_bounded.then_some("at least, at most"));
     let rows = html! {
@@ -222,5 +222,5 @@ pub(super) fn cohorts(shown: &Shown) -> Option<Markup> {
             }
         }
     };
-    Some(part("cohorts", "Baseline", &table("Baseline", shows, &headings, &rows)))
+    Some(part("cohorts", "Baseline", &table("Baseline", what, &headings, &rows)))
 }

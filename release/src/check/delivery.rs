@@ -3,7 +3,7 @@ The part of a Release that only a cluster gives meaning to.
 */
 use serin_policy::rule::LABEL;
 
-use super::{Problems, Scalar, few, hooks, label, notifications, quoted, routes, span};
+use super::{Problems, Scalar, few, hooks, label, mirror, notifications, quoted, routes, span};
 use crate::delivery::{
     AttachPoint, Autoscaler, AutoscalerKind, Delivery, Mode, Named, PodTemplate, PromotionMode, Routing,
     Target, VersionServices,
@@ -46,6 +46,9 @@ pub(super) fn check(parts: &Parts<'_>, problems: &mut Problems) -> Delivery {
     }
     if parts.has_faults && parts.routing.mode == Mode::Verify {
         problems.add("spec.faults", "Verify", rule::FAULTS_NEED_MANAGED);
+    }
+    if let Some((path, _)) = mirror::found(parts.strategy).filter(|_| parts.routing.mode == Mode::Verify) {
+        problems.add(path, "Verify", rule::mirror::NEEDS_MANAGED);
     }
     if parts.pod_template.config_tracking && promotion != PromotionMode::Copy {
         problems.add("spec.podTemplate.configTracking", "true", rule::TRACKING_NEEDS_COPY);

@@ -93,6 +93,8 @@ pub(super) struct Stream {
     pub(super) root: u32,
     pub(super) plugin: String,
     pub(super) request: Headers,
+    /// What the module answered by itself.
+    pub(super) answer: Option<Headers>,
     pub(super) response: Option<Headers>,
     pub(super) trailers: Option<Headers>,
     pub(super) flags: u64,
@@ -122,7 +124,7 @@ impl TryFrom<u32> for Map {
 
 impl Stream {
     pub(super) fn new(root: u32, plugin: String, request: Headers) -> Self {
-        Self { root, plugin, request, response: None, trailers: None, flags: 0 }
+        Self { root, plugin, request, answer: None, response: None, trailers: None, flags: 0 }
     }
 
     /// The headers of `map`, to read in `phase`; `None` for those that the log finds missing, which Envoy shows

@@ -75,7 +75,7 @@ impl Destinations<'_> {
 
     /// One port of a version. Where it has a Service of its own, that needs no subset, unless it has both versions' pods
     /// still: so a Service in use can be narrowed at any time.
-    fn of(&self, arm: Arm, port: u16) -> Value {
+    pub(super) fn of(&self, arm: Arm, port: u16) -> Value {
         let routing = &self.delivery.routing;
         let host = host(self.release, routing, arm);
         let is_whole =

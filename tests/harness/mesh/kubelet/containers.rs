@@ -144,7 +144,7 @@ async fn run(process: Running, tell: impl Fn(State)) {
         if answers(&ready).await.is_ok() {
             tell(State::Ready);
         }
-        pending().await
+        pending().await;
     };
     tokio::select! {
         _ = child.wait() => tell(State::Crashed(1)),
