@@ -131,7 +131,7 @@ pub enum HttpRoute {
     ToVersions {
         /// Istio's conditions, one of which is to be met. None is about where a caller is: that is Serin's.
         conditions: Vec<Map<String, Value>>,
-        /// What it says in place of the routing's own fields.
+        /// What else it says: what it does not say it does not have, as with Istio.
         fields: Map<String, Value>,
     },
 }

@@ -29,7 +29,10 @@ pub(super) fn release(status: &Value) -> Value {
 /// Fails unless a Release of this kind has that health, and the message has `part`.
 fn check_health(release: &Value, expected: &str, part: &str) -> Result<()> {
     let (status, message) = argocd::health(release)?;
-    ensure!(status == expected && message.contains(part), "{release}: {said:?}, not {expected}: {part:?}");
+    ensure!(
+        status == expected && message.contains(part),
+        "{release}: {status}: {message}, not {expected}: {part:?}"
+    );
     Ok(())
 }
 

@@ -31,11 +31,6 @@ pub(super) fn http(parts: &Parts<'_>, problems: &mut Problems) -> Vec<HttpRoute>
         for (at, condition) in conditions.iter().enumerate() {
             to_versions(&format!("{path}.match[{at}]"), condition, &parts.routing.path_prefix, problems);
         }
-        let asks_for_a_path = conditions.iter().any(|condition| condition.contains_key("uri"));
-        let is_rewritten = parts.routing.rewrite.as_ref().is_some_and(|rewrite| rewrite.get("uri").is_some());
-        if asks_for_a_path && is_rewritten && route.get("rewrite").is_none() {
-            problems.add(format!("{path}.rewrite"), "missing", routes::REWRITE);
-        }
         let mut fields = route.as_object()?.clone();
         fields.retain(|name, _| name != "match" && name != "name");
         Some(HttpRoute::ToVersions { conditions, fields })

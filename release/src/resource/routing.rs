@@ -89,7 +89,7 @@ pub struct Routing {
     pub traffic_policy: Option<Value>,
     /// HTTP routes that come before all others, with the fields of Istio's. Each has a `match`. One with a `route`, a
     /// `redirect`, a `directResponse` or a `delegate` is yours. One without any of these leads to the version that a caller has,
-    /// and what else it says, such as a `timeout` or a `rewrite`, counts in place of what stands here. The default is none.
+    /// with what else it says, such as a `timeout` or a `rewrite`, and without what stands here. The default is none.
     #[schemars(with = "Vec<schema::Istios>", length(max = rule::routes::MAX))]
     pub http: Vec<Value>,
     /// The `tls` routes of Istio's VirtualService, beside Serin's: connections are nobody's, so they lead to stable or to

@@ -23,9 +23,6 @@ pub const VERSION: &str =
 /// What to write where a route of one's own is where the filter assigns nobody.
 pub const OUTSIDE: &str =
     "give an exact path or a prefix under spec.routing.pathPrefix: elsewhere nobody is assigned";
-/// What to write where a path of its own would be rewritten as if it were the prefix.
-pub const REWRITE: &str = "write what such a path becomes, as {uri: /upload/}: the rewrite of spec.routing stands in place of \
-                           pathPrefix, not of this path";
 /// What to write where Istio has no such namespace.
 pub const EXPORT: &str = "give the names of namespaces, . for the Release's own, or * for all";
 /// What to write where proxies that run the filter do not know the routes.

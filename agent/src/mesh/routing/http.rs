@@ -11,7 +11,7 @@ use super::{MESH, Surroundings, gateways, with};
 use crate::mesh::injected;
 use crate::mesh::object::{list, text};
 use serin_release::Release;
-use serin_release::delivery::{AttachPoint, Delivery, HttpRoute};
+use serin_release::delivery::{AttachPoint, Delivery, HttpRoute, Routing};
 use serin_release::mirror::MARK;
 
 /// How the names of the routes for marks begin.
@@ -26,7 +26,7 @@ pub(super) fn routes(release: &Release, delivery: &Delivery, around: &Surroundin
             to_versions(&to(Rule::written(i, conditions, fields, &release.path_prefix)))
         }
     });
-    written.chain(to_versions(&to(Rule::of_the_rest(&release.path_prefix)))).collect()
+    written.chain(to_versions(&to(Rule::of_the_rest(&delivery.routing, &release.path_prefix)))).collect()
 }
 
 /// To which requests a group of routes is for, and what is special about them.
@@ -35,16 +35,26 @@ pub(super) struct Rule {
     pub(super) name: String,
     /// Conditions one of which they meet, as objects; there is at least one.
     asks: Vec<Value>,
-    /// What counts in place of the routing's own.
+    /// What they have besides, in Istio's words.
     pub(super) fields: Map<String, Value>,
     /// Whether all that is left goes to stable.
     takes_the_rest: bool,
 }
 
 impl Rule {
-    fn of_the_rest(prefix: &str) -> Self {
+    fn of_the_rest(routing: &Routing, prefix: &str) -> Self {
+        let Routing { timeout, retries, fault, cors_policy, headers, rewrite, .. } = routing;
+        let fields = [
+            ("timeout", timeout.clone().map(Value::String)),
+            ("retries", retries.clone()),
+            ("fault", fault.clone()),
+            ("corsPolicy", cors_policy.clone()),
+            ("headers", headers.clone()),
+            ("rewrite", rewrite.clone()),
+        ];
+        let fields = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
         let asks = paths(prefix).into_iter().map(|path| with(json!({}), [("uri", path)])).collect();
-        Self { name: String::new(), asks, fields: Map::new(), takes_the_rest: true }
+        Self { name: String::new(), asks, fields: fields.collect(), takes_the_rest: true }
     }
 
     /// Of a route that people write: what it asks for, below the prefix.

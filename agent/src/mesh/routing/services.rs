@@ -61,29 +61,16 @@ pub(super) struct Destinations<'d> {
 
 impl Destinations<'_> {
     pub(super) fn route(&self, name: &str, arm: Arm, matches: Option<Vec<Value>>, port: u16) -> Value {
-        let Routing { timeout, retries, fault, cors_policy, headers, rewrite, .. } = &self.delivery.routing;
         let target = match arm {
             Arm::Stable => &self.delivery.stable,
             Arm::Canary => &self.delivery.canary,
         };
         let entry = with(json!({"destination": self.of(arm, port)}), [("headers", target.headers.clone())]);
-        let route = json!({"name": format!("serin-{name}{}", self.rule.name), "route": [entry]});
-        let mut route = with(
-            route,
-            [
-                ("match", matches.map(Value::Array)),
-                ("timeout", timeout.clone().map(Value::String)),
-                ("retries", retries.clone()),
-                ("fault", fault.clone()),
-                ("corsPolicy", cors_policy.clone()),
-                ("headers", headers.clone()),
-                ("rewrite", rewrite.clone()),
-            ],
-        );
+        let mut route = json!({"name": format!("serin-{name}{}", self.rule.name), "route": [entry]});
         for (field, value) in &self.rule.fields {
             route[field] = value.clone();
         }
-        route
+        with(route, [("match", matches.map(Value::Array))])
     }
 
     /// One port of a version. Where it has a Service of its own, that needs no subset, unless it has both versions' pods
