@@ -47,13 +47,16 @@ async fn agents(mesh: &Mesh) -> Result<Value> {
             for found in &slice.endpoints {
                 let pod = found.target_ref.as_ref().and_then(|pod| pod.name.clone());
                 targets.extend(
-                    found.addresses.iter().map(|it| target(&format!("{it}:{port}"), namespace, &pod)),
+                    found
+                        .addresses
+                        .iter()
+                        .map(|it| target(&format!("{it}:{port}"), namespace, pod.as_deref())),
                 );
             }
         }
     }
     ensure!(targets.len() == 2, "the ServiceMonitor selects {targets:?}, not both agents");
-    Ok(job("agents", endpoint, targets))
+    Ok(job("agents", endpoint, &targets))
 }
 
 /// What the `PodMonitor` selects: pods of any namespace that have a port of that name.
@@ -72,18 +75,18 @@ async fn proxies(mesh: &Mesh) -> Result<Value> {
         let Some(port) = ports.find(|port| endpoint["port"] == json!(port.name)) else { continue };
         let address = pod.status.as_ref().and_then(|status| status.pod_ip.as_deref());
         let address = format!("{}:{}", address.context("an address")?, port.container_port);
-        targets.push(target(&address, &pod.namespace().unwrap_or_default(), &Some(pod.name_any())));
+        targets.push(target(&address, &pod.namespace().unwrap_or_default(), Some(&pod.name_any())));
     }
     ensure!(!targets.is_empty(), "the PodMonitor selects no proxy");
-    Ok(job("proxies", endpoint, targets))
+    Ok(job("proxies", endpoint, &targets))
 }
 
-fn target(address: &str, namespace: &str, pod: &Option<String>) -> Value {
+fn target(address: &str, namespace: &str, pod: Option<&str>) -> Value {
     json!({"targets": [address], "labels": {"namespace": namespace, "pod": pod}})
 }
 
 /// A monitor's endpoint as a `scrape_config`; what is kept of what is scraped has other letters there.
-fn job(name: &str, endpoint: &Value, targets: Vec<Value>) -> Value {
+fn job(name: &str, endpoint: &Value, targets: &[Value]) -> Value {
     let relabelings = endpoint["metricRelabelings"].as_array().into_iter().flatten();
     let relabelings: Vec<Value> = relabelings
         .map(|it| json!({"source_labels": it["sourceLabels"], "regex": it["regex"], "action": it["action"]}))
