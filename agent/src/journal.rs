@@ -231,7 +231,7 @@ fn log(release: &str, Entry { news, change, .. }: &Entry) {
 #[cfg(test)]
 mod tests {
     use serin_policy::Weight;
-    use serin_rollout::{Actor, Event, Hold, Push, Status};
+    use serin_rollout::{Actor, Besides, Event, Hold, Push, Status};
 
     use super::*;
 
@@ -264,8 +264,7 @@ mod tests {
             weight: weight(10),
             closed: false,
             promoted: false,
-            going_back: false,
-            mirrors: false,
+            besides: Besides::Nothing,
         };
         Plan {
             status: Status { last_change: push.map(change), ..Status::default() },

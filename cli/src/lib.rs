@@ -11,6 +11,7 @@ mod convert;
 mod documentation;
 mod draft;
 mod explain;
+mod link;
 mod module;
 mod report;
 mod routes;
@@ -72,6 +73,8 @@ enum Command {
     Simulate(simulate::Args),
     /// Explain which version a request gets, and why.
     Explain(explain::Args),
+    /// Make an address that gives a tester's plain browser a version for a time.
+    Link(link::Args),
     /// Judge the canary now: what each version served, the evidence, the verdict.
     Analyze(analyze::Args),
     /// Print the CustomResourceDefinitions of Release and MetricTemplate, for `kubectl apply --server-side -f -`.
@@ -184,6 +187,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Uninstall(args) => Box::pin(uninstall::run(&args)).await?,
         Command::Bootstrap(args) => bootstrap::write(&args)?,
         Command::Explain(args) => explain::explain(&args).await?,
+        Command::Link(args) => link::link(&args).await?,
         Command::Simulate(args) => simulate::simulate(&args)?,
         Command::Crd => print!("{}", crd::yaml()?),
         Command::Module(command) => return module::run(&command).await,

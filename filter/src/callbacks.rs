@@ -21,12 +21,14 @@ use std::rc::Rc;
 use hashbrown::HashMap;
 use serin_policy::Proxy;
 
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Onward};
 use crate::proxy::{ProxyHost, configuration, property};
 use crate::vm::Vm;
 
 /// The ABI's `Action::Continue`: the filter never keeps a stream waiting.
 const CONTINUE: u32 = 0;
+/// The ABI's `Action::Pause`, for a stream that has been answered.
+const PAUSE: u32 = 1;
 
 proxy_wasm::main! {{}}
 
@@ -121,15 +123,19 @@ extern "C" fn serin_on_tick(root: u32) {
 
 #[unsafe(no_mangle)]
 extern "C" fn serin_on_request_headers(id: u32, _headers: usize, _is_whole: bool) -> u32 {
+    let mut onward = Onward::Upstream;
     with_module(|module| {
         let plugin = module.plugin_of_stream();
         let mut exchange = Exchange::default();
-        with(&plugin, |vm| exchange.on_request_headers(vm, &ProxyHost::InPhase));
+        with(&plugin, |vm| onward = exchange.on_request_headers(vm, &ProxyHost::InPhase));
         if exchange.is_assigned() {
             module.streams.insert(id, (plugin, exchange));
         }
     });
-    CONTINUE
+    match onward {
+        Onward::Upstream => CONTINUE,
+        Onward::Answered => PAUSE,
+    }
 }
 
 #[unsafe(no_mangle)]

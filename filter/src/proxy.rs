@@ -3,7 +3,7 @@ The proxy, as [`Host`] has it: the SDK's calls.
 
 The SDK panics on much that a proxy may do, so only those of its calls are used that cannot: headers by name and
 as bytes (a name or value that is not UTF-8 panics in the others), properties by `hostcalls`, each in the phase in
-which the proxy answers it. What workers share and the tick can only fail by addresses outside the module's memory.
+which the proxy answers it. What workers share, the tick and an answer can only fail by addresses outside the module's memory.
 */
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -79,6 +79,10 @@ impl Host for ProxyHost {
     fn response_flags(&self) -> Option<u64> {
         let bytes = property(&["response", "flags"])?;
         Some(u64::from_le_bytes(bytes.try_into().ok()?))
+    }
+
+    fn answer(&self, status: u32, headers: &[(&str, &str)]) {
+        let _ = hostcalls::send_http_response(status, headers.to_vec(), None);
     }
 
     fn now_ns(&self) -> u64 {

@@ -5,11 +5,12 @@ use serde::Serialize;
 
 use crate::cookie::CookieSpec;
 use crate::decision::{Arm, Cohort, Reason};
-use crate::document::{CountsSpec, PolicySpec};
+use crate::document::{Caches, CountsSpec, PolicySpec};
 use crate::flags::Flags;
 use crate::fuse::FuseSpec;
 use crate::host::Hosts;
 use crate::identity::Source;
+use crate::links::Links;
 use crate::marks::Marks;
 use crate::matching::{Override, SegmentSpec};
 use crate::place::Place;
@@ -34,6 +35,7 @@ pub struct Policy {
     pub(crate) baggage: Option<String>,
     pub(crate) preview: Hosts,
     pub(crate) overrides: Vec<Override>,
+    pub(crate) links: Option<Links>,
     pub(crate) segments: Vec<SegmentSpec>,
     pub(crate) flags: Flags,
     pub(crate) marks: Marks,
@@ -43,6 +45,7 @@ pub struct Policy {
     counts: Option<CountsSpec>,
     fuse: Option<FuseSpec>,
     retries: Option<Retries>,
+    caches: Caches,
 }
 
 impl Policy {
@@ -90,6 +93,12 @@ impl Policy {
         });
         let overrides: Vec<_> = overrides.collect::<Result<_, _>>()?;
         check_openness(&overrides)?;
+        let links = spec.links.as_ref().map(|links| {
+            Links::compile(links, &spec.name, spec.cookie.as_ref())
+                .map_err(|refusal| refusal.within("links", None))
+        });
+        // Inside a mesh services call, and no browser does.
+        let links = links.transpose()?.filter(|_| place != Place::Inside);
         check_length("segments", &spec.segments, Self::MAX_SEGMENTS)?;
         for (i, segment) in spec.segments.iter().enumerate() {
             segment.check().map_err(|refusal| refusal.within(&format!("segments[{i}]"), None))?;
@@ -122,6 +131,7 @@ impl Policy {
             baggage: spec.baggage,
             preview,
             overrides,
+            links,
             segments: spec.segments,
             flags,
             marks,
@@ -131,6 +141,7 @@ impl Policy {
             counts: spec.counts,
             fuse,
             retries,
+            caches: place.caches(spec.caches),
         })
     }
 
@@ -209,6 +220,11 @@ impl Policy {
     /// What to count.
     pub const fn counts(&self) -> Option<&CountsSpec> {
         self.counts.as_ref()
+    }
+
+    /// What is done for caches in front of the proxies.
+    pub const fn caches(&self) -> Caches {
+        self.caches
     }
 
     /// How requests are tried again for a while after this has come into force.

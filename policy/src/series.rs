@@ -137,6 +137,9 @@ pub const REVISION: &str = "serin_revision";
 /// policy's name.
 pub const LAPSED: &str = "serin_lapsed";
 
+/// Name in Prometheus of the counter of [links](crate::links) that were not right, or had ended; its tag is the policy's name.
+pub const REFUSED_LINKS: &str = "serin_refused_links";
+
 /// Name in Prometheus of the gauge that says how many policies of the present document a proxy refused.
 pub const REFUSED: &str = "serin_refused";
 
@@ -157,6 +160,11 @@ pub fn raw_revision(policy: &Policy) -> String {
 /// Raw name of the [`LAPSED`] gauge of `policy`.
 pub fn raw_lapsed(policy: &Policy) -> String {
     format!("tag.{};.{LAPSED}", policy.name())
+}
+
+/// Raw name of the [`REFUSED_LINKS`] counter of `policy`.
+pub fn raw_refused_links(policy: &Policy) -> String {
+    format!("tag.{};.{REFUSED_LINKS}", policy.name())
 }
 
 /// Raw name of the [`REFUSALS`] counter of `kind`.

@@ -36,6 +36,7 @@ use std::time::Duration;
 
 use serin_policy::cookie::CookieSpec;
 use serin_policy::flags::FlagSpec;
+use serin_policy::links::LinkSpec;
 use serin_policy::matching::{OverrideSpec, SegmentSpec};
 use serin_policy::retries::RetriesSpec;
 use serin_policy::{Source, Weight};
@@ -78,6 +79,8 @@ pub struct Release {
     pub propagation: Propagation,
     /// How testers choose a version.
     pub overrides: Vec<OverrideSpec>,
+    /// How testers choose one in a plain browser, if they may.
+    pub links: Option<LinkSpec>,
     /// Groups with weights of their own.
     pub segments: Vec<SegmentSpec>,
     /// Feature flags, told to the application.

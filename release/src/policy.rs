@@ -2,7 +2,8 @@
 From a Release to the policy the proxies get.
 */
 use serde::Serialize;
-use serin_policy::document::{CountsSpec, VERSION_HEADER, VersionSpec};
+use serin_policy::cookie::OnCacheable;
+use serin_policy::document::{Caches, CountsSpec, VERSION_HEADER, VersionSpec};
 use serin_policy::{Arm, PolicySpec, Weight};
 use sha2::{Digest, Sha256};
 
@@ -37,6 +38,7 @@ impl Release {
             baggage: (self.propagation == Propagation::Baggage).then(|| BAGGAGE_MEMBER.to_owned()),
             preview_hosts: self.preview_hosts.clone(),
             overrides: self.overrides.clone(),
+            links: self.links.clone(),
             segments: if promoted { Vec::new() } else { self.segments.clone() },
             flags: self.flags.clone(),
             marks: faults::marks(&self.faults, promoted).into_iter().chain(mirrored).collect(),
@@ -46,14 +48,23 @@ impl Release {
             counts: Some(CountsSpec { objective_ms: self.analysis.objective_ms }),
             fuse: self.analysis.fuse(),
             retries: None,
+            caches: if promoted { Caches::LeftAlone } else { self.caches(Caches::PrivateCanary) },
         }
     }
 
-    /// The policy that takes all traffic off a canary which users had: requests are tried again for a while, if that is asked
-    /// for.
-    pub fn policy_going_back(&self, revision: u64) -> PolicySpec {
-        let retries = self.rollback_retries.clone();
-        PolicySpec { retries, ..self.policy(revision, Weight::ZERO, true, false) }
+    /// What is done for caches, if anything is to be done for them.
+    fn caches(&self, caches: Caches) -> Caches {
+        match &self.cookie {
+            Some(cookie) if cookie.on_cacheable == OnCacheable::Ignore => Caches::LeftAlone,
+            _ => caches,
+        }
+    }
+
+    /// The same `policy`, where it takes users off the canary: requests are tried again for a while, if that is asked for, and
+    /// no browser keeps a page of the canary's.
+    pub fn going_back(&self, policy: PolicySpec) -> PolicySpec {
+        let caches = self.caches(Caches::WholeAnswers);
+        PolicySpec { retries: self.rollback_retries.clone(), caches, ..policy }
     }
 
     /// What the points of this run are salted with.
@@ -69,10 +80,13 @@ impl Release {
 
     /// Changes when any rule does that may lead somebody to the canary besides its weight. None without one.
     pub fn rules_fingerprint(&self) -> Option<u64> {
-        let Self { preview_hosts, overrides, segments, .. } = self;
+        let Self { preview_hosts, overrides, links, segments, .. } = self;
         let segments: Vec<_> = segments.iter().filter(|segment| segment.weight > Weight::ZERO).collect();
         let is_any = !(preview_hosts.is_empty() && overrides.is_empty() && segments.is_empty());
-        is_any.then(|| fingerprint(&(preview_hosts, overrides, segments)))
+        match links {
+            Some(links) => Some(fingerprint(&(preview_hosts, overrides, segments, links))),
+            None => is_any.then(|| fingerprint(&(preview_hosts, overrides, segments))),
+        }
     }
 }
 

@@ -29,6 +29,7 @@ spec:
     sources: [{header: x-user-id}, {cookie: serin}, {baggage: serin}, requestId]
     cookie: {name: serin, maxAge: 1d, path: /api, domain: example.com, sameSite: Strict, httpOnly: false, secure: always}
     propagation: None
+  links: {key: E-9poOv_kk5helVEClOHNw, query: try}
   overrides:
   - {header: x-canary}
   - {header: x-beta, tokenSha256: 2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b}

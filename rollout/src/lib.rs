@@ -103,7 +103,6 @@ pub struct Plan {
 
 /// A policy to be written in front of the proxies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a word of the policy's own")]
 pub struct Push {
     /// Its revision.
     pub revision: u64,
@@ -113,21 +112,29 @@ pub struct Push {
     pub closed: bool,
     /// Whether the canary is to become stable: everybody goes to it, but for those who go back first.
     pub promoted: bool,
-    /// Whether users are taken off the canary, all of them.
-    pub going_back: bool,
-    /// Whether the canary is to get copies of stable's requests.
-    pub mirrors: bool,
+    /// What it does besides.
+    pub besides: Besides,
+}
+
+/// What a policy does besides giving users to versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Besides {
+    /// Nothing.
+    Nothing,
+    /// The canary gets copies of stable's requests.
+    Mirror,
+    /// Users are taken off the canary, all of them.
+    GoingBack,
 }
 
 impl Push {
     /// The policy itself.
     pub fn policy(&self, release: &Release) -> PolicySpec {
-        match self {
-            Self { going_back: true, .. } => release.policy_going_back(self.revision),
-            Self { weight, closed, promoted, mirrors, .. } => {
-                let policy = release.policy(self.revision, *weight, *closed, *promoted);
-                if *mirrors { release.mirroring(policy) } else { policy }
-            }
+        let policy = release.policy(self.revision, self.weight, self.closed, self.promoted);
+        match self.besides {
+            Besides::Nothing => policy,
+            Besides::Mirror => release.mirroring(policy),
+            Besides::GoingBack => release.going_back(policy),
         }
     }
 }

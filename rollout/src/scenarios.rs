@@ -37,8 +37,8 @@ use serin_policy::Arm;
 use super::deployments::in_words;
 use super::world::{Crash, Does, World};
 use super::{
-    ArmCounts, Change, Chooser, Chosen, Command, CommandKind, Contested, Counts, InForce, MetricReading,
-    MetricValue, Phase, Plan, PodLimit, Push, Reason, Status, Wanted,
+    ArmCounts, Besides, Change, Chooser, Chosen, Command, CommandKind, Contested, Counts, InForce,
+    MetricReading, MetricValue, Phase, Plan, PodLimit, Push, Reason, Status, Wanted,
 };
 use serin_release::Percent;
 
@@ -117,7 +117,7 @@ impl ScenarioRun {
             ["outage", ..] => self.world.outage = Some(line["outage ".len()..].to_owned()),
             ["chosen", by, counts] => self.chosen(by, counts),
             ["copies", "fail", share] => {
-                self.world.copies_fail = share.trim_end_matches('%').parse().unwrap()
+                self.world.copies_fail = share.trim_end_matches('%').parse().unwrap();
             }
             ["metric", name, value] => self.metric(name, value),
             ["crash", "before-write"] => self.crash = Crash::BeforeWrite,
@@ -288,11 +288,11 @@ impl ScenarioRun {
         for reason in planned.reasons.iter().filter(|reason| !self.standing.contains(reason)) {
             lines.push(format!("{}: {reason}", reason.code()));
         }
-        if let Some(Push { revision, weight, closed, promoted, mirrors, .. }) = planned.push {
+        if let Some(Push { revision, weight, closed, promoted, besides }) = planned.push {
             let words = [
                 (closed, ", closed"),
                 (promoted, ", promoted"),
-                (mirrors, ", mirrored"),
+                (besides == Besides::Mirror, ", mirrored"),
                 (crash != Crash::None, ", lost"),
             ];
             let words: String = words.into_iter().filter(|(holds, _)| *holds).map(|(_, word)| word).collect();

@@ -8,7 +8,6 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serin_policy::Weight;
 
-use super::Push;
 use super::analysis::{
     CohortRatio, Evidence, Finding, Forecast, Injected, MirrorFinding, ReadingFinding, SegmentFinding,
     Unjudged, UsersFinding, Verdict,
@@ -20,6 +19,7 @@ use super::phase::{BakeState, KeepState, Phase, StepState, elapsed};
 use super::reason::Reason;
 use super::receding::RecedeState;
 use super::roles::{Roles, RouteTargets};
+use super::{Besides, Push};
 use serin_release::{Pause, Release};
 
 /// How far a release is. The default is that of a release never seen before.
@@ -220,15 +220,18 @@ impl Status {
         matches!(self.phase, Phase::Starting { mirrors: true, .. })
     }
 
-    /// What is to be in front of the proxies.
+    /// The policy that is wanted in front of the proxies.
     pub const fn push(&self) -> Push {
         Push {
             revision: self.revision,
             weight: self.weight(),
             closed: self.is_closed(),
             promoted: self.is_promoted(),
-            going_back: matches!(self.phase, Phase::RolledBack { .. } | Phase::Aborted { .. }),
-            mirrors: self.mirrors(),
+            besides: match self.phase {
+                Phase::Starting { mirrors: true, .. } => Besides::Mirror,
+                Phase::RolledBack { .. } | Phase::Aborted { .. } => Besides::GoingBack,
+                _ => Besides::Nothing,
+            },
         }
     }
 

@@ -9,7 +9,7 @@ use serin_policy::{Arm, Cohort, Lease, Weight};
 
 use super::deployments::Cluster;
 use super::{
-    ArmCounts, Cell, Chosen, Command, Counts, Drawn, Environment, InForce, MetricReading, Mirrored,
+    ArmCounts, Besides, Cell, Chosen, Command, Counts, Drawn, Environment, InForce, MetricReading, Mirrored,
     Observation, Plan, Proxy, ProxyState, Reason, Status, Term, plan,
 };
 use serin_release::Release;
@@ -137,7 +137,7 @@ impl World {
         if let (Crash::None, Some(push)) = (crash, planned.push) {
             let (run, revision, weight) = (self.release.run().to_owned(), push.revision, push.weight);
             let lease = lease(self.until, self.now);
-            self.mirrors = push.mirrors;
+            self.mirrors = push.besides == Besides::Mirror;
             self.file = InForce::Policy { run, revision, weight, closed: push.closed, lease };
             if push.closed {
                 self.blown_fuses.clear();
@@ -206,7 +206,10 @@ impl World {
             let status = &planned.status;
             assert_eq!((push.revision, push.weight), (status.revision, status.weight()));
             assert_eq!((push.closed, push.promoted), (status.is_closed(), status.is_promoted()));
-            assert!(!push.mirrors || push.weight == Weight::ZERO && !push.closed, "{planned:?}");
+            assert!(
+                push.besides != Besides::Mirror || push.weight == Weight::ZERO && !push.closed,
+                "{planned:?}"
+            );
         }
         let status = &planned.status;
         if status.is_closed() || status.is_promoted() {

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use anyhow::{Result, bail, ensure};
 use serin_policy::cookie::CookieSpec;
-use serin_policy::document::{CountsSpec, VERSION_HEADER, VersionSpec};
+use serin_policy::document::{Caches, CountsSpec, VERSION_HEADER, VersionSpec};
 use serin_policy::marks::MarkSpec;
 use serin_policy::matching::{Match, OverrideSpec};
 use serin_policy::{Arm, Id, Point, PolicySpec, Source, Weight, cookie};
@@ -135,6 +135,8 @@ pub(crate) fn policy() -> PolicySpec {
         counts: None,
         fuse: None,
         retries: None,
+        links: None,
+        caches: Caches::PrivateCanary,
     }
 }
 

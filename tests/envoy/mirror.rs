@@ -74,9 +74,9 @@ fn a_tenth_of_the_gets_is_copied_and_nothing_else_and_the_user_has_stables_answe
             Ok(())
         })
         .await?;
-        let copied = copies(&Method::GET) - before;
-        eprintln!("{copied} of {REQUESTS} GETs were copied, and no POST of as many");
-        ensure!(is_about(copied, REQUESTS, 0.1), "{copied} of {REQUESTS}");
+        let were = copies(&Method::GET) - before;
+        eprintln!("{were} of {REQUESTS} GETs were copied, and no POST of as many");
+        ensure!(is_about(were, REQUESTS, 0.1), "{were} of {REQUESTS}");
         ensure!(copies(&Method::POST) == 0);
         // Nobody reaches the canary by a word of his own.
         ensure!([Method::GET, Method::POST].iter().all(|method| site.canary.came(method, "") == 0));

@@ -232,7 +232,7 @@ impl ModuleHost {
         self.store.data_mut().crossings = Crossings::default();
         let id = self.open(headers)?;
         fuel.request_headers = self.request_headers(id)?;
-        if let Some(response) = response {
+        if let Some(response) = self.answer(id)?.or(response) {
             self.advance(response.took);
             fuel.response_headers = self.response_headers(id, response)?;
         }
@@ -261,8 +261,18 @@ impl ModuleHost {
             calls.request_headers.call(store, (id, count, 1))
         };
         let (action, fuel) = self.call(Phase::Request, id, call)?;
-        self.goes_on(action)?;
+        if self.stream(id)?.answer.is_none() {
+            self.goes_on(action)?;
+        } else if action == 0 {
+            bail!("the module answered request {id}, and let it go on");
+        }
         Ok(fuel)
+    }
+
+    /// What the module itself answered the request, if it did. It goes out like any other answer.
+    pub fn answer(&mut self, id: u32) -> Result<Option<Response>> {
+        let headers = self.stream(id)?.answer.clone();
+        Ok(headers.map(|headers| Response { headers, ..Response::default() }))
     }
 
     /// The response's headers are there, and then its trailers, if it ends with any.

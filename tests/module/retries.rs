@@ -47,7 +47,7 @@ fn requests_are_tried_again_for_as_long_as_was_said_and_no_push_of_others_makes_
     configure(&mut host, &[policy("shop", 1, &Value::Null)]);
     check(&mut host, not_told);
     let shop = policy("shop", 2, &retries);
-    configure(&mut host, &[shop.clone()]);
+    configure(&mut host, std::slice::from_ref(&shop));
     check(&mut host, told);
     host.advance(Duration::from_secs(30));
     configure(&mut host, &[policy("other", 1, &retries), shop]);

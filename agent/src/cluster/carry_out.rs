@@ -22,8 +22,8 @@ const TOUCH_AFTER: Duration = Duration::from_secs(5);
 
 /// The state in which `status` wants the policy of `release`. Another revision of the same is no other state.
 pub(super) fn policy_state(status: &Status, release: &Release) -> u64 {
-    let Push { weight, closed, promoted, mirrors, .. } = status.push();
-    fingerprint(&(&status.run, weight.ppm(), closed, promoted, mirrors, release.fingerprint()))
+    let Push { weight, closed, promoted, besides, .. } = status.push();
+    fingerprint(&(&status.run, weight.ppm(), closed, promoted, besides, release.fingerprint()))
 }
 
 /// Has the routes lead where they are planned to.

@@ -124,7 +124,7 @@ impl Read {
 
 /// The rows of a page's table.
 fn rows(table: Table) -> String {
-    table.iter().map(|(field, becomes)| format!("| `{field}` | {becomes} |\n")).collect()
+    table.iter().fold(String::new(), |rows, (field, becomes)| format!("{rows}| `{field}` | {becomes} |\n"))
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod hooks;
 mod mirror;
 mod notifications;
 mod rollback;
+mod routes;
 mod templates;
 mod windows;
 
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use serin_policy::cookie::CookieSpec;
 use serin_policy::flags::FlagSpec;
+use serin_policy::links::LinkSpec;
 use serin_policy::matching::{OverrideSpec, SegmentSpec};
 use serin_policy::rule::{LABEL, Text, at_most};
 use serin_policy::{Policy, Source, Weight};
@@ -156,6 +158,7 @@ fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
         sources,
         propagation: spec.session_affinity.propagation,
         overrides: overrides(spec.overrides, problems),
+        links: spec.links.map(|resource::Links { key, query }| LinkSpec { query, key }),
         segments: segments(spec.segments, problems),
         flags: flags(spec.flags, problems),
         faults: faults::check(spec.faults, problems),

@@ -25,6 +25,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serin_policy::Policy;
 use serin_policy::flags::FlagSpec;
+use serin_policy::links::default_query;
 use serin_policy::matching::{Match, SegmentSpec};
 
 use super::rule;
@@ -142,6 +143,11 @@ pub struct Spec {
     #[serde(default)]
     #[schemars(length(max = Policy::MAX_OVERRIDES))]
     pub overrides: Vec<Override>,
+    /// Addresses that give a tester a version in a plain browser, until an hour that stands in each: `serin link` makes them.
+    /// The default is none.
+    // An older agent that reads a saved Release does not know the word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub links: Option<Links>,
     /// Groups of requests with a weight of their own; the first that matches counts. The canary gets pods for what they bring.
     /// The default is none.
     #[serde(default)]
@@ -270,6 +276,10 @@ pub struct Version {
     /// The `trafficPolicy` of Istio's DestinationRule, for this version only. The default is that of `routing`.
     #[schemars(with = "Option<schema::Istios>")]
     pub traffic_policy: Option<serde_json::Value>,
+    /// The `headers` of Istio's route for requests of this version only: what is set, added and removed, besides `headers` of
+    /// `routing`. The default is nothing.
+    #[schemars(with = "Option<schema::Istios>")]
+    pub headers: Option<serde_json::Value>,
 }
 
 /// The Service of one version.
@@ -330,6 +340,21 @@ pub struct Override {
     #[serde(default, skip_serializing_if = "Given::is_left_out")]
     #[schemars(with = "Option<schema::TokenSha256>")]
     pub token_sha256: Given<String>,
+}
+
+/// By what addresses for testers are known.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Links {
+    /// The key that `serin link NAME --key` makes of a token. It is no secret: with it proxies tell whether a link is right,
+    /// and nobody can make one.
+    #[schemars(with = "schema::LinkKey")]
+    pub key: String,
+    /// The parameter of an address's query that makes a link of it. The default is `serin`, as in
+    /// `https://shop.example.com/cart?serin=…`.
+    #[serde(default = "default_query")]
+    #[schemars(with = "schema::QueryName")]
+    pub query: String,
 }
 
 /// A feature flag.

@@ -154,6 +154,16 @@ words!(
 );
 
 words!(
+    /// The key of a release's links.
+    LinkKey = text(&rule::LINK_KEY)
+);
+
+words!(
+    /// The name of a parameter in an address's query.
+    QueryName = text(&rule::TOKEN)
+);
+
+words!(
     /// The name of a cookie.
     CookieName = text(&rule::TOKEN)
 );
