@@ -11,6 +11,7 @@ the proxies get.
 */
 mod accepted;
 mod analysis;
+pub mod approval;
 mod check;
 pub mod delivery;
 pub mod duration;
@@ -39,6 +40,7 @@ use serin_policy::matching::{OverrideSpec, SegmentSpec};
 use serin_policy::{Source, Weight};
 
 pub use analysis::{Analysis, CountSource, Criterion, CustomMetric, Excess, Metric, NoData, OnNoData};
+use approval::Approval;
 pub use check::{FoundTemplate, notification as checked_notification, window as checked_window};
 use delivery::Delivery;
 use faults::Fault;
@@ -92,6 +94,8 @@ pub struct Release {
     pub steps_by_traffic: bool,
     /// What a blue-green release has besides; none of a canary.
     pub blue_green: Option<BlueGreen>,
+    /// Whose word it takes where a run waits for a person.
+    pub approval: Approval,
     /// How users of a bad canary go back where that is not grave; all at once without it.
     pub gradual: Option<Gradual>,
     /// When users are moved: the Release's own windows, and those of the agent's operator in a cluster. At any time, without

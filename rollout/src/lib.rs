@@ -18,6 +18,7 @@ file is the WasmPlugin there. Four invariants go through all of them:
 - Every tick says why things are as they are, in [`Reason`]s.
 */
 mod analysis;
+mod approvals;
 mod blue_green;
 mod brought;
 mod cause;
@@ -29,6 +30,7 @@ mod commands;
 mod deployments;
 mod freeze;
 mod handover;
+mod held;
 mod history;
 mod hooks;
 mod in_force;
@@ -62,6 +64,7 @@ pub use analysis::{
     Promise, Raise, ReadingFinding, Reference, SegmentFinding, Share, Test, TestKind, Unjudged, UsersFinding,
     Verdict, Wait, WhyNot, Won,
 };
+pub use approvals::{Approvals, Sought};
 pub use brought::Brought;
 pub use cause::Cause;
 pub use commands::{Command, CommandKind};
@@ -209,6 +212,7 @@ impl Tick<'_> {
     fn turn(&mut self, by: Actor, phase: Phase, reason: impl Into<Reason>) {
         let reason = reason.into();
         self.status.phase = phase;
+        self.forget_approvals();
         self.write = Write::Anew;
         self.say(reason.clone());
         self.decision = Some((by, reason));

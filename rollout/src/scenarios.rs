@@ -8,7 +8,7 @@ A script is a Release, `---`, and lines of:
 - `proxies a b`, and what they do from then on: `silent b`, `bypass b`, `refuse b`, `lag b`, `follow b`
 - `tick 1s [x20] [canary=requests/errors/slow[/withheld]] [stable=…]`: time goes by, then the planner looks; `x20`: so often
 - `away 20m`: time goes by, and no agent is there
-- `cmd pause by ann`: given at the next tick
+- `cmd pause by ann`, `cmd pause by ann unproved`: given at the next tick
 - `edit old => new`: the Release's text is edited
 - `chosen segment:beta 5/1/0`, `chosen override 5/1/0`: what a rule gives to the canary at each tick from then on
 - `fuse a`: the fuse of this proxy has blown
@@ -98,7 +98,12 @@ impl ScenarioRun {
             ["away", time] => self.world.away(time.parse().unwrap()),
             ["cmd", kind, "by", by] => {
                 let kind: CommandKind = serde_json::from_value((*kind).into()).unwrap();
-                self.commands.push(Command { kind, by: (*by).to_owned() });
+                let person = self.world.cluster.is_some().then(|| (*by).to_owned());
+                self.commands.push(Command { kind, by: (*by).to_owned(), person });
+            }
+            ["cmd", kind, "by", by, "unproved"] => {
+                let kind: CommandKind = serde_json::from_value((*kind).into()).unwrap();
+                self.commands.push(Command { kind, by: format!("{by} (not proved)"), person: None });
             }
             ["edit", ..] => {
                 let (old, new) = line["edit ".len()..].split_once(" => ").expect("edit old => new");

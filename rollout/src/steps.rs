@@ -7,15 +7,15 @@ use serin_policy::cookie::OnCacheable;
 use serin_policy::evidence::Tally;
 
 use super::analysis::{Verdict, Wait};
-use super::cause::Cause;
 use super::handover::HandoverState;
+use super::held::Held;
 use super::observation::ArmCounts;
 use super::phase::{BakeState, Emptying, KeepState, Phase, Stage, StepState, elapsed};
 use super::reason::{Event, Hold, Outcome, Reason};
 use super::status::Actor;
 use super::{Contested, Tick, Workloads, Write};
 use serin_release::resource::When;
-use serin_release::{NoData, OnNoData, Pause, Percent, Step};
+use serin_release::{Percent, Step};
 
 impl Tick<'_> {
     /// Goes on if nothing holds the run, and says what does otherwise.
@@ -193,7 +193,9 @@ impl Tick<'_> {
         };
         let before = std::mem::replace(held_at, stands_still.then_some(now));
         // A pause has the clock stand still already.
-        if let (Some(since), Some(before), false) = (since, before, is_paused) {
+        let (Some(before), false) = (before, is_paused) else { return };
+        let asked = self.status.approvals.as_mut().map(|approvals| &mut approvals.since);
+        for since in since.into_iter().chain(asked) {
             *since = since.checked_add(now.duration_since(before)).unwrap_or(now).min(now);
         }
     }
@@ -253,7 +255,8 @@ impl Tick<'_> {
             return;
         }
         let next = self.next_weight(state.weight);
-        match self.hold(&state, approved_by.is_some()) {
+        let Some(held) = self.held_at(&state, approved_by.is_some()) else { return };
+        match held {
             Held::By(reason) => self.say(reason),
             Held::ForGood(cause) => {
                 self.roll_back(cause);
@@ -334,7 +337,9 @@ impl Tick<'_> {
             self.say(Hold::CookieWithheld { share });
         } else if passes && self.may_rise_to(next) {
             if approved_by.is_none() && self.cutover_takes_a_person(Weight::ZERO) {
-                self.say(Hold::AwaitsCutover);
+                if self.wait_for_approval(Weight::ZERO) {
+                    self.say(Hold::AwaitsCutover { sought: self.sought() });
+                }
             } else {
                 self.rise_above(Weight::ZERO, approved_by.map_or(Actor::Planner, Actor::Operator));
             }
@@ -349,60 +354,6 @@ impl Tick<'_> {
         let share = Tally { requests, bad: withheld }.share().filter(|_| is_much)?;
         Percent::at_least(share).filter(|_| cookie.on_cacheable == OnCacheable::Hold)
     }
-
-    /// Whether a step is held by nothing but an approval.
-    pub(super) fn awaits_approval(&self, state: &StepState) -> bool {
-        // Nobody approves of what should have gone long ago, and cannot for want of a stable to go back to.
-        let verdict = self.status.evidence.verdict(&self.release.analysis, self.now);
-        !matches!(verdict, Verdict::Fail(_))
-            && self.what_is_gone().is_none()
-            && matches!(self.hold(state, false), Held::By(Hold::AwaitsApproval { .. } | Hold::AwaitsCutover))
-    }
-
-    /// What holds a step that is being observed, besides proxies.
-    fn hold(&self, state: &StepState, approved: bool) -> Held {
-        let of = self.release.steps.len();
-        let (step, weight) = (state.index + 1, state.weight);
-        let pause = self.release.steps.get(state.index).map_or(Pause::UntilApproved, |step| step.pause);
-        let elapsed = state.elapsed(self.now);
-        if let Pause::For(duration) = pause
-            && elapsed < duration
-        {
-            return Held::By(Hold::Observing { step, of, weight, duration });
-        }
-        let missing = match self.status.evidence.verdict(&self.release.analysis, self.now) {
-            Verdict::NotYet(Wait::Requests { need, .. }) => Some(Hold::AwaitsRequests { need }),
-            Verdict::NotYet(Wait::Reading { metric, why }) => Some(Hold::AwaitsReading { metric, why }),
-            Verdict::NotYet(Wait::Doubt { metric }) => return Held::By(Hold::Doubtful { metric }),
-            Verdict::NotYet(Wait::Success { metric, value, limit }) => {
-                return Held::By(Hold::AwaitsSuccess { metric, value, limit });
-            }
-            Verdict::NotYet(Wait::SharedTrouble { metric }) => {
-                return Held::By(Hold::SharedTrouble { metric });
-            }
-            Verdict::NotYet(Wait::SampleRatio) => return Held::By(Hold::SampleRatio { weight }),
-            Verdict::NotYet(Wait::TrafficShare) => return Held::By(Hold::TrafficShare),
-            // Evidence against the canary has ended the step before it comes to this.
-            Verdict::Fail(_) | Verdict::Pass => None,
-        };
-        if let Some(missing) = missing {
-            let NoData { then, after } = self.release.analysis.no_data;
-            match then {
-                OnNoData::Promote if elapsed >= after => {}
-                OnNoData::Rollback if elapsed >= after => {
-                    return Held::ForGood(Cause::NoData { weight, after, why: missing.to_string() });
-                }
-                _ => return Held::By(missing),
-            }
-        }
-        if !approved && self.cutover_takes_a_person(weight) {
-            return Held::By(Hold::AwaitsCutover);
-        }
-        if !approved && pause == Pause::UntilApproved {
-            return Held::By(Hold::AwaitsApproval { step, of, weight });
-        }
-        Held::No
-    }
 }
 
 /// One in so many requests may be of a new caller who cannot be given a cookie.
@@ -410,11 +361,3 @@ const MOST_WITHHELD: u64 = 20;
 
 /// Fewer of them than this are nobody's trouble.
 const SOME_WITHHELD: u64 = 20;
-
-/// What holds a step.
-enum Held {
-    No,
-    By(Hold),
-    /// The step ends here.
-    ForGood(Cause),
-}

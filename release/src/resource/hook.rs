@@ -41,7 +41,7 @@ pub struct Hook {
     /// How often in a row a `pre-rollout` or `rollout` hook may fail before `failure` says what becomes of the run, 0 to 100. The
     /// default is 2.
     #[serde(default = "two")]
-    #[schemars(range(max = rule::MAX_RETRIES))]
+    #[schemars(range(max = rule::hook::MAX_RETRIES))]
     pub retries: u32,
     /// What a failed `pre-rollout` or `rollout` hook does: `Hold` has the run wait until it passes, `Rollback` takes the canary
     /// back, `Ignore` goes on. The default is `Hold`.
@@ -49,7 +49,7 @@ pub struct Hook {
     pub failure: Option<HookFailure>,
     /// What is sent along to `url`, such as `{type: bash, cmd: "curl -sf http://myapp-canary/healthz"}`. The default is nothing.
     #[serde(default)]
-    #[schemars(length(max = rule::MAX_METADATA))]
+    #[schemars(length(max = rule::hook::MAX_METADATA))]
     pub metadata: BTreeMap<String, String>,
 }
 
@@ -120,21 +120,21 @@ const fn two() -> u32 {
 
 fn rules() -> Value {
     json!([
-        schema::validation(".url", "has(self.url) != has(self.checks)", rule::ONE_KIND),
+        schema::validation(".url", "has(self.url) != has(self.checks)", rule::hook::ONE_KIND),
         schema::validation(
             ".metadata",
             "!has(self.metadata) || self.metadata.size() == 0 || has(self.url)",
-            rule::METADATA_OF_URL,
+            rule::hook::METADATA_OF_URL,
         ),
         schema::validation(
             ".when",
             "!has(self.checks) || !(self.when in ['confirm-rollout', 'post-rollout', 'rollback'])",
-            rule::CHECKS_NEED_PODS,
+            rule::hook::CHECKS_NEED_PODS,
         ),
         schema::validation(
             ".failure",
             "!has(self.failure) || self.when in ['pre-rollout', 'rollout']",
-            rule::FAILURE_OF_TESTS,
+            rule::hook::FAILURE_OF_TESTS,
         ),
     ])
 }
