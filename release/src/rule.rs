@@ -125,7 +125,7 @@ pub const MAX_NOTIFICATIONS: usize = 16;
 pub const MAX_EVENTS: usize = 64;
 /// What to write where a notification has no channel, or several.
 pub const ONE_CHANNEL: &str = "give one channel: slack, teams, discord, googleChat, webhook, cloudEvents, alertmanager, \
-                               pagerDuty, grafana or github";
+                               pagerDuty, grafana, github or email";
 /// What to write where two notifications have one name.
 pub const OTHER_NOTIFICATION: &str = "give each notification a name of its own";
 /// What to write where there is no address.
@@ -133,6 +133,30 @@ pub const NO_ADDRESS: &str = "give the url, or a secretRef with the address";
 /// What to write where Grafana lacks something.
 pub const GRAFANA: &str =
     "give grafana a url, such as https://grafana.example.com, and a secretRef with a token";
+
+/// The most who get a mail.
+pub const MAX_RECIPIENTS: usize = 16;
+/// Somebody's address.
+pub const MAIL_ADDRESS: Text = Text::of(
+    &[b'a'..=b'z', b'A'..=b'Z', b'0'..=b'9', b'.'..=b'.', b'_'..=b'_', b'+'..=b'+', b'-'..=b'-', b'@'..=b'@'],
+    3..=254,
+    "give a mail address, such as team@example.com",
+)
+.begin(&[b'a'..=b'z', b'A'..=b'Z', b'0'..=b'9'])
+.end(&[b'a'..=b'z', b'A'..=b'Z', b'0'..=b'9']);
+/// The address of a mail server, for `matches`.
+pub const MAIL_SERVER_PATTERN: &str = "^smtps?://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?$";
+/// What to write where it is none.
+pub const MAIL_SERVER: &str =
+    "give a mail server, such as smtp://mail.example.com:587, or smtps:// for TLS from the first byte";
+/// What to write where a user has no password.
+pub const USER_HAS_PASSWORD: &str = "give a secretRef with their password, or leave user out";
+
+/// Whether `text` is a mail server as [`MAIL_SERVER_PATTERN`] has it.
+pub fn is_mail_server(text: &str) -> bool {
+    let rest = text.strip_prefix("smtps://").or_else(|| text.strip_prefix("smtp://"));
+    rest.is_some_and(|rest| !rest.contains('/') && is_address(&format!("http://{rest}")))
+}
 
 /// An address over HTTP without a user in it, for `matches`.
 pub const ADDRESS_PATTERN: &str = "^https?://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(/[!-~]*)?$";

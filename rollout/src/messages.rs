@@ -64,6 +64,7 @@ impl fmt::Display for Event {
                 f,
                 "the old version is gone, for its Deployment has {by_run} now: everybody stays on the new one"
             ),
+            Self::HookPassed { hook, told } => write!(f, "hook {hook} has passed: {told}"),
             Self::FreezeOverridden { by } => {
                 write!(f, "windows do not freeze this run any more, by {by}")
             }

@@ -135,6 +135,7 @@ table! { Event:
     CutoverApproved, "cutover-approved", Info;
     CleanupApproved, "cleanup-approved", Info;
     KeepEnded, "keep-ended", Info;
+    HookPassed, "hook-passed", Info;
     FreezeOverridden, "freeze-overridden", Warning;
     CommandRefused, "command-refused", Warning;
     BakeEnded, "bake-ended", Info;

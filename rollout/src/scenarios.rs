@@ -22,7 +22,7 @@ A script is a Release, `---`, and lines of:
 - `routes lost`, `routes live shop-canary`: what their label says
 - `state version 9`: what was saved cannot be read, for this reason
 - `suspend on`, `suspend off`; `obstacle no such Gateway`, `obstacle over`
-- `hook smoke yes`, `hook smoke no it answers 500`, `hook smoke silent`: what it answers from then on
+- `hook smoke yes`, `hook smoke passes with this to tell`, `hook smoke no it answers 500`, `hook smoke silent`: what it answers from then on
 - `contested policy by flux`, `contested over`: who keeps changing what; `policy waits`, `policy due`: whether it may be
   set right again
 - `file gone`, `file unreadable`, `file edited [run=1.4.0] [revision=9] [weight=50%] [closed|open]`
@@ -181,7 +181,11 @@ impl ScenarioRun {
                 cluster.contested.push(Contested { object: object.to_owned(), by: Some(by.to_owned()) });
             }
             [name, "yes"] if words[0] == "hook" => {
-                cluster.hooks.insert(name.to_owned(), Ok(()));
+                cluster.hooks.insert(name.to_owned(), Ok(None));
+            }
+            [name, "passes", ..] if words[0] == "hook" => {
+                let told = line.split_once(" passes ").map(|(_, told)| told.to_owned());
+                cluster.hooks.insert(name.to_owned(), Ok(told));
             }
             [name, "silent"] if words[0] == "hook" => drop(cluster.hooks.remove(name)),
             [name, "no", ..] if words[0] == "hook" => {

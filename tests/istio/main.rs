@@ -124,6 +124,7 @@ const SHARED: &[(&str, Test)] = tests![
     command_line::a_release_is_driven_by_commands,
     dashboard::a_release_is_driven_from_a_browser,
     hooks::a_release_goes_by_flaggers_load_tester,
+    hooks::a_job_is_run_once_though_leaders_change,
     hooks::checks_ask_the_new_version_before_anybody_has_it,
     hooks::hooks_take_a_version_back_or_keep_nobody_from_doing_so,
     windows::a_frozen_release_waits_and_goes_back_all_the_same,

@@ -8,6 +8,7 @@ mod analysis;
 mod delivery;
 mod faults;
 mod hook_checks;
+mod hook_kinds;
 mod hooks;
 mod notifications;
 mod rollback;

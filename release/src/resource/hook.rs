@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Check, Scalar, schema};
+use super::{Check, HookJob, HookLoad, Scalar, schema};
 use crate::rule::{self, request};
 
 /// Somebody who is asked at a point of a run.
@@ -30,6 +30,14 @@ pub struct Hook {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = request::MAX_CHECKS))]
     pub checks: Option<Vec<Check>>,
+    /// Instead of `url`: a Job in the Release's namespace. Yes is that it completes. The agent makes it where the namespace's people
+    /// let it, as docs/hooks.md has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<HookJob>,
+    /// Instead of `url`, of a `pre-rollout` hook: so many requests a second to the new version, for a time. Yes is that few enough of
+    /// them fail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<HookLoad>,
     /// How long an answer may take, 1s to 10m. Whoever takes longer has failed. The default is `10s`.
     #[serde(default = "ten_seconds")]
     #[schemars(with = "schema::Duration")]
@@ -120,7 +128,17 @@ const fn two() -> u32 {
 
 fn rules() -> Value {
     json!([
-        schema::validation(".url", "has(self.url) != has(self.checks)", rule::hook::ONE_KIND),
+        schema::validation(
+            ".url",
+            "[has(self.url), has(self.checks), has(self.job), has(self.load)].exists_one(given, given)",
+            rule::hook::ONE_KIND,
+        ),
+        schema::validation(".when", "!has(self.job) || self.when != 'rollback'", rule::hook::JOB_IS_NO_ALARM),
+        schema::validation(
+            ".when",
+            "!has(self.load) || self.when == 'pre-rollout'",
+            rule::hook::LOAD_IS_BEFORE
+        ),
         schema::validation(
             ".metadata",
             "!has(self.metadata) || self.metadata.size() == 0 || has(self.url)",

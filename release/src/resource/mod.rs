@@ -12,6 +12,7 @@ mod faults;
 mod given;
 mod hook;
 mod hook_check;
+mod hook_kinds;
 mod metric_template;
 mod notification;
 mod pod_template;
@@ -39,8 +40,11 @@ pub use faults::{Fault, FaultAbort, FaultDelay, FaultyVersion};
 pub use given::Given;
 pub use hook::{Hook, HookFailure, When};
 pub use hook_check::{Check, Header, JsonPointer, Through};
+pub use hook_kinds::{HookJob, HookLoad};
 pub use metric_template::MetricTemplateSpec;
-pub use notification::{Address, CHANNELS, Endpoint, GitHub, Level, Notification, SecretKey, Slack, Webhook};
+pub use notification::{
+    Address, CHANNELS, Email, Endpoint, GitHub, Level, Notification, SecretKey, Slack, Webhook,
+};
 pub use pod_template::PodTemplate;
 pub use routing::{DeletionPolicy, Mode, Routing};
 pub use scalar::Scalar;

@@ -116,6 +116,13 @@ pub enum Event {
         /// The run that its Deployment has instead, if somebody has given it another.
         by_run: Option<String>,
     },
+    /// A hook has said yes, and more than that.
+    HookPassed {
+        /// Which.
+        hook: String,
+        /// What.
+        told: String,
+    },
     /// A person has the run go on although a window freezes it.
     FreezeOverridden {
         /// Who, and why.
