@@ -11,6 +11,15 @@ use crate::fixture::{Fixture, is_at, told};
 
 const POLICY: &str = include_str!("../../manifests/commands/policy.yaml");
 
+const NAMESPACED: &str = include_str!("../../manifests/namespaced/rbac.yaml");
+
+/// What an agent for one namespace may do outside of it: see whether the policy is there, too.
+fn rights(namespace: &str) -> String {
+    let of_cluster = NAMESPACED.split("---\n").filter(|object| object.contains("serin-farewell"));
+    let of_cluster = of_cluster.collect::<Vec<_>>().join("\n---\n");
+    of_cluster.replace("namespace: serin-system", &format!("namespace: {namespace}"))
+}
+
 /// The policy for one namespace; who may give commands there.
 const BOUND: &str = "
 apiVersion: admissionregistration.k8s.io/v1
@@ -69,7 +78,8 @@ pub(crate) async fn two_people_approve_whoever_leads(mesh: &Mesh) -> Result<()> 
     refused(&fixture, "ann (not proved)", "have the operator apply manifests/commands")
         .await
         .with_context(|| first.log())?;
-    fixture.namespace.apply(&[POLICY, &BOUND.replace("NAMESPACE", namespace)].join("\n---\n")).await?;
+    let bound = BOUND.replace("NAMESPACE", namespace);
+    fixture.namespace.apply(&[POLICY, &bound, &rights(namespace)].join("\n---\n")).await?;
     eventually("the policy to be in force", async || {
         let as_bob = ["--as", "bob", "--dry-run=server"];
         let forged = give(&fixture, &as_bob, "resume", "ann").await.err().context("bob writes as ann")?;
