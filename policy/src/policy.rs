@@ -5,15 +5,17 @@ use serde::Serialize;
 
 use crate::cookie::CookieSpec;
 use crate::decision::{Arm, Cohort, Reason};
-use crate::document::{CountsSpec, PolicySpec};
+use crate::document::{Caches, CountsSpec, PolicySpec};
 use crate::flags::Flags;
 use crate::fuse::FuseSpec;
 use crate::host::Hosts;
 use crate::identity::Source;
+use crate::links::Links;
 use crate::marks::Marks;
 use crate::matching::{Override, SegmentSpec};
 use crate::place::Place;
 use crate::refusal::{Kind, Refusal};
+use crate::retries::Retries;
 use crate::rule::{self, check_length};
 use crate::weight::Weight;
 
@@ -33,6 +35,7 @@ pub struct Policy {
     pub(crate) baggage: Option<String>,
     pub(crate) preview: Hosts,
     pub(crate) overrides: Vec<Override>,
+    pub(crate) links: Option<Links>,
     pub(crate) segments: Vec<SegmentSpec>,
     pub(crate) flags: Flags,
     pub(crate) marks: Marks,
@@ -41,6 +44,8 @@ pub struct Policy {
     access_log: bool,
     counts: Option<CountsSpec>,
     fuse: Option<FuseSpec>,
+    retries: Option<Retries>,
+    caches: Caches,
 }
 
 impl Policy {
@@ -88,6 +93,12 @@ impl Policy {
         });
         let overrides: Vec<_> = overrides.collect::<Result<_, _>>()?;
         check_openness(&overrides)?;
+        let links = spec.links.as_ref().map(|links| {
+            Links::compile(links, &spec.name, spec.cookie.as_ref())
+                .map_err(|refusal| refusal.within("links", None))
+        });
+        // Inside a mesh services call, and no browser does.
+        let links = links.transpose()?.filter(|_| place != Place::Inside);
         check_length("segments", &spec.segments, Self::MAX_SEGMENTS)?;
         for (i, segment) in spec.segments.iter().enumerate() {
             segment.check().map_err(|refusal| refusal.within(&format!("segments[{i}]"), None))?;
@@ -105,6 +116,7 @@ impl Policy {
         let flags = Flags::compile(spec.flags, &spec.name)?;
         let marks = Marks::compile(spec.marks, &names)?;
         let fuse = spec.fuse.map(FuseSpec::check).transpose()?;
+        let retries = spec.retries.as_ref().map(Retries::compile).transpose()?;
         Ok(Self {
             name: spec.name,
             revision: spec.revision,
@@ -119,6 +131,7 @@ impl Policy {
             baggage: spec.baggage,
             preview,
             overrides,
+            links,
             segments: spec.segments,
             flags,
             marks,
@@ -127,6 +140,8 @@ impl Policy {
             access_log: spec.access_log,
             counts: spec.counts,
             fuse,
+            retries,
+            caches: place.caches(spec.caches),
         })
     }
 
@@ -207,6 +222,16 @@ impl Policy {
         self.counts.as_ref()
     }
 
+    /// What is done for caches in front of the proxies.
+    pub const fn caches(&self) -> Caches {
+        self.caches
+    }
+
+    /// How requests are tried again for a while after this has come into force.
+    pub const fn retries(&self) -> Option<&Retries> {
+        self.retries.as_ref()
+    }
+
     /// When a proxy closes the canary by itself, while both versions are in use by the draw and stable is the one to go back
     /// to: without a share that chance gives there is nothing to compare.
     pub fn fuse(&self) -> Option<FuseSpec> {
@@ -227,9 +252,10 @@ impl Policy {
             Reason::Bucket(Cohort::Rest) => 3,
             Reason::Fault => 4,
             Reason::Lapsed => 5,
-            Reason::Bucket(Cohort::Step(i)) => 6 + i,
-            Reason::Segment(i) => 6 + self.steps.len() + 2 * i,
-            Reason::Split(i) => 6 + self.steps.len() + 2 * i + 1,
+            Reason::Copied => 6,
+            Reason::Bucket(Cohort::Step(i)) => 7 + i,
+            Reason::Segment(i) => 7 + self.steps.len() + 2 * i,
+            Reason::Split(i) => 7 + self.steps.len() + 2 * i + 1,
         };
         match arm {
             Arm::Stable => reason,
@@ -238,7 +264,7 @@ impl Policy {
     }
 
     const fn reasons(&self) -> usize {
-        6 + self.steps.len() + 2 * self.segments.len()
+        7 + self.steps.len() + 2 * self.segments.len()
     }
 
     /// Name of the segment of this index, for labels.

@@ -4,7 +4,10 @@ server has and the checks here both take them from this room; what the filter's 
 [`serin_policy::rule`].
 */
 pub mod hook;
+pub mod mail;
+pub mod mirror;
 pub mod request;
+pub mod routes;
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -134,30 +137,6 @@ pub const NO_ADDRESS: &str = "give the url, or a secretRef with the address";
 pub const GRAFANA: &str =
     "give grafana a url, such as https://grafana.example.com, and a secretRef with a token";
 
-/// The most who get a mail.
-pub const MAX_RECIPIENTS: usize = 16;
-/// Somebody's address.
-pub const MAIL_ADDRESS: Text = Text::of(
-    &[b'a'..=b'z', b'A'..=b'Z', b'0'..=b'9', b'.'..=b'.', b'_'..=b'_', b'+'..=b'+', b'-'..=b'-', b'@'..=b'@'],
-    3..=254,
-    "give a mail address, such as team@example.com",
-)
-.begin(&[b'a'..=b'z', b'A'..=b'Z', b'0'..=b'9'])
-.end(&[b'a'..=b'z', b'A'..=b'Z', b'0'..=b'9']);
-/// The address of a mail server, for `matches`.
-pub const MAIL_SERVER_PATTERN: &str = "^smtps?://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?$";
-/// What to write where it is none.
-pub const MAIL_SERVER: &str =
-    "give a mail server, such as smtp://mail.example.com:587, or smtps:// for TLS from the first byte";
-/// What to write where a user has no password.
-pub const USER_HAS_PASSWORD: &str = "give a secretRef with their password, or leave user out";
-
-/// Whether `text` is a mail server as [`MAIL_SERVER_PATTERN`] has it.
-pub fn is_mail_server(text: &str) -> bool {
-    let rest = text.strip_prefix("smtps://").or_else(|| text.strip_prefix("smtp://"));
-    rest.is_some_and(|rest| !rest.contains('/') && is_address(&format!("http://{rest}")))
-}
-
 /// An address over HTTP without a user in it, for `matches`.
 pub const ADDRESS_PATTERN: &str = "^https?://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(/[!-~]*)?$";
 /// What to write where it is none.
@@ -226,6 +205,13 @@ pub const STEPS_BACK: &str =
 pub const GENTLE_METRIC: &str = "list request-duration, latency-tail or a metric of your own with a query: whatever else is wrong, everybody goes back at once";
 /// How long a step on the way back lasts.
 pub const STEP_BACK: Span = Span::of(Duration::from_secs(1), Duration::from_hours(1));
+
+/// How long requests are tried again after a rollback.
+pub const RETRY_FOR: Span = Span::of(Duration::from_secs(1), Duration::from_hours(1));
+/// How long each try may take.
+pub const PER_TRY: Span = Span::of(Duration::from_millis(1), Duration::from_hours(1));
+/// The longest list of conditions for that: all of them, and room for spaces.
+pub const MAX_CONDITIONS: usize = 256;
 
 /// The kind of what runs a version.
 pub const DEPLOYMENT: &str = "Deployment";

@@ -1,6 +1,10 @@
 /*!
 What holds a step that is being observed, besides proxies: time, evidence, and people who have to approve.
 */
+use std::time::Duration;
+
+use serin_policy::Weight;
+
 use super::Tick;
 use super::analysis::{Verdict, Wait};
 use super::cause::Cause;
@@ -63,13 +67,9 @@ impl Tick<'_> {
             Verdict::Fail(_) | Verdict::Pass => None,
         };
         if let Some(missing) = missing {
-            let NoData { then, after } = self.release.analysis.no_data;
-            match then {
-                OnNoData::Promote if elapsed >= after => {}
-                OnNoData::Rollback if elapsed >= after => {
-                    return Held::ForGood(Cause::NoData { weight, after, why: missing.to_string() });
-                }
-                _ => return Held::By(missing),
+            match self.without_data(missing, weight, elapsed) {
+                Held::No => {}
+                held => return held,
             }
         }
         if !approved && self.cutover_takes_a_person(weight) {
@@ -79,6 +79,18 @@ impl Tick<'_> {
             return Held::By(Hold::AwaitsApproval { step, of, weight, sought: self.sought() });
         }
         Held::No
+    }
+
+    /// What becomes of a time at `weight` that has lasted so long, where this is `missing` for a verdict.
+    pub(super) fn without_data(&self, missing: Hold, weight: Weight, elapsed: Duration) -> Held {
+        let NoData { then, after } = self.release.analysis.no_data;
+        match then {
+            OnNoData::Promote if elapsed >= after => Held::No,
+            OnNoData::Rollback if elapsed >= after => {
+                Held::ForGood(Cause::NoData { weight, after, why: missing.to_string() })
+            }
+            _ => Held::By(missing),
+        }
     }
 }
 

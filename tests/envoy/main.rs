@@ -9,10 +9,14 @@ mod faults;
 mod fuse;
 mod http3;
 mod leases;
+mod links;
+mod mirror;
 mod protocols;
 mod pushes;
 mod requests;
+mod retries;
 mod telemetry;
+mod versions;
 
 use std::sync::LazyLock;
 

@@ -4,6 +4,7 @@ A client that sends exactly the headers it is given and tells all about the answ
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
+use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serin_local::shop::Answer as Shop;
 
@@ -31,8 +32,13 @@ pub struct Answer {
 impl Client {
     /// A client of the server at `address`.
     pub fn new(address: SocketAddr) -> Self {
+        Self::of(address, HOST)
+    }
+
+    /// A client of `host` at the server at `address`.
+    pub fn of(address: SocketAddr, host: &'static str) -> Self {
         let http = serin_agent::http::plain().build().expect("a client without TLS can always be built");
-        Self { http, base: format!("http://{address}"), host: HeaderValue::from_static(HOST) }
+        Self { http, base: format!("http://{address}"), host: HeaderValue::from_static(host) }
     }
 
     /// A client of `host` by way of the HTTP proxy at `address`.
@@ -50,6 +56,14 @@ impl Client {
     /// # Errors
     /// When there is no answer.
     pub async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Result<Answer> {
+        self.send("GET", path, headers).await
+    }
+
+    /// The same with another method.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Result<Answer> {
         let mut map = HeaderMap::new();
         if !headers.iter().any(|(name, _)| *name == "host") {
             map.insert("host", self.host.clone());
@@ -57,7 +71,9 @@ impl Client {
         for (name, value) in headers {
             map.append(HeaderName::from_bytes(name.as_bytes())?, HeaderValue::from_bytes(value.as_bytes())?);
         }
-        let response = self.http.get(format!("{}{path}", self.base)).headers(map).send().await?;
+        let method = Method::from_bytes(method.as_bytes())?;
+        let url = format!("{}{path}", self.base);
+        let response = self.http.request(method, url).headers(map).send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         Ok(Answer { status, headers, body: response.text().await? })
     }

@@ -21,6 +21,8 @@ use super::{Cluster, api_resources, configs, istio_versions, messages, metric_te
 use crate::mesh::object::label;
 use crate::mesh::plugin::{Attachment, uncovered};
 use crate::mesh::routing::{RETIRED, STABLE, Surroundings, object_name};
+use crate::told::conditions::Rejection;
+use serin_policy::Weight;
 use serin_release::delivery::{AttachPoint, Delivery};
 use serin_release::prometheus::Workload;
 use serin_release::{CountSource, Release, ReleaseObject, resource};
@@ -73,7 +75,7 @@ impl Snapshot {
         let is_driven = status.is_driven();
         if let Some(why) = cluster.refusal(object, &release, &delivery) {
             if !is_driven {
-                return Err(TickError::NotAdmitted(why));
+                return Err(not_admitted(why));
             }
             obstacles.push(why);
         }
@@ -85,7 +87,7 @@ impl Snapshot {
                 release.analysis.prometheus = access.cloned();
                 None
             }
-            Err(why) if !is_driven => return Err(TickError::NotAdmitted(why)),
+            Err(why) if !is_driven => return Err(not_admitted(why)),
             Err(why) => Some(why),
         };
         obstacles.extend(no_prometheus.clone());
@@ -105,21 +107,29 @@ impl Snapshot {
             attachments = cluster.plugins.attachments_of(release.name());
         }
         if attachments.is_empty() {
-            return Err(TickError::NotAdmitted(obstacles.join("; ")));
+            return Err(not_admitted(obstacles.join("; ")));
         }
-        let Adoption { errors, mut warnings, around, taken_over } =
+        let Adoption { errors, passes, mut warnings, around, taken_over } =
             cluster.adoption(object, &release, &delivery, &points);
         if !errors.is_empty() && !is_driven && !taken_over {
-            return Err(TickError::NotAdmitted(errors.join("; ")));
+            let why = errors.join("; ");
+            return Err(TickError::Rejected(if passes {
+                Rejection::NotYetAdmitted(why)
+            } else {
+                Rejection::NotAdmitted(why)
+            }));
         }
         obstacles.extend(errors);
         let namespace = object.namespace().unwrap_or_default();
         let pair = Pair::read(&cluster.stores, &namespace, &delivery, &names);
         if let Some(why) = pair.unknown_scaler().filter(|_| !is_driven) {
-            return Err(TickError::NotAdmitted(why.to_owned()));
+            return Err(not_admitted(why.to_owned()));
         }
         memory.state.names = names;
         obstacles.extend(pair.obstacles());
+        if memory.state.status.weight() == Weight::ZERO {
+            obstacles.extend(uncounted_copies(&release, &pods_of_canary(&pair, &cluster.stores)));
+        }
         warnings.extend(messages::warnings(&delivery));
         warnings.extend(configs::warnings(cluster, object, &release, &delivery, memory));
         let mut routes = routes::Found::default();
@@ -165,10 +175,7 @@ impl Snapshot {
 
     /// The canary's pods.
     pub(super) fn canary_pods(&self, stores: &Stores) -> Vec<Arc<KnownPod>> {
-        let selector = self.pair.subsets().map(|subsets| subsets.canary.selector);
-        let mut pods = selector.map(|selector| stores.pods.with(&selector)).unwrap_or_default();
-        pods.retain(|pod| pod.namespace == self.pair.namespace);
-        pods
+        pods_of_canary(&self.pair, stores)
     }
 
     /// The Services by which the canary may be reached.
@@ -270,7 +277,7 @@ impl Read {
             for (path, version) in named {
                 let name = name(version);
                 if get(&cluster.stores.deployments, &namespace, name).is_none() {
-                    return Err(TickError::NotAdmitted(format!(
+                    return Err(not_admitted(format!(
                         "{path}.targetRef.name: {name:?}: there is no such Deployment in {namespace}: create it, or name another"
                     )));
                 }
@@ -288,6 +295,26 @@ impl Read {
         release.analysis.workloads = Some(workloads);
         Ok(Self { object, release, delivery, roles, names: versions })
     }
+}
+
+fn pods_of_canary(pair: &Pair, stores: &Stores) -> Vec<Arc<KnownPod>> {
+    let selector = pair.subsets().map(|subsets| subsets.canary.selector);
+    let mut pods = selector.map(|selector| stores.pods.with(&selector)).unwrap_or_default();
+    pods.retain(|pod| pod.namespace == pair.namespace);
+    pods
+}
+
+/// Why nobody would know what the canary makes of copies of stable's requests, if so.
+fn uncounted_copies(release: &Release, pods: &[Arc<KnownPod>]) -> Option<String> {
+    let is_deaf = |pod: &Arc<KnownPod>| pod.ready_at.is_some() && pod.proxy.is_none();
+    let is_uncounted = release.mirror.is_some() && pods.iter().any(is_deaf);
+    is_uncounted.then(|| {
+        let field = if release.blue_green.is_some() { "blueGreen" } else { "canary" };
+        format!(
+            "spec.strategy.{field}.mirror: the canary has pods without a sidecar, whose answers to copies nobody counts: let Istio \
+             inject one, or leave mirror out"
+        )
+    })
 }
 
 fn name(version: &resource::Version) -> &str {
@@ -312,4 +339,8 @@ fn live(cluster: &Cluster, object: &ReleaseObject) -> Option<Live> {
     let retired =
         rule.pointer("/metadata/annotations").and_then(|annotations| annotations.get(RETIRED)?.as_str());
     Some(Live { deployment: label(&rule, STABLE)?.to_owned(), retired: retired.map(str::to_owned) })
+}
+
+const fn not_admitted(why: String) -> TickError {
+    TickError::Rejected(Rejection::NotAdmitted(why))
 }

@@ -196,6 +196,7 @@ impl Standalone {
             counted,
             at_proxies,
             chosen,
+            mirrored,
             unassignable,
             users,
             readings,
@@ -210,6 +211,7 @@ impl Standalone {
             counted,
             at_proxies,
             chosen,
+            mirrored,
             blown_fuses,
             unassignable,
             users,
@@ -236,9 +238,7 @@ impl Standalone {
         let is_there = matches!(&observation.in_force, InForce::Policy { revision, .. } if *revision == planned.status.revision);
         if planned.push.is_some() || is_known && is_there && planned.term.is_due(until, now) {
             // Without a push it is what is there already, but for the time.
-            let status = &planned.status;
-            let (weight, closed, promoted) = (status.weight(), status.is_closed(), status.is_promoted());
-            let policy = self.release.policy(status.revision, weight, closed, promoted);
+            let policy = planned.status.push().policy(&self.release);
             let leases: Leases =
                 planned.term.lease(until, now).map(|until| (name, until)).into_iter().collect();
             self.ecds.write(&Document { leases, ..Document::new(vec![policy]) })?;

@@ -127,19 +127,19 @@ fn one<S>(path: &str, words: resource::Notification<S>, problems: &mut Problems)
 fn mail<S>(path: &str, found: Email<S>, problems: &mut Problems) -> Channel<S> {
     let Email { url, from, to, user, secret_ref: password } = found;
     let at = |field: &str| format!("{path}.{field}");
-    if !rule::is_mail_server(&url) {
-        problems.add(at("url"), quoted(Some(&url)), rule::MAIL_SERVER);
+    if !rule::mail::is_mail_server(&url) {
+        problems.add(at("url"), quoted(Some(&url)), rule::mail::MAIL_SERVER);
     }
-    named(&at("from"), Some(from.clone()), &rule::MAIL_ADDRESS, problems);
+    named(&at("from"), Some(from.clone()), &rule::mail::MAIL_ADDRESS, problems);
     if to.is_empty() {
-        problems.add(at("to"), "[]", rule::MAIL_ADDRESS.hint());
+        problems.add(at("to"), "[]", rule::mail::MAIL_ADDRESS.hint());
     }
-    few(&at("to"), to.len(), rule::MAX_RECIPIENTS, problems);
+    few(&at("to"), to.len(), rule::mail::MAX_RECIPIENTS, problems);
     for (i, to) in to.iter().enumerate() {
-        named(&at(&format!("to[{i}]")), Some(to.clone()), &rule::MAIL_ADDRESS, problems);
+        named(&at(&format!("to[{i}]")), Some(to.clone()), &rule::mail::MAIL_ADDRESS, problems);
     }
     if user.is_some() && password.is_none() {
-        problems.add(at("user"), "without a password", rule::USER_HAS_PASSWORD);
+        problems.add(at("user"), "without a password", rule::mail::USER_HAS_PASSWORD);
     }
     Channel::Email { url, mail: Mail { from, to, user }, password }
 }

@@ -166,7 +166,7 @@ pub struct GitHub<S> {
 #[schemars(extend("x-kubernetes-validations" = [schema::validation(
     ".user",
     "!has(self.user) || has(self.secretRef)",
-    rule::USER_HAS_PASSWORD,
+    rule::mail::USER_HAS_PASSWORD,
 )]))]
 pub struct Email<S> {
     /// The mail server: `smtp://mail.example.com:587`, which is to offer STARTTLS where there is a password, or `smtps://` for
@@ -177,7 +177,7 @@ pub struct Email<S> {
     #[schemars(with = "schema::MailAddress")]
     pub from: String,
     /// Who gets it, 1 to 16 of them.
-    #[schemars(with = "Vec<schema::MailAddress>", length(min = 1, max = rule::MAX_RECIPIENTS))]
+    #[schemars(with = "Vec<schema::MailAddress>", length(min = 1, max = rule::mail::MAX_RECIPIENTS))]
     pub to: Vec<String>,
     /// Whose password it is. The default is `from`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
