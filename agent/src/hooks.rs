@@ -3,16 +3,21 @@ Asking those who are to be asked at points of a run, as Flagger asks them: the s
 load tester and whatever else was written for it answer as they do there.
 */
 pub mod checks;
+pub mod load;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
 use serde::Serialize;
+use serin_release::hook::Load;
 use serin_release::resource::When;
 use serin_rollout::Phase;
+use tokio::sync::Semaphore;
 use xxhash_rust::xxh64::xxh64;
 
+use self::checks::Target;
 use crate::errors::chain;
 use crate::http;
 use crate::reach::Reached;
@@ -20,6 +25,12 @@ use crate::serve::modules::sha256;
 
 /// How much of what somebody says is told.
 const TOLD: usize = 200;
+
+/// How many Releases may have load made at once.
+const MOST_LOADS: usize = 4;
+
+/// How many of its last lines.
+const LAST_LINES: usize = 3;
 
 /// How much of an answer is read.
 const LONGEST_ANSWER: usize = 16 * 1024;
@@ -68,6 +79,8 @@ fn flaggers(when: When, phase: &Phase) -> &'static str {
 #[derive(Debug, Clone)]
 pub struct Asker {
     http: reqwest::Client,
+    /// Load that may be made at once: this is no load generator.
+    loads: Arc<Semaphore>,
 }
 
 impl Asker {
@@ -77,7 +90,17 @@ impl Asker {
     /// When there is no TLS to be had.
     pub fn new() -> reqwest::Result<Self> {
         let http = http::secure().redirect(Policy::none());
-        Ok(Self { http: http.user_agent(USER_AGENT).build()? })
+        Ok(Self { http: http.user_agent(USER_AGENT).build()?, loads: Arc::new(Semaphore::new(MOST_LOADS)) })
+    }
+
+    /// Makes the requests of `load`, when it is its turn. Returns what came back, in a sentence.
+    ///
+    /// # Errors
+    /// The same, and why it is not good enough.
+    pub async fn load(&self, load: &Load, target: &Target, patience: Duration) -> Result<String, String> {
+        // It is never closed.
+        let _turn = self.loads.acquire().await;
+        load::run(load, target, patience).await
     }
 
     /// Asks whoever is at `reached`, and waits for `timeout` at most. Who is asked the same twice can tell by its `key`.
@@ -128,6 +151,15 @@ fn last_line(said: &[u8]) -> Option<String> {
     Some(shortened(line))
 }
 
+/// The last lines of what somebody says that have something in them, in one.
+pub fn last_lines(text: &str) -> Option<String> {
+    let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let last = lines.get(lines.len().saturating_sub(LAST_LINES)..)?.join(" / ");
+    let left_out = last.chars().count().saturating_sub(TOLD);
+    let last: String = last.chars().filter(|letter| !letter.is_control()).skip(left_out).collect();
+    (!last.is_empty()).then_some(last)
+}
+
 /// As much of what somebody says as is told.
 fn shortened(text: &str) -> String {
     text.chars().filter(|letter| !letter.is_control()).take(TOLD).collect()
@@ -164,6 +196,14 @@ mod tests {
                 "metadata": {"type": "bash"}});
             assert_eq!(payload, expected);
         }
+    }
+
+    #[test]
+    fn the_last_lines_are_told_and_of_long_ones_the_end() {
+        assert_eq!(last_lines("a\n\nb \nc\x07\nd\n").as_deref(), Some("b / c / d"));
+        assert_eq!(last_lines("one").as_deref(), Some("one"));
+        assert_eq!(last_lines(&format!("{}end", "x".repeat(500))).unwrap().len(), TOLD);
+        assert_eq!(last_lines(" \n"), None);
     }
 
     /// What comes of asking one that answers so: nothing for yes, or why not.

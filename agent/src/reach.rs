@@ -19,6 +19,19 @@ pub const KNOWN: [&str; 8] = [
     "https://api.github.com",
 ];
 
+/// What may be spoken there: HTTP, and to mail servers SMTP.
+const SCHEMES: [&str; 4] = ["http", "https", "smtp", "smtps"];
+
+/// The port of an address, or the usual one.
+pub fn port_of(url: &Url) -> Option<u16> {
+    let usual = match url.scheme() {
+        "smtp" => Some(587),
+        "smtps" => Some(465),
+        _ => None,
+    };
+    url.port_or_known_default().or(usual)
+}
+
 /// An address that there may be: scheme, host and port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
@@ -44,12 +57,11 @@ impl Origin {
             None => (false, text.to_owned()),
         };
         let url = Url::parse(&plain).map_err(|_| HINT)?;
-        let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
+        let (Some(host), Some(port)) = (url.host_str(), port_of(&url)) else {
             return Err(HINT);
         };
-        let is_bare = url.path() == "/" && url.query().is_none() && !text.ends_with('/');
-        let is_http = matches!(url.scheme(), "http" | "https");
-        if !is_bare || !is_http || !url.username().is_empty() || host.contains('*') {
+        let is_bare = matches!(url.path(), "/" | "") && url.query().is_none() && !text.ends_with('/');
+        if !is_bare || !SCHEMES.contains(&url.scheme()) || !url.username().is_empty() || host.contains('*') {
             return Err(HINT);
         }
         Ok(Self { scheme: url.scheme().to_owned(), host: host.to_owned(), is_parent, port })
@@ -60,7 +72,7 @@ impl Origin {
         let below = found.strip_suffix(&self.host).and_then(|rest| rest.strip_suffix('.'));
         let is_host =
             if self.is_parent { below.is_some_and(|rest| !rest.is_empty()) } else { found == self.host };
-        is_host && url.scheme() == self.scheme && url.port_or_known_default() == Some(self.port)
+        is_host && url.scheme() == self.scheme && port_of(url) == Some(self.port)
     }
 }
 
@@ -115,7 +127,7 @@ impl Reach {
         is_service: impl FnOnce(&str) -> bool,
     ) -> Result<Reached, Refused> {
         let url = Url::parse(text.trim()).map_err(|_| Refused::NoAddress)?;
-        if !url.has_host() || !matches!(url.scheme(), "http" | "https") {
+        if !url.has_host() || !SCHEMES.contains(&url.scheme()) {
             return Err(Refused::NoAddress);
         }
         let host = url.host_str().unwrap_or_default();
@@ -123,7 +135,8 @@ impl Reach {
         if is_own || self.0.iter().any(|origin| origin.has(&url)) {
             return Ok(Reached { url, is_own });
         }
-        Err(Refused::NotAllowed(url.origin().ascii_serialization()))
+        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        Err(Refused::NotAllowed(format!("{}://{host}{port}", url.scheme())))
     }
 }
 
@@ -177,6 +190,11 @@ mod tests {
         check(&own, "http://alertmanager.monitoring:9093/api/v2/alerts", true);
         check(&own, "http://alertmanager.monitoring/api/v2/alerts", false);
         check(&own, "https://hooks.slack.com/services/T/B/x", false);
+        let mail = Reach::of(vec![Origin::parse("smtp://mail.example.com").unwrap()]);
+        check(&mail, "smtp://mail.example.com:587", true);
+        check(&mail, "smtp://mail.example.com:25", false);
+        check(&mail, "smtps://mail.example.com", false);
+        check(&mail, "smtp://tester.team-a:2525", true);
     }
 
     #[test]

@@ -70,9 +70,11 @@ impl Switches {
 
 /// Waits until the new version is ready for everybody, and says that they may go. Returns when.
 async fn cut_over(run: &mut Run) -> Result<Timestamp> {
-    run.until(|run| run.standing().contains(&Reason::Hold(Hold::AwaitsCutover)))
-        .await
-        .context("no cutover")?;
+    run.until(|run| {
+        run.standing().iter().any(|reason| matches!(reason, Reason::Hold(Hold::AwaitsCutover { .. })))
+    })
+    .await
+    .context("no cutover")?;
     Ok(run.command(CommandKind::Resume, "everybody may go over").await)
 }
 

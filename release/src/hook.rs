@@ -4,6 +4,9 @@ Those who are asked at points of a run: [`resource::Hook`](crate::resource::Hook
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde_json::Value;
+
+use crate::Percent;
 use crate::resource::{Header, HookFailure, JsonPointer, SecretKey, Through, When};
 
 /// Somebody who is asked at a point of a run.
@@ -37,6 +40,34 @@ pub enum Asked {
     },
     /// The new version itself: the answers to all of these must be right.
     Checks(Vec<Check>),
+    /// A Job, which has to complete.
+    Job(Job),
+    /// The new version, by many requests at once.
+    Load(Load),
+}
+
+/// A Job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// Its pod's template, as Kubernetes has it.
+    pub template: Value,
+    /// How long it may take.
+    pub timeout: Duration,
+}
+
+/// Load, and how much of it may go wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Load {
+    /// Each of its requests; what its answer is to be is said here.
+    pub request: Check,
+    /// How many a second, 1 at least.
+    pub rate: u32,
+    /// For how long.
+    pub duration: Duration,
+    /// How many may fail.
+    pub max_failures: Percent,
+    /// How long 99 % of the good answers may take.
+    pub max_latency: Option<Duration>,
 }
 
 /// A request to the new version, and what its answer is to be.

@@ -11,6 +11,7 @@ the proxies get.
 */
 mod accepted;
 mod analysis;
+pub mod approval;
 mod check;
 pub mod delivery;
 pub mod duration;
@@ -42,6 +43,7 @@ use serin_policy::retries::RetriesSpec;
 use serin_policy::{Source, Weight};
 
 pub use analysis::{Analysis, CountSource, Criterion, CustomMetric, Excess, Metric, NoData, OnNoData};
+use approval::Approval;
 pub use check::{FoundTemplate, notification as checked_notification, window as checked_window};
 use delivery::Delivery;
 use faults::Fault;
@@ -98,6 +100,8 @@ pub struct Release {
     pub steps_by_traffic: bool,
     /// What a blue-green release has besides; none of a canary.
     pub blue_green: Option<BlueGreen>,
+    /// Whose word it takes where a run waits for a person.
+    pub approval: Approval,
     /// What the canary gets copies of before it has users; nothing without it.
     pub mirror: Option<Mirror>,
     /// How users of a bad canary go back where that is not grave; all at once without it.

@@ -3,6 +3,8 @@ What the fields of a Release must be, each spelled once: the bounds, and what to
 server has and the checks here both take them from this room; what the filter's reader must agree to stands in
 [`serin_policy::rule`].
 */
+pub mod hook;
+pub mod mail;
 pub mod mirror;
 pub mod request;
 pub mod routes;
@@ -80,25 +82,15 @@ pub const SLACK_CHANNEL: Text = Text::of(
 /// What is made of a message.
 pub const TEMPLATE: Text = Text::of(&[0x00..=0xFF], 1..=16_384, "write JSON, at most 16384 characters of it");
 
-/// The most hooks.
-pub const MAX_HOOKS: usize = 32;
-/// The most that is sent along with one.
-pub const MAX_METADATA: usize = 32;
-/// How often in a row a test may fail at most.
-pub const MAX_RETRIES: u32 = 100;
-/// How long an answer of a hook may take.
-pub const HOOK_TIMEOUT: Span = Span::of(Duration::from_secs(1), Duration::from_mins(10));
-/// What to write where a hook asks nobody, or several.
-pub const ONE_KIND: &str = "give a hook one of url and checks";
-/// What to write where something is sent along with what takes nothing.
-pub const METADATA_OF_URL: &str = "leave metadata out: it is sent to a url";
-/// What to write where there is no new version to ask.
-pub const CHECKS_NEED_PODS: &str = "write pre-rollout, rollout, confirm-traffic-increase or confirm-promotion: checks ask the new version, which has pods then";
-/// What to write where two hooks have one name.
-pub const OTHER_HOOK: &str = "give each hook a name of its own";
-/// What to write where a gate has a failure.
-pub const FAILURE_OF_TESTS: &str =
-    "leave failure out: it belongs to pre-rollout and rollout; the others are gates, or only told";
+/// The most people who have to approve.
+pub const MAX_APPROVALS: u32 = 10;
+/// How long people have to approve.
+pub const APPROVAL: Span = Span::of(Duration::from_secs(1), Duration::from_hours(31 * 24));
+/// What to write where a time is over that never began.
+pub const NO_TIMEOUT: &str = "give approval.timeout, such as 24h, or leave onTimeout out";
+/// What to write where several have to approve and nobody can tell them apart.
+pub const APPROVERS_NEED_A_CLUSTER: &str =
+    "give 1, or leave it out: only in a cluster can several people be told apart";
 
 /// A line of cron.
 pub const CRON: Text = Text::of(
@@ -136,7 +128,7 @@ pub const MAX_NOTIFICATIONS: usize = 16;
 pub const MAX_EVENTS: usize = 64;
 /// What to write where a notification has no channel, or several.
 pub const ONE_CHANNEL: &str = "give one channel: slack, teams, discord, googleChat, webhook, cloudEvents, alertmanager, \
-                               pagerDuty, grafana or github";
+                               pagerDuty, grafana, github or email";
 /// What to write where two notifications have one name.
 pub const OTHER_NOTIFICATION: &str = "give each notification a name of its own";
 /// What to write where there is no address.

@@ -100,10 +100,13 @@ fn all_who_speak_of_a_rule_say_the_same() {
 #[test]
 fn the_descriptions_name_the_bounds_that_are_checked() {
     let schema = schema();
-    let bounded: [(&str, Span); 15] = [
+    let bounded: [(&str, Span); 18] = [
         ("hooks[].checks[].maxLatency", rule::request::MAX_LATENCY),
         ("windows[].duration", rule::WINDOW),
-        ("hooks[].timeout", rule::HOOK_TIMEOUT),
+        ("approval.timeout", rule::APPROVAL),
+        ("hooks[].timeout", rule::hook::HOOK_TIMEOUT),
+        ("hooks[].job.timeout", rule::hook::JOB_TIMEOUT),
+        ("hooks[].load.duration", rule::hook::LOAD),
         ("hooks[].interval", rule::READING),
         ("analysis.interval", rule::INTERVAL),
         ("analysis.baseline", rule::UP_TO_A_DAY),

@@ -12,12 +12,13 @@ use serin_policy::cookie::OnCacheable;
 use serin_policy::evidence::Tally;
 
 use super::Tick;
+use super::held::Held;
 use super::messages::friendly;
 use super::observation::{ArmCounts, Mirrored};
 use super::phase::{Phase, elapsed};
 use super::reason::Hold;
 use super::status::Actor;
-use super::steps::Held;
+
 use serin_release::Percent;
 use serin_release::mirror::Mirror;
 use serin_release::resource::When;
@@ -77,7 +78,9 @@ impl Tick<'_> {
             self.begin_mirror(mirror, approved_by);
         } else if self.may_rise_to(next) {
             if approved_by.is_none() && self.cutover_takes_a_person(Weight::ZERO) {
-                self.say(Hold::AwaitsCutover);
+                if self.wait_for_approval(Weight::ZERO) {
+                    self.say(Hold::AwaitsCutover { sought: self.sought() });
+                }
             } else {
                 self.rise_above(Weight::ZERO, approved_by.map_or(Actor::Planner, Actor::Operator));
             }

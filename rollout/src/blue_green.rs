@@ -7,6 +7,7 @@ use std::time::Duration;
 use serin_policy::Weight;
 
 use super::Tick;
+use super::commands::Command;
 use super::handover::HEARD_OF;
 use super::phase::{KeepState, Phase, StepState, elapsed};
 use super::reason::{Event, Hold, NotNow};
@@ -47,7 +48,7 @@ impl Tick<'_> {
     }
 
     /// Approves of the cutover or of the old version's end, where the run waits for just that.
-    pub(super) fn approve_of_turn(&mut self, by: &str) -> Result<(), NotNow> {
+    pub(super) fn approve_of_turn(&mut self, command: &Command) -> Result<(), NotNow> {
         let awaits_cutover = match &self.status.phase {
             Phase::Starting { since: Some(since), approved_by: None, mirrors, .. } => {
                 self.cutover_takes_a_person(Weight::ZERO)
@@ -57,19 +58,23 @@ impl Tick<'_> {
             _ => false,
         };
         let (now, blue_green) = (self.now, self.release.blue_green);
-        match &mut self.status.phase {
-            Phase::Starting { approved_by, .. } if awaits_cutover => {
-                *approved_by = Some(by.to_owned());
-                self.say(Event::CutoverApproved { by: by.to_owned() });
+        if awaits_cutover {
+            let Some(by) = self.take_approval(command)? else { return Ok(()) };
+            if let Phase::Starting { approved_by, .. } = &mut self.status.phase {
+                *approved_by = Some(by.clone());
             }
+            self.say(Event::CutoverApproved { by });
+            return Ok(());
+        }
+        match &mut self.status.phase {
             Phase::Keeping(KeepState { since, approved_by: approved_by @ None, .. })
                 if blue_green.is_some_and(|it| it.cleanup == Gate::Manual) =>
             {
                 if elapsed(Some(*since), None, now) < blue_green.map_or(Duration::ZERO, |it| it.keep) {
                     return Err(NotNow::StillKept);
                 }
-                *approved_by = Some(by.to_owned());
-                self.say(Event::CleanupApproved { by: by.to_owned() });
+                *approved_by = Some(command.by.clone());
+                self.say(Event::CleanupApproved { by: command.by.clone() });
             }
             _ => return Err(NotNow::NothingToResume),
         }

@@ -9,7 +9,7 @@ use serin_policy::Weight;
 use serin_policy::evidence::Tally;
 
 use super::analysis::{Failure, Grouped};
-use super::messages::friendly;
+use super::messages::{friendly, who_has};
 
 /// Why the canary was taken off the air.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,6 +58,17 @@ pub enum Cause {
         /// Why.
         why: String,
     },
+    /// People did not approve of it in time.
+    NotApproved {
+        /// The weight it had.
+        weight: Weight,
+        /// How long they had.
+        after: Duration,
+        /// How many have.
+        given: u32,
+        /// How many have to.
+        required: u32,
+    },
     /// It was found closed in front of the proxies, by whomever.
     FoundClosed,
 }
@@ -70,7 +81,8 @@ impl Cause {
             | Self::Fuse { weight, .. }
             | Self::NoData { weight, .. }
             | Self::Down { weight, .. }
-            | Self::Hook { weight, .. } => Some(*weight),
+            | Self::Hook { weight, .. }
+            | Self::NotApproved { weight, .. } => Some(*weight),
             Self::FoundClosed => None,
         }
     }
@@ -107,6 +119,9 @@ impl fmt::Display for Cause {
             Self::NoData { after, why, .. } => write!(f, "no verdict after {}: {why}", friendly(after)),
             Self::Down { why, .. } => write!(f, "the canary cannot serve: {why}"),
             Self::Hook { hook, why, .. } => write!(f, "hook {hook}: {why}"),
+            Self::NotApproved { after, given, required, .. } => {
+                write!(f, "{} approved of it in {}", who_has(*given, *required), friendly(after))
+            }
             Self::FoundClosed => f.write_str(
                 "proxies were found with the canary closed, and it stays so: retry to start again",
             ),

@@ -165,7 +165,7 @@ fn tick(
 ) {
     let before = Before::of(world);
     let workloads = world.cluster.as_ref().unwrap().observe(&world.status).workloads;
-    let list = commands.iter().map(|&kind| Command { kind, by: "ann".to_owned() }).collect();
+    let list = commands.iter().map(|&kind| Command { kind, by: "ann".to_owned(), person: None }).collect();
     let planned = world.tick(SignedDuration::from_secs(1), counts, list, crash);
     check_rise(world, &before, &planned, commands);
     check_mirrored(world, &before, &planned, commands);

@@ -18,8 +18,11 @@ use super::status::Actor;
 pub struct Command {
     /// What.
     pub kind: CommandKind,
-    /// Who.
+    /// Who, in their own words, and why.
     pub by: String,
+    /// Who that is, where somebody proves it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<String>,
 }
 
 /// What a person may ask for.
@@ -57,11 +60,11 @@ impl Tick<'_> {
     /// Obeys `command`, or says why not. After a canary has `failed` in this tick nothing is obeyed: whoever gave
     /// the command did not know.
     pub(super) fn obey(&mut self, command: &Command, failed: bool) {
-        let Command { kind, by } = command;
+        let Command { kind, by, .. } = command;
         let obeyed = match kind {
             _ if failed => Err(NotNow::JustFailed),
             CommandKind::Pause => self.pause(by),
-            CommandKind::Resume => self.resume(by),
+            CommandKind::Resume => self.resume(command),
             CommandKind::Promote => self.promote(by),
             CommandKind::Abort => self.abort(by),
             CommandKind::Retry => self.retry(by),
@@ -74,7 +77,7 @@ impl Tick<'_> {
 
     /// Obeys nothing that was asked for.
     pub(super) fn refuse_all(&mut self, why: NotNow) {
-        for Command { kind, by } in &self.observation.commands {
+        for Command { kind, by, .. } in &self.observation.commands {
             self.say(Event::CommandRefused { command: *kind, by: by.clone(), why });
         }
     }
@@ -121,26 +124,29 @@ impl Tick<'_> {
         }
     }
 
-    fn resume(&mut self, by: &str) -> Result<(), NotNow> {
-        let now = self.now;
+    fn resume(&mut self, command: &Command) -> Result<(), NotNow> {
+        let (now, by) = (self.now, command.by.as_str());
         if !self.status.phase.is_paused() && self.insist() {
             self.say(Event::Resumed { by: by.to_owned() });
             return Ok(());
         }
+        let asked = self.status.approvals.as_mut().map(|approvals| &mut approvals.since);
         match &mut self.status.phase {
-            Phase::Starting { since, paused: paused @ Some(_), .. } => go_on(paused, since.as_mut(), now),
+            Phase::Starting { since, paused: paused @ Some(_), .. } => {
+                go_on(paused, [since.as_mut(), asked], now);
+            }
             Phase::Baking(BakeState { since, paused: paused @ Some(_), .. })
             | Phase::Keeping(KeepState { since, paused: paused @ Some(_), .. }) => {
-                go_on(paused, Some(since), now);
+                go_on(paused, [Some(since), asked], now);
             }
             Phase::Progressing(StepState { stage, paused: paused @ Some(_), .. }) => {
                 let since = match stage {
                     Stage::RollingOut => None,
                     Stage::Observing { since, .. } => Some(since),
                 };
-                go_on(paused, since, now);
+                go_on(paused, [since, asked], now);
             }
-            Phase::Progressing(_) => return self.approve(by),
+            Phase::Progressing(_) => return self.approve(command),
             Phase::OffPlan { weight } => {
                 let weight = *weight;
                 self.is_not_frozen()?;
@@ -150,7 +156,7 @@ impl Tick<'_> {
             }
             Phase::Preparing { .. } => return Err(NotNow::Preparing),
             Phase::Receding(_) => return Err(NotNow::GoingBack),
-            Phase::Starting { paused: None, .. } | Phase::Keeping(_) => return self.approve_of_turn(by),
+            Phase::Starting { paused: None, .. } | Phase::Keeping(_) => return self.approve_of_turn(command),
             Phase::Promoting | Phase::Baking(_) => return Err(NotNow::NothingToResume),
             _ => return Err(NotNow::NothingInProgress),
         }
@@ -159,15 +165,17 @@ impl Tick<'_> {
     }
 
     /// Approves a step that has passed and waits for just that.
-    fn approve(&mut self, by: &str) -> Result<(), NotNow> {
-        let event = match &self.status.phase {
-            Phase::Progressing(state) if self.awaits_approval(state) => self.approved(state, by),
+    fn approve(&mut self, command: &Command) -> Result<(), NotNow> {
+        let state = match &self.status.phase {
+            Phase::Progressing(state) if state.is_observed() && self.awaits_approval(state) => state.clone(),
             _ => return Err(NotNow::NothingToResume),
         };
+        let Some(by) = self.take_approval(command)? else { return Ok(()) };
+        let event = self.approved(&state, &by);
         if let Phase::Progressing(StepState { stage, .. }) = &mut self.status.phase
             && let Stage::Observing { approved_by: approved_by @ None, .. } = stage
         {
-            *approved_by = Some(by.to_owned());
+            *approved_by = Some(by);
             self.say(event);
             return Ok(());
         }
@@ -180,6 +188,7 @@ impl Tick<'_> {
             | Phase::Starting { .. }
             | Phase::Progressing(_)
             | Phase::OffPlan { .. } => {
+                self.skips_no_approval()?;
                 self.is_not_frozen()?;
                 self.may_raise_to(Weight::FULL)?;
                 let by = Actor::Operator(by.to_owned());
@@ -250,9 +259,10 @@ impl Tick<'_> {
     }
 }
 
-/// Ends a pause: the clock goes on where it stood.
-fn go_on(paused: &mut Option<Paused>, since: Option<&mut Timestamp>, now: Timestamp) {
-    if let (Some(paused), Some(since)) = (paused.take(), since) {
+/// Ends a pause: clocks go on where they stood.
+fn go_on(paused: &mut Option<Paused>, times: [Option<&mut Timestamp>; 2], now: Timestamp) {
+    let Some(paused) = paused.take() else { return };
+    for since in times.into_iter().flatten() {
         *since = since.checked_add(now.duration_since(paused.since)).unwrap_or(now);
     }
 }

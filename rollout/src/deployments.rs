@@ -23,7 +23,7 @@ pub(super) struct Cluster {
     pub(super) contested: Vec<Contested>,
     pub(super) policy_waits: bool,
     /// What hooks answer from now on, by their names; whoever is not here is silent.
-    pub(super) hooks: BTreeMap<String, Result<(), String>>,
+    pub(super) hooks: BTreeMap<String, Result<Option<String>, String>>,
     /// Where the routes lead, and which Deployment their label calls live; none before they are written.
     pub(super) routes: Option<(RouteTargets, Live)>,
 }

@@ -13,7 +13,7 @@ use serin_policy::Weight;
 use super::Tick;
 use super::cause::Cause;
 use super::phase::Phase;
-use super::reason::Hold;
+use super::reason::{Event, Hold};
 use serin_release::hook::Hook;
 use serin_release::resource::{HookFailure, When};
 
@@ -71,8 +71,8 @@ impl Question {
 pub struct Answer {
     /// The question's key.
     pub key: String,
-    /// Yes, or why not.
-    pub outcome: Result<(), String>,
+    /// Yes, with what there is to tell of it, or why not.
+    pub outcome: Result<Option<String>, String>,
 }
 
 /// What hooks have to say at some point of a run.
@@ -89,15 +89,19 @@ impl Tick<'_> {
     /// Takes in what was answered since the last look.
     pub(super) fn take_in_answers(&mut self) {
         let Some(cluster) = self.in_cluster() else { return };
-        let hooks = &cluster.delivery.hooks;
+        let (hooks, answers) = (&cluster.delivery.hooks, cluster.answers.clone());
         // One that is no longer in the spec is asked no more.
         self.status.questions.retain(|question| hooks.iter().any(|hook| hook.name == question.hook));
-        for Answer { key, outcome } in &cluster.answers {
+        for Answer { key, outcome } in &answers {
             let is_its = |question: &&mut Question| question.is_open && question.key() == *key;
             let Some(question) = self.status.questions.iter_mut().find(is_its) else { continue };
             (question.is_open, question.at) = (false, self.now);
             question.noes = if outcome.is_ok() { 0 } else { question.noes.saturating_add(1) };
-            question.answer = Some(outcome.clone().map_or_else(Said::No, |()| Said::Yes));
+            question.answer = Some(outcome.clone().map_or_else(Said::No, |_| Said::Yes));
+            if let Ok(Some(told)) = outcome {
+                let (hook, told) = (question.hook.clone(), told.clone());
+                self.say(Event::HookPassed { hook, told });
+            }
         }
     }
 

@@ -18,6 +18,7 @@ file is the WasmPlugin there. Four invariants go through all of them:
 - Every tick says why things are as they are, in [`Reason`]s.
 */
 mod analysis;
+mod approvals;
 mod at_rest;
 mod blue_green;
 mod brought;
@@ -30,6 +31,7 @@ mod commands;
 mod deployments;
 mod freeze;
 mod handover;
+mod held;
 mod history;
 mod hooks;
 mod in_force;
@@ -63,6 +65,7 @@ pub use analysis::{
     Moment, OneIn, Promise, Raise, ReadingFinding, Reference, SegmentFinding, Share, Test, TestKind,
     Unjudged, UsersFinding, Verdict, Wait, WhyNot, Won,
 };
+pub use approvals::{Approvals, Sought};
 pub use at_rest::Mirroring;
 pub use brought::Brought;
 pub use cause::Cause;
@@ -235,6 +238,7 @@ impl Tick<'_> {
     fn turn(&mut self, by: Actor, phase: Phase, reason: impl Into<Reason>) {
         let reason = reason.into();
         self.status.phase = phase;
+        self.forget_approvals();
         self.write = Write::Anew;
         self.say(reason.clone());
         self.decision = Some((by, reason));

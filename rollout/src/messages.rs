@@ -47,6 +47,14 @@ impl fmt::Display for Event {
             Self::Retried { by } => write!(f, "started again by {by}"),
             Self::Resumed { by } => write!(f, "resumed by {by}"),
             Self::Approved { step, by } => write!(f, "step {step} approved by {by}"),
+            Self::ApprovalGiven { by, given, required } => {
+                write!(f, "approved by {by}: {given} of {required} have, and the run waits for the others")
+            }
+            Self::ApprovalLapsed { after, given, required } => {
+                let after = friendly(after);
+                let who_has = who_has(*given, *required);
+                write!(f, "{who_has} approved in {after}: the run waits on, and all who have to are asked anew")
+            }
             Self::CutoverApproved { by } => write!(f, "cutover approved by {by}"),
             Self::CleanupApproved { by } => write!(f, "end of the old version approved by {by}"),
             Self::KeepEnded { by, by_run: None } => {
@@ -56,6 +64,7 @@ impl fmt::Display for Event {
                 f,
                 "the old version is gone, for its Deployment has {by_run} now: everybody stays on the new one"
             ),
+            Self::HookPassed { hook, told } => write!(f, "hook {hook} has passed: {told}"),
             Self::FreezeOverridden { by } => {
                 write!(f, "windows do not freeze this run any more, by {by}")
             }
@@ -124,8 +133,9 @@ impl fmt::Display for Hold {
                 "everybody is on the new version, and the old one keeps its pods for {}: abort to go back to it at once",
                 friendly(duration)
             ),
-            Self::AwaitsCutover => f.write_str(
-                "the new version is ready for everybody: resume to begin the cutover, or abort to stay with the old one",
+            Self::AwaitsCutover { sought } => write!(
+                f,
+                "the new version is ready for everybody{sought}: resume to begin the cutover, or abort to stay with the old one",
             ),
             Self::AwaitsCleanup => f.write_str(
                 "everybody is on the new version, and the old one still has its pods: resume to let it go, or abort to go \
@@ -291,9 +301,9 @@ impl fmt::Display for Hold {
                  it and get answers; promote goes on all the same; if it needs fewer by design, leave traffic-share out \
                  of analysis.metrics",
             ),
-            Self::AwaitsApproval { step, of, weight } => write!(
+            Self::AwaitsApproval { step, of, weight, sought } => write!(
                 f,
-                "step {step} of {of} at {weight} waits for approval, and nothing speaks against it: resume to go on"
+                "step {step} of {of} at {weight} waits for approval{sought}, and nothing speaks against it: resume to go on"
             ),
             Self::OffPlan { weight, next } => {
                 write!(f, "{weight} is not a step of this Release: resume to go on ")?;
@@ -359,6 +369,15 @@ impl fmt::Display for NotNow {
             Self::Preparing => {
                 "nobody is moved before the canary has its pods: abort, or set spec.suspend, to hold it"
             }
+            Self::NotProved => {
+                "several people have to approve, and nobody proves who this is: have the operator apply manifests/commands, and \
+                 give it by serin, or with your own name in serin.dev/command-by"
+            }
+            Self::ApprovedAlready => "you have approved of it: somebody else has to",
+            Self::TooLate => "the time to approve is over, as the status says",
+            Self::TakesSeveral => {
+                "promote would skip approvals of several people: have each of them resume, or lower spec.approval.required"
+            }
             Self::NothingToRelease => "stable and canary have the same version: there is nothing to release",
             Self::StillKept => {
                 "the old version is kept for the time that strategy.blueGreen.keep says: shorten it to let it go sooner"
@@ -383,6 +402,11 @@ fn contested(f: &mut fmt::Formatter<'_>, object: &str, by: Option<&str>) -> fmt:
 
 const fn closed_or_not(closed: bool) -> &'static str {
     if closed { ", closed" } else { "" }
+}
+
+/// How many of those who have to have done so.
+pub(crate) fn who_has(given: u32, required: u32) -> String {
+    if given == 0 { "nobody has".to_owned() } else { format!("{given} of {required} have") }
 }
 
 /// A duration as people write it: `500ms`, `1m 30s`.

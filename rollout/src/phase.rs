@@ -190,6 +190,11 @@ impl StepState {
         Self { index, weight, stage: Stage::RollingOut, paused: None, held_at: None }
     }
 
+    /// Whether every proxy has reported its weight.
+    pub(super) const fn is_observed(&self) -> bool {
+        matches!(self.stage, Stage::Observing { .. })
+    }
+
     /// How long the step was observed, pauses left out.
     pub(super) fn elapsed(&self, now: Timestamp) -> Duration {
         let since = match self.stage {

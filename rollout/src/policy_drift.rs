@@ -193,6 +193,7 @@ impl Tick<'_> {
     fn write_again(&mut self, write: Write, reason: impl Into<Reason>) {
         self.say(reason);
         let write = if self.restore() { write } else { Write::NotYet };
+        self.forget_approvals();
         self.write = self.write.max(write);
         self.status.phase = match std::mem::take(&mut self.status.phase) {
             Phase::Progressing(StepState { weight, paused, .. }) => self.place(weight, paused),
@@ -253,7 +254,7 @@ impl Tick<'_> {
     pub(super) fn leave_unreadable(&mut self) {
         let Phase::Unreadable { why, .. } = &self.status.phase else { return };
         let why = why.clone();
-        for Command { kind, by } in &self.observation.commands {
+        for Command { kind, by, .. } in &self.observation.commands {
             if *kind == CommandKind::Abort && self.stable_can_take_all() {
                 self.release.run().clone_into(&mut self.status.run);
                 self.begin_with_stable();

@@ -148,7 +148,7 @@ fn happen(world: &mut World, event: &Event, new_run: &str, canary: ArmCounts) {
 
 fn tick(world: &mut World, commands: &[CommandKind], canary: ArmCounts, crash: Crash) {
     let before = Before::of(world);
-    let list = commands.iter().map(|&kind| Command { kind, by: "ann".to_owned() }).collect();
+    let list = commands.iter().map(|&kind| Command { kind, by: "ann".to_owned(), person: None }).collect();
     let counts = Counts { canary, stable: requests(20, 0) };
     let planned = world.tick(SignedDuration::from_secs(1), counts, list, crash);
     check_rise(world, &before, &planned, commands);

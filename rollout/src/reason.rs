@@ -6,6 +6,7 @@ A reason that merely goes on is given again at every tick and is equal to the on
 reasons can leave repetitions out. Numbers that change by the tick therefore have no place here but in
 [`Progress`](super::Progress).
 */
+mod event;
 mod kinds;
 mod not_now;
 mod outcome;
@@ -14,7 +15,8 @@ use serde::{Deserialize, Serialize};
 use serin_release::delivery::PromotionMode;
 
 use super::workloads::Lack;
-pub use kinds::{Event, Hold};
+pub use event::Event;
+pub use kinds::Hold;
 pub use not_now::NotNow;
 pub use outcome::Outcome;
 
@@ -128,9 +130,12 @@ table! { Event:
     Retried, "retried", Info;
     Resumed, "resumed", Info;
     Approved, "approved", Info;
+    ApprovalGiven, "approval-given", Info;
+    ApprovalLapsed, "approval-lapsed", Warning;
     CutoverApproved, "cutover-approved", Info;
     CleanupApproved, "cleanup-approved", Info;
     KeepEnded, "keep-ended", Info;
+    HookPassed, "hook-passed", Info;
     FreezeOverridden, "freeze-overridden", Warning;
     CommandRefused, "command-refused", Warning;
     BakeEnded, "bake-ended", Info;

@@ -8,7 +8,7 @@ A script is a Release, `---`, and lines of:
 - `proxies a b`, and what they do from then on: `silent b`, `bypass b`, `refuse b`, `lag b`, `follow b`
 - `tick 1s [x20] [canary=requests/errors/slow[/withheld]] [stable=…]`: time goes by, then the planner looks; `x20`: so often
 - `away 20m`: time goes by, and no agent is there
-- `cmd pause by ann`: given at the next tick
+- `cmd pause by ann`, `cmd pause by ann unproved`: given at the next tick
 - `edit old => new`: the Release's text is edited
 - `chosen segment:beta 5/1/0`, `chosen override 5/1/0`: what a rule gives to the canary at each tick from then on
 - `copies fail 10%`: that is what becomes of copies of stable's requests from then on, where proxies make any
@@ -23,7 +23,7 @@ A script is a Release, `---`, and lines of:
 - `routes lost`, `routes live shop-canary`: what their label says
 - `state version 9`: what was saved cannot be read, for this reason
 - `suspend on`, `suspend off`; `obstacle no such Gateway`, `obstacle over`
-- `hook smoke yes`, `hook smoke no it answers 500`, `hook smoke silent`: what it answers from then on
+- `hook smoke yes`, `hook smoke passes with this to tell`, `hook smoke no it answers 500`, `hook smoke silent`: what it answers from then on
 - `contested policy by flux`, `contested over`: who keeps changing what; `policy waits`, `policy due`: whether it may be
   set right again
 - `file gone`, `file unreadable`, `file edited [run=1.4.0] [revision=9] [weight=50%] [closed|open]`
@@ -99,7 +99,12 @@ impl ScenarioRun {
             ["away", time] => self.world.away(time.parse().unwrap()),
             ["cmd", kind, "by", by] => {
                 let kind: CommandKind = serde_json::from_value((*kind).into()).unwrap();
-                self.commands.push(Command { kind, by: (*by).to_owned() });
+                let person = self.world.cluster.is_some().then(|| (*by).to_owned());
+                self.commands.push(Command { kind, by: (*by).to_owned(), person });
+            }
+            ["cmd", kind, "by", by, "unproved"] => {
+                let kind: CommandKind = serde_json::from_value((*kind).into()).unwrap();
+                self.commands.push(Command { kind, by: format!("{by} (not proved)"), person: None });
             }
             ["edit", ..] => {
                 let (old, new) = line["edit ".len()..].split_once(" => ").expect("edit old => new");
@@ -180,7 +185,11 @@ impl ScenarioRun {
                 cluster.contested.push(Contested { object: object.to_owned(), by: Some(by.to_owned()) });
             }
             [name, "yes"] if words[0] == "hook" => {
-                cluster.hooks.insert(name.to_owned(), Ok(()));
+                cluster.hooks.insert(name.to_owned(), Ok(None));
+            }
+            [name, "passes", ..] if words[0] == "hook" => {
+                let told = line.split_once(" passes ").map(|(_, told)| told.to_owned());
+                cluster.hooks.insert(name.to_owned(), Ok(told));
             }
             [name, "silent"] if words[0] == "hook" => drop(cluster.hooks.remove(name)),
             [name, "no", ..] if words[0] == "hook" => {

@@ -12,6 +12,7 @@ use super::analysis::{
     CohortRatio, Evidence, Finding, Forecast, Injected, MirrorFinding, ReadingFinding, SegmentFinding,
     Unjudged, UsersFinding, Verdict,
 };
+use super::approvals::Approvals;
 use super::brought::Brought;
 use super::handover::HandoverState;
 use super::hooks::Question;
@@ -53,6 +54,9 @@ pub struct Status {
     /// In a cluster: what hooks were asked in this run, and what they have answered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub questions: Vec<Question>,
+    /// How far a wait for people's approval is, while the run is where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approvals: Option<Approvals>,
     /// Who has this run go on although a window freezes it, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub freeze_overridden_by: Option<String>,

@@ -1,20 +1,18 @@
 /*!
 Going on: from step to step and to the promotion, when nothing holds the run.
 */
-use std::time::Duration;
-
 use jiff::Timestamp;
 use serin_policy::Weight;
 
 use super::analysis::{Verdict, Wait};
-use super::cause::Cause;
 use super::handover::HandoverState;
+use super::held::Held;
 use super::phase::{BakeState, Emptying, KeepState, Phase, Stage, StepState, elapsed};
 use super::reason::{Event, Hold, Outcome, Reason};
 use super::status::Actor;
 use super::{Contested, Tick, Workloads, Write};
+use serin_release::Step;
 use serin_release::resource::When;
-use serin_release::{NoData, OnNoData, Pause, Step};
 
 impl Tick<'_> {
     /// Goes on if nothing holds the run, and says what does otherwise.
@@ -192,7 +190,9 @@ impl Tick<'_> {
         };
         let before = std::mem::replace(held_at, stands_still.then_some(now));
         // A pause has the clock stand still already.
-        if let (Some(since), Some(before), false) = (since, before, is_paused) {
+        let (Some(before), false) = (before, is_paused) else { return };
+        let asked = self.status.approvals.as_mut().map(|approvals| &mut approvals.since);
+        for since in since.into_iter().chain(asked) {
             *since = since.checked_add(now.duration_since(before)).unwrap_or(now).min(now);
         }
     }
@@ -252,7 +252,8 @@ impl Tick<'_> {
             return;
         }
         let next = self.next_weight(state.weight);
-        match self.hold(&state, approved_by.is_some()) {
+        let Some(held) = self.held_at(&state, approved_by.is_some()) else { return };
+        match held {
             Held::By(reason) => self.say(reason),
             Held::ForGood(cause) => {
                 self.roll_back(cause);
@@ -312,74 +313,4 @@ impl Tick<'_> {
         let state = HandoverState { insisted: self.insisted(), ..HandoverState::default() };
         self.status.phase = if in_cluster { Phase::HandingOver(state) } else { Phase::Promoted };
     }
-
-    /// Whether a step is held by nothing but an approval.
-    pub(super) fn awaits_approval(&self, state: &StepState) -> bool {
-        // Nobody approves of what should have gone long ago, and cannot for want of a stable to go back to.
-        let verdict = self.status.evidence.verdict(&self.release.analysis, self.now);
-        !matches!(verdict, Verdict::Fail(_))
-            && self.what_is_gone().is_none()
-            && matches!(self.hold(state, false), Held::By(Hold::AwaitsApproval { .. } | Hold::AwaitsCutover))
-    }
-
-    /// What holds a step that is being observed, besides proxies.
-    fn hold(&self, state: &StepState, approved: bool) -> Held {
-        let of = self.release.steps.len();
-        let (step, weight) = (state.index + 1, state.weight);
-        let pause = self.release.steps.get(state.index).map_or(Pause::UntilApproved, |step| step.pause);
-        let elapsed = state.elapsed(self.now);
-        if let Pause::For(duration) = pause
-            && elapsed < duration
-        {
-            return Held::By(Hold::Observing { step, of, weight, duration });
-        }
-        let missing = match self.status.evidence.verdict(&self.release.analysis, self.now) {
-            Verdict::NotYet(Wait::Requests { need, .. }) => Some(Hold::AwaitsRequests { need }),
-            Verdict::NotYet(Wait::Reading { metric, why }) => Some(Hold::AwaitsReading { metric, why }),
-            Verdict::NotYet(Wait::Doubt { metric }) => return Held::By(Hold::Doubtful { metric }),
-            Verdict::NotYet(Wait::Success { metric, value, limit }) => {
-                return Held::By(Hold::AwaitsSuccess { metric, value, limit });
-            }
-            Verdict::NotYet(Wait::SharedTrouble { metric }) => {
-                return Held::By(Hold::SharedTrouble { metric });
-            }
-            Verdict::NotYet(Wait::SampleRatio) => return Held::By(Hold::SampleRatio { weight }),
-            Verdict::NotYet(Wait::TrafficShare) => return Held::By(Hold::TrafficShare),
-            // Evidence against the canary has ended the step before it comes to this.
-            Verdict::Fail(_) | Verdict::Pass => None,
-        };
-        if let Some(missing) = missing {
-            match self.without_data(missing, weight, elapsed) {
-                Held::No => {}
-                held => return held,
-            }
-        }
-        if !approved && self.cutover_takes_a_person(weight) {
-            return Held::By(Hold::AwaitsCutover);
-        }
-        if !approved && pause == Pause::UntilApproved {
-            return Held::By(Hold::AwaitsApproval { step, of, weight });
-        }
-        Held::No
-    }
-
-    /// What becomes of a time at `weight` that has lasted so long, where this is `missing` for a verdict.
-    pub(super) fn without_data(&self, missing: Hold, weight: Weight, elapsed: Duration) -> Held {
-        let NoData { then, after } = self.release.analysis.no_data;
-        match then {
-            OnNoData::Promote if elapsed >= after => Held::No,
-            OnNoData::Rollback if elapsed >= after => {
-                Held::ForGood(Cause::NoData { weight, after, why: missing.to_string() })
-            }
-            _ => Held::By(missing),
-        }
-    }
-}
-
-/// What holds a step.
-pub(super) enum Held {
-    No,
-    By(Hold),
-    /// The step ends here.
-    ForGood(Cause),
 }

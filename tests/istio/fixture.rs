@@ -186,6 +186,15 @@ impl<'m> Fixture<'m> {
         .await
     }
 
+    /// The run of this version is taken back.
+    pub(crate) async fn taken_back(&self, version: &str) -> Result<ReleaseStatus> {
+        self.status_that(&format!("{version} to be taken back"), |status| {
+            let is_its = status.run.as_ref().is_some_and(|run| run.starts_with(version));
+            is_its && status.history.first().is_some_and(|run| run.outcome == Some(RunOutcome::RolledBack))
+        })
+        .await
+    }
+
     /// The users, at so many requests a second in all.
     pub(crate) async fn traffic(&self, rate: u32) -> Result<Traffic> {
         let entrances = || self.gateway.pods.iter().map(|(_, ip)| (*ip, 80).into());

@@ -130,16 +130,77 @@ pub(crate) async fn hooks_take_a_version_back_or_keep_nobody_from_doing_so(mesh:
     .await?;
     tester.tell("/rollback/close", fixture.namespace.name(), "shop").await?;
     fixture.set_image("shop:v3?errors=30%").await?;
-    let status = fixture
-        .status_that("the bad version to be taken back", |status| {
-            let is_its = status.run.as_ref().is_some_and(|run| run.starts_with("v3"));
-            is_its && status.history.first().is_some_and(|run| run.outcome == Some(RunOutcome::RolledBack))
-        })
-        .await
-        .with_context(|| agent.log())?;
+    let status = fixture.taken_back("v3").await.with_context(|| agent.log())?;
     ensure!(status.message.contains("the canary failed"), "{}", told(&status));
     drop(traffic.stop().await?);
     Ok(())
+}
+
+/// The Jobs of hooks there are.
+async fn jobs(fixture: &Fixture<'_>) -> Result<usize> {
+    let names = fixture.kubectl(&["get", "jobs", "-l", "serin.dev/hook", "-o", "name"]).await?;
+    Ok(names.lines().count())
+}
+
+pub(crate) async fn a_job_is_run_once_though_leaders_change(mesh: &Mesh) -> Result<()> {
+    let fixture = Fixture::set(mesh, "jobs", 1).await?;
+    let agent = fixture.agent("one").await?;
+    let job = |image: &str| {
+        format!("job: {{template: {{spec: {{containers: [{{name: test, image: '{image}'}}]}}}}}}")
+    };
+    let load = "load: {path: '/healthz', rate: 20, duration: 3s}";
+    let hooks = |image: &str| {
+        format!(
+            "{{name: smoke, when: pre-rollout, interval: 1s, retries: 0, {}}}, \
+             {{name: load, when: pre-rollout, timeout: 2s, {load}}}",
+            job(image)
+        )
+    };
+    fixture.release("{setWeight: 10, pause: {}}", with(&hooks("tests:v1?end=6s"))).await?;
+    fixture.idle().await?;
+    let traffic = fixture.traffic(60).await?;
+    fixture.set_image("shop:v2").await?;
+    let mend = "kubectl create rolebinding serin-jobs";
+    fixture.status_that(mend, |status| status.message.contains(mend)).await.with_context(|| agent.log())?;
+    ensure!(jobs(&fixture).await? == 0, "a Job was made without the right");
+    let account = format!("--serviceaccount={}:serin", fixture.namespace.name());
+    fixture.kubectl(&["create", "rolebinding", "serin-jobs", "--clusterrole=serin-jobs", &account]).await?;
+    eventually("the Job to run", async || {
+        ensure!(jobs(&fixture).await? == 1, "{}", told(&fixture.status().await?));
+        Ok(())
+    })
+    .await
+    .with_context(|| agent.log())?;
+    agent.kill().await?;
+    let agent = fixture.agent("two").await?;
+    fixture.status_that("10 %", |status| is_at(status, 10)).await.with_context(|| agent.log())?;
+    ensure!(jobs(&fixture).await? == 1, "the second agent has made another one");
+    let figures = fixture.events().await?;
+    let is_told = |(reason, text): &(String, String)| {
+        reason == "HookPassed" && text.contains("hook load has passed: ") && text.contains("0 failed, p99 ")
+    };
+    ensure!(figures.iter().any(is_told), "{figures:?}");
+
+    let patch = format!(
+        "spec: {{hooks: [{{name: smoke, when: pre-rollout, retries: 0, failure: Rollback, {}}}]}}",
+        job("tests:v1?end=1s&exit=1")
+    );
+    fixture.kubectl(&["patch", "release", "shop", "--type=merge", "-p", &patch]).await?;
+    fixture.set_image("shop:v3").await?;
+    let status = fixture.taken_back("v3").await.with_context(|| agent.log())?;
+    for part in [
+        "hook smoke: Job shop-smoke-",
+        "has failed (BackoffLimitExceeded): asking the shop / the basket is empty",
+    ] {
+        ensure!(status.message.contains(part), "{}", told(&status));
+    }
+    fixture.kubectl(&["delete", "release", "shop"]).await?;
+    eventually("the Jobs to go with the Release", async || {
+        ensure!(jobs(&fixture).await? == 0, "they are there");
+        Ok(())
+    })
+    .await?;
+    check_none_failed(&traffic.stop().await?)
 }
 
 /// What hooks of checks have to do with: the way in by the Gateway takes a token.
@@ -171,13 +232,7 @@ pub(crate) async fn checks_ask_the_new_version_before_anybody_has_it(mesh: &Mesh
     fixture.set_image("shop:v2").await?;
     fixture.status_that("10 %", |status| is_at(status, 10)).await.with_context(|| agent.log())?;
     fixture.set_image("shop:v3?errors=100%").await?;
-    let status = fixture
-        .status_that("the bad version to be taken back", |status| {
-            let is_its = status.run.as_ref().is_some_and(|run| run.starts_with("v3"));
-            is_its && status.history.first().is_some_and(|run| run.outcome == Some(RunOutcome::RolledBack))
-        })
-        .await
-        .with_context(|| agent.log())?;
+    let status = fixture.taken_back("v3").await.with_context(|| agent.log())?;
     let why = "hook pods: check 1 of 1, GET /healthz: it answers 500, not 200";
     ensure!(status.message.contains(why), "{}", told(&status));
     ensure!(weights(&status).iter().all(|weight| weight == "0%"), "{:?}", weights(&status));

@@ -6,6 +6,7 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
+use serin_release::status::ReleaseStatus;
 use serin_tests::mesh::{CREDENTIALS, Mesh};
 use tokio::process::Command;
 
@@ -26,9 +27,7 @@ pub(crate) async fn the_module_is_pulled_from_a_registry(mesh: &Mesh) -> Result<
     fixture.idle().await?;
     let traffic = fixture.traffic(80).await?;
     fixture.set_image("shop:v2").await?;
-    let is_told = |text: &str| text.contains("does not run the filter");
-    let status = fixture.status_that("who is without it", |status| is_told(&status.message)).await;
-    let status = status.with_context(|| agent.log())?;
+    let status = without_filter(&fixture).await.with_context(|| agent.log())?;
     ensure!(is_at(&status, 0) && status.proxies.bypassed == 1, "{}", told(&status));
     fixture.check_served(&traffic, 0).await?;
     agent.kill().await?;
@@ -44,6 +43,12 @@ pub(crate) async fn the_module_is_pulled_from_a_registry(mesh: &Mesh) -> Result<
     let pulls: Vec<_> = page.lines().filter(|line| line.starts_with("istio_agent_wasm_remote")).collect();
     ensure!(pulls.contains(&r#"istio_agent_wasm_remote_fetch_count{result="success"} 1"#), "{pulls:?}");
     check_none_failed(&traffic.stop().await?)
+}
+
+/// Waits until somebody is told of as a proxy without the filter.
+async fn without_filter(fixture: &Fixture<'_>) -> Result<ReleaseStatus> {
+    let why = "does not run the filter";
+    fixture.status_that(why, |status| status.message.contains(why)).await
 }
 
 /// Istio hands proxies the Secret that is beside their plugin. Until it is there, nobody is moved; then nobody need do more.
@@ -69,9 +74,7 @@ pub(crate) async fn a_private_registry_wants_a_secret(mesh: &Mesh) -> Result<()>
     fixture.idle().await?;
     let traffic = fixture.traffic(80).await?;
     fixture.set_image("shop:v2").await?;
-    let is_told = |text: &str| text.contains("does not run the filter");
-    let status = fixture.status_that("who is without it", |status| is_told(&status.message)).await;
-    let status = status.with_context(|| agent.log())?;
+    let status = without_filter(&fixture).await.with_context(|| agent.log())?;
     ensure!(is_at(&status, 0) && status.proxies.bypassed == 1, "{}", told(&status));
     let (server, user, password) = (
         format!("--docker-server={}", registry.address()),

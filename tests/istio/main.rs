@@ -5,6 +5,7 @@ The mesh is brought up once, and tests run side by side in namespaces of their o
 before there is a thread, so this is not the usual test harness, but one that takes the same arguments.
 */
 mod adoption;
+mod approvals;
 mod autoscalers;
 mod blue_green;
 mod board;
@@ -126,9 +127,11 @@ const SHARED: &[(&str, Test)] = tests![
     command_line::a_release_is_driven_by_commands,
     dashboard::a_release_is_driven_from_a_browser,
     hooks::a_release_goes_by_flaggers_load_tester,
+    hooks::a_job_is_run_once_though_leaders_change,
     hooks::checks_ask_the_new_version_before_anybody_has_it,
     hooks::hooks_take_a_version_back_or_keep_nobody_from_doing_so,
     windows::a_frozen_release_waits_and_goes_back_all_the_same,
+    approvals::two_people_approve_whoever_leads,
     messages::a_rollback_is_told_once_though_leaders_change,
     day_one::a_service_is_adopted_as_it_is,
     day_one::what_is_converted_is_what_the_api_server_takes,

@@ -10,12 +10,13 @@ another one where it comes after the first was taken off. Only an agent that die
 */
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
-use kube::ResourceExt;
 use kube::api::{Api, Patch};
 use kube::core::DynamicObject;
+use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 
-use super::{api_resources, as_serin};
+use super::{api_resources, as_serin, cluster_name, people};
+use serin_release::ReleaseObject;
 use serin_release::status::{CommandOutcome, CommandStatus};
 use serin_rollout::{Command, CommandKind, Event, Plan, Reason};
 
@@ -58,7 +59,7 @@ impl Given {
         match (&self.command, planned.reasons.iter().find(is_refusal)) {
             (Err(why), _) => self.refused(why.clone(), now),
             (Ok(_), Some(refusal)) => self.refused(refusal.to_string(), now),
-            (Ok(Command { kind, by }), None) => CommandStatus {
+            (Ok(Command { kind, by, .. }), None) => CommandStatus {
                 id: self.id.clone(),
                 command: self.word.clone(),
                 at: now,
@@ -69,20 +70,47 @@ impl Given {
     }
 }
 
+/// What a name beside a command is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Names {
+    /// It is as people say.
+    Said,
+    /// The API server has let nobody write another one than their own.
+    Proved,
+}
+
+/// The command that `object` carries; of one that is another than `heard`, whether the name beside it is proved.
+pub(super) async fn hear(client: &Client, object: &ReleaseObject, heard: Option<&str>) -> Option<Given> {
+    let given = read(object, Names::Said)?;
+    if heard == Some(given.id.as_str()) || !object.annotations().contains_key(BY) {
+        return Some(given);
+    }
+    match people::are_proved(client, &object.namespace().unwrap_or_default()).await {
+        Ok(()) => read(object, Names::Proved),
+        Err(why) => {
+            tracing::debug!(release = %cluster_name(object), "{why}");
+            Some(given)
+        }
+    }
+}
+
 /// The command that `object` carries.
-pub(super) fn read(object: &impl ResourceExt) -> Option<Given> {
+fn read(object: &impl ResourceExt, names: Names) -> Option<Given> {
     let text = object.annotations().get(COMMAND)?;
     let setter = setter(object);
     let manager = setter.and_then(|entry| entry.manager.clone()).unwrap_or_else(|| "somebody".to_owned());
     let at = setter.and_then(|entry| entry.time.as_ref()).map(|time| time.0.to_string());
     // As they say themselves, or else the program that did it, as that says. The API server knows who it was, and tells its
     // audit log and admission only.
+    let own = object.annotations().get(BY).filter(|name| !name.is_empty() && name.chars().count() <= LONGEST);
+    let person = own.filter(|_| names == Names::Proved).cloned();
     let said = |name: &str| {
         object.annotations().get(name).map(|text| text.chars().take(LONGEST).collect::<String>())
     };
     let who = said(BY).unwrap_or_else(|| manager.clone());
     let why = said(REASON).map(|why| format!(", because: {why}")).unwrap_or_default();
-    let by = format!("{who} (not proved){why}");
+    let doubt = if person.is_some() { "" } else { " (not proved)" };
+    let by = format!("{who}{doubt}{why}");
     let kind = serde_json::from_value::<CommandKind>(Value::from(text.as_str()));
     let command = match kind {
         Ok(CommandKind::OverrideFreeze) if said(REASON).is_none_or(|why| why.trim().is_empty()) => {
@@ -90,7 +118,7 @@ pub(super) fn read(object: &impl ResourceExt) -> Option<Given> {
                 "metadata.annotations[{REASON}]: missing: write why the freeze is overridden, beside the command"
             ))
         }
-        Ok(kind) => Ok(Command { kind, by }),
+        Ok(kind) => Ok(Command { kind, by, person }),
         Err(_) => Err(format!(
             "metadata.annotations[{COMMAND}]: {text:?}: write pause, resume, promote, abort, retry or override-freeze"
         )),
@@ -110,7 +138,7 @@ pub(super) async fn take_off(
     id: &str,
 ) -> Result<Option<u64>, kube::Error> {
     let present = releases.get_metadata(name).await?;
-    if read(&present).is_none_or(|given| given.id != id) {
+    if read(&present, Names::Said).is_none_or(|given| given.id != id) {
         return Ok(None);
     }
     let removal = json!({COMMAND: null, BY: null, REASON: null, ID: null});
@@ -139,8 +167,6 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use serin_release::ReleaseObject;
-
     use super::*;
 
     fn object(command: &str, time: &str) -> ReleaseObject {
@@ -161,11 +187,15 @@ mod tests {
 
     #[test]
     fn a_command_is_told_from_the_same_one_given_later() {
-        let read = |time| read(&object("resume", time)).unwrap();
+        let read = |time| read(&object("resume", time), Names::Said).unwrap();
         let (first, later) = (read("2026-01-01T00:00:00Z"), read("2026-01-01T00:00:05Z"));
         assert_eq!(
             first.command,
-            Ok(Command { kind: CommandKind::Resume, by: "kubectl-annotate (not proved)".to_owned() })
+            Ok(Command {
+                kind: CommandKind::Resume,
+                by: "kubectl-annotate (not proved)".to_owned(),
+                person: None
+            })
         );
         assert_ne!(first.id, later.id);
         assert_eq!(first, read("2026-01-01T00:00:00Z"));
@@ -175,7 +205,7 @@ mod tests {
     fn who_waits_for_the_answer_gives_the_id() {
         let mut object = object("abort", "2026-01-01T00:00:00Z");
         object.metadata.annotations.get_or_insert_default().insert(ID.to_owned(), "7f3a".to_owned());
-        let given = read(&object).unwrap();
+        let given = read(&object, Names::Said).unwrap();
         let refused = Event::CommandRefused {
             command: CommandKind::Abort,
             by: "ann".to_owned(),
@@ -199,26 +229,29 @@ mod tests {
         let annotations = object.metadata.annotations.get_or_insert_default();
         annotations.insert(BY.to_owned(), "ann".to_owned());
         annotations.insert(REASON.to_owned(), "errors".repeat(100));
-        let by = read(&object).unwrap().command.unwrap().by;
-        assert!(by.starts_with("ann (not proved), because: errorserrors"), "{by}");
+        let read = |names| read(&object, names).unwrap().command.unwrap();
+        let Command { by, person, .. } = read(Names::Said);
+        assert!(by.starts_with("ann (not proved), because: errorserrors") && person.is_none(), "{by}");
         assert_eq!(by.chars().count(), "ann (not proved), because: ".len() + LONGEST);
+        let Command { by, person, .. } = read(Names::Proved);
+        assert!(by.starts_with("ann, because: errorserrors") && person.as_deref() == Some("ann"), "{by}");
     }
 
     #[test]
     fn nobody_overrides_a_freeze_without_a_reason() {
         let mut object = object("override-freeze", "2026-01-01T00:00:00Z");
-        let refusal = read(&object).unwrap().command.unwrap_err();
+        let refusal = read(&object, Names::Said).unwrap().command.unwrap_err();
         assert!(refusal.contains("[serin.dev/command-reason]: missing: write why"), "{refusal}");
         let annotations = object.metadata.annotations.get_or_insert_default();
         annotations.insert(REASON.to_owned(), "the login is broken".to_owned());
-        let command = read(&object).unwrap().command.unwrap();
+        let command = read(&object, Names::Said).unwrap().command.unwrap();
         assert_eq!(command.kind, CommandKind::OverrideFreeze);
         assert!(command.by.ends_with("because: the login is broken"), "{}", command.by);
     }
 
     #[test]
     fn what_is_no_command_is_answered_with_those_there_are() {
-        let given = read(&object("stop", "2026-01-01T00:00:00Z")).unwrap();
+        let given = read(&object("stop", "2026-01-01T00:00:00Z"), Names::Said).unwrap();
         assert!(given.command.unwrap_err().contains("\"stop\": write pause, resume"));
     }
 
@@ -246,7 +279,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_the_command_that_was_heard_is_taken_off() {
-        let heard = read(&object("resume", "2026-01-01T00:00:00Z")).unwrap().id;
+        let heard = read(&object("resume", "2026-01-01T00:00:00Z"), Names::Said).unwrap().id;
         for (present, expected, writes_expected) in [("resume", Some(7), 1), ("abort", None, 0)] {
             let (releases, writes) = api_server(present).await;
             let off = take_off(&releases, "shop", &heard).await.unwrap();

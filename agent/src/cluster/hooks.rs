@@ -4,6 +4,7 @@ Hooks of a release in a cluster: asking what the planner wants to know, and taki
 A look never waits for one. What is asked is saved first, as a part of the status, and is asked by a task of its own afterwards;
 the answer comes in at the next look, which the task asks for. One that takes over asks what has no answer yet, by the same key.
 */
+mod job;
 mod targets;
 
 use std::collections::BTreeSet;
@@ -83,9 +84,14 @@ pub(super) fn ask(
             name: object.name_any(),
             run: planned.status.run.clone(),
             phase: planned.status.phase.clone(),
+            job: match &hook.asked {
+                Asked::Job(job) => Some(job::Errand::of(object, &hook.name, job, &key)),
+                _ => None,
+            },
             targets: match &hook.asked {
-                Asked::Url { .. } => Ok(Vec::new()),
+                Asked::Url { .. } | Asked::Job(_) => Ok(Vec::new()),
                 Asked::Checks(checks) => with_targets(cluster, snapshot, checks),
+                Asked::Load(load) => with_targets(cluster, snapshot, std::slice::from_ref(&load.request)),
             },
             hook,
         };
@@ -109,34 +115,53 @@ struct Errand {
     run: String,
     phase: Phase,
     hook: Hook,
-    /// Of a hook of checks: each with where it goes.
+    /// Of a hook that is one.
+    job: Option<job::Errand>,
+    /// Of a hook of checks or load: each with where it goes.
     targets: Result<Vec<(Check, Target)>, String>,
 }
 
 impl Errand {
-    async fn run(self, key: &str) -> Result<(), String> {
-        let Self { client, services, reach, asker, namespace, name, run, phase, hook, targets } = self;
+    async fn run(self, key: &str) -> Result<Option<String>, String> {
+        let Self { client, services, reach, asker, namespace, name, run, phase, hook, job, targets } = self;
         match &hook.asked {
             Asked::Url { url, metadata } => {
                 let is_service = |service: &str| is_own_service(&services, &namespace, service);
                 let reached = reach.check(url, &namespace, is_service);
                 let reached = reached.map_err(|refused| refused.to_string())?;
                 let payload = Payload::of(hook.when, metadata, (&namespace, &name), &run, &phase);
-                asker.ask(reached, &payload, key, hook.timeout).await
+                asker.ask(reached, &payload, key, hook.timeout).await.map(|()| None)
             }
             Asked::Checks(_) => {
-                let mut targets = targets?;
-                for (check, target) in &mut targets {
-                    let (Some(key), Some((_, version))) = (&check.token, &mut target.tester) else {
-                        continue;
-                    };
-                    let token = secret(&client, &namespace, key).await.map_err(|failure| failure.why)?;
-                    *version = format!("{version}:{}", token.trim());
-                }
-                checks::run(&targets, hook.timeout).await
+                let targets = with_tokens(&client, &namespace, targets?).await?;
+                checks::run(&targets, hook.timeout).await.map(|()| None)
+            }
+            Asked::Load(load) => {
+                let targets = with_tokens(&client, &namespace, targets?).await?;
+                let (_, target) = targets.first().ok_or("there is nobody to ask")?;
+                asker.load(load, target, hook.timeout).await.map(Some)
+            }
+            Asked::Job(_) => {
+                // It was made of what is asked.
+                let Some(job) = job else { return Ok(None) };
+                job.run(&client).await
             }
         }
     }
+}
+
+/// The same with the tokens of those by which a tester comes in.
+async fn with_tokens(
+    client: &Client,
+    namespace: &str,
+    mut targets: Vec<(Check, Target)>,
+) -> Result<Vec<(Check, Target)>, String> {
+    for (check, target) in &mut targets {
+        let (Some(key), Some((_, version))) = (&check.token, &mut target.tester) else { continue };
+        let token = secret(client, namespace, key).await.map_err(|failure| failure.why)?;
+        *version = format!("{version}:{}", token.trim());
+    }
+    Ok(targets)
 }
 
 fn with_targets(

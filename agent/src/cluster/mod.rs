@@ -28,6 +28,7 @@ mod memory;
 mod messages;
 mod metric_templates;
 mod on_demand;
+pub mod people;
 mod plugin_cache;
 mod plugins;
 mod pods;

@@ -70,11 +70,11 @@ pub(super) async fn tick(
     unreadable: Option<&str>,
     memory: &mut Memory,
 ) -> Result<Duration, TickError> {
-    let given = commands::read(&**object);
     if memory.command_off.is_some_and(|version| api_resources::version(&**object) > version) {
         // Whatever command is there now was given since, though it may look like the one before it.
         (memory.command_off, memory.state.heard) = (None, None);
     }
+    let given = commands::hear(&cluster.client, object, memory.state.heard.as_deref()).await;
     // One that was heard is on its way off.
     let new = given.as_ref().filter(|given| memory.state.heard.as_ref() != Some(&given.id));
     if let Some(Given { command: Err(why), .. }) = new {
@@ -97,7 +97,8 @@ pub(super) async fn leave(
     object: &Arc<ReleaseObject>,
     memory: &mut Memory,
 ) -> Result<bool, TickError> {
-    let abort = || Command { kind: CommandKind::Abort, by: "whoever deleted the Release".to_owned() };
+    let abort =
+        || Command { kind: CommandKind::Abort, by: "whoever deleted the Release".to_owned(), person: None };
     let command = memory.state.status.phase.is_under_way().then(abort);
     Box::pin(tick_with(cluster, object, None, memory, command, None)).await?;
     Ok(is_at_rest(&memory.state.status) || memory.state.status.phase == Phase::Waiting)

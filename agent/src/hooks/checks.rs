@@ -60,7 +60,7 @@ pub async fn run(checks: &[(Check, Target)], limit: Duration) -> Result<(), Stri
 
 async fn ask(check: &Check, target: &Target, place: SocketAddr) -> Result<(), String> {
     let began = Instant::now();
-    let response = send(check, target, place).await?;
+    let response = send(&client(target, place)?, check, target, place).await?;
     let status = response.status().as_u16();
     if status != check.status {
         return Err(format!("it answers {status}, not {}", check.status));
@@ -91,9 +91,14 @@ async fn ask(check: &Check, target: &Target, place: SocketAddr) -> Result<(), St
     Ok(())
 }
 
-async fn send(check: &Check, target: &Target, place: SocketAddr) -> Result<Response, String> {
+/// Makes the request of `check`, by a [`client`] for this place.
+pub(super) async fn send(
+    client: &Client,
+    check: &Check,
+    target: &Target,
+    place: SocketAddr,
+) -> Result<Response, String> {
     let method = Method::from_bytes(check.method.as_bytes()).map_err(|error| error.to_string())?;
-    let client = client(target, place).map_err(|error| format!("no client: {}", chain(&error)))?;
     let url = if target.is_tls {
         format!("https://{}:{}{}", target.host, place.port(), check.path)
     } else {
@@ -115,13 +120,14 @@ async fn send(check: &Check, target: &Target, place: SocketAddr) -> Result<Respo
     response.map_err(|error| format!("no answer: {}", chain(&error.without_url())))
 }
 
-fn client(target: &Target, place: SocketAddr) -> reqwest::Result<Client> {
+pub(super) fn client(target: &Target, place: SocketAddr) -> Result<Client, String> {
     // Whoever the host is to the rest of the world: it is asked for at this place.
     let builder = if target.is_tls { http::secure().resolve(&target.host, place) } else { http::plain() };
-    builder.redirect(Policy::none()).user_agent(super::USER_AGENT).build()
+    let built = builder.redirect(Policy::none()).user_agent(super::USER_AGENT).build();
+    built.map_err(|error| format!("no client: {}", chain(&error)))
 }
 
-async fn body(mut response: Response) -> Result<Vec<u8>, String> {
+pub(super) async fn body(mut response: Response) -> Result<Vec<u8>, String> {
     let mut body = Vec::new();
     loop {
         match response.chunk().await {
@@ -145,7 +151,7 @@ fn unlike(what: &str, found: Option<&str>, wanted: &str, target: &Target) -> Str
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use axum::Router;
     use axum::http::{HeaderMap, StatusCode};
     use axum::routing::{get, post};
@@ -153,7 +159,7 @@ mod tests {
 
     use super::*;
 
-    fn check(path: &str) -> Check {
+    pub(in crate::hooks) fn check(path: &str) -> Check {
         Check {
             path: path.to_owned(),
             through: Through::Canary,

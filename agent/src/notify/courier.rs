@@ -11,7 +11,7 @@ use serin_release::notification::{Channel, Target};
 use url::Url;
 
 use super::payload::{self, Media};
-use super::{Due, flows};
+use super::{Due, email, flows};
 use crate::http;
 
 /// How long one request may take. A channel takes two at most, and an attempt is over before another one begins.
@@ -87,9 +87,19 @@ impl Courier {
                 let api = open("https://slack.com/api/")?;
                 return flows::slack_bot(self, &api, channel, held()?, due).await;
             }
-            Channel::GitHub { repository, environment, token: _ } => {
-                let api = open("https://api.github.com/")?;
-                return flows::github(self, &api, repository, environment, held()?, due).await;
+            Channel::GitHub { repository, environment, commit_status, token: _ } => {
+                let github = flows::GitHub {
+                    api: open("https://api.github.com/")?,
+                    repository,
+                    environment,
+                    commit_status: *commit_status,
+                    token: held()?,
+                };
+                return github.tell(self, due).await;
+            }
+            Channel::Email { url, mail, password } => {
+                let password = password.as_ref().map(|_| held()).transpose()?;
+                return email::send(&open(url)?, mail, password, due, TIMEOUT).await;
             }
             Channel::Slack { address: _ } => {
                 (open(held()?)?, None, Media::Json, payload::slack::message(message))

@@ -57,37 +57,59 @@ struct Deployment {
     id: u64,
 }
 
-/// A deployment on GitHub for each run, with a status for each event.
-pub(super) async fn github(
-    courier: &Courier,
-    api: &Url,
-    repository: &str,
-    environment: &str,
-    token: &str,
-    due: &Due,
-) -> Result<Delivered, Failure> {
-    let deployments = format!("repos/{repository}/deployments");
-    let call = async |path: &str, body: Value| {
-        courier.post(join(api, path)?, Some(token), Media::Json, &body, &due.message.id).await
-    };
-    let id = if let Some(id) = &due.thread {
-        id.clone()
-    } else {
-        let Some(reference) = github::reference(&due.message) else {
-            return Err(Failure::lasting(
-                "the canary's image has no tag, by which GitHub would know what is deployed",
-            ));
+/// A repository on GitHub.
+pub(super) struct GitHub<'c> {
+    pub(super) api: Url,
+    pub(super) repository: &'c str,
+    pub(super) environment: &'c str,
+    /// Whether the commit gets a status besides.
+    pub(super) commit_status: bool,
+    pub(super) token: &'c str,
+}
+
+impl GitHub<'_> {
+    /// A deployment for each run, with a status for each event; and the same status of the commit, if that is wanted.
+    pub(super) async fn tell(&self, courier: &Courier, due: &Due) -> Result<Delivered, Failure> {
+        let deployments = format!("repos/{}/deployments", self.repository);
+        let id = if let Some(id) = &due.thread {
+            id.clone()
+        } else {
+            let Some(reference) = github::reference(&due.message) else {
+                return Err(Failure::lasting(
+                    "the canary's image has no tag, by which GitHub would know what is deployed",
+                ));
+            };
+            let wanted = github::deployment(&due.message, reference, self.environment);
+            let answer = self.call(courier, due, &deployments, wanted).await?;
+            let deployment: Deployment = serde_json::from_slice(&answer).map_err(|_| {
+                Failure::lasting("GitHub makes no deployment: is the image's tag one of the repository?")
+            })?;
+            deployment.id.to_string()
         };
-        let answer = call(&deployments, github::deployment(&due.message, reference, environment)).await?;
-        let deployment: Deployment = serde_json::from_slice(&answer).map_err(|_| {
-            Failure::lasting("GitHub makes no deployment: is the image's tag one of the repository?")
-        })?;
-        deployment.id.to_string()
-    };
-    match call(&format!("{deployments}/{id}/statuses"), github::status(&due.message)).await {
-        Ok(_) => Ok(Some(id)),
-        // The deployment is there, and is not made again.
-        Err(failure) => Err(Failure { given: Some(id), ..failure }),
+        let statuses = format!("{deployments}/{id}/statuses");
+        let told = async {
+            self.call(courier, due, &statuses, github::status(&due.message)).await?;
+            if self.commit_status {
+                let commit = due.message.canary.commit.as_deref().ok_or_else(|| {
+                    Failure::lasting(format!(
+                        "the canary's pod template does not say of which commit it is: give it the annotation {}",
+                        crate::view::COMMIT
+                    ))
+                })?;
+                let path = format!("repos/{}/statuses/{commit}", self.repository);
+                self.call(courier, due, &path, github::commit_status(&due.message)).await?;
+            }
+            Ok(())
+        };
+        match told.await {
+            Ok(()) => Ok(Some(id)),
+            // The deployment is there, and is not made again.
+            Err(failure) => Err(Failure { given: Some(id), ..failure }),
+        }
+    }
+
+    async fn call(&self, courier: &Courier, due: &Due, path: &str, body: Value) -> Result<Vec<u8>, Failure> {
+        courier.post(join(&self.api, path)?, Some(self.token), Media::Json, &body, &due.message.id).await
     }
 }
 

@@ -56,6 +56,9 @@ pub struct Version {
     pub deployment: Option<String>,
     /// The image of its first container.
     pub image: Option<String>,
+    /// The commit that it was made of, if its pod template says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
     /// Its requests that were held against the limit for failures, and those that failed.
     pub requests: Option<Requests>,
 }
@@ -97,6 +100,7 @@ impl Message {
             Version {
                 deployment: found.and_then(|version| version.deployment.clone()),
                 image: found.and_then(|version| version.image.clone()),
+                commit: found.and_then(|version| version.commit.clone()),
                 requests: requests(tally),
             }
         };

@@ -7,6 +7,7 @@ saved with the rest of what a release needs after a restart, so that a message i
 anything about a release; nobody waits for a message.
 */
 mod courier;
+mod email;
 mod flows;
 mod message;
 mod outbox;

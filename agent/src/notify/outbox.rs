@@ -18,8 +18,8 @@ use serin_release::resource::Level;
 use serin_rollout::{Awaits, Reason, Severity};
 
 /// What is told though nobody needs to look at it: how a run goes.
-const MILESTONES: [&str; 7] =
-    ["Started", "NewRun", "StepBegun", "Promoting", "Promoted", "Settled", "Retried"];
+const MILESTONES: [&str; 8] =
+    ["Started", "NewRun", "StepBegun", "ApprovalGiven", "Promoting", "Promoted", "Settled", "Retried"];
 
 /// Something that comes and goes is told once in so long.
 const QUIET: SignedDuration = SignedDuration::from_mins(10);

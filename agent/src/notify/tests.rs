@@ -1,5 +1,6 @@
 //! Each channel against a stand-in of its provider, which takes only what the provider's documentation has.
 
+mod mail;
 mod providers;
 
 use std::sync::{Arc, Mutex};
@@ -155,6 +156,7 @@ fn channels() -> Vec<(Channel<()>, &'static str)> {
             Channel::GitHub {
                 repository: "example/shop".to_owned(),
                 environment: "production".to_owned(),
+                commit_status: false,
                 token: (),
             },
             "/repos/example/shop/deployments",
@@ -202,6 +204,31 @@ async fn a_run_has_one_message_of_slacks_bot_which_is_kept_up_to_date_and_one_de
     let states: Vec<_> = asked.iter().map(|asked| asked.body["state"].clone()).collect();
     assert_eq!(states, [Value::Null, json!("in_progress"), json!("failure")]);
     assert_eq!(asked[2].path, "/repos/example/shop/deployments/42/statuses");
+}
+
+#[tokio::test]
+async fn a_commit_has_a_status_on_github_if_its_version_says_which_it_is() {
+    let (mut github, _) = channels().pop().unwrap();
+    if let Channel::GitHub { commit_status, .. } = &mut github {
+        *commit_status = true;
+    }
+    let of = |commit: Option<&str>| {
+        let mut message = rollback();
+        message.canary.commit = commit.map(str::to_owned);
+        due(message, Some("42"))
+    };
+    let stand_in = StandIn::begin(providers::answer).await;
+    stand_in.bring(&github, &of(Some("5d5b1f0"))).await.unwrap();
+    let asked = stand_in.asked();
+    assert_eq!(asked[1].path, "/repos/example/shop/statuses/5d5b1f0");
+    let refused: Vec<_> = asked.iter().filter_map(|asked| providers::check(&github, asked).err()).collect();
+    assert!(refused.is_empty(), "{refused:?}: {asked:#?}");
+    let failure = stand_in.bring(&github, &of(None)).await.unwrap_err();
+    assert!(
+        failure.why.contains("give it the annotation org.opencontainers") && !failure.again,
+        "{failure:?}"
+    );
+    assert_eq!(failure.given.as_deref(), Some("42"));
 }
 
 /// What is made of such an answer: whether it may pass, and in how many seconds it may be tried again.

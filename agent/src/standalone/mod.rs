@@ -67,7 +67,7 @@ enum Message {
 impl Handle {
     /// Gives the planner a command at once; what it made of it stands in the view.
     pub async fn command(&self, kind: CommandKind, by: &str) {
-        self.send(Message::Command(Command { kind, by: by.to_owned() })).await;
+        self.send(Message::Command(Command { kind, by: by.to_owned(), person: None })).await;
     }
 
     /// Takes a new version of the Release document.
@@ -99,7 +99,7 @@ pub struct Commands(mpsc::Sender<Message>);
 impl Commands {
     /// Gives the planner a command.
     pub async fn send(&self, kind: CommandKind, by: &str) {
-        let _ = self.0.send(Message::Command(Command { kind, by: by.to_owned() })).await;
+        let _ = self.0.send(Message::Command(Command { kind, by: by.to_owned(), person: None })).await;
     }
 }
 

@@ -129,6 +129,9 @@ pub struct VersionView {
     pub deployment: Option<String>,
     /// The image of the Deployment's first container, where it may be read.
     pub image: Option<String>,
+    /// The commit that the version was made of, where its pod template says: the annotation [`COMMIT`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
     /// Its pods, where the Deployment may be read.
     pub pods: Option<Pods>,
 }
@@ -303,10 +306,22 @@ fn versions(status: &ReleaseStatus, deployments: &[Deployment]) -> Vec<VersionVi
             served: version.served,
             deployment: version.deployment.clone(),
             image: found.and_then(image).map(str::to_owned),
+            commit: found.and_then(commit).map(str::to_owned),
             pods: found.map(Pods::of),
         }
     };
     status.versions.iter().map(view).collect()
+}
+
+/// The annotation of a pod template that says of which commit its image was made, as images have it as a label.
+pub const COMMIT: &str = "org.opencontainers.image.revision";
+
+/// The commit of a Deployment's pod template: hexadecimal digits, as it becomes a part of an address.
+fn commit(deployment: &Deployment) -> Option<&str> {
+    let annotations = deployment.spec.as_ref()?.template.metadata.as_ref()?.annotations.as_ref()?;
+    let commit = annotations.get(COMMIT)?;
+    let is_one = (7..=64).contains(&commit.len()) && commit.bytes().all(|it| it.is_ascii_hexdigit());
+    is_one.then_some(commit)
 }
 
 /// The image of a Deployment's first container.

@@ -7,10 +7,11 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::rbac::v1::RoleBinding;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{Api, ListParams};
 use serde::Serialize;
-use serin_agent::cluster::inspect;
+use serin_agent::cluster::{inspect, people};
 use serin_agent::errors::chain;
 use serin_agent::preflight::{Finding, Severity};
 use serin_agent::view::{Pods, VersionView, View, WaitsOn, image};
@@ -96,6 +97,8 @@ pub(crate) async fn doctor(args: &Args) -> anyhow::Result<ExitCode> {
         let release = cluster.release(name).await?;
         lines.extend(of_status(&View::of_status(&release), &release));
         lines.extend(versions(&cluster, &release).await);
+        lines.extend(approvals(&cluster, &release).await);
+        lines.extend(jobs(&cluster, &release).await);
         lines.extend(around(&cluster, &release).await);
     }
     match args.output {
@@ -265,6 +268,42 @@ fn pods(version: &VersionView) -> Option<Line> {
         Line::warning("pods", text, mend)
     } else {
         Line::ok("pods", text)
+    })
+}
+
+/// Whether several people can be told apart, where several have to approve.
+async fn approvals(cluster: &Cluster, release: &ReleaseObject) -> Option<Line> {
+    let required = release.spec.approval.as_ref()?.required.filter(|required| *required > 1)?;
+    let namespace = release.metadata.namespace.as_deref().unwrap_or_default();
+    let text = format!("{required} different people have to approve");
+    Some(match people::are_proved(&cluster.client, namespace).await {
+        Ok(()) => Line::ok("approvals", text),
+        Err(why) => {
+            let (why, mend) = why.split_once(": ").unwrap_or((&why, "ask the operator"));
+            Line::error("approvals", format!("{text}, and {why}"), mend)
+        }
+    })
+}
+
+/// Whether the agent may make the Jobs of hooks, where there are any.
+async fn jobs(cluster: &Cluster, release: &ReleaseObject) -> Option<Line> {
+    const CHECK: &str = "jobs";
+    release.spec.hooks.iter().find(|hook| hook.job.is_some())?;
+    let namespace = release.metadata.namespace.as_deref().unwrap_or_default();
+    let bindings: Api<RoleBinding> = Api::namespaced(cluster.client.clone(), namespace);
+    Some(match bindings.list(&ListParams::default()).await {
+        Ok(found) if found.iter().any(|binding| binding.role_ref.name == "serin-jobs") => {
+            Line::ok(CHECK, format!("a RoleBinding in {namespace} lets the agent make the Jobs of hooks"))
+        }
+        Ok(_) => Line::error(
+            CHECK,
+            format!("hooks are Jobs, and no RoleBinding in {namespace} lets the agent make them"),
+            &format!(
+                "kubectl create rolebinding serin-jobs -n {namespace} --clusterrole=serin-jobs \
+                 --serviceaccount=serin-system:serin"
+            ),
+        ),
+        Err(error) => Line::unread(CHECK, &error),
     })
 }
 

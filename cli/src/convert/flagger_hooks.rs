@@ -94,7 +94,9 @@ fn when(webhook: &mut Source, url: &str, course: &Course, draft: &mut Draft) -> 
 fn answers(webhook: &mut Source, when: When, place: &str, course: &Course, draft: &mut Draft) -> Fields {
     let mut fields = Fields::default();
     if let Some(text) = webhook.take_text("timeout") {
-        match duration::parse(&text).and_then(|time| rule::HOOK_TIMEOUT.check(time).map(|_| text.clone())) {
+        match duration::parse(&text)
+            .and_then(|time| rule::hook::HOOK_TIMEOUT.check(time).map(|_| text.clone()))
+        {
             Ok(text) => fields.put("timeout", text),
             Err(hint) => {
                 draft.leave_out(
@@ -112,7 +114,7 @@ fn answers(webhook: &mut Source, when: When, place: &str, course: &Course, draft
     // With the threshold's failure Flagger goes back; all before are forgiven.
     let forgiven = if when.is_test() { course.threshold - 1 } else { 0 };
     if when.is_test() || when == When::PostRollout {
-        fields.put("retries", (forgiven + retries).min(rule::MAX_RETRIES.into()));
+        fields.put("retries", (forgiven + retries).min(rule::hook::MAX_RETRIES.into()));
     }
     if when.is_test() {
         fields.put("failure", "Rollback");

@@ -24,7 +24,7 @@ pub(super) fn check(
     words.into_iter().enumerate().map(one).collect()
 }
 
-fn one(path: &str, words: resource::Check, parts: &Parts<'_>, problems: &mut Problems) -> Check {
+pub(super) fn one(path: &str, words: resource::Check, parts: &Parts<'_>, problems: &mut Problems) -> Check {
     let resource::Check {
         path: target,
         through,

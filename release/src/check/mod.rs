@@ -8,6 +8,7 @@ mod analysis;
 mod delivery;
 mod faults;
 mod hook_checks;
+mod hook_kinds;
 mod hooks;
 mod mirror;
 mod notifications;
@@ -25,6 +26,7 @@ use serin_policy::matching::{OverrideSpec, SegmentSpec};
 use serin_policy::rule::{LABEL, Text, at_most};
 use serin_policy::{Policy, Source, Weight};
 
+use super::approval::Approval;
 use super::delivery::{Delivery, Named};
 use super::problem::{Problems, ReleaseError};
 use super::resource::{self, Documents, Given, Metadata, Resource, Scalar, Spec};
@@ -50,6 +52,9 @@ pub(super) fn check(documents: Documents) -> Result<Release, ReleaseError> {
     templates::of_file(&mut spec.analysis, metadata.namespace.as_deref(), templates, &mut problems);
     let prometheus = spec.analysis.prometheus.take();
     let mut release = release(metadata, spec, &mut problems);
+    if release.approval.required > 1 {
+        problems.add("spec.approval.required", release.approval.required, rule::APPROVERS_NEED_A_CLUSTER);
+    }
     release.analysis.prometheus = analysis::prometheus(prometheus, &release.analysis, &mut problems);
     accepted::check(&release, &mut problems);
     problems.unless_any(release)
@@ -167,6 +172,7 @@ fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
         steps,
         steps_by_traffic,
         blue_green,
+        approval: approval(spec.approval.unwrap_or_default(), problems),
         mirror,
         gradual,
         rollback_retries,
@@ -222,6 +228,18 @@ fn course(strategy: resource::Strategy, problems: &mut Problems) -> Course {
     let keep = span("spec.strategy.blueGreen.keep", &found.keep, &rule::KEEP, problems);
     let blue_green = BlueGreen { cutover: found.cutover, keep, cleanup: found.cleanup };
     Course { steps, steps_by_traffic: false, blue_green: Some(blue_green) }
+}
+
+fn approval(found: resource::Approval, problems: &mut Problems) -> Approval {
+    let required = found.required.unwrap_or(1);
+    if !(1..=rule::MAX_APPROVALS).contains(&required) {
+        problems.add("spec.approval.required", required, format!("give 1 to {}", rule::MAX_APPROVALS));
+    }
+    if found.on_timeout.is_some() && found.timeout.is_none() {
+        problems.add("spec.approval.onTimeout", "without a timeout", rule::NO_TIMEOUT);
+    }
+    let timeout = found.timeout.map(|time| span("spec.approval.timeout", &time, &rule::APPROVAL, problems));
+    Approval { required, timeout, on_timeout: found.on_timeout.unwrap_or_default() }
 }
 
 /// The hosts for testers: none of those that users have.

@@ -4,9 +4,9 @@ From words to those who are told of a release.
 use serin_policy::rule::LABEL;
 
 use super::{few, named, quoted};
-use crate::notification::{Channel, JsonTemplate, Notification, Target};
+use crate::notification::{Channel, JsonTemplate, Mail, Notification, Target};
 use crate::problem::{Problem, Problems};
-use crate::resource::{self, Address, Endpoint, GitHub, SecretKey, Slack, Webhook};
+use crate::resource::{self, Address, Email, Endpoint, GitHub, SecretKey, Slack, Webhook};
 use crate::rule;
 
 /// Somebody who is told by the agent's own configuration, where the words stand at `path`.
@@ -63,6 +63,7 @@ fn one<S>(path: &str, words: resource::Notification<S>, problems: &mut Problems)
         pager_duty,
         grafana,
         github,
+        email,
     } = words;
     let name = named(&format!("{path}.name"), Some(name), &LABEL, problems).unwrap_or_default();
     if let Some(events) = &events {
@@ -110,16 +111,37 @@ fn one<S>(path: &str, words: resource::Notification<S>, problems: &mut Problems)
         Some(Some(Target::Open { url, token: Some(token) })) => given.push(Channel::Grafana { url, token }),
         Some(Some(_)) => problems.add(at("grafana"), "a url or a secretRef alone", rule::GRAFANA),
     }
-    if let Some(GitHub { repository, environment, secret_ref: token }) = github {
+    if let Some(GitHub { repository, environment, commit_status, secret_ref: token }) = github {
         if !rule::is_repository(&repository) {
             problems.add(at("github.repository"), quoted(Some(&repository)), rule::REPOSITORY);
         }
-        given.push(Channel::GitHub { repository, environment, token });
+        given.push(Channel::GitHub { repository, environment, commit_status, token });
     }
+    given.extend(email.map(|found| mail(&at("email"), found, problems)));
     if given.len() > 1 || (given.is_empty() && !problems.is_below(path)) {
         problems.add(path, format!("{} channels", given.len()), rule::ONE_CHANNEL);
     }
     Some(Notification { name, severity, events, channel: given.pop()? })
+}
+
+fn mail<S>(path: &str, found: Email<S>, problems: &mut Problems) -> Channel<S> {
+    let Email { url, from, to, user, secret_ref: password } = found;
+    let at = |field: &str| format!("{path}.{field}");
+    if !rule::mail::is_mail_server(&url) {
+        problems.add(at("url"), quoted(Some(&url)), rule::mail::MAIL_SERVER);
+    }
+    named(&at("from"), Some(from.clone()), &rule::mail::MAIL_ADDRESS, problems);
+    if to.is_empty() {
+        problems.add(at("to"), "[]", rule::mail::MAIL_ADDRESS.hint());
+    }
+    few(&at("to"), to.len(), rule::mail::MAX_RECIPIENTS, problems);
+    for (i, to) in to.iter().enumerate() {
+        named(&at(&format!("to[{i}]")), Some(to.clone()), &rule::mail::MAIL_ADDRESS, problems);
+    }
+    if user.is_some() && password.is_none() {
+        problems.add(at("user"), "without a password", rule::mail::USER_HAS_PASSWORD);
+    }
+    Channel::Email { url, mail: Mail { from, to, user }, password }
 }
 
 fn target<S>(path: &str, found: Endpoint<S>, problems: &mut Problems) -> Option<Target<S>> {

@@ -85,9 +85,31 @@ pub enum Channel<S> {
         repository: String,
         /// What the environment is called.
         environment: String,
+        /// Whether the commit gets a status besides.
+        commit_status: bool,
         /// The token.
         token: S,
     },
+    /// E-mail.
+    Email {
+        /// The server.
+        url: String,
+        /// From whom, and to whom.
+        mail: Mail,
+        /// The password, if one logs in.
+        password: Option<S>,
+    },
+}
+
+/// A mail's envelope, and who logs in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mail {
+    /// Who sends it.
+    pub from: String,
+    /// Who gets it; at least one.
+    pub to: Vec<String>,
+    /// Whose password it is, if not the sender's.
+    pub user: Option<String>,
 }
 
 /// An address, and as whom it is spoken to.
@@ -118,6 +140,7 @@ impl<S> Channel<S> {
             Self::PagerDuty { .. } => "pagerDuty",
             Self::Grafana { .. } => "grafana",
             Self::GitHub { .. } => "github",
+            Self::Email { .. } => "email",
         }
     }
 
@@ -132,6 +155,7 @@ impl<S> Channel<S> {
                 Some(token)
             }
             Self::PagerDuty { key } => Some(key),
+            Self::Email { password, .. } => password.as_ref(),
             Self::Webhook { to, .. } | Self::CloudEvents { to } | Self::Alertmanager { to } => to.secret(),
         }
     }

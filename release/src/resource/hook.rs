@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Check, Scalar, schema};
+use super::{Check, HookJob, HookLoad, Scalar, schema};
 use crate::rule::{self, request};
 
 /// Somebody who is asked at a point of a run.
@@ -30,6 +30,14 @@ pub struct Hook {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = request::MAX_CHECKS))]
     pub checks: Option<Vec<Check>>,
+    /// Instead of `url`: a Job in the Release's namespace. Yes is that it completes. The agent makes it where the namespace's people
+    /// let it, as docs/hooks.md has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<HookJob>,
+    /// Instead of `url`, of a `pre-rollout` hook: so many requests a second to the new version, for a time. Yes is that few enough of
+    /// them fail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<HookLoad>,
     /// How long an answer may take, 1s to 10m. Whoever takes longer has failed. The default is `10s`.
     #[serde(default = "ten_seconds")]
     #[schemars(with = "schema::Duration")]
@@ -41,7 +49,7 @@ pub struct Hook {
     /// How often in a row a `pre-rollout` or `rollout` hook may fail before `failure` says what becomes of the run, 0 to 100. The
     /// default is 2.
     #[serde(default = "two")]
-    #[schemars(range(max = rule::MAX_RETRIES))]
+    #[schemars(range(max = rule::hook::MAX_RETRIES))]
     pub retries: u32,
     /// What a failed `pre-rollout` or `rollout` hook does: `Hold` has the run wait until it passes, `Rollback` takes the canary
     /// back, `Ignore` goes on. The default is `Hold`.
@@ -49,7 +57,7 @@ pub struct Hook {
     pub failure: Option<HookFailure>,
     /// What is sent along to `url`, such as `{type: bash, cmd: "curl -sf http://myapp-canary/healthz"}`. The default is nothing.
     #[serde(default)]
-    #[schemars(length(max = rule::MAX_METADATA))]
+    #[schemars(length(max = rule::hook::MAX_METADATA))]
     pub metadata: BTreeMap<String, String>,
 }
 
@@ -120,21 +128,31 @@ const fn two() -> u32 {
 
 fn rules() -> Value {
     json!([
-        schema::validation(".url", "has(self.url) != has(self.checks)", rule::ONE_KIND),
+        schema::validation(
+            ".url",
+            "[has(self.url), has(self.checks), has(self.job), has(self.load)].exists_one(given, given)",
+            rule::hook::ONE_KIND,
+        ),
+        schema::validation(".when", "!has(self.job) || self.when != 'rollback'", rule::hook::JOB_IS_NO_ALARM),
+        schema::validation(
+            ".when",
+            "!has(self.load) || self.when == 'pre-rollout'",
+            rule::hook::LOAD_IS_BEFORE
+        ),
         schema::validation(
             ".metadata",
             "!has(self.metadata) || self.metadata.size() == 0 || has(self.url)",
-            rule::METADATA_OF_URL,
+            rule::hook::METADATA_OF_URL,
         ),
         schema::validation(
             ".when",
             "!has(self.checks) || !(self.when in ['confirm-rollout', 'post-rollout', 'rollback'])",
-            rule::CHECKS_NEED_PODS,
+            rule::hook::CHECKS_NEED_PODS,
         ),
         schema::validation(
             ".failure",
             "!has(self.failure) || self.when in ['pre-rollout', 'rollout']",
-            rule::FAILURE_OF_TESTS,
+            rule::hook::FAILURE_OF_TESTS,
         ),
     ])
 }

@@ -6,11 +6,13 @@ there are optional, so that their absence is reported together with everything e
 */
 mod affinity;
 mod analysis;
+mod approval;
 pub(crate) mod document;
 mod faults;
 mod given;
 mod hook;
 mod hook_check;
+mod hook_kinds;
 mod metric_template;
 mod mirror;
 mod notification;
@@ -34,14 +36,18 @@ pub use affinity::{Cookie, SessionAffinity};
 pub use analysis::{
     Analysis, AnalysisSource, Compare, Istio, Metric, SuccessRange, TemplateRef, ThresholdRange,
 };
+pub use approval::{Approval, OnTimeout};
 pub use document::{Documents, Metadata, Resource, TemplateResource, read};
 pub use faults::{Fault, FaultAbort, FaultDelay, FaultyVersion};
 pub use given::Given;
 pub use hook::{Hook, HookFailure, When};
 pub use hook_check::{Check, Header, JsonPointer, Through};
+pub use hook_kinds::{HookJob, HookLoad};
 pub use metric_template::MetricTemplateSpec;
 pub use mirror::Mirror;
-pub use notification::{Address, CHANNELS, Endpoint, GitHub, Level, Notification, SecretKey, Slack, Webhook};
+pub use notification::{
+    Address, CHANNELS, Email, Endpoint, GitHub, Level, Notification, SecretKey, Slack, Webhook,
+};
 pub use pod_template::PodTemplate;
 pub use routing::{DeletionPolicy, Mode, RollbackRetries, Routing};
 pub use scalar::Scalar;
@@ -181,6 +187,10 @@ pub struct Spec {
     /// How the new version comes in.
     #[serde(default)]
     pub strategy: Strategy,
+    /// Whose word it takes where a run waits for a person. The default is anybody's who may give commands, without end.
+    // An older agent that reads a saved Release does not know the word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approval>,
     /// How the canary is judged.
     #[serde(default)]
     pub analysis: Analysis,
@@ -209,9 +219,9 @@ pub struct Spec {
     /// Who is asked at points of a run, in a cluster, as Flagger asks: gates, tests of the canary, load. The default is nobody.
     // An older agent that reads a saved Release does not know the word.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = rule::MAX_HOOKS), extend("x-kubernetes-validations" = [{
+    #[schemars(length(max = rule::hook::MAX_HOOKS), extend("x-kubernetes-validations" = [{
         "rule": "self.all(one, self.exists_one(other, other.name == one.name))",
-        "message": rule::OTHER_HOOK,
+        "message": rule::hook::OTHER_HOOK,
     }]))]
     pub hooks: Vec<Hook>,
     /// Who is told of the release, in a cluster. The agent's operator may have others told besides. The default is nobody.

@@ -53,9 +53,12 @@ pub struct Notification<S> {
     /// Annotations in Grafana.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grafana: Option<Endpoint<S>>,
-    /// Deployments of a repository on GitHub.
+    /// Deployments of a repository on GitHub, and the status of a commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub github: Option<GitHub<S>>,
+    /// E-mail, by SMTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<Email<S>>,
 }
 
 /// How grave it must be.
@@ -149,8 +152,40 @@ pub struct GitHub<S> {
     #[serde(default = "production")]
     #[schemars(length(min = 1, max = 255))]
     pub environment: String,
-    /// Where a token is that may write the repository's deployments.
+    /// Whether the commit gets a status besides, which the canary's pod template names by the annotation
+    /// `org.opencontainers.image.revision`. The default is false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub commit_status: bool,
+    /// Where a token is that may write the repository's deployments, and its commit statuses if it gets them.
     pub secret_ref: S,
+}
+
+/// E-mail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, bound(deserialize = "S: Deserialize<'de>"))]
+#[schemars(extend("x-kubernetes-validations" = [schema::validation(
+    ".user",
+    "!has(self.user) || has(self.secretRef)",
+    rule::mail::USER_HAS_PASSWORD,
+)]))]
+pub struct Email<S> {
+    /// The mail server: `smtp://mail.example.com:587`, which is to offer STARTTLS where there is a password, or `smtps://` for
+    /// TLS from the first byte. The agent's operator says which there may be, but for Services of the Release's own namespace.
+    #[schemars(with = "schema::MailServer")]
+    pub url: String,
+    /// Who sends it.
+    #[schemars(with = "schema::MailAddress")]
+    pub from: String,
+    /// Who gets it, 1 to 16 of them.
+    #[schemars(with = "Vec<schema::MailAddress>", length(min = 1, max = rule::mail::MAX_RECIPIENTS))]
+    pub to: Vec<String>,
+    /// Whose password it is. The default is `from`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 254))]
+    pub user: Option<String>,
+    /// Where the password is. The default is none: nobody is logged in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<S>,
 }
 
 fn production() -> String {
@@ -158,7 +193,7 @@ fn production() -> String {
 }
 
 /// The fields of the channels there are, of which a notification has one.
-pub const CHANNELS: [&str; 10] = [
+pub const CHANNELS: [&str; 11] = [
     "slack",
     "teams",
     "discord",
@@ -169,6 +204,7 @@ pub const CHANNELS: [&str; 10] = [
     "pagerDuty",
     "grafana",
     "github",
+    "email",
 ];
 
 fn one_channel() -> Value {

@@ -184,6 +184,21 @@ words!(
 );
 
 words!(
+    /// The address of a mail server.
+    MailServer = pattern(own::mail::MAIL_SERVER_PATTERN, own::LONGEST_ADDRESS, own::mail::MAIL_SERVER)
+);
+
+words!(
+    /// Somebody's mail address.
+    MailAddress = text(&own::mail::MAIL_ADDRESS)
+);
+
+words!(
+    /// Kubernetes' template of a pod, which is handed on as it is.
+    PodTemplate = json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
+);
+
+words!(
     /// Fields that are Istio's, and are handed on as they are.
     Istios = json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
 );

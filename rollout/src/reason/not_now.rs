@@ -39,6 +39,14 @@ pub enum NotNow {
     StableChanged,
     /// Nobody is moved anyway: the canary is being given its pods.
     Preparing,
+    /// The people who have to approve are several, and nobody proves who this is.
+    NotProved,
+    /// This person has approved, and others have to.
+    ApprovedAlready,
+    /// The time to approve is over.
+    TooLate,
+    /// Several people have to approve before, which this would skip.
+    TakesSeveral,
     /// Stable and canary have one version.
     NothingToRelease,
     /// The old version's time is not over.

@@ -106,6 +106,7 @@ impl Starter<'_> {
             "deployment-controller",
             "endpointslice-controller",
             "garbage-collector-controller",
+            "job-controller",
             "namespace-controller",
             "replicaset-controller",
             "serviceaccount-controller",

@@ -23,6 +23,9 @@ pub(super) struct Image {
     pub(super) start: Option<Duration>,
     /// `crash` or `crash=3s`: when it falls over.
     pub(super) crash: Option<Duration>,
+    /// `end=1s`: when it has done its work, as a Job's does, and `exit=1`: how that has gone.
+    pub(super) end: Option<Duration>,
+    pub(super) exit: i32,
     /// `stop=0s`: how long it goes on serving when its pod is deleted.
     pub(super) stop: Duration,
     /// How it answers.
@@ -56,6 +59,8 @@ impl Image {
             exists: name != "missing",
             start: (name != "never-ready").then_some(Duration::ZERO),
             crash: None,
+            end: None,
+            exit: 0,
             stop: STOP,
             manners: Manners { errors: 0.0, delay: Duration::ZERO, seed: 1 },
         };
@@ -71,6 +76,8 @@ impl Image {
             "start" => self.start = Some(time(value)?),
             "crash" if value.is_empty() => self.crash = Some(Duration::ZERO),
             "crash" => self.crash = Some(time(value)?),
+            "end" => self.end = Some(time(value)?),
+            "exit" => self.exit = value.parse()?,
             "stop" => self.stop = time(value)?,
             _ => self.manners.set(key, value)?,
         }

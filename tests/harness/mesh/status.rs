@@ -19,6 +19,8 @@ pub(super) enum State {
     Running,
     /// It serves.
     Ready,
+    /// It has done its work, and ended with this code.
+    Ended(i32),
     /// It fell over so many times and waits for the next.
     Crashed(u32),
 }
@@ -54,8 +56,15 @@ impl Report {
             }
             condition
         };
+        let codes: Option<Vec<_>> = self.containers.iter().map(|container| container.state.code()).collect();
+        let phase = match codes {
+            Some(codes) if codes.iter().all(|code| *code == 0) => "Succeeded",
+            Some(_) => "Failed",
+            None if runs => "Running",
+            None => "Pending",
+        };
         json!({
-            "phase": if runs { "Running" } else { "Pending" },
+            "phase": phase,
             "hostIP": HOST,
             "hostIPs": [{"ip": HOST}],
             "podIP": self.address,
@@ -82,6 +91,14 @@ impl Container {
                 (waiting("ImagePullBackOff", &format!("Back-off pulling image {:?}", self.image)), 0)
             }
             State::Running | State::Ready => (json!({"running": {"startedAt": began}}), 0),
+            // With a failure come the last lines of its log, as FallbackToLogsOnError has them.
+            State::Ended(code) => {
+                let reason = if code == 0 { "Completed" } else { "Error" };
+                let message = if code == 0 { "" } else { "asking the shop\nthe basket is empty\n" };
+                let ended = json!({"exitCode": code, "reason": reason, "message": message,
+                    "startedAt": began, "finishedAt": Timestamp::now()});
+                (json!({"terminated": ended}), 0)
+            }
             State::Crashed(times) => (
                 waiting("CrashLoopBackOff", &format!("back-off restarting failed container={}", self.name)),
                 times,
@@ -108,6 +125,11 @@ impl Container {
 
 impl State {
     const fn has_run(self) -> bool {
-        matches!(self, Self::Running | Self::Ready | Self::Crashed(_))
+        matches!(self, Self::Running | Self::Ready | Self::Ended(_) | Self::Crashed(_))
+    }
+
+    /// With which code it has ended, if it has.
+    const fn code(self) -> Option<i32> {
+        if let Self::Ended(code) = self { Some(code) } else { None }
     }
 }

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serin_release::notification::Channel;
 use serin_release::resource::SecretKey;
-use serin_rollout::{Actor, Event, Hold, Outcome};
+use serin_rollout::{Actor, Event, Hold, Outcome, Sought};
 
 use super::*;
 use crate::view::View;
@@ -22,7 +22,7 @@ fn step_begun() -> Reason {
 }
 
 fn approval() -> Reason {
-    Hold::AwaitsApproval { step: 1, of: 2, weight: weight(STEP) }.into()
+    Hold::AwaitsApproval { step: 1, of: 2, weight: weight(STEP), sought: Sought::default() }.into()
 }
 
 fn aborted() -> Reason {

@@ -1,5 +1,6 @@
 /*!
-GitHub's deployments (REST API of 2022-11-28: `POST /repos/{owner}/{repo}/deployments`, and `…/deployments/{id}/statuses`).
+GitHub's deployments (REST API of 2022-11-28: `POST /repos/{owner}/{repo}/deployments`, and `…/deployments/{id}/statuses`), and
+its commit statuses (`POST /repos/{owner}/{repo}/statuses/{sha}`).
 */
 use serde_json::{Value, json};
 
@@ -39,5 +40,21 @@ pub(in crate::notify) fn status(message: &Message) -> Value {
         "description": cut(&message.text, 140),
         "log_url": message.link,
         "auto_inactive": state == "success",
+    }))
+}
+
+/// How a commit stands. A later status of the same context takes the place of the one before.
+pub(in crate::notify) fn commit_status(message: &Message) -> Value {
+    let state = match message.event.as_str() {
+        "Promoted" | "Settled" => "success",
+        "RolledBack" => "failure",
+        "Aborted" => "error",
+        _ => "pending",
+    };
+    without_nulls(json!({
+        "state": state,
+        "description": cut(&message.text, 140),
+        "target_url": message.link,
+        "context": format!("serin/{}", message.release()),
     }))
 }

@@ -7,6 +7,12 @@ fn golden(name: &str, payload: &Value) {
     insta::assert_snapshot!(name, serde_json::to_string_pretty(payload).unwrap());
 }
 
+/// The same of one that is no JSON.
+#[track_caller]
+fn golden_text(name: &str, text: &str) {
+    insta::assert_snapshot!(name, text);
+}
+
 #[test]
 fn each_provider_is_told_of_a_rollback_in_its_own_words() {
     let message = rollback();
@@ -22,6 +28,8 @@ fn each_provider_is_told_of_a_rollback_in_its_own_words() {
     golden("pager_duty", &pager_duty(&message, "the-key"));
     golden("grafana", &annotation(&message));
     golden("github_status", &github::status(&message));
+    golden("github_commit_status", &github::commit_status(&message));
+    golden_text("email", &crate::notify::email::text(&message));
 }
 
 #[test]

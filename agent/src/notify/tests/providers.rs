@@ -64,9 +64,13 @@ pub(super) fn check(channel: &Channel<()>, Asked { path, headers, body }: &Asked
             ensure(texts(&body["tags"]), "tags")?;
             text(body, "text", 1, 10_000)
         }
+        Channel::Email { .. } => Err("mail does not go by HTTP".to_owned()),
         Channel::GitHub { .. } => {
             ensure(headers.contains_key("user-agent"), "GitHub asks who it is")?;
-            if path.ends_with("/statuses") {
+            if path.contains("/example/shop/statuses/") {
+                one_of(body, "state", &["error", "failure", "pending", "success"])?;
+                text(body, "context", 1, 255)?;
+            } else if path.ends_with("/statuses") {
                 let states = ["error", "failure", "inactive", "in_progress", "queued", "pending", "success"];
                 one_of(body, "state", &states)?;
             } else {

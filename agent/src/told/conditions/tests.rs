@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serin_policy::Weight;
 use serin_release::delivery::PromotionMode;
-use serin_rollout::{Event, Outcome};
+use serin_rollout::{Event, Outcome, Sought};
 
 use super::*;
 use crate::journal::DeedKind;
@@ -75,7 +75,7 @@ fn what_comes_by_itself_or_by_a_word_holds_a_run_and_does_not_stall_it() {
     let weight = Weight::from_ppm(100_000).unwrap();
     for (hold, name) in [
         (Hold::AwaitsRequests { need: 100 }, "AwaitsRequests"),
-        (Hold::AwaitsApproval { step: 1, of: 2, weight }, "AwaitsApproval"),
+        (Hold::AwaitsApproval { step: 1, of: 2, weight, sought: Sought::default() }, "AwaitsApproval"),
     ] {
         let verdict = Some((VerdictStatus::Pass, "healthy"));
         check(
@@ -236,8 +236,8 @@ fn the_statuses_that_others_read() {
     let holds = [
         (Progressing, Hold::Paused { by: "anna".to_owned() }),
         (Progressing, Hold::Suspended),
-        (Progressing, Hold::AwaitsApproval { step: 1, of: 2, weight }),
-        (Starting, Hold::AwaitsCutover),
+        (Progressing, Hold::AwaitsApproval { step: 1, of: 2, weight, sought: Sought::default() }),
+        (Starting, Hold::AwaitsCutover { sought: Sought::default() }),
         (Keeping, Hold::AwaitsCleanup),
         (Promoting, Hold::HandingOver { mode: PromotionMode::Wait, trouble: None }),
         (Progressing, Hold::AwaitsRequests { need: 100 }),

@@ -60,7 +60,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- $role := fromYaml . -}}
 {{- if and (eq $role.kind "ClusterRole") (eq $role.metadata.name "serin") -}}
 {{- range $role.rules -}}
-{{- $of_no_namespace := or (has "namespaces" .resources) (has "tokenreviews" .resources) (has "subjectaccessreviews" .resources) }}
+{{- $of_no_namespace := or (has "namespaces" .resources) (has "validatingadmissionpolicies" .resources) (has "tokenreviews" .resources) (has "subjectaccessreviews" .resources) }}
 {{- if not (and $.Values.scope.namespace $of_no_namespace) }}
 {{ list . | toYaml }}
 {{- end -}}

@@ -169,7 +169,17 @@ impl Server {
                 None => pending().await,
             }
         };
+        let end = async {
+            match self.image.end {
+                Some(after) => sleep(after).await,
+                None => pending().await,
+            }
+        };
         tokio::select! {
+            () = end => {
+                tell(State::Ended(self.image.exit));
+                return;
+            }
             Err(error) = self.serve(&tell) => eprintln!("a server at {:?}: {error:#}", self.addresses),
             () = crash => {}
         }
