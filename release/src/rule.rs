@@ -5,6 +5,7 @@ server has and the checks here both take them from this room; what the filter's 
 */
 pub mod mirror;
 pub mod request;
+pub mod routes;
 
 use std::fmt;
 use std::ops::RangeInclusive;

@@ -276,6 +276,10 @@ pub struct Version {
     /// The `trafficPolicy` of Istio's DestinationRule, for this version only. The default is that of `routing`.
     #[schemars(with = "Option<schema::Istios>")]
     pub traffic_policy: Option<serde_json::Value>,
+    /// The `headers` of Istio's route for requests of this version only: what is set, added and removed, besides `headers` of
+    /// `routing`. The default is nothing.
+    #[schemars(with = "Option<schema::Istios>")]
+    pub headers: Option<serde_json::Value>,
 }
 
 /// The Service of one version.
