@@ -222,8 +222,10 @@ async fn linked(shell: &Shell<'_>) -> Result<()> {
     let open = async |path: &str, cookie: &str| {
         let request = browser.get(format!("{gateway}{path}")).header("host", HOST);
         let answer = request.header("cookie", format!("serin={off}; {cookie}")).send().await?;
-        let header = |name| answer.headers().get(name).and_then(|value| value.to_str().ok());
-        let header = |name| header(name).unwrap_or_default().to_owned();
+        let header = |name: &str| {
+            let value = answer.headers().get(name).and_then(|value| value.to_str().ok());
+            value.unwrap_or_default().to_owned()
+        };
         let cookie = header("set-cookie").split(';').next().unwrap_or_default().to_owned();
         let (status, location) = (answer.status().as_u16(), header("location"));
         let served: Value = serde_json::from_str(&answer.text().await?).unwrap_or_default();

@@ -19,8 +19,8 @@ pub(super) const fn recipe() -> Recipe {
     }
 }
 
-/// The last release of each minor version before.
-const EARLIER: [&str; 4] = ["1.36.4", "1.37.0", "1.38.3", "1.39.3"];
+/// The last wheel of each minor version before that has the runtime for modules: 1.38.3 has none.
+const EARLIER: [&str; 4] = ["1.36.4", "1.37.0", "1.38.2", "1.39.3"];
 
 /// That of 1.36 plus `N`.
 pub(super) const fn earlier<const N: usize>() -> Recipe {
