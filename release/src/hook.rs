@@ -43,7 +43,7 @@ pub enum Asked {
     /// A Job, which has to complete.
     Job(Job),
     /// The new version, by many requests at once.
-    Load(Load),
+    Load(Box<Load>),
 }
 
 /// A Job.

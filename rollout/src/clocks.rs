@@ -48,7 +48,9 @@ impl Status {
             }
         }
         self.pods.lacking_since.as_mut().map(&moved);
-        self.approvals.as_mut().map(|approvals| moved(&mut approvals.since));
+        if let Some(approvals) = &mut self.approvals {
+            moved(&mut approvals.since);
+        }
         // When one was asked that has not answered yet is a part of what it will be known by.
         let answered = self.questions.iter_mut().filter(|question| !question.is_open);
         answered.for_each(|question| moved(&mut question.at));

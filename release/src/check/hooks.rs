@@ -75,7 +75,7 @@ fn asked(
             if when != When::PreRollout {
                 problems.add(at("when"), when.as_str(), rule::hook::LOAD_IS_BEFORE);
             }
-            Asked::Load(hook_kinds::load(&at("load"), load, parts, problems))
+            Asked::Load(Box::new(hook_kinds::load(&at("load"), load, parts, problems)))
         }
         (url, checks, job, load) => {
             let given = [url.is_some(), checks.is_some(), job.is_some(), load.is_some()];

@@ -22,7 +22,7 @@ use crate::hooks::last_lines;
 use crate::serve::modules::sha256;
 
 /// How long after its time a Job is waited for: whoever ends it may be late.
-const GRACE: Duration = Duration::from_secs(60);
+const GRACE: Duration = Duration::from_mins(1);
 
 /// How long a Job is there after its end, for people to look at, in seconds: longer than no agent is there.
 const KEPT_SECONDS: u32 = 24 * 3600;
