@@ -39,13 +39,13 @@ pub async fn run(load: &Load, target: &Target, patience: Duration) -> Result<Str
     let clients = target.places.iter().map(client).collect::<Result<Vec<_>, String>>()?;
     let (check, target) = (Arc::new(load.request.clone()), Arc::new(target.clone()));
     let slots = Arc::new(Semaphore::new(MOST_IN_FLIGHT));
-    let mut ticks = interval(Duration::from_secs(1) / load.rate.max(1));
+    let mut beat = interval(Duration::from_secs(1) / load.rate.max(1));
     // What is late is left out, and not made up for by a burst.
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut tally, mut under_way) = (Tally::default(), JoinSet::new());
     let end = Instant::now() + load.duration;
     for (client, place) in clients.iter().cycle() {
-        if timeout_at(end, ticks.tick()).await.is_err() {
+        if timeout_at(end, beat.tick()).await.is_err() {
             break;
         }
         let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
