@@ -29,6 +29,7 @@ fn parts(release: &Release, whole: &PolicySpec) -> Vec<(Option<usize>, PolicySpe
     let bare = PolicySpec {
         name: "default/release".to_owned(),
         salt: "salt".to_owned(),
+        run: None,
         hosts: vec!["*".to_owned()],
         path_prefix: "/".to_owned(),
         steps: Vec::new(),

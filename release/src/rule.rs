@@ -4,6 +4,7 @@ server has and the checks here both take them from this room; what the filter's 
 [`serin_policy::rule`].
 */
 pub mod request;
+pub mod versions;
 
 use std::fmt;
 use std::ops::RangeInclusive;

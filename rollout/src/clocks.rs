@@ -47,6 +47,7 @@ impl Status {
                 }
             }
         }
+        self.versions.clock_moved(step);
         self.pods.lacking_since.as_mut().map(&moved);
         // When one was asked that has not answered yet is a part of what it will be known by.
         let answered = self.questions.iter_mut().filter(|question| !question.is_open);

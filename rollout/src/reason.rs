@@ -6,6 +6,7 @@ A reason that merely goes on is given again at every tick and is equal to the on
 reasons can leave repetitions out. Numbers that change by the tick therefore have no place here but in
 [`Progress`](super::Progress).
 */
+mod event;
 mod kinds;
 mod not_now;
 mod outcome;
@@ -14,7 +15,8 @@ use serde::{Deserialize, Serialize};
 use serin_release::delivery::PromotionMode;
 
 use super::workloads::Lack;
-pub use kinds::{Event, Hold};
+pub use event::Event;
+pub use kinds::Hold;
 pub use not_now::NotNow;
 pub use outcome::Outcome;
 
@@ -142,6 +144,8 @@ table! { Event:
     PolicyGone, "policy-gone", Warning;
     LeaseLapsed, "lease-lapsed", Warning;
     ReleaseEdited, "release-edited", Info;
+    VersionOpened, "version-opened", Info;
+    VersionTakenBack, "version-taken-back", Critical;
 }
 
 table! { Hold:

@@ -19,6 +19,7 @@ use super::phase::{BakeState, KeepState, Phase, StepState, elapsed};
 use super::reason::Reason;
 use super::receding::RecedeState;
 use super::roles::{Roles, RouteTargets};
+use super::versions::{VersionProgress, Versions};
 use serin_release::{Pause, Release};
 
 /// How far a release is. The default is that of a release never seen before.
@@ -37,6 +38,9 @@ pub struct Status {
     pub revision: u64,
     /// The Release's fingerprint when that policy was made.
     pub fingerprint: u64,
+    /// How the versions beside the two stand.
+    #[serde(default, skip_serializing_if = "Versions::are_none")]
+    pub versions: Versions,
     /// In a cluster: the pods that the run has the two versions keep.
     #[serde(default)]
     pub pods: Pods,
@@ -148,6 +152,9 @@ pub struct Progress {
     pub assignable: Option<f64>,
     /// How new callers were drawn.
     pub draw: Draw,
+    /// How the versions beside stable and canary stand.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub versions: Vec<VersionProgress>,
 }
 
 /// How new callers were drawn.
@@ -232,6 +239,7 @@ impl Status {
             cohorts: self.evidence.cohorts(&release.analysis),
             assignable: self.evidence.assignable(),
             draw: self.evidence.draw(),
+            versions: self.progress_of_versions(release, now),
         };
         match &self.phase {
             Phase::Progressing(state) => {

@@ -236,7 +236,7 @@ impl Way {
 
 /// The version whose backend gave the answer.
 pub(crate) fn reached(answer: &Answer<'_>) -> Option<Arm> {
-    Arm::ALL.into_iter().find(|arm| answer.body.starts_with(arm.as_str().as_bytes()))
+    Arm::BOTH.into_iter().find(|arm| answer.body.starts_with(arm.as_str().as_bytes()))
 }
 
 /// The id that a `set-cookie` header gives.

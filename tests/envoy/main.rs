@@ -13,6 +13,7 @@ mod protocols;
 mod pushes;
 mod requests;
 mod telemetry;
+mod versions;
 
 use std::sync::LazyLock;
 

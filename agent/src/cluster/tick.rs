@@ -293,6 +293,7 @@ async fn observe(
         blown_fuses,
         unassignable,
         users,
+        users_of_extras,
         readings,
         outage,
     } = observer.report(&snapshot.release, &mut state.deltas, &samples, collected, complaint.as_deref(), now);
@@ -324,6 +325,7 @@ async fn observe(
         blown_fuses,
         unassignable,
         users,
+        users_of_extras,
         readings,
         outage,
         commands: command.into_iter().collect(),

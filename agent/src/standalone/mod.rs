@@ -198,6 +198,7 @@ impl Standalone {
             chosen,
             unassignable,
             users,
+            users_of_extras,
             readings,
             outage,
             ..
@@ -213,6 +214,7 @@ impl Standalone {
             blown_fuses,
             unassignable,
             users,
+            users_of_extras,
             readings,
             outage,
             commands: commands.clone(),
@@ -236,9 +238,7 @@ impl Standalone {
         let is_there = matches!(&observation.in_force, InForce::Policy { revision, .. } if *revision == planned.status.revision);
         if planned.push.is_some() || is_known && is_there && planned.term.is_due(until, now) {
             // Without a push it is what is there already, but for the time.
-            let status = &planned.status;
-            let (weight, closed, promoted) = (status.weight(), status.is_closed(), status.is_promoted());
-            let policy = self.release.policy(status.revision, weight, closed, promoted);
+            let policy = planned.status.policy(&self.release);
             let leases: Leases =
                 planned.term.lease(until, now).map(|until| (name, until)).into_iter().collect();
             self.ecds.write(&Document { leases, ..Document::new(vec![policy]) })?;

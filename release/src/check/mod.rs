@@ -12,6 +12,7 @@ mod hooks;
 mod notifications;
 mod rollback;
 mod templates;
+mod versions;
 mod windows;
 
 use std::time::Duration;
@@ -70,6 +71,7 @@ pub(super) fn check_in_cluster(
         routing: &object.spec.routing,
         overrides: &object.spec.overrides,
         has_faults: !object.spec.faults.is_empty(),
+        has_versions: !object.spec.versions.is_empty(),
         pod_template: &object.spec.pod_template,
         strategy: &object.spec.strategy,
         suspended: object.spec.suspend,
@@ -136,7 +138,9 @@ fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
     };
     let way_back = spec.strategy.canary.as_ref().map(|canary| canary.rollback.clone()).unwrap_or_default();
     let Course { steps, steps_by_traffic, blue_green } = course(spec.strategy, problems);
-    let analysis = analysis::check(spec.analysis, &whose, &steps, problems);
+    let versions = versions::check(spec.versions, &steps, blue_green.is_some(), problems);
+    let mut analysis = analysis::check(spec.analysis, &whose, &steps, problems);
+    analysis.judged = u8::try_from(1 + versions.len()).unwrap_or(u8::MAX);
     let gradual = rollback::check(&way_back, &analysis, problems);
     let lease = lease(spec.on_agent_lost, spec.agent_lost_after, analysis.interval, problems);
     Release {
@@ -151,6 +155,7 @@ fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
         sources,
         propagation: spec.session_affinity.propagation,
         overrides: overrides(spec.overrides, problems),
+        versions,
         segments: segments(spec.segments, problems),
         flags: flags(spec.flags, problems),
         faults: faults::check(spec.faults, problems),
@@ -321,7 +326,7 @@ fn given<T>(path: &str, found: Given<T>, hint: &str, problems: &mut Problems) ->
 fn segments(resources: Vec<resource::Segment>, problems: &mut Problems) -> Vec<SegmentSpec> {
     let segment = |(i, resource): (usize, resource::Segment)| {
         let weight = percent(&format!("spec.segments[{i}].weight"), &resource.weight, problems).weight();
-        SegmentSpec { name: resource.name, matches: resource.matches, weight }
+        SegmentSpec { name: resource.name, matches: resource.matches, weight, version: resource.version }
     };
     resources.into_iter().enumerate().map(segment).collect()
 }

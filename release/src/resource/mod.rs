@@ -130,6 +130,16 @@ pub struct Spec {
     #[serde(default)]
     #[schemars(length(max = Policy::MAX_OVERRIDES))]
     pub overrides: Vec<Override>,
+    /// Versions beside stable and canary, each with a share of its own that you write, behind plain Envoys. Each is judged
+    /// against stable by itself, and a bad one is taken back alone. Raising or lowering a share moves callers between that
+    /// version and stable, and nobody else. The default is none.
+    // An older agent that reads a saved Release does not know the word.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = serin_policy::Extra::MOST), extend("x-kubernetes-validations" = [{
+        "rule": "self.all(one, self.exists_one(other, other.name == one.name) && one.name != 'stable' && one.name != 'canary')",
+        "message": rule::versions::OTHER_NAME,
+    }]))]
+    pub versions: Vec<ExtraVersion>,
     /// Groups of requests with a weight of their own; the first that matches counts. The canary gets pods for what they bring.
     /// The default is none.
     #[serde(default)]
@@ -260,6 +270,24 @@ pub struct Version {
     pub traffic_policy: Option<serde_json::Value>,
 }
 
+/// A version beside stable and canary.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("required" = ["name", "share"]))]
+pub struct ExtraVersion {
+    /// Its name, by which routes, overrides and segments know it: another than `stable` and `canary`.
+    #[schemars(with = "Option<schema::Label>")]
+    pub name: Option<String>,
+    /// What it runs. Another is another version: its callers go to stable for the baseline, and it is judged anew. The
+    /// default is that nobody says.
+    #[schemars(with = "Option<schema::VersionName>")]
+    pub version: Option<String>,
+    /// Its share of all callers, in percent, 0 to 100. The canary's steps must leave room for it, but for one of 100, which
+    /// means all who are on no other version.
+    #[schemars(with = "schema::Percentage")]
+    pub share: Scalar,
+}
+
 /// The Service of one version.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -347,7 +375,12 @@ pub struct Segment {
     #[schemars(length(min = 1, max = SegmentSpec::MAX_MATCHES))]
     pub matches: Vec<Match>,
     /// The share of the segment that gets the canary, in percent, 0 to 100: 100 for testers, 0 for users who must never
-    /// get it.
+    /// get it. None of its members is in the share of a version of `spec.versions`.
     #[schemars(with = "schema::Percentage")]
     pub weight: Scalar,
+    /// The version of `spec.versions` that the share gets in the canary's place, by its name.
+    // An older agent that reads a saved Release does not know the word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<schema::Label>")]
+    pub version: Option<String>,
 }

@@ -42,7 +42,7 @@ pub(super) fn arm_of(release: &Release, routing: &Routing) -> Option<Arm> {
 pub(super) fn traffic_policy(delivery: &Delivery, arm: Arm, common: Option<&Value>) -> Option<Value> {
     let own = match arm {
         Arm::Stable => &delivery.stable.traffic_policy,
-        Arm::Canary => &delivery.canary.traffic_policy,
+        Arm::Canary | Arm::Extra(_) => &delivery.canary.traffic_policy,
     };
     let parts = [common, own.as_ref()].into_iter().flatten().filter_map(Value::as_object);
     let merged: serde_json::Map<_, _> =
