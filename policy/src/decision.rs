@@ -118,7 +118,7 @@ impl fmt::Display for Reason {
             }
             Self::Bucket(Cohort::Rest) => f.write_str("bucket: point against weight; moved by the promotion"),
             Self::Bucket(Cohort::Lane(extra)) => {
-                write!(f, "bucket: point in the lane of {}", extra.as_str())
+                write!(f, "bucket: point in a lane; moved by the share of {}", extra.as_str())
             }
             Self::NoIdentity => f.write_str("no identity: nothing to be sticky by"),
             Self::Fault => f.write_str("fault: injected on purpose"),

@@ -117,7 +117,7 @@ fn a_bad_version_goes_back_alone_and_comes_again_at_a_word() -> Result<()> {
         third.deploy(Build { error_share: 0.5, ..third.build() });
         let view = agent.wait_until("v3 to be taken back, and nothing else", |view| stands(view, 0)).await?;
         let told = view.progress.versions[0].because();
-        ensure!(told.contains("taken back: ") && told.contains("v3 failed"), "{told}");
+        ensure!(told.starts_with("taken back: ") && told.contains("v3"), "{told}");
         eventually("its users to be on stable, and nobody else to be moved", async || {
             for id in &everybody {
                 let expected = if arm_of(id) == V3 { Arm::Stable } else { arm_of(id) };

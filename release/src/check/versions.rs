@@ -33,7 +33,9 @@ pub(super) fn check(
         let share = percent(&format!("{path}.share"), &found.share, problems).weight();
         versions.push(ExtraVersion { name, version, share });
     }
-    have_room(&versions, steps, problems);
+    if !is_blue_green {
+        have_room(&versions, steps, problems);
+    }
     versions
 }
 

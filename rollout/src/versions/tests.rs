@@ -5,9 +5,7 @@ use serin_policy::{Arm, Cohort, Extra, Policy, Weight};
 
 use super::*;
 use crate::observation::{ArmCounts, Environment};
-use crate::{
-    Command, CommandKind, InForce, Observation, Plan, Proxy, ProxyState, Reason, Term, Users, plan,
-};
+use crate::{Command, CommandKind, InForce, Observation, Plan, Proxy, ProxyState, Reason, Term, Users, plan};
 
 const RELEASE: &str = "apiVersion: serin.dev/v1alpha1
 kind: Release
