@@ -2,8 +2,8 @@
 Builds the filter for proxies and puts it where the agent embeds it from.
 
 The nested cargo has a target folder of its own: in the outer one's it would wait for a lock that is only given
-up when this script ends. Callbacks that the filter does not use are cut from the module's exports afterwards,
-because a proxy calls into the module for every callback it finds there, and rustc keeps all of the SDK's.
+up when this script ends. The exports are set right afterwards: a proxy calls into the module for every callback it finds there,
+and rustc keeps all of the SDK's. They are cut, and the filter's own get their names.
 */
 use std::env;
 use std::path::{Path, PathBuf};
@@ -12,22 +12,11 @@ use std::process::Command;
 /// What it is compiled for.
 const TARGET: &str = "wasm32-wasip1";
 
-/// What a proxy needs to find in the module. `proxy_on_delete` looks idle, but without it the SDK would keep every
-/// request's context for ever.
-const EXPORTS: [&str; 12] = [
-    "memory",
-    "_initialize",
-    "proxy_abi_version_0_2_1",
-    "proxy_on_memory_allocate",
-    "proxy_on_context_create",
-    "proxy_on_configure",
-    "proxy_on_request_headers",
-    "proxy_on_response_headers",
-    "proxy_on_response_trailers",
-    "proxy_on_log",
-    "proxy_on_tick",
-    "proxy_on_delete",
-];
+/// What a proxy needs to find in the module besides the filter's callbacks.
+const EXPORTS: [&str; 4] = ["memory", "_initialize", "proxy_abi_version_0_2_1", "proxy_on_memory_allocate"];
+
+/// The filter's callbacks are called `serin_on_log` and so on, the ABI's `proxy_on_log`.
+const CALLBACKS: (&str, &str) = ("serin_on_", "proxy_on_");
 
 fn main() {
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("..");
@@ -44,7 +33,7 @@ fn main() {
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
     let module = build_filter(&root, &target_folder(&out));
-    cut_exports(&module, &out.join("serin_filter.wasm"));
+    set_exports(&module, &out.join("serin_filter.wasm"));
 }
 
 /// One folder for all profiles of the outer build, beside theirs: `target/<profile>/build/<package>/out` → `target`.
@@ -73,16 +62,19 @@ fn build_filter(root: &Path, target: &Path) -> PathBuf {
     target.join(TARGET).join("wasm/serin_filter.wasm")
 }
 
-fn cut_exports(module: &Path, result: &Path) {
+fn set_exports(module: &Path, result: &Path) {
+    let (ours, abi) = CALLBACKS;
     let mut module = walrus::Module::from_file(module).expect("rustc wrote a module");
-    let unused: Vec<_> = module
-        .exports
-        .iter()
-        .filter(|export| !EXPORTS.contains(&&*export.name))
-        .map(walrus::Export::id)
-        .collect();
+    let is_unused = |name: &str| !(EXPORTS.contains(&name) || name.starts_with(ours));
+    let unused: Vec<_> =
+        module.exports.iter().filter(|export| is_unused(&export.name)).map(walrus::Export::id).collect();
     for export in unused {
         module.exports.delete(export);
+    }
+    for export in module.exports.iter_mut() {
+        if let Some(callback) = export.name.strip_prefix(ours) {
+            export.name = format!("{abi}{callback}");
+        }
     }
     walrus::passes::gc::run(&mut module);
     module.emit_wasm_file(result).expect("OUT_DIR can be written");

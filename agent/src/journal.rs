@@ -231,7 +231,7 @@ fn log(release: &str, Entry { news, change, .. }: &Entry) {
 #[cfg(test)]
 mod tests {
     use serin_policy::Weight;
-    use serin_rollout::{Actor, Event, Hold, Push, Status};
+    use serin_rollout::{Actor, Besides, Event, Hold, Push, Status};
 
     use super::*;
 
@@ -259,7 +259,13 @@ mod tests {
             closed: false,
             revision,
         };
-        let push_of = |revision| Push { revision, weight: weight(10), closed: false, promoted: false };
+        let push_of = |revision| Push {
+            revision,
+            weight: weight(10),
+            closed: false,
+            promoted: false,
+            besides: Besides::Nothing,
+        };
         Plan {
             status: Status { last_change: push.map(change), ..Status::default() },
             push: push.map(push_of),

@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use anyhow::{anyhow, bail};
 use jiff::Timestamp;
+use serin_policy::links::Visit;
 use serin_policy::{Arm, Cohort, Decision, Document, Policy, Proxy, Reason, Request, Table, Weight};
 use url::Url;
 
@@ -104,7 +105,7 @@ impl<'a> Typed<'a> {
             Some((index, policy)) => {
                 let now = || u64::try_from(Timestamp::now().as_nanosecond()).unwrap_or_default();
                 let decision = policy.decide(self, table.lease(index, now), || None);
-                render(policy, &decision) + &self.faults(policy, decision.arm)
+                link(&policy.visit(self)) + &render(policy, &decision) + &self.faults(policy, decision.arm)
             }
         }
     }
@@ -113,8 +114,7 @@ impl<'a> Typed<'a> {
 impl Typed<'_> {
     /// What is injected on purpose into answers to requests like it, if anything is.
     fn faults(&self, policy: &Policy, arm: Arm) -> String {
-        let now = u64::try_from(Timestamp::now().as_second()).unwrap_or_default();
-        let marks = policy.possible_marks(self, arm, now);
+        let marks = policy.possible_marks(self, arm, self.now_seconds());
         let shares: Vec<_> = marks.iter().map(|mark| format!("{} for {}", mark.name, mark.weight)).collect();
         if shares.is_empty() { String::new() } else { format!("faults    {}\n", shares.join(", ")) }
     }
@@ -138,6 +138,23 @@ impl Request for Typed<'_> {
         let values = self.headers.iter().filter(|header| header.name == name);
         let values: Vec<_> = values.map(|header| header.value.as_str()).collect();
         (!values.is_empty()).then(|| values.join(",").into_bytes())
+    }
+
+    fn now_seconds(&self) -> u64 {
+        u64::try_from(Timestamp::now().as_second()).unwrap_or_default()
+    }
+}
+
+/// What becomes of the request if its address is a link. The rest is said of one that is none.
+fn link(visit: &Visit) -> String {
+    match visit {
+        Visit::Plain => String::new(),
+        Visit::Refused => "link      not right, or it has ended: the request is like any other\n".to_owned(),
+        Visit::Follow { location, set_cookie } => {
+            let cookie = set_cookie.split_once('=').map_or("", |(name, _)| name);
+            let what = if set_cookie.contains("Max-Age=0;") { "taken away" } else { "set" };
+            format!("link      on to {location}, the cookie {cookie} {what}; without it:\n")
+        }
     }
 }
 

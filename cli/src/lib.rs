@@ -11,6 +11,7 @@ mod convert;
 mod documentation;
 mod draft;
 mod explain;
+mod link;
 mod module;
 mod report;
 mod routes;
@@ -29,6 +30,7 @@ use clap_complete::{Shell, generate};
 use clap_mangen::Man;
 use tracing_subscriber::EnvFilter;
 
+use crate::convert::explained;
 use serin_agent::cluster::crd;
 use serin_agent::errors::chain;
 use serin_demo as demo;
@@ -71,6 +73,8 @@ enum Command {
     Simulate(simulate::Args),
     /// Explain which version a request gets, and why.
     Explain(explain::Args),
+    /// Make an address that gives a tester's plain browser a version for a time.
+    Link(link::Args),
     /// Judge the canary now: what each version served, the evidence, the verdict.
     Analyze(analyze::Args),
     /// Print the CustomResourceDefinitions of Release and MetricTemplate, for `kubectl apply --server-side -f -`.
@@ -183,6 +187,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Uninstall(args) => Box::pin(uninstall::run(&args)).await?,
         Command::Bootstrap(args) => bootstrap::write(&args)?,
         Command::Explain(args) => explain::explain(&args).await?,
+        Command::Link(args) => link::link(&args).await?,
         Command::Simulate(args) => simulate::simulate(&args)?,
         Command::Crd => print!("{}", crd::yaml()?),
         Command::Module(command) => return module::run(&command).await,
@@ -253,5 +258,5 @@ fn default_state_dir(ecds_dir: &Path) -> PathBuf {
 fn read_release(path: &Path) -> anyhow::Result<Release> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("--release: {}: cannot read it", path.display()))?;
-    Release::from_yaml(&text).with_context(|| path.display().to_string())
+    Release::from_yaml(&text).map_err(|error| anyhow::anyhow!("{}: {}", path.display(), explained(&error)))
 }

@@ -55,6 +55,25 @@ fn explain_says_version_point_and_reason() {
 }
 
 #[test]
+fn a_link_is_made_of_a_token_and_explained() {
+    let linked = format!("{RELEASE}  links: {{key: E-9poOv_kk5helVEClOHNw}}\n");
+    let link = "link | --release | release.yaml";
+    let explain = "explain | --release | release.yaml | --weight | 10 | --path";
+    let lines = [
+        "link".to_owned(),
+        link.to_owned(),
+        // Any text that is long enough is a token.
+        format!("{link} | --token-from | release.yaml | --key"),
+        format!("{link} | --token-from | release.yaml"),
+        format!("{link} | --token-from | release.yaml | --for | soon"),
+        format!("{explain} | /shop/cart?a=b&serin=off"),
+        format!("{explain} | /shop/cart?serin=canary.1.x"),
+    ];
+    check("link", &linked, &lines.each_ref().map(String::as_str));
+    check("link-without-key", RELEASE, &[&lines[3]]);
+}
+
+#[test]
 fn a_mistake_is_answered_with_the_field_the_value_and_the_mend() {
     let run = "run | --release | release.yaml | --ecds-dir | ecds | --listen | 127.0.0.1:0";
     let lines = [
@@ -121,6 +140,19 @@ fn a_release_is_checked_without_a_cluster() {
         "stable: {targetRef: {name: a}}\n  canary: {targetRef: {name: a}}",
     );
     check("lint", &in_cluster, &["lint | release.yaml"]);
+}
+
+#[test]
+fn words_of_other_tools_are_refused_with_what_to_write_instead() {
+    for (name, strategy) in [
+        ("lint-flagger", "{canary: {stepWeight: 10, maxWeight: 50}}"),
+        ("lint-argo", "{canary: {steps: [{setWeight: 10}, {setHeaderRoute: {name: testers}}]}}"),
+        ("lint-blue-green", "{blueGreen: {autoPromotionEnabled: false}}"),
+        ("lint-nobody", "{canary: {stepWait: 10}}"),
+    ] {
+        let release = format!("{RELEASE}  strategy: {strategy}\n");
+        check(name, &release, &["lint | release.yaml", "simulate | --release | release.yaml"]);
+    }
 }
 
 /// Of a Canary with a metric of its own, a MetricTemplate that none names, and of a Rollout that is not for Istio.

@@ -187,6 +187,7 @@ pub(super) mod tests {
                 segments: Vec::new(),
                 unjudged: Vec::new(),
                 injected: Injected::default(),
+                copies: None,
                 forecasts: Vec::new(),
                 readings: Vec::new(),
                 cohorts: Vec::new(),

@@ -4,11 +4,14 @@ A request that counts, from its first header to the log.
 It is booked on the run it began in. When that is over, what is left of it is booked nowhere: its series are the next
 run's by then.
 */
+use std::rc::Rc;
+
 use serin_policy::series::Metric;
 use serin_policy::users::Met;
 use serin_policy::{Arm, Policy, Reason, route};
 
 use crate::host::Host;
+use crate::meters::Series;
 use crate::outcome::{Ending, Outcome};
 use crate::vm::Vm;
 use crate::waiting::{Account, Place};
@@ -17,6 +20,8 @@ use crate::waiting::{Account, Place};
 #[derive(Debug)]
 pub struct Booking {
     account: Account,
+    /// What its answer is booked on once more, if the canary gets a copy of the request.
+    copied: Option<Rc<Series>>,
     /// Its answer is slow if it takes longer to begin.
     limit_ns: u64,
     began_ns: u64,
@@ -41,6 +46,7 @@ impl Booking {
         let place = vm.waiting().enter(began_ns.saturating_add(limit_ns), account.clone());
         Self {
             account,
+            copied: None,
             limit_ns,
             began_ns,
             place,
@@ -50,6 +56,13 @@ impl Booking {
             is_new,
             is_withheld: false,
         }
+    }
+
+    /// Its answer is booked on this as well.
+    #[must_use]
+    pub fn and_once_more(mut self, copied: Option<Rc<Series>>) -> Self {
+        self.copied = copied;
+        self
     }
 
     /// The caller is not given the id that was made for them.
@@ -83,9 +96,11 @@ impl Booking {
         match outcome {
             Outcome::Left => count(Metric::Left),
             Outcome::Answered { class, fault, is_switched: switched } => {
-                count(Metric::Requests(class));
-                if let Some(fault) = fault {
-                    count(fault);
+                for metric in [Some(Metric::Requests(class)), fault].into_iter().flatten() {
+                    count(metric);
+                    if let Some(copied) = &self.copied {
+                        host.increment(copied.of(metric));
+                    }
                 }
                 is_switched = switched;
                 self.account.meet(vm, host, Met::Answer);

@@ -9,19 +9,33 @@ use std::sync::Arc;
 
 use serin_policy::access_log;
 use serin_policy::cookie::{self, Cacheability, OnCacheable};
+use serin_policy::document::Caches;
 use serin_policy::flags::FLAGS_HEADER;
+use serin_policy::links::Visit;
 use serin_policy::marks::MARK_HEADER;
-use serin_policy::series::Metric;
+use serin_policy::series::{self, Metric};
 use serin_policy::{Arm, Decision, Id, Identity, Origin, Point, Policy, Reason, Request, Table, baggage};
 
 use crate::booking::Booking;
-use crate::host::Host;
+use crate::caching::{self, CDN_FIELDS};
+use crate::host::{Host, MetricKind};
 use crate::outcome::{Ending, GRPC_STATUS};
 use crate::vm::{Live, Vm};
+
+const NS_PER_S: u64 = 1_000_000_000;
 
 /// A request on its way through the proxy. One whose host no policy answers for is [`Default`] to the end.
 #[derive(Debug, Default)]
 pub struct Exchange(Option<Assigned>);
+
+/// What becomes of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Onward {
+    /// It goes on its way.
+    Upstream,
+    /// It has had its answer.
+    Answered,
+}
 
 #[derive(Debug)]
 struct Assigned {
@@ -67,11 +81,20 @@ impl<H: Host> Request for Inbound<'_, H> {
     fn header_list(&self, name: &str) -> Option<Vec<u8>> {
         self.host.request_header_list(name)
     }
+
+    fn now_seconds(&self) -> u64 {
+        self.host.now_ns() / NS_PER_S
+    }
 }
 
 impl Exchange {
+    /// Whether a policy answers for it: if none does, there is nothing to do for the rest of it.
+    pub const fn is_assigned(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// The request's headers are there: decide, and write the version where the route looks for it.
-    pub fn on_request_headers(&mut self, vm: &mut Vm, host: &impl Host) {
+    pub fn on_request_headers(&mut self, vm: &mut Vm, host: &impl Host) -> Onward {
         let live = vm.live();
         let table = live.table();
         let request = Inbound::new(host);
@@ -79,8 +102,12 @@ impl Exchange {
         let found = (!table.is_empty()).then(authority);
         let found = found.and_then(|authority| table.find(authority, || request.header(":path")));
         let Some((index, policy)) = found else {
-            return refuse_versions(table, host);
+            refuse_versions(table, host);
+            return Onward::Upstream;
         };
+        if policy.has_links() && is_sent_on(vm, &request, policy) {
+            return Onward::Answered;
+        }
         let policy = Arc::clone(policy);
         let began_ns = policy.counts().map(|_| host.now_ns());
         let mint = || vm.mint(host);
@@ -92,11 +119,23 @@ impl Exchange {
         };
         let Decision { arm, reason, identity, point, user, flags } = decision;
         host.set_request_header(policy.request_header(), policy.version_name(arm).as_bytes());
+        if policy.caches() == Caches::WholeAnswers {
+            caching::ask_for_whole_answer(host);
+        }
+        if let Some(retries) = policy.retries()
+            && began_ns.unwrap_or_else(|| host.now_ns()) < live.retries_end_ns(index)
+        {
+            for (name, value) in retries.headers() {
+                host.set_request_header(name, value.as_bytes());
+            }
+        }
         if let Some(flags) = flags {
             // Also where the caller has none: what a client says of itself goes no further.
             host.set_request_header(FLAGS_HEADER, flags.as_bytes());
         }
-        let is_faulty = policy.has_marks() && mark(vm, &request, &policy, arm, began_ns);
+        let marked =
+            policy.has_marks().then(|| mark(vm, &request, &policy, (arm, reason), began_ns)).flatten();
+        let (is_faulty, is_copied) = (marked == Some(Marked::Apart), marked == Some(Marked::Copied));
         let booked = if is_faulty { Reason::Fault } else { reason };
         if policy.tells_access_log() {
             let who = || identity.as_ref().map(|identity| Point::of(policy.salt(), &identity.id));
@@ -116,9 +155,13 @@ impl Exchange {
         }
         let booking = policy.counts().zip(began_ns).and_then(|(counts, began_ns)| {
             let account = vm.account(host, &live, (index, &policy), (arm, booked), user)?;
-            Some(Booking::begin(vm, account, began_ns, counts.objective_ms, is_new && !is_faulty))
+            let copied =
+                is_copied.then(|| vm.account(host, &live, (index, &policy), (arm, Reason::Copied), None));
+            let booking = Booking::begin(vm, account, began_ns, counts.objective_ms, is_new && !is_faulty);
+            Some(booking.and_once_more(copied.flatten().map(|account| account.series)))
         });
         self.0 = Some(Assigned { policy, arm, reason: booked, issue, booking });
+        Onward::Upstream
     }
 
     /// The response's headers are there, and are the whole of it if `is_whole`: show the version to whoever is to see it, give
@@ -134,43 +177,16 @@ impl Exchange {
         if let Some(header) = assigned.policy.response_header() {
             host.set_response_header(header, assigned.policy.version_name(assigned.arm).as_bytes());
         }
-        let (Some((id, https)), Some(cookie)) = (assigned.issue.take(), assigned.policy.cookie()) else {
-            return;
-        };
-        // What it is an answer to is in the caller's own cache, and stays there as it is.
-        if host.response_header(":status").is_some_and(|status| status == b"304") {
-            return;
+        let is_testers = assigned.reason == Reason::Override && assigned.policy.has_links();
+        let is_guarded = assigned.arm == Arm::Canary && assigned.policy.caches() == Caches::PrivateCanary;
+        if is_testers {
+            caching::keep_from_shared(host);
         }
-        // The application gives its own cookie of this name, and knows better.
-        let sets_cookies = host.response_header("set-cookie").is_some();
-        let cookies = sets_cookies.then(|| host.response_header_list("set-cookie")).flatten();
-        if cookies.is_some_and(|lines| cookie::is_set(&lines, &cookie.name)) {
-            return;
+        // Of others whether they keep an id must not depend on their version, or the canary would gather those who do.
+        assigned.give_id(host);
+        if is_guarded && !is_testers {
+            caching::keep_from_shared(host);
         }
-        // A CDN goes by its own header where there is one (RFC 9213), and by this one's forerunner.
-        let kept_by_cdn = |name| {
-            let field = host.response_header(name);
-            field.is_some_and(|field| Cacheability::of(Some(&field), false) != Cacheability::Never)
-        };
-        if kept_by_cdn("cdn-cache-control") || kept_by_cdn("surrogate-control") {
-            return assigned.withhold();
-        }
-        // That there is none costs an eighth of what all of its lines do, and most answers to new callers have none.
-        let cache_control = host.response_header("cache-control").is_some();
-        let cache_control = cache_control.then(|| host.response_header_list("cache-control")).flatten();
-        let expires = host.response_header("expires");
-        let is_to_come = expires.is_some_and(|expires| cookie::is_to_come(&expires, host.now_ns()));
-        match Cacheability::of(cache_control.as_deref(), is_to_come) {
-            Cacheability::Wanted if cookie.on_cacheable != OnCacheable::MakePrivate => {
-                return assigned.withhold();
-            }
-            Cacheability::Wanted | Cacheability::Unsaid => {
-                let private = Cacheability::made_private(&cache_control.unwrap_or_default());
-                host.set_response_header("cache-control", &private);
-            }
-            Cacheability::Never => {}
-        }
-        host.add_response_header("set-cookie", cookie.set_cookie(&id, https).as_bytes());
     }
 
     /// The response ends with trailers.
@@ -190,6 +206,37 @@ impl Exchange {
 }
 
 impl Assigned {
+    /// Gives a new caller their id, unless the answer is one that cannot carry it.
+    fn give_id(&mut self, host: &impl Host) {
+        let (Some((id, https)), Some(cookie)) = (self.issue.take(), self.policy.cookie()) else {
+            return;
+        };
+        // What it is an answer to is in the caller's own cache, and stays there as it is.
+        if host.response_header(":status").is_some_and(|status| status == b"304") {
+            return;
+        }
+        // The application gives its own cookie of this name, and knows better.
+        let sets_cookies = host.response_header("set-cookie").is_some();
+        let cookies = sets_cookies.then(|| host.response_header_list("set-cookie")).flatten();
+        if cookies.is_some_and(|lines| cookie::is_set(&lines, &cookie.name)) {
+            return;
+        }
+        if CDN_FIELDS.iter().any(|field| caching::is_kept_by_cdn(host, field)) {
+            return self.withhold();
+        }
+        let cache_control = caching::cache_control(host);
+        match caching::cacheability(host, cache_control.as_deref()) {
+            Cacheability::Wanted if cookie.on_cacheable != OnCacheable::MakePrivate => {
+                return self.withhold();
+            }
+            Cacheability::Wanted | Cacheability::Unsaid => {
+                caching::make_private(host, cache_control.as_deref());
+            }
+            Cacheability::Never => {}
+        }
+        host.add_response_header("set-cookie", cookie.set_cookie(&id, https).as_bytes());
+    }
+
     /// The caller is not given their id after all.
     fn withhold(&mut self) {
         if let Some(booking) = &mut self.booking {
@@ -208,21 +255,61 @@ fn refuse_versions(table: &Table, host: &impl Host) {
     }
 }
 
-/// Tells the route of the request's mark, if it has one, and says whether that is a fault.
+/// Whether the request is a link, and has been answered with where to go on. One that is not right is counted, and like any
+/// other.
+#[inline(never)]
+fn is_sent_on(vm: &mut Vm, request: &Inbound<'_, impl Host>, policy: &Policy) -> bool {
+    let host = request.host;
+    match policy.visit(request) {
+        Visit::Plain => false,
+        Visit::Refused => {
+            let name = series::raw_refused_links(policy);
+            let counter = vm.meters().single(host, MetricKind::Counter, name);
+            host.increment(counter);
+            false
+        }
+        Visit::Follow { location, set_cookie } => {
+            // Nobody keeps it, and nobody further on is told of it.
+            host.answer(
+                303,
+                &[
+                    ("location", &location),
+                    ("set-cookie", &set_cookie),
+                    ("cache-control", "private, no-store"),
+                    ("referrer-policy", "no-referrer"),
+                ],
+            );
+            true
+        }
+    }
+}
+
+/// How a request with a mark counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Marked {
+    /// As a fault, and nothing else.
+    Apart,
+    /// As ever, and as one that is copied.
+    Copied,
+}
+
+/// Tells the route of the request's mark, if it has one, and says how it counts then. Where no agent has been heard of for too
+/// long, nothing is marked.
 #[inline(never)]
 fn mark(
     vm: &mut Vm,
     request: &Inbound<'_, impl Host>,
     policy: &Policy,
-    arm: Arm,
+    (arm, reason): (Arm, Reason),
     began_ns: Option<u64>,
-) -> bool {
+) -> Option<Marked> {
     let host = request.host;
-    let now_seconds = began_ns.unwrap_or_else(|| host.now_ns()) / 1_000_000_000;
-    let mark = policy.mark(request, arm, now_seconds, || vm.draw(host));
+    let now_seconds = began_ns.unwrap_or_else(|| host.now_ns()) / NS_PER_S;
+    let has_lapsed = reason == Reason::Lapsed;
+    let mark = if has_lapsed { None } else { policy.mark(request, arm, now_seconds, || vm.draw(host)) };
     // Also where there is none: what a client writes chooses no route.
     host.set_request_header(MARK_HEADER, mark.map_or("", |mark| &mark.name).as_bytes());
-    mark.is_some_and(|mark| mark.apart)
+    mark.map(|mark| if mark.apart { Marked::Apart } else { Marked::Copied })
 }
 
 /// Counts a caller who was given an id, whatever becomes of the answer: they were drawn all the same.

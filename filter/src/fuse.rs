@@ -40,12 +40,13 @@ impl Watch {
     }
 
     /// Goes by `policy` from now on. While that gives nobody to the canary by chance, whoever wrote it has taken note:
-    /// what was seen before counts no more.
+    /// what was seen before counts no more. A promotion is none: it may have been decided just before.
     pub fn arm(&self, host: &impl Host, meters: &mut Meters, policy: &Policy) {
         self.armed.set(policy.fuse().map(|spec| (spec, policy.weight_beside_stable())));
         self.new.take();
         let (mut fuse, version) = self.common(host);
-        if policy.fuse().is_none() && fuse != Fuse::default() {
+        let is_noted = policy.fuse().is_none() && !policy.is_promoted();
+        if is_noted && fuse != Fuse::default() {
             fuse = Fuse::default();
             // If others leave something meanwhile, it is of before; and whoever arms next finds it.
             self.left.write(host, &fuse.to_bytes(), version);
@@ -62,14 +63,14 @@ impl Watch {
         }
     }
 
-    /// Whether the canary is closed here.
-    pub fn is_blown(&self) -> bool {
-        self.is_blown.get()
+    /// Whether the canary is closed here. One that everybody is to get is not, whatever was seen of it.
+    pub fn closes(&self) -> bool {
+        self.is_blown.get() && self.armed.get().is_some()
     }
 
     /// A request that chance gave to `arm` was answered. Says whether that is to be brought at once.
     pub fn count(&self, arm: Arm, is_failure: bool) -> bool {
-        if self.armed.get().is_none() || self.is_blown() {
+        if self.armed.get().is_none() || self.closes() {
             return false;
         }
         let mut new = self.new.get();
@@ -86,7 +87,7 @@ impl Watch {
 
     /// Brings what is new, and finds what others have brought; `users` have met what they have.
     pub fn bring(&self, host: &impl Host, meters: &mut Meters, users: &Maps) {
-        let Some((spec, share)) = self.armed.get().filter(|_| !self.is_blown()) else { return };
+        let Some((spec, share)) = self.armed.get().filter(|_| !self.closes()) else { return };
         let new = self.new.get();
         let brings_nothing = new == <[Tally; 2]>::default();
         for _ in 0..ATTEMPTS {
@@ -115,7 +116,7 @@ impl Watch {
 
     fn show(&self, host: &impl Host, meters: &mut Meters) {
         let gauge = meters.single(host, MetricKind::Gauge, fuse::raw_gauge(&self.release));
-        host.record(gauge, if self.is_blown() { fuse::blown_in(self.left.run_key()) } else { 0 });
+        host.record(gauge, if self.is_blown.get() { fuse::blown_in(self.left.run_key()) } else { 0 });
     }
 
     /// What workers have seen together of this run, and the version of that.

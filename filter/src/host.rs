@@ -27,6 +27,8 @@ pub trait Host {
     fn response_trailer(&self, name: &str) -> Option<Vec<u8>>;
     /// What the proxy has to say of how the answer came to its end: the bits of Envoy's `CoreResponseFlag`.
     fn response_flags(&self) -> Option<u64>;
+    /// Answers the request with `status` and these headers, and no body. It goes no further.
+    fn answer(&self, status: u32, headers: &[(&str, &str)]);
     /// The proxy's clock, in nanoseconds since 1970.
     fn now_ns(&self) -> u64;
     /// 32 random bytes, if there are any to be had.

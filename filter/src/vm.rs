@@ -43,6 +43,8 @@ pub struct Live {
     runs: Vec<Option<Rc<Run>>>,
     /// For each policy, whether its lease was last shown as run out, once that was shown.
     lapsed: Vec<Cell<Option<bool>>>,
+    /// For each policy, when its [`Retries`](serin_policy::retries::Retries) end, in nanoseconds since 1970; 0 without any.
+    retries_end_ns: Vec<u64>,
 }
 
 impl Live {
@@ -51,9 +53,14 @@ impl Live {
         &self.table
     }
 
+    /// When the retries end that the policy at `index` asks for, in nanoseconds since 1970; 0 if it asks for none.
+    pub fn retries_end_ns(&self, index: usize) -> u64 {
+        self.retries_end_ns.get(index).copied().unwrap_or_default()
+    }
+
     /// Whether this proxy has closed the canary of the policy at `index` by itself.
     pub fn is_fuse_blown(&self, index: usize) -> bool {
-        self.runs.get(index).and_then(Option::as_ref).is_some_and(|run| run.fuse().is_blown())
+        self.runs.get(index).and_then(Option::as_ref).is_some_and(|run| run.fuse().closes())
     }
 }
 
@@ -92,7 +99,15 @@ impl Vm {
             host.tick_every(TICK_MS);
         }
         let lapsed = runs.iter().map(|_| Cell::default()).collect();
-        self.live = Rc::new(Live { table, slots: RefCell::new(slots), runs, lapsed });
+        // What has not changed came into force when it did.
+        let retries_end_ns = table.policies().map(|policy| {
+            let Some(retries) = policy.retries() else { return 0 };
+            let before = self.live.table.place_of(policy);
+            let end_ns = before.map(|index| self.live.retries_end_ns(index));
+            end_ns.unwrap_or_else(|| retries.end_ns(host.now_ns()))
+        });
+        let retries_end_ns = retries_end_ns.collect();
+        self.live = Rc::new(Live { table, slots: RefCell::new(slots), runs, lapsed, retries_end_ns });
         self.show_lapses(host, host.now_ns());
     }
 

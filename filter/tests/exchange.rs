@@ -3,7 +3,7 @@ What the filter does to one request and its response.
 */
 mod support;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use support::{begin, end, lines, module, visit};
 
@@ -142,6 +142,59 @@ fn a_caller_whose_answer_shared_caches_keep_is_counted_or_has_it_made_private() 
     // What a CDN keeps by its own header is the CDN's.
     let by_cdn = "cache-control: private\ncdn-cache-control: max-age=60";
     check("MakePrivate", by_cdn, 0, "private", 1);
+}
+
+/// Whether shared caches may keep it is said by these three, as the client gets them.
+const CACHING: [&str; 3] = ["cache-control", "cdn-cache-control", "surrogate-control"];
+
+#[test]
+fn no_shared_cache_keeps_what_the_canary_answers_while_others_have_stable() {
+    let check = |changes: &Value, request: &str, response: &str, expected: [&str; 3]| {
+        let proxy = visit(changes, request, &format!(":status: 200\n{response}"));
+        assert_eq!(
+            CACHING.map(|name| proxy.answered(name).join(" | ")),
+            expected,
+            "{changes} {request}: {response}"
+        );
+    };
+    let guarded = json!({"caches": "PrivateCanary"});
+    for (response, expected) in [
+        ("", ["private", "", ""]),
+        ("cache-control: public, max-age=60", ["private, max-age=60", "", ""]),
+        ("cache-control: max-age=60\ncache-control: s-maxage=9", ["private, max-age=60", "", ""]),
+        ("expires: Thu, 01 Dec 2033 16:00:00 GMT", ["private", "", ""]),
+        ("cache-control: no-store", ["no-store", "", ""]),
+        ("cache-control: private, max-age=60", ["private, max-age=60", "", ""]),
+        ("cache-control: private\ncdn-cache-control: max-age=60", ["private", "no-store", ""]),
+        ("surrogate-control: max-age=60", ["private", "", "no-store"]),
+    ] {
+        check(&guarded, USER, response, expected);
+    }
+    let kept = "cache-control: public, max-age=60\nsurrogate-control: max-age=60";
+    let as_it_is = ["public, max-age=60", "", "max-age=60"];
+    check(&guarded, BOB, kept, as_it_is);
+    check(&json!({}), USER, kept, as_it_is);
+    // A new caller on the canary gets no cookie for it: those on stable get none either.
+    let all = json!({"caches": "PrivateCanary", "versions": [{"name": "stable"}, {"name": "canary", "weight": 1_000_000}]});
+    let proxy = visit(&all, "", &format!(":status: 200\n{kept}"));
+    assert_eq!(proxy.answered("set-cookie"), [""; 0]);
+    assert_eq!(proxy.answered("cache-control"), ["private, max-age=60"]);
+}
+
+#[test]
+fn nobody_is_told_that_the_canarys_page_is_newer_than_what_there_is() {
+    let since = "if-modified-since: Thu, 01 Dec 2033 16:00:00 GMT";
+    let tagged = format!("{since}\nif-none-match: \"v2\"");
+    let kept = ["Thu, 01 Dec 2033 16:00:00 GMT"];
+    for (changes, request, expected) in [
+        (json!({"caches": "WholeAnswers"}), since, &[][..]),
+        // By the tag the application knows it.
+        (json!({"caches": "WholeAnswers"}), tagged.as_str(), &kept[..]),
+        (json!({}), since, &kept[..]),
+    ] {
+        let sent = visit(&changes, &format!("{BOB}\n{request}"), "").sent_on("if-modified-since");
+        assert_eq!(sent, expected, "{changes} {request}");
+    }
 }
 
 #[test]

@@ -202,12 +202,18 @@ fn without_stable_to_go_back_to_there_is_none() {
     let mut site = Site::new(1, 100);
     assert_eq!(site.visits(3_000, ALL_FAIL), 3_000);
     site.check(false);
-    // One that was closed before goes on, for whoever promotes it knows that.
+}
+
+#[test]
+fn a_promotion_opens_what_was_closed_and_whoever_wrote_it_still_sees_that() {
     let mut site = Site::new(1, 10);
     site.visits(10_000, ALL_FAIL);
     site.proxy.log.borrow_mut().clear();
     site.push("1", 100, &json!({"promoted": true}));
     assert_eq!(site.visits(1_000, ALL_FAIL), 1_000);
+    site.check(true);
+    site.push("1", 0, &json!({"closed": true}));
+    site.check(false);
 }
 
 #[test]

@@ -29,6 +29,21 @@ fn version(vm: &mut Vm, proxy: &FakeProxy) -> String {
 }
 
 #[test]
+fn nothing_is_copied_any_more_where_no_agent_is_heard_of() {
+    let (mut vm, proxy) = (Vm::default(), FakeProxy::default());
+    let changes = json!({
+        "versions": [{"name": "stable"}, {"name": "canary", "weight": 0}],
+        "marks": [{"name": "mirror", "version": "stable", "weight": 1_000_000}],
+    });
+    push(&mut vm, &proxy, &changes, Some(100));
+    for (second, expected) in [(99, "mirror"), (100, "")] {
+        proxy.now_ns.set(second * S);
+        begin(&mut vm, &proxy, USER);
+        assert_eq!(proxy.sent_on("x-serin-mark"), [expected], "at {second}");
+    }
+}
+
+#[test]
 fn everybody_is_on_stable_from_the_end_of_the_lease_until_it_is_renewed() {
     let (mut vm, proxy) = (Vm::default(), FakeProxy::default());
     for counts in [json!({"objectiveMs": 500}), Value::Null] {

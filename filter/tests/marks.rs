@@ -84,6 +84,40 @@ fn what_was_injected_counts_apart_and_no_user_has_met_it() {
     assert!(own.iter().any(|line| line.contains("users:")), "{own:?}");
 }
 
+/// What is booked of one request of stable of which the canary gets a copy, or not.
+fn copied(request: &str, response: &str) -> Vec<String> {
+    let (mut vm, proxy) = module(&json!({
+        "counts": {"objectiveMs": 500},
+        "marks": [{"name": "mirror", "version": "stable", "weight": 1_000_000, "matches": [{"method": "GET"}]}],
+    }));
+    let exchange = begin(&mut vm, &proxy, request);
+    proxy.now_ns.set(proxy.now_ns.get() + 5_000_000_000);
+    end(&mut vm, &proxy, exchange, response);
+    let counted =
+        proxy.counted().into_iter().filter(|line| line.contains("serin_rq_") || line.contains("copied"));
+    counted.map(|line| line.replace("tag.shop/shop/", "")).collect()
+}
+
+#[test]
+fn what_is_copied_counts_as_ever_and_its_answer_once_more() {
+    let get = format!(":method: GET\n{BOB}");
+    let post = format!(":method: POST\n{BOB}");
+    let both = |class: &str| ["rest", "copied"].map(|group| format!("stable/{group};.serin_rq_{class}=1"));
+    for (request, response, class) in [(&get, ":status: 200", "2xx"), (&get, ":status: 503", "5xx")] {
+        let counted = copied(request, response);
+        let answers: Vec<_> = counted.iter().filter(|line| !line.contains("time")).cloned().collect();
+        assert_eq!(answers, both(class), "{request} {response}");
+        // Times are those of the cohort alone.
+        assert!(
+            !counted.iter().any(|line| line.contains("copied") && !line.contains("serin_rq_")),
+            "{counted:?}"
+        );
+    }
+    assert!(copied(&post, ":status: 200").iter().all(|line| !line.contains("copied")));
+    let gone = copied(&get, "");
+    assert!(gone.iter().all(|line| !line.contains("copied")), "nobody waited for an answer: {gone:?}");
+}
+
 #[test]
 fn a_caller_who_was_given_an_id_was_drawn_whatever_became_of_the_answer() {
     let issued = |weight: u32| {

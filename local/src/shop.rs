@@ -4,6 +4,7 @@ A small shop, as a real server: one instance for each version of it that is out.
 It says in every answer which version it is, so that nobody has to take a proxy's word for it, and it fails and
 dawdles exactly as much as it was told to.
 */
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,7 +15,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::serve::ListenerExt;
 use rand::rngs::StdRng;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use serin_policy::Arm;
 use serin_policy::document::VERSION_HEADER;
 use serin_policy::flags::FLAGS_HEADER;
+use serin_policy::marks::MARK_HEADER;
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 use tokio::time::sleep;
@@ -106,6 +108,8 @@ pub struct Shop {
 struct Inside {
     deployment: Arm,
     state: Mutex<(Build, StdRng)>,
+    /// How many requests have come, by method, and by what came in [`MARK_HEADER`].
+    came: Mutex<HashMap<(Method, String), u64>>,
 }
 
 impl Shop {
@@ -119,7 +123,7 @@ impl Shop {
             let _ = connection.set_nodelay(true);
         });
         let state = Mutex::new((build, StdRng::seed_from_u64(seed)));
-        let inside = Arc::new(Inside { deployment, state });
+        let inside = Arc::new(Inside { deployment, state, came: Mutex::default() });
         let shop = Router::new().fallback(answer).with_state(Arc::clone(&inside));
         let server = tokio::spawn(axum::serve(listener, shop).into_future()).abort_handle();
         Ok(Self { address, inside, server })
@@ -135,6 +139,12 @@ impl Shop {
         self.inside.state.lock().unwrap_or_else(PoisonError::into_inner).0
     }
 
+    /// How many requests of this method have come so far that were marked so; without a mark it is empty.
+    pub fn came(&self, method: &Method, mark: &str) -> u64 {
+        let came = self.inside.came.lock().unwrap_or_else(PoisonError::into_inner);
+        came.get(&(method.clone(), mark.to_owned())).copied().unwrap_or_default()
+    }
+
     /// Puts `build` in the place of what was deployed, from the next request on.
     pub fn deploy(&self, build: Build) {
         self.inside.state.lock().unwrap_or_else(PoisonError::into_inner).0 = build;
@@ -147,7 +157,10 @@ impl Drop for Shop {
     }
 }
 
-async fn answer(State(inside): State<Arc<Inside>>, headers: HeaderMap) -> Response {
+async fn answer(State(inside): State<Arc<Inside>>, method: Method, headers: HeaderMap) -> Response {
+    let told = |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let kind = (method, told(MARK_HEADER).unwrap_or_default());
+    *inside.came.lock().unwrap_or_else(PoisonError::into_inner).entry(kind).or_default() += 1;
     let (version, fails, delay) = {
         let mut state = inside.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (build, chance) = &mut *state;
@@ -159,7 +172,6 @@ async fn answer(State(inside): State<Arc<Inside>>, headers: HeaderMap) -> Respon
     };
     // The delay is the shop's work, not a wait for something.
     sleep(delay).await;
-    let told = |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let deployment = inside.deployment.as_str().to_owned();
     let (x_serin_version, x_serin_flags) = (told(VERSION_HEADER), told(FLAGS_HEADER));
     let answer = Answer { deployment, version, x_serin_version, x_serin_flags };

@@ -1,7 +1,7 @@
 /*!
 Which version a request gets, and why.
 
-The order is fixed: a closed canary takes nobody, nor does one whose lease has run out; then a tester's override; then the first segment that matches;
+The order is fixed: a closed canary takes nobody, nor does one whose lease has run out; then a tester's override, by a header, a link or the host; then the first segment that matches;
 then the caller's point. Only the last, and a segment strictly between none and all, is random assignment: only
 that traffic may be compared.
 */
@@ -81,7 +81,7 @@ pub enum Reason {
     Closed,
     /// The agent has not been heard of for as long as the canary may go without: it takes no traffic.
     Lapsed,
-    /// A tester asked for the version, by a header or by the host.
+    /// A tester asked for the version, by a header, by a link or by the host.
     Override,
     /// The segment of this index pins its members to one version.
     Segment(usize),
@@ -93,6 +93,8 @@ pub enum Reason {
     NoIdentity,
     /// Whatever chose the version: a fault is injected, and what becomes of the request is not the version's doing.
     Fault,
+    /// Whatever chose the version: a copy of the request goes to the canary. It counts by what chose it, and so once more.
+    Copied,
 }
 
 impl Reason {
@@ -110,7 +112,7 @@ impl fmt::Display for Reason {
             Self::Lapsed => {
                 f.write_str("lapsed: the canary's lease has run out, and no agent has renewed it")
             }
-            Self::Override => f.write_str("override: a tester's header or host asks for it"),
+            Self::Override => f.write_str("override: a tester's header, link or host asks for it"),
             Self::Segment(i) => write!(f, "segment {}: its members are all on one version", i + 1),
             Self::Split(i) => write!(f, "segment {}: point against the segment's weight", i + 1),
             Self::Bucket(Cohort::Step(i)) => {
@@ -122,6 +124,7 @@ impl fmt::Display for Reason {
             }
             Self::NoIdentity => f.write_str("no identity: nothing to be sticky by"),
             Self::Fault => f.write_str("fault: injected on purpose"),
+            Self::Copied => f.write_str("copied: the canary gets a copy"),
         }
     }
 }
@@ -257,6 +260,9 @@ impl Policy {
             arm => Rule::Fixed(arm, reason),
         };
         if let Some(arm) = self.overrides.iter().find_map(|one| one.asks_for(request, &self.names)) {
+            return pinned(arm, Reason::Override);
+        }
+        if let Some(arm) = self.links.as_ref().and_then(|links| links.granted(request, self)) {
             return pinned(arm, Reason::Override);
         }
         if !self.preview.is_empty()

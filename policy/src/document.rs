@@ -15,9 +15,11 @@ use crate::fuse::FuseSpec;
 use crate::identity::Source;
 use crate::lease::Leases;
 use crate::lenient_int;
+use crate::links::LinkSpec;
 use crate::marks::MarkSpec;
 use crate::matching::{OverrideSpec, SegmentSpec};
 use crate::refusal::{Kind, Refusal};
+use crate::retries::RetriesSpec;
 use crate::weight::Weight;
 
 /// The request header that carries the chosen version, unless a policy names another.
@@ -98,6 +100,9 @@ pub struct PolicySpec {
     /// How testers choose a version.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub overrides: Vec<OverrideSpec>,
+    /// How testers choose a version in a plain browser: by addresses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub links: Option<LinkSpec>,
     /// Groups with weights of their own; the first that matches counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub segments: Vec<SegmentSpec>,
@@ -122,6 +127,31 @@ pub struct PolicySpec {
     /// When a proxy closes the canary by itself; never without it, or where nothing is counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fuse: Option<FuseSpec>,
+    /// How proxies try requests again for a while after this came into force; as the routes say, without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retries: Option<RetriesSpec>,
+    /// What is done for caches in front of the proxies.
+    #[serde(default, skip_serializing_if = "Caches::are_left_alone")]
+    pub caches: Caches,
+}
+
+/// What is done for caches in front of the proxies, in which a page of one version may be when its callers have another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Caches {
+    /// Nothing.
+    #[default]
+    LeftAlone,
+    /// Shared ones are kept from the canary's answers: they would give them to everybody.
+    PrivateCanary,
+    /// Nobody is told that a page has not changed since a time: theirs may be the canary's, and younger than stable's.
+    WholeAnswers,
+}
+
+impl Caches {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+    fn are_left_alone(&self) -> bool {
+        *self == Self::LeftAlone
+    }
 }
 
 /// One version of the service.
@@ -261,7 +291,7 @@ fn refuse(raw: &RawValue, error: Option<serde_json::Error>) -> Entry {
 }
 
 /// The fields of [`PolicySpec`] as they are spelled in JSON.
-const KNOWN_FIELDS: [&str; 23] = [
+const KNOWN_FIELDS: [&str; 26] = [
     "name",
     "revision",
     "critical",
@@ -277,6 +307,7 @@ const KNOWN_FIELDS: [&str; 23] = [
     "baggage",
     "previewHosts",
     "overrides",
+    "links",
     "segments",
     "flags",
     "marks",
@@ -285,6 +316,8 @@ const KNOWN_FIELDS: [&str; 23] = [
     "accessLog",
     "counts",
     "fuse",
+    "retries",
+    "caches",
 ];
 
 #[cfg(test)]
@@ -312,6 +345,7 @@ mod tests {
             "baggage": "b",
             "previewHosts": ["preview"],
             "overrides": [{"header": "x-canary", "tokenSha256": "0"}],
+            "links": {"query": "serin", "key": "0"},
             "segments": [{"name": "s", "matches": [{"headers": [{"name": "a", "type": "Exact", "value": "1"}],
                 "cookies": [{"name": "b", "type": "Present"}], "path": {"type": "Prefix", "value": "/"},
                 "method": "GET"}], "weight": 1}],
@@ -323,6 +357,8 @@ mod tests {
             "accessLog": true,
             "counts": {"objectiveMs": 500},
             "fuse": {"ratioPercent": 200, "slack": 50_000},
+            "retries": {"attempts": 3, "retryOn": "5xx", "perTryTimeoutMs": 250, "seconds": 120},
+            "caches": "PrivateCanary",
         });
         let spec: PolicySpec = serde_json::from_value(full.clone()).unwrap();
         // Whatever is lost on the way there and back is misspelled above or below.

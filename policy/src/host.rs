@@ -83,6 +83,11 @@ pub(crate) fn wildcards(authority: &str) -> impl Iterator<Item = Cow<'_, str>> {
     suffixes.map(|suffix| Cow::Owned(format!("*{suffix}"))).chain([Cow::Borrowed("*")])
 }
 
+/// Whether this is what Envoy makes of a host for copies of its requests: those are nobody's, and their answers go nowhere.
+pub(crate) fn is_shadow(authority: &str) -> bool {
+    split_port(authority).0.ends_with("-shadow")
+}
+
 /// Hosts, to see whether a request is to one of them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Hosts(Vec<String>);

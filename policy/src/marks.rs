@@ -40,6 +40,7 @@ pub struct MarkSpec {
     )]
     pub until_seconds: Option<u64>,
     /// Whether what becomes of the marked requests is the route's doing and not the version's, so that it counts apart.
+    /// Otherwise they count as ever, and once more as those that are copied.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub apart: bool,
 }

@@ -148,8 +148,14 @@ impl Segment {
             None => Some(Arm::Canary),
             Some(version) => names.find(version.as_bytes()).filter(|arm| *arm != Arm::Stable),
         };
-        let arm =
-            arm.ok_or_else(|| Refusal::new(Kind::Invalid, "version", format!("{version:?}"), Self::VERSION))?;
+        let arm = arm.ok_or_else(|| {
+            Refusal::new(
+                Kind::Invalid,
+                "version",
+                format!("{:?}", version.unwrap_or_default()),
+                Self::VERSION,
+            )
+        })?;
         Ok(Self { name, matches, weight, arm })
     }
 

@@ -7,6 +7,7 @@ no cookie would come back, and a request that nobody can be made responsible for
 all services that it passes.
 */
 use crate::cookie::CookieSpec;
+use crate::document::Caches;
 use crate::identity::Source;
 
 /// A proxy, as far as it matters to policies.
@@ -60,6 +61,11 @@ impl Place {
                 all
             }
         }
+    }
+
+    /// What is done for caches here: between services there are none.
+    pub(crate) fn caches(self, caches: Caches) -> Caches {
+        if self == Self::Inside { Caches::default() } else { caches }
     }
 
     /// The cookie, as it is dealt with here.

@@ -7,16 +7,18 @@ use serde::Serialize;
 
 use crate::cookie::CookieSpec;
 use crate::decision::{Arm, Cohort, Reason};
-use crate::document::{CountsSpec, PolicySpec};
+use crate::document::{Caches, CountsSpec, PolicySpec};
 use crate::flags::Flags;
 use crate::fuse::FuseSpec;
 use crate::host::Hosts;
 use crate::identity::Source;
 use crate::lanes::Extras;
+use crate::links::Links;
 use crate::marks::Marks;
 use crate::matching::{Override, Segment, SegmentSpec};
 use crate::place::Place;
 use crate::refusal::{Kind, Refusal};
+use crate::retries::Retries;
 use crate::rule::{self, check_length};
 use crate::versions::{Names, versions};
 use crate::weight::Weight;
@@ -39,6 +41,7 @@ pub struct Policy {
     pub(crate) baggage: Option<String>,
     pub(crate) preview: Hosts,
     pub(crate) overrides: Vec<Override>,
+    pub(crate) links: Option<Links>,
     pub(crate) segments: Vec<Segment>,
     pub(crate) flags: Flags,
     pub(crate) marks: Marks,
@@ -47,6 +50,8 @@ pub struct Policy {
     access_log: bool,
     counts: Option<CountsSpec>,
     fuse: Option<FuseSpec>,
+    retries: Option<Retries>,
+    caches: Caches,
 }
 
 impl Policy {
@@ -97,6 +102,12 @@ impl Policy {
         });
         let overrides: Vec<_> = overrides.collect::<Result<_, _>>()?;
         check_openness(&overrides)?;
+        let links = spec.links.as_ref().map(|links| {
+            Links::compile(links, &spec.name, spec.cookie.as_ref())
+                .map_err(|refusal| refusal.within("links", None))
+        });
+        // Inside a mesh services call, and no browser does.
+        let links = links.transpose()?.filter(|_| place != Place::Inside);
         check_length("segments", &spec.segments, Self::MAX_SEGMENTS)?;
         for (i, segment) in spec.segments.iter().enumerate() {
             segment.check().map_err(|refusal| refusal.within(&format!("segments[{i}]"), None))?;
@@ -120,6 +131,7 @@ impl Policy {
         let flags = Flags::compile(spec.flags, &spec.name)?;
         let marks = Marks::compile(spec.marks, &names)?;
         let fuse = spec.fuse.map(FuseSpec::check).transpose()?;
+        let retries = spec.retries.as_ref().map(Retries::compile).transpose()?;
         Ok(Self {
             name: spec.name,
             revision: spec.revision,
@@ -136,6 +148,7 @@ impl Policy {
             baggage: spec.baggage,
             preview,
             overrides,
+            links,
             segments,
             flags,
             marks,
@@ -144,6 +157,8 @@ impl Policy {
             access_log: spec.access_log,
             counts: spec.counts,
             fuse,
+            retries,
+            caches: place.caches(spec.caches),
         })
     }
 
@@ -240,6 +255,16 @@ impl Policy {
         self.counts.as_ref()
     }
 
+    /// What is done for caches in front of the proxies.
+    pub const fn caches(&self) -> Caches {
+        self.caches
+    }
+
+    /// How requests are tried again for a while after this has come into force.
+    pub const fn retries(&self) -> Option<&Retries> {
+        self.retries.as_ref()
+    }
+
     /// When a proxy closes the canary by itself, while both versions are in use by the draw and stable is the one to go back
     /// to: without a share that chance gives there is nothing to compare.
     pub fn fuse(&self) -> Option<FuseSpec> {
@@ -253,7 +278,7 @@ impl Policy {
 
     /// A number below [`slots`](Self::slots) for each pair of version and reason, to keep counters in a list.
     pub const fn slot(&self, arm: Arm, reason: Reason) -> usize {
-        let of_steps = 6 + self.steps.len();
+        let of_steps = 7 + self.steps.len();
         let of_segments = of_steps + self.extras.len();
         let reason = match reason {
             Reason::Closed => 0,
@@ -262,7 +287,8 @@ impl Policy {
             Reason::Bucket(Cohort::Rest) => 3,
             Reason::Fault => 4,
             Reason::Lapsed => 5,
-            Reason::Bucket(Cohort::Step(i)) => 6 + i,
+            Reason::Copied => 6,
+            Reason::Bucket(Cohort::Step(i)) => 7 + i,
             Reason::Bucket(Cohort::Lane(extra)) => of_steps + extra.index(),
             Reason::Segment(i) => of_segments + 2 * i,
             Reason::Split(i) => of_segments + 2 * i + 1,
@@ -271,7 +297,7 @@ impl Policy {
     }
 
     const fn reasons(&self) -> usize {
-        6 + self.steps.len() + self.extras.len() + 2 * self.segments.len()
+        7 + self.steps.len() + self.extras.len() + 2 * self.segments.len()
     }
 
     /// Name of the segment of this index, for labels.

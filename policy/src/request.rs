@@ -16,6 +16,9 @@ pub trait Request {
     /// All values of the header `name`, joined by commas: a list may be spread over several lines, and
     /// HTTP/1.1 clients do send more than one `cookie` line.
     fn header_list(&self, name: &str) -> Option<Vec<u8>>;
+
+    /// What time it is, in seconds since 1970.
+    fn now_seconds(&self) -> u64;
 }
 
 /// A request whose path and cookies, which several rules may look at, are asked for once.
@@ -36,6 +39,10 @@ impl<'r, R: Request> Asked<'r, R> {
 
     pub(crate) fn header_list(&self, name: &str) -> Option<Vec<u8>> {
         self.request.header_list(name)
+    }
+
+    pub(crate) fn now_seconds(&self) -> u64 {
+        self.request.now_seconds()
     }
 
     pub(crate) fn path(&self) -> &[u8] {

@@ -100,6 +100,13 @@ pub const TOKEN: Text = Text::of(
 pub const TOKEN_SHA256: Text =
     Text::of(HEX, 64..=64, "give the token's SHA-256 as 64 hexadecimal digits, never the token itself");
 
+/// The key of a release's links.
+pub const LINK_KEY: Text = Text::of(
+    &[b'A'..=b'Z', b'a'..=b'z', b'0'..=b'9', b'-'..=b'-', b'_'..=b'_'],
+    22..=22,
+    "give the key that `serin link NAME --key` prints, 22 characters, never the token itself",
+);
+
 /// A request's method.
 pub const METHOD: Text = Text::of(UPPER, 1..=32, "write the method in capitals, such as GET");
 
@@ -264,6 +271,11 @@ mod tests {
             &TOKEN_SHA256,
             &[&"0123456789abcdef".repeat(4), &"0123456789ABCDEF".repeat(4)],
             &["", &longest(63), &longest(65), &"+f".repeat(32), &"g".repeat(64)],
+        );
+        check(
+            &LINK_KEY,
+            &["AbCdEfGhIjKlMnOpQrSt-_", &longest(22)],
+            &["", &longest(21), &longest(23), &"+".repeat(22)],
         );
         check(&METHOD, &["GET", "M", &"X".repeat(32)], &["", "get", "GET ", "M-SEARCH", &"X".repeat(33)]);
         check(

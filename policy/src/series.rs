@@ -138,11 +138,20 @@ pub const REVISION: &str = "serin_revision";
 /// policy's name.
 pub const LAPSED: &str = "serin_lapsed";
 
+/// Name in Prometheus of the counter of [links](crate::links) that were not right, or had ended; its tag is the policy's name.
+pub const REFUSED_LINKS: &str = "serin_refused_links";
+
 /// Name in Prometheus of the gauge that says how many policies of the present document a proxy refused.
 pub const REFUSED: &str = "serin_refused";
 
 /// Name in Prometheus of the counter of refusals; its tag is the [`Kind`].
 pub const REFUSALS: &str = "serin_refusals";
+
+/// Name of the counts of the canary's answers to copies of stable's requests, which a plain Envoy keeps itself.
+pub const COPIES: &str = "serin_copies";
+
+/// Name in Prometheus of those answers by the class of their status, with the tag of [`Group::Copied`].
+pub const COPIES_ANSWERED: &str = "envoy_cluster_upstream_rq";
 
 /// Raw name of the [`REVISION`] gauge of `policy`.
 pub fn raw_revision(policy: &Policy) -> String {
@@ -152,6 +161,11 @@ pub fn raw_revision(policy: &Policy) -> String {
 /// Raw name of the [`LAPSED`] gauge of `policy`.
 pub fn raw_lapsed(policy: &Policy) -> String {
     format!("tag.{};.{LAPSED}", policy.name())
+}
+
+/// Raw name of the [`REFUSED_LINKS`] counter of `policy`.
+pub fn raw_refused_links(policy: &Policy) -> String {
+    format!("tag.{};.{REFUSED_LINKS}", policy.name())
 }
 
 /// Raw name of the [`REFUSALS`] counter of `kind`.
@@ -189,6 +203,9 @@ pub enum Group<'t> {
     Lapsed,
     /// Requests into which a fault was injected.
     Fault,
+    /// Requests of stable of which the canary gets a copy, which count by their cohort as well; and the canary's answers to the
+    /// copies.
+    Copied,
 }
 
 impl<'t> Group<'t> {
@@ -199,6 +216,7 @@ impl<'t> Group<'t> {
             Reason::Override => Self::Override,
             Reason::NoIdentity => Self::NoIdentity,
             Reason::Fault => Self::Fault,
+            Reason::Copied => Self::Copied,
             Reason::Bucket(cohort) => Self::Cohort(cohort),
             Reason::Segment(i) => Self::Segment(policy.segment_name(i)),
             Reason::Split(i) => Self::Split(policy.segment_name(i)),
@@ -217,6 +235,7 @@ impl<'t> Group<'t> {
             "override" => Self::Override,
             "no-id" => Self::NoIdentity,
             "fault" => Self::Fault,
+            "copied" => Self::Copied,
             "rest" => Self::Cohort(Cohort::Rest),
             _ => match text.split_once([':', '-'])? {
                 ("step", number) => Self::Cohort(Cohort::Step(number.parse::<usize>().ok()?.checked_sub(1)?)),
@@ -242,6 +261,7 @@ impl fmt::Display for Group<'_> {
             Self::Override => f.write_str("override"),
             Self::NoIdentity => f.write_str("no-id"),
             Self::Fault => f.write_str("fault"),
+            Self::Copied => f.write_str("copied"),
             Self::Cohort(Cohort::Rest) => f.write_str("rest"),
             Self::Cohort(Cohort::Step(i)) => write!(f, "step-{}", i + 1),
             Self::Cohort(Cohort::Lane(extra)) => write!(f, "lane-{}", extra.index() + 1),
@@ -294,6 +314,7 @@ mod tests {
             ("override", Group::Override),
             ("no-id", Group::NoIdentity),
             ("fault", Group::Fault),
+            ("copied", Group::Copied),
             ("rest", Group::Cohort(Cohort::Rest)),
             ("step-1", Group::Cohort(Cohort::Step(0))),
             ("lane-4", Group::Cohort(Cohort::Lane(Extra::ALL[3]))),

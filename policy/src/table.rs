@@ -181,7 +181,9 @@ impl Table {
         if exact.peek().is_some() {
             return exact.find_map(claim);
         }
-        let mut wildcards = self.has_wildcards.then(|| host::wildcards(&authority)).into_iter().flatten();
+        // A host that proxies make of another, for copies of its requests, is nobody's but whose own it is.
+        let many = self.has_wildcards && !host::is_shadow(&authority);
+        let mut wildcards = many.then(|| host::wildcards(&authority)).into_iter().flatten();
         wildcards.find_map(|key| self.by_host.get(&*key)).and_then(claim)
     }
 
@@ -217,6 +219,12 @@ impl Table {
     /// The policy of this name.
     pub fn policy(&self, name: &str) -> Option<&Arc<Policy>> {
         self.rows.get(*self.by_name.get(name)?).map(|row| &row.policy)
+    }
+
+    /// The place of this very policy among [`policies`](Self::policies), if it was taken over into another document or from one.
+    pub fn place_of(&self, policy: &Arc<Policy>) -> Option<usize> {
+        let at = *self.by_name.get(policy.name())?;
+        Arc::ptr_eq(&self.rows.get(at)?.policy, policy).then_some(at)
     }
 
     /// All policies, in the document's order.

@@ -215,6 +215,10 @@ fn a_decision_asks_for_no_more_than_its_rules_need() {
             self.1.borrow_mut().push(format!("all {name}"));
             self.0.header_list(name)
         }
+        fn now_seconds(&self) -> u64 {
+            self.1.borrow_mut().push("the time".to_owned());
+            self.0.now_seconds()
+        }
     }
     let policy = policy(&json!({
         "identity": [{"cookie": "serin"}, {"baggage": "serin"}],

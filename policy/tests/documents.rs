@@ -199,6 +199,25 @@ fn the_star_answers_for_what_nobody_else_does() {
 }
 
 #[test]
+fn copies_that_somebody_sends_are_for_no_wildcard() {
+    let table = table(&[
+        spec(&json!({"name": "t/all", "hosts": ["*"]})),
+        spec(&json!({"name": "t/many", "hosts": ["*.example.com-shadow"]})),
+        spec(&json!({"name": "t/own", "hosts": ["shop-shadow"]})),
+    ]);
+    for (authority, expected) in [
+        ("shop.example.com-shadow", None),
+        ("shop.example.com-shadow:8080", None),
+        ("192.0.2.1-shadow:80", None),
+        ("shop-shadow.example.com", Some("t/all")),
+        // Whoever calls a host so means it.
+        ("shop-shadow", Some("t/own")),
+    ] {
+        assert_eq!(found(&table, authority, "/").as_deref(), expected, "{authority:?}");
+    }
+}
+
+#[test]
 fn a_wildcard_in_the_own_namespace_is_not_everybody() {
     let table = table(&[spec(&json!({"hosts": ["*.shop.svc.cluster.local"]}))]);
     assert!(found(&table, "cart.shop", "/").is_some());

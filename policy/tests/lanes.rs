@@ -204,7 +204,8 @@ fn each_pair_of_version_and_reason_has_a_slot_of_its_own() {
     let steps = [0, 1].map(serin_policy::Cohort::Step);
     let lanes = [0, 1].map(|i| serin_policy::Cohort::Lane(Extra::ALL[i]));
     let cohorts = steps.into_iter().chain(lanes).chain([serin_policy::Cohort::Rest]).map(Reason::Bucket);
-    let others = [Reason::Closed, Reason::Lapsed, Reason::Override, Reason::NoIdentity, Reason::Fault];
+    let others =
+        [Reason::Closed, Reason::Lapsed, Reason::Override, Reason::NoIdentity, Reason::Fault, Reason::Copied];
     let reasons: Vec<_> = cohorts.chain(others).chain([Reason::Segment(0), Reason::Split(0)]).collect();
     let arms = Arm::all().take(4);
     let slots: std::collections::BTreeSet<_> = arms

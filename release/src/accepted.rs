@@ -39,6 +39,7 @@ fn parts(release: &Release, whole: &PolicySpec) -> Vec<(Option<usize>, PolicySpe
         cookie: None,
         preview_hosts: Vec::new(),
         overrides: Vec::new(),
+        links: None,
         segments: Vec::new(),
         flags: Vec::new(),
         marks: Vec::new(),
@@ -47,6 +48,7 @@ fn parts(release: &Release, whole: &PolicySpec) -> Vec<(Option<usize>, PolicySpe
     };
     let mut parts = vec![
         (None, PolicySpec { path_prefix: whole.path_prefix.clone(), ..bare.clone() }),
+        (None, PolicySpec { links: whole.links.clone(), ..bare.clone() }),
         (None, PolicySpec { response_header: whole.response_header.clone(), ..bare.clone() }),
     ];
     if let Some(cookie) = &whole.cookie {

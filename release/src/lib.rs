@@ -17,6 +17,7 @@ pub mod duration;
 pub mod faults;
 pub mod hook;
 pub mod lint;
+pub mod mirror;
 pub mod notification;
 mod object;
 mod percent;
@@ -35,13 +36,16 @@ use std::time::Duration;
 
 use serin_policy::cookie::CookieSpec;
 use serin_policy::flags::FlagSpec;
+use serin_policy::links::LinkSpec;
 use serin_policy::matching::{OverrideSpec, SegmentSpec};
+use serin_policy::retries::RetriesSpec;
 use serin_policy::{Extra, Source, Weight};
 
 pub use analysis::{Analysis, CountSource, Criterion, CustomMetric, Excess, Metric, NoData, OnNoData};
 pub use check::{FoundTemplate, notification as checked_notification, window as checked_window};
 use delivery::Delivery;
 use faults::Fault;
+use mirror::Mirror;
 pub use object::{MetricTemplate, ReleaseObject};
 pub use percent::Percent;
 pub use problem::{Problem, ReleaseError};
@@ -77,6 +81,8 @@ pub struct Release {
     pub overrides: Vec<OverrideSpec>,
     /// The versions beside stable and canary; at most [`Extra::MOST`].
     pub versions: Vec<ExtraVersion>,
+    /// How testers choose one in a plain browser, if they may.
+    pub links: Option<LinkSpec>,
     /// Groups with weights of their own.
     pub segments: Vec<SegmentSpec>,
     /// Feature flags, told to the application.
@@ -94,8 +100,12 @@ pub struct Release {
     pub steps_by_traffic: bool,
     /// What a blue-green release has besides; none of a canary.
     pub blue_green: Option<BlueGreen>,
+    /// What the canary gets copies of before it has users; nothing without it.
+    pub mirror: Option<Mirror>,
     /// How users of a bad canary go back where that is not grave; all at once without it.
     pub gradual: Option<Gradual>,
+    /// How requests are tried again while users go back; as the routes say, without it.
+    pub rollback_retries: Option<RetriesSpec>,
     /// When users are moved: the Release's own windows, and those of the agent's operator in a cluster. At any time, without
     /// any.
     pub windows: Vec<Window>,

@@ -6,9 +6,14 @@ use std::fmt;
 /// Why a text is not a Release.
 #[derive(Debug, thiserror::Error)]
 pub enum ReleaseError {
-    /// Not YAML, an unknown field, or a value of the wrong kind. The message shows the line.
-    #[error("{0}")]
-    Unreadable(String),
+    /// Not YAML, an unknown field, or a value of the wrong kind.
+    #[error("{text}")]
+    Unreadable {
+        /// What is wrong, with the line.
+        text: String,
+        /// The field that no Release has, if that is what is wrong.
+        unknown: Option<String>,
+    },
     /// Readable, but some fields make no sense: all of them, one a line.
     #[error("{}", lines(.0))]
     Invalid(Vec<Problem>),

@@ -3,6 +3,7 @@ What the fields of a Release must be, each spelled once: the bounds, and what to
 server has and the checks here both take them from this room; what the filter's reader must agree to stands in
 [`serin_policy::rule`].
 */
+pub mod mirror;
 pub mod request;
 pub mod versions;
 
@@ -212,6 +213,13 @@ pub const STEPS_BACK: &str =
 pub const GENTLE_METRIC: &str = "list request-duration, latency-tail or a metric of your own with a query: whatever else is wrong, everybody goes back at once";
 /// How long a step on the way back lasts.
 pub const STEP_BACK: Span = Span::of(Duration::from_secs(1), Duration::from_hours(1));
+
+/// How long requests are tried again after a rollback.
+pub const RETRY_FOR: Span = Span::of(Duration::from_secs(1), Duration::from_hours(1));
+/// How long each try may take.
+pub const PER_TRY: Span = Span::of(Duration::from_millis(1), Duration::from_hours(1));
+/// The longest list of conditions for that: all of them, and room for spaces.
+pub const MAX_CONDITIONS: usize = 256;
 
 /// The kind of what runs a version.
 pub const DEPLOYMENT: &str = "Deployment";

@@ -30,6 +30,7 @@ spec:
     sources: [{header: x-user-id}, {cookie: serin}, {baggage: serin}, requestId]
     cookie: {name: serin, maxAge: 1d, path: /api, domain: example.com, sameSite: Strict, httpOnly: false, secure: always}
     propagation: None
+  links: {key: E-9poOv_kk5helVEClOHNw, query: try}
   overrides:
   - {header: x-canary}
   - {header: x-beta, tokenSha256: 2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b}
@@ -44,7 +45,7 @@ spec:
     until: 2026-12-01T18:00:00Z
   - {version: stable, abort: {grpcStatus: UNAVAILABLE, percentage: 1}, until: "2026-12-01T19:00:00+01:00"}
   responseHeader: x-served-by
-  strategy: {canary: {steps: [{setWeight: 0.1, pause: {duration: 2m}}, {setWeight: "25%", pause: {}}, {setWeight: 50}]}}
+  strategy: {canary: {mirror: {percentage: 20, duration: 1m, methods: [GET, POST]}, steps: [{setWeight: 0.1, pause: {duration: 2m}}, {setWeight: "25%", pause: {}}, {setWeight: 50}]}}
   analysis:
     interval: 500ms
     metrics:
@@ -68,7 +69,7 @@ fn check(yaml: &str, expected: &[&str]) {
 /// Checks that `yaml` cannot be read, and that the message has all of `expected` in it.
 fn check_unreadable(yaml: &str, expected: &[&str]) {
     let error = Release::from_yaml(yaml).expect_err(yaml);
-    assert!(matches!(error, ReleaseError::Unreadable(_)), "{error}");
+    assert!(matches!(error, ReleaseError::Unreadable { .. }), "{error}");
     for text in expected {
         assert!(error.to_string().contains(text), "{text:?} is not in: {error}");
     }

@@ -49,9 +49,9 @@ impl Tick<'_> {
     /// Approves of the cutover or of the old version's end, where the run waits for just that.
     pub(super) fn approve_of_turn(&mut self, by: &str) -> Result<(), NotNow> {
         let awaits_cutover = match &self.status.phase {
-            Phase::Starting { since: Some(since), approved_by: None, .. } => {
+            Phase::Starting { since: Some(since), approved_by: None, mirrors, .. } => {
                 self.cutover_takes_a_person(Weight::ZERO)
-                    && elapsed(Some(*since), None, self.now) >= self.baseline()
+                    && self.rest_is_over(*since, *mirrors)
                     && self.lack(Weight::FULL).is_none()
             }
             _ => false,

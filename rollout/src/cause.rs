@@ -86,6 +86,14 @@ impl fmt::Display for Cause {
                     0 | 1 => String::new(),
                     more => format!(" and {} more", more - 1),
                 };
+                // Proxies count on their own, and the agent looks at them in turns.
+                if canary.requests == 0 {
+                    return write!(
+                        f,
+                        "the fuse of {by}{others} has blown: the canary failed there far more often than stable, before a \
+                         request to it was counted in this step"
+                    );
+                }
                 let of = |tally: &Tally| format!("{} of", Grouped(tally.bad));
                 write!(
                     f,

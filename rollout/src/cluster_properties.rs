@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use serin_policy::Weight;
 
 use super::properties::{
-    Before, PROXIES, are_taken_back, check_closed, check_revision, check_rise, requests, runner,
+    Before, PROXIES, are_taken_back, check_closed, check_mirrored, check_revision, check_rise, requests,
+    runner,
 };
 use super::world::{Crash, Does, Model, World};
 use super::{
@@ -19,8 +20,8 @@ use serin_release::delivery::PromotionMode;
 fn strategies() -> Vec<String> {
     let steps = "[{setWeight: 10}, {setWeight: 40, pause: {duration: 3s}}, {setWeight: 70, pause: {}}]";
     let canary = format!("canary: {{steps: {steps}, ");
-    let gates = "blueGreen: {cutover: Manual, keep: 3s, cleanup: Manual, ".to_owned();
-    let split = "blueGreen: {preSplit: [{setWeight: 10}], keep: 4s, ".to_owned();
+    let gates = "blueGreen: {mirror: {duration: 2s}, cutover: Manual, keep: 3s, cleanup: Manual, ".to_owned();
+    let split = "blueGreen: {mirror: {duration: 1s}, preSplit: [{setWeight: 10}], keep: 4s, ".to_owned();
     let of = |strategy: &String| {
         let modes = ["Copy", "Swap", "Wait"];
         modes.map(|mode| format!("{strategy}promotion: {{mode: {mode}}}, scaleDownDelay: 2s}}"))
@@ -167,6 +168,7 @@ fn tick(
     let list = commands.iter().map(|&kind| Command { kind, by: "ann".to_owned() }).collect();
     let planned = world.tick(SignedDuration::from_secs(1), counts, list, crash);
     check_rise(world, &before, &planned, commands);
+    check_mirrored(world, &before, &planned, commands);
     check_closed(world, &before, &planned, commands);
     check_revision(&before, &planned);
     check_capacity(world, &before, &planned, &workloads);

@@ -175,6 +175,7 @@ mod tests {
             since: Some(Timestamp::UNIX_EPOCH),
             paused: None,
             held_at: None,
+            mirrors: false,
             approved_by: None,
         };
         let mut status = Status { run: "2".to_owned(), phase, ..Status::default() };

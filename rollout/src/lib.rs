@@ -18,6 +18,7 @@ file is the WasmPlugin there. Four invariants go through all of them:
 - Every tick says why things are as they are, in [`Reason`]s.
 */
 mod analysis;
+mod at_rest;
 mod blue_green;
 mod brought;
 mod cause;
@@ -56,13 +57,14 @@ mod workloads;
 mod world;
 
 use jiff::Timestamp;
-use serin_policy::Weight;
+use serin_policy::{PolicySpec, Weight};
 
 pub use analysis::{
-    CohortRatio, Evidence, Failure, Finding, Forecast, Grouped, Injected, Judged, Limit, Moment, OneIn,
-    Promise, Raise, ReadingFinding, Reference, SegmentFinding, Share, Test, TestKind, Unjudged, UsersFinding,
-    Verdict, Wait, WhyNot, Won,
+    CohortRatio, Evidence, Failure, Finding, Forecast, Grouped, Injected, Judged, Limit, MirrorFinding,
+    Moment, OneIn, Promise, Raise, ReadingFinding, Reference, SegmentFinding, Share, Test, TestKind,
+    Unjudged, UsersFinding, Verdict, Wait, WhyNot, Won,
 };
+pub use at_rest::Mirroring;
 pub use brought::Brought;
 pub use cause::Cause;
 pub use commands::{Command, CommandKind};
@@ -73,7 +75,7 @@ pub use in_force::InForce;
 pub use lagging::{Lag, Lagging};
 pub use observation::{
     ArmCounts, ArmUsers, Cell, Chooser, Chosen, Contested, Counts, Drawn, EDGES_MS, Environment, InCluster,
-    MetricReading, MetricValue, Observation, Proxy, ProxyState, ROUTE_GROUPS, Users,
+    MetricReading, MetricValue, Mirrored, Observation, Proxy, ProxyState, ROUTE_GROUPS, Users,
 };
 pub use phase::{BakeState, Emptying, KeepState, Paused, Phase, Stage, StepState};
 pub use reason::{Awaits, Event, Hold, NotNow, Outcome, Reason, Severity};
@@ -101,8 +103,7 @@ pub struct Plan {
     pub reasons: Vec<Reason>,
 }
 
-/// A policy to be written in front of the proxies: the arguments of
-/// [`Release::policy`](serin_release::Release::policy).
+/// A policy to be written in front of the proxies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Push {
     /// Its revision.
@@ -113,6 +114,31 @@ pub struct Push {
     pub closed: bool,
     /// Whether the canary is to become stable: everybody goes to it, but for those who go back first.
     pub promoted: bool,
+    /// What it does besides.
+    pub besides: Besides,
+}
+
+/// What a policy does besides giving users to versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Besides {
+    /// Nothing.
+    Nothing,
+    /// The canary gets copies of stable's requests.
+    Mirror,
+    /// Users are taken off the canary, all of them.
+    GoingBack,
+}
+
+impl Push {
+    /// The policy itself.
+    pub fn policy(&self, release: &Release) -> PolicySpec {
+        let policy = release.policy(self.revision, self.weight, self.closed, self.promoted);
+        match self.besides {
+            Besides::Nothing => policy,
+            Besides::Mirror => release.mirroring(policy),
+            Besides::GoingBack => release.going_back(policy),
+        }
+    }
 }
 
 /// Decides what should be next for `release`, given what the last tick left in `status`.
@@ -243,7 +269,7 @@ impl Tick<'_> {
             let ready = workloads.canary.ready;
             self.status.evidence.note_pods(ready, self.now);
         }
-        let Observation { counted, chosen, users, .. } = self.observation;
+        let Observation { counted, chosen, mirrored, users, .. } = self.observation;
         let (of_both, moment) = if self.release.versions.is_empty() {
             (None, moment)
         } else {
@@ -257,6 +283,9 @@ impl Tick<'_> {
         self.status.evidence.take_in_chosen(chosen, counted, self.now, self.release);
         if step_index == 0 {
             self.status.evidence.take_in_unassignable(self.observation.unassignable);
+            if self.status.mirrors() {
+                self.status.evidence.take_in_mirrored(*mirrored, &self.release.analysis);
+            }
         } else {
             self.status.evidence.take_in_readings(&self.observation.readings, self.release);
         }
@@ -273,8 +302,16 @@ impl Tick<'_> {
 
     /// Takes the canary off the air if proxies have closed it by themselves. Returns whether it did.
     fn heed_fuses(&mut self) -> bool {
-        // Once everybody is to get the canary no proxy goes by its fuse.
-        if !matches!(self.status.phase, Phase::Progressing(_) | Phase::OffPlan { .. } | Phase::Receding(_)) {
+        // Once everybody is to get the canary no proxy goes by its fuse. One may have blown as that was being written, though.
+        let is_theirs = matches!(
+            self.status.phase,
+            Phase::Progressing(_)
+                | Phase::OffPlan { .. }
+                | Phase::Receding(_)
+                | Phase::Promoting
+                | Phase::Baking(_)
+        );
+        if !is_theirs {
             return false;
         }
         let weight = self.status.weight();
@@ -312,12 +349,7 @@ impl Tick<'_> {
         let wanted = self.wanted();
         let term = self.term();
         let Self { status, write, reasons, .. } = self;
-        let push = (write > Write::NotYet).then_some(Push {
-            revision: status.revision,
-            weight: status.weight(),
-            closed: status.is_closed(),
-            promoted: status.is_promoted(),
-        });
+        let push = (write > Write::NotYet).then(|| status.push());
         Plan { status, push, term, wanted, reasons }
     }
 

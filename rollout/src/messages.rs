@@ -120,6 +120,7 @@ impl fmt::Display for Hold {
                     "baseline: everybody stays on stable for {duration}, to compare each step's users with the rest"
                 )
             }
+            Self::Mirroring(mirroring) => mirroring.fmt(f),
             Self::Baking { duration } => {
                 let duration = friendly(duration);
                 write!(f, "bake: everybody is on the canary, and it is watched for {duration} before it becomes stable")

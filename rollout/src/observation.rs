@@ -31,6 +31,8 @@ pub struct Observation {
     pub chosen: Vec<Chosen>,
     /// Requests since then whose caller has no id and can be given none.
     pub unassignable: u64,
+    /// New answers to copies of stable's requests, and stable's own to the same.
+    pub mirrored: Mirrored,
     /// The different users of this run so far; none where no proxy tells.
     pub users: Option<Users>,
     /// The same of each version beside the two, in the canary's place.
@@ -226,6 +228,23 @@ impl Counts {
 
     /// Adds `other` to these.
     pub fn add(&mut self, other: &Self) {
+        self.stable.add(other.stable);
+        self.canary.add(other.canary);
+    }
+}
+
+/// Answers to requests of which the canary got a copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Mirrored {
+    /// Stable's, which the callers got.
+    pub stable: Tally,
+    /// The canary's, which nobody got.
+    pub canary: Tally,
+}
+
+impl Mirrored {
+    /// Adds `other` to these.
+    pub const fn add(&mut self, other: Self) {
         self.stable.add(other.stable);
         self.canary.add(other.canary);
     }

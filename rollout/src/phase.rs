@@ -43,6 +43,9 @@ pub enum Phase {
         /// When something outside of the run was last seen to hold it: its clock stands still.
         #[serde(default)]
         held_at: Option<Timestamp>,
+        /// Whether the canary gets copies of stable's requests, which comes after those whom the steps will move were compared.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        mirrors: bool,
         /// Who has approved of the cutover, where it takes a person.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         approved_by: Option<String>,
@@ -206,7 +209,7 @@ pub(super) fn elapsed(since: Option<Timestamp>, paused: Option<&Paused>, now: Ti
 impl Phase {
     /// The beginning of a run outside a cluster, and in one when the canary has its pods.
     pub(super) const STARTING: Self =
-        Self::Starting { since: None, paused: None, held_at: None, approved_by: None };
+        Self::Starting { since: None, paused: None, held_at: None, mirrors: false, approved_by: None };
 
     /// Off the air, on evidence.
     pub(super) const fn rolled_back(cause: Cause) -> Self {

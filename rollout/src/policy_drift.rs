@@ -230,7 +230,7 @@ impl Tick<'_> {
     /// Where a run at `weight` stands among the Release's steps, which may have been edited.
     fn place(&self, weight: Weight, paused: Option<Paused>) -> Phase {
         if weight == Weight::ZERO {
-            return Phase::Starting { since: None, paused, held_at: None, approved_by: None };
+            return Phase::Starting { since: None, paused, held_at: None, mirrors: false, approved_by: None };
         }
         match self.release.steps.iter().position(|step| step.weight == weight) {
             Some(index) => Phase::Progressing(StepState { paused, ..StepState::new(index, weight) }),

@@ -18,7 +18,10 @@ metadata: {name: shop}
 spec:
   service: {name: shop}
   canary: {version: "RUN"}
-  strategy: {canary: {steps: [{setWeight: 1}, {setWeight: 10, pause: {duration: 3s}}, {setWeight: 50, pause: {}}]}}
+  strategy:
+    canary:
+      mirror: {duration: 2s}
+      steps: [{setWeight: 1}, {setWeight: 10, pause: {duration: 3s}}, {setWeight: 50, pause: {}}]
   analysis: {minRequests: 20, baseline: 0s, warmUp: 0s, bake: 2s}
   windows: [{name: second-minute, kind: deny, schedule: "1 * * * *", duration: 1m}]
 "#;
@@ -146,9 +149,10 @@ fn happen(world: &mut World, event: &Event, new_run: &str, canary: ArmCounts) {
 fn tick(world: &mut World, commands: &[CommandKind], canary: ArmCounts, crash: Crash) {
     let before = Before::of(world);
     let list = commands.iter().map(|&kind| Command { kind, by: "ann".to_owned() }).collect();
-    let counts = Counts { canary, ..Counts::default() };
+    let counts = Counts { canary, stable: requests(20, 0) };
     let planned = world.tick(SignedDuration::from_secs(1), counts, list, crash);
     check_rise(world, &before, &planned, commands);
+    check_mirrored(world, &before, &planned, commands);
     check_freeze(world, &before, &planned);
     check_closed(world, &before, &planned, commands);
     check_revision(&before, &planned);
@@ -203,6 +207,18 @@ pub(super) fn check_rise(world: &World, before: &Before, planned: &Plan, command
         push.weight == next.unwrap_or(Weight::FULL) || (promoted && push.weight == Weight::FULL),
         "from {present}: {planned:?}"
     );
+}
+
+/// Where the Release says so, nobody gets the canary before it has answered copies, but at a person's word.
+pub(super) fn check_mirrored(world: &World, before: &Before, planned: &Plan, commands: &[CommandKind]) {
+    let run = world.release.run();
+    let begins = before.status.run == run
+        && before.status.weight() == Weight::ZERO
+        && planned.status.weight() > Weight::ZERO;
+    if begins && world.release.mirror.is_some() && !commands.contains(&CommandKind::Promote) {
+        let answered = planned.status.evidence.mirrored().canary.requests;
+        assert!(before.status.mirrors() && answered >= world.release.analysis.min_requests, "{planned:?}");
+    }
 }
 
 /// In the second minute nobody is moved who was not on the canary before, unless a person has overridden that.

@@ -153,6 +153,7 @@ table! { Hold:
     AwaitsProxies, "awaits-proxies", Info, Others;
     ProxyRefuses, "proxy-refuses", Warning, Course;
     Baseline, "baseline", Info, Course;
+    Mirroring, "mirroring", Info, Course;
     Baking, "baking", Info, Course;
     Keeping, "keeping", Info, Course;
     AwaitsCutover, "awaits-cutover", Info, Person;

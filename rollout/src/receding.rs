@@ -109,6 +109,6 @@ fn is_gentle(gradual: &Gradual, failure: &Failure) -> bool {
                 && failure.canary.share().is_none_or(|share| share <= gradual.grave_above.share())
         }
         Judged::Readings(name) => is_named(name),
-        Judged::Users | Judged::Segment { .. } => false,
+        Judged::Users | Judged::Segment { .. } | Judged::Copies => false,
     }
 }

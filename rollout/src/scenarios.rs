@@ -11,6 +11,7 @@ A script is a Release, `---`, and lines of:
 - `cmd pause by ann`: given at the next tick
 - `edit old => new`: the Release's text is edited
 - `chosen segment:beta 5/1/0`, `chosen override 5/1/0`: what a rule gives to the canary at each tick from then on
+- `copies fail 10%`: that is what becomes of copies of stable's requests from then on, where proxies make any
 - `fuse a`: the fuse of this proxy has blown
 - `outage connection refused`, `outage over`: nothing can be counted, until it can
 - `metric depth 3`, `metric depth nan`, `metric depth empty`: what one of people's own metrics says from then on
@@ -36,8 +37,8 @@ use serin_policy::Arm;
 use super::deployments::in_words;
 use super::world::{Crash, Does, World};
 use super::{
-    ArmCounts, Change, Chooser, Chosen, Command, CommandKind, Contested, Counts, InForce, MetricReading,
-    MetricValue, Phase, Plan, PodLimit, Push, Reason, Status, Wanted,
+    ArmCounts, Besides, Change, Chooser, Chosen, Command, CommandKind, Contested, Counts, InForce,
+    MetricReading, MetricValue, Phase, Plan, PodLimit, Push, Reason, Status, Wanted,
 };
 use serin_release::Percent;
 
@@ -115,6 +116,9 @@ impl ScenarioRun {
             ["outage", "over"] => self.world.outage = None,
             ["outage", ..] => self.world.outage = Some(line["outage ".len()..].to_owned()),
             ["chosen", by, counts] => self.chosen(by, counts),
+            ["copies", "fail", share] => {
+                self.world.copies_fail = share.trim_end_matches('%').parse().unwrap();
+            }
             ["metric", name, value] => self.metric(name, value),
             ["crash", "before-write"] => self.crash = Crash::BeforeWrite,
             ["crash", "before-save"] => self.crash = Crash::BeforeSave,
@@ -284,8 +288,13 @@ impl ScenarioRun {
         for reason in planned.reasons.iter().filter(|reason| !self.standing.contains(reason)) {
             lines.push(format!("{}: {reason}", reason.code()));
         }
-        if let Some(Push { revision, weight, closed, promoted }) = planned.push {
-            let words = [(closed, ", closed"), (promoted, ", promoted"), (crash != Crash::None, ", lost")];
+        if let Some(Push { revision, weight, closed, promoted, besides }) = planned.push {
+            let words = [
+                (closed, ", closed"),
+                (promoted, ", promoted"),
+                (besides == Besides::Mirror, ", mirrored"),
+                (crash != Crash::None, ", lost"),
+            ];
             let words: String = words.into_iter().filter(|(holds, _)| *holds).map(|(_, word)| word).collect();
             lines.push(format!("=> push revision {revision}: {weight}{words}"));
         }

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use serin_policy::Weight;
 
 use super::analysis::{
-    CohortRatio, Evidence, Finding, Forecast, Injected, ReadingFinding, SegmentFinding, Unjudged,
-    UsersFinding, Verdict,
+    CohortRatio, Evidence, Finding, Forecast, Injected, MirrorFinding, ReadingFinding, SegmentFinding,
+    Unjudged, UsersFinding, Verdict,
 };
 use super::brought::Brought;
 use super::handover::HandoverState;
@@ -20,6 +20,7 @@ use super::reason::Reason;
 use super::receding::RecedeState;
 use super::roles::{Roles, RouteTargets};
 use super::versions::{VersionProgress, Versions};
+use super::{Besides, Push};
 use serin_release::{Pause, Release};
 
 /// How far a release is. The default is that of a release never seen before.
@@ -125,7 +126,7 @@ pub struct Progress {
     pub elapsed: Duration,
     /// How long it is observed at least; none when time does not matter.
     pub duration: Option<Duration>,
-    /// Requests to the canary that the next verdict goes by.
+    /// Requests to the canary that the next verdict goes by: copies of stable's, before it has users.
     pub have: u64,
     /// Requests that a good verdict takes.
     pub need: u64,
@@ -142,6 +143,9 @@ pub struct Progress {
     /// Requests that met a fault that was injected on purpose: they are not judged either.
     #[serde(default, skip_serializing_if = "Injected::is_none")]
     pub injected: Injected,
+    /// How the answers to copies of stable's requests stand, where the canary got any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copies: Option<MirrorFinding>,
     /// How long faults would take to be caught, by step.
     pub forecasts: Vec<Forecast>,
     /// How people's own metrics stand.
@@ -218,6 +222,26 @@ impl Status {
         )
     }
 
+    /// Whether the canary is to get copies of stable's requests.
+    pub const fn mirrors(&self) -> bool {
+        matches!(self.phase, Phase::Starting { mirrors: true, .. })
+    }
+
+    /// The policy that is wanted in front of the proxies.
+    pub const fn push(&self) -> Push {
+        Push {
+            revision: self.revision,
+            weight: self.weight(),
+            closed: self.is_closed(),
+            promoted: self.is_promoted(),
+            besides: match self.phase {
+                Phase::Starting { mirrors: true, .. } => Besides::Mirror,
+                Phase::RolledBack { .. } | Phase::Aborted { .. } => Besides::GoingBack,
+                _ => Besides::Nothing,
+            },
+        }
+    }
+
     /// How far the present step is.
     pub fn progress(&self, release: &Release, now: Timestamp) -> Progress {
         let mut progress = Progress {
@@ -234,6 +258,7 @@ impl Status {
             segments: self.evidence.segments(&release.analysis),
             unjudged: self.evidence.unjudged(release, now),
             injected: self.evidence.injected(),
+            copies: self.evidence.copies(&release.analysis),
             forecasts: self.evidence.forecasts(release),
             readings: self.evidence.readings(&release.analysis),
             cohorts: self.evidence.cohorts(&release.analysis),
@@ -250,9 +275,13 @@ impl Status {
                     Pause::None | Pause::UntilApproved => None,
                 });
             }
-            Phase::Starting { since, paused, .. } => {
+            Phase::Starting { since, paused, mirrors, .. } => {
+                let mirror = release.mirror.as_ref().filter(|_| *mirrors);
                 progress.elapsed = elapsed(*since, paused.as_ref(), now);
-                progress.duration = Some(release.analysis.baseline);
+                if mirror.is_some() {
+                    progress.have = self.evidence.mirrored().canary.requests;
+                }
+                progress.duration = Some(mirror.map_or(release.analysis.baseline, |mirror| mirror.duration));
             }
             Phase::Receding(RecedeState { since, .. }) => {
                 progress.elapsed = elapsed(Some(*since), None, now);

@@ -1,21 +1,20 @@
 /*!
 Going on: from step to step and to the promotion, when nothing holds the run.
 */
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serin_policy::Weight;
-use serin_policy::cookie::OnCacheable;
-use serin_policy::evidence::Tally;
 
 use super::analysis::{Verdict, Wait};
 use super::cause::Cause;
 use super::handover::HandoverState;
-use super::observation::ArmCounts;
 use super::phase::{BakeState, Emptying, KeepState, Phase, Stage, StepState, elapsed};
 use super::reason::{Event, Hold, Outcome, Reason};
 use super::status::Actor;
 use super::{Contested, Tick, Workloads, Write};
 use serin_release::resource::When;
-use serin_release::{NoData, OnNoData, Pause, Percent, Step};
+use serin_release::{NoData, OnNoData, Pause, Step};
 
 impl Tick<'_> {
     /// Goes on if nothing holds the run, and says what does otherwise.
@@ -42,10 +41,10 @@ impl Tick<'_> {
                 self.say(Hold::Paused { by: paused.by });
                 self.tell_lagging();
             }
-            Phase::Starting { since, paused: None, approved_by, .. } => {
+            Phase::Starting { since, paused: None, mirrors, approved_by, .. } => {
                 self.tell_lagging();
                 if self.all_report() {
-                    self.go_on_at_rest(since.unwrap_or(self.now), approved_by);
+                    self.go_on_at_rest(since.unwrap_or(self.now), mirrors, approved_by);
                 }
             }
             Phase::Progressing(state) => self.go_on_at_step(state),
@@ -232,7 +231,7 @@ impl Tick<'_> {
         if !self.may_begin() {
             return;
         }
-        if self.provide_pods(self.next_weight(Weight::ZERO)) && all_report {
+        if self.provide_pods(self.share_at_first()) && all_report {
             let run = self.status.run.clone();
             self.turn(Actor::Planner, Phase::STARTING, Event::Prepared { run });
         }
@@ -314,42 +313,6 @@ impl Tick<'_> {
         self.status.phase = if in_cluster { Phase::HandingOver(state) } else { Phase::Promoted };
     }
 
-    /// At weight 0, with every proxy reporting it: those whom the steps will move are compared with the rest.
-    fn go_on_at_rest(&mut self, since: Timestamp, approved_by: Option<String>) {
-        if since == self.now {
-            self.status.evidence.begin_step(self.now);
-        }
-        self.raise_floor();
-        let (since, approved_by) = (Some(since), approved_by);
-        self.status.phase =
-            Phase::Starting { since, paused: None, held_at: None, approved_by: approved_by.clone() };
-        let next = self.next_weight(Weight::ZERO);
-        let has_its_pods = self.provide_pods(next);
-        // Tests run while the baseline lasts.
-        let passes = has_its_pods && self.passes(When::PreRollout, next);
-        let duration = self.baseline();
-        if elapsed(since, None, self.now) < duration {
-            self.say(Hold::Baseline { duration });
-        } else if let Some(share) = self.cookies_withheld() {
-            self.say(Hold::CookieWithheld { share });
-        } else if passes && self.may_rise_to(next) {
-            if approved_by.is_none() && self.cutover_takes_a_person(Weight::ZERO) {
-                self.say(Hold::AwaitsCutover);
-            } else {
-                self.rise_above(Weight::ZERO, approved_by.map_or(Actor::Planner, Actor::Operator));
-            }
-        }
-    }
-
-    /// The share of requests whose caller is new and cannot be given a cookie, where that is too much.
-    fn cookies_withheld(&self) -> Option<Percent> {
-        let cookie = self.release.cookie.as_ref()?;
-        let ArmCounts { requests, withheld, .. } = self.status.evidence.step().stable;
-        let is_much = withheld >= SOME_WITHHELD && withheld.saturating_mul(MOST_WITHHELD) > requests;
-        let share = Tally { requests, bad: withheld }.share().filter(|_| is_much)?;
-        Percent::at_least(share).filter(|_| cookie.on_cacheable == OnCacheable::Hold)
-    }
-
     /// Whether a step is held by nothing but an approval.
     pub(super) fn awaits_approval(&self, state: &StepState) -> bool {
         // Nobody approves of what should have gone long ago, and cannot for want of a stable to go back to.
@@ -386,13 +349,9 @@ impl Tick<'_> {
             Verdict::Fail(_) | Verdict::Pass => None,
         };
         if let Some(missing) = missing {
-            let NoData { then, after } = self.release.analysis.no_data;
-            match then {
-                OnNoData::Promote if elapsed >= after => {}
-                OnNoData::Rollback if elapsed >= after => {
-                    return Held::ForGood(Cause::NoData { weight, after, why: missing.to_string() });
-                }
-                _ => return Held::By(missing),
+            match self.without_data(missing, weight, elapsed) {
+                Held::No => {}
+                held => return held,
             }
         }
         if !approved && self.cutover_takes_a_person(weight) {
@@ -403,16 +362,22 @@ impl Tick<'_> {
         }
         Held::No
     }
+
+    /// What becomes of a time at `weight` that has lasted so long, where this is `missing` for a verdict.
+    pub(super) fn without_data(&self, missing: Hold, weight: Weight, elapsed: Duration) -> Held {
+        let NoData { then, after } = self.release.analysis.no_data;
+        match then {
+            OnNoData::Promote if elapsed >= after => Held::No,
+            OnNoData::Rollback if elapsed >= after => {
+                Held::ForGood(Cause::NoData { weight, after, why: missing.to_string() })
+            }
+            _ => Held::By(missing),
+        }
+    }
 }
 
-/// One in so many requests may be of a new caller who cannot be given a cookie.
-const MOST_WITHHELD: u64 = 20;
-
-/// Fewer of them than this are nobody's trouble.
-const SOME_WITHHELD: u64 = 20;
-
 /// What holds a step.
-enum Held {
+pub(super) enum Held {
     No,
     By(Hold),
     /// The step ends here.

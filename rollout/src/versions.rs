@@ -116,7 +116,7 @@ impl Versions {
 impl Status {
     /// The policy that is wanted in front of the proxies.
     pub fn policy(&self, release: &Release) -> PolicySpec {
-        let mut policy = release.policy(self.revision, self.weight(), self.is_closed(), self.is_promoted());
+        let mut policy = self.push().policy(release);
         for version in policy.versions.iter_mut().skip(Arm::BOTH.len()) {
             version.closed = !self.versions.of(&version.name).is_some_and(VersionState::is_open);
         }

@@ -327,7 +327,7 @@ impl<'t> Tick<'t> {
                 Wanted { canary: None, ..running(Weight::ZERO) }
             }
             Phase::Preparing { .. } | Phase::Starting { .. } => {
-                running(self.next_weight(Weight::ZERO).max(canary_for))
+                running(self.share_at_first().max(canary_for))
             }
             Phase::Progressing(_) | Phase::OffPlan { .. } | Phase::Receding(_) => {
                 running(self.status.weight().max(canary_for))

@@ -4,12 +4,13 @@ A world for the planner to be tested in: a file and proxies that follow pushes, 
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use serin_policy::{Arm, Cohort, Lease};
+use serin_policy::evidence::Tally;
+use serin_policy::{Arm, Cohort, Lease, Weight};
 
 use super::deployments::Cluster;
 use super::{
-    ArmCounts, Cell, Chosen, Command, Counts, Drawn, Environment, InForce, MetricReading, Observation, Plan,
-    Proxy, ProxyState, Reason, Status, Term, plan,
+    ArmCounts, Besides, Cell, Chosen, Command, Counts, Drawn, Environment, InForce, MetricReading, Mirrored,
+    Observation, Plan, Proxy, ProxyState, Reason, Status, Term, plan,
 };
 use serin_release::Release;
 
@@ -27,10 +28,14 @@ pub(super) struct World {
     pub(super) blown_fuses: Vec<String>,
     /// What rules give to a version at each tick.
     pub(super) chosen: Vec<Chosen>,
+    /// What share of the copies the canary fails, in percent.
+    pub(super) copies_fail: u64,
     /// What people's own metrics say.
     pub(super) readings: Vec<MetricReading>,
     /// The Deployments, in a cluster.
     pub(super) cluster: Option<Cluster>,
+    /// Whether the file has proxies make copies of stable's requests: of all of them here.
+    mirrors: bool,
     /// The status before the last tick.
     before: Status,
 }
@@ -79,6 +84,8 @@ impl World {
             outage: None,
             blown_fuses: Vec::new(),
             chosen: Vec::new(),
+            copies_fail: 0,
+            mirrors: false,
             readings: Vec::new(),
             before: Status::default(),
         }
@@ -130,6 +137,7 @@ impl World {
         if let (Crash::None, Some(push)) = (crash, planned.push) {
             let (run, revision, weight) = (self.release.run().to_owned(), push.revision, push.weight);
             let lease = lease(self.until, self.now);
+            self.mirrors = push.besides == Besides::Mirror;
             self.file = InForce::Policy { run, revision, weight, closed: push.closed, lease };
             if push.closed {
                 self.blown_fuses.clear();
@@ -158,6 +166,7 @@ impl World {
             counted,
             at_proxies: counts,
             chosen: self.chosen.clone(),
+            mirrored: self.mirrored(counts.stable),
             blown_fuses: self.blown_fuses.clone(),
             unassignable: 0,
             users: None,
@@ -169,6 +178,14 @@ impl World {
                 Environment::Cluster(Box::new(cluster.observe(&self.status)))
             }),
         }
+    }
+
+    fn mirrored(&self, ArmCounts { requests, errors, .. }: ArmCounts) -> Mirrored {
+        if !self.mirrors {
+            return Mirrored::default();
+        }
+        let tally = |bad| Tally { requests, bad };
+        Mirrored { stable: tally(errors), canary: tally(requests * self.copies_fail / 100) }
     }
 
     /// The last status to be saved is lost; the one before it is found instead.
@@ -190,6 +207,10 @@ impl World {
             let status = &planned.status;
             assert_eq!((push.revision, push.weight), (status.revision, status.weight()));
             assert_eq!((push.closed, push.promoted), (status.is_closed(), status.is_promoted()));
+            assert!(
+                push.besides != Besides::Mirror || push.weight == Weight::ZERO && !push.closed,
+                "{planned:?}"
+            );
         }
         let status = &planned.status;
         if status.is_closed() || status.is_promoted() {

@@ -40,7 +40,11 @@ impl Ground {
     /// Starts an Envoy that goes `way`.
     pub(crate) async fn proxy(&self, name: &str, way: &Way) -> Result<BenchEnvoy> {
         let ecds_dir = self.ecds_dir(name);
-        let mut bootstrap = self.bootstrap(&ecds_dir);
+        let copied = match way {
+            Way::Serin(_, policy) if !policy.marks.is_empty() => Some(policy.name.clone()),
+            _ => None,
+        };
+        let mut bootstrap = self.bootstrap(&ecds_dir, copied);
         match way {
             Way::Weights => {
                 without_filter(&mut bootstrap)?;
@@ -58,7 +62,7 @@ impl Ground {
 
     /// Starts an Envoy that takes its policies from [`ecds_dir`](Self::ecds_dir).
     pub(crate) async fn driven_proxy(&self, name: &str) -> Result<BenchEnvoy> {
-        self.start(name, self.bootstrap(&self.ecds_dir(name))).await
+        self.start(name, self.bootstrap(&self.ecds_dir(name), None)).await
     }
 
     /// The folder of the proxy's policies.
@@ -66,7 +70,8 @@ impl Ground {
         self.folder.join(name).join("ecds")
     }
 
-    fn bootstrap(&self, ecds_dir: &Path) -> Value {
+    /// `copied` is the name of the release of whose requests the canary gets copies, if it does of any.
+    fn bootstrap(&self, ecds_dir: &Path, copied: Option<String>) -> Value {
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let upstream =
             |address| Upstream { endpoints: vec![Endpoint::from(address)], protocol: Protocol::Http1 };
@@ -78,6 +83,7 @@ impl Ground {
                 hosts: vec![HOST.to_owned()],
                 path_prefix: "/".to_owned(),
                 injections: Vec::new(),
+                mirrored: copied,
                 access_log: false,
             },
             stable: upstream(self.backends.stable),

@@ -13,7 +13,7 @@ use serin_policy::Lease;
 use serin_policy::series::Group;
 use serin_release::Release;
 use serin_rollout::{
-    Cell, Counts, Drawn, Environment, InForce, Observation, Plan, Proxy, ProxyState, Status, plan,
+    Cell, Counts, Drawn, Environment, InForce, Mirrored, Observation, Plan, Proxy, ProxyState, Status, plan,
 };
 
 use crate::figures::Figures;
@@ -174,6 +174,7 @@ impl Driven {
             counted,
             at_proxies: Counts::default(),
             chosen: Vec::new(),
+            mirrored: Mirrored::default(),
             blown_fuses: Vec::new(),
             unassignable: 0,
             users: None,

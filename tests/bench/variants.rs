@@ -6,9 +6,11 @@ use std::borrow::Cow;
 
 use anyhow::{Result, bail, ensure};
 use serin_policy::cookie::CookieSpec;
-use serin_policy::document::{CountsSpec, VERSION_HEADER, VersionSpec};
-use serin_policy::matching::OverrideSpec;
+use serin_policy::document::{Caches, CountsSpec, VERSION_HEADER, VersionSpec};
+use serin_policy::marks::MarkSpec;
+use serin_policy::matching::{Match, OverrideSpec};
 use serin_policy::{Arm, Id, Point, PolicySpec, Source, Weight, cookie};
+use serin_release::mirror::MARK;
 
 use crate::client::{Answer, header};
 use crate::module;
@@ -67,6 +69,11 @@ pub(crate) fn all(others: Vec<(String, Vec<u8>)>) -> Result<Vec<Variant>> {
         serin("Serin, new user", New, policy()),
         serin("Serin, returning user, all counts", Returning, with_counts(policy())),
         serin("Serin, new user, all counts", New, with_counts(policy())),
+        serin(
+            "Serin, returning user, all counts, a tenth copied",
+            Returning,
+            with_copies(with_counts(policy())),
+        ),
         serin("Serin, tester with a token", Tester, with_override(policy())),
         variant("Lua, returning user", Returning, Way::Lua),
         variant("Lua, new user", New, Way::Lua),
@@ -91,7 +98,7 @@ fn serin_way(module: impl Into<Cow<'static, [u8]>>, policy: PolicySpec) -> Way {
 
 /// The plainest policy that keeps users where they are and shows them where that is.
 pub(crate) fn policy() -> PolicySpec {
-    let version = |arm: Arm, weight| VersionSpec { name: arm.as_str().to_owned(), weight };
+    let version = |arm: Arm, weight| VersionSpec { name: arm.as_str().to_owned(), weight, closed: false };
     PolicySpec {
         name: "shop/shop".to_owned(),
         revision: 1,
@@ -102,6 +109,7 @@ pub(crate) fn policy() -> PolicySpec {
         closed: false,
         promoted: false,
         salt: SALT.to_owned(),
+        run: None,
         steps: [1, PERCENT, 50].map(percent).to_vec(),
         identity: vec![Source::Cookie(COOKIE.to_owned())],
         cookie: Some(CookieSpec {
@@ -127,6 +135,9 @@ pub(crate) fn policy() -> PolicySpec {
         access_log: false,
         counts: None,
         fuse: None,
+        retries: None,
+        links: None,
+        caches: Caches::PrivateCanary,
     }
 }
 
@@ -137,6 +148,19 @@ fn with_baggage(policy: PolicySpec) -> PolicySpec {
 /// Counts everything there is to count.
 pub(crate) fn with_counts(policy: PolicySpec) -> PolicySpec {
     PolicySpec { counts: Some(CountsSpec { objective_ms: 500 }), ..policy }
+}
+
+/// The canary gets copies of a share of stable's requests, as it does before it has users.
+fn with_copies(policy: PolicySpec) -> PolicySpec {
+    let mirror = MarkSpec {
+        name: MARK.to_owned(),
+        version: Arm::Stable.as_str().to_owned(),
+        matches: vec![Match { method: Some("GET".to_owned()), ..Match::default() }],
+        weight: percent(PERCENT),
+        until_seconds: None,
+        apart: false,
+    };
+    PolicySpec { marks: vec![mirror], ..policy }
 }
 
 fn with_override(policy: PolicySpec) -> PolicySpec {

@@ -41,7 +41,7 @@ async fn counted(site: &Site, arm: Arm) -> Result<[u64; 2]> {
 }
 
 /// Whether `found` of `all` is this share, to within five standard deviations of the draw.
-fn is_about(found: u64, all: u64, share: f64) -> bool {
+pub(crate) fn is_about(found: u64, all: u64, share: f64) -> bool {
     #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
     let (found, all) = (found as f64, all as f64);
     (found - all * share).abs() < 5.0 * (all * share * (1.0 - share)).sqrt()

@@ -3,15 +3,19 @@ Serin against real Envoys: one test binary, so that they share one build and run
 */
 mod agent;
 mod assignment;
+mod beside;
 mod counts;
 mod crashes;
 mod faults;
 mod fuse;
 mod http3;
 mod leases;
+mod links;
+mod mirror;
 mod protocols;
 mod pushes;
 mod requests;
+mod retries;
 mod telemetry;
 mod versions;
 

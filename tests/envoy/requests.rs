@@ -3,8 +3,9 @@
 use anyhow::{Result, ensure};
 use serde_json::json;
 use serin_policy::{Id, Point, Weight};
+use serin_release::Release;
 use serin_tests::client::Client;
-use serin_tests::site::{HOST, PREVIEW_HOST, Plan, Site, release, run};
+use serin_tests::site::{HOST, PREVIEW_HOST, Plan, Site, eventually, release, run};
 
 use crate::{percent, users};
 
@@ -179,6 +180,33 @@ fn a_cookie_is_issued_on_navigation_and_never_on_what_shared_caches_keep() -> Re
         // The shop says nothing about caches: the answer that carries a cookie is made private.
         ensure!(client.get("/", &[]).await?.header("cache-control") == Some("private"));
         Ok(())
+    })
+}
+
+#[test]
+fn no_shared_cache_may_keep_what_the_canary_answers_while_others_have_stable() -> Result<()> {
+    run(async {
+        let release = Release::from_yaml(&release(""))?;
+        let mut site = Site::at(percent(50), Plan::default()).await?;
+        let client = site.client(0);
+        let mut seen = [0, 0];
+        for user in users(50) {
+            let answer = client.get("/", &[("cookie", &format!("serin={user}"))]).await?;
+            let is_canary = answer.header("x-served-by") == Some("canary");
+            ensure!(answer.header("cache-control") == is_canary.then_some("private"), "{answer:?}");
+            seen[usize::from(is_canary)] += 1;
+        }
+        ensure!(seen.iter().all(|&users| users > 5), "{seen:?}");
+        // Once it is everybody's, there is no other version to be had.
+        site.push_document(vec![release.policy(2, Weight::FULL, false, true)]).await?;
+        eventually("the promotion", async || {
+            let answer = client.get("/", &[("cookie", "serin=bob")]).await?;
+            ensure!(
+                answer.header("x-served-by") == Some("canary") && answer.header("cache-control").is_none()
+            );
+            Ok(())
+        })
+        .await
     })
 }
 

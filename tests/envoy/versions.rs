@@ -1,143 +1,87 @@
-//! Versions beside stable and canary, by a real Envoy and a real agent.
+//! Envoys of every version that Serin is said to work with: who gets which version, what is counted, and a push.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use serin_local::shop::{Build, Shop, Version};
+use anyhow::{Result, ensure};
+use serin_policy::Arm;
 use serin_policy::series::Tag;
-use serin_policy::{Arm, Extra, Id, Point};
 use serin_release::Release;
-use serin_rollout::CommandKind;
-use serin_tests::load::Load;
-use serin_tests::site::{Plan, Site, eventually, release, run};
+use serin_tests::protocols::grpc_call;
+use serin_tests::site::{Plan, Site, eventually, run};
+use serin_tests::tools::Tool;
 
-use crate::{percent, users};
+use crate::{expected, percent, users};
 
-/// The traffic guide's three versions: v1 is stable, v2 the canary.
-const GUIDE: &str = "strategy: {canary: {steps: [{setWeight: 15, pause: {}}]}}
-versions: [{name: v3, share: 5}]
-overrides: [{header: x-canary}]
-analysis: {interval: 100ms, minRequests: 50, baseline: 1s, warmUp: 0s, bake: 0s}";
-
-const V3: Arm = Arm::Extra(Extra::ALL[0]);
-
-async fn third() -> Result<Shop> {
-    let build = Build { version: Version(3), error_share: 0.0, delay: Duration::ZERO };
-    Ok(Shop::start(V3, build, 3).await?)
-}
-
-fn plan(third: &Shop) -> Plan {
-    Plan { release: release(GUIDE), others: vec![("v3".to_owned(), third.address())], ..Plan::default() }
-}
-
-/// The arm of a user, by the rule alone.
-fn arm_of(id: &str) -> Arm {
-    let id = Id::try_from(id.as_bytes()).expect("users have valid ids");
-    match Point::of("shop/shop", &id).get() {
-        0..150_000 => Arm::Canary,
-        950_000.. => V3,
-        _ => Arm::Stable,
-    }
-}
-
-/// What the filter has counted, by version.
-async fn counted(site: &Site) -> Result<BTreeMap<Arm, u64>> {
+/// Requests that were answered, by version, and of them those with a 2xx.
+async fn counted(site: &Site) -> Result<BTreeMap<(Arm, String), u64>> {
     let mut counted = BTreeMap::new();
     for (series, total) in site.sample(0).await?.totals {
-        if series.metric == "serin_rq"
-            && let Some(tag) = Tag::parse(&series.tag)
-        {
-            *counted.entry(tag.arm).or_default() += total;
+        if let Some(tag) = Tag::parse(&series.tag).filter(|_| series.metric == "serin_rq" && total > 0) {
+            *counted.entry((tag.arm, series.class)).or_default() += total;
         }
     }
     Ok(counted)
 }
 
-#[test]
-fn eighty_fifteen_five_is_exact_and_each_version_counts_for_itself() -> Result<()> {
-    run(async {
-        let third = third().await?;
-        let site = Site::at(percent(15), plan(&third)).await?;
-        let client = site.client(0);
-        let mut expected = BTreeMap::new();
-        for id in users(1_000).iter().chain(&users(1_000)) {
-            let arm = arm_of(id);
-            let answer = client.get("/", &[("cookie", &format!("serin={id}"))]).await?;
-            let (told, deployment) = (answer.header("x-served-by"), answer.shop()?.deployment);
-            let name = if arm == V3 { "v3" } else { arm.as_str() };
-            ensure!(told == Some(name) && deployment == arm.as_str(), "{id}: {arm:?}, {answer:?}");
-            *expected.entry(arm).or_default() += 1;
+fn check(envoy: Tool) -> Result<()> {
+    run(async move {
+        let plan = Plan { envoy, ..Plan::default() };
+        let release = Release::from_yaml(&plan.release)?;
+        let mut site = Site::at(percent(50), plan).await?;
+        let (client, users) = (site.client(0), users(100));
+        let mut wanted = BTreeMap::new();
+        for (i, id) in users.iter().enumerate() {
+            let arm = expected("v2", id, percent(50));
+            // Over HTTP/1.1 and HTTP/2.
+            let found = if i % 2 == 0 {
+                client.deployment_of(id).await?
+            } else {
+                grpc_call(site.address(0), id).await?.served_by.unwrap_or_default()
+            };
+            ensure!(found == arm, "{id} is on {found}, not on {arm}");
+            let arm = if arm == "canary" { Arm::Canary } else { Arm::Stable };
+            *wanted.entry((arm, "2".to_owned())).or_default() += 1;
         }
-        ensure!(expected.len() == 3, "somebody is on each: {expected:?}");
-        let asked = client.get("/", &[("cookie", "serin=tester"), ("x-canary", "v3")]).await?;
-        ensure!(asked.shop()?.deployment == V3.as_str(), "{asked:?}");
-        *expected.entry(V3).or_default() += 1;
         eventually("the counts", async || {
-            let counted = counted(&site).await?;
-            ensure!(counted == expected, "{counted:?}, not {expected:?}");
+            let found = counted(&site).await?;
+            ensure!(found == wanted, "{found:?}, not {wanted:?}");
             Ok(())
         })
-        .await
-    })
-}
-
-#[test]
-fn callers_of_a_version_that_has_no_route_are_on_stable() -> Result<()> {
-    run(async {
-        let plan = Plan { release: release(GUIDE), ..Plan::default() };
-        let site = Site::at(percent(15), plan).await?;
-        let users = users(200);
-        let id = users.iter().find(|id| arm_of(id) == V3).context("one in twenty")?;
-        let answer = site.client(0).get("/", &[("cookie", &format!("serin={id}"))]).await?;
-        ensure!(answer.status == 200 && answer.shop()?.deployment == "stable", "{answer:?}");
+        .await?;
+        site.push(&release, percent(50), true).await?;
+        for id in &users {
+            eventually("everybody to be on stable", async || {
+                let found = client.deployment_of(id).await?;
+                ensure!(found == "stable", "{id} is on {found}");
+                Ok(())
+            })
+            .await?;
+        }
         Ok(())
     })
 }
 
 #[test]
-fn a_bad_version_goes_back_alone_and_comes_again_at_a_word() -> Result<()> {
-    run(async {
-        let third = third().await?;
-        let (site, agent) = crate::agent::start(&plan(&third)).await?;
-        let (client, everybody) = (site.client(0), users(400));
-        let load = Load::start(site.address(0), &everybody, |status| status == 200 || status == 500);
-        let stands = |view: &serin_agent::standalone::View, share: u32| {
-            let third = view.progress.versions.first();
-            view.status.weight() == percent(15) && third.is_some_and(|third| third.weight == percent(share))
-        };
-        agent.wait_until("all three to have users", |view| stands(view, 5)).await?;
-        eventually("each user to be on their version", async || {
-            for id in &everybody {
-                ensure!(client.deployment_by(id).await? == arm_of(id).as_str(), "{id}");
-            }
-            Ok(())
-        })
-        .await?;
-        third.deploy(Build { error_share: 0.5, ..third.build() });
-        let view = agent.wait_until("v3 to be taken back, and nothing else", |view| stands(view, 0)).await?;
-        let told = view.progress.versions[0].because();
-        ensure!(told.starts_with("taken back: ") && told.contains("v3"), "{told}");
-        eventually("its users to be on stable, and nobody else to be moved", async || {
-            for id in &everybody {
-                let expected = if arm_of(id) == V3 { Arm::Stable } else { arm_of(id) };
-                ensure!(client.deployment_by(id).await? == expected.as_str(), "{id}");
-            }
-            Ok(())
-        })
-        .await?;
-        third.deploy(Build { error_share: 0.0, ..third.build() });
-        agent.command(CommandKind::Retry).await?;
-        agent.wait_until("v3 to have its users again", |view| stands(view, 5)).await?;
-        load.stop().await?;
-        Ok(())
-    })
+fn envoy_1_36_routes_counts_and_takes_pushes() -> Result<()> {
+    check(Tool::Envoy136)
 }
 
 #[test]
-fn a_policy_with_more_versions_is_of_its_own_run_though_callers_keep_their_points() -> Result<()> {
-    let release = Release::from_yaml(&release(GUIDE))?;
-    let policy = release.policy(1, percent(15), false, false);
-    ensure!((policy.salt.as_str(), policy.run.as_deref()) == ("shop/shop", Some("v2")), "{policy:?}");
-    Ok(())
+fn envoy_1_37_routes_counts_and_takes_pushes() -> Result<()> {
+    check(Tool::Envoy137)
+}
+
+#[test]
+fn envoy_1_38_routes_counts_and_takes_pushes() -> Result<()> {
+    check(Tool::Envoy138)
+}
+
+#[test]
+fn envoy_1_39_routes_counts_and_takes_pushes() -> Result<()> {
+    check(Tool::Envoy139)
+}
+
+#[test]
+fn envoy_1_40_routes_counts_and_takes_pushes() -> Result<()> {
+    check(Tool::Envoy)
 }

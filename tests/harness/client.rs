@@ -4,6 +4,7 @@ A client that sends exactly the headers it is given and tells all about the answ
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
+use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serin_local::shop::Answer as Shop;
 
@@ -50,6 +51,14 @@ impl Client {
     /// # Errors
     /// When there is no answer.
     pub async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Result<Answer> {
+        self.send("GET", path, headers).await
+    }
+
+    /// The same with another method.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Result<Answer> {
         let mut map = HeaderMap::new();
         if !headers.iter().any(|(name, _)| *name == "host") {
             map.insert("host", self.host.clone());
@@ -57,7 +66,9 @@ impl Client {
         for (name, value) in headers {
             map.append(HeaderName::from_bytes(name.as_bytes())?, HeaderValue::from_bytes(value.as_bytes())?);
         }
-        let response = self.http.get(format!("{}{path}", self.base)).headers(map).send().await?;
+        let method = Method::from_bytes(method.as_bytes())?;
+        let url = format!("{}{path}", self.base);
+        let response = self.http.request(method, url).headers(map).send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         Ok(Answer { status, headers, body: response.text().await? })
     }

@@ -49,14 +49,21 @@ pub struct ModuleHost {
     store: Store<SimulatedProxy>,
     calls: Calls,
     memory: Memory,
-    /// Root contexts still there, with their requests in flight; the last is the one in force.
-    roots: Vec<(u32, usize)>,
+    /// Root contexts still there; the last of each plugin is the one in force.
+    roots: Vec<Root>,
     next_context: u32,
+}
+
+/// A configuration of a plugin.
+struct Root {
+    id: u32,
+    plugin: String,
+    /// Those that are under way.
+    requests: usize,
 }
 
 /// The module's exports that a proxy calls.
 struct Calls {
-    context_create: TypedFunc<(u32, u32), ()>,
     configure: TypedFunc<(u32, u32), u32>,
     request_headers: TypedFunc<(u32, u32, u32), u32>,
     response_headers: TypedFunc<(u32, u32, u32), u32>,
@@ -73,6 +80,8 @@ pub struct SimulatedProxy {
     active: u32,
     streams: HashMap<u32, Stream>,
     configuration: Vec<u8>,
+    /// The plugin that is configured, and that new requests go to.
+    plugin: String,
     namespace: Option<String>,
     metrics: Metrics,
     /// What the module has left for other workers, with its version.
@@ -108,7 +117,7 @@ pub struct Fuel {
     pub response_headers: u64,
     /// `proxy_on_log`.
     pub log: u64,
-    /// Making and deleting the request's context.
+    /// Deleting the request's context.
     pub context: u64,
 }
 
@@ -138,6 +147,7 @@ impl ModuleHost {
             active: 0,
             streams: HashMap::new(),
             configuration: Vec::new(),
+            plugin: String::new(),
             namespace: None,
             metrics: Metrics::default(),
             shared: HashMap::new(),
@@ -157,7 +167,6 @@ impl ModuleHost {
         let allocate = instance.get_typed_func(&mut store, "proxy_on_memory_allocate")?;
         store.data_mut().guest = Some((memory, allocate));
         let calls = Calls {
-            context_create: instance.get_typed_func(&mut store, "proxy_on_context_create")?,
             configure: instance.get_typed_func(&mut store, "proxy_on_configure")?,
             request_headers: instance.get_typed_func(&mut store, "proxy_on_request_headers")?,
             response_headers: instance.get_typed_func(&mut store, "proxy_on_response_headers")?,
@@ -169,6 +178,11 @@ impl ModuleHost {
         let initialize = instance.get_typed_func::<(), ()>(&mut store, "_initialize")?;
         initialize.call(&mut store, ())?;
         Ok(Self { store, calls, memory, roots: Vec::new(), next_context: 1 })
+    }
+
+    /// Turns to another plugin of the same module: what is configured from now on is its own, and requests go to it.
+    pub fn turn_to_plugin(&mut self, name: &str) {
+        name.clone_into(&mut self.store.data_mut().plugin);
     }
 
     /// The namespace this proxy says it is in.
@@ -190,7 +204,6 @@ impl ModuleHost {
     /// goes when its last request does. The instructions used come back.
     pub fn configure(&mut self, json: &[u8]) -> Result<u64> {
         let root = self.new_context();
-        self.call(Phase::Idle, root, |calls, store| calls.context_create.call(store, (root, 0)))?;
         self.store.data_mut().configuration = json.to_vec();
         let size = u32::try_from(json.len())?;
         let (taken, fuel) =
@@ -198,7 +211,8 @@ impl ModuleHost {
         if taken != 1 {
             bail!("on_configure refused: were it the first one, Envoy would answer every request with 500");
         }
-        self.roots.push((root, 0));
+        let plugin = self.store.data().plugin.clone();
+        self.roots.push(Root { id: root, plugin, requests: 0 });
         self.drop_idle_roots()?;
         Ok(fuel)
     }
@@ -216,9 +230,9 @@ impl ModuleHost {
         let Request { headers, response } = request;
         let mut fuel = Fuel::default();
         self.store.data_mut().crossings = Crossings::default();
-        let id = self.open(headers, &mut fuel)?;
+        let id = self.open(headers)?;
         fuel.request_headers = self.request_headers(id)?;
-        if let Some(response) = response {
+        if let Some(response) = self.answer(id)?.or(response) {
             self.advance(response.took);
             fuel.response_headers = self.response_headers(id, response)?;
         }
@@ -227,18 +241,16 @@ impl ModuleHost {
         Ok(Outcome { routed, response, fuel, crossings: self.store.data().crossings })
     }
 
-    /// Makes the context of a request; what comes next is up to the test.
-    pub fn open(&mut self, headers: Headers, fuel: &mut Fuel) -> Result<u32> {
+    /// A request is there; what comes next is up to the test.
+    pub fn open(&mut self, headers: Headers) -> Result<u32> {
         let id = self.new_context();
-        let Some((root, requests)) = self.roots.last_mut() else {
+        let plugin = &self.store.data().plugin;
+        let Some(root) = self.roots.iter_mut().rfind(|root| root.plugin == *plugin) else {
             bail!("a request before any configuration")
         };
-        *requests += 1;
-        let root = *root;
-        self.store.data_mut().streams.insert(id, Stream::new(root, headers));
-        let ((), used) =
-            self.call(Phase::Idle, id, |calls, store| calls.context_create.call(store, (id, root)))?;
-        fuel.context += used;
+        root.requests += 1;
+        let stream = Stream::new(root.id, plugin.clone(), headers);
+        self.store.data_mut().streams.insert(id, stream);
         Ok(id)
     }
 
@@ -249,8 +261,18 @@ impl ModuleHost {
             calls.request_headers.call(store, (id, count, 1))
         };
         let (action, fuel) = self.call(Phase::Request, id, call)?;
-        self.goes_on(action)?;
+        if self.stream(id)?.answer.is_none() {
+            self.goes_on(action)?;
+        } else if action == 0 {
+            bail!("the module answered request {id}, and let it go on");
+        }
         Ok(fuel)
+    }
+
+    /// What the module itself answered the request, if it did. It goes out like any other answer.
+    pub fn answer(&mut self, id: u32) -> Result<Option<Response>> {
+        let headers = self.stream(id)?.answer.clone();
+        Ok(headers.map(|headers| Response { headers, ..Response::default() }))
     }
 
     /// The response's headers are there, and then its trailers, if it ends with any.
@@ -287,8 +309,8 @@ impl ModuleHost {
         let ((), used) = self.call(Phase::Delete, id, |calls, store| calls.delete.call(store, id))?;
         fuel.context += used;
         let Some(stream) = self.store.data_mut().streams.remove(&id) else { bail!("no request {id}") };
-        if let Some((_, requests)) = self.roots.iter_mut().find(|(root, _)| *root == stream.root) {
-            *requests -= 1;
+        if let Some(root) = self.roots.iter_mut().find(|root| root.id == stream.root) {
+            root.requests -= 1;
         }
         self.drop_idle_roots()?;
         Ok((stream.request, stream.response))
@@ -326,10 +348,21 @@ impl ModuleHost {
     }
 
     fn drop_idle_roots(&mut self) -> Result<()> {
-        while let [(root, 0), _, ..] = self.roots[..] {
+        let is_over = |at: usize, root: &Root| {
+            let in_force = self.roots.iter().rposition(|other| other.plugin == root.plugin);
+            root.requests == 0 && in_force != Some(at)
+        };
+        let over: Vec<_> = self
+            .roots
+            .iter()
+            .enumerate()
+            .filter(|(at, root)| is_over(*at, root))
+            .map(|(_, root)| root.id)
+            .collect();
+        for root in over {
             self.store.data_mut().ticking.remove(&root);
             self.call(Phase::Idle, root, |calls, store| calls.delete.call(store, root))?;
-            self.roots.remove(0);
+            self.roots.retain(|other| other.id != root);
         }
         Ok(())
     }

@@ -51,6 +51,8 @@ pub struct Site {
 pub struct Plan {
     /// How many Envoys there are.
     pub envoys: usize,
+    /// Of which version.
+    pub envoy: Tool,
     /// The Release, as YAML.
     pub release: String,
     /// Where the versions run, if not in shops of the site's own: stable, canary, and what they speak.
@@ -69,6 +71,7 @@ impl Default for Plan {
     fn default() -> Self {
         Self {
             envoys: 1,
+            envoy: Tool::Envoy,
             release: release(""),
             upstreams: None,
             others: Vec::new(),
@@ -166,8 +169,9 @@ impl Site {
             if plan.http3 {
                 http3::add_listener(&mut bootstrap, self.folder.path())?;
             }
+            let tool = plan.envoy;
             let options = EnvoyOptions {
-                binary: spawn_blocking(|| Tool::Envoy.path()).await??,
+                binary: spawn_blocking(move || tool.path()).await??,
                 bootstrap,
                 concurrency: 2,
                 dir: self.folder.path().join(format!("edge-{number}")),

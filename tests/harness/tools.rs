@@ -44,6 +44,14 @@ pub use iptables::iptables;
 pub enum Tool {
     /// The proxy.
     Envoy,
+    /// The same of an earlier version.
+    Envoy136,
+    /// Likewise.
+    Envoy137,
+    /// Likewise.
+    Envoy138,
+    /// Likewise.
+    Envoy139,
     /// A client that speaks HTTP/3.
     Aioquic,
     /// What leads connections to sidecars.
@@ -96,7 +104,10 @@ pub struct Needed<'a> {
 }
 
 /// For tests against Envoys.
-const ENVOY: Needed<'_> = Needed { tools: &[Tool::Envoy, Tool::Aioquic], installed: &[] };
+const ENVOY: Needed<'_> = Needed {
+    tools: &[Tool::Envoy, Tool::Envoy136, Tool::Envoy137, Tool::Envoy138, Tool::Envoy139, Tool::Aioquic],
+    installed: &[],
+};
 
 /// For tests in WebAssembly on Node.
 pub const ON_NODE: Needed<'_> = Needed { tools: &[Tool::WasmBindgen], installed: &[NODE] };
@@ -237,6 +248,10 @@ impl Tool {
     fn recipe(self) -> Recipe {
         match self {
             Self::Envoy => envoy::recipe(),
+            Self::Envoy136 => envoy::earlier::<0>(),
+            Self::Envoy137 => envoy::earlier::<1>(),
+            Self::Envoy138 => envoy::earlier::<2>(),
+            Self::Envoy139 => envoy::earlier::<3>(),
             Self::Aioquic => aioquic::recipe(),
             Self::WasmBindgen => wasm_bindgen::recipe(),
             Self::Etcd => control_plane::etcd(),

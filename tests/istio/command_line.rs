@@ -2,12 +2,14 @@
 A release that is driven by the command line alone, as a person or a pipeline drives it: the built binary, in processes of
 its own.
 */
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use serin_policy::grant::Granter;
 use serin_release::status::ReleasePhase;
 use serin_tests::mesh::Mesh;
 use serin_tests::site::{HOST, eventually};
@@ -28,6 +30,9 @@ metadata: {name: driver}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: serin-operator}
 subjects: [{kind: ServiceAccount, name: driver}]
 ";
+
+/// What links to the release are made of.
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
 /// What a command has said, and how it ended.
 #[derive(Debug)]
@@ -77,7 +82,10 @@ impl Shell<'_> {
 pub(crate) async fn a_release_is_driven_by_commands(mesh: &Mesh) -> Result<()> {
     let fixture = Fixture::set(mesh, "driven", 1).await?;
     let agent = fixture.agent("one").await?;
-    fixture.release("{setWeight: 10, pause: {}}, {setWeight: 50, pause: {}}", |yaml| yaml).await?;
+    let key = Granter::new(TOKEN, &format!("{}/shop", fixture.namespace.name())).key();
+    let links = format!("  links: {{key: {key}}}\n  analysis: {{");
+    let steps = "{setWeight: 10, pause: {}}, {setWeight: 50, pause: {}}";
+    fixture.release(steps, |yaml| yaml.replace("  analysis: {", &links)).await?;
     fixture.idle().await?;
     fixture.namespace.apply(DRIVER).await?;
     let kubeconfig = mesh.kubeconfig_of(fixture.namespace.name(), "driver").await?;
@@ -139,6 +147,7 @@ async fn to_the_second_step(shell: &Shell<'_>) -> Result<()> {
         shell.check("status shop", 0, &["AwaitsApproval", "● 10%", "1 of 1 report this weight"]).await?;
     eprintln!("{tree}");
     judged_and_explained(shell).await?;
+    linked(shell).await?;
     shell.check("approve shop", 0, &["taken: resume by "]).await?;
     shell.check("wait shop --for step=2 --image shop:v2 --timeout 2m", 0, &["run v2-"]).await?;
     // Whoever watches has seen all that without asking.
@@ -189,6 +198,48 @@ async fn judged_and_explained(shell: &Shell<'_>) -> Result<()> {
     }
     let nobody = format!("no policy answers for elsewhere.{HOST}/");
     shell.check(&format!("explain shop --host elsewhere.{HOST}"), 0, &[&nobody]).await?;
+    Ok(())
+}
+
+/// A link gives somebody the canary whom the draw leaves on stable, and another takes it from them.
+async fn linked(shell: &Shell<'_>) -> Result<()> {
+    let fixture = shell.fixture;
+    let mut token = tempfile::NamedTempFile::new()?;
+    writeln!(token, "{TOKEN}")?;
+    let from = format!("--token-from {}", token.path().display());
+    shell.check(&format!("link shop --key {from}"), 0, &["links: {key: "]).await?;
+    let said =
+        shell.run(&format!("link shop --to canary --for 2h --url http://{HOST}/cart?a=b {from}")).await?;
+    ensure!(said.code == Some(0) && said.err.contains("is on canary until"), "{said:?}");
+    let address = said.out.trim();
+    let explained = ["on to /cart?a=b, the cookie serin-link-shop set"];
+    shell.check(&format!("explain shop --url {address}"), 0, &explained).await?;
+
+    let run = fixture.status().await?.run.context("a run has a name")?;
+    let (_, off) = fixture.one_on_each(&run, 10)?;
+    let browser = serin_agent::http::plain().redirect(reqwest::redirect::Policy::none()).build()?;
+    let gateway = format!("http://{}", fixture.gateway.address());
+    let open = async |path: &str, cookie: &str| {
+        let request = browser.get(format!("{gateway}{path}")).header("host", HOST);
+        let answer = request.header("cookie", format!("serin={off}; {cookie}")).send().await?;
+        let header = |name| answer.headers().get(name).and_then(|value| value.to_str().ok());
+        let header = |name| header(name).unwrap_or_default().to_owned();
+        let cookie = header("set-cookie").split(';').next().unwrap_or_default().to_owned();
+        let (status, location) = (answer.status().as_u16(), header("location"));
+        let served: Value = serde_json::from_str(&answer.text().await?).unwrap_or_default();
+        let version =
+            served["deployment"].as_str().unwrap_or_default().trim_start_matches("shop-").to_owned();
+        anyhow::Ok((status, location, version, cookie))
+    };
+    let path = address.strip_prefix(&format!("http://{HOST}")).context("the address that was asked for")?;
+    let (status, location, _, cookie) = open(path, "").await?;
+    ensure!(status == 303 && location == "/cart?a=b", "{status} {location}");
+    for (cookie, expected) in [(cookie.as_str(), "canary"), ("", "stable")] {
+        let (status, _, version, _) = open(&location, cookie).await?;
+        ensure!((status, version.as_str()) == (200, expected), "{status} {version}, not {expected}");
+    }
+    let (status, location, _, cookie) = open("/cart?serin=off", &cookie).await?;
+    ensure!((status, location.as_str(), cookie.as_str()) == (303, "/cart", "serin-link-shop="), "{location}");
     Ok(())
 }
 

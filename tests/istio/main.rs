@@ -20,6 +20,7 @@ mod hooks;
 mod images;
 mod leaders;
 mod messages;
+mod mirror;
 mod mtls;
 mod outages;
 mod pipelines;
@@ -155,6 +156,7 @@ const SHARED: &[(&str, Test)] = tests![
     serving::new_visitors_stay,
     serving::users_are_assigned,
     faults::a_version_is_not_blamed_for_what_was_injected,
+    mirror::a_version_answers_copies_before_it_has_users,
     telemetry::logs_and_spans_have_the_version,
 ];
 

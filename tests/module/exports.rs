@@ -5,16 +5,14 @@ use std::collections::BTreeSet;
 
 use walrus::Module;
 
-/// A proxy calls the module for each callback it finds here, needed or not, so there are no others. Without
-/// `proxy_on_delete` the SDK would keep every request's context for ever. The ABI's version is one by which Envoy
-/// looks for the route again after a header was written: with a later one it does not, and nobody would ever get
+/// A proxy calls the module for each callback it finds here, needed or not, so there are no others. The ABI's version is one by
+/// which Envoy looks for the route again after a header was written: with a later one it does not, and nobody would ever get
 /// the canary.
-const EXPORTS: [&str; 12] = [
+const EXPORTS: [&str; 11] = [
     "_initialize",
     "memory",
     "proxy_abi_version_0_2_1",
     "proxy_on_configure",
-    "proxy_on_context_create",
     "proxy_on_delete",
     "proxy_on_log",
     "proxy_on_memory_allocate",

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde_json::{Value, json};
+use serin_policy::grant::Granter;
 use serin_tests::module_host::{Crossings, Fuel, ModuleHost, Request, Response};
 
 const BUDGET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/module/fuel.tsv");
@@ -120,6 +121,12 @@ fn measured() -> BTreeMap<&'static str, Cost> {
     let (mut empty, _) = configured(&[]);
     let tester = get.clone().header("x-canary", "canary");
     let overrides = json!({"overrides": [{"header": "x-canary"}]});
+    // The clock of the host stands at 1.8e9.
+    let granter = Granter::new("of at least 22 letters and digits", "shop/shop");
+    let linked = json!({"links": {"key": granter.key()}});
+    let (grant, _) = granter.grant(1, "canary", 1_900_000_000).unwrap();
+    let link = Request::get("shop.example.com", &format!("/cart?item=7&serin={grant}"));
+    let by_link = get.clone().header("cookie", format!("theme=dark; serin-link-shop={grant}"));
     let grpc =
         Response { trailers: Some(vec![("grpc-status".into(), "13".into())]), ..Response::status(200) };
 
@@ -154,6 +161,10 @@ fn measured() -> BTreeMap<&'static str, Cost> {
         ("returning user, a gRPC failure", cost(&plain, &returning.clone().answered(Some(grpc)))),
         ("no policy at all", warm_cost(&mut empty, &returning)),
         ("override with token", cost(&guarded, &get.clone().header("x-canary", "canary:open sesame"))),
+        ("returning user, where there are links", cost(&linked, &returning)),
+        ("a link", cost(&linked, &link)),
+        ("a link that is not right", cost(&linked, &Request::get("shop.example.com", "/cart?serin=canary"))),
+        ("a tester who came by a link", cost(&linked, &by_link)),
         ("preview host", cost(&json!({"previewHosts": ["shop.example.com"]}), &get)),
         ("path prefix, and a segment by path", cost(&by_path, &returning)),
         ("segment, third of three", cost(&segments, &get.clone().header("x-user-type", "trial"))),

@@ -5,6 +5,8 @@ mod exports;
 mod fuel;
 mod hostile;
 mod on_node;
+mod plugins;
+mod retries;
 
 use std::sync::LazyLock;
 

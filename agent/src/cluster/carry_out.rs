@@ -15,15 +15,15 @@ use super::routes::leaving;
 use super::snapshot::Snapshot;
 use super::tick::TickError;
 use serin_release::{Release, ReleaseObject};
-use serin_rollout::{Observation, Phase, Plan, ProxyState, RouteTargets, Status};
+use serin_rollout::{Observation, Phase, Plan, ProxyState, Push, RouteTargets, Status};
 
 /// For how long a proxy may be without the filter before it is told to fetch it again.
 const TOUCH_AFTER: Duration = Duration::from_secs(5);
 
 /// The state in which `status` wants the policy of `release`. Another revision of the same is no other state.
 pub(super) fn policy_state(status: &Status, release: &Release) -> u64 {
-    let (weight, is_closed, is_promoted) = (status.weight(), status.is_closed(), status.is_promoted());
-    fingerprint(&(&status.run, weight.ppm(), is_closed, is_promoted, release.fingerprint()))
+    let Push { weight, closed, promoted, besides, .. } = status.push();
+    fingerprint(&(&status.run, weight.ppm(), closed, promoted, besides, release.fingerprint()))
 }
 
 /// Has the routes lead where they are planned to.
@@ -55,7 +55,7 @@ pub(super) async fn push(
 ) -> Result<(), WriteError> {
     let release = &snapshot.release;
     if let Some(push) = &planned.push {
-        let policy = release.policy(push.revision, push.weight, push.closed, push.promoted);
+        let policy = push.policy(release);
         let wanted = policy_state(&planned.status, release);
         let writes =
             snapshot.attachments.iter().map(|attachment| cluster.plugins.write(attachment, &policy, wanted));

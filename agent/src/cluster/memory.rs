@@ -16,6 +16,7 @@ use kube::{Client, ResourceExt};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::arriving::Arriving;
 use super::configs::{Digests, Noted};
 use super::hooks::Hooks;
 use super::messages::Messages;
@@ -26,7 +27,6 @@ use crate::clock::Clock;
 use crate::journal::Journal;
 use crate::notify::Outbox;
 use crate::observe::Observer;
-use crate::observe::arrivals::Arrivals;
 use crate::observe::counter_deltas::CounterDeltas;
 use serin_release::ReleaseObject;
 use serin_release::resource::Spec;
@@ -48,7 +48,7 @@ pub(super) struct Memory {
     /// When it was last looked at.
     clock: Clock,
     /// What has arrived at the canary's pods in this run, as far as this agent has seen it.
-    pub(super) arrivals: Arrivals,
+    pub(super) arriving: Arriving,
     /// What is in the `ConfigMaps` of the versions' pods at present, as far as that matters.
     pub(super) configs: Digests,
     /// Whether the canary still has pods of another configuration than the present one, which is tracked.
@@ -218,7 +218,7 @@ impl Memory {
             is_ahead: false,
             observer: Observer::default(),
             clock: Clock::default(),
-            arrivals: Arrivals::default(),
+            arriving: Arriving::default(),
             configs: Digests::new(),
             config_waits: false,
             journal: Journal::default(),

@@ -9,6 +9,7 @@ sound. Of several agents one leads ([`leader`]); all of them serve the module. N
 mod admission;
 mod adoption;
 mod api_resources;
+mod arriving;
 mod autoscalers;
 mod carry_out;
 mod client;

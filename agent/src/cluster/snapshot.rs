@@ -21,6 +21,7 @@ use super::{Cluster, api_resources, configs, istio_versions, messages, metric_te
 use crate::mesh::object::label;
 use crate::mesh::plugin::{Attachment, uncovered};
 use crate::mesh::routing::{RETIRED, STABLE, Surroundings, object_name};
+use serin_policy::Weight;
 use serin_release::delivery::{AttachPoint, Delivery};
 use serin_release::prometheus::Workload;
 use serin_release::{CountSource, Release, ReleaseObject, resource};
@@ -120,6 +121,9 @@ impl Snapshot {
         }
         memory.state.names = names;
         obstacles.extend(pair.obstacles());
+        if memory.state.status.weight() == Weight::ZERO {
+            obstacles.extend(uncounted_copies(&release, &pods_of_canary(&pair, &cluster.stores)));
+        }
         warnings.extend(messages::warnings(&delivery));
         warnings.extend(configs::warnings(cluster, object, &release, &delivery, memory));
         let mut routes = routes::Found::default();
@@ -165,10 +169,7 @@ impl Snapshot {
 
     /// The canary's pods.
     pub(super) fn canary_pods(&self, stores: &Stores) -> Vec<Arc<KnownPod>> {
-        let selector = self.pair.subsets().map(|subsets| subsets.canary.selector);
-        let mut pods = selector.map(|selector| stores.pods.with(&selector)).unwrap_or_default();
-        pods.retain(|pod| pod.namespace == self.pair.namespace);
-        pods
+        pods_of_canary(&self.pair, stores)
     }
 
     /// The Services by which the canary may be reached.
@@ -288,6 +289,26 @@ impl Read {
         release.analysis.workloads = Some(workloads);
         Ok(Self { object, release, delivery, roles, names: versions })
     }
+}
+
+fn pods_of_canary(pair: &Pair, stores: &Stores) -> Vec<Arc<KnownPod>> {
+    let selector = pair.subsets().map(|subsets| subsets.canary.selector);
+    let mut pods = selector.map(|selector| stores.pods.with(&selector)).unwrap_or_default();
+    pods.retain(|pod| pod.namespace == pair.namespace);
+    pods
+}
+
+/// Why nobody would know what the canary makes of copies of stable's requests, if so.
+fn uncounted_copies(release: &Release, pods: &[Arc<KnownPod>]) -> Option<String> {
+    let is_deaf = |pod: &Arc<KnownPod>| pod.ready_at.is_some() && pod.proxy.is_none();
+    let is_uncounted = release.mirror.is_some() && pods.iter().any(is_deaf);
+    is_uncounted.then(|| {
+        let field = if release.blue_green.is_some() { "blueGreen" } else { "canary" };
+        format!(
+            "spec.strategy.{field}.mirror: the canary has pods without a sidecar, whose answers to copies nobody counts: let Istio \
+             inject one, or leave mirror out"
+        )
+    })
 }
 
 fn name(version: &resource::Version) -> &str {

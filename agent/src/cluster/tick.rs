@@ -10,6 +10,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::adoption::past_the_filter;
+use super::arriving::{self, Arriving};
 use super::carry_out::{policy_state, push, touch_if_bypassed, write_routes};
 use super::commands::{self, Given};
 use super::memory::{Memory, SaveError};
@@ -20,7 +21,6 @@ use super::templates::names::are_same;
 use super::{Cluster, api_resources, cluster_name, configs, hooks, messages};
 use crate::journal::Entry;
 use crate::observe::ProxyReport;
-use crate::observe::arrivals::Arrivals;
 use crate::observe::prometheus::{collector::Collected, counts::Subject};
 use crate::told::{conditions::Rejection, report};
 use crate::view::board::{Look, Written};
@@ -166,7 +166,7 @@ async fn tick_with(
         is_heard || !are_same(&names, &memory.state.names) || tracked != memory.state.configs.tracked;
     memory.state.heard = given.map(|given| given.id.clone()).or(memory.state.heard.take());
     let observation = observe(cluster, memory, &snapshot, command, now).await;
-    snapshot.warnings.extend(memory.arrivals.past().map(|percent| past_the_filter(&snapshot, percent)));
+    snapshot.warnings.extend(memory.arriving.past().map(|percent| past_the_filter(&snapshot, percent)));
     let planned = plan(&snapshot.release, &memory.state.status, &observation, now);
     let news = memory.journal.news(&planned, now);
     memory.shown.command = given.map(|given| given.answer(&planned, now)).or(memory.shown.command.take());
@@ -283,26 +283,24 @@ async fn observe(
             .map(|(access, subject)| cluster.collectors.latest(access, &subject)),
     };
     let complaint = cluster.plugins.complaint(&snapshot.attachments);
-    let Memory { state, observer, arrivals, .. } = memory;
+    let Memory { state, observer, .. } = &mut *memory;
+    let mut report =
+        observer.report(&snapshot.release, &mut state.deltas, &samples, collected, complaint.as_deref(), now);
+    arriving::take_in(cluster, memory, snapshot, &mut report, &samples, now).await;
     let ProxyReport {
         proxies,
         counted,
         at_proxies,
         chosen,
-        given_to_canary,
+        mirrored,
         blown_fuses,
         unassignable,
         users,
-        users_of_extras,
         readings,
         outage,
-    } = observer.report(&snapshot.release, &mut state.deltas, &samples, collected, complaint.as_deref(), now);
-    if state.status.phase.is_under_way() {
-        let pods = snapshot.canary_pods(&cluster.stores);
-        let arrived = cluster.proxies.arrivals(&pods, snapshot.release.analysis.interval).await;
-        arrivals.take_in(&arrived, &snapshot.services(), given_to_canary, &samples, now);
-    }
-    let status = &state.status;
+        ..
+    } = report;
+    let status = &memory.state.status;
     let is_wanted = |found: &InForce| match found {
         InForce::Policy { run, revision, weight, closed, lease } => {
             let wanted = (&status.run, status.revision, status.weight(), status.is_closed());
@@ -322,10 +320,11 @@ async fn observe(
         counted,
         at_proxies,
         chosen,
+        mirrored,
         blown_fuses,
         unassignable,
         users,
-        users_of_extras,
+        users_of_extras: report.users_of_extras,
         readings,
         outage,
         commands: command.into_iter().collect(),
@@ -371,7 +370,7 @@ async fn save(
     let status = &memory.state.status;
     if before.run != status.run {
         memory.observer.clear_latency();
-        memory.arrivals = Arrivals::default();
+        memory.arriving = Arriving::default();
     }
     memory.shown.stable_deployment = live_deployment(snapshot, &status.roles);
     let decided = planned.push.is_some()

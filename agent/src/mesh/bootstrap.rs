@@ -17,9 +17,10 @@ use serde_json::{Value, json};
 use serin_policy::Arm;
 use serin_policy::document::VERSION_HEADER;
 use serin_policy::marks::MARK_HEADER;
-use serin_policy::series::Metric;
+use serin_policy::series::{self, Group, Metric, Tag};
 use serin_release::Release;
 use serin_release::faults::Injection;
+use serin_release::mirror::MARK;
 
 use super::{injected, telemetry};
 
@@ -31,6 +32,9 @@ pub const LISTENER: &str = "serin";
 
 /// The cluster of the collector of traces.
 const COLLECTOR: &str = "traces";
+
+/// The cluster of the canary for copies of stable's requests.
+const COPIES: &str = "copies";
 
 /// The file in the ECDS folder that holds the filter's configuration.
 pub const ECDS_FILE: &str = "serin.json";
@@ -72,6 +76,8 @@ pub struct Routes {
     pub path_prefix: String,
     /// What is injected into answers on purpose.
     pub injections: Vec<Injection>,
+    /// The name of the release, if the canary gets copies of stable's requests.
+    pub mirrored: Option<String>,
     /// Whether requests are logged, with what was decided.
     pub access_log: bool,
 }
@@ -82,6 +88,7 @@ impl From<&Release> for Routes {
             hosts: release.hosts.clone(),
             path_prefix: release.path_prefix.clone(),
             injections: release.injections().collect(),
+            mirrored: release.mirror.as_ref().map(|_| release.name().to_owned()),
             access_log: release.access_log,
         }
     }
@@ -162,6 +169,7 @@ pub fn bootstrap(options: &Bootstrap) -> Value {
     let others = options.others.iter();
     let others =
         others.map(|(name, upstream)| cluster(&beside(name), &upstream.endpoints, upstream.protocol));
+    let copies = options.routes.mirrored.as_ref().map(|release| copies(release, &options.canary));
     let collector = options.traces.as_ref();
     let collector = collector.map(|at| cluster(COLLECTOR, std::slice::from_ref(at), Protocol::Http1));
     json!({
@@ -170,7 +178,7 @@ pub fn bootstrap(options: &Bootstrap) -> Value {
         "stats_config": stats(),
         "static_resources": {
             "listeners": [listener(options)],
-            "clusters": both.into_iter().chain(others).chain(collector).collect::<Vec<_>>(),
+            "clusters": both.into_iter().chain(others).chain(copies).chain(collector).collect::<Vec<_>>(),
         },
     })
 }
@@ -242,6 +250,14 @@ fn route_config(routes: &Routes, others: &[(String, Upstream)]) -> Value {
             "typed_per_filter_config": {injected::FAULT_FILTER: injected::for_envoy(it.injected)},
         })
     });
+    let copied = routes.mirrored.is_some().then(|| {
+        let mut route = route(Arm::Stable.as_str());
+        // The copy is to be what the request was, its host included.
+        route["request_mirror_policies"] =
+            json!([{"cluster": COPIES, "disable_shadow_host_suffix_append": true}]);
+        let headers = json!([asks(VERSION_HEADER, Arm::Stable.as_str()), asks(MARK_HEADER, MARK)]);
+        json!({"name": MARK, "match": condition(headers), "route": route})
+    });
     let canary = json!({
         "name": Arm::Canary.as_str(),
         "match": condition(json!([asks(VERSION_HEADER, Arm::Canary.as_str())])),
@@ -265,7 +281,7 @@ fn route_config(routes: &Routes, others: &[(String, Upstream)]) -> Value {
         "virtual_hosts": [{
             "name": FILTER,
             "domains": domains(&routes.hosts),
-            "routes": marked.chain([canary]).chain(others).chain([rest]).collect::<Vec<_>>(),
+            "routes": marked.chain(copied).chain([canary]).chain(others).chain([rest]).collect::<Vec<_>>(),
         }],
     })
 }
@@ -278,6 +294,15 @@ fn route(cluster: &str) -> Value {
 /// The cluster of a version beside stable and canary: no other's name.
 fn beside(version: &str) -> String {
     format!("version-{version}")
+}
+
+/// The canary once more, for copies of stable's requests: what it answers to those is counted by itself, under the name that the
+/// filter would have for it.
+fn copies(release: &str, canary: &Upstream) -> Value {
+    let tag = Tag { release, arm: Arm::Canary, group: Group::Copied };
+    let mut cluster = cluster(COPIES, &canary.endpoints, canary.protocol);
+    cluster["alt_stat_name"] = json!(format!("{}.tag.{tag};", series::COPIES));
+    cluster
 }
 
 /// Envoy wants each domain once, and without a port when the request's port is left out of the comparison.

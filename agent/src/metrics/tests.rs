@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serin_release::Release;
-use serin_rollout::{Cell, Drawn, Environment, Hold, InForce};
+use serin_rollout::{Cell, Drawn, Environment, Hold, InForce, Mirrored};
 
 use super::*;
 
@@ -24,6 +24,7 @@ fn look(metrics: &Metrics, name: &str) {
         counted: vec![cell],
         at_proxies: Counts::default(),
         chosen: Vec::new(),
+        mirrored: Mirrored::default(),
         blown_fuses: Vec::new(),
         unassignable: 0,
         users: None,

@@ -8,6 +8,7 @@ last look, and [`Observer`] does so for one release.
 */
 pub mod arrivals;
 pub mod beat;
+pub mod copies;
 pub mod counter_deltas;
 mod custom;
 pub mod fleet;
@@ -22,11 +23,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serin_policy::evidence::Tally;
 use serin_policy::series::{Group, Tag};
 use serin_policy::{Arm, Extra, fuse};
 use serin_release::{CountSource, Metric, Release};
 use serin_rollout::{
-    ArmCounts, Cell, Chooser, Chosen, Counts, Drawn, MetricReading, Proxy, ProxyState, Users,
+    ArmCounts, Cell, Chooser, Chosen, Counts, Drawn, MetricReading, Mirrored, Proxy, ProxyState, Users,
 };
 
 use counter_deltas::{ClockWentBack, CounterDeltas};
@@ -50,8 +52,10 @@ pub struct ProxyReport {
     pub at_proxies: Counts,
     /// New requests that a rule gave to a version, not chance.
     pub chosen: Vec<Chosen>,
-    /// New requests that proxies gave to the canary, by a draw or a rule, by their own counters.
-    pub given_to_canary: u64,
+    /// New answers to requests of which the canary got a copy, by the proxies' own counters.
+    pub mirrored: Mirrored,
+    /// New requests that proxies gave to the canary, by a draw or a rule, and those that failed, by their own counters.
+    pub given_to_canary: Tally,
     /// New requests whose caller has no id and can be given none.
     pub unassignable: u64,
     /// The different users of this run so far; none where no proxy tells.
@@ -78,14 +82,23 @@ impl ProxyReport {
             }
             Group::Fault => return self.add_chosen(Chooser::Fault, tag.arm, counts),
             Group::Override => return self.add_chosen(Chooser::Override, tag.arm, counts),
+            Group::Copied => {
+                let of_arm = match tag.arm {
+                    Arm::Stable => &mut self.mirrored.stable,
+                    Arm::Canary | Arm::Extra(_) => &mut self.mirrored.canary,
+                };
+                return of_arm.add(counts.failed());
+            }
             Group::Closed | Group::Lapsed => return,
         };
         self.counted.push(Cell { place: attach_point.to_owned(), drawn, arm: tag.arm, counts });
     }
 
-    fn all_of_canary(&self) -> u64 {
+    fn all_of_canary(&self) -> Tally {
+        let mut all = Counts::of(&self.counted).canary.failed();
         let chosen = self.chosen.iter().filter(|chosen| chosen.arm == Arm::Canary);
-        Counts::of(&self.counted).canary.requests + chosen.map(|chosen| chosen.counts.requests).sum::<u64>()
+        chosen.for_each(|chosen| all.add(chosen.counts.failed()));
+        all
     }
 
     fn add_chosen(&mut self, by: Chooser, arm: Arm, counts: ArmCounts) {
@@ -155,10 +168,12 @@ impl Observer {
                 self.take_in(release, &mut own, samples, &mut at_proxies);
                 report.at_proxies = Counts::of(&at_proxies.counted);
                 report.given_to_canary = at_proxies.all_of_canary();
+
                 own.looked(now);
                 self.unsaved = Some(own);
                 let counted = count(release, deltas, samples, collected, &mut report);
                 report.outage = counted.err().map(|error| error.to_string());
+                report.mirrored = at_proxies.mirrored;
             }
         }
         report.users = deltas.users.take_in(release, samples);

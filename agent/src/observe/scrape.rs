@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use prometheus_parse::{HistogramCount, Labels, Scrape, Value};
 use reqwest::Url;
+use serin_policy::evidence::Tally;
 use serin_policy::fuse::FUSE;
 use serin_policy::series::{self, Metric};
 use serin_policy::users::USERS;
@@ -55,6 +56,8 @@ pub struct Sample {
     /// Requests that have arrived here and were answered, by the name of the Service, where that was asked for. Without
     /// those that Envoy may have sent once more after their answer: one that tries again is one request to its caller.
     pub arrived: BTreeMap<String, u64>,
+    /// All of them, and those that failed.
+    pub answered: BTreeMap<String, Tally>,
 }
 
 /// One counter of the filter.
@@ -253,9 +256,13 @@ fn parse(text: &str) -> Option<Sample> {
             USERS => {
                 sample.users.insert(tag.to_owned(), value);
             }
-            ARRIVED if is_arrival(&one.labels) => {
+            ARRIVED if is_answered(&one.labels) => {
                 let service = one.labels.get("destination_service_name").unwrap_or_default();
-                *sample.arrived.entry(service.to_owned()).or_default() += value;
+                let bad = if has_failed(&one.labels) { value } else { 0 };
+                sample.answered.entry(service.to_owned()).or_default().add(Tally { requests: value, bad });
+                if !may_come_again(&one.labels) {
+                    *sample.arrived.entry(service.to_owned()).or_default() += value;
+                }
             }
             series::REFUSED => sample.refused = value,
             series::REFUSALS if value > 0 => sample.kinds_refused.push(tag.to_owned()),
@@ -273,14 +280,21 @@ fn parse(text: &str) -> Option<Sample> {
 /// Istio's counter of requests.
 const ARRIVED: &str = "istio_requests_total";
 
-/// Whether these are requests that arrived and that nobody may have sent once more: 503, gRPC's 14 and those that were
-/// broken off are what Istio has callers try again.
-fn is_arrival(labels: &Labels) -> bool {
-    let is = |name: &str, value: &str| labels.get(name).is_some_and(|found| found == value);
-    is("reporter", "destination")
-        && !is("response_code", "503")
-        && !is("response_code", "0")
-        && !is("grpc_response_status", "14")
+/// Whether these are requests that arrived and were answered.
+fn is_answered(labels: &Labels) -> bool {
+    labels.get("reporter") == Some("destination") && labels.get("response_code") != Some("0")
+}
+
+/// Whether somebody may have sent them once more: 503 and gRPC's 14 are what Istio has callers try again.
+fn may_come_again(labels: &Labels) -> bool {
+    labels.get("response_code") == Some("503") || labels.get("grpc_response_status") == Some("14")
+}
+
+/// Whether the answer was a failure, as the filter has it.
+fn has_failed(labels: &Labels) -> bool {
+    let grpc = labels.get("grpc_response_status").and_then(|status| status.parse().ok());
+    labels.get("response_code").is_some_and(|code| code.starts_with('5'))
+        || grpc.and_then(Metric::of_grpc_status) == Some(Metric::GrpcServerErrors)
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped; totals are whole")]
@@ -358,6 +372,8 @@ envoy_server_uptime{} 42
         ];
         let sample = parse(&lines.join("\n")).unwrap();
         assert_eq!(sample.arrived, BTreeMap::from([("shop".to_owned(), 9)]));
+        let answered = Tally { requests: 209, bad: 202 };
+        assert_eq!(sample.answered, BTreeMap::from([("shop".to_owned(), answered)]));
     }
 
     #[test]

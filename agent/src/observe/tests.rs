@@ -190,3 +190,33 @@ fn what_rules_chose_is_told_apart_by_rule_and_version() {
     assert_eq!(report.counted.len(), 2);
     assert_eq!(report.at_proxies.canary.errors, 6);
 }
+
+#[test]
+fn answers_to_copies_are_the_proxies_own_counts_whoever_else_counts() {
+    let look_at = |second, canary: u64| {
+        let key = |tag: &str, metric: &str, class: &str| SeriesKey {
+            tag: format!("shop/shop/{tag}"),
+            metric: metric.to_owned(),
+            class: class.to_owned(),
+        };
+        let totals = [
+            (key("stable/copied", "serin_rq", "2xx"), 2 * canary),
+            (key("stable/copied", "serin_rq", "5xx"), 1),
+            (key("canary/copied", "envoy_cluster_upstream_rq", "2xx"), canary),
+            (key("canary/copied", "envoy_cluster_upstream_rq", "5xx"), canary),
+            (key("canary/copied", "envoy_cluster_upstream_rq_200", ""), canary),
+        ];
+        let said = Sample { uptime_s: 1_000, totals: totals.into(), ..Sample::default() };
+        ProxySample { sample: Ok(Arc::new(said)), ..sample("edge/a", "edge", second, 0) }
+    };
+    for source in ["Proxies", "Prometheus"] {
+        let mut look = Look::at(source);
+        let collected = |second| (source == "Prometheus").then(|| collected(second, &[("edge/a", 5)]));
+        look.report(100, &[look_at(100, 5)], collected(100));
+        look.observer.saved();
+        let report = look.report(101, &[look_at(101, 8)], collected(101));
+        let tally = |requests, bad| Tally { requests, bad };
+        assert_eq!(report.mirrored, Mirrored { stable: tally(6, 0), canary: tally(6, 3) }, "{source}");
+        assert_eq!(report.given_to_canary, Tally::default(), "{source}");
+    }
+}

@@ -2,7 +2,7 @@
 What people are shown of a release: its status.
 */
 use jiff::Timestamp;
-use serin_policy::evidence::Interval;
+use serin_policy::evidence::{Interval, Tally};
 use serin_policy::{Arm, Weight};
 
 use super::conditions::{self, Facts, Rejection};
@@ -16,9 +16,9 @@ use serin_release::status::{
 };
 use serin_release::{CustomMetric, Percent, Release};
 use serin_rollout::{
-    Cause, Counts, Emptying, Environment, Finding, Forecast, InCluster, Injected, MetricValue, Observation,
-    OneIn, Outcome, Phase, Plan, Progress, ProxyState, Raise, ReadingFinding, Reason, RecedeState,
-    SegmentFinding, Status, Unjudged, Verdict, VersionProgress, Wait, WhyNot,
+    Cause, Counts, Emptying, Environment, Finding, Forecast, InCluster, Injected, MetricValue, MirrorFinding,
+    Observation, OneIn, Outcome, Phase, Plan, Progress, ProxyState, Raise, ReadingFinding, Reason,
+    RecedeState, SegmentFinding, Status, Unjudged, Verdict, VersionProgress, Wait, WhyNot,
 };
 
 /// What there is to show after a tick.
@@ -218,7 +218,10 @@ fn analysis(status: &Status, progress: &Progress) -> Option<AnalysisStatus> {
         message: verdict.to_string(),
         verdict: verdict_status(&verdict),
         requests: RequestsStatus { have: progress.have, need: progress.need },
-        metrics: of_requests.chain(progress.readings.iter().map(of_readings)).collect(),
+        metrics: of_requests
+            .chain(progress.copies.iter().map(of_copies))
+            .chain(progress.readings.iter().map(of_readings))
+            .collect(),
         users: progress.users.map(|users| UsersStatus {
             canary_failed: users.canary,
             stable_failed: users.stable,
@@ -256,16 +259,10 @@ fn forecast(forecast: &Forecast) -> ForecastStatus {
 fn of_requests(finding: &Finding) -> MetricStatus {
     let Finding { metric, canary, stable, over, worse, needed, limit, ratio, dispersion, smallest, .. } =
         finding;
-    let version = |arm: Arm, tally: &serin_policy::evidence::Tally| MetricVersion {
-        name: arm.as_str().to_owned(),
-        count: tally.requests,
-        bad: tally.bad,
-        value: None,
-    };
     MetricStatus {
         name: metric.to_string(),
         unit: Unit::Requests,
-        versions: vec![version(Arm::Stable, stable), version(Arm::Canary, canary)],
+        versions: vec![version(Arm::Stable, *stable), version(Arm::Canary, *canary)],
         limit: limit.map(|limit| limit.share.into()),
         limit_raised_by: limit.and_then(|limit| limit.raised).map(|raise| match raise {
             Raise::Stable => RaisedBy::Stable,
@@ -275,6 +272,26 @@ fn of_requests(finding: &Finding) -> MetricStatus {
         ratio: ratio.map(|Interval { estimate, low, high }| RatioStatus { estimate, low, high }),
         dispersion: Some(*dispersion),
         odds: odds(over.map_or(*worse, |over| over.max(*worse)), *needed),
+        dry_run: false,
+    }
+}
+
+fn version(arm: Arm, tally: Tally) -> MetricVersion {
+    MetricVersion { name: arm.as_str().to_owned(), count: tally.requests, bad: tally.bad, value: None }
+}
+
+fn of_copies(finding: &MirrorFinding) -> MetricStatus {
+    let MirrorFinding { canary, stable, evidence, needed } = finding;
+    MetricStatus {
+        name: "mirrored-requests".to_owned(),
+        unit: Unit::Requests,
+        versions: vec![version(Arm::Stable, *stable), version(Arm::Canary, *canary)],
+        limit: None,
+        limit_raised_by: None,
+        smallest_fault: None,
+        ratio: None,
+        dispersion: None,
+        odds: odds(*evidence, *needed),
         dry_run: false,
     }
 }

@@ -8,6 +8,8 @@ use anyhow::Context;
 use jiff::Timestamp;
 use serin_release::lint::{Linted, lint};
 
+use crate::convert::explained;
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// YAML files with Releases, and with the MetricTemplates that they name. Other objects are passed over.
@@ -27,7 +29,7 @@ pub(crate) fn check(args: &Args) -> anyhow::Result<ExitCode> {
         match linted {
             Err(error) => {
                 is_wrong = true;
-                println!("{file}: {error}");
+                println!("{file}: {}", explained(&error));
             }
             Ok(releases) if releases.is_empty() => println!("{file}: no Release"),
             Ok(releases) => {
@@ -45,6 +47,6 @@ fn said(name: &str, outcome: &Result<Vec<String>, serin_release::ReleaseError>) 
     match outcome {
         Ok(told) if told.is_empty() => format!("{name} makes sense"),
         Ok(told) => format!("{name} makes sense; {}", told.join("; ")),
-        Err(error) => format!("{name}\n{error}"),
+        Err(error) => format!("{name}\n{}", explained(error)),
     }
 }

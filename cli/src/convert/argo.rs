@@ -56,7 +56,10 @@ pub(super) const FIELDS: Table = &[
         "spec.strategy.canary.steps[].setHeaderRoute",
         Field("a segment with weight 100, from the first step on"),
     ),
-    ("spec.strategy.canary.steps[].setMirrorRoute", Nothing("Serin mirrors no requests yet")),
+    (
+        "spec.strategy.canary.steps[].setMirrorRoute",
+        Field("`mirror`, where it comes before the first weight, and is for methods or for all requests"),
+    ),
     ("spec.strategy.canary.steps[].plugin", Nothing("Serin has no plugins")),
     ("spec.strategy.canary.analysis.templates", Field("`analysis.metrics`")),
     ("spec.strategy.canary.analysis.args", Field("written into the `query`")),
@@ -289,6 +292,7 @@ fn canary(
     let course = steps(source.take_list(&of("steps")), most, templates, draft);
     draft.spec.put_some("segments", course.segments);
     let mut fields = Fields::default();
+    fields.put_some("mirror", course.mirror);
     fields.put_some("steps", course.steps);
     let delay = source.take(&of("scaleDownDelaySeconds"));
     let after_abort = source.take(&of("abortScaleDownDelaySeconds"));

@@ -1,7 +1,7 @@
 /*!
 The steps of a Rollout: each weight with the pauses after it.
 */
-use serde_json::Value;
+use serde_json::{Value, json};
 use serin_policy::Weight;
 use serin_release::duration;
 
@@ -15,6 +15,7 @@ use crate::draft::{Draft, Fields, Node};
 pub(super) struct Course {
     pub(super) steps: Option<Vec<Fields>>,
     pub(super) segments: Option<Vec<Fields>>,
+    pub(super) mirror: Option<Fields>,
 }
 
 /// How long a step lasts.
@@ -38,6 +39,7 @@ pub(super) fn steps(
 ) -> Course {
     let mut course = Course::default();
     let (mut steps, mut segments): (Vec<(Weight, Lasts)>, Vec<Fields>) = (Vec::new(), Vec::new());
+    let mut mirror: Option<(Fields, Lasts)> = None;
     let mut last = Weight::ZERO;
     for (i, mut step) in found.into_iter().enumerate() {
         let place = format!("{PLACE}[{i}]");
@@ -58,9 +60,9 @@ pub(super) fn steps(
             }
         }
         if let Some(pause) = step.take("pause") {
-            match steps.last_mut() {
-                Some((_, lasts)) => *lasts = longer(*lasts, &pause),
-                None => draft.leave_out(
+            match (steps.last_mut(), &mut mirror) {
+                (Some((_, lasts)), _) | (None, Some((_, lasts))) => *lasts = longer(*lasts, &pause),
+                (None, None) => draft.leave_out(
                     format!("{place}.pause"),
                     "nobody has the canary yet: everybody stays on stable for analysis.baseline at first",
                 ),
@@ -77,6 +79,15 @@ pub(super) fn steps(
                     "Header route {name} is a segment: it has the canary from the beginning to the end of a run."
                 ));
                 segments.push(found);
+            }
+        }
+        if let Some(route) = step.take("setMirrorRoute") {
+            match mirrored(&route).filter(|_| steps.is_empty() && mirror.is_none()) {
+                Some(found) => mirror = Some((found, Lasts::Verdict)),
+                None => draft.leave_out(
+                    format!("{place}.setMirrorRoute"),
+                    "Serin mirrors before the first weight, by methods alone, and ends it by itself: see mirror",
+                ),
             }
         }
         if let Some(analysis) = step.take("analysis") {
@@ -96,7 +107,35 @@ pub(super) fn steps(
         course.steps = Some(steps.into_iter().map(|(weight, lasts)| written(weight, lasts)).collect());
     }
     course.segments = (!segments.is_empty()).then_some(segments);
+    course.mirror = mirror.map(|(mirror, lasts)| match lasts {
+        Lasts::Seconds(seconds) => mirror.with("duration", format!("{seconds}s")),
+        Lasts::Verdict => mirror,
+        Lasts::Approval => {
+            draft.note("Nobody says when the mirror ends: it has had its time, and enough answers.");
+            mirror
+        }
+    });
     course
+}
+
+/// A mirror route that asks for nothing but methods. One without a match takes such a route away.
+fn mirrored(route: &Value) -> Option<Fields> {
+    let matches = route["match"].as_array().filter(|matches| !matches.is_empty())?;
+    let method = |one: &Value| {
+        let is_of_all = one["path"].is_null() || one["path"] == json!({"prefix": "/"});
+        is_of_all
+            .then(|| one["method"]["exact"].as_str().map(str::to_owned))
+            .filter(|_| one["headers"].is_null())
+    };
+    let methods: Vec<_> = matches.iter().map(method).collect::<Option<_>>()?;
+    // Argo's percentage is 100 where none is given; of all methods the safe ones are left.
+    let percentage = route["percentage"].as_u64().unwrap_or(100);
+    let mirror = Fields::default().with("percentage", percentage);
+    let methods: Option<Vec<_>> = methods.into_iter().collect();
+    Some(match methods {
+        Some(methods) => mirror.with("methods", json!(methods)),
+        None => mirror,
+    })
 }
 
 fn written(weight: Weight, lasts: Lasts) -> Fields {

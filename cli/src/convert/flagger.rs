@@ -191,7 +191,7 @@ fn course(source: &mut Source, draft: &mut Draft) -> Course {
     let name = match (course.of_hooks.is_blue_green, matches.is_empty()) {
         (true, _) => {
             of_strategy.put("promotion", json!({"mode": "Copy"}));
-            course.analysis.put_some("bake", whole);
+            course.analysis.put_some("bake", whole.clone());
             draft.note(
                 "Flagger tests the new version by load alone before everybody gets it; Serin judges it while everybody has it, \
                  and goes back at once.",
@@ -205,7 +205,7 @@ fn course(source: &mut Source, draft: &mut Draft) -> Course {
                     segment(&matches, conditions, "spec.analysis.match", draft).map(|one| vec![one]);
             }
             if course.segments.is_some() {
-                course.analysis.put_some("baseline", whole);
+                course.analysis.put_some("baseline", whole.clone());
                 draft.note(
                     "Whoever meets the match has the new version as soon as it is ready, for as long as the baseline lasts. \
                      Then all others follow in Serin's own steps, where Flagger gave it to everybody at once.",
@@ -215,6 +215,8 @@ fn course(source: &mut Source, draft: &mut Draft) -> Course {
             "canary"
         }
     };
+    let lasts = whole.filter(|_| course.of_hooks.is_blue_green).unwrap_or(interval);
+    of_strategy.put_some("mirror", mirror(source, &lasts, draft));
     of_strategy.put_some("progressDeadline", deadline);
     course.strategy.put(name, of_strategy);
     course
@@ -246,6 +248,17 @@ fn steps(source: &mut Source, interval: &str, draft: &mut Draft) -> Option<Vec<F
         steps.push(Fields::default().with("setWeight", weight).with("pause", pause));
     }
     (!steps.is_empty()).then_some(steps)
+}
+
+/// Copies of requests, for as long as Flagger makes any.
+fn mirror(source: &mut Source, lasts: &str, draft: &mut Draft) -> Option<Fields> {
+    let weight = source.take("spec.analysis.mirrorWeight").and_then(|weight| weight.as_u64());
+    source.take("spec.analysis.mirror").filter(|is_on| *is_on == Value::Bool(true))?;
+    draft.note(
+        "Flagger mirrors every method; Serin those that are named, and GET, HEAD and OPTIONS where none is: others do things twice.",
+    );
+    let percentage = weight.filter(|weight| *weight > 0).unwrap_or(100);
+    Some(Fields::default().with("percentage", percentage).with("duration", lasts))
 }
 
 /// So many times as long, as Serin writes a time.

@@ -17,6 +17,7 @@ mod istio;
 mod matches;
 mod query;
 mod source;
+mod words;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -30,6 +31,7 @@ use serin_agent::mesh::object::text;
 use serin_agent::mesh::routing::istio::gateway;
 use serin_agent::reach::{Reach, Refused};
 
+pub(crate) use self::words::explained;
 use super::draft::{Draft, Fields, checked, together};
 use super::routes::in_namespace;
 

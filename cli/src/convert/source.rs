@@ -2,6 +2,8 @@
 An object of another tool's, from which fields are taken one by one. What is left in the end has nothing in Serin, and is
 told: nothing gets lost without a word.
 */
+use std::fmt;
+
 use serde_json::Value;
 
 use crate::draft::Draft;
@@ -19,6 +21,17 @@ pub(super) enum Becomes {
     OfItself(&'static str),
     /// Nothing, because of this.
     Nothing(&'static str),
+}
+
+impl fmt::Display for Becomes {
+    /// As the pages say it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Field(what) => f.write_str(what),
+            Self::OfItself(why) => write!(f, "not needed: {why}"),
+            Self::Nothing(why) => write!(f, "nothing: {why}"),
+        }
+    }
 }
 
 /// A table of fields.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::source::{Becomes, Table};
+use super::source::Table;
 use super::*;
 
 fn path(file: &str) -> PathBuf {
@@ -124,12 +124,7 @@ impl Read {
 
 /// The rows of a page's table.
 fn rows(table: Table) -> String {
-    let row = |(field, becomes): &(&str, Becomes)| match becomes {
-        Becomes::Field(what) => format!("| `{field}` | {what} |\n"),
-        Becomes::OfItself(how) => format!("| `{field}` | not needed: {how} |\n"),
-        Becomes::Nothing(why) => format!("| `{field}` | nothing: {why} |\n"),
-    };
-    table.iter().map(row).collect()
+    table.iter().fold(String::new(), |rows, (field, becomes)| format!("{rows}| `{field}` | {becomes} |\n"))
 }
 
 #[test]

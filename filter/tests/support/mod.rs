@@ -134,6 +134,13 @@ impl Host for FakeProxy {
         Some(self.flags.get())
     }
 
+    fn answer(&self, status: u32, headers: &[(&str, &str)]) {
+        Self::set(&self.response, ":status", status.to_string().as_bytes());
+        for (name, value) in headers {
+            self.add_response_header(name, value.as_bytes());
+        }
+    }
+
     fn now_ns(&self) -> u64 {
         self.now_ns.get()
     }

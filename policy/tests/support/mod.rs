@@ -5,6 +5,9 @@ Requests and policies for this crate's tests, written down as briefly as they ca
 use serde_json::{Value, json};
 use serin_policy::{Decision, Id, Lease, Policy, Proxy, Reason, Request, Table};
 
+/// The time in these tests, in seconds since 1970: 28 November 2026, 10:00.
+pub(crate) const NOW: u64 = 1_795_860_000;
+
 /// What a test's `mint` hands out.
 pub(crate) const MINTED: &str = "minted";
 
@@ -40,6 +43,10 @@ impl Request for Lines {
     fn header_list(&self, name: &str) -> Option<Vec<u8>> {
         let all: Vec<_> = self.values(name).collect();
         (!all.is_empty()).then(|| all.join(&b','))
+    }
+
+    fn now_seconds(&self) -> u64 {
+        NOW
     }
 }
 

@@ -3,7 +3,7 @@ The part of a Release that only a cluster gives meaning to.
 */
 use serin_policy::rule::LABEL;
 
-use super::{Problems, Scalar, few, hooks, label, notifications, quoted, span};
+use super::{Problems, Scalar, few, hooks, label, mirror, notifications, quoted, span};
 use crate::delivery::{
     AttachPoint, Autoscaler, AutoscalerKind, Delivery, Mode, Named, PodTemplate, PromotionMode, Routing,
     Target, VersionServices,
@@ -50,6 +50,9 @@ pub(super) fn check(parts: &Parts<'_>, problems: &mut Problems) -> Delivery {
     }
     if parts.has_versions {
         problems.add("spec.versions", "in a cluster", rule::versions::NOT_IN_CLUSTER);
+    }
+    if let Some((path, _)) = mirror::found(parts.strategy).filter(|_| parts.routing.mode == Mode::Verify) {
+        problems.add(path, "Verify", rule::mirror::NEEDS_MANAGED);
     }
     if parts.pod_template.config_tracking && promotion != PromotionMode::Copy {
         problems.add("spec.podTemplate.configTracking", "true", rule::TRACKING_NEEDS_COPY);

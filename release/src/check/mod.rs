@@ -9,6 +9,7 @@ mod delivery;
 mod faults;
 mod hook_checks;
 mod hooks;
+mod mirror;
 mod notifications;
 mod rollback;
 mod templates;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use serin_policy::cookie::CookieSpec;
 use serin_policy::flags::FlagSpec;
+use serin_policy::links::LinkSpec;
 use serin_policy::matching::{OverrideSpec, SegmentSpec};
 use serin_policy::rule::{LABEL, Text, at_most};
 use serin_policy::{Policy, Source, Weight};
@@ -137,11 +139,15 @@ fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
         canary: &run,
     };
     let way_back = spec.strategy.canary.as_ref().map(|canary| canary.rollback.clone()).unwrap_or_default();
+    let mirrored = mirror::found(&spec.strategy).map(|(path, found)| (path, found.clone()));
     let Course { steps, steps_by_traffic, blue_green } = course(spec.strategy, problems);
     let versions = versions::check(spec.versions, &steps, blue_green.is_some(), problems);
     let mut analysis = analysis::check(spec.analysis, &whose, &steps, problems);
     analysis.judged = u8::try_from(1 + versions.len()).unwrap_or(u8::MAX);
+    let mirror = mirrored.map(|(path, found)| mirror::check(path, &found, &analysis, problems));
     let gradual = rollback::check(&way_back, &analysis, problems);
+    let retries = spec.routing.rollback_retries.as_ref();
+    let rollback_retries = retries.map(|retries| rollback::retries(retries, problems));
     let lease = lease(spec.on_agent_lost, spec.agent_lost_after, analysis.interval, problems);
     Release {
         name: format!("{namespace}/{name}"),
@@ -156,6 +162,7 @@ fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
         propagation: spec.session_affinity.propagation,
         overrides: overrides(spec.overrides, problems),
         versions,
+        links: spec.links.map(|resource::Links { key, query }| LinkSpec { query, key }),
         segments: segments(spec.segments, problems),
         flags: flags(spec.flags, problems),
         faults: faults::check(spec.faults, problems),
@@ -164,7 +171,9 @@ fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
         steps,
         steps_by_traffic,
         blue_green,
+        mirror,
         gradual,
+        rollback_retries,
         windows: windows::check(spec.windows, problems),
         analysis,
         lease,

@@ -2,6 +2,7 @@
 The part of a Release that says how users of a bad canary go back.
 */
 use serin_policy::Weight;
+use serin_policy::retries::{RetriesSpec, are_conditions};
 
 use super::{few, percent, quoted, span};
 use crate::problem::Problems;
@@ -53,4 +54,26 @@ pub(super) fn check(
     let grave_above = percent(&format!("{PATH}.graveAbove"), grave_above, problems);
     let gradual = Gradual { weights, each, metrics: metrics.clone(), grave_above };
     (*mode == RollbackMode::Gradual).then_some(gradual)
+}
+
+/// How requests are tried again meanwhile.
+pub(super) fn retries(found: &resource::RollbackRetries, problems: &mut Problems) -> RetriesSpec {
+    const PATH: &str = "spec.routing.rollbackRetries";
+    let resource::RollbackRetries { attempts, per_try_timeout, retry_on, duration } = found;
+    if !(1..=RetriesSpec::MAX_ATTEMPTS).contains(attempts) {
+        problems.add(format!("{PATH}.attempts"), attempts, RetriesSpec::ATTEMPTS);
+    }
+    if !are_conditions(retry_on) {
+        problems.add(format!("{PATH}.retryOn"), quoted(Some(retry_on)), RetriesSpec::CONDITION);
+    }
+    let per_try = per_try_timeout
+        .as_ref()
+        .map(|timeout| span(&format!("{PATH}.perTryTimeout"), timeout, &rule::PER_TRY, problems));
+    let duration = span(&format!("{PATH}.duration"), duration, &rule::RETRY_FOR, problems);
+    RetriesSpec {
+        attempts: *attempts,
+        retry_on: retry_on.clone(),
+        per_try_timeout_ms: per_try.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
+        seconds: u32::try_from(duration.as_secs()).unwrap_or(u32::MAX),
+    }
 }

@@ -79,7 +79,8 @@ pub struct Cookie {
     /// What becomes of an answer to a new caller that shared caches may keep, such as a page with `max-age=60`: it cannot carry
     /// anybody's cookie, and the caller's next request is a new caller's. `Hold` leaves it as it is, and holds a release at its
     /// beginning where that is more than a few; `MakePrivate` makes it `private`, with the cookie; `Ignore` leaves it as it is.
-    /// The default is `Hold`.
+    /// While only some callers get the canary, what shared caches may keep of it is made `private` whoever asks, unless this is
+    /// `Ignore`: a CDN would hand it to everybody, also after a rollback. The default is `Hold`.
     pub on_cacheable: OnCacheable,
 }
 

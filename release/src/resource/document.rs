@@ -124,6 +124,10 @@ fn is_template(document: &str) -> bool {
 pub(crate) fn parse<T: DeserializeOwned>(document: &str) -> Result<T, ReleaseError> {
     serde_saphyr::from_str(document).map_err(|error| {
         let text = error.render_with_formatter(&UserMessageFormatter);
-        ReleaseError::Unreadable(text.strip_prefix("error: ").unwrap_or(&text).to_owned())
+        let unknown = match error.without_snippet() {
+            serde_saphyr::Error::SerdeUnknownField { field, .. } => Some(field.clone()),
+            _ => None,
+        };
+        ReleaseError::Unreadable { text: text.strip_prefix("error: ").unwrap_or(&text).to_owned(), unknown }
     })
 }

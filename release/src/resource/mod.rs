@@ -12,6 +12,7 @@ mod given;
 mod hook;
 mod hook_check;
 mod metric_template;
+mod mirror;
 mod notification;
 mod pod_template;
 mod routing;
@@ -24,6 +25,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serin_policy::Policy;
 use serin_policy::flags::FlagSpec;
+use serin_policy::links::default_query;
 use serin_policy::matching::{Match, SegmentSpec};
 
 use super::rule;
@@ -38,9 +40,10 @@ pub use given::Given;
 pub use hook::{Hook, HookFailure, When};
 pub use hook_check::{Check, Header, JsonPointer, Through};
 pub use metric_template::MetricTemplateSpec;
+pub use mirror::Mirror;
 pub use notification::{Address, CHANNELS, Endpoint, GitHub, Level, Notification, SecretKey, Slack, Webhook};
 pub use pod_template::PodTemplate;
-pub use routing::{DeletionPolicy, Mode, Routing};
+pub use routing::{DeletionPolicy, Mode, RollbackRetries, Routing};
 pub use scalar::Scalar;
 pub use strategy::{BlueGreen, Canary, Gate, Pause, PromotionMode, Rollback, RollbackMode, Step, Strategy};
 pub use window::{Window, WindowKind};
@@ -92,6 +95,16 @@ pub use window::{Window, WindowKind};
          || self.routing.mode != 'Verify'",
         rule::FAULTS_NEED_MANAGED,
     ), schema::validation(
+        ".strategy.canary.mirror",
+        "!has(self.strategy) || !has(self.strategy.canary) || !has(self.strategy.canary.mirror) \
+         || !has(self.routing) || !has(self.routing.mode) || self.routing.mode != 'Verify'",
+        rule::mirror::NEEDS_MANAGED,
+    ), schema::validation(
+        ".strategy.blueGreen.mirror",
+        "!has(self.strategy) || !has(self.strategy.blueGreen) || !has(self.strategy.blueGreen.mirror) \
+         || !has(self.routing) || !has(self.routing.mode) || self.routing.mode != 'Verify'",
+        rule::mirror::NEEDS_MANAGED,
+    ), schema::validation(
         ".canary.service.name",
         "!has(self.canary.service) || (self.canary.service.name != self.service.name \
          && (!has(self.stable.service) || self.canary.service.name != self.stable.service.name))",
@@ -140,6 +153,11 @@ pub struct Spec {
         "message": rule::versions::OTHER_NAME,
     }]))]
     pub versions: Vec<ExtraVersion>,
+    /// Addresses that give a tester a version in a plain browser, until an hour that stands in each: `serin link` makes them.
+    /// The default is none.
+    // An older agent that reads a saved Release does not know the word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub links: Option<Links>,
     /// Groups of requests with a weight of their own; the first that matches counts. The canary gets pods for what they bring.
     /// The default is none.
     #[serde(default)]
@@ -346,6 +364,21 @@ pub struct Override {
     #[serde(default, skip_serializing_if = "Given::is_left_out")]
     #[schemars(with = "Option<schema::TokenSha256>")]
     pub token_sha256: Given<String>,
+}
+
+/// By what addresses for testers are known.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Links {
+    /// The key that `serin link NAME --key` makes of a token. It is no secret: with it proxies tell whether a link is right,
+    /// and nobody can make one.
+    #[schemars(with = "schema::LinkKey")]
+    pub key: String,
+    /// The parameter of an address's query that makes a link of it. The default is `serin`, as in
+    /// `https://shop.example.com/cart?serin=…`.
+    #[serde(default = "default_query")]
+    #[schemars(with = "schema::QueryName")]
+    pub query: String,
 }
 
 /// A feature flag.

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use serin_policy::Policy;
+use serin_policy::retries::RetriesSpec;
 
-use super::schema;
+use super::{Scalar, schema};
 use crate::rule;
 
 /// How requests reach the two versions.
@@ -67,6 +68,9 @@ pub struct Routing {
     /// The `retries` of Istio's VirtualService. The default is Istio's own.
     #[schemars(with = "Option<schema::Istios>")]
     pub retries: Option<Value>,
+    /// How requests are tried again while users go back, for a while after each rollback and abort: beside what `retries`, or
+    /// your routes, say. The default is nothing.
+    pub rollback_retries: Option<RollbackRetries>,
     /// The `fault` of Istio's VirtualService: delays and errors injected on purpose. The default is none.
     #[schemars(with = "Option<schema::Istios>")]
     pub fault: Option<Value>,
@@ -79,6 +83,38 @@ pub struct Routing {
     /// The `trafficPolicy` of Istio's DestinationRule, for both versions. The default is Istio's own.
     #[schemars(with = "Option<schema::Istios>")]
     pub traffic_policy: Option<Value>,
+}
+
+/// How requests are tried again while users go back.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct RollbackRetries {
+    /// How often at most, after the first try; 1 to 10. The default is 3.
+    #[schemars(range(min = 1, max = RetriesSpec::MAX_ATTEMPTS))]
+    pub attempts: u32,
+    /// How long each try may take; 1ms to 1h. The default is as long as the request.
+    #[schemars(with = "Option<schema::Duration>")]
+    pub per_try_timeout: Option<Scalar>,
+    /// When, with commas between conditions: Envoy's `5xx`, `gateway-error`, `reset`, `reset-before-request`, `connect-failure`,
+    /// `envoy-ratelimited`, `retriable-4xx`, `refused-stream` and `http3-post-connect-failure`, and gRPC's `cancelled`,
+    /// `deadline-exceeded`, `internal`, `resource-exhausted` and `unavailable`. The default is `connect-failure`,
+    /// `refused-stream` and `reset-before-request`: no request is tried again by these that a version may have acted on.
+    #[schemars(with = "schema::RetryConditions")]
+    pub retry_on: String,
+    /// For how long, from when a proxy knows of the rollback; 1s to 1h. The default is `2m`.
+    #[schemars(with = "schema::Duration")]
+    pub duration: Scalar,
+}
+
+impl Default for RollbackRetries {
+    fn default() -> Self {
+        Self {
+            attempts: 3,
+            per_try_timeout: None,
+            retry_on: "connect-failure,refused-stream,reset-before-request".to_owned(),
+            duration: Scalar::from("2m"),
+        }
+    }
 }
 
 /// Who writes the routes.
@@ -113,6 +149,7 @@ impl Default for Routing {
             path_prefix: "/".to_owned(),
             timeout: None,
             retries: None,
+            rollback_retries: None,
             fault: None,
             cors_policy: None,
             headers: None,

@@ -10,6 +10,7 @@ use std::fmt::Display;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 use serin_policy::policy::{OWN_HEADER, STRUCTURAL_HEADERS};
+use serin_policy::retries::{CONDITIONS, GRPC_CONDITIONS, RetriesSpec};
 use serin_policy::rule::{self, Text};
 
 use crate::rule::request;
@@ -133,8 +134,33 @@ words!(
 );
 
 words!(
+    /// Conditions on which a proxy tries a request again.
+    RetryConditions = {
+        let known = [&CONDITIONS[..], &GRPC_CONDITIONS].concat().join("|");
+        json_schema!({
+            "type": "string",
+            "maxLength": own::MAX_CONDITIONS,
+            "x-kubernetes-validations": [{
+                "rule": format!("self.matches('^ *({known}) *(, *({known}) *)*$')"),
+                "message": RetriesSpec::CONDITION,
+            }],
+        })
+    }
+);
+
+words!(
     /// The SHA-256 of a token.
     TokenSha256 = text(&rule::TOKEN_SHA256)
+);
+
+words!(
+    /// The key of a release's links.
+    LinkKey = text(&rule::LINK_KEY)
+);
+
+words!(
+    /// The name of a parameter in an address's query.
+    QueryName = text(&rule::TOKEN)
 );
 
 words!(

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serin_policy::Policy;
 
-use super::{Given, Scalar, schema};
+use super::{Given, Mirror, Scalar, schema};
 use crate::rule;
 
 /// How a new version comes in.
@@ -33,6 +33,11 @@ pub struct Canary {
     /// that gives the canary `minRequests` within a minute.
     #[schemars(length(min = 1, max = Policy::MAX_STEPS))]
     pub steps: Option<Vec<Step>>,
+    /// Copies of stable's requests for the canary, after the baseline and before the first step: `{}` for 10 % of those with
+    /// safe methods. The default is none.
+    // An older agent that reads a saved Release does not know the word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<Mirror>,
     /// How a good canary becomes stable.
     pub promotion: Promotion,
     /// How users of a bad canary go back.
@@ -56,6 +61,11 @@ pub struct BlueGreen {
     /// one before. The default is none.
     #[schemars(length(max = Policy::MAX_STEPS))]
     pub pre_split: Vec<Step>,
+    /// Copies of stable's requests for the new version, before `preSplit` and the cutover: `{}` for 10 % of those with safe
+    /// methods. The default is none.
+    // As above.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<Mirror>,
     /// What begins the cutover, when the new version is ready and nothing speaks against it: nothing else (`Automatic`), or
     /// a person's `resume` (`Manual`). The default is `Automatic`.
     pub cutover: Gate,
@@ -186,6 +196,7 @@ impl Default for BlueGreen {
         let Canary { scale_down_delay, progress_deadline, promotion, .. } = Canary::default();
         Self {
             pre_split: Vec::new(),
+            mirror: None,
             cutover: Gate::default(),
             keep: Scalar::from("1h"),
             cleanup: Gate::default(),
@@ -200,6 +211,7 @@ impl Default for Canary {
     fn default() -> Self {
         Self {
             steps: None,
+            mirror: None,
             promotion: Promotion::default(),
             rollback: Rollback::default(),
             scale_down_delay: Scalar::from("30s"),

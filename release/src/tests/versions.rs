@@ -39,7 +39,7 @@ fn names_and_shares_that_make_no_sense_are_refused() {
 #[test]
 fn shares_that_have_no_room_are_refused_by_name() {
     check(
-        &versions("[{name: v3, share: 40}, {name: v4, share: 20}, {name: v5, share: 10}]"),
+        &versions("[{name: v3, share: 25}, {name: v4, share: 20}, {name: v5, share: 10}]"),
         &[&format!("spec.versions[2].share: 10%: give less, or give v4 less: {}", rule::ROOM)],
     );
     check(

@@ -13,6 +13,7 @@ use super::baseline::{Baseline, CohortRatio};
 use super::contrast::{Against, Contrast};
 use super::custom::Readings;
 use super::injected::Injected;
+use super::mirrored::MirrorTest;
 use super::requests::Tests;
 use super::segments::{Around, Segment};
 use super::signal::Signal;
@@ -57,6 +58,9 @@ pub struct Evidence {
     pub(super) custom: BTreeMap<String, Readings>,
     #[serde(default, skip_serializing_if = "Injected::is_none")]
     injected: Injected,
+    /// Answers to copies of stable's requests, from when there are to be any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) mirrored: Option<MirrorTest>,
     /// Requests at weight 0 whose caller could not be assigned.
     unassignable: u64,
     /// What this step has shown since every proxy reports it.

@@ -15,7 +15,7 @@ impl Evidence {
         stakes.retain(|stake| match &stake.judged {
             Judged::Requests(metric) => !gentle.iter().any(|name| name == metric.as_str()),
             Judged::Readings(name) => !gentle.contains(name),
-            Judged::Users | Judged::Segment { .. } => true,
+            Judged::Users | Judged::Segment { .. } | Judged::Copies => true,
         });
         let evidence = combined(stakes.iter().map(|stake| (stake, stake.stands)));
         let told = told(&stakes, analysis.needed()).filter(|_| evidence >= analysis.needed())?;

@@ -27,11 +27,11 @@ pub(super) struct Stake {
     pub(super) judged: Judged,
     pub(super) test: Test,
     /// What a request may take, in milliseconds, where an edge of the times is what is judged.
-    edge: Option<u32>,
+    pub(super) edge: Option<u32>,
     /// The canary's and stable's, in the whole run and in this step.
     pub(super) run: (Tally, Tally),
-    step: (Tally, Tally),
-    since: Option<Timestamp>,
+    pub(super) step: (Tally, Tally),
+    pub(super) since: Option<Timestamp>,
     /// Its part of α, before it is divided by the sum of all.
     pub(super) weight: f64,
     /// The evidence against the canary.
@@ -42,7 +42,7 @@ pub(super) struct Stake {
 
 impl Stake {
     /// A test that has seen nothing. Its part is kept for it, or the others' would shrink when it begins.
-    fn idle(judged: Judged, test: Test, weight: f64) -> Self {
+    pub(super) fn idle(judged: Judged, test: Test, weight: f64) -> Self {
         let nothing = (Tally::default(), Tally::default());
         Self {
             judged,
@@ -59,23 +59,24 @@ impl Stake {
 }
 
 /// The test against stable in the same moments.
-const fn compared(allowance: Allowance) -> Test {
+pub(super) const fn compared(allowance: Allowance) -> Test {
     Test::Comparison { allowance, promise: Promise::Guaranteed }
 }
 
 /// The parts of the tests. Failures have the most: they are what users mind most, and what comes first.
-mod part {
-    pub(super) const USERS: f64 = 0.3;
-    pub(super) const FAILED: f64 = 0.25;
-    pub(super) const FAILED_LIMIT: f64 = 0.05;
-    pub(super) const SLOW: f64 = 0.05;
-    pub(super) const SLOW_LIMIT: f64 = 0.05;
-    pub(super) const PAST: f64 = 0.05;
-    pub(super) const TAIL: f64 = 0.12;
-    pub(super) const ROUTES: f64 = 0.08;
-    pub(super) const CLIENT: f64 = 0.04;
-    pub(super) const SEGMENTS: f64 = 0.06;
-    pub(super) const CUSTOM: f64 = 0.1;
+pub(super) mod part {
+    pub(in crate::analysis) const USERS: f64 = 0.3;
+    pub(in crate::analysis) const FAILED: f64 = 0.25;
+    pub(in crate::analysis) const FAILED_LIMIT: f64 = 0.05;
+    pub(in crate::analysis) const SLOW: f64 = 0.05;
+    pub(in crate::analysis) const SLOW_LIMIT: f64 = 0.05;
+    pub(in crate::analysis) const PAST: f64 = 0.05;
+    pub(in crate::analysis) const TAIL: f64 = 0.12;
+    pub(in crate::analysis) const ROUTES: f64 = 0.08;
+    pub(in crate::analysis) const CLIENT: f64 = 0.04;
+    pub(in crate::analysis) const SEGMENTS: f64 = 0.06;
+    pub(in crate::analysis) const CUSTOM: f64 = 0.1;
+    pub(in crate::analysis) const MIRRORED: f64 = 0.1;
 }
 
 /// The evidence (ln E) of a single test from which the canary is not given to everybody. A test that has seen nothing is at
@@ -197,6 +198,7 @@ impl Evidence {
                 stakes.extend(self.of_contrasts(metric, criterion, tests, part::CLIENT, seen));
             }
         }
+        stakes.extend(self.of_copies(analysis));
         stakes.extend(self.of_segments(analysis));
         for (metric, readings) in self.judged_readings(analysis) {
             for (ln_e, test) in readings.tests(metric) {
@@ -307,6 +309,8 @@ impl Evidence {
     fn is_worse_in_step(&self, stake: &Stake) -> bool {
         let (canary, stable) = match stake.judged {
             Judged::Users => (self.step.canary.of(Signal::Failed), self.step.stable.of(Signal::Failed)),
+            // They are of no step.
+            Judged::Copies => return false,
             // Its members are like everybody then.
             Judged::Segment { .. } if self.weight == Weight::FULL => return false,
             _ => stake.step,
@@ -337,7 +341,7 @@ impl Evidence {
                 self.users.of_canary().map_or(self.failed.met, |(_, failed)| failed.min(self.failed.met))
             }
             Judged::Requests(_) | Judged::Segment { .. } => stake.run.0.bad,
-            Judged::Readings(_) => 0,
+            Judged::Readings(_) | Judged::Copies => 0,
         };
         let is_of_objective = matches!(
             stake.judged,

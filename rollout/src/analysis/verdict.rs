@@ -138,6 +138,8 @@ pub enum Judged {
     },
     /// Readings of people's own metric of this name.
     Readings(String),
+    /// The answers to copies of stable's requests, which no user got.
+    Copies,
 }
 
 impl fmt::Display for Judged {
@@ -147,6 +149,7 @@ impl fmt::Display for Judged {
             Self::Users => f.write_str("the number of users who fail"),
             Self::Segment { name, metric } => write!(f, "{metric} of segment {name}"),
             Self::Readings(name) => f.write_str(name),
+            Self::Copies => f.write_str("the number of mirrored requests that fail"),
         }
     }
 }
@@ -227,6 +230,7 @@ impl fmt::Display for Failure {
         };
         write!(f, ". {good} looks this bad at most once in {chance} releases; Serin acts at 1 in {needed}.")?;
         match self.after_s {
+            None if self.metric == Judged::Copies => return f.write_str(" No user has met it"),
             None => return Ok(()),
             Some(..0.05) => f.write_str(" Caught at the first sign")?,
             Some(after_s) => write!(f, " Caught {after_s:.1} s after the first sign")?,
@@ -250,6 +254,9 @@ impl Failure {
             Judged::Segment { name, metric } => {
                 write!(f, "for users of segment {name}, ")?;
                 self.seen_of_requests(f, *metric)?;
+            }
+            Judged::Copies => {
+                write!(f, "the canary failed {bad} of {of} mirrored requests ({}", Share(*canary))?;
             }
             Judged::Requests(metric) => self.seen_of_requests(f, *metric)?,
         }
@@ -388,6 +395,13 @@ mod tests {
             "for users of segment beta, the canary failed 57 of 1,190 requests (4.8%, allowed 1%). A canary within its \
              limit looks this bad at most once in 4,000 releases; Serin acts at 1 in 100. Caught 8.0 s after the first \
              sign; at most 57 users had met it by then",
+        );
+        let copies =
+            Failure { metric: Judged::Copies, after_s: None, ..failure(comparison(Promise::Guaranteed)) };
+        check(
+            &copies,
+            "the canary failed 57 of 1,190 mirrored requests (4.8%; stable meanwhile 0.3% of 10,700). A canary no worse than \
+             allowed looks this bad at most once in 4,000 releases; Serin acts at 1 in 100. No user has met it",
         );
         let readings = Failure {
             metric: Judged::Readings("checkouts".to_owned()),

@@ -93,6 +93,7 @@ impl fmt::Display for TestKind {
             Judged::Users => f.write_str("users who fail")?,
             Judged::Segment { name, metric } => write!(f, "{metric} of segment {name}")?,
             Judged::Readings(name) => f.write_str(name)?,
+            Judged::Copies => f.write_str("failures of mirrored requests")?,
         }
         f.write_str(match self.against {
             Reference::Limit => ", against the limit",

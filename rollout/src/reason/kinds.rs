@@ -43,6 +43,8 @@ pub enum Hold {
         /// For how long.
         duration: Duration,
     },
+    /// The canary gets copies of stable's requests for a time.
+    Mirroring(crate::at_rest::Mirroring),
     /// Everybody is on the canary for a time before its version becomes stable.
     Baking {
         /// For how long.

@@ -5,7 +5,9 @@ use serin_policy::{Arm, Cohort, Extra, Policy, Weight};
 
 use super::*;
 use crate::observation::{ArmCounts, Environment};
-use crate::{Command, CommandKind, InForce, Observation, Plan, Proxy, ProxyState, Reason, Term, Users, plan};
+use crate::{
+    Command, CommandKind, InForce, Mirrored, Observation, Plan, Proxy, ProxyState, Reason, Term, Users, plan,
+};
 
 const RELEASE: &str = "apiVersion: serin.dev/v1alpha1
 kind: Release
@@ -72,6 +74,7 @@ impl Site {
             counted,
             at_proxies: Counts::default(),
             chosen: Vec::new(),
+            mirrored: Mirrored::default(),
             blown_fuses: Vec::new(),
             unassignable: 0,
             users: None,

@@ -9,7 +9,8 @@ use serin_policy::{Lease, Weight};
 use super::{Counted, Rule, Stand};
 use serin_release::{Pause, Release};
 use serin_rollout::{
-    CohortRatio, Counts, Environment, History, InForce, Observation, Phase, Proxy, ProxyState, Status, plan,
+    CohortRatio, Counts, Environment, History, InForce, Mirrored, Observation, Phase, Proxy, ProxyState,
+    Status, plan,
 };
 
 pub(crate) struct Serin {
@@ -74,6 +75,7 @@ impl Rule for Serin {
             counted: counted.cells.clone(),
             at_proxies: Counts::default(),
             chosen: Vec::new(),
+            mirrored: Mirrored::default(),
             blown_fuses: Vec::new(),
             unassignable: 0,
             users: Some(counted.users),

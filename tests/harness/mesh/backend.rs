@@ -1,12 +1,15 @@
 /*!
 The server in a plain pod: it says who it is and what it was asked, and fails and dawdles as it was told to.
+
+It counts what it has answered as Istio has a sidecar count it, which no stock Envoy does.
 */
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::serve::ListenerExt;
 use rand::rngs::StdRng;
@@ -39,11 +42,15 @@ pub(super) struct Backend {
     /// What it says, but for the headers.
     identity: Answer,
     state: Mutex<(Manners, StdRng)>,
+    began: Instant,
+    /// What it has answered, by status.
+    answered: Mutex<BTreeMap<u16, u64>>,
 }
 
 impl Backend {
     pub(super) fn new(identity: Answer, manners: Manners) -> Self {
-        Self { identity, state: Mutex::new((manners, StdRng::seed_from_u64(manners.seed))) }
+        let state = Mutex::new((manners, StdRng::seed_from_u64(manners.seed)));
+        Self { identity, state, began: Instant::now(), answered: Mutex::default() }
     }
 
     /// Changes its manners from the next request on.
@@ -52,6 +59,20 @@ impl Backend {
         if state.0 != manners {
             *state = (manners, StdRng::seed_from_u64(manners.seed));
         }
+    }
+
+    /// What a sidecar in front of it would say, whose Service is called as its Deployment begins.
+    fn stats(&self) -> String {
+        let service = self.identity.deployment.split('-').next().unwrap_or_default();
+        let answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        let series = answered.iter().map(|(status, count)| {
+            format!(
+                "istio_requests_total{{reporter=\"destination\",destination_service_name=\"{service}\",response_code=\"{status}\"}} {count}\n"
+            )
+        });
+        let uptime = self.began.elapsed().as_secs();
+        let types = "# TYPE istio_requests_total counter\n# TYPE envoy_server_uptime gauge\n";
+        format!("{types}{}envoy_server_uptime{{}} {uptime}\n", series.collect::<String>())
     }
 
     /// Serves for as long as this is polled.
@@ -66,7 +87,10 @@ impl Backend {
     }
 }
 
-async fn answer(State(backend): State<Arc<Backend>>, headers: HeaderMap) -> Response {
+async fn answer(State(backend): State<Arc<Backend>>, uri: Uri, headers: HeaderMap) -> Response {
+    if uri.path() == "/stats/prometheus" {
+        return backend.stats().into_response();
+    }
     let (fails, delay) = {
         let mut state = backend.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (manners, chance) = &mut *state;
@@ -83,9 +107,11 @@ async fn answer(State(backend): State<Arc<Backend>>, headers: HeaderMap) -> Resp
         }
         seen.push_str(&value);
     }
+    let status = if fails { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK };
+    *backend.answered.lock().unwrap_or_else(PoisonError::into_inner).entry(status.as_u16()).or_default() += 1;
     if fails {
         let mark = [(ERROR_HEADER, HeaderValue::from_static("drawn"))];
-        (StatusCode::INTERNAL_SERVER_ERROR, mark, axum::Json(answer)).into_response()
+        (status, mark, axum::Json(answer)).into_response()
     } else {
         axum::Json(answer).into_response()
     }

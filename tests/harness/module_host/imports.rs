@@ -5,7 +5,7 @@ use rand::Rng;
 use wasmtime::{Caller, Engine, Error, Linker, Memory, Module, Result, bail, format_err};
 
 use super::SimulatedProxy;
-use super::stream::{Phase, Stream};
+use super::stream::{Headers, Phase, Stream};
 
 /// The ABI's numbers for outcomes.
 const OK: u32 = 0;
@@ -92,7 +92,46 @@ fn headers(linker: &mut Linker<SimulatedProxy>) -> Result<()> {
             Ok(OK)
         },
     )?;
+    linker.func_wrap(
+        "env",
+        "proxy_send_local_response",
+        |mut caller: Caller<'_, SimulatedProxy>,
+         status: u32,
+         _details: u32,
+         _details_length: u32,
+         _body: u32,
+         body_length: u32,
+         headers: u32,
+         length: u32,
+         _grpc: i32| {
+            let (memory, proxy) = asked(&mut caller)?;
+            let mut lines = pairs(bytes(memory, (headers, length))?)?;
+            lines.insert(0, (b":status".to_vec(), status.to_string().into_bytes()));
+            if proxy.phase != Phase::Request || body_length != 0 {
+                bail!("an answer with {body_length} bytes in phase {:?}", proxy.phase);
+            }
+            proxy.stream_mut()?.answer = Some(lines);
+            Ok(OK)
+        },
+    )?;
     Ok(())
+}
+
+/// Lines as the ABI serialises them: how many, the lengths of each, and then the texts, with a zero byte after each.
+fn pairs(bytes: &[u8]) -> Result<Headers> {
+    let cut_short = || format_err!("a list of headers that is cut short");
+    let number = |at: usize| {
+        let bytes = bytes.get(4 * at..4 * at + 4).ok_or_else(cut_short)?;
+        Ok::<_, Error>(u32::from_le_bytes(bytes.try_into()?) as usize)
+    };
+    let count = number(0)?;
+    let mut at = 4 * (1 + 2 * count);
+    let mut text = |length: usize| {
+        let text = bytes.get(at..at + length).ok_or_else(cut_short)?;
+        at += length + 1;
+        Ok::<_, Error>(text.to_vec())
+    };
+    (0..count).map(|i| Ok((text(number(1 + 2 * i)?)?, text(number(2 + 2 * i)?)?))).collect()
 }
 
 fn metrics(linker: &mut Linker<SimulatedProxy>) -> Result<()> {
@@ -149,6 +188,9 @@ fn surroundings(linker: &mut Linker<SimulatedProxy>) -> Result<()> {
             let found = match path[..] {
                 [b"xds", b"node", b"metadata", b"NAMESPACE"] => {
                     proxy.namespace.clone().map(String::into_bytes)
+                }
+                [b"plugin_root_id"] if proxy.phase == Phase::Configure => {
+                    Some(proxy.plugin.clone().into_bytes())
                 }
                 _ if proxy.phase == Phase::Configure => None,
                 _ => proxy.stream()?.property(&path, proxy.phase),

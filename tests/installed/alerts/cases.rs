@@ -218,6 +218,19 @@ pub(super) const CASES: &[Case] = &[
         &[&["serin_fuse{tag='shop/shop', pod='gateway-1'} 0 4503595332403201 0x10"]],
     ),
     case(
+        "SerinLeaseLapsed",
+        "3m",
+        &[
+            "serin_lapsed{tag='shop/shop', pod='gateway-1'} 0 1x10",
+            "serin_lapsed{tag='shop/shop', pod='gateway-2'} 0x10",
+        ],
+        &[
+            // An agent was back, and renewed it.
+            &["serin_lapsed{tag='shop/shop', pod='gateway-1'} 0 1 0x10"],
+            &["serin_lapsed{tag='shop/shop', pod='gateway-1'} 0x10"],
+        ],
+    ),
+    case(
         "SerinAgentDown",
         "10m",
         &["up{} 0x20"],

@@ -1,10 +1,13 @@
 /*!
 The documents that are pushed while the hostile requests go on: good, partly good, and junk.
 */
+use std::sync::LazyLock;
+
 use rand::RngExt;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use serde_json::{Value, json};
+use serin_policy::grant::Granter;
 
 use super::requests::Junk;
 
@@ -17,6 +20,20 @@ pub(super) const USER: &str = "x-user-id";
 pub(super) const OVERRIDE: &str = "x-canary";
 pub(super) const ROUTING: &str = "x-serin-version";
 pub(super) const SERVED_BY: &str = "x-served-by";
+pub(super) const LINK_COOKIE: &str = "serin-link-edge";
+
+/// Grants for the edge: the proxy's clock is at 1.8e9 and goes on for some hours, so that some have ended, some end
+/// meanwhile, and some hold to the end. The last is of another token.
+pub(super) static GRANTS: LazyLock<[String; 5]> = LazyLock::new(|| {
+    let grant = |granter: &Granter, hours: u64| {
+        granter.grant(1, "canary", 1_800_000_000 + hours * 3_600).expect("there is one").0
+    };
+    let other = Granter::new("somebody else's, 22 letters", "shop/edge");
+    [grant(&GRANTER, 0), grant(&GRANTER, 1), grant(&GRANTER, 3), grant(&GRANTER, 1_000), grant(&other, 1_000)]
+});
+
+static GRANTER: LazyLock<Granter> =
+    LazyLock::new(|| Granter::new("of at least 22 letters and digits", "shop/edge"));
 
 /// Documents to choose from.
 pub(super) struct Documents(Vec<Vec<u8>>);
@@ -101,6 +118,7 @@ fn edge() -> Value {
         // `sha256sum` of `open sesame`
         "overrides": [{"header": OVERRIDE,
             "tokenSha256": "41ef4bb0b23661e66301aac36066912dac037827b4ae63a7b1165a5aa93ed4eb"}],
+        "links": {"key": GRANTER.key()},
         "segments": [
             segment("beta", 1_000_000, json!({"headers": [{"name": "x-user-type", "type": "Prefix", "value": "beta"}]})),
             segment("dark", 0, json!({"cookies": [{"name": "theme", "value": "dark"}], "method": "POST"})),

@@ -10,7 +10,7 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, RngExt};
 use serin_tests::module_host::{Headers, Response};
 
-use super::documents::{BAGGAGE, COOKIE, OVERRIDE, ROUTING, SERVED_BY, USER};
+use super::documents::{BAGGAGE, COOKIE, GRANTS, LINK_COOKIE, OVERRIDE, ROUTING, SERVED_BY, USER};
 
 /// Random bytes, drawn once and cut from again and again.
 pub(super) struct Junk(Vec<u8>);
@@ -88,12 +88,18 @@ const IDS: [&str; 8] =
 /// A request's headers.
 pub(super) fn request(random: &mut StdRng, junk: &Junk) -> Headers {
     let mut headers = Headers::new();
-    let pseudo: [(&str, &[&str]); 4] = [
+    let mut pseudo: [(&str, &[&str]); 4] = [
         (":method", &["GET", "POST", "CONNECT", "get", ""]),
         (":scheme", &["https", "http", "HTTPS", ""]),
         (":authority", &AUTHORITIES),
         (":path", &PATHS),
     ];
+    let (link, links);
+    if random.random_ratio(1, 8) {
+        link = self::link(random);
+        links = [link.as_str()];
+        pseudo[3].1 = &links;
+    }
     for (name, known) in pseudo {
         // Now and then none, or two.
         let copies = [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 2].choose(random).copied().unwrap_or(1);
@@ -102,14 +108,41 @@ pub(super) fn request(random: &mut StdRng, junk: &Junk) -> Headers {
         }
     }
     for _ in 0..random.random_range(0..8) {
-        let line = line(random, junk);
-        headers.push(line);
+        headers.push(line(random, junk));
     }
     headers
 }
 
+/// A path with a link in it, or what looks like one.
+fn link(random: &mut StdRng) -> String {
+    let mut one = |known: &[&str]| known.choose(random).copied().unwrap_or_default().to_owned();
+    let place = one(&[
+        "/",
+        "/cart",
+        "//evil.example/x",
+        "/\\evil.example",
+        "///",
+        "/.//evil.example",
+        "cart",
+        "/\t/evil.example",
+    ]);
+    let value = match one(&["off", "grant", "grant", "grant", "cut", "junk"]).as_str() {
+        "grant" => one(&GRANTS.each_ref().map(String::as_str)),
+        "cut" => GRANTS[3][..one(&["1", "20", "60", "330"]).parse().unwrap_or(1)].to_owned(),
+        "off" => "off".to_owned(),
+        _ => one(&["", "canary", "canary.", "canary.1800003600.", "canary.99999999999999999999.A", "OFF"]),
+    };
+    let (before, after) =
+        (one(&["", "a=b&", "&&", "serin&", "xserin=1&"]), one(&["", "&c=%2F?", "&serin=off", "&", "#x"]));
+    format!("{place}?{before}serin={value}{after}")
+}
+
 fn line(random: &mut StdRng, junk: &Junk) -> (Vec<u8>, Vec<u8>) {
-    match random.random_range(0..16) {
+    match random.random_range(0..17) {
+        16 => ("cookie".into(), {
+            let grant = one_of(random, junk, &GRANTS.each_ref().map(String::as_str));
+            [b"a=b; ", LINK_COOKIE.as_bytes(), b"=", &grant[..]].concat()
+        }),
         0..3 => ("cookie".into(), list(random, junk, COOKIE, b"; ")),
         3..5 => ("baggage".into(), list(random, junk, BAGGAGE, b",")),
         5 => (USER.into(), one_of(random, junk, &IDS)),

@@ -17,6 +17,7 @@ fn options(hosts: &[&str], endpoint: &str) -> Bootstrap {
             hosts: hosts.iter().map(|&host| host.to_owned()).collect(),
             path_prefix: "/".to_owned(),
             injections: Vec::new(),
+            mirrored: None,
             access_log: false,
         },
         stable: upstream.clone(),
@@ -70,6 +71,24 @@ fn what_is_injected_is_for_marked_requests_of_its_version_alone() {
     }
     assert_eq!(at(routes, "/2/match/path_separated_prefix"), "/api");
     assert_eq!(at(routes, "/3/match"), &json!({"prefix": "/"}));
+}
+
+#[test]
+fn copies_are_of_marked_requests_of_stable_and_counted_by_themselves() {
+    let mut options = options(&["*"], "127.0.0.1:1");
+    options.routes.mirrored = Some("shop/shop".to_owned());
+    let bootstrap = bootstrap(&options);
+    let routes = at(&bootstrap, &format!("{MANAGER}/route_config/virtual_hosts/0/routes"));
+    assert_eq!(at(routes, "/0/match/headers/0/string_match/exact"), "stable");
+    assert_eq!(at(routes, "/0/match/headers/1/string_match/exact"), "mirror");
+    assert_eq!(at(routes, "/0/route/cluster"), "stable");
+    assert_eq!(at(routes, "/0/route/request_mirror_policies/0/cluster"), "copies");
+    assert_eq!(at(routes, "/1/route/cluster"), "canary");
+    let cluster = at(&bootstrap, "/static_resources/clusters/2");
+    assert_eq!(at(cluster, "/name"), "copies");
+    assert_eq!(at(cluster, "/alt_stat_name"), "serin_copies.tag.shop/shop/canary/copied;");
+    let protocol = "/typed_extension_protocol_options/envoy.extensions.upstreams.http.v3.HttpProtocolOptions/explicit_http_config";
+    assert_eq!(at(cluster, protocol), &json!({"http2_protocol_options": {}}));
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::mesh::injected;
 use crate::mesh::object::{list, text};
 use serin_release::Release;
 use serin_release::delivery::{AttachPoint, Routing};
+use serin_release::mirror::MARK;
 
 /// How the names of the routes for marks begin.
 pub(super) const MARKED: &str = "serin-marked-";
@@ -81,9 +82,16 @@ fn assigned(of_place: &str, to: &Destinations<'_>, places: &[Value], port: u16) 
         let route = to.route(&name, it.arm, with_headers(headers), port);
         with(route, [("fault", Some(injected::for_istio(it.injected)))])
     });
+    let copied = to.release.mirror.is_some().then(|| {
+        let headers = json!({VERSION_HEADER: version(Arm::Stable), MARK_HEADER: {"exact": MARK}});
+        let name = format!("marked-{MARK}{of_place}");
+        let route = to.route(&name, Arm::Stable, with_headers(headers), port);
+        let mirrors = json!([{"destination": to.of(Arm::Canary, port), "percentage": {"value": 100}}]);
+        with(route, [("mirrors", Some(mirrors))])
+    });
     let headers = json!({VERSION_HEADER: version(Arm::Canary)});
     let canary = to.route(&format!("canary{of_place}"), Arm::Canary, with_headers(headers), port);
-    marked.chain([canary]).collect()
+    marked.chain(copied).chain([canary]).collect()
 }
 
 /// Stable's routes to one port, in order. With a path prefix the filter assigns only what is below it: a client's own header

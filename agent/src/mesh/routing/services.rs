@@ -77,7 +77,7 @@ impl Destinations<'_> {
 
     /// One port of a version. Where it has a Service of its own, that needs no subset, unless it has both versions' pods
     /// still: so a Service in use can be narrowed at any time.
-    fn of(&self, arm: Arm, port: u16) -> Value {
+    pub(super) fn of(&self, arm: Arm, port: u16) -> Value {
         let host = host(self.release, self.routing, arm);
         let is_whole =
             host != service(self.release) || (self.routing.services.is_some() && !self.around.selects_both);

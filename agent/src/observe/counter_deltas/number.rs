@@ -41,7 +41,8 @@ impl Number {
         match class {
             "5xx" if is(Metric::Requests(5)) => Some(Self::RequestsAndErrors),
             "4xx" if is(Metric::Requests(4)) => Some(Self::RequestsAndClientErrors),
-            _ if is(Metric::Requests(5)) => Some(Self::Requests),
+            "5xx" if metric == series::COPIES_ANSWERED => Some(Self::RequestsAndErrors),
+            _ if is(Metric::Requests(5)) || metric == series::COPIES_ANSWERED => Some(Self::Requests),
             _ if is(Metric::GrpcServerErrors) || is(Metric::Broken) => Some(Self::Errors),
             _ if is(Metric::GrpcClientErrors) => Some(Self::ClientErrors),
             _ if is(Metric::Left) => Some(Self::RequestsAndLeft),

@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 use serin_policy::{Cohort, Lease};
 use serin_rollout::{
-    ArmCounts, Cell, Drawn, Event, HandoverState, Hold, InForce, MetricReading, Proxy, plan,
+    ArmCounts, Cell, Drawn, Event, HandoverState, Hold, InForce, MetricReading, Mirrored, Proxy, plan,
 };
 
 use serin_release::status::{RunOutcome, RunRecord};
@@ -85,6 +85,7 @@ impl Run {
                 .collect(),
             at_proxies: Counts::default(),
             chosen: Vec::new(),
+            mirrored: Mirrored::default(),
             blown_fuses: Vec::new(),
             unassignable: 0,
             users: None,
@@ -208,6 +209,7 @@ fn what_an_earlier_life_has_taken_down_is_not_taken_down_again() {
             weight: change.weight_after,
             closed: false,
             promoted: false,
+            besides: serin_rollout::Besides::Nothing,
         }),
         status: run.status.clone(),
         wanted: None,

@@ -96,3 +96,35 @@ fn a_mark_counts_only_with_its_version_where_the_filter_writes_both() {
     // What is injected on purpose is not what is injected into everything.
     assert_eq!(of("serin-canary")["fault"], json!({"delay": {"fixedDelay": "1s"}}));
 }
+
+#[test]
+fn a_copy_goes_to_the_canary_of_what_stable_answers_at_the_port_that_was_asked_for() {
+    let (release, delivery) = fixtures::release_with(
+        "shop",
+        &json!({
+            "routing": {"gateways": ["edge/gw", "mesh"], "hosts": ["a.com"], "retries": {"attempts": 2}},
+            "strategy": {"canary": {"mirror": {}}},
+        }),
+    );
+    let made = managed(&release, &delivery, &subsets(), Leads::default(), &around(8080, &[9090])).unwrap();
+    let routes = list(&made.virtual_service, "/spec/http");
+    for (name, port) in [
+        ("serin-marked-mirror-gateway", 8080),
+        ("serin-marked-mirror", 8080),
+        ("serin-marked-mirror-9090", 9090),
+    ] {
+        let at = routes.iter().position(|route| text(route, "/name") == name);
+        let route = &routes[at.unwrap_or_else(|| panic!("no {name}"))];
+        let headers = json!({"x-serin-version": {"exact": "stable"}, "x-serin-mark": {"exact": "mirror"}});
+        assert_eq!(route["match"][0]["headers"], headers, "{name}");
+        assert_eq!(route["route"][0]["destination"]["subset"], "stable", "{name}");
+        let canary = json!({"host": fixtures::SERVICE, "subset": "canary", "port": {"number": port}});
+        assert_eq!(
+            route["mirrors"],
+            json!([{"destination": canary, "percentage": {"value": 100}}]),
+            "{name}"
+        );
+        assert_eq!(route["retries"], json!({"attempts": 2}), "{name}");
+    }
+    assert_eq!(names(&left_behind(made.virtual_service)), ["serin-stable-9090", "serin-stable"]);
+}
