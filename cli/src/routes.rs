@@ -32,10 +32,19 @@ impl Behind<'_> {
 }
 
 /// The fields of a route that a Release has as well, under the same names.
-pub(super) const PASSED_ON: [&str; 5] = ["timeout", "retries", "fault", "corsPolicy", "headers"];
+pub(super) const PASSED_ON: [&str; 6] = ["timeout", "retries", "fault", "corsPolicy", "headers", "rewrite"];
+
+/// What a route does in place of leading to a Service.
+const ELSEWHERE: [&str; 3] = ["redirect", "directResponse", "delegate"];
 
 /// The fields of a route that a Release has no word for.
-const LEFT_OUT: [&str; 6] = ["rewrite", "redirect", "directResponse", "delegate", "mirror", "mirrors"];
+const MIRRORS: [&str; 2] = ["mirror", "mirrors"];
+
+/// What a route cannot ask that leads to the version of a caller: Serin's do.
+const PLACES: [&str; 3] = ["gateways", "sourceNamespace", "port"];
+
+/// Routes of connections.
+const CONNECTIONS: [&str; 2] = ["tls", "tcp"];
 
 /// What the routes that lead to a Service make of `spec.routing`.
 pub(super) fn routing(behind: &Behind<'_>, routes: &[Arc<Value>], draft: &mut Draft) -> Fields {
@@ -62,7 +71,8 @@ pub(super) fn routing(behind: &Behind<'_>, routes: &[Arc<Value>], draft: &mut Dr
         ));
     }
     entrances(behind, &services, draft, &mut fields);
-    let reasons: Vec<_> = services.iter().flat_map(|object| kept_for(object, &own)).collect();
+    let reasons: Vec<_> =
+        services.iter().flat_map(|object| kept_for(object, behind, services.len() > 1)).collect();
     if reasons.is_empty() {
         managed(behind, &services, &rules, draft, &mut fields);
     } else {
@@ -129,30 +139,102 @@ fn named(object: &Value) -> String {
     full_name(object).trim_start_matches('/').to_owned()
 }
 
-/// Why a VirtualService is more than a Release's routes.
-fn kept_for(object: &Value, own: &[String]) -> Vec<String> {
+/// What becomes of a route.
+#[derive(Debug, PartialEq)]
+enum Becomes {
+    /// Its fields are `spec.routing`'s.
+    Routing,
+    /// It is for testers, or for a group of users.
+    Tester,
+    /// An entry of `spec.routing.http`.
+    Written(Value),
+    /// Only itself: why.
+    Itself(String),
+}
+
+/// What becomes of each HTTP route of a VirtualService.
+fn each(object: &Value, behind: &Behind<'_>) -> Vec<Becomes> {
+    let routes = list(object, "/spec/http");
+    let rest = routes.iter().find(|route| list(route, "/match").is_empty());
+    let to_both = rest.map(|route| destinations(route)).unwrap_or_default();
+    let of_route = |(i, route): (usize, &Value)| {
+        becomes(object, route, &to_both, behind)
+            .unwrap_or_else(|why| Becomes::Itself(format!("spec.http[{i}] of {} {why}", named(object))))
+    };
+    routes.iter().enumerate().map(of_route).collect()
+}
+
+/// The Services and subsets to which a route leads, whatever their weights.
+fn destinations(route: &Value) -> Vec<&Value> {
+    list(route, "/route").iter().map(|entry| &entry["destination"]).collect()
+}
+
+fn becomes(
+    object: &Value,
+    route: &Value,
+    to_both: &[&Value],
+    behind: &Behind<'_>,
+) -> Result<Becomes, String> {
+    let own = behind.hosts();
+    let hosts = destinations(route).into_iter().map(|to| resolve(text(to, "/host"), namespace(object)));
+    let (to_own, others): (Vec<_>, Vec<_>) = hosts.partition(|host| own.contains(host));
+    let leads_elsewhere = || others.first().map(|other| format!("leads to {other}"));
+    let has = |fields: &[&str]| {
+        fields.iter().find(|field| route.get(**field).is_some()).map(|field| format!("has a {field}"))
+    };
+    let conditions = list(route, "/match");
+    let asks = |which: &dyn Fn(&str) -> bool| {
+        let names =
+            conditions.iter().flat_map(|one| one.as_object().into_iter().flatten()).map(|(name, _)| name);
+        names.into_iter().find(|name| which(name)).map(|name| format!("asks for the {name}"))
+    };
+    let refused = |why: Option<String>| why.map_or(Ok(()), Err);
+    refused(has(&MIRRORS))?;
+    if conditions.is_empty() {
+        refused(has(&ELSEWHERE).or_else(leads_elsewhere))?;
+        return Ok(Becomes::Routing);
+    }
+    if to_own.is_empty() {
+        // Short names are read by the namespace of the object that they stand in.
+        let moves = ![namespace(object), ""].contains(&behind.namespace) && !behind.namespace.is_empty();
+        refused(
+            moves.then(leads_elsewhere).flatten().or_else(|| if moves { has(&ELSEWHERE) } else { None }),
+        )?;
+        return Ok(Becomes::Written(route.clone()));
+    }
+    refused(leads_elsewhere())?;
+    let Some(more) = asks(&|name| !matches!(name, "headers" | "name")) else { return Ok(Becomes::Tester) };
+    let goes_like_the_rest = destinations(route) == to_both;
+    refused((!goes_like_the_rest).then_some(more))?;
+    refused(asks(&|name| PLACES.contains(&name)))?;
+    let mut written = route.clone();
+    if let Some(written) = written.as_object_mut() {
+        written.remove("route");
+    }
+    Ok(Becomes::Written(written))
+}
+
+/// Why a VirtualService is more than a Release's routes, of several of them.
+fn kept_for(object: &Value, behind: &Behind<'_>, are_several: bool) -> Vec<String> {
     let name = named(object);
+    let own = behind.hosts();
     let mut reasons = Vec::new();
-    for kind in ["tls", "tcp"] {
-        if !list(object, &format!("/spec/{kind}")).is_empty() {
+    for kind in CONNECTIONS {
+        let routes = list(object, &format!("/spec/{kind}"));
+        let mut hosts =
+            routes.iter().flat_map(destinations).map(|to| resolve(text(to, "/host"), namespace(object)));
+        if !routes.is_empty() && (are_several || hosts.any(|host| own.contains(&host))) {
             reasons.push(format!("{name} has {kind} routes"));
         }
     }
-    for (i, route) in list(object, "/spec/http").iter().enumerate() {
-        let place = format!("spec.http[{i}] of {name}");
-        let field = LEFT_OUT.iter().find(|field| route.get(**field).is_some());
-        let destinations = list(route, "/route").iter().map(|entry| text(entry, "/destination/host"));
-        let other =
-            destinations.map(|host| resolve(host, namespace(object))).find(|host| !own.contains(host));
-        let asks = list(route, "/match").iter().flat_map(|one| one.as_object().into_iter().flatten());
-        let asks = asks.map(|(name, _)| name.as_str()).find(|name| !matches!(*name, "headers" | "name"));
-        reasons.extend(match (field, other, asks) {
-            (Some(field), ..) => Some(format!("{place} has a {field}")),
-            (_, Some(other), _) => Some(format!("{place} leads to {other}")),
-            (.., Some(asks)) => Some(format!("{place} asks for the {asks}")),
-            (None, None, None) => None,
-        });
-    }
+    reasons.extend(each(object, behind).into_iter().enumerate().filter_map(|(i, becomes)| match becomes {
+        Becomes::Itself(why) => Some(why),
+        // They would be for the others' hosts, too.
+        Becomes::Written(_) if are_several => Some(format!(
+            "spec.http[{i}] of {name} is for its hosts alone, and other VirtualServices lead there, too"
+        )),
+        Becomes::Written(_) | Becomes::Routing | Becomes::Tester => None,
+    }));
     reasons
 }
 
@@ -164,21 +246,36 @@ fn managed(
     draft: &mut Draft,
     fields: &mut Fields,
 ) {
-    let routes = services
-        .iter()
-        .flat_map(|object| list(object, "/spec/http").iter().map(move |route| (object, route)));
-    let (plain, asking): (Vec<_>, Vec<_>) = routes.partition(|(_, route)| list(route, "/match").is_empty());
-    for (object, route) in asking {
-        let matches = serde_json::to_string(&route["match"]).unwrap_or_default();
-        draft.note(format!(
-            "left out: {} has a route for {matches}: write spec.overrides for testers, or spec.segments for groups of users.",
-            named(object)
-        ));
+    let mut written = Vec::new();
+    let mut rest = None;
+    for object in services {
+        for (route, becomes) in list(object, "/spec/http").iter().zip(each(object, behind)) {
+            match becomes {
+                Becomes::Routing => drop(rest.get_or_insert(route)),
+                Becomes::Written(route) => written.push(route),
+                Becomes::Tester | Becomes::Itself(_) => {
+                    let matches = serde_json::to_string(&route["match"]).unwrap_or_default();
+                    draft.note(format!(
+                        "left out: {} has a route for {matches}: write spec.overrides for testers, or spec.segments for groups \
+                         of users.",
+                        named(object)
+                    ));
+                }
+            }
+        }
     }
-    if let Some((_, route)) = plain.first() {
+    if let Some(route) = rest {
         for field in PASSED_ON {
             fields.put_some(field, route.get(field).cloned());
         }
+    }
+    let some = |routes: &[Value]| (!routes.is_empty()).then(|| Value::from(routes));
+    fields.put_some("http", some(&written));
+    if let [object] = services {
+        for kind in CONNECTIONS {
+            fields.put_some(kind, some(list(object, &format!("/spec/{kind}"))));
+        }
+        fields.put_some("exportTo", object.pointer("/spec/exportTo").cloned());
     }
     let mut policies = rules.iter().filter_map(|rule| rule.pointer("/spec/trafficPolicy"));
     fields.put_some("trafficPolicy", policies.next().cloned());

@@ -5,7 +5,7 @@ and what becomes of the Deployments in the end.
 use std::fmt;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use serin_policy::Arm;
 
 use super::hook::Hook;
@@ -67,6 +67,8 @@ pub struct Target {
     pub autoscaler: Option<Autoscaler>,
     /// Istio's `trafficPolicy` for its subset.
     pub traffic_policy: Option<Value>,
+    /// Istio's `headers` for requests that are led there.
+    pub headers: Option<Value>,
 }
 
 /// What scales a Deployment.
@@ -106,8 +108,32 @@ pub struct Routing {
     pub cors_policy: Option<Value>,
     /// The VirtualService's `headers`.
     pub headers: Option<Value>,
+    /// The VirtualService's `rewrite`.
+    pub rewrite: Option<Value>,
     /// The DestinationRule's `trafficPolicy`.
     pub traffic_policy: Option<Value>,
+    /// HTTP routes that come before all others, in order.
+    pub http: Vec<HttpRoute>,
+    /// The VirtualService's `tls`.
+    pub tls: Vec<Value>,
+    /// The VirtualService's `tcp`.
+    pub tcp: Vec<Value>,
+    /// The `exportTo` of all objects.
+    pub export_to: Option<Vec<String>>,
+}
+
+/// An HTTP route that people write beside Serin's.
+#[derive(Debug, Clone, PartialEq)]
+pub enum HttpRoute {
+    /// One of theirs, as Istio has it.
+    Theirs(Value),
+    /// One that leads to the version that a caller has.
+    ToVersions {
+        /// Istio's conditions, one of which is to be met. None is about where a caller is: that is Serin's.
+        conditions: Vec<Map<String, Value>>,
+        /// What else it says: what it does not say it does not have, as with Istio.
+        fields: Map<String, Value>,
+    },
 }
 
 /// A Service for each version, two of them.

@@ -5,6 +5,7 @@ server has and the checks here both take them from this room; what the filter's 
 */
 pub mod mirror;
 pub mod request;
+pub mod routes;
 pub mod versions;
 
 use std::fmt;

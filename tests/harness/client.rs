@@ -32,8 +32,13 @@ pub struct Answer {
 impl Client {
     /// A client of the server at `address`.
     pub fn new(address: SocketAddr) -> Self {
+        Self::of(address, HOST)
+    }
+
+    /// A client of `host` at the server at `address`.
+    pub fn of(address: SocketAddr, host: &'static str) -> Self {
         let http = serin_agent::http::plain().build().expect("a client without TLS can always be built");
-        Self { http, base: format!("http://{address}"), host: HeaderValue::from_static(HOST) }
+        Self { http, base: format!("http://{address}"), host: HeaderValue::from_static(host) }
     }
 
     /// A client of `host` by way of the HTTP proxy at `address`.

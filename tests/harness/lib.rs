@@ -5,6 +5,7 @@ a host that runs the filter's module by itself.
 #![allow(clippy::missing_panics_doc, reason = "in a harness a panic is a failed test")]
 
 pub mod agent;
+pub mod argocd;
 pub mod browser;
 pub mod client;
 pub mod exporter;

@@ -16,6 +16,7 @@ pub mod inside;
 mod kubelet;
 mod namespace;
 mod process;
+mod program;
 mod proxy;
 mod registry;
 mod sandbox;
@@ -164,6 +165,15 @@ impl Mesh {
         std::fs::read_to_string(&log).with_context(|| format!("cannot read {}", log.display()))
     }
 
+    /// What the program of a pod has written.
+    ///
+    /// # Errors
+    /// When there is no such pod.
+    pub fn program_log(&self, namespace: &str, pod: &str) -> Result<String> {
+        let log = program::log(&proxy::folder(&self.inside, namespace, pod));
+        std::fs::read_to_string(&log).with_context(|| format!("cannot read {}", log.display()))
+    }
+
     /// A command for a shell outside that opens one inside.
     pub fn way_in(&self) -> String {
         let user = if self.inside.as_user { "--user --preserve-credentials " } else { "" };
@@ -244,6 +254,11 @@ impl Mesh {
     pub async fn namespace(&self, name: &str) -> Result<Namespace> {
         let number = self.namespaces.fetch_add(1, Ordering::Relaxed);
         Namespace::create(self.client(), format!("{name}-{number}")).await
+    }
+
+    /// A namespace that is there. It is deleted when it is dropped, all the same.
+    pub fn namespace_there_is(&self, name: &str) -> Namespace {
+        Namespace::of(self.client(), name.to_owned())
     }
 
     /// Held by tests that share the control plane with others.

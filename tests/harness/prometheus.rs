@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use serin_local::child::{self, Child};
 use tempfile::TempDir;
@@ -30,6 +30,7 @@ pub struct Options {
     folder: TempDir,
     interval: &'static str,
     jobs: Vec<Value>,
+    rules: Value,
     web: Value,
 }
 
@@ -39,7 +40,13 @@ impl Options {
     /// # Errors
     /// When there is no place for its files.
     pub fn new() -> Result<Self> {
-        Ok(Self { folder: tempfile::tempdir()?, interval: "200ms", jobs: Vec::new(), web: json!({}) })
+        Ok(Self {
+            folder: tempfile::tempdir()?,
+            interval: "200ms",
+            jobs: Vec::new(),
+            rules: json!([]),
+            web: json!({}),
+        })
     }
 
     /// Scrapes once a second, in place of five times.
@@ -51,14 +58,26 @@ impl Options {
 
     /// Scrapes `targets` at `path`, five times a second.
     #[must_use]
-    pub fn scraping(mut self, job: &str, path: &str, targets: &[SocketAddr]) -> Self {
+    pub fn scraping(self, job: &str, path: &str, targets: &[SocketAddr]) -> Self {
         let targets: Vec<String> = targets.iter().map(SocketAddr::to_string).collect();
-        let config = json!({
+        self.with_job(json!({
             "job_name": job,
             "metrics_path": path,
             "static_configs": [{"targets": targets}],
-        });
+        }))
+    }
+
+    /// Scrapes what a `scrape_config` says, five times a second.
+    #[must_use]
+    pub fn with_job(mut self, config: Value) -> Self {
         self.jobs.push(config);
+        self
+    }
+
+    /// Evaluates these groups of rules as often as it scrapes.
+    #[must_use]
+    pub fn with_rules(mut self, groups: Value) -> Self {
+        self.rules = groups;
         self
     }
 
@@ -106,6 +125,20 @@ impl Prometheus {
         format!("http://{}", self.address)
     }
 
+    /// The values that a query finds; nothing found is an error.
+    ///
+    /// # Errors
+    /// When it finds nothing, or is refused.
+    pub async fn values(&self, query: &str) -> Result<Vec<String>> {
+        let client = serin_agent::http::plain().build()?;
+        let url = format!("{}/api/v1/query", self.url());
+        let answer: Value = client.get(url).query(&[("query", query)]).send().await?.json().await?;
+        ensure!(answer["status"] == "success", "{query}: {answer}");
+        let result = answer["data"]["result"].as_array().context("a vector")?;
+        ensure!(!result.is_empty(), "nothing is found");
+        Ok(result.iter().filter_map(|sample| sample["value"][1].as_str().map(str::to_owned)).collect())
+    }
+
     /// Stops it. Started again from the options that come back, it knows what it knew, on another port.
     ///
     /// # Errors
@@ -119,11 +152,21 @@ impl Prometheus {
     }
 }
 
+/// A dashboard's query as Grafana would ask it.
+pub fn filled_in(query: &str, release: &str) -> String {
+    query.replace("$__rate_interval", "5s").replace("$release", release)
+}
+
 fn launch(binary: &Path, options: &Options) -> Result<Child> {
     let folder = options.folder();
     // JSON is YAML.
-    let config = json!({"global": {"scrape_interval": options.interval}, "scrape_configs": options.jobs});
+    let config = json!({
+        "global": {"scrape_interval": options.interval, "evaluation_interval": options.interval},
+        "rule_files": ["rules.yml"],
+        "scrape_configs": options.jobs,
+    });
     fs::write(folder.join("prometheus.yml"), config.to_string())?;
+    fs::write(folder.join("rules.yml"), json!({"groups": options.rules}).to_string())?;
     fs::write(folder.join("web.yml"), options.web.to_string())?;
     let log = fs::File::create(options.log())?;
     let mut command = Command::new(binary);

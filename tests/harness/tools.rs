@@ -4,7 +4,6 @@ Tools that tests need and that no dependency brings along: fetched or built once
 [`bring`] has all that a test binary needs brought before its first test; what is left to [`Tool::path`] comes when it is
 asked for.
 */
-mod aioquic;
 mod cache;
 mod cargo;
 mod chromium;
@@ -15,6 +14,7 @@ mod iptables;
 mod load_tester;
 mod needs;
 mod npm;
+mod pip;
 mod program;
 mod progress;
 mod prometheus;
@@ -86,6 +86,8 @@ pub enum Tool {
     GitlabCi,
     /// What knows Argo's, Tekton's and the Prometheus Operator's objects, and Loki's queries: packages for Node.
     Published,
+    /// What knows the Groovy of Jenkins: packages for Python.
+    Groovy,
     /// What knows Flux's objects, and kstatus.
     Flux,
     /// The browser.
@@ -132,6 +134,9 @@ pub const PROMETHEUS: Needed<'_> = Needed { tools: &[Tool::Envoy, Tool::Promethe
 /// For whoever installs the chart in a mesh.
 pub const HELM: Needed<'_> = Needed { tools: &[Tool::Helm], installed: &[] };
 
+/// For whoever asks how a Release is for Argo CD.
+pub const HEALTH: Needed<'_> = Needed { tools: &[Tool::Lua], installed: &[] };
+
 /// For tests of hooks in a mesh.
 pub const HOOKS: Needed<'_> = Needed { tools: &[Tool::LoadTester], installed: &[] };
 
@@ -148,6 +153,7 @@ pub const INSTALLED: Needed<'_> = Needed {
         Tool::Actionlint,
         Tool::GitlabCi,
         Tool::Published,
+        Tool::Groovy,
         Tool::Flux,
         Tool::Crane,
     ],
@@ -161,7 +167,8 @@ pub const PIPELINES: Needed<'_> = Needed { tools: &[Tool::GitlabCi], installed: 
 pub const PAGES: Needed<'_> = Needed { tools: &[Tool::Envoy, Tool::Chromium, Tool::Axe], installed: &[] };
 
 /// For all tests.
-pub const ALL: [Needed<'_>; 9] = [ENVOY, ON_NODE, MESH, PROMETHEUS, HELM, HOOKS, PIPELINES, INSTALLED, PAGES];
+pub const ALL: [Needed<'_>; 10] =
+    [ENVOY, ON_NODE, MESH, PROMETHEUS, HELM, HEALTH, HOOKS, PIPELINES, INSTALLED, PAGES];
 
 /// What a tool is called.
 #[derive(Debug, Clone, Copy)]
@@ -252,7 +259,7 @@ impl Tool {
             Self::Envoy137 => envoy::earlier::<1>(),
             Self::Envoy138 => envoy::earlier::<2>(),
             Self::Envoy139 => envoy::earlier::<3>(),
-            Self::Aioquic => aioquic::recipe(),
+            Self::Aioquic => pip::recipe::<pip::Aioquic>(),
             Self::WasmBindgen => wasm_bindgen::recipe(),
             Self::Etcd => control_plane::etcd(),
             Self::Kubernetes => control_plane::kubernetes(),
@@ -269,6 +276,7 @@ impl Tool {
             Self::Actionlint => program::recipe::<program::Actionlint>(),
             Self::GitlabCi => npm::recipe::<npm::GitlabCi>(),
             Self::Published => npm::recipe::<npm::Published>(),
+            Self::Groovy => pip::recipe::<pip::Groovy>(),
             Self::Flux => written::recipe::<written::Flux>(),
             Self::Chromium => chromium::recipe(),
             Self::Axe => npm::recipe::<npm::Axe>(),

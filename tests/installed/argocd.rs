@@ -6,11 +6,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Map, Value, json};
-use serin_tests::tools::Tool;
+use serin_tests::argocd::{self, SCRIPTS, lua_says};
 
-use super::{file, run};
+use super::file;
 
-const FOLDER: &str = "manifests/argocd";
 const COMMANDS: [&str; 5] = ["pause", "resume", "promote", "abort", "retry"];
 
 /// The agent's own statuses, by what they are of.
@@ -27,50 +26,13 @@ pub(super) fn release(status: &Value) -> Value {
     json!({"metadata": {"name": "shop", "namespace": "shop", "generation": 2}, "status": status})
 }
 
-/// A value as Lua writes it. There is no null in a table.
-fn lua(value: &Value) -> String {
-    match value {
-        Value::Null => "nil".to_owned(),
-        Value::Bool(_) | Value::Number(_) => value.to_string(),
-        Value::String(text) => {
-            let bytes: Vec<_> = text.bytes().map(|byte| format!("\\{byte:03}")).collect();
-            format!("\"{}\"", bytes.concat())
-        }
-        Value::Array(items) => format!("{{{}}}", items.iter().map(lua).collect::<Vec<_>>().join(",")),
-        Value::Object(fields) => {
-            let field = |(name, value)| format!("[{}]={}", lua(&json!(name)), lua(value));
-            format!("{{{}}}", fields.iter().map(field).collect::<Vec<_>>().join(","))
-        }
-    }
-}
-
-/// Runs a script with `obj`, in an environment like Argo CD's: without `string`, `io` and the rest of `os`. Then `print` is
-/// run, which has what the script returned as `it`.
-fn lua_says(script: &str, obj: &Value, print: &str) -> Result<String> {
-    let folder = tempfile::tempdir()?;
-    let driver = folder.path().join("driver.lua");
-    let text = format!(
-        "local write = io.write
-         local chunk = assert(loadfile({}))
-         getmetatable('').__index = nil
-         setfenv(chunk, {{
-           ipairs = ipairs, pairs = pairs, next = next, type = type, tostring = tostring, tonumber = tonumber,
-           table = table, obj = {},
-         }})
-         local it = chunk()
-         {print}",
-        lua(&json!(file(FOLDER).join(script))),
-        lua(obj),
-    );
-    std::fs::write(&driver, text)?;
-    run(&Tool::Lua.path()?, &[driver.to_str().context("a path of text")?])
-}
-
 /// Fails unless a Release of this kind has that health, and the message has `part`.
 fn check_health(release: &Value, expected: &str, part: &str) -> Result<()> {
-    let said = lua_says("health.lua", release, "write(it.status, ': ', it.message)")?;
-    let (status, message) = said.split_once(": ").context("a health has a message")?;
-    ensure!(status == expected && message.contains(part), "{release}: {said:?}, not {expected}: {part:?}");
+    let (status, message) = argocd::health(release)?;
+    ensure!(
+        status == expected && message.contains(part),
+        "{release}: {status}: {message}, not {expected}: {part:?}"
+    );
     Ok(())
 }
 
@@ -154,7 +116,7 @@ fn a_command_is_the_annotation_that_the_agent_reads() -> Result<()> {
 
 /// The patch for Argo CD's own `ConfigMap`, made of the scripts.
 fn patch() -> Result<String> {
-    let read = |script: &str| std::fs::read_to_string(file(FOLDER).join(script));
+    let read = |script: &str| std::fs::read_to_string(Path::new(SCRIPTS).join(script));
     let indented = |text: &str, by: usize| {
         let line = |line: &str| if line.is_empty() { "\n".to_owned() } else { format!("{:by$}{line}\n", "") };
         text.lines().map(line).collect::<Vec<_>>().concat()
@@ -176,7 +138,7 @@ fn patch() -> Result<String> {
 
 #[test]
 fn the_patch_for_argo_cd_has_the_scripts() -> Result<()> {
-    let path = file(FOLDER).join("argocd-cm.yaml");
+    let path = Path::new(SCRIPTS).join("argocd-cm.yaml");
     let made = patch()?;
     let parsed: Value = serde_saphyr::from_str(&made)?;
     let actions = parsed["data"]["resource.customizations.actions.serin.dev_Release"].as_str();
@@ -186,7 +148,7 @@ fn the_patch_for_argo_cd_has_the_scripts() -> Result<()> {
         return Ok(std::fs::write(path, made)?);
     }
     let kept = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(kept == made, "{} is not made of the scripts: {BLESS}", Path::new(FOLDER).display());
+    assert!(kept == made, "{} is not made of the scripts: {BLESS}", path.display());
     Ok(())
 }
 

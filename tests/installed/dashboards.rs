@@ -13,7 +13,7 @@ use serin_local::shop::Build;
 use serin_policy::Weight;
 use serin_rollout::CommandKind;
 use serin_tests::agent::Agent;
-use serin_tests::prometheus::{Options, Prometheus};
+use serin_tests::prometheus::{Options, Prometheus, filled_in};
 use serin_tests::site::{Plan, Site, eventually, release, run};
 use serin_tests::tools::Tool;
 use tokio::task::JoinSet;
@@ -81,7 +81,7 @@ fn every_query_finds_something_while_a_release_is_under_way() -> Result<()> {
         agent.command(CommandKind::Pause).await?;
         for (panel, query) in queries() {
             eventually(&format!("an answer for {panel}: {query}"), async || {
-                let found = ask(&prometheus, &grafana::filled_in(query, "shop/shop")).await?;
+                let found = prometheus.values(&filled_in(query, "shop/shop")).await?;
                 ensure!(found.iter().any(|value| value != "NaN"), "it is {found:?}");
                 Ok(())
             })
@@ -105,17 +105,6 @@ pub(super) fn users(site: &Site) -> JoinSet<()> {
         });
     }
     users
-}
-
-/// The values that a query finds.
-async fn ask(prometheus: &Prometheus, query: &str) -> Result<Vec<String>> {
-    let client = serin_agent::http::plain().build()?;
-    let url = format!("{}/api/v1/query", prometheus.url());
-    let answer: Value = client.get(url).query(&[("query", query)]).send().await?.json().await?;
-    ensure!(answer["status"] == "success", "{query}: {answer}");
-    let result = answer["data"]["result"].as_array().context("a vector")?;
-    ensure!(!result.is_empty(), "nothing is found");
-    Ok(result.iter().filter_map(|sample| sample["value"][1].as_str().map(str::to_owned)).collect())
 }
 
 #[test]

@@ -5,6 +5,7 @@ kind that nobody knows fails.
 Releases are checked by `release/tests/documentation.rs`, and the arguments of `serin` by `cli/src/documentation.rs` as well.
 */
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -134,7 +135,20 @@ fn typed(session: &str) -> String {
     typed
 }
 
-/// The shell's part of a Jenkinsfile, whose Groovy nobody here reads: between quotes, what `sh` is given.
+/// Reads a part of a Jenkinsfile: by Groovy's grammar, and what its `sh` is given as a shell's.
+fn groovy(text: &str) -> Result<()> {
+    let package = Tool::Groovy.path()?;
+    let packages = package.ancestors().nth(2).context("it is in a folder of packages")?;
+    let mut reader = Command::new("python3");
+    reader.args(["-c", include_str!("documentation/groovy.py")]).env("PYTHONPATH", packages);
+    let mut reader = reader.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    reader.stdin.take().context("it was asked for")?.write_all(text.as_bytes())?;
+    let output = reader.wait_with_output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
+    shell_of_jenkins(text).iter().try_for_each(|script| check_script(script))
+}
+
+/// The shell's part of a Jenkinsfile: between quotes, what `sh` is given.
 fn shell_of_jenkins(groovy: &str) -> Vec<String> {
     groovy.split("sh '").skip(1).filter_map(|rest| Some(rest.split_once('\'')?.0.to_owned())).collect()
 }
@@ -197,7 +211,7 @@ fn every_block_is_read_by_somebody_who_knows_what_it_is() -> Result<()> {
                 others.push(json!({"kind": "logql", "text": text}));
                 Ok(())
             }
-            "groovy" => shell_of_jenkins(&text).iter().try_for_each(|script| check_script(script)),
+            "groovy" => groovy(&text),
             // What is shown and not pasted.
             "text" => Ok(()),
             _ => Err(anyhow::anyhow!("nobody knows {language:?}")),
@@ -242,6 +256,8 @@ fn what_nobody_would_take_is_told() -> Result<()> {
         let refusal = check_script(script).err().with_context(|| format!("{script}: it is taken"))?;
         ensure!(format!("{refusal:#}").contains(part), "{script}: {refusal:#}");
     }
+    let refusal = groovy("stage('Release') {\n  steps {\n}\n").err().context("it is taken")?;
+    ensure!(format!("{refusal:#}").contains("is no Groovy"), "{refusal:#}");
     let template = |provider: Value| {
         json!({"kind": "argoproj.io/v1alpha1 AnalysisTemplate",
             "object": {"metadata": {"name": "a"}, "spec": {"metrics": [{"name": "a", "provider": provider}]}}})

@@ -8,6 +8,7 @@ mod adoption;
 mod autoscalers;
 mod blue_green;
 mod board;
+mod chain;
 mod command_line;
 mod dashboard;
 mod day_one;
@@ -37,6 +38,7 @@ mod tenants;
 mod upgrades;
 mod ways;
 mod windows;
+mod written;
 
 use std::process::ExitCode;
 use std::sync::{LazyLock, OnceLock};
@@ -158,6 +160,7 @@ const SHARED: &[(&str, Test)] = tests![
     faults::a_version_is_not_blamed_for_what_was_injected,
     mirror::a_version_answers_copies_before_it_has_users,
     telemetry::logs_and_spans_have_the_version,
+    written::what_people_write_beside_serins_routes_is_kept,
 ];
 
 /// The tests that stop parts of it, one after the other.
@@ -168,6 +171,7 @@ const ALONE: &[(&str, Test)] = tests![
     failures::outages::the_control_plane_is_away,
     failures::deletions::serin_is_uninstalled,
     helm::a_chart_is_installed_upgraded_rolled_back_and_uninstalled,
+    chain::from_an_empty_cluster_to_a_version_that_is_taken_back,
     outages::without_istiod,
     outages::without_api_server,
 ];
@@ -188,8 +192,15 @@ fn main() -> Result<ExitCode> {
     let any = trials.iter().any(|trial| !arguments.is_filtered_out(trial));
     if any && !arguments.list {
         // Once inside, nothing can be fetched any more.
-        tools::bring(&[tools::MESH, tools::PROMETHEUS, tools::HELM, tools::HOOKS, tools::PAGES])?;
-        tools::bring(&[tools::MESH, tools::PROMETHEUS, tools::HELM, tools::PIPELINES])?;
+        tools::bring(&[
+            tools::MESH,
+            tools::PROMETHEUS,
+            tools::HELM,
+            tools::HEALTH,
+            tools::HOOKS,
+            tools::PIPELINES,
+            tools::PAGES,
+        ])?;
         let began = Instant::now();
         let inside = inside::enter()?;
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;

@@ -24,6 +24,8 @@ use serin_release::{Release, ReleaseObject};
 pub(super) struct Adoption {
     /// What keeps the release from being driven.
     pub(super) errors: Vec<String>,
+    /// Whether that passes by itself.
+    pub(super) passes: bool,
     /// What its people should know of besides.
     pub(super) warnings: Vec<String>,
     /// What the routes are made by; none where the Service does not have the port that is needed.
@@ -90,6 +92,7 @@ impl Cluster {
             traffic_policy: preflight::inherited(&routes, release).cloned(),
         });
         Adoption {
+            passes: report.passes() && foreign.is_empty(),
             errors: report.errors().map(ToString::to_string).chain(foreign).collect(),
             warnings: report.warnings().map(ToString::to_string).collect(),
             around,

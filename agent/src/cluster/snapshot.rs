@@ -21,6 +21,7 @@ use super::{Cluster, api_resources, configs, istio_versions, messages, metric_te
 use crate::mesh::object::label;
 use crate::mesh::plugin::{Attachment, uncovered};
 use crate::mesh::routing::{RETIRED, STABLE, Surroundings, object_name};
+use crate::told::conditions::Rejection;
 use serin_policy::Weight;
 use serin_release::delivery::{AttachPoint, Delivery};
 use serin_release::prometheus::Workload;
@@ -74,7 +75,7 @@ impl Snapshot {
         let is_driven = status.is_driven();
         if let Some(why) = cluster.refusal(object, &release, &delivery) {
             if !is_driven {
-                return Err(TickError::NotAdmitted(why));
+                return Err(not_admitted(why));
             }
             obstacles.push(why);
         }
@@ -86,7 +87,7 @@ impl Snapshot {
                 release.analysis.prometheus = access.cloned();
                 None
             }
-            Err(why) if !is_driven => return Err(TickError::NotAdmitted(why)),
+            Err(why) if !is_driven => return Err(not_admitted(why)),
             Err(why) => Some(why),
         };
         obstacles.extend(no_prometheus.clone());
@@ -106,18 +107,23 @@ impl Snapshot {
             attachments = cluster.plugins.attachments_of(release.name());
         }
         if attachments.is_empty() {
-            return Err(TickError::NotAdmitted(obstacles.join("; ")));
+            return Err(not_admitted(obstacles.join("; ")));
         }
-        let Adoption { errors, mut warnings, around, taken_over } =
+        let Adoption { errors, passes, mut warnings, around, taken_over } =
             cluster.adoption(object, &release, &delivery, &points);
         if !errors.is_empty() && !is_driven && !taken_over {
-            return Err(TickError::NotAdmitted(errors.join("; ")));
+            let why = errors.join("; ");
+            return Err(TickError::Rejected(if passes {
+                Rejection::NotYetAdmitted(why)
+            } else {
+                Rejection::NotAdmitted(why)
+            }));
         }
         obstacles.extend(errors);
         let namespace = object.namespace().unwrap_or_default();
         let pair = Pair::read(&cluster.stores, &namespace, &delivery, &names);
         if let Some(why) = pair.unknown_scaler().filter(|_| !is_driven) {
-            return Err(TickError::NotAdmitted(why.to_owned()));
+            return Err(not_admitted(why.to_owned()));
         }
         memory.state.names = names;
         obstacles.extend(pair.obstacles());
@@ -271,7 +277,7 @@ impl Read {
             for (path, version) in named {
                 let name = name(version);
                 if get(&cluster.stores.deployments, &namespace, name).is_none() {
-                    return Err(TickError::NotAdmitted(format!(
+                    return Err(not_admitted(format!(
                         "{path}.targetRef.name: {name:?}: there is no such Deployment in {namespace}: create it, or name another"
                     )));
                 }
@@ -333,4 +339,8 @@ fn live(cluster: &Cluster, object: &ReleaseObject) -> Option<Live> {
     let retired =
         rule.pointer("/metadata/annotations").and_then(|annotations| annotations.get(RETIRED)?.as_str());
     Some(Live { deployment: label(&rule, STABLE)?.to_owned(), retired: retired.map(str::to_owned) })
+}
+
+const fn not_admitted(why: String) -> TickError {
+    TickError::Rejected(Rejection::NotAdmitted(why))
 }

@@ -51,8 +51,8 @@ const LEAVING: Duration = Duration::from_secs(30);
 pub(super) enum TickError {
     #[error(transparent)]
     Invalid(#[from] ReleaseError),
-    #[error("{0}")]
-    NotAdmitted(String),
+    #[error("{}", .0.text())]
+    Rejected(Rejection),
     #[error(transparent)]
     Save(#[from] SaveError),
     #[error(transparent)]
@@ -145,8 +145,8 @@ async fn tick_with(
             let rejection = Rejection::InvalidSpec(error.to_string());
             return rest(cluster, object, memory, given, &rejection, now).await;
         }
-        Err(TickError::NotAdmitted(why)) => {
-            return rest(cluster, object, memory, given, &Rejection::NotAdmitted(why), now).await;
+        Err(TickError::Rejected(rejection)) => {
+            return rest(cluster, object, memory, given, &rejection, now).await;
         }
         other => other?,
     };
@@ -263,7 +263,7 @@ async fn rest(
     }
     Ok(match rejection {
         Rejection::InvalidSpec(_) => AT_REST,
-        Rejection::NotAdmitted(_) => NOT_ADMITTED,
+        Rejection::NotAdmitted(_) | Rejection::NotYetAdmitted(_) => NOT_ADMITTED,
     })
 }
 

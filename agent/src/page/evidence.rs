@@ -8,7 +8,7 @@ use serin_rollout::{Grouped, History};
 use super::numbers::{Px, real, two_digits};
 use super::parts::sentence;
 use super::plot::Plot;
-use super::{caption, class, part};
+use super::{class, part, table};
 use crate::view::board::Shown;
 use crate::view::words::{odds, tally, tone_of_verdict};
 use crate::view::{TestView, VerdictView, View};
@@ -51,22 +51,9 @@ pub(super) fn evidence(shown: &Shown) -> Option<Markup> {
 }
 
 fn tests(verdict: &VerdictView) -> Markup {
-    html! {
-        div .wide tabindex="0" role="group" aria-label="Tests" {
-            table {
-                (caption("Each test. A good canary looks this bad at most once in so many releases."))
-                thead {
-                    tr {
-                        th scope="col" { "test" }
-                        th scope="col" { "against the canary" }
-                        th scope="col" { "canary" }
-                        th scope="col" { "stable" }
-                    }
-                }
-                tbody { @for test in &verdict.tests { (row(test)) } }
-            }
-        }
-    }
+    let shows = "Each test. A good canary looks this bad at most once in so many releases.";
+    let rows = html! { @for test in &verdict.tests { (row(test)) } };
+    table("Tests", shows, &["test", "against the canary", "canary", "stable"], &rows)
 }
 
 fn row(test: &TestView) -> Markup {
@@ -151,43 +138,33 @@ fn curves(view: &View, history: &History) -> Option<Markup> {
         }
         details #evidence-table {
             summary { "As a table" }
-            (table(history, &plot))
+            (looks(history, &plot))
         }
     })
 }
 
 /// The last look, and a few before it.
-fn table(history: &History, plot: &Plot<'_>) -> Markup {
+fn looks(history: &History, plot: &Plot<'_>) -> Markup {
     const ROWS: usize = 12;
     let every = history.points.len().div_ceil(ROWS).max(1);
-    let rows = history.points.iter().rev().step_by(every);
+    let latest = history.points.iter().rev().step_by(every);
     let cell =
         |ln_e: Option<f64>| ln_e.map_or_else(|| "–".to_owned(), |ln_e| format!("1 in {}", releases(ln_e)));
-    html! {
-        div .wide tabindex="0" role="group" aria-label="Evidence, look by look" {
-            table {
-                (caption("Evidence against the canary, the latest first"))
-                thead {
-                    tr {
-                        th scope="col" { "after" }
-                        th scope="col" { "all together" }
-                        @for kind in &history.tests { th scope="col" { (kind) } }
-                    }
-                }
-                tbody {
-                    @for point in rows {
-                        tr {
-                            td .number { (super::plot::since(point.at.duration_since(plot.from))) }
-                            td .number { (cell(point.evidence)) }
-                            @for i in 0..history.tests.len() {
-                                td .number { (cell(point.won.get(i).copied().flatten())) }
-                            }
-                        }
-                    }
+    let kinds: Vec<_> = history.tests.iter().map(ToString::to_string).collect();
+    let headings: Vec<_> =
+        ["after", "all together"].into_iter().chain(kinds.iter().map(String::as_str)).collect();
+    let rows = html! {
+        @for point in latest {
+            tr {
+                td .number { (super::plot::since(point.at.duration_since(plot.from))) }
+                td .number { (cell(point.evidence)) }
+                @for i in 0..history.tests.len() {
+                    td .number { (cell(point.won.get(i).copied().flatten())) }
                 }
             }
         }
-    }
+    };
+    table("Evidence, look by look", "Evidence against the canary, the latest first", &headings, &rows)
 }
 
 /// A mark at each factor of ten, or of more where there is no room.
@@ -228,34 +205,22 @@ pub(super) fn cohorts(shown: &Shown) -> Option<Markup> {
         return None;
     }
     let is_bounded = seen.iter().any(|cohort| cohort.bounds.is_some());
-    let content = html! {
-        div .wide tabindex="0" role="group" aria-label="Baseline" {
-            table {
-                (caption("How those whom each step moves fared on stable, beside those who stay. The canary is held against that."))
-                thead {
-                    tr {
-                        th scope="col" { "step" }
-                        th scope="col" { "their requests" }
-                        th scope="col" { "failures, times the others'" }
-                        @if is_bounded { th scope="col" { "at least, at most" } }
-                    }
-                }
-                tbody {
-                    @for cohort in seen {
-                        tr {
-                            th scope="row" .number { (cohort.step) }
-                            td .number { (Grouped(cohort.requests)) }
-                            td .number { (format!("{:.2}", cohort.ratio)) }
-                            @if is_bounded {
-                                td .number {
-                                    @if let Some(bounds) = cohort.bounds { (format!("{:.2} – {:.2}", bounds.low, bounds.high)) }
-                                }
-                            }
-                        }
+    let what = "How those whom each step moves fared on stable, beside those who stay. The canary is held against that.";
+    let mut headings = vec!["step", "their requests", "failures, times the others'"];
+    headings.extend(is_bounded.then_some("at least, at most"));
+    let rows = html! {
+        @for cohort in seen {
+            tr {
+                th scope="row" .number { (cohort.step) }
+                td .number { (Grouped(cohort.requests)) }
+                td .number { (format!("{:.2}", cohort.ratio)) }
+                @if is_bounded {
+                    td .number {
+                        @if let Some(bounds) = cohort.bounds { (format!("{:.2} – {:.2}", bounds.low, bounds.high)) }
                     }
                 }
             }
         }
     };
-    Some(part("cohorts", "Baseline", &content))
+    Some(part("cohorts", "Baseline", &table("Baseline", what, &headings, &rows)))
 }

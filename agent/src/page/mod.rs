@@ -117,6 +117,19 @@ fn caption(text: &str) -> Markup {
     html! { caption .quiet { span { (text) } } }
 }
 
+/// A table under its headings. Who has no mouse moves what is wider than the window by keys.
+fn table(label: &str, shows: &str, headings: &[&str], rows: &Markup) -> Markup {
+    html! {
+        div .wide tabindex="0" role="group" aria-label=(label) {
+            table {
+                (caption(shows))
+                thead { tr { @for heading in headings { th scope="col" { (heading) } } } }
+                tbody { (rows) }
+            }
+        }
+    }
+}
+
 /// The class for how something is.
 const fn class(tone: Tone) -> &'static str {
     match tone {

@@ -7,7 +7,7 @@ use serin_rollout::{Grouped, Proxy, ProxyState};
 
 use super::numbers::{Px, milliseconds};
 use super::plot::since;
-use super::{caption, class, moment, part};
+use super::{class, moment, part, table};
 use crate::observe::latency::Percentiles;
 use crate::view::board::Shown;
 use crate::view::words::{Tone, age, proxy_state, tone_of_verdict};
@@ -155,51 +155,40 @@ pub(super) fn versions(shown: &Shown) -> Markup {
     let slowest = [shown.latency.stable, shown.latency.canary].into_iter().flatten().map(|it| it.p99);
     let slowest = slowest.fold(10.0, f64::max);
     let has_latency = view.versions.iter().any(|version| latency(version).is_some());
-    let content = html! {
-        div .wide tabindex="0" role="group" aria-label="Versions" {
-            table {
-                (caption(&format!("The canary: {}", view.share())))
-                thead {
-                    tr {
-                        th scope="col" { "version" }
-                        th scope="col" { "set" }
-                        th scope="col" { "of requests" }
-                        th scope="col" { "pods" }
-                        @if has_latency { th scope="col" { "p50 · p90 · p99" } }
-                    }
+    let mut headings = vec!["version", "set", "of requests", "pods"];
+    headings.extend(has_latency.then_some("p50 · p90 · p99"));
+    let rows = html! {
+        @for version in &view.versions {
+            tr {
+                th scope="row" {
+                    span .key.(version_class(version.role)) { (version.name) }
+                    @if let Some(image) = &version.image { br; span .quiet { (image) } }
+                    @else if let Some(message) = &version.message { br; span .quiet { (message) } }
+                    @else if let Some(deployment) = &version.deployment { br; span .quiet { "deployment/" (deployment) } }
                 }
-                tbody {
-                    @for version in &view.versions {
-                        tr {
-                            th scope="row" {
-                                span .key.(version_class(version.role)) { (version.name) }
-                                @if let Some(image) = &version.image { br; span .quiet { (image) } }
-                                @else if let Some(message) = &version.message { br; span .quiet { (message) } }
-                                @else if let Some(deployment) = &version.deployment { br; span .quiet { "deployment/" (deployment) } }
-                            }
-                            td .number { (version.weight) }
-                            td .number {
-                                @if let Some(served) = version.served {
-                                    (served.percent) span .quiet { " (" (Grouped(served.requests)) ")" }
-                                } @else { "–" }
-                            }
-                            td .number {
-                                @if let Some(pods) = version.pods {
-                                    span .doubtful[pods.ready < pods.wanted] { (pods.ready) " of " (pods.wanted) }
-                                } @else { "–" }
-                            }
-                            @if has_latency {
-                                td .number {
-                                    @if let Some(it) = latency(version) {
-                                        (percentiles(&it)) br; (strip(&it, slowest, version.role))
-                                    } @else { "–" }
-                                }
-                            }
-                        }
+                td .number { (version.weight) }
+                td .number {
+                    @if let Some(served) = version.served {
+                        (served.percent) span .quiet { " (" (Grouped(served.requests)) ")" }
+                    } @else { "–" }
+                }
+                td .number {
+                    @if let Some(pods) = version.pods {
+                        span .doubtful[pods.ready < pods.wanted] { (pods.ready) " of " (pods.wanted) }
+                    } @else { "–" }
+                }
+                @if has_latency {
+                    td .number {
+                        @if let Some(it) = latency(version) {
+                            (percentiles(&it)) br; (strip(&it, slowest, version.role))
+                        } @else { "–" }
                     }
                 }
             }
         }
+    };
+    let content = html! {
+        (table("Versions", &format!("The canary: {}", view.share()), &headings, &rows))
         @if let Some(users) = view.users {
             p { "About " b { (Grouped(users.seen)) } " users have had the canary in this run, "
                 b .bad[users.failed > 0] { (Grouped(users.failed)) } " of them with a failure." }

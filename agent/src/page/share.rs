@@ -4,9 +4,9 @@ The share of callers that each version was to have, over time, with what it got,
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use super::caption;
 use super::numbers::{Px, real};
 use super::plot::{Plot, since};
+use super::table;
 use crate::view::PastRun;
 use crate::view::board::Shown;
 use serin_release::status::{Share, WeightChange};
@@ -130,22 +130,16 @@ fn description(run: &PastRun) -> String {
 
 /// Every change of the share, with who and why.
 pub(super) fn changes(run: &PastRun) -> Markup {
-    html! {
-        div .wide tabindex="0" role="group" aria-label={ "Changes of run " (run.run) } {
-            table {
-                (caption(&format!("Changes of the canary's share in run {}", run.run)))
-                thead { tr { th scope="col" { "after" } th scope="col" { "share" } th scope="col" { "by" } th scope="col" { "why" } } }
-                tbody {
-                    @for change in &run.changes {
-                        tr {
-                            td .number { (super::moment(change.at, &since(change.at.duration_since(run.started)))) }
-                            td .number { (change.from) " to " (change.to) }
-                            td { (change.by) }
-                            td { (change.message) }
-                        }
-                    }
-                }
+    let shows = format!("Changes of the canary's share in run {}", run.run);
+    let rows = html! {
+        @for change in &run.changes {
+            tr {
+                td .number { (super::moment(change.at, &since(change.at.duration_since(run.started)))) }
+                td .number { (change.from) " to " (change.to) }
+                td { (change.by) }
+                td { (change.message) }
             }
         }
-    }
+    };
+    table(&format!("Changes of run {}", run.run), &shows, &["after", "share", "by", "why"], &rows)
 }

@@ -56,6 +56,8 @@ pub struct Finding {
 pub enum Severity {
     /// Requests would fail, or nothing would come of the Release: nothing is written.
     Error,
+    /// They would at the moment; it passes by itself, and nothing is written before it has.
+    Passing,
     /// It works, and not for everybody, or not as people may think.
     Warning,
 }
@@ -121,7 +123,12 @@ pub struct Report {
 impl Report {
     /// What keeps the Release from being driven.
     pub fn errors(&self) -> impl Iterator<Item = &Finding> {
-        self.findings.iter().filter(|finding| finding.severity == Severity::Error)
+        self.findings.iter().filter(|finding| finding.severity != Severity::Warning)
+    }
+
+    /// Whether all that keeps it from being driven passes by itself.
+    pub fn passes(&self) -> bool {
+        self.errors().all(|finding| finding.severity == Severity::Passing)
     }
 
     /// What does not.

@@ -240,6 +240,14 @@ fn nobody_is_sent_to_a_stable_without_pods() {
         none_ready,
         &["Error Deployment shop-stable: no pod of it is ready, and all users would be sent there"],
     );
+    let status = |reason: &str| {
+        let coming = json!({"type": "Progressing", "status": "True", "reason": reason});
+        json!({"status": {"readyReplicas": 0, "conditions": [coming]}})
+    };
+    for (reason, severity) in [("ReplicaSetUpdated", "Passing"), ("NewReplicaSetAvailable", "Error")] {
+        let expected = format!("{severity} Deployment shop-stable: no pod of it is ready");
+        finds(|world| with(&mut world.stable, &status(reason)), &[&expected]);
+    }
     // A service that is off has nobody to lose.
     let off = json!({"spec": {"replicas": 0}, "status": {"readyReplicas": null}});
     finds(
@@ -255,7 +263,8 @@ fn nobody_is_sent_to_a_stable_without_pods() {
         finds(|world| with(&mut world.stable, &json!({"status": {"conditions": [condition]}})), expected);
     };
     available("True", "2026-01-01T00:00:55Z", &[]);
-    let too_soon = "Error Deployment shop-stable: it has not been available for 5 s: wait until every proxy";
+    let too_soon =
+        "Passing Deployment shop-stable: it has not been available for 5 s: wait until every proxy";
     available("True", "2026-01-01T00:00:56Z", &[too_soon]);
     available(
         "False",

@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::Value;
 use serin_policy::Arm;
 
-use super::{Findings, Subject, Version};
+use super::{Findings, Severity, Subject, Version};
 use serin_release::delivery::Target;
 
 /// The label, and once the annotation, by which pods refuse a sidecar.
@@ -42,7 +42,14 @@ fn check_ready(stable: &Version<'_>, canary: &Version<'_>, now: Timestamp, found
     let available = conditions.iter().find(|condition| condition.type_ == "Available");
     let at = format!("Deployment {}", stable.target.deployment);
     if ready == 0 {
-        found.error(
+        // Kubernetes says so of pods that are on their way, and how long it waits for them.
+        let is_coming = conditions.iter().any(|condition| {
+            condition.type_ == "Progressing"
+                && condition.status == "True"
+                && condition.reason.as_deref() != Some("NewReplicaSetAvailable")
+        });
+        found.add(
+            if is_coming { Severity::Passing } else { Severity::Error },
             at,
             "no pod of it is ready, and all users would be sent there",
             "wait until one is, or name the Deployment that serves now in spec.stable.targetRef",
@@ -57,7 +64,8 @@ fn check_ready(stable: &Version<'_>, canary: &Version<'_>, now: Timestamp, found
         && (SignedDuration::ZERO..HEARD_OF).contains(&now.duration_since(*since))
     {
         let seconds = HEARD_OF.as_secs();
-        found.error(
+        found.add(
+            Severity::Passing,
             at,
             format!("it has not been available for {seconds} s"),
             "wait until every proxy has heard of its pods",

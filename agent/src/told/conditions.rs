@@ -36,6 +36,7 @@ pub(crate) enum Why {
     Accepted,
     InvalidSpec,
     NotAdmitted,
+    NotYetAdmitted,
     RoutesInPlace,
     RoutesNotInPlace,
     NothingWrong,
@@ -67,6 +68,7 @@ impl Why {
             Self::Accepted => "Accepted",
             Self::InvalidSpec => "InvalidSpec",
             Self::NotAdmitted => "NotAdmitted",
+            Self::NotYetAdmitted => "NotYetAdmitted",
             Self::RoutesInPlace => "RoutesInPlace",
             Self::RoutesNotInPlace => "RoutesNotInPlace",
             Self::NothingWrong => "NothingWrong",
@@ -85,6 +87,8 @@ pub(crate) enum Rejection {
     InvalidSpec(String),
     /// It makes sense, and others or the cluster are against it.
     NotAdmitted(String),
+    /// It makes sense, and what is against it passes by itself.
+    NotYetAdmitted(String),
 }
 
 impl Rejection {
@@ -92,12 +96,13 @@ impl Rejection {
         match self {
             Self::InvalidSpec(_) => Why::InvalidSpec,
             Self::NotAdmitted(_) => Why::NotAdmitted,
+            Self::NotYetAdmitted(_) => Why::NotYetAdmitted,
         }
     }
 
     pub(crate) fn text(&self) -> &str {
         match self {
-            Self::InvalidSpec(text) | Self::NotAdmitted(text) => text,
+            Self::InvalidSpec(text) | Self::NotAdmitted(text) | Self::NotYetAdmitted(text) => text,
         }
     }
 }
@@ -268,9 +273,15 @@ pub(crate) fn reject(
     generation: Option<i64>,
     now: Timestamp,
 ) {
-    conditions.retain(|condition| condition.type_ != Kind::Reconciling.as_str());
-    for (kind, is) in [(Kind::Accepted, false), (Kind::Ready, false), (Kind::Stalled, true)] {
-        set(conditions, (kind, Some(is), rejection.why(), rejection.text()), generation, now);
+    let (is_ready, told, other) = match rejection {
+        Rejection::NotYetAdmitted(_) => (None, Kind::Reconciling, Kind::Stalled),
+        Rejection::InvalidSpec(_) | Rejection::NotAdmitted(_) => {
+            (Some(false), Kind::Stalled, Kind::Reconciling)
+        }
+    };
+    conditions.retain(|condition| condition.type_ != other.as_str());
+    for (kind, is) in [(Kind::Accepted, Some(false)), (Kind::Ready, is_ready), (told, Some(true))] {
+        set(conditions, (kind, is, rejection.why(), rejection.text()), generation, now);
     }
 }
 

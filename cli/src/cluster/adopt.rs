@@ -140,6 +140,7 @@ async fn preflight(cluster: &Cluster, draft: &mut Draft) -> anyhow::Result<()> {
             for finding in findings {
                 let level = match finding.severity {
                     Severity::Error => "error",
+                    Severity::Passing => "not yet",
                     Severity::Warning => "warning",
                 };
                 draft.note(format!("{level}: {finding}"));

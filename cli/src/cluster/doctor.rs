@@ -281,7 +281,7 @@ async fn around(cluster: &Cluster, release: &ReleaseObject) -> Vec<Line> {
         let text = format!("{at}: {what}");
         match severity {
             Severity::Error => Line::error("around", text, &mend),
-            Severity::Warning => Line::warning("around", text, &mend),
+            Severity::Passing | Severity::Warning => Line::warning("around", text, &mend),
         }
     };
     findings.into_iter().map(line).collect()

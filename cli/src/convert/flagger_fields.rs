@@ -43,7 +43,7 @@ pub(super) const FIELDS: Table = &[
     ("spec.service.gateways", Field("`routing.gateways`")),
     ("spec.service.hosts", Field("`routing.hosts`")),
     ("spec.service.match", Field("`routing.pathPrefix`, where it is one prefix")),
-    ("spec.service.rewrite", Nothing("Serin's routes rewrite nothing: keep yours with routing.mode Verify")),
+    ("spec.service.rewrite", Field("`routing.rewrite`, for what is under the prefix")),
     ("spec.service.timeout", Field("`routing.timeout`")),
     ("spec.service.retries", Field("`routing.retries`")),
     ("spec.service.headers", Field("`routing.headers`")),

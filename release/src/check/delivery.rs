@@ -3,7 +3,7 @@ The part of a Release that only a cluster gives meaning to.
 */
 use serin_policy::rule::LABEL;
 
-use super::{Problems, Scalar, few, hooks, label, mirror, notifications, quoted, span};
+use super::{Problems, Scalar, few, hooks, label, mirror, notifications, quoted, routes, span};
 use crate::delivery::{
     AttachPoint, Autoscaler, AutoscalerKind, Delivery, Mode, Named, PodTemplate, PromotionMode, Routing,
     Target, VersionServices,
@@ -70,7 +70,7 @@ pub(super) fn check(parts: &Parts<'_>, problems: &mut Problems) -> Delivery {
         scale_down_delay: span(&delay, &strategy.scale_down_delay, &rule::UP_TO_A_DAY, problems),
         progress_deadline: span(&deadline, &strategy.progress_deadline, &rule::DEADLINE, problems),
         suspended: parts.suspended,
-        routing: Routing { services, ..routing(parts.namespace, parts.routing, problems) },
+        routing: Routing { services, ..routing(parts, problems) },
         prometheus: parts.prometheus.map(|settings| named(settings, problems)),
         hooks: hooks::check(parts, problems),
         notifications: notifications::check(parts.notifications, problems),
@@ -144,6 +144,7 @@ fn target(path: &str, version: &resource::Version, problems: &mut Problems) -> T
         deployment: label(&format!("{path}.targetRef.name"), name, problems),
         autoscaler: autoscaler.map(|found| autoscaler_of(path, found, problems)),
         traffic_policy: version.traffic_policy.clone(),
+        headers: version.headers.clone(),
     }
 }
 
@@ -184,7 +185,8 @@ fn kind(path: &str, found: &str, wanted: &str, problems: &mut Problems) {
     }
 }
 
-fn routing(namespace: &str, resource: &resource::Routing, problems: &mut Problems) -> Routing {
+fn routing(parts: &Parts<'_>, problems: &mut Problems) -> Routing {
+    let Parts { namespace, routing: resource, .. } = *parts;
     let mut attach_points = Vec::new();
     let mut add = |point: AttachPoint, path: String, problems: &mut Problems| {
         if attach_points.contains(&point) {
@@ -234,6 +236,11 @@ fn routing(namespace: &str, resource: &resource::Routing, problems: &mut Problem
         fault: resource.fault.clone(),
         cors_policy: resource.cors_policy.clone(),
         headers: resource.headers.clone(),
+        rewrite: resource.rewrite.clone(),
         traffic_policy: resource.traffic_policy.clone(),
+        http: routes::http(parts, problems),
+        tls: routes::of_connections("tls", &resource.tls, parts, problems),
+        tcp: routes::of_connections("tcp", &resource.tcp, parts, problems),
+        export_to: routes::export_to(parts, problems),
     }
 }

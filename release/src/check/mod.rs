@@ -12,6 +12,7 @@ mod hooks;
 mod mirror;
 mod notifications;
 mod rollback;
+mod routes;
 mod templates;
 mod versions;
 mod windows;

@@ -19,6 +19,7 @@ mod routing;
 mod scalar;
 pub mod schema;
 mod strategy;
+mod version;
 mod window;
 
 use schemars::JsonSchema;
@@ -46,6 +47,7 @@ pub use pod_template::PodTemplate;
 pub use routing::{DeletionPolicy, Mode, RollbackRetries, Routing};
 pub use scalar::Scalar;
 pub use strategy::{BlueGreen, Canary, Gate, Pause, PromotionMode, Rollback, RollbackMode, Step, Strategy};
+pub use version::ExtraVersion;
 pub use window::{Window, WindowKind};
 
 /// How new versions of a service are released.
@@ -286,24 +288,10 @@ pub struct Version {
     /// The `trafficPolicy` of Istio's DestinationRule, for this version only. The default is that of `routing`.
     #[schemars(with = "Option<schema::Istios>")]
     pub traffic_policy: Option<serde_json::Value>,
-}
-
-/// A version beside stable and canary.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(extend("required" = ["name", "share"]))]
-pub struct ExtraVersion {
-    /// Its name, by which routes, overrides and segments know it: another than `stable` and `canary`.
-    #[schemars(with = "Option<schema::Label>")]
-    pub name: Option<String>,
-    /// What it runs. Another is another version: its callers go to stable for the baseline, and it is judged anew. The
-    /// default is that nobody says.
-    #[schemars(with = "Option<schema::VersionName>")]
-    pub version: Option<String>,
-    /// Its share of all callers, in percent, 0 to 100. The canary's steps must leave room for it, but for one of 100, which
-    /// means all who are on no other version.
-    #[schemars(with = "schema::Percentage")]
-    pub share: Scalar,
+    /// The `headers` of Istio's route for requests of this version only: what is set, added and removed, besides `headers` of
+    /// `routing`. The default is nothing.
+    #[schemars(with = "Option<schema::Istios>")]
+    pub headers: Option<serde_json::Value>,
 }
 
 /// The Service of one version.

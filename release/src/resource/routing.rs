@@ -80,9 +80,30 @@ pub struct Routing {
     /// The `headers` of Istio's VirtualService: what is set, added and removed. The default is nothing.
     #[schemars(with = "Option<schema::Istios>")]
     pub headers: Option<Value>,
+    /// The `rewrite` of Istio's VirtualService, for what is under `pathPrefix`: the path or the host that both versions get.
+    /// The default is none.
+    #[schemars(with = "Option<schema::Istios>")]
+    pub rewrite: Option<Value>,
     /// The `trafficPolicy` of Istio's DestinationRule, for both versions. The default is Istio's own.
     #[schemars(with = "Option<schema::Istios>")]
     pub traffic_policy: Option<Value>,
+    /// HTTP routes that come before all others, with the fields of Istio's. Each has a `match`. One with a `route`, a
+    /// `redirect`, a `directResponse` or a `delegate` is yours. One without any of these leads to the version that a caller has,
+    /// with what else it says, such as a `timeout` or a `rewrite`, and without what stands here. The default is none.
+    #[schemars(with = "Vec<schema::Istios>", length(max = rule::routes::MAX))]
+    pub http: Vec<Value>,
+    /// The `tls` routes of Istio's VirtualService, beside Serin's: connections are nobody's, so they lead to stable or to
+    /// another service. The default is none.
+    #[schemars(with = "Vec<schema::Istios>", length(max = rule::routes::MAX))]
+    pub tls: Vec<Value>,
+    /// The `tcp` routes of Istio's VirtualService, with the same in mind. The default is none.
+    #[schemars(with = "Vec<schema::Istios>", length(max = rule::routes::MAX))]
+    pub tcp: Vec<Value>,
+    /// The `exportTo` of Serin's VirtualService and DestinationRules: the namespaces whose proxies know these routes, `.` for the
+    /// Release's own and `*` for all. The default is the mesh's, which usually is all.
+    #[schemars(length(min = 1, max = rule::routes::MAX_EXPORTS), inner(length(min = 1, max = 63)))]
+    #[schemars(extend("x-kubernetes-list-type" = "set"))]
+    pub export_to: Option<Vec<String>>,
 }
 
 /// How requests are tried again while users go back.
@@ -153,7 +174,12 @@ impl Default for Routing {
             fault: None,
             cors_policy: None,
             headers: None,
+            rewrite: None,
             traffic_policy: None,
+            http: Vec::new(),
+            tls: Vec::new(),
+            tcp: Vec::new(),
+            export_to: None,
         }
     }
 }

@@ -3,7 +3,7 @@ What a pod's image says about the server in it.
 
 There are no images to pull, so a reference tells all there is to know: `shop:v2?errors=5%&delay=300ms` is version `v2`
 of a shop that fails one request in twenty. The name before the colon does not matter, except that `missing` cannot be
-pulled and `never-ready` never becomes ready.
+pulled and `never-ready` never becomes ready. An absolute path is a program instead ([`super::program`]).
 */
 use std::time::Duration;
 

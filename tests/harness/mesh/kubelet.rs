@@ -2,8 +2,9 @@
 The one node of the mesh: it takes every pod there is, runs what is in it, and says how that goes.
 
 A pod's containers are servers of this process, named by their images ([`super::image`]), except the one called
-`istio-proxy`, which is a real one. Pods without a proxy listen on addresses that are local here; a pod with one has a
-network of its own, and iptables there that hand a sidecar whatever comes in.
+`istio-proxy`, which is a real one, and those whose image is a program ([`super::program`]). Pods without either listen on
+addresses that are local here; a pod with one has a network of its own, and with a sidecar iptables there that hand it
+whatever comes in.
 */
 mod containers;
 
@@ -28,6 +29,7 @@ use tokio::time::sleep;
 
 use self::containers::Containers;
 use super::inside::{HOST, Inside};
+use super::program;
 use super::proxy::{self, Role};
 use super::status::Report;
 
@@ -129,12 +131,15 @@ async fn live(host: &Host, mut updates: watch::Receiver<Pod>) -> Result<()> {
     let api: Api<Pod> =
         Api::namespaced(host.client.clone(), &pod.namespace().context("pods are namespaced")?);
     bind(&api, &pod).await;
-    let behind_bridge = containers::has_proxy(&pod);
-    let token = if behind_bridge { Some(proxy::token(&host.client, &pod).await?) } else { None };
-    if behind_bridge && Role::of(&pod) == Role::Sidecar {
+    let has_proxy = containers::has_proxy(&pod);
+    let token = if has_proxy { Some(proxy::token(&host.client, &pod).await?) } else { None };
+    if has_proxy && Role::of(&pod) == Role::Sidecar {
         mark(&api, &pod).await;
     }
-    let address = host.address(behind_bridge);
+    if containers::has_program(&pod) {
+        program::furnish(&host.client, &host.inside, &pod).await?;
+    }
+    let address = host.address(containers::has_network(&pod));
     let (say, mut said) = mpsc::unbounded_channel();
     let containers = Containers::start(&host.inside, &pod, address, token.as_deref(), &say).await?;
     let mut report = Report { address, began: Timestamp::now(), containers: containers.states() };

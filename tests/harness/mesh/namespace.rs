@@ -39,7 +39,11 @@ impl Gateway {
 impl Namespace {
     pub(super) async fn create(client: Client, name: String) -> Result<Self> {
         create(&client, &name).await?;
-        Ok(Self { client, name })
+        Ok(Self::of(client, name))
+    }
+
+    pub(super) const fn of(client: Client, name: String) -> Self {
+        Self { client, name }
     }
 
     /// Its name.
@@ -117,7 +121,15 @@ impl Namespace {
     /// # Errors
     /// When the API server does not say.
     pub async fn gateway_pods(&self) -> Result<Gateway> {
-        let pods = self.pods(&format!("istio=gateway-{}", self.name)).await?;
+        self.gateway_called(&format!("istio=gateway-{}", self.name)).await
+    }
+
+    /// The proxies of a gateway of these labels as they are now.
+    ///
+    /// # Errors
+    /// When the API server does not say.
+    pub async fn gateway_called(&self, labels: &str) -> Result<Gateway> {
+        let pods = self.pods(labels).await?;
         let address = |pod: &Pod| {
             let address = pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()?;
             Some((pod.name_any(), address))

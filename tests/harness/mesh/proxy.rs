@@ -5,17 +5,16 @@ use std::fs::OpenOptions;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Client, ResourceExt};
 use serde_json::json;
-use serin_local::child::{self, Child};
-use tokio::time::sleep;
+use serin_local::child;
 
 use super::control_plane::XDS_PORT;
 use super::inside::{HOST, Inside};
+use super::program::Running;
 use super::sandbox::Sandbox;
 use super::tokens;
 use crate::tools::ISTIO_BOOTSTRAP;
@@ -78,45 +77,25 @@ pub(super) async fn capture(inside: &Inside, sandbox: &Sandbox) -> Result<()> {
     Ok(())
 }
 
-/// A running proxy. It ends with this value.
-#[derive(Debug)]
-pub(super) struct ProxyPod {
-    _child: Child,
-    address: Ipv4Addr,
-}
-
-impl ProxyPod {
-    /// Starts the proxy of `pod` in its network.
-    pub(super) fn start(inside: &Inside, pod: &Pod, sandbox: &Sandbox, token: &str) -> Result<Self> {
-        let name = pod.name_any();
-        let namespace = pod.namespace().unwrap_or_default();
-        let folder = folder(inside, &namespace, &name);
-        let (tokens, name) = (folder.join(TOKEN.0), TOKEN.1);
-        std::fs::create_dir_all(&tokens)?;
-        std::fs::write(tokens.join(name), token)?;
-        let mut command = sandbox.command(&inside.istio().join("pilot-agent"));
-        command.args(["proxy", if Role::of(pod) == Role::Gateway { "router" } else { "sidecar" }]);
-        command.arg("--domain").arg(format!("{namespace}.svc.cluster.local"));
-        command.arg("--templateFile").arg(inside.istio().join(ISTIO_BOOTSTRAP));
-        for (variable, value) in environment(inside, pod, sandbox.address(), &folder) {
-            command.env(variable, value);
-        }
-        let log = OpenOptions::new().create(true).append(true).open(log(&folder))?;
-        command.current_dir(&folder).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let child = child::spawn(command).context("cannot run ip")?;
-        Ok(Self { _child: child, address: sandbox.address() })
+/// Starts the proxy of `pod` in its network.
+pub(super) fn start(inside: &Inside, pod: &Pod, sandbox: &Sandbox, token: &str) -> Result<Running> {
+    let name = pod.name_any();
+    let namespace = pod.namespace().unwrap_or_default();
+    let folder = folder(inside, &namespace, &name);
+    let (tokens, name) = (folder.join(TOKEN.0), TOKEN.1);
+    std::fs::create_dir_all(&tokens)?;
+    std::fs::write(tokens.join(name), token)?;
+    let mut command = sandbox.command(&inside.istio().join("pilot-agent"));
+    command.args(["proxy", if Role::of(pod) == Role::Gateway { "router" } else { "sidecar" }]);
+    command.arg("--domain").arg(format!("{namespace}.svc.cluster.local"));
+    command.arg("--templateFile").arg(inside.istio().join(ISTIO_BOOTSTRAP));
+    for (variable, value) in environment(inside, pod, sandbox.address(), &folder) {
+        command.env(variable, value);
     }
-
-    /// Comes back when the proxy serves.
-    pub(super) async fn ready(&self) -> Result<()> {
-        const LOOK: Duration = Duration::from_millis(50);
-        let client = serin_agent::http::plain().timeout(Duration::from_secs(1)).build()?;
-        let url = format!("http://{}:15021/healthz/ready", self.address);
-        while !client.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
-            sleep(LOOK).await;
-        }
-        Ok(())
-    }
+    let log = OpenOptions::new().create(true).append(true).open(log(&folder))?;
+    command.current_dir(&folder).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    let child = child::spawn(command).context("cannot run ip")?;
+    Ok(Running { child, ready: format!("http://{}:15021/healthz/ready", sandbox.address()) })
 }
 
 fn environment(inside: &Inside, pod: &Pod, address: Ipv4Addr, folder: &Path) -> Vec<(&'static str, String)> {
@@ -145,7 +124,8 @@ fn environment(inside: &Inside, pod: &Pod, address: Ipv4Addr, folder: &Path) -> 
     environment
 }
 
-fn account(pod: &Pod) -> String {
+/// The account that a pod runs as.
+pub(super) fn account(pod: &Pod) -> String {
     let account = pod.spec.as_ref().and_then(|spec| spec.service_account_name.clone());
     account.unwrap_or_else(|| "default".to_owned())
 }

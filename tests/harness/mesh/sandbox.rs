@@ -51,11 +51,34 @@ impl Sandbox {
     /// A command that runs `program` inside, where it may have more processes: they all end with it. What it writes
     /// below /var/lib is its own.
     pub(super) fn command(&self, program: &Path) -> Command {
+        let mut command =
+            self.shell("mount -t tmpfs tmpfs /var/lib && mkdir -p /var/lib/istio/data && exec \"$@\"");
+        command.arg(program);
+        command
+    }
+
+    /// A command that runs `program` inside, where /run/secrets is that folder.
+    pub(super) fn command_at(&self, secrets: &Path, program: &Path) -> Command {
+        let furnish = "mkdir -p /run/secrets && mount --bind \"$1\" /run/secrets && shift && exec \"$@\"";
+        let mut command = self.shell(furnish);
+        command.arg(secrets).arg(program);
+        command
+    }
+
+    fn shell(&self, script: &str) -> Command {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.name]);
-        command.args(["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c"]);
-        command.args(["mount -t tmpfs tmpfs /var/lib && mkdir -p /var/lib/istio/data && exec \"$@\"", "sh"]);
-        command.arg(program);
+        command.args([
+            "unshare",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+            "sh",
+            "-c",
+            script,
+            "sh",
+        ]);
         command
     }
 

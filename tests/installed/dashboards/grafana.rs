@@ -135,11 +135,6 @@ fn panel_json(panel: &Panel, id: u32, position: &Value) -> Value {
     })
 }
 
-/// A query as Grafana would ask it.
-pub(super) fn filled_in(query: &str, release: &str) -> String {
-    query.replace("$__rate_interval", "5s").replace("$release", release)
-}
-
 /// Fails on what Grafana would show wrongly, though its schema allows it.
 pub(super) fn check(dashboard: &Value) -> Result<()> {
     let list = |pointer: &str| {

@@ -158,8 +158,14 @@ pub fn managed(
     let virtual_service = json!({
         "hosts": virtual_hosts(release),
         "gateways": gateways(&delivery.routing),
-        "http": http::routes(release, &delivery.routing, around),
+        "http": http::routes(release, delivery, around),
     });
+    let Routing { tls, tcp, export_to, .. } = &delivery.routing;
+    let connections = |routes: &Vec<Value>| (!routes.is_empty()).then(|| json!(routes));
+    let export_to = export_to.as_ref().map(|exports| json!(exports));
+    let exported = |spec: Value| with(spec, [("exportTo", export_to.clone())]);
+    let virtual_service =
+        with(exported(virtual_service), [("tls", connections(tls)), ("tcp", connections(tcp))]);
     let subset = |arm: Arm, policy: Option<&Value>| {
         let labels = &subsets.of(leads.both_to.unwrap_or(arm)).selector;
         with(json!({"name": arm.as_str(), "labels": labels}), [("trafficPolicy", policy.cloned())])
@@ -177,8 +183,11 @@ pub fn managed(
         .map(|arm| services::traffic_policy(delivery, arm, common));
     let policy = own.unwrap_or_else(|| common.cloned());
     let object_name = object_name(name);
-    let mut destination_rule =
-        object("DestinationRule", &object_name, with(destination_rule, [("trafficPolicy", policy)]));
+    let mut destination_rule = object(
+        "DestinationRule",
+        &object_name,
+        with(exported(destination_rule), [("trafficPolicy", policy)]),
+    );
     destination_rule["metadata"]["labels"][STABLE] = json!(delivery.stable.deployment);
     if let Some(retired) = leads.retired {
         destination_rule["metadata"]["annotations"][RETIRED] = json!(retired);
@@ -188,7 +197,7 @@ pub fn managed(
         object(
             "DestinationRule",
             &version_rule_name(name, arm),
-            with(json!({"host": host}), [("trafficPolicy", policy)]),
+            with(exported(json!({"host": host})), [("trafficPolicy", policy)]),
         )
     });
     Ok(Managed {

@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::ServicePort;
 use serde_json::{Value, json};
 use serin_policy::Arm;
 
+use super::http::Rule;
 use super::{Surroundings, service, split, with};
 use crate::mesh::hosts::service_host;
 use crate::mesh::object::{Labels, MANAGED_BY, Ownership, RELEASE, label, labels, metadata, owned};
@@ -53,34 +54,32 @@ pub(super) fn traffic_policy(delivery: &Delivery, arm: Arm, common: Option<&Valu
 /// Where the routes of a release lead.
 pub(super) struct Destinations<'d> {
     pub(super) release: &'d Release,
-    pub(super) routing: &'d Routing,
+    pub(super) delivery: &'d Delivery,
     pub(super) around: &'d Surroundings,
+    pub(super) rule: Rule,
 }
 
 impl Destinations<'_> {
     pub(super) fn route(&self, name: &str, arm: Arm, matches: Option<Vec<Value>>, port: u16) -> Value {
-        let Routing { timeout, retries, fault, cors_policy, headers, .. } = self.routing;
-        let destination = self.of(arm, port);
-        let route = json!({"name": format!("serin-{name}"), "route": [{"destination": destination}]});
-        with(
-            route,
-            [
-                ("match", matches.map(Value::Array)),
-                ("timeout", timeout.clone().map(Value::String)),
-                ("retries", retries.clone()),
-                ("fault", fault.clone()),
-                ("corsPolicy", cors_policy.clone()),
-                ("headers", headers.clone()),
-            ],
-        )
+        let target = match arm {
+            Arm::Stable => &self.delivery.stable,
+            Arm::Canary | Arm::Extra(_) => &self.delivery.canary,
+        };
+        let entry = with(json!({"destination": self.of(arm, port)}), [("headers", target.headers.clone())]);
+        let mut route = json!({"name": format!("serin-{name}{}", self.rule.name), "route": [entry]});
+        for (field, value) in &self.rule.fields {
+            route[field] = value.clone();
+        }
+        with(route, [("match", matches.map(Value::Array))])
     }
 
     /// One port of a version. Where it has a Service of its own, that needs no subset, unless it has both versions' pods
     /// still: so a Service in use can be narrowed at any time.
     pub(super) fn of(&self, arm: Arm, port: u16) -> Value {
-        let host = host(self.release, self.routing, arm);
+        let routing = &self.delivery.routing;
+        let host = host(self.release, routing, arm);
         let is_whole =
-            host != service(self.release) || (self.routing.services.is_some() && !self.around.selects_both);
+            host != service(self.release) || (routing.services.is_some() && !self.around.selects_both);
         let subset = (!is_whole).then(|| arm.as_str().into());
         with(json!({"host": host, "port": {"number": port}}), [("subset", subset)])
     }

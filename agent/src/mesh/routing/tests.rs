@@ -1,5 +1,6 @@
 mod around;
 mod marked;
+mod written;
 
 use serde_json::{Value, json};
 

@@ -178,6 +178,21 @@ fn a_release_that_is_not_driven_keeps_what_was_known() {
 }
 
 #[test]
+fn what_passes_by_itself_stalls_nothing() {
+    let mut conditions = Vec::new();
+    let mut after = |rejection: &Rejection| {
+        reject(&mut conditions, rejection, Some(1), Timestamp::UNIX_EPOCH);
+        let told = |found: &Condition| format!("{}={}", found.type_, found.status);
+        conditions.iter().map(told).collect::<Vec<_>>().join(" ")
+    };
+    let why = || "its pods start".to_owned();
+    let waits = "Accepted=False Ready=Unknown Reconciling=True";
+    assert_eq!(after(&Rejection::NotYetAdmitted(why())), waits);
+    assert_eq!(after(&Rejection::NotAdmitted(why())), "Accepted=False Ready=False Stalled=True");
+    assert_eq!(after(&Rejection::NotYetAdmitted(why())), waits);
+}
+
+#[test]
 fn a_condition_has_its_time_from_its_last_change_of_status() {
     let at = |second| Timestamp::from_second(second).unwrap();
     let mut conditions = Vec::new();
@@ -271,6 +286,7 @@ fn every_condition_and_every_reason_is_documented() {
         Why::Accepted,
         Why::InvalidSpec,
         Why::NotAdmitted,
+        Why::NotYetAdmitted,
         Why::RoutesInPlace,
         Why::RoutesNotInPlace,
         Why::NothingWrong,

@@ -234,9 +234,29 @@ fn plain_routes_are_replaced_and_others_are_kept() {
         ],
     );
     let to = |host: &str| json!([{"destination": {"host": host}}]);
+    let (uploads, health) = (json!([{"uri": {"prefix": "/upload"}}]), json!([{"uri": {"exact": "/health"}}]));
+    let http = json!([
+        {"match": uploads, "route": to("shop"), "timeout": "60s"},
+        {"match": health, "directResponse": {"status": 200}},
+        {"match": [{"uri": {"prefix": "/cart"}}], "route": to("cart")},
+        {"route": to("shop"), "rewrite": {"uri": "/v1/"}},
+    ]);
+    let spec = json!({"hosts": ["shop.example.com"], "gateways": ["main"], "http": http, "exportTo": ["."]});
+    found.routes = vec![route("VirtualService", "shop", &spec)];
+    let written = [
+        "rewrite:\n      uri: /v1/\n",
+        "http:\n    - match:\n      - uri:\n          prefix: /upload\n      timeout: 60s\n    - directResponse:",
+        "host: cart",
+        "exportTo:\n    - '.'\n",
+    ];
+    check(&found, "", &written);
     for (http, why) in [
-        (json!([{"route": to("shop"), "rewrite": {"uri": "/"}}]), "spec.http[0] of ns/shop has a rewrite"),
+        (json!([{"route": to("shop"), "mirror": {"host": "shop"}}]), "spec.http[0] of ns/shop has a mirror"),
         (json!([{"route": to("shop")}, {"route": to("cart")}]), "leads to cart.ns.svc.cluster.local"),
+        (
+            json!([{"redirect": {"uri": "/a"}}, {"route": to("shop")}]),
+            "spec.http[0] of ns/shop has a redirect",
+        ),
         (json!([{"match": [{"uri": {"prefix": "/a"}}], "route": to("shop")}]), "asks for the uri"),
     ] {
         let spec = json!({"hosts": ["shop.example.com"], "gateways": ["main"], "http": http});

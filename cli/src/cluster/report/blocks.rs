@@ -55,38 +55,31 @@ th,td{text-align:left;vertical-align:top;padding:.3rem 1rem .3rem 0;border-botto
 
 /// As a page by itself: it fetches nothing and runs nothing.
 pub(super) fn html(title: &str, blocks: &[Block]) -> String {
-    let escaped = |text: &str| {
-        text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-    };
-    let title = escaped(title);
-    let mut text = format!(
-        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>{title}</title>\n<style>{STYLE}</style>\n<main>\n<h1>{title}</h1>\n"
-    );
-    for block in blocks {
-        match block {
-            Block::Heading(heading) => {
-                let _ = writeln!(text, "<h2>{heading}</h2>");
-            }
-            Block::Text(paragraph) => {
-                let _ = writeln!(text, "<p>{}</p>", escaped(paragraph));
-            }
-            Block::Table(columns, rows) => {
-                text += "<table>\n";
-                if columns.iter().any(|column| !column.is_empty()) {
-                    let cells = columns.iter().map(|column| format!("<th scope=\"col\">{column}</th>"));
-                    let _ = writeln!(text, "<tr>{}</tr>", cells.collect::<String>());
+    let page = maud::html! {
+        (maud::DOCTYPE)
+        html lang="en" {
+            meta charset="utf-8";
+            meta name="viewport" content="width=device-width, initial-scale=1";
+            title { (title) }
+            style { (STYLE) }
+            main {
+                h1 { (title) }
+                @for block in blocks {
+                    @match block {
+                        Block::Heading(heading) => h2 { (heading) },
+                        Block::Text(paragraph) => p { (paragraph) },
+                        Block::Table(columns, rows) => table {
+                            @if columns.iter().any(|column| !column.is_empty()) {
+                                tr { @for column in columns { th scope="col" { (column) } } }
+                            }
+                            @for row in rows { tr { @for cell in row { td { (cell) } } } }
+                        },
+                    }
                 }
-                for row in rows {
-                    let cells = row.iter().map(|cell| format!("<td>{}</td>", escaped(cell)));
-                    let _ = writeln!(text, "<tr>{}</tr>", cells.collect::<String>());
-                }
-                text += "</table>\n";
             }
         }
-    }
-    text + "</main>\n</html>\n"
+    };
+    page.into_string()
 }
 
 #[cfg(test)]

@@ -17,7 +17,8 @@ use tokio::time::sleep;
 use crate::mesh::backend::{Answer, Backend};
 use crate::mesh::image::{Image, MANNERS, Manners};
 use crate::mesh::inside::Inside;
-use crate::mesh::proxy::{self, ProxyPod, Role, SIDECAR_PORT};
+use crate::mesh::program::{Running, answers, is_program};
+use crate::mesh::proxy::{self, Role, SIDECAR_PORT};
 use crate::mesh::sandbox::Sandbox;
 use crate::mesh::status::{Container, State};
 
@@ -46,9 +47,19 @@ struct Server {
     addresses: Vec<SocketAddr>,
 }
 
-/// Whether the pod has a proxy, and so a network of its own.
+/// Whether the pod has a proxy.
 pub(super) fn has_proxy(pod: &Pod) -> bool {
     specs(pod).iter().any(is_proxy)
+}
+
+/// Whether a program of this machine is in the pod.
+pub(super) fn has_program(pod: &Pod) -> bool {
+    specs(pod).iter().any(is_program)
+}
+
+/// Whether the pod has a network of its own.
+pub(super) fn has_network(pod: &Pod) -> bool {
+    has_proxy(pod) || has_program(pod)
 }
 
 /// A container of the proxies' name with an image of its own only stands in for one.
@@ -65,9 +76,9 @@ impl Containers {
         token: Option<&str>,
         say: &Say,
     ) -> Result<Self> {
-        let sandbox = has_proxy(pod).then(|| Sandbox::make(address)).transpose()?.map(Arc::new);
+        let sandbox = has_network(pod).then(|| Sandbox::make(address)).transpose()?.map(Arc::new);
         let (mut tasks, mut servers) = (JoinSet::new(), Vec::new());
-        if let (Some(sandbox), Role::Sidecar) = (&sandbox, Role::of(pod)) {
+        if let (Some(sandbox), true, Role::Sidecar) = (&sandbox, has_proxy(pod), Role::of(pod)) {
             proxy::capture(inside, sandbox).await?;
             let sandbox = Arc::clone(sandbox);
             tasks.spawn(async move { drop(sandbox.forward(SIDECAR_PORT).await) });
@@ -79,8 +90,12 @@ impl Containers {
                 let _ = say.send((index, state));
             };
             if let Some(sandbox) = sandbox.as_ref().filter(|_| is_proxy(spec)) {
-                let proxy = ProxyPod::start(inside, pod, sandbox, token.unwrap_or_default())?;
-                tasks.spawn(run_proxy(proxy, tell));
+                let proxy = proxy::start(inside, pod, sandbox, token.unwrap_or_default())?;
+                tasks.spawn(run(proxy, tell));
+                continue;
+            }
+            if let Some(sandbox) = sandbox.as_ref().filter(|_| is_program(spec)) {
+                tasks.spawn(run(Running::start(inside, pod, spec, sandbox)?, tell));
                 continue;
             }
             let server = Server::of(pod, spec, address, sandbox.clone())?;
@@ -121,12 +136,19 @@ impl Containers {
     }
 }
 
-async fn run_proxy(proxy: ProxyPod, tell: impl Fn(State)) {
+/// A process of its own, which ends with this.
+async fn run(process: Running, tell: impl Fn(State)) {
     tell(State::Running);
-    if proxy.ready().await.is_ok() {
-        tell(State::Ready);
-        // The proxy ends with this task.
+    let Running { mut child, ready } = process;
+    let serve = async {
+        if answers(&ready).await.is_ok() {
+            tell(State::Ready);
+        }
         pending::<()>().await;
+    };
+    tokio::select! {
+        _ = child.wait() => tell(State::Crashed(1)),
+        () = serve => {}
     }
 }
 
