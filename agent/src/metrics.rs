@@ -15,7 +15,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
-use serin_policy::Arm;
+use serin_policy::{Arm, Extra};
 
 use self::own::Own;
 pub use self::own::Requests;
@@ -71,6 +71,8 @@ struct Look {
     /// Proxies that did not answer, of all looks together.
     unanswered: u64,
     counts: Counts,
+    /// Those of versions beside stable and canary, by name.
+    others: BTreeMap<String, ArmCounts>,
     evidence: Vec<Evidence>,
     /// When it was, in seconds since 1970.
     second: i64,
@@ -84,12 +86,13 @@ struct Evidence {
 }
 
 impl Series {
-    fn by_version(&self, count: fn(&ArmCounts) -> u64) -> Vec<(Labels<'static>, u64)> {
+    fn by_version(&self, count: fn(&ArmCounts) -> u64) -> Vec<(Labels<'_>, u64)> {
         let arms = self.look.iter().flat_map(|look| {
             let Counts { stable, canary } = &look.counts;
-            [(Arm::Stable, stable), (Arm::Canary, canary)]
+            let both = [(Arm::Stable.as_str(), stable), (Arm::Canary.as_str(), canary)];
+            both.into_iter().chain(look.others.iter().map(|(name, counts)| (name.as_str(), counts)))
         });
-        arms.map(|(arm, counts)| (vec![("version", arm.as_str())], count(counts))).collect()
+        arms.map(|(version, counts)| (vec![("version", version)], count(counts))).collect()
     }
 }
 
@@ -183,6 +186,11 @@ impl Metrics {
             let silent = |proxy: &&Proxy| proxy.silence().is_some();
             look.unanswered += observation.proxies.iter().filter(silent).count() as u64;
             look.counts.add(&Counts::of(&observation.counted));
+            for (version, extra) in progress.versions.iter().zip(Extra::ALL) {
+                let sum = look.others.entry(version.name.clone()).or_default();
+                let own = observation.counted.iter().filter(|cell| cell.is_of(Arm::Extra(extra)));
+                own.for_each(|cell| sum.add(cell.counts));
+            }
             look.evidence = evidence(progress);
             look.second = second;
         });

@@ -259,6 +259,7 @@ impl Looker {
             cohorts: self.evidence.cohorts(&release.analysis),
             assignable: self.evidence.assignable(),
             draw: self.evidence.draw(),
+            versions: Vec::new(),
         }
     }
 }

@@ -5,7 +5,8 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
+use serin_release::{ExtraVersion, Release};
 
 use super::read_release;
 use serin_agent::mesh::bootstrap::{Bootstrap, Endpoint, Protocol, Routes, Upstream, bootstrap};
@@ -21,6 +22,9 @@ pub(super) struct Args {
     /// Address of an instance of the canary; may be repeated.
     #[arg(long, value_name = "HOST:PORT", required = true)]
     canary: Vec<Endpoint>,
+    /// Name and address of an instance of a version beside the two, one of `spec.versions`; may be repeated.
+    #[arg(long = "version-at", value_name = "NAME=HOST:PORT", value_parser = named)]
+    versions: Vec<(String, Endpoint)>,
     /// The folder into which `serin run` writes the filter's configuration. Start the agent before Envoy.
     #[arg(long, value_name = "DIR")]
     ecds_dir: PathBuf,
@@ -45,6 +49,35 @@ pub(super) struct Args {
     output: Option<PathBuf>,
 }
 
+fn named(text: &str) -> Result<(String, Endpoint), &'static str> {
+    let (name, endpoint) = text.split_once('=').ok_or("write NAME=HOST:PORT, such as v3=127.0.0.1:8083")?;
+    let endpoint = endpoint.parse().map_err(|_| "write NAME=HOST:PORT, with an IPv6 address in brackets")?;
+    Ok((name.to_owned(), endpoint))
+}
+
+/// The instances of each version beside the two.
+///
+/// # Errors
+/// Without them its callers would be sent to stable and counted as its own.
+fn others(args: &Args, release: &Release, protocol: Protocol) -> anyhow::Result<Vec<(String, Upstream)>> {
+    let known = |name: &str| release.versions.iter().any(|version| version.name == name);
+    if let Some((name, _)) = args.versions.iter().find(|(name, _)| !known(name)) {
+        bail!("--version-at: {name}: spec.versions of the Release has no version of this name");
+    }
+    let upstream = |version: &ExtraVersion| {
+        let own = args.versions.iter().filter(|(name, _)| *name == version.name);
+        let endpoints: Vec<_> = own.map(|(_, endpoint)| endpoint.clone()).collect();
+        if endpoints.is_empty() {
+            bail!(
+                "--version-at: missing for {0}: say where it runs, such as --version-at {0}=127.0.0.1:8083",
+                version.name
+            );
+        }
+        Ok((version.name.clone(), Upstream { endpoints, protocol }))
+    };
+    release.versions.iter().map(upstream).collect()
+}
+
 pub(super) fn write(args: &Args) -> anyhow::Result<()> {
     let release = read_release(&args.release)?;
     let protocol = if args.http2 { Protocol::Http2 } else { Protocol::Http1 };
@@ -58,6 +91,7 @@ pub(super) fn write(args: &Args) -> anyhow::Result<()> {
         routes: Routes::from(&release),
         stable: upstream(&args.stable),
         canary: upstream(&args.canary),
+        others: others(args, &release, protocol)?,
         ecds_dir,
         traces: args.traces.clone(),
     });

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use anyhow::{anyhow, bail};
 use jiff::Timestamp;
 use serin_policy::links::Visit;
-use serin_policy::{Arm, Decision, Document, Policy, Proxy, Reason, Request, Table, Weight};
+use serin_policy::{Arm, Cohort, Decision, Document, Policy, Proxy, Reason, Request, Table, Weight};
 use url::Url;
 
 use super::cluster::{self, Access, InForce, Plugin};
@@ -229,8 +229,13 @@ fn render(policy: &Policy, decision: &Decision) -> String {
     let point = point.map_or_else(
         || "none".to_owned(),
         |point| {
-            let weight = if *arm == Arm::Canary { "below" } else { "not below" };
-            format!("{} of {}, {weight} the weight", point.get(), Weight::FULL.ppm())
+            let where_it_is = match (arm, reason) {
+                (Arm::Extra(_), _) => "in the lane of the version",
+                (_, Reason::Bucket(Cohort::Lane(_))) => "in the lane of a version that takes no traffic",
+                (Arm::Canary, _) => "below the weight",
+                (Arm::Stable, _) => "not below the weight",
+            };
+            format!("{} of {}, {where_it_is}", point.get(), Weight::FULL.ppm())
         },
     );
     format!(

@@ -145,7 +145,7 @@ impl Linked {
              what the same command prints with --key"
         );
         let base = args.url.clone().map_or_else(|| self.address(), Ok)?;
-        let version = Arm::ALL.iter().position(|arm| arm.as_str() == args.to);
+        let version = Arm::BOTH.iter().position(|arm| arm.as_str() == args.to);
         let grant = version.and_then(|version| granter.grant(version, &args.to, now + args.time.as_secs()));
         let (grant, until) = grant.ok_or_else(|| {
             let last = Timestamp::from_second(Granter::LAST.cast_signed()).unwrap_or_default();

@@ -12,7 +12,7 @@ use serin_agent::observe::latency::Percentiles;
 use serin_agent::standalone::View;
 use serin_rollout::{
     CohortRatio, Counts, Draw, Finding, Forecast, Grouped, Injected, Limit, MetricValue, OneIn,
-    ReadingFinding, SegmentFinding, Share, Unjudged, UsersFinding, Verdict,
+    ReadingFinding, SegmentFinding, Share, Unjudged, UsersFinding, Verdict, VersionProgress,
 };
 
 /// How a canary stands.
@@ -37,6 +37,8 @@ pub(super) struct Report {
     pub(super) cohorts: Vec<CohortRatio>,
     pub(super) assignable: Option<f64>,
     pub(super) draw: Draw,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) versions: Vec<VersionProgress>,
 }
 
 impl From<&View> for Report {
@@ -59,6 +61,7 @@ impl From<&View> for Report {
             cohorts: progress.cohorts,
             assignable: progress.assignable,
             draw: progress.draw,
+            versions: progress.versions,
         }
     }
 }
@@ -102,6 +105,12 @@ impl Report {
                 ms(|latency| latency.p90),
                 ms(|latency| latency.p99),
             ]);
+        }
+        for VersionProgress { name, counted: Counts { canary: own, .. }, .. } in &self.versions {
+            let none = || "–".to_owned();
+            let requests = Grouped(own.requests).to_string();
+            let (failed, slow) = (bad(own.failed()), bad(own.too_slow()));
+            table.add_row([name.clone(), requests, failed, slow, none(), none(), none()]);
         }
         right_from_second(table)
     }
@@ -244,6 +253,9 @@ impl Report {
 
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
+        for version in &self.versions {
+            notes.push(format!("{}, {}: {}.", version.name, version.weight, version.because()));
+        }
         if let Some(UsersFinding { seen, failed, .. }) = self.users.filter(|users| users.seen > 0) {
             let errors = self.counted.canary.errors;
             notes.push(format!(

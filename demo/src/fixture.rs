@@ -173,6 +173,7 @@ async fn start_envoy(
         routes: Routes::from(release),
         stable: upstream(stable),
         canary: upstream(canary),
+        others: Vec::new(),
         ecds_dir: ecds_dir.to_owned(),
         traces: None,
     });

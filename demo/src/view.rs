@@ -91,7 +91,7 @@ fn table(scene: &Scene<'_>, width: usize) -> Vec<String> {
         let Division { users, users_on_canary, requests, served_canary } = scene.division;
         let set = scene.view.status.weight();
         let (set, of_users, of_requests) = match arm {
-            Arm::Canary => (set, users_on_canary, served_canary),
+            Arm::Canary | Arm::Extra(_) => (set, users_on_canary, served_canary),
             Arm::Stable => (rest(set), users - users_on_canary, requests - served_canary),
         };
         let alarming = |number: usize| if number == 0 { plain() } else { bad() };
@@ -174,6 +174,7 @@ pub(super) mod tests {
             steps: [1, 10, 25, 50].map(|percent| Weight::from_ppm(percent * 10_000).unwrap()).into(),
             status,
             progress: Progress {
+                versions: Vec::new(),
                 step: Some(3),
                 of: 4,
                 weight,

@@ -20,7 +20,7 @@ use crate::meters::Meters;
 pub struct Watch {
     release: String,
     left: Left,
-    /// When it blows, and the canary's share; none while there is nothing to compare.
+    /// When it blows, and the canary's share beside stable; none while there is nothing to compare.
     armed: Cell<Option<(FuseSpec, Weight)>>,
     /// What came to stable and to the canary since it was last brought.
     new: Cell<[Tally; 2]>,
@@ -32,7 +32,7 @@ impl Watch {
     pub fn over(policy: &Policy) -> Self {
         Self {
             release: policy.name().to_owned(),
-            left: Left::about("fuse", policy.name(), policy.salt()),
+            left: Left::about("fuse", policy.name(), &policy.run_key()),
             armed: Cell::default(),
             new: Cell::default(),
             is_blown: Cell::default(),
@@ -42,7 +42,7 @@ impl Watch {
     /// Goes by `policy` from now on. While that gives nobody to the canary by chance, whoever wrote it has taken note:
     /// what was seen before counts no more. A promotion is none: it may have been decided just before.
     pub fn arm(&self, host: &impl Host, meters: &mut Meters, policy: &Policy) {
-        self.armed.set(policy.fuse().map(|spec| (spec, policy.weight())));
+        self.armed.set(policy.fuse().map(|spec| (spec, policy.weight_beside_stable())));
         self.new.take();
         let (mut fuse, version) = self.common(host);
         let is_noted = policy.fuse().is_none() && !policy.is_promoted();
@@ -78,6 +78,7 @@ impl Watch {
         let tally = match arm {
             Arm::Stable => stable,
             Arm::Canary => canary,
+            Arm::Extra(_) => return false,
         };
         tally.add(Tally { requests: 1, bad: u64::from(is_failure) });
         self.new.set(new);
@@ -115,7 +116,7 @@ impl Watch {
 
     fn show(&self, host: &impl Host, meters: &mut Meters) {
         let gauge = meters.single(host, MetricKind::Gauge, fuse::raw_gauge(&self.release));
-        host.record(gauge, if self.is_blown.get() { fuse::blown_in(self.left.salt()) } else { 0 });
+        host.record(gauge, if self.is_blown.get() { fuse::blown_in(self.left.run_key()) } else { 0 });
     }
 
     /// What workers have seen together of this run, and the version of that.

@@ -11,33 +11,33 @@ pub const ATTEMPTS: usize = 8;
 #[derive(Debug)]
 pub struct Left {
     key: String,
-    salt: String,
+    run: String,
 }
 
 impl Left {
-    /// Where `what` is left about the run of `release` whose points have this `salt`.
-    pub fn about(what: &str, release: &str, salt: &str) -> Self {
-        Self { key: format!("serin.{what}/{release}"), salt: salt.to_owned() }
+    /// Where `what` is left about the run of `release` that has this [key](serin_policy::Policy::run_key).
+    pub fn about(what: &str, release: &str, run: &str) -> Self {
+        Self { key: format!("serin.{what}/{release}"), run: run.to_owned() }
     }
 
-    /// The salt of the run.
-    pub fn salt(&self) -> &str {
-        &self.salt
+    /// The key of the run.
+    pub fn run_key(&self) -> &str {
+        &self.run
     }
 
     /// What is left about this run, if anything is, and the version of what is there.
     pub fn read(&self, host: &impl Host) -> (Option<Vec<u8>>, Option<u32>) {
         let (left, version) = host.shared(&self.key);
         let own = |mut left: Vec<u8>| {
-            let seen = left.strip_prefix(self.salt.as_bytes())?.strip_prefix(&[0])?.len();
+            let seen = left.strip_prefix(self.run.as_bytes())?.strip_prefix(&[0])?.len();
             left.drain(..left.len() - seen);
             Some(left)
         };
         (left.and_then(own), version)
     }
 
-    /// Leaves `bytes` about this run, if what is there is of `version` still; says whether it was. A salt holds no zero byte.
+    /// Leaves `bytes` about this run, if what is there is of `version` still; says whether it was. Its key holds no zero byte.
     pub fn write(&self, host: &impl Host, bytes: &[u8], version: Option<u32>) -> bool {
-        host.set_shared(&self.key, &[self.salt.as_bytes(), &[0], bytes].concat(), version)
+        host.set_shared(&self.key, &[self.run.as_bytes(), &[0], bytes].concat(), version)
     }
 }

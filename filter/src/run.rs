@@ -41,8 +41,8 @@ impl Run {
     pub fn begin(host: &impl Host, policy: &Policy) -> Self {
         let run = Self {
             release: policy.name().to_owned(),
-            left: Left::about("users", policy.name(), policy.salt()),
-            mark: RunMark::of(policy.salt()),
+            left: Left::about("users", policy.name(), &policy.run_key()),
+            mark: RunMark::of(&policy.run_key()),
             is_over: Cell::new(false),
             fuse: Watch::over(policy),
             users: RefCell::default(),
@@ -58,7 +58,7 @@ impl Run {
 
     /// Whether `policy` is of this run.
     pub fn is_of(&self, policy: &Policy) -> bool {
-        self.left.salt() == policy.salt()
+        self.left.run_key() == policy.run_key()
     }
 
     /// Another run has taken its place.

@@ -8,6 +8,7 @@ that traffic may be compared.
 use std::fmt;
 
 use crate::identity::{Id, Identity, identify};
+use crate::lanes::Extra;
 use crate::lease::Lease;
 use crate::point::Point;
 use crate::policy::Policy;
@@ -15,25 +16,35 @@ use crate::request::{Asked, Request};
 use crate::users::User;
 use crate::weight::Weight;
 
-/// One of the two versions a policy chooses between.
+/// One of the versions a policy chooses between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Arm {
     /// The version everybody is on before and after a release.
     Stable,
     /// The version being released.
     Canary,
+    /// A version beside the two, with a share of its own.
+    Extra(Extra),
 }
 
 impl Arm {
-    /// Both, in the order of a document's `versions`.
-    pub const ALL: [Self; 2] = [Self::Stable, Self::Canary];
+    /// The two that every policy has, in the order of a document's `versions`; further ones come after them.
+    pub const BOTH: [Self; 2] = [Self::Stable, Self::Canary];
 
-    /// This version's name among `names`.
-    pub fn name(self, names: &[String; 2]) -> &str {
-        let [stable, canary] = names;
+    /// How many there can be.
+    pub const MOST: usize = 2 + Extra::MOST;
+
+    /// Every one that there can be, in the order of a document's `versions`.
+    pub fn all() -> impl Iterator<Item = Self> + Clone {
+        Self::BOTH.into_iter().chain(Extra::ALL.into_iter().map(Self::Extra))
+    }
+
+    /// Its place in a document's `versions`.
+    pub const fn index(self) -> usize {
         match self {
-            Self::Stable => stable,
-            Self::Canary => canary,
+            Self::Stable => 0,
+            Self::Canary => 1,
+            Self::Extra(extra) => 2 + extra.index(),
         }
     }
 
@@ -42,17 +53,25 @@ impl Arm {
         match self {
             Self::Stable => "stable",
             Self::Canary => "canary",
+            Self::Extra(extra) => extra.as_str(),
         }
+    }
+
+    /// The one that this is the word for.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::all().find(|arm| arm.as_str() == word)
     }
 }
 
-/// Callers whom the same step moves: those a step's weight reaches and no earlier one does.
+/// Callers whom the same decision moves: those a step's weight reaches and no earlier one does, or those of a lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Cohort {
     /// Index of the first step whose weight covers the caller's point, from 0.
     Step(usize),
     /// No step reaches the caller; the promotion does.
     Rest,
+    /// The caller's point is in the lane of this version, whether it takes traffic or not.
+    Lane(Extra),
 }
 
 /// Why a version was chosen.
@@ -100,6 +119,9 @@ impl fmt::Display for Reason {
                 write!(f, "bucket: point against weight; moved by step {}", i + 1)
             }
             Self::Bucket(Cohort::Rest) => f.write_str("bucket: point against weight; moved by the promotion"),
+            Self::Bucket(Cohort::Lane(extra)) => {
+                write!(f, "bucket: point in a lane; moved by the share of {}", extra.as_str())
+            }
             Self::NoIdentity => f.write_str("no identity: nothing to be sticky by"),
             Self::Fault => f.write_str("fault: injected on purpose"),
             Self::Copied => f.write_str("copied: the canary gets a copy"),
@@ -125,14 +147,18 @@ pub struct Decision {
 }
 
 /// What the rules before the draw say.
+#[derive(Clone, Copy)]
 enum Rule {
     Fixed(Arm, Reason),
-    Draw(Weight, Draw),
+    Draw(Draw),
 }
 
+#[derive(Clone, Copy)]
 enum Draw {
-    Release,
-    Segment(usize),
+    /// By the release's own weight and lanes; the canary takes no traffic if it `is_closed`.
+    Release { is_closed: bool },
+    /// Between stable and `arm`, by the `weight` of the segment of this index.
+    Segment { index: usize, arm: Arm, weight: Weight },
 }
 
 /// The rule of a canary that takes no traffic.
@@ -148,12 +174,18 @@ impl Policy {
         mint: impl FnOnce() -> Option<Id>,
     ) -> Decision {
         let asked = Asked::new(request);
-        self.decide_by(self.rule(&asked, lease), &asked, mint)
+        let rule = if lease == Lease::Lapsed && (!self.closed || !self.extras.is_empty()) {
+            Rule::Fixed(Arm::Stable, Reason::Lapsed)
+        } else {
+            self.rule(&asked, self.closed)
+        };
+        self.decide_by(rule, &asked, mint)
     }
 
     /// The same as if the canary took no traffic.
     pub fn decide_closed<R: Request>(&self, request: &R, mint: impl FnOnce() -> Option<Id>) -> Decision {
-        self.decide_by(CLOSED, &Asked::new(request), mint)
+        let asked = Asked::new(request);
+        self.decide_by(self.rule(&asked, true), &asked, mint)
     }
 
     fn decide_by<R: Request>(
@@ -171,57 +203,91 @@ impl Policy {
                 let flags = self.flags_of(asked, identity.as_ref());
                 Decision { arm, reason, identity, point: None, user: None, flags }
             }
-            Rule::Draw(weight, draw) => {
+            Rule::Draw(draw) => {
                 let identity = who();
                 let placed = identity.as_ref().map(|identity| Point::with_user(&self.salt, &identity.id));
                 let (point, user) = placed.unzip();
-                let covered = point
-                    .map_or(self.promoted || weight == Weight::FULL, |point| point.is_covered_by(weight));
-                let reason = match (point, draw) {
-                    (None, _) => Reason::NoIdentity,
-                    (Some(_), Draw::Segment(i)) => Reason::Split(i),
-                    (Some(point), Draw::Release) => Reason::Bucket(self.cohort(point)),
+                let (arm, reason) = match point {
+                    Some(point) => self.drawn(point, draw),
+                    None => self.undrawn(draw),
                 };
                 let flags = self.flags_of(asked, identity.as_ref());
-                let arm = if covered { Arm::Canary } else { Arm::Stable };
                 Decision { arm, reason, identity, point, user, flags }
             }
         }
+    }
+
+    /// What a caller at `point` gets.
+    fn drawn(&self, point: Point, draw: Draw) -> (Arm, Reason) {
+        match draw {
+            Draw::Segment { index, arm, weight } => {
+                let arm = if point.is_covered_by(weight) { arm } else { Arm::Stable };
+                (arm, Reason::Split(index))
+            }
+            Draw::Release { is_closed } => {
+                let cohort = self.cohort(point);
+                let arm = match cohort {
+                    Cohort::Lane(extra) if self.extras.are_open(extra) => Arm::Extra(extra),
+                    Cohort::Step(_) | Cohort::Rest if is_closed => return (Arm::Stable, Reason::Closed),
+                    Cohort::Step(_) | Cohort::Rest if point.is_covered_by(self.weight) => Arm::Canary,
+                    _ => Arm::Stable,
+                };
+                (arm, Reason::Bucket(cohort))
+            }
+        }
+    }
+
+    /// What a caller gets who has no point.
+    fn undrawn(&self, draw: Draw) -> (Arm, Reason) {
+        let is_on_canary = match draw {
+            Draw::Segment { arm, .. } => arm == Arm::Canary && self.promoted,
+            Draw::Release { is_closed } => !is_closed && (self.promoted || self.weight == Weight::FULL),
+        };
+        (if is_on_canary { Arm::Canary } else { Arm::Stable }, Reason::NoIdentity)
     }
 
     fn flags_of<R: Request>(&self, request: &Asked<'_, R>, caller: Option<&Identity>) -> Option<String> {
         (!self.flags.is_empty()).then(|| self.flags.of(request, caller))
     }
 
-    fn rule<R: Request>(&self, request: &Asked<'_, R>, lease: Lease) -> Rule {
-        if self.closed {
+    /// What the rules before the draw say, if the canary takes no traffic for `is_closed`.
+    fn rule<R: Request>(&self, request: &Asked<'_, R>, is_closed: bool) -> Rule {
+        if is_closed && self.extras.is_empty() {
             return CLOSED;
         }
-        if lease == Lease::Lapsed {
-            return Rule::Fixed(Arm::Stable, Reason::Lapsed);
-        }
+        let pinned = |arm, reason| match arm {
+            Arm::Canary if is_closed => CLOSED,
+            Arm::Extra(extra) if !self.extras.are_open(extra) => Rule::Fixed(Arm::Stable, Reason::Closed),
+            arm => Rule::Fixed(arm, reason),
+        };
         if let Some(arm) = self.overrides.iter().find_map(|one| one.asks_for(request, &self.names)) {
-            return Rule::Fixed(arm, Reason::Override);
+            return pinned(arm, Reason::Override);
         }
         if let Some(arm) = self.links.as_ref().and_then(|links| links.granted(request, self)) {
-            return Rule::Fixed(arm, Reason::Override);
+            return pinned(arm, Reason::Override);
         }
         if !self.preview.is_empty()
             && request.header(":authority").is_some_and(|host| self.preview.have(&host))
         {
-            return Rule::Fixed(Arm::Canary, Reason::Override);
+            return pinned(Arm::Canary, Reason::Override);
         }
         match self.segments.iter().enumerate().find(|(_, segment)| segment.holds(request)) {
-            None => Rule::Draw(self.weight, Draw::Release),
-            Some((i, segment)) if segment.weight.is_split() => Rule::Draw(segment.weight, Draw::Segment(i)),
-            Some((i, segment)) => {
-                let arm = if segment.weight == Weight::FULL { Arm::Canary } else { Arm::Stable };
-                Rule::Fixed(arm, Reason::Segment(i))
-            }
+            None => Rule::Draw(Draw::Release { is_closed }),
+            Some((index, segment)) => match (pinned(segment.arm, Reason::Segment(index)), segment.weight) {
+                (Rule::Fixed(arm, reason), Weight::FULL) => Rule::Fixed(arm, reason),
+                (Rule::Fixed(_, Reason::Closed), _) => CLOSED,
+                (_, weight) if weight.is_split() => {
+                    Rule::Draw(Draw::Segment { index, arm: segment.arm, weight })
+                }
+                _ => Rule::Fixed(Arm::Stable, Reason::Segment(index)),
+            },
         }
     }
 
     fn cohort(&self, point: Point) -> Cohort {
+        if let Some(extra) = self.extras.at(point) {
+            return Cohort::Lane(extra);
+        }
         self.steps.iter().position(|&weight| point.is_covered_by(weight)).map_or(Cohort::Rest, Cohort::Step)
     }
 }

@@ -4,7 +4,7 @@ The policy document: what the agent writes and the filter reads, as JSON.
 A document holds one policy for each release attached to a proxy. A reader ignores fields it does not know, so
 that a newer agent can talk to an older filter, except those a policy lists as `critical`: ignoring these would
 send people to the wrong version, so the policy is refused instead. That, the document's `version` and the list of
-`versions` (today exactly two) are the seats for what comes later.
+`versions` (a reader refuses more than it can serve) are the seats for what comes later.
 */
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -67,7 +67,8 @@ pub struct PolicySpec {
     /// Path prefix this policy answers for, matched by whole segments.
     #[serde(default = "root", skip_serializing_if = "is_root")]
     pub path_prefix: String,
-    /// The stable version, then the canary with its weight.
+    /// The stable version, then the canary with its weight, then versions beside the two, each with a share of its
+    /// [own](crate::lanes).
     pub versions: Vec<VersionSpec>,
     /// The canary takes no traffic at all: rolled back, or not ready.
     #[serde(default, skip_serializing_if = "is_false")]
@@ -77,6 +78,10 @@ pub struct PolicySpec {
     pub promoted: bool,
     /// What the points of this release are salted with.
     pub salt: String,
+    /// What the release calls this run, where its salt does not end in that: with versions beside stable and canary, callers
+    /// keep their points from run to run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
     /// The canary weights the release goes through, rising; they define the cohorts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Weight>,
@@ -158,6 +163,9 @@ pub struct VersionSpec {
     /// The share of users this version gets; none for the first, which gets the rest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<Weight>,
+    /// A version beside stable and canary takes no traffic at all. Its callers are on stable, and counted apart.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub closed: bool,
 }
 
 /// What the filter counts per version.

@@ -13,6 +13,7 @@ use crate::policy::Policy;
 use crate::refusal::{Kind, Refusal};
 use crate::request::{Asked, Request};
 use crate::rule::{self, check_length};
+use crate::versions::Names;
 use crate::weight::Weight;
 
 /// The request header that carries a request's mark to its route.
@@ -70,7 +71,7 @@ impl MarkSpec {
 pub(crate) struct Marks(Vec<(Arm, MarkSpec)>);
 
 impl Marks {
-    pub(crate) fn compile(marks: Vec<MarkSpec>, names: &[String; 2]) -> Result<Self, Refusal> {
+    pub(crate) fn compile(marks: Vec<MarkSpec>, names: &Names) -> Result<Self, Refusal> {
         check_length("marks", &marks, Policy::MAX_MARKS)?;
         for (i, mark) in marks.iter().enumerate() {
             mark.check().map_err(|refusal| refusal.within(&format!("marks[{i}]"), None))?;
@@ -80,7 +81,7 @@ impl Marks {
             }
         }
         let of_version = |(i, mark): (usize, MarkSpec)| {
-            let arm = Arm::ALL.into_iter().find(|arm| arm.name(names) == mark.version);
+            let arm = names.find(mark.version.as_bytes());
             arm.map(|arm| (arm, mark.clone())).ok_or_else(|| {
                 let (field, value) = (format!("marks[{i}].version"), format!("{:?}", mark.version));
                 Refusal::new(Kind::Invalid, field, value, "give the name of one of the versions")

@@ -9,6 +9,7 @@ use crate::decision::Arm;
 use crate::refusal::{Kind, Refusal};
 use crate::request::{Asked, Request};
 use crate::rule::{self, check_length};
+use crate::versions::Names;
 use crate::weight::Weight;
 
 /// A header by which a tester names the version they want: `canary`, or `canary:<token>`.
@@ -64,7 +65,7 @@ impl Override {
     }
 
     /// The version this request asks for and may ask for.
-    pub(crate) fn asks_for<R: Request>(&self, request: &Asked<'_, R>, names: &[String; 2]) -> Option<Arm> {
+    pub(crate) fn asks_for<R: Request>(&self, request: &Asked<'_, R>, names: &Names) -> Option<Arm> {
         let value = request.header(&self.header)?;
         let (name, token) = match value.iter().position(|&byte| byte == b':') {
             Some(colon) => (value.get(..colon)?, value.get(colon + 1..)?),
@@ -77,7 +78,7 @@ impl Override {
                 return None;
             }
         }
-        Arm::ALL.into_iter().find(|&arm| arm.name(names).as_bytes() == name)
+        names.find(name)
     }
 }
 
@@ -101,8 +102,11 @@ pub struct SegmentSpec {
     pub name: String,
     /// A request belongs to the segment when any of these matches.
     pub matches: Vec<Match>,
-    /// The share of the segment that gets the canary.
+    /// The share of the segment that gets the canary, or [`version`](Self::version).
     pub weight: Weight,
+    /// The version that the share gets, by its name; the canary without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
 }
 
 impl SegmentSpec {
@@ -122,6 +126,41 @@ impl SegmentSpec {
             one.check().map_err(|refusal| refusal.within(&format!("matches[{i}]"), None))?;
         }
         Ok(())
+    }
+}
+
+/// A segment ready for use.
+#[derive(Debug, Clone)]
+pub(crate) struct Segment {
+    name: String,
+    matches: Vec<Match>,
+    pub(crate) weight: Weight,
+    /// The version that the share gets.
+    pub(crate) arm: Arm,
+}
+
+impl Segment {
+    const VERSION: &str = "give the name of a version that is not stable, or leave it out for the canary";
+
+    pub(crate) fn compile(spec: SegmentSpec, names: &Names) -> Result<Self, Refusal> {
+        let SegmentSpec { name, matches, weight, version } = spec;
+        let arm = match &version {
+            None => Some(Arm::Canary),
+            Some(version) => names.find(version.as_bytes()).filter(|arm| *arm != Arm::Stable),
+        };
+        let arm = arm.ok_or_else(|| {
+            Refusal::new(
+                Kind::Invalid,
+                "version",
+                format!("{:?}", version.unwrap_or_default()),
+                Self::VERSION,
+            )
+        })?;
+        Ok(Self { name, matches, weight, arm })
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     pub(crate) fn holds<R: Request>(&self, request: &Asked<'_, R>) -> bool {

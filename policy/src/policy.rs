@@ -1,6 +1,8 @@
 /*!
 A policy that has been checked and is ready to decide.
 */
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use crate::cookie::CookieSpec;
@@ -10,13 +12,15 @@ use crate::flags::Flags;
 use crate::fuse::FuseSpec;
 use crate::host::Hosts;
 use crate::identity::Source;
+use crate::lanes::Extras;
 use crate::links::Links;
 use crate::marks::Marks;
-use crate::matching::{Override, SegmentSpec};
+use crate::matching::{Override, Segment, SegmentSpec};
 use crate::place::Place;
 use crate::refusal::{Kind, Refusal};
 use crate::retries::Retries;
 use crate::rule::{self, check_length};
+use crate::versions::{Names, versions};
 use crate::weight::Weight;
 
 /// One release's rules, checked. Made by [`Policy::compile`], so every one there is makes sense.
@@ -24,11 +28,13 @@ use crate::weight::Weight;
 pub struct Policy {
     name: String,
     revision: u64,
-    pub(crate) names: [String; 2],
+    pub(crate) names: Names,
     pub(crate) weight: Weight,
+    pub(crate) extras: Extras,
     pub(crate) closed: bool,
     pub(crate) promoted: bool,
     pub(crate) salt: String,
+    run: Option<String>,
     pub(crate) steps: Vec<Weight>,
     pub(crate) identity: Vec<Source>,
     pub(crate) cookie: Option<CookieSpec>,
@@ -36,7 +42,7 @@ pub struct Policy {
     pub(crate) preview: Hosts,
     pub(crate) overrides: Vec<Override>,
     pub(crate) links: Option<Links>,
-    pub(crate) segments: Vec<SegmentSpec>,
+    pub(crate) segments: Vec<Segment>,
     pub(crate) flags: Flags,
     pub(crate) marks: Marks,
     request_header: String,
@@ -72,7 +78,10 @@ impl Policy {
     /// The first field whose value makes no sense, with what to write instead.
     pub fn compile(spec: PolicySpec, place: Place) -> Result<Self, Refusal> {
         check_name(&spec.name)?;
-        check_salt(&spec.salt)?;
+        check_salt("salt", &spec.salt)?;
+        if let Some(run) = &spec.run {
+            check_salt("run", run)?;
+        }
         check_steps(&spec.steps)?;
         check_identity(&spec.identity)?;
         if let Some(cookie) = &spec.cookie {
@@ -113,6 +122,12 @@ impl Policy {
             }
         }
         let (names, weight) = versions(&spec)?;
+        let extras = Extras::compile(spec.versions.get(2..).unwrap_or_default())?;
+        let segments = spec.segments.into_iter().enumerate().map(|(i, segment)| {
+            Segment::compile(segment, &names)
+                .map_err(|refusal| refusal.within(&format!("segments[{i}]"), None))
+        });
+        let segments = segments.collect::<Result<_, _>>()?;
         let flags = Flags::compile(spec.flags, &spec.name)?;
         let marks = Marks::compile(spec.marks, &names)?;
         let fuse = spec.fuse.map(FuseSpec::check).transpose()?;
@@ -122,9 +137,11 @@ impl Policy {
             revision: spec.revision,
             names,
             weight,
+            extras,
             closed: spec.closed,
             promoted: spec.promoted,
             salt: spec.salt,
+            run: spec.run,
             steps: spec.steps,
             identity: place.sources(spec.identity, spec.baggage.as_deref()),
             cookie: spec.cookie.map(|cookie| place.cookie(cookie)),
@@ -132,7 +149,7 @@ impl Policy {
             preview,
             overrides,
             links,
-            segments: spec.segments,
+            segments,
             flags,
             marks,
             request_header: spec.request_header,
@@ -162,13 +179,29 @@ impl Policy {
 
     /// What the release calls this run, which its salt ends in; the whole salt where that is somebody else's.
     pub fn run(&self) -> &str {
+        if let Some(run) = &self.run {
+            return run;
+        }
         let own = self.salt.strip_prefix(&self.name).and_then(|rest| rest.strip_prefix('/'));
         own.unwrap_or(&self.salt)
+    }
+
+    /// What tells this run from every other: its salt, unless callers keep their points from run to run.
+    pub fn run_key(&self) -> Cow<'_, str> {
+        match &self.run {
+            None => Cow::Borrowed(&self.salt),
+            Some(run) => Cow::Owned(format!("{}/{run}", self.salt)),
+        }
     }
 
     /// The canary's share of the users that no segment takes.
     pub const fn weight(&self) -> Weight {
         self.weight
+    }
+
+    /// The canary's share of those who are on it or on stable.
+    pub fn weight_beside_stable(&self) -> Weight {
+        self.extras.without(self.weight)
     }
 
     /// Whether the canary takes no traffic at all.
@@ -183,7 +216,7 @@ impl Policy {
 
     /// The name of a version, as it stands in headers.
     pub fn version_name(&self, arm: Arm) -> &str {
-        arm.name(&self.names)
+        self.names.of(arm)
     }
 
     /// The cookie to issue.
@@ -240,11 +273,13 @@ impl Policy {
 
     /// How many different [`slots`](Self::slot) there are.
     pub const fn slots(&self) -> usize {
-        2 * self.reasons()
+        (2 + self.extras.len()) * self.reasons()
     }
 
     /// A number below [`slots`](Self::slots) for each pair of version and reason, to keep counters in a list.
     pub const fn slot(&self, arm: Arm, reason: Reason) -> usize {
+        let of_steps = 7 + self.steps.len();
+        let of_segments = of_steps + self.extras.len();
         let reason = match reason {
             Reason::Closed => 0,
             Reason::Override => 1,
@@ -254,56 +289,21 @@ impl Policy {
             Reason::Lapsed => 5,
             Reason::Copied => 6,
             Reason::Bucket(Cohort::Step(i)) => 7 + i,
-            Reason::Segment(i) => 7 + self.steps.len() + 2 * i,
-            Reason::Split(i) => 7 + self.steps.len() + 2 * i + 1,
+            Reason::Bucket(Cohort::Lane(extra)) => of_steps + extra.index(),
+            Reason::Segment(i) => of_segments + 2 * i,
+            Reason::Split(i) => of_segments + 2 * i + 1,
         };
-        match arm {
-            Arm::Stable => reason,
-            Arm::Canary => self.reasons() + reason,
-        }
+        arm.index() * self.reasons() + reason
     }
 
     const fn reasons(&self) -> usize {
-        7 + self.steps.len() + 2 * self.segments.len()
+        7 + self.steps.len() + self.extras.len() + 2 * self.segments.len()
     }
 
     /// Name of the segment of this index, for labels.
     pub(crate) fn segment_name(&self, index: usize) -> &str {
-        self.segments.get(index).map_or("unknown", |segment| &segment.name)
+        self.segments.get(index).map_or("unknown", |segment| segment.name())
     }
-}
-
-fn versions(spec: &PolicySpec) -> Result<([String; 2], Weight), Refusal> {
-    let [stable, canary] = spec.versions.as_slice() else {
-        let hint = "this filter serves exactly two versions: stable first, then the canary";
-        return Err(Refusal::new(
-            Kind::Unsupported,
-            "versions",
-            format!("{} of them", spec.versions.len()),
-            hint,
-        ));
-    };
-    for (i, version) in [stable, canary].into_iter().enumerate() {
-        let within = |refusal: Refusal| refusal.within(&format!("versions[{i}]"), None);
-        rule::LABEL.check("name", &version.name).map_err(within)?;
-    }
-    if stable.name == canary.name {
-        let hint = "give the canary a name of its own";
-        return Err(Refusal::new(Kind::Invalid, "versions[1].name", format!("{:?}", canary.name), hint));
-    }
-    if let Some(weight) = stable.weight {
-        let hint = "leave it out: the first version gets what the others leave";
-        return Err(Refusal::new(Kind::Invalid, "versions[0].weight", weight.ppm(), hint));
-    }
-    let Some(weight) = canary.weight else {
-        return Err(Refusal::new(
-            Kind::Invalid,
-            "versions[1].weight",
-            "none",
-            "give its share in ppm, 0 to 1000000",
-        ));
-    };
-    Ok(([stable.name.clone(), canary.name.clone()], weight))
 }
 
 fn check_name(name: &str) -> Result<(), Refusal> {
@@ -318,10 +318,10 @@ fn check_name(name: &str) -> Result<(), Refusal> {
     }
 }
 
-fn check_salt(salt: &str) -> Result<(), Refusal> {
+fn check_salt(field: &str, salt: &str) -> Result<(), Refusal> {
     if salt.is_empty() || salt.contains('\0') {
         let hint = "give a text without zero bytes, such as namespace/release/run";
-        return Err(Refusal::new(Kind::Invalid, "salt", format!("{salt:?}"), hint));
+        return Err(Refusal::new(Kind::Invalid, field, format!("{salt:?}"), hint));
     }
     Ok(())
 }

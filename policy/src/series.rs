@@ -8,6 +8,7 @@ response_code_class="5xx"}`. Both spellings are made and taken apart here, so th
 use std::fmt;
 
 use crate::decision::{Arm, Cohort, Reason};
+use crate::lanes::Extra;
 use crate::policy::Policy;
 use crate::refusal::Kind;
 
@@ -238,12 +239,18 @@ impl<'t> Group<'t> {
             "rest" => Self::Cohort(Cohort::Rest),
             _ => match text.split_once([':', '-'])? {
                 ("step", number) => Self::Cohort(Cohort::Step(number.parse::<usize>().ok()?.checked_sub(1)?)),
+                ("lane", number) => Self::Cohort(Cohort::Lane(lane(number)?)),
                 ("segment", name) => Self::Segment(name),
                 ("split", name) => Self::Split(name),
                 _ => return None,
             },
         })
     }
+}
+
+/// The version whose lane has this number, from 1.
+fn lane(number: &str) -> Option<Extra> {
+    Extra::ALL.get(number.parse::<usize>().ok()?.checked_sub(1)?).copied()
 }
 
 impl fmt::Display for Group<'_> {
@@ -257,6 +264,7 @@ impl fmt::Display for Group<'_> {
             Self::Copied => f.write_str("copied"),
             Self::Cohort(Cohort::Rest) => f.write_str("rest"),
             Self::Cohort(Cohort::Step(i)) => write!(f, "step-{}", i + 1),
+            Self::Cohort(Cohort::Lane(extra)) => write!(f, "lane-{}", extra.index() + 1),
             Self::Segment(name) => write!(f, "segment:{name}"),
             Self::Split(name) => write!(f, "split:{name}"),
         }
@@ -283,7 +291,7 @@ impl<'t> Tag<'t> {
     pub fn parse(tag: &'t str) -> Option<Self> {
         let (rest, group) = tag.rsplit_once('/')?;
         let (release, arm) = rest.rsplit_once('/')?;
-        let arm = Arm::ALL.into_iter().find(|known| known.as_str() == arm)?;
+        let arm = Arm::of_word(arm)?;
         Some(Self { release, arm, group: Group::parse(group)? })
     }
 }
@@ -309,6 +317,7 @@ mod tests {
             ("copied", Group::Copied),
             ("rest", Group::Cohort(Cohort::Rest)),
             ("step-1", Group::Cohort(Cohort::Step(0))),
+            ("lane-4", Group::Cohort(Cohort::Lane(Extra::ALL[3]))),
             ("segment:beta-2", Group::Segment("beta-2")),
             ("split:us-west", Group::Split("us-west")),
         ];
@@ -317,7 +326,12 @@ mod tests {
             assert_eq!(tag.to_string(), format!("shop/shop/canary/{text}"));
             assert_eq!(Tag::parse(&tag.to_string()), Some(tag));
         }
-        for foreign in ["", "a/b", "shop/shop/v2/step-1", "shop/shop/canary/step-0", "shop/shop/canary/what"]
+        for arm in Arm::all() {
+            let tag = Tag { release: "shop/shop", arm, group: Group::Override };
+            assert_eq!(Tag::parse(&tag.to_string()), Some(tag));
+        }
+        for foreign in
+            ["", "a/b", "shop/shop/v2/step-1", "shop/shop/canary/step-0", "shop/shop/canary/lane-5"]
         {
             assert_eq!(Tag::parse(foreign), None, "{foreign:?}");
         }

@@ -138,20 +138,25 @@ impl Cells {
     }
 }
 
+/// One version's maps, by [`Met`].
+type OfArm = [Cells; Met::ALL.len()];
+
 /// All of a run's maps, by version and [`Met`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Maps([[Cells; Met::ALL.len()]; Arm::ALL.len()]);
+#[serde(from = "Vec<OfArm>", into = "Vec<OfArm>")]
+pub struct Maps([OfArm; Arm::MOST]);
 
 impl Maps {
-    /// How many bytes [`to_bytes`](Self::to_bytes) gives.
-    pub const BYTES: usize = 4 * WORDS * Met::ALL.len() * Arm::ALL.len();
-
     /// The map of those who met `met` on `arm`.
     pub const fn of(&self, arm: Arm, met: Met) -> &Cells {
-        let [stable, canary] = &self.0;
-        let [answer, failure, delay] = match arm {
-            Arm::Stable => stable,
-            Arm::Canary => canary,
+        let [stable, canary, first, second, third, fourth] = &self.0;
+        let [answer, failure, delay] = match arm.index() {
+            0 => stable,
+            1 => canary,
+            2 => first,
+            3 => second,
+            4 => third,
+            _ => fourth,
         };
         match met {
             Met::Answer => answer,
@@ -162,16 +167,26 @@ impl Maps {
 
     /// The same, to be changed.
     pub const fn of_mut(&mut self, arm: Arm, met: Met) -> &mut Cells {
-        let [stable, canary] = &mut self.0;
-        let [answer, failure, delay] = match arm {
-            Arm::Stable => stable,
-            Arm::Canary => canary,
+        let [stable, canary, first, second, third, fourth] = &mut self.0;
+        let [answer, failure, delay] = match arm.index() {
+            0 => stable,
+            1 => canary,
+            2 => first,
+            3 => second,
+            4 => third,
+            _ => fourth,
         };
         match met {
             Met::Answer => answer,
             Met::Failure => failure,
             Met::Delay => delay,
         }
+    }
+
+    /// Those of stable and canary, and of as many others as have met anything.
+    fn in_use(&self) -> &[OfArm] {
+        let used = self.0.iter().rposition(|of_arm| *of_arm != OfArm::default()).map_or(0, |last| last + 1);
+        self.0.get(..used.max(Arm::BOTH.len())).unwrap_or(&self.0)
     }
 
     /// Adds all of `other`.
@@ -181,14 +196,10 @@ impl Maps {
         }
     }
 
-    /// The words, in order.
-    pub fn to_bytes(&self) -> [u8; Self::BYTES] {
-        let mut bytes = [0; Self::BYTES];
-        let words = self.0.as_flattened().iter().flat_map(|cells| &cells.0);
-        for (bytes, word) in bytes.as_chunks_mut().0.iter_mut().zip(words) {
-            *bytes = word.to_le_bytes();
-        }
-        bytes
+    /// The words, in order; of versions beside stable and canary only as far as they have met anything.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let words = self.in_use().as_flattened().iter().flat_map(|cells| &cells.0);
+        words.flat_map(|word| word.to_le_bytes()).collect()
     }
 
     /// Reads what [`to_bytes`](Self::to_bytes) gives; what is missing is empty.
@@ -199,6 +210,20 @@ impl Maps {
             *word = u32::from_le_bytes(*bytes);
         }
         maps
+    }
+}
+
+impl From<Vec<OfArm>> for Maps {
+    fn from(found: Vec<OfArm>) -> Self {
+        let mut maps = Self::default();
+        maps.0.iter_mut().zip(found).for_each(|(of_arm, found)| *of_arm = found);
+        maps
+    }
+}
+
+impl From<Maps> for Vec<OfArm> {
+    fn from(maps: Maps) -> Self {
+        maps.in_use().to_vec()
     }
 }
 
@@ -265,7 +290,7 @@ impl<'t> WordTag<'t> {
         let (rest, cells) = tag.rsplit_once('/')?;
         let (release, arm) = rest.rsplit_once('/')?;
         let (met, word) = cells.strip_prefix("users:")?.split_once(':')?;
-        let arm = Arm::ALL.into_iter().find(|known| known.as_str() == arm)?;
+        let arm = Arm::of_word(arm)?;
         let met = Met::ALL.into_iter().find(|known| known.as_str() == met)?;
         let word = word.parse().ok().filter(|&word| word < WORDS)?;
         Some(Self { release, arm, met, word })
@@ -281,7 +306,7 @@ impl fmt::Display for WordTag<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Id, Point};
+    use crate::{Extra, Id, Point};
 
     fn crowd(count: u128, salt: &str) -> Cells {
         let mut cells = Cells::default();
@@ -383,7 +408,10 @@ mod tests {
             assert!(!maps.of_mut(arm, met).insert(Cell(cell)));
         }
         let bytes = maps.to_bytes();
-        assert_eq!((bytes.len(), Maps::from_bytes(&bytes)), (Maps::BYTES, maps));
+        assert_eq!((bytes.len(), Maps::from_bytes(&bytes)), (2 * 3 * 64, maps));
+        assert_eq!(Vec::from(maps).len(), 2, "saved as ever");
+        maps.of_mut(Arm::Extra(Extra::ALL[1]), Met::Answer).insert(Cell(9));
+        assert_eq!(Maps::from_bytes(&maps.to_bytes()), maps);
         assert_eq!(Maps::from_bytes(&bytes[..3]), Maps::default());
     }
 }

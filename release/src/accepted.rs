@@ -4,7 +4,7 @@ Whether the filter would take the policies of a Release: its own reader is asked
 The reader stops at the first thing it refuses. So that a person sees everything at once, each list entry is
 put to it in a policy of its own, and then the whole.
 */
-use serin_policy::{Document, PolicySpec, Proxy, Refusal, Source, Table, Weight};
+use serin_policy::{Arm, Document, PolicySpec, Proxy, Refusal, Source, Table, Weight};
 
 use super::problem::Problems;
 use super::{Release, faults};
@@ -29,8 +29,11 @@ fn parts(release: &Release, whole: &PolicySpec) -> Vec<(Option<usize>, PolicySpe
     let bare = PolicySpec {
         name: "default/release".to_owned(),
         salt: "salt".to_owned(),
+        run: None,
         hosts: vec!["*".to_owned()],
         path_prefix: "/".to_owned(),
+        // What there is beside the two was checked by itself.
+        versions: whole.versions.iter().take(Arm::BOTH.len()).cloned().collect(),
         steps: Vec::new(),
         identity: Vec::new(),
         cookie: None,
@@ -64,7 +67,10 @@ fn parts(release: &Release, whole: &PolicySpec) -> Vec<(Option<usize>, PolicySpe
         marks: faults::marks(&[one], false),
         ..bare.clone()
     }));
-    parts.extend(each(&whole.segments, |one| PolicySpec { segments: vec![one], ..bare.clone() }));
+    parts.extend(each(&whole.segments, |one| {
+        let versions = if one.version.is_some() { &whole.versions } else { &bare.versions };
+        PolicySpec { versions: versions.clone(), segments: vec![one], ..bare.clone() }
+    }));
     parts
 }
 

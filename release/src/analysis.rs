@@ -28,6 +28,8 @@ pub struct Analysis {
     pub min_requests: u64,
     /// How often a good canary may be taken back, all metrics together: above 0, at most 50 %.
     pub false_rollback: Percent,
+    /// How many versions share that chance: the canary, and those beside it.
+    pub judged: u8,
     /// How many bad requests come at a time at least; the estimate from stable's own past is used where it is higher.
     pub dispersion: Dispersion,
     /// Whether proxies close a canary by themselves whose failures exceed stable's beyond doubt.
@@ -215,6 +217,6 @@ impl Analysis {
     /// The evidence, as ln E, at which all tests together take the canary back, or a finding that takes nothing back holds
     /// it: ln(1/α).
     pub fn needed(&self) -> f64 {
-        -self.false_rollback.share().ln()
+        f64::from(self.judged).ln() - self.false_rollback.share().ln()
     }
 }

@@ -150,7 +150,7 @@ impl VersionServices {
     pub fn of(&self, arm: Arm) -> &str {
         match arm {
             Arm::Stable => &self.stable,
-            Arm::Canary => &self.canary,
+            Arm::Canary | Arm::Extra(_) => &self.canary,
         }
     }
 }

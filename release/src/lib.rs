@@ -40,7 +40,7 @@ use serin_policy::flags::FlagSpec;
 use serin_policy::links::LinkSpec;
 use serin_policy::matching::{OverrideSpec, SegmentSpec};
 use serin_policy::retries::RetriesSpec;
-use serin_policy::{Source, Weight};
+use serin_policy::{Extra, Source, Weight};
 
 pub use analysis::{Analysis, CountSource, Criterion, CustomMetric, Excess, Metric, NoData, OnNoData};
 use approval::Approval;
@@ -81,6 +81,8 @@ pub struct Release {
     pub propagation: Propagation,
     /// How testers choose a version.
     pub overrides: Vec<OverrideSpec>,
+    /// The versions beside stable and canary; at most [`Extra::MOST`].
+    pub versions: Vec<ExtraVersion>,
     /// How testers choose one in a plain browser, if they may.
     pub links: Option<LinkSpec>,
     /// Groups with weights of their own.
@@ -115,6 +117,17 @@ pub struct Release {
     pub analysis: Analysis,
     /// For how long the canary may have users without a look of the agent; none if without end.
     pub lease: Option<Duration>,
+}
+
+/// A version beside stable and canary.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExtraVersion {
+    /// What routes and testers call it.
+    pub name: String,
+    /// What people call what it runs, if they do: another is another version, and judged anew.
+    pub version: Option<String>,
+    /// Its share of all callers.
+    pub share: Weight,
 }
 
 /// How a blue-green release differs from a canary: the new version has all its pods from the beginning, and the old one
@@ -180,6 +193,20 @@ impl Release {
     /// `namespace/name`: what this release is called in documents, metrics and logs.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The versions beside stable and canary, as policies count them.
+    pub fn extras(&self) -> impl Iterator<Item = (Extra, &ExtraVersion)> + Clone {
+        Extra::ALL.into_iter().zip(&self.versions)
+    }
+
+    /// This release as whoever judges `version` is to see it: its callers are those whom the first step moves, and no
+    /// segment is the canary's.
+    #[must_use]
+    pub fn judging(&self, version: &ExtraVersion) -> Self {
+        let own = Step { weight: version.share, pause: Pause::None };
+        let steps = std::iter::once(own).chain(self.steps.iter().copied()).collect();
+        Self { steps, segments: Vec::new(), ..self.clone() }
     }
 
     /// The canary's version. It names the run: another version is another run.

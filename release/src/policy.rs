@@ -4,11 +4,12 @@ From a Release to the policy the proxies get.
 use serde::Serialize;
 use serin_policy::cookie::OnCacheable;
 use serin_policy::document::{Caches, CountsSpec, VERSION_HEADER, VersionSpec};
+use serin_policy::matching::SegmentSpec;
 use serin_policy::{Arm, PolicySpec, Weight};
 use sha2::{Digest, Sha256};
 
 use super::mirror::Mirror;
-use super::{Propagation, Release, faults};
+use super::{ExtraVersion, Propagation, Release, faults};
 
 /// The baggage member in which the id travels on.
 const BAGGAGE_MEMBER: &str = "serin";
@@ -21,17 +22,31 @@ impl Release {
     pub fn policy(&self, revision: u64, weight: Weight, closed: bool, promoted: bool) -> PolicySpec {
         // Faults come first: a request that meets one is not copied.
         let mirrored = self.mirror.as_ref().map(Mirror::mark);
-        let version = |arm: Arm, weight| VersionSpec { name: arm.as_str().to_owned(), weight };
+        let version = |arm: Arm, weight| VersionSpec { name: arm.as_str().to_owned(), weight, closed: false };
+        let extra = |version: &ExtraVersion| VersionSpec {
+            name: version.name.clone(),
+            weight: Some(version.share),
+            closed: false,
+        };
+        let both = [version(Arm::Stable, None), version(Arm::Canary, Some(weight))];
+        // Of the canary's segments nobody is left behind, and others' members keep what they have.
+        let is_kept = |segment: &&SegmentSpec| !promoted || segment.version.is_some();
+        let (salt, run) = if self.versions.is_empty() {
+            (self.salt(), None)
+        } else {
+            (self.name.clone(), Some(self.run.clone()))
+        };
         PolicySpec {
             name: self.name.clone(),
             revision,
             critical: Vec::new(),
             hosts: self.hosts.clone(),
             path_prefix: self.path_prefix.clone(),
-            versions: vec![version(Arm::Stable, None), version(Arm::Canary, Some(weight))],
+            versions: both.into_iter().chain(self.versions.iter().map(extra)).collect(),
             closed,
             promoted,
-            salt: self.salt(),
+            salt,
+            run,
             steps: self.steps.iter().map(|step| step.weight).collect(),
             identity: self.sources.clone(),
             cookie: self.cookie.clone(),
@@ -39,7 +54,7 @@ impl Release {
             preview_hosts: self.preview_hosts.clone(),
             overrides: self.overrides.clone(),
             links: self.links.clone(),
-            segments: if promoted { Vec::new() } else { self.segments.clone() },
+            segments: self.segments.iter().filter(is_kept).cloned().collect(),
             flags: self.flags.clone(),
             marks: faults::marks(&self.faults, promoted).into_iter().chain(mirrored).collect(),
             request_header: VERSION_HEADER.to_owned(),
@@ -67,7 +82,8 @@ impl Release {
         PolicySpec { retries: self.rollback_retries.clone(), caches, ..policy }
     }
 
-    /// What the points of this run are salted with.
+    /// What tells this run from every other; its points are salted with it too, unless there are versions beside stable and
+    /// canary, whose callers keep their points from run to run.
     pub fn salt(&self) -> String {
         format!("{}/{}", self.name, self.run)
     }
@@ -81,7 +97,8 @@ impl Release {
     /// Changes when any rule does that may lead somebody to the canary besides its weight. None without one.
     pub fn rules_fingerprint(&self) -> Option<u64> {
         let Self { preview_hosts, overrides, links, segments, .. } = self;
-        let segments: Vec<_> = segments.iter().filter(|segment| segment.weight > Weight::ZERO).collect();
+        let brings = |segment: &&SegmentSpec| segment.weight > Weight::ZERO && segment.version.is_none();
+        let segments: Vec<_> = segments.iter().filter(brings).collect();
         let is_any = !(preview_hosts.is_empty() && overrides.is_empty() && segments.is_empty());
         match links {
             Some(links) => Some(fingerprint(&(preview_hosts, overrides, segments, links))),

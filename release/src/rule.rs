@@ -8,6 +8,7 @@ pub mod mail;
 pub mod mirror;
 pub mod request;
 pub mod routes;
+pub mod versions;
 
 use std::fmt;
 use std::ops::RangeInclusive;

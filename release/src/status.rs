@@ -181,9 +181,16 @@ pub struct VersionStatus {
     pub deployment: Option<String>,
     /// The share of callers that is to get it.
     pub weight: Share,
-    /// What it served in this step, of all requests that were assigned by chance.
+    /// What it served in this step, of all requests that were assigned by chance; of a version beside stable and canary, of
+    /// its own and stable's since it was opened or its share was changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub served: Option<Served>,
+    /// What the evidence says of a version beside stable and canary, while it has its share and after it was taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<VerdictStatus>,
+    /// How a version beside stable and canary stands, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// What a version is in a release.
@@ -193,6 +200,8 @@ pub enum Role {
     Stable,
     /// It is being released.
     Canary,
+    /// It stands beside the two, with a share of its own.
+    Extra,
 }
 
 /// Odds of one in so many releases. Two digits count, and a billion stands for more.

@@ -1,5 +1,6 @@
 mod analysis;
 mod templates;
+mod versions;
 
 use std::time::Duration;
 

@@ -47,6 +47,7 @@ impl Status {
                 }
             }
         }
+        self.versions.clock_moved(step);
         self.pods.lacking_since.as_mut().map(&moved);
         if let Some(approvals) = &mut self.approvals {
             moved(&mut approvals.since);

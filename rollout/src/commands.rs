@@ -7,11 +7,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serin_policy::Weight;
 
-use super::Tick;
 use super::analysis::Evidence;
 use super::phase::{BakeState, Emptying, KeepState, Paused, Phase, Stage, StepState};
 use super::reason::{Event, NotNow, Outcome};
 use super::status::Actor;
+use super::{Tick, Write};
 
 /// Something a person asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -235,6 +235,16 @@ impl Tick<'_> {
     }
 
     fn retry(&mut self, by: &str) -> Result<(), NotNow> {
+        if self.retry_versions() {
+            self.write = self.write.max(Write::Anew);
+            self.say(Event::Retried { by: by.to_owned() });
+            // The run has its own reasons, and begins again only where it was taken back as well.
+            return self.retry_run(by).or(Ok(()));
+        }
+        self.retry_run(by)
+    }
+
+    fn retry_run(&mut self, by: &str) -> Result<(), NotNow> {
         match self.status.phase {
             Phase::RolledBack { .. } | Phase::Aborted { .. } if self.nothing_to_release() => {
                 Err(NotNow::NothingToRelease)

@@ -53,6 +53,7 @@ mod stables_owner;
 mod status;
 mod steps;
 mod term;
+mod versions;
 mod workloads;
 #[cfg(test)]
 mod world;
@@ -85,6 +86,7 @@ pub use receding::RecedeState;
 pub use roles::{Candidate, Live, Roles, RolesUnclear, RouteTargets, Traces};
 pub use status::{Actor, Change, Draw, Pods, Progress, Status};
 pub use term::Term;
+pub use versions::{VersionProgress, VersionStage, VersionState, Versions};
 pub use workloads::{Given, Lack, PodLimit, Replicas, Wanted, Workload, Workloads};
 
 use serin_release::Release;
@@ -178,6 +180,7 @@ pub fn plan(release: &Release, status: &Status, observation: &Observation, now: 
         return tick.settle(status);
     }
     tick.compare_with_policy();
+    tick.keep_versions();
     tick.note_given();
     tick.take_in_brought();
     tick.take_in_answers();
@@ -186,6 +189,7 @@ pub fn plan(release: &Release, status: &Status, observation: &Observation, now: 
         || tick.heed_fuses()
         || tick.leave_what_is_gone()
         || tick.leave_at_a_hooks_word();
+    tick.judge_versions();
     tick.end_failed_probe();
     for command in &observation.commands {
         tick.obey(command, failed);
@@ -270,6 +274,15 @@ impl Tick<'_> {
             self.status.evidence.note_pods(ready, self.now);
         }
         let Observation { counted, chosen, mirrored, users, .. } = self.observation;
+        let (of_both, moment) = if self.release.versions.is_empty() {
+            (None, moment)
+        } else {
+            // While a version comes or goes, the canary's odds are on their way.
+            let settled = moment.settled.filter(|_| self.all_report());
+            let settled = settled.map(|weight| self.status.beside_stable(weight));
+            (Some(self.counted_of_both()), Moment { settled, ..moment })
+        };
+        let counted = of_both.as_ref().unwrap_or(counted);
         self.status.evidence.take_in(counted, *users, moment, self.release);
         self.status.evidence.take_in_chosen(chosen, counted, self.now, self.release);
         if step_index == 0 {

@@ -98,6 +98,11 @@ impl fmt::Display for Event {
             Self::ReleaseEdited => {
                 f.write_str("the Release was edited: the proxies' policy is written again")
             }
+            Self::VersionOpened { version, share } => write!(f, "{version} gets {share} of the callers"),
+            Self::VersionTakenBack { version, share, failure } => {
+                let why = failure.told_of(version);
+                write!(f, "{version} is taken back from {share}, and it alone: {why}")
+            }
         }
     }
 }

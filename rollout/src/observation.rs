@@ -1,9 +1,11 @@
 /*!
 What the planner is told: how things are, seen at one moment.
 */
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serin_policy::evidence::Tally;
-use serin_policy::{Arm, Cohort};
+use serin_policy::{Arm, Cohort, Extra};
 
 use super::commands::Command;
 use super::hooks::Answer;
@@ -33,6 +35,8 @@ pub struct Observation {
     pub mirrored: Mirrored,
     /// The different users of this run so far; none where no proxy tells.
     pub users: Option<Users>,
+    /// The same of each version beside the two, in the canary's place.
+    pub users_of_extras: BTreeMap<Extra, Users>,
     /// What people's own metrics say, of those that were due.
     pub readings: Vec<MetricReading>,
     /// Why nothing could be counted, if nothing could: what was asked, and what came back.
@@ -210,12 +214,13 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// All of `cells`.
+    /// All of `cells` of the two.
     pub fn of(cells: &[Cell]) -> Self {
         cells.iter().fold(Self::default(), |mut sum, cell| {
             match cell.arm {
                 Arm::Stable => sum.stable.add(cell.counts),
                 Arm::Canary => sum.canary.add(cell.counts),
+                Arm::Extra(_) => {}
             }
             sum
         })

@@ -32,6 +32,7 @@ impl Tick<'_> {
         let previous = std::mem::replace(&mut self.status.run, run.clone());
         let is_over = self.is_over();
         *self.status.evidence = Evidence::default();
+        self.users_begin_anew();
         self.begin_with_stable();
         if let InForce::Unreadable { why } = &self.observation.in_force {
             self.say(Event::PolicyUnreadable { why: why.clone() });

@@ -147,6 +147,8 @@ table! { Event:
     PolicyGone, "policy-gone", Warning;
     LeaseLapsed, "lease-lapsed", Warning;
     ReleaseEdited, "release-edited", Info;
+    VersionOpened, "version-opened", Info;
+    VersionTakenBack, "version-taken-back", Critical;
 }
 
 table! { Hold:

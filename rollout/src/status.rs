@@ -20,6 +20,7 @@ use super::phase::{BakeState, KeepState, Phase, StepState, elapsed};
 use super::reason::Reason;
 use super::receding::RecedeState;
 use super::roles::{Roles, RouteTargets};
+use super::versions::{VersionProgress, Versions};
 use super::{Besides, Push};
 use serin_release::{Pause, Release};
 
@@ -39,6 +40,9 @@ pub struct Status {
     pub revision: u64,
     /// The Release's fingerprint when that policy was made.
     pub fingerprint: u64,
+    /// How the versions beside the two stand.
+    #[serde(default, skip_serializing_if = "Versions::are_none")]
+    pub versions: Versions,
     /// In a cluster: the pods that the run has the two versions keep.
     #[serde(default)]
     pub pods: Pods,
@@ -156,6 +160,9 @@ pub struct Progress {
     pub assignable: Option<f64>,
     /// How new callers were drawn.
     pub draw: Draw,
+    /// How the versions beside stable and canary stand.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub versions: Vec<VersionProgress>,
 }
 
 /// How new callers were drawn.
@@ -261,6 +268,7 @@ impl Status {
             cohorts: self.evidence.cohorts(&release.analysis),
             assignable: self.evidence.assignable(),
             draw: self.evidence.draw(),
+            versions: self.progress_of_versions(release, now),
         };
         match &self.phase {
             Phase::Progressing(state) => {

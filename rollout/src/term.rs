@@ -71,6 +71,11 @@ impl Tick<'_> {
             // The agent is there and hears people, though it cannot say where the run stands.
             Phase::Unreadable { .. } if present == Lease::Held => lease,
             Phase::Unreadable { .. } if self.release.lease.is_some() => Term::AsItIs,
+            // Stable is there for them, and whoever is on them would stay there.
+            _ if self.versions_need_lease() => {
+                let stays_lapsed = present == Lease::Lapsed && self.write <= Write::NotYet;
+                if stays_lapsed { Term::AsItIs } else { lease }
+            }
             _ => Term::Open,
         }
     }

@@ -170,6 +170,7 @@ impl World {
             blown_fuses: self.blown_fuses.clone(),
             unassignable: 0,
             users: None,
+            users_of_extras: BTreeMap::new(),
             readings: self.readings.clone(),
             outage: self.outage.clone(),
             commands,

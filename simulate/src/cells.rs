@@ -38,14 +38,14 @@ impl Cells {
     const fn of(arm: Arm) -> usize {
         match arm {
             Arm::Stable => 0,
-            Arm::Canary => 1,
+            Arm::Canary | Arm::Extra(_) => 1,
         }
     }
 
     fn of_arm(&mut self, arm: Arm) -> &mut ArmUsers {
         match arm {
             Arm::Stable => &mut self.counts.stable,
-            Arm::Canary => &mut self.counts.canary,
+            Arm::Canary | Arm::Extra(_) => &mut self.counts.canary,
         }
     }
 

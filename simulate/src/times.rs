@@ -72,7 +72,7 @@ impl Times {
         let Self { median, sigma, objective, bounds, shares: [stable, canary] } = self;
         let shares = match arm {
             Arm::Stable => stable,
-            Arm::Canary => canary,
+            Arm::Canary | Arm::Extra(_) => canary,
         };
         if shares.factor.to_bits() != factor.to_bits() {
             *shares = Shares::new(factor, bounds, *median, *sigma);

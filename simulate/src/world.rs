@@ -221,7 +221,7 @@ impl<'s> World<'s> {
         };
         match arm {
             Arm::Stable => (shared, 0.0),
-            Arm::Canary => {
+            Arm::Canary | Arm::Extra(_) => {
                 let slower = self.setup.life.slower;
                 let slower = if slower > 0.0 { slower } else { 1.0 };
                 (shared * slower, moment.cold + self.setup.fault.slow.growth(base))
@@ -338,7 +338,7 @@ impl<'s> World<'s> {
             let Drawn::Cohort(cohort) = cell.drawn else { continue };
             let cohort = match cohort {
                 Cohort::Step(i) => i,
-                Cohort::Rest => self.setup.steps.len(),
+                Cohort::Rest | Cohort::Lane(_) => self.setup.steps.len(),
             };
             for _ in 0..cell.counts.requests.min(ENOUGH_SEEN.into()) {
                 if self.cells.are_enough_seen(cell.arm) {

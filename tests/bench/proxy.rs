@@ -88,6 +88,7 @@ impl Ground {
             },
             stable: upstream(self.backends.stable),
             canary: upstream(self.backends.canary),
+            others: Vec::new(),
             ecds_dir: ecds_dir.to_owned(),
             traces: None,
         })

@@ -172,7 +172,7 @@ impl Site {
         let [nobody, everybody] = &self.documents;
         let (arm, document) = match self.in_force {
             Arm::Stable => (Arm::Canary, everybody),
-            Arm::Canary => (Arm::Stable, nobody),
+            Arm::Canary | Arm::Extra(_) => (Arm::Stable, nobody),
         };
         self.in_force = arm;
         Ok(self.ecds.write(document)?)

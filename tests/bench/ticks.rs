@@ -178,6 +178,7 @@ impl Driven {
             blown_fuses: Vec::new(),
             unassignable: 0,
             users: None,
+            users_of_extras: std::collections::BTreeMap::new(),
             readings: Vec::new(),
             outage: None,
             commands: Vec::new(),

@@ -98,7 +98,7 @@ fn serin_way(module: impl Into<Cow<'static, [u8]>>, policy: PolicySpec) -> Way {
 
 /// The plainest policy that keeps users where they are and shows them where that is.
 pub(crate) fn policy() -> PolicySpec {
-    let version = |arm: Arm, weight| VersionSpec { name: arm.as_str().to_owned(), weight };
+    let version = |arm: Arm, weight| VersionSpec { name: arm.as_str().to_owned(), weight, closed: false };
     PolicySpec {
         name: "shop/shop".to_owned(),
         revision: 1,
@@ -109,6 +109,7 @@ pub(crate) fn policy() -> PolicySpec {
         closed: false,
         promoted: false,
         salt: SALT.to_owned(),
+        run: None,
         steps: [1, PERCENT, 50].map(percent).to_vec(),
         identity: vec![Source::Cookie(COOKIE.to_owned())],
         cookie: Some(CookieSpec {
@@ -259,7 +260,7 @@ impl Way {
 
 /// The version whose backend gave the answer.
 pub(crate) fn reached(answer: &Answer<'_>) -> Option<Arm> {
-    Arm::ALL.into_iter().find(|arm| answer.body.starts_with(arm.as_str().as_bytes()))
+    Arm::BOTH.into_iter().find(|arm| answer.body.starts_with(arm.as_str().as_bytes()))
 }
 
 /// The id that a `set-cookie` header gives.

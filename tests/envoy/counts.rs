@@ -236,7 +236,7 @@ fn users_are_told_apart_over_all_workers_and_every_run_has_its_own() -> Result<(
         let wait_until_shown = async |site: &Site, run: &str, wanted: &Maps| {
             eventually("the users", async || {
                 let found = shown(site, 0, run).await?;
-                let count = |maps: &Maps| Met::ALL.map(|met| Arm::ALL.map(|arm| maps.of(arm, met).count()));
+                let count = |maps: &Maps| Met::ALL.map(|met| Arm::BOTH.map(|arm| maps.of(arm, met).count()));
                 ensure!(found == *wanted, "{:?}, not {:?}", count(&found), count(wanted));
                 Ok(())
             })

@@ -3,6 +3,7 @@ Serin against real Envoys: one test binary, so that they share one build and run
 */
 mod agent;
 mod assignment;
+mod beside;
 mod counts;
 mod crashes;
 mod faults;

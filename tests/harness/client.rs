@@ -78,6 +78,14 @@ impl Client {
         Ok(Answer { status, headers, body: response.text().await? })
     }
 
+    /// Which deployment answers a caller with this cookie, whatever it is called elsewhere.
+    ///
+    /// # Errors
+    /// When there is no answer, or none of the shop.
+    pub async fn deployment_by(&self, id: &str) -> Result<String> {
+        Ok(self.get("/", &[("cookie", &format!("serin={id}"))]).await?.shop()?.deployment)
+    }
+
     /// Which deployment a caller with this cookie reaches.
     ///
     /// # Errors

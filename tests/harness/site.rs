@@ -57,6 +57,8 @@ pub struct Plan {
     pub release: String,
     /// Where the versions run, if not in shops of the site's own: stable, canary, and what they speak.
     pub upstreams: Option<(SocketAddr, SocketAddr, Protocol)>,
+    /// Where versions beside the two run, by their names.
+    pub others: Vec<(String, SocketAddr)>,
     /// An HTTP filter to be put before Serin's.
     pub filter_before: Option<Value>,
     /// The collector of traces, if there is one.
@@ -72,6 +74,7 @@ impl Default for Plan {
             envoy: Tool::Envoy,
             release: release(""),
             upstreams: None,
+            others: Vec::new(),
             filter_before: None,
             traces: None,
             http3: false,
@@ -153,6 +156,7 @@ impl Site {
                 routes: routes.clone(),
                 stable: upstream(stable),
                 canary: upstream(canary),
+                others: plan.others.iter().map(|(name, at)| (name.clone(), upstream(*at))).collect(),
                 ecds_dir: self.ecds_dir(),
                 traces: plan.traces.map(Endpoint::from),
             });

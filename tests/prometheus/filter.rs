@@ -49,7 +49,7 @@ impl Watch {
             for count in sample.record(&mut self.deltas, now)? {
                 let sum = match count.tag.arm {
                     Arm::Stable => &mut self.sum.stable,
-                    Arm::Canary => &mut self.sum.canary,
+                    Arm::Canary | Arm::Extra(_) => &mut self.sum.canary,
                 };
                 sum.requests += count.counts.requests;
                 sum.errors += count.counts.errors;

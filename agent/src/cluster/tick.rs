@@ -325,6 +325,7 @@ async fn observe(
         blown_fuses,
         unassignable,
         users,
+        users_of_extras: report.users_of_extras,
         readings,
         outage,
         commands: command.into_iter().collect(),

@@ -59,6 +59,8 @@ pub struct Bootstrap {
     pub stable: Upstream,
     /// Where the canary runs.
     pub canary: Upstream,
+    /// Where each version beside the two runs, by its name.
+    pub others: Vec<(String, Upstream)>,
     /// The folder in which the agent keeps [`ECDS_FILE`].
     pub ecds_dir: PathBuf,
     /// Where traces go, by OTLP over HTTP, if any are made.
@@ -162,9 +164,11 @@ impl Endpoint {
 
 /// The bootstrap that `options` ask for.
 pub fn bootstrap(options: &Bootstrap) -> Value {
-    let versions = [(Arm::Stable, &options.stable), (Arm::Canary, &options.canary)];
-    let versions =
-        versions.map(|(arm, upstream)| cluster(arm.as_str(), &upstream.endpoints, upstream.protocol));
+    let both = [(Arm::Stable, &options.stable), (Arm::Canary, &options.canary)];
+    let both = both.map(|(arm, upstream)| cluster(arm.as_str(), &upstream.endpoints, upstream.protocol));
+    let others = options.others.iter();
+    let others =
+        others.map(|(name, upstream)| cluster(&beside(name), &upstream.endpoints, upstream.protocol));
     let copies = options.routes.mirrored.as_ref().map(|release| copies(release, &options.canary));
     let collector = options.traces.as_ref();
     let collector = collector.map(|at| cluster(COLLECTOR, std::slice::from_ref(at), Protocol::Http1));
@@ -174,7 +178,7 @@ pub fn bootstrap(options: &Bootstrap) -> Value {
         "stats_config": stats(),
         "static_resources": {
             "listeners": [listener(options)],
-            "clusters": versions.into_iter().chain(copies).chain(collector).collect::<Vec<_>>(),
+            "clusters": both.into_iter().chain(others).chain(copies).chain(collector).collect::<Vec<_>>(),
         },
     })
 }
@@ -212,7 +216,7 @@ fn listener(options: &Bootstrap) -> Value {
                 // At the edge a client's own x-request-id and x-envoy-* headers count for nothing.
                 "use_remote_address": true,
                 "upgrade_configs": [{"upgrade_type": "websocket"}],
-                "route_config": route_config(&options.routes),
+                "route_config": route_config(&options.routes, &options.others),
                 "http_filters": http_filters(options),
                 "access_log": access_log.into_iter().collect::<Vec<_>>(),
                 "tracing": tracing,
@@ -229,7 +233,7 @@ fn http_filters(options: &Bootstrap) -> Vec<Value> {
 
 /// The filter's headers choose the route; without one, or with an unknown one, it is stable's. Where the filter assigns
 /// nobody, a client's own header chooses nothing.
-fn route_config(routes: &Routes) -> Value {
+fn route_config(routes: &Routes, others: &[(String, Upstream)]) -> Value {
     let asks = |name: &str, value: &str| json!({"name": name, "string_match": {"exact": value}});
     let condition = |headers: Value| {
         let (by, prefix) = match routes.path_prefix.trim_end_matches('/') {
@@ -242,12 +246,12 @@ fn route_config(routes: &Routes) -> Value {
         json!({
             "name": it.mark,
             "match": condition(json!([asks(VERSION_HEADER, it.arm.as_str()), asks(MARK_HEADER, &it.mark)])),
-            "route": route(it.arm),
+            "route": route(it.arm.as_str()),
             "typed_per_filter_config": {injected::FAULT_FILTER: injected::for_envoy(it.injected)},
         })
     });
     let copied = routes.mirrored.is_some().then(|| {
-        let mut route = route(Arm::Stable);
+        let mut route = route(Arm::Stable.as_str());
         // The copy is to be what the request was, its host included.
         route["request_mirror_policies"] =
             json!([{"cluster": COPIES, "disable_shadow_host_suffix_append": true}]);
@@ -257,23 +261,39 @@ fn route_config(routes: &Routes) -> Value {
     let canary = json!({
         "name": Arm::Canary.as_str(),
         "match": condition(json!([asks(VERSION_HEADER, Arm::Canary.as_str())])),
-        "route": route(Arm::Canary),
+        "route": route(Arm::Canary.as_str()),
     });
-    let rest = json!({"name": Arm::Stable.as_str(), "match": {"prefix": "/"}, "route": route(Arm::Stable)});
+    let others = others.iter().map(|(name, _)| {
+        json!({
+            "name": beside(name),
+            "match": condition(json!([asks(VERSION_HEADER, name)])),
+            "route": route(&beside(name)),
+        })
+    });
+    let rest = json!({
+        "name": Arm::Stable.as_str(),
+        "match": {"prefix": "/"},
+        "route": route(Arm::Stable.as_str()),
+    });
     json!({
         "name": FILTER,
         "ignore_port_in_host_matching": true,
         "virtual_hosts": [{
             "name": FILTER,
             "domains": domains(&routes.hosts),
-            "routes": marked.chain(copied).chain([canary, rest]).collect::<Vec<_>>(),
+            "routes": marked.chain(copied).chain([canary]).chain(others).chain([rest]).collect::<Vec<_>>(),
         }],
     })
 }
 
 /// No time limit, as in Istio: a download or a stream may take as long as it takes. No retries either.
-fn route(arm: Arm) -> Value {
-    json!({"cluster": arm.as_str(), "timeout": "0s"})
+fn route(cluster: &str) -> Value {
+    json!({"cluster": cluster, "timeout": "0s"})
+}
+
+/// The cluster of a version beside stable and canary: no other's name.
+fn beside(version: &str) -> String {
+    format!("version-{version}")
 }
 
 /// The canary once more, for copies of stable's requests: what it answers to those is counted by itself, under the name that the

@@ -28,6 +28,7 @@ fn look(metrics: &Metrics, name: &str) {
         blown_fuses: Vec::new(),
         unassignable: 0,
         users: None,
+        users_of_extras: std::collections::BTreeMap::new(),
         readings: Vec::new(),
         outage: None,
         commands: Vec::new(),

@@ -116,7 +116,7 @@ fn query(release: &Release, metric: &CustomMetric, arm: Arm) -> Result<String, M
     let workloads = release.analysis.workloads.as_ref();
     let (version, workload) = match arm {
         Arm::Stable => (&*release.stable_version, workloads.map(|[stable, _]| stable)),
-        Arm::Canary => (release.run(), workloads.map(|[_, canary]| canary)),
+        Arm::Canary | Arm::Extra(_) => (release.run(), workloads.map(|[_, canary]| canary)),
     };
     let (service, interval) = (&release.service.name, metric.interval);
     metric.query.fill_in(&Values { namespace, name, service, arm, version, interval, workload })

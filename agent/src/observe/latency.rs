@@ -61,6 +61,7 @@ impl Latency {
                 let sum = match parsed.arm {
                     Arm::Stable => &mut self.stable,
                     Arm::Canary => &mut self.canary,
+                    Arm::Extra(_) => continue,
                 };
                 sum.add(&buckets.since(before.as_ref()));
             }
@@ -77,6 +78,7 @@ impl Latency {
         let buckets = match arm {
             Arm::Stable => &self.stable,
             Arm::Canary => &self.canary,
+            Arm::Extra(_) => return None,
         };
         let quantile = |q| buckets.quantile(q);
         Some(Percentiles { p50: quantile(0.5)?, p90: quantile(0.9)?, p99: quantile(0.99)? })

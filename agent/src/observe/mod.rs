@@ -19,13 +19,13 @@ pub mod scrape;
 mod times;
 mod users;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use serin_policy::evidence::Tally;
 use serin_policy::series::{Group, Tag};
-use serin_policy::{Arm, fuse};
+use serin_policy::{Arm, Extra, fuse};
 use serin_release::{CountSource, Metric, Release};
 use serin_rollout::{
     ArmCounts, Cell, Chooser, Chosen, Counts, Drawn, MetricReading, Mirrored, Proxy, ProxyState, Users,
@@ -60,6 +60,8 @@ pub struct ProxyReport {
     pub unassignable: u64,
     /// The different users of this run so far; none where no proxy tells.
     pub users: Option<Users>,
+    /// The same of each version beside stable and canary, in the canary's place.
+    pub users_of_extras: BTreeMap<Extra, Users>,
     /// What people's own metrics say, of those that were due.
     pub readings: Vec<MetricReading>,
     /// Why the counts are not there, if they are not.
@@ -83,7 +85,7 @@ impl ProxyReport {
             Group::Copied => {
                 let of_arm = match tag.arm {
                     Arm::Stable => &mut self.mirrored.stable,
-                    Arm::Canary => &mut self.mirrored.canary,
+                    Arm::Canary | Arm::Extra(_) => &mut self.mirrored.canary,
                 };
                 return of_arm.add(counts.failed());
             }
@@ -175,6 +177,7 @@ impl Observer {
             }
         }
         report.users = deltas.users.take_in(release, samples);
+        report.users_of_extras = deltas.users.of_extras(release);
         report.proxies = samples.iter().map(|sample| proxy(sample, release.name(), complaint)).collect();
         let blown_in = fuse::blown_in(&release.salt());
         let is_blown = |sample: &Sample| sample.fuses.get(release.name()) == Some(&blown_in);

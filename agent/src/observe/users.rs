@@ -4,9 +4,11 @@ The different users of a run: what all proxies have seen of them, put together.
 Once seen, a user stays, though the proxy that has seen them may be gone. Only proxies tell; where counts come from a
 Prometheus, users come from the proxies all the same.
 */
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
-use serin_policy::Arm;
 use serin_policy::users::{Cells, Maps, Met, RunMark, Word, WordTag};
+use serin_policy::{Arm, Extra};
 use serin_release::Release;
 use serin_rollout::{ArmUsers, Users};
 
@@ -23,6 +25,9 @@ struct OfRun {
     maps: Maps,
     /// Cells whose first failure was of this version: stable, canary.
     first_failed: [u32; 2],
+    /// The same of stable and each version beside the two.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    first_failed_beside: BTreeMap<u8, [u32; 2]>,
 }
 
 impl SeenUsers {
@@ -49,38 +54,67 @@ impl SeenUsers {
             }
         }
         if maps != Maps::default() {
-            let begin = || Box::new(OfRun { run, maps: Maps::default(), first_failed: [0; 2] });
-            self.0.get_or_insert_with(begin).grow(maps);
+            let begin = || Box::new(OfRun::begin(run));
+            let extras = release.extras().map(|(extra, _)| extra);
+            self.0.get_or_insert_with(begin).grow(&maps, extras);
         }
-        self.0.as_ref().map(|known| Users { stable: known.of(Arm::Stable), canary: known.of(Arm::Canary) })
+        self.0.as_ref().map(|known| known.pair(Arm::Canary, known.first_failed))
+    }
+
+    /// The users of each version beside stable and canary, and of stable, if any proxy has told of one.
+    pub(super) fn of_extras(&self, release: &Release) -> BTreeMap<Extra, Users> {
+        let pair = |(extra, _): (Extra, _)| {
+            let known = self.0.as_ref()?;
+            let first_failed = known.first_failed_beside.get(&extra.get()).copied().unwrap_or_default();
+            Some((extra, known.pair(Arm::Extra(extra), first_failed)))
+        };
+        release.extras().filter_map(pair).collect()
     }
 }
 
 impl OfRun {
-    /// `maps` is what is known now: all there was, and more.
-    fn grow(&mut self, maps: Maps) {
-        let failed = |maps: &Maps, arm| *maps.of(arm, Met::Failure);
-        let mut known = failed(&self.maps, Arm::Stable);
-        known.add(&failed(&self.maps, Arm::Canary));
-        // Who has failed on both since the last look is taken to have failed on stable first.
-        for (first_failed, arm) in self.first_failed.iter_mut().zip([Arm::Stable, Arm::Canary]) {
-            let failed: Cells = failed(&maps, arm);
-            *first_failed += failed.without(&known).count();
-            known.add(&failed);
-        }
-        self.maps = maps;
+    fn begin(run: RunMark) -> Self {
+        Self { run, maps: Maps::default(), first_failed: [0; 2], first_failed_beside: BTreeMap::new() }
     }
 
-    fn of(&self, arm: Arm) -> ArmUsers {
-        let count = |met| self.maps.of(arm, met).count();
-        let [stable, canary] = self.first_failed;
-        let first_failed = match arm {
-            Arm::Stable => stable,
-            Arm::Canary => canary,
+    /// `maps` is what is known now: all there was, and more.
+    fn grow(&mut self, maps: &Maps, extras: impl Iterator<Item = Extra>) {
+        let new = |arm| new_failures(&self.maps, maps, arm);
+        let add = |sums: &mut [u32; 2], new: [u32; 2]| {
+            for (sum, new) in sums.iter_mut().zip(new) {
+                *sum += new;
+            }
         };
+        add(&mut self.first_failed, new(Arm::Canary));
+        for extra in extras {
+            add(self.first_failed_beside.entry(extra.get()).or_default(), new(Arm::Extra(extra)));
+        }
+        self.maps = *maps;
+    }
+
+    /// Stable's users and those of `arm`, whose first failures are these.
+    fn pair(&self, arm: Arm, [of_stable, of_arm]: [u32; 2]) -> Users {
+        Users { stable: self.of(Arm::Stable, of_stable), canary: self.of(arm, of_arm) }
+    }
+
+    fn of(&self, arm: Arm, first_failed: u32) -> ArmUsers {
+        let count = |met| self.maps.of(arm, met).count();
         let [seen, failed, slow] = [Met::Answer, Met::Failure, Met::Delay].map(count);
         ArmUsers { seen, failed, slow, first_failed }
     }
+}
+
+/// Who has failed for the first time between two looks: on stable, and on `arm`. Who has failed on both since is taken to
+/// have failed on stable first.
+fn new_failures(before: &Maps, now: &Maps, arm: Arm) -> [u32; 2] {
+    let mut known = *before.of(Arm::Stable, Met::Failure);
+    known.add(before.of(arm, Met::Failure));
+    [Arm::Stable, arm].map(|arm| {
+        let failed: &Cells = now.of(arm, Met::Failure);
+        let new = failed.without(&known).count();
+        known.add(failed);
+        new
+    })
 }
 
 #[cfg(test)]

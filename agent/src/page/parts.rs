@@ -150,6 +150,7 @@ pub(super) fn versions(shown: &Shown) -> Markup {
     let latency = |version: &VersionView| match version.role {
         Role::Stable => shown.latency.stable,
         Role::Canary => shown.latency.canary,
+        Role::Extra => None,
     };
     let slowest = [shown.latency.stable, shown.latency.canary].into_iter().flatten().map(|it| it.p99);
     let slowest = slowest.fold(10.0, f64::max);
@@ -162,6 +163,7 @@ pub(super) fn versions(shown: &Shown) -> Markup {
                 th scope="row" {
                     span .key.(version_class(version.role)) { (version.name) }
                     @if let Some(image) = &version.image { br; span .quiet { (image) } }
+                    @else if let Some(message) = &version.message { br; span .quiet { (message) } }
                     @else if let Some(deployment) = &version.deployment { br; span .quiet { "deployment/" (deployment) } }
                 }
                 td .number { (version.weight) }
@@ -199,6 +201,7 @@ const fn version_class(role: Role) -> &'static str {
     match role {
         Role::Stable => "stable",
         Role::Canary => "canary",
+        Role::Extra => "extra",
     }
 }
 

@@ -199,6 +199,7 @@ impl Standalone {
             mirrored,
             unassignable,
             users,
+            users_of_extras,
             readings,
             outage,
             ..
@@ -215,6 +216,7 @@ impl Standalone {
             blown_fuses,
             unassignable,
             users,
+            users_of_extras,
             readings,
             outage,
             commands: commands.clone(),
@@ -238,7 +240,7 @@ impl Standalone {
         let is_there = matches!(&observation.in_force, InForce::Policy { revision, .. } if *revision == planned.status.revision);
         if planned.push.is_some() || is_known && is_there && planned.term.is_due(until, now) {
             // Without a push it is what is there already, but for the time.
-            let policy = planned.status.push().policy(&self.release);
+            let policy = planned.status.policy(&self.release);
             let leases: Leases =
                 planned.term.lease(until, now).map(|until| (name, until)).into_iter().collect();
             self.ecds.write(&Document { leases, ..Document::new(vec![policy]) })?;

@@ -18,7 +18,7 @@ use serin_release::{CustomMetric, Percent, Release};
 use serin_rollout::{
     Cause, Counts, Emptying, Environment, Finding, Forecast, InCluster, Injected, MetricValue, MirrorFinding,
     Observation, OneIn, Outcome, Phase, Plan, Progress, ProxyState, Raise, ReadingFinding, Reason,
-    RecedeState, SegmentFinding, Status, Unjudged, Verdict, Wait, WhyNot,
+    RecedeState, SegmentFinding, Status, Unjudged, Verdict, VersionProgress, Wait, WhyNot,
 };
 
 /// What there is to show after a tick.
@@ -54,7 +54,7 @@ pub(crate) fn show(shown: &mut ReleaseStatus, generation: Option<i64>, tick: &Ti
     shown.weight = status.weight().into();
     shown.step = progress.step.map(|step| StepStatus { index: whole(step), of: whole(progress.of) });
     let delivery = delivery(observation, status);
-    shown.versions = versions(delivery.as_ref(), status);
+    shown.versions = versions(delivery.as_ref(), status, &progress.versions);
     let canary = shown.versions.iter().find(|version| version.role == Role::Canary);
     shown.served = canary.and_then(|canary| canary.served);
     shown.analysis = analysis(status, &progress);
@@ -151,9 +151,11 @@ fn delivery(observation: &Observation, status: &Status) -> Option<Delivery> {
     Some(if present.swapped == status.roles.swapped { delivery } else { delivery.swapped() })
 }
 
-fn versions(delivery: Option<&Delivery>, status: &Status) -> Vec<VersionStatus> {
-    let canary = status.weight();
-    let stable = Weight::from_ppm(Weight::FULL.ppm() - canary.ppm()).unwrap_or_default();
+fn versions(delivery: Option<&Delivery>, status: &Status, others: &[VersionProgress]) -> Vec<VersionStatus> {
+    let taken: u32 = others.iter().map(|other| other.weight.ppm()).sum();
+    let left = Weight::FULL.ppm().saturating_sub(taken);
+    let canary = Weight::from_ppm(status.weight().ppm().min(left)).unwrap_or_default();
+    let stable = Weight::from_ppm(left - canary.ppm()).unwrap_or_default();
     let is_at_weight =
         matches!(status.phase, Phase::Progressing(_) | Phase::OffPlan { .. } | Phase::Receding(_));
     let Counts { stable: by_stable, canary: by_canary } = *status.evidence.step();
@@ -161,13 +163,15 @@ fn versions(delivery: Option<&Delivery>, status: &Status) -> Vec<VersionStatus> 
         let all = by_stable.requests + by_canary.requests;
         is_at_weight.then(|| Served::of(requests, all)).flatten()
     };
-    vec![
+    let both = [
         VersionStatus {
             name: Arm::Stable.as_str().to_owned(),
             role: Role::Stable,
             deployment: delivery.map(|delivery| delivery.stable.deployment.clone()),
             weight: stable.into(),
             served: served(by_stable.requests),
+            verdict: None,
+            message: None,
         },
         VersionStatus {
             name: Arm::Canary.as_str().to_owned(),
@@ -175,8 +179,26 @@ fn versions(delivery: Option<&Delivery>, status: &Status) -> Vec<VersionStatus> 
             deployment: delivery.map(|delivery| delivery.canary.deployment.clone()),
             weight: canary.into(),
             served: served(by_canary.requests),
+            verdict: None,
+            message: None,
         },
-    ]
+    ];
+    both.into_iter().chain(others.iter().map(other)).collect()
+}
+
+/// A version beside the two.
+fn other(found: &VersionProgress) -> VersionStatus {
+    let Counts { stable, canary: own } = found.counted;
+    VersionStatus {
+        name: found.name.clone(),
+        role: Role::Extra,
+        deployment: None,
+        weight: found.weight.into(),
+        served: Served::of(own.requests, stable.requests + own.requests)
+            .filter(|_| found.weight > Weight::ZERO),
+        verdict: found.verdict.as_ref().map(verdict_status),
+        message: Some(found.because()),
+    }
 }
 
 /// What the evidence says, while a run is judged and after it was rolled back for it.
@@ -194,15 +216,7 @@ fn analysis(status: &Status, progress: &Progress) -> Option<AnalysisStatus> {
     let of_requests = progress.findings.iter().map(of_requests);
     Some(AnalysisStatus {
         message: verdict.to_string(),
-        verdict: match verdict {
-            Verdict::Pass => VerdictStatus::Pass,
-            Verdict::Fail(_) => VerdictStatus::Fail,
-            Verdict::NotYet(Wait::Requests { .. } | Wait::Reading { .. }) => VerdictStatus::NotEnoughData,
-            Verdict::NotYet(Wait::Doubt { .. } | Wait::Success { .. }) => VerdictStatus::Unclear,
-            Verdict::NotYet(Wait::SharedTrouble { .. }) => VerdictStatus::SharedTrouble,
-            Verdict::NotYet(Wait::SampleRatio) => VerdictStatus::SampleRatio,
-            Verdict::NotYet(Wait::TrafficShare) => VerdictStatus::TrafficShare,
-        },
+        verdict: verdict_status(&verdict),
         requests: RequestsStatus { have: progress.have, need: progress.need },
         metrics: of_requests
             .chain(progress.copies.iter().map(of_copies))
@@ -220,6 +234,18 @@ fn analysis(status: &Status, progress: &Progress) -> Option<AnalysisStatus> {
         injected: injected(progress.injected),
         forecasts: progress.forecasts.iter().map(forecast).collect(),
     })
+}
+
+const fn verdict_status(verdict: &Verdict) -> VerdictStatus {
+    match verdict {
+        Verdict::Pass => VerdictStatus::Pass,
+        Verdict::Fail(_) => VerdictStatus::Fail,
+        Verdict::NotYet(Wait::Requests { .. } | Wait::Reading { .. }) => VerdictStatus::NotEnoughData,
+        Verdict::NotYet(Wait::Doubt { .. } | Wait::Success { .. }) => VerdictStatus::Unclear,
+        Verdict::NotYet(Wait::SharedTrouble { .. }) => VerdictStatus::SharedTrouble,
+        Verdict::NotYet(Wait::SampleRatio) => VerdictStatus::SampleRatio,
+        Verdict::NotYet(Wait::TrafficShare) => VerdictStatus::TrafficShare,
+    }
 }
 
 fn forecast(forecast: &Forecast) -> ForecastStatus {

@@ -25,7 +25,7 @@ pub use self::report::{Latest, PastRun, RunReport};
 pub use self::todo::Todo;
 use serin_release::status::{
     CommandStatus, NotificationStatus, ProxyCounts, ReleasePhase, ReleaseStatus, Role, RunOutcome, RunRecord,
-    Served, Share, StepStatus, Strategy,
+    Served, Share, StepStatus, Strategy, VerdictStatus,
 };
 use serin_release::{Pause, ReleaseObject, Step};
 use serin_rollout::{Awaits, Hold};
@@ -134,6 +134,12 @@ pub struct VersionView {
     pub commit: Option<String>,
     /// Its pods, where the Deployment may be read.
     pub pods: Option<Pods>,
+    /// What the evidence says of a version beside stable and canary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<VerdictStatus>,
+    /// How such a version stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// The pods of a Deployment.
@@ -308,6 +314,8 @@ fn versions(status: &ReleaseStatus, deployments: &[Deployment]) -> Vec<VersionVi
             image: found.and_then(image).map(str::to_owned),
             commit: found.and_then(commit).map(str::to_owned),
             pods: found.map(Pods::of),
+            verdict: version.verdict,
+            message: version.message.clone(),
         }
     };
     status.versions.iter().map(view).collect()

@@ -142,6 +142,7 @@ where
 /// The Deployment that has a role at present; by the spec, before any agent has said so.
 pub(super) fn deployment_of(object: &ReleaseObject, role: Role) -> Option<&str> {
     let named = match role {
+        Role::Extra => return None,
         Role::Stable => &object.spec.stable,
         Role::Canary => &object.spec.canary,
     };

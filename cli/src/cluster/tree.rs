@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use serin_agent::view::words::{Tone, age, odds, tally, tone_of_verdict};
 use serin_agent::view::{News, StepState, TestView, Todo, VersionView, View, WaitView, WaitsOn};
-use serin_release::status::CommandOutcome;
+use serin_release::status::{CommandOutcome, Role};
 use serin_rollout::Grouped;
 
 use super::style::{Paint, WIDTH, wrap};
@@ -41,8 +41,14 @@ pub(super) fn tree(view: &View, now: Timestamp, flags: &str, paint: Paint) -> St
     }
     entries.push(entry("share", wrap(&view.share(), WIDTH - INDENT)));
     for version in &view.versions {
-        let key = if version.name == "stable" { "stable" } else { "canary" };
-        entries.push(entry(key, vec![self::version(version, paint)]));
+        let (key, name) = match version.role {
+            Role::Stable => ("stable", String::new()),
+            Role::Canary => ("canary", String::new()),
+            Role::Extra => ("beside", format!("{}  ", version.name)),
+        };
+        let mut lines = vec![name + &self::version(version, paint)];
+        lines.extend(version.message.iter().flat_map(|message| wrap(message, WIDTH - INDENT)));
+        entries.push(entry(key, lines));
     }
     entries.push(entry("proxies", vec![proxies(view, paint)]));
     entries.extend(evidence(view, paint));

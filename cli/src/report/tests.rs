@@ -95,6 +95,7 @@ fn report(failed_of_hundred: u64, seconds: u32) -> Report {
         cohorts: evidence.cohorts(&release.analysis),
         assignable: evidence.assignable(),
         draw: evidence.draw(),
+        versions: Vec::new(),
     }
 }
 

@@ -26,6 +26,7 @@ pub(super) fn check(
         problems.add(format!("{PATH}.minRequests"), 0, rule::MIN_REQUESTS);
     }
     let mut analysis = Analysis {
+        judged: 1,
         interval: span(&format!("{PATH}.interval"), &resource.interval, &rule::INTERVAL, problems),
         baseline: up_to_a_day("baseline", &resource.baseline, problems),
         warm_up: resource

@@ -23,6 +23,7 @@ pub(super) struct Parts<'r> {
     pub(super) routing: &'r resource::Routing,
     pub(super) overrides: &'r [resource::Override],
     pub(super) has_faults: bool,
+    pub(super) has_versions: bool,
     pub(super) pod_template: &'r PodTemplate,
     pub(super) strategy: &'r resource::Strategy,
     pub(super) suspended: bool,
@@ -46,6 +47,9 @@ pub(super) fn check(parts: &Parts<'_>, problems: &mut Problems) -> Delivery {
     }
     if parts.has_faults && parts.routing.mode == Mode::Verify {
         problems.add("spec.faults", "Verify", rule::FAULTS_NEED_MANAGED);
+    }
+    if parts.has_versions {
+        problems.add("spec.versions", "in a cluster", rule::versions::NOT_IN_CLUSTER);
     }
     if let Some((path, _)) = mirror::found(parts.strategy).filter(|_| parts.routing.mode == Mode::Verify) {
         problems.add(path, "Verify", rule::mirror::NEEDS_MANAGED);

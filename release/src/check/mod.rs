@@ -14,17 +14,19 @@ mod mirror;
 mod notifications;
 mod rollback;
 mod routes;
+mod steps;
 mod templates;
+mod versions;
 mod windows;
 
 use std::time::Duration;
 
+use serin_policy::Source;
 use serin_policy::cookie::CookieSpec;
 use serin_policy::flags::FlagSpec;
 use serin_policy::links::LinkSpec;
 use serin_policy::matching::{OverrideSpec, SegmentSpec};
 use serin_policy::rule::{LABEL, Text, at_most};
-use serin_policy::{Policy, Source, Weight};
 
 use super::approval::Approval;
 use super::delivery::{Delivery, Named};
@@ -32,7 +34,7 @@ use super::problem::{Problems, ReleaseError};
 use super::resource::{self, Documents, Given, Metadata, Resource, Scalar, Spec};
 use super::rule::{self, Span};
 use super::{
-    BlueGreen, DEFAULT_NAMESPACE, Pause, Percent, Release, ReleaseObject, Service, Step, accepted, duration,
+    BlueGreen, DEFAULT_NAMESPACE, Percent, Release, ReleaseObject, Service, Step, accepted, duration,
 };
 
 const API_VERSION: &str = "serin.dev/v1alpha1";
@@ -78,6 +80,7 @@ pub(super) fn check_in_cluster(
         routing: &object.spec.routing,
         overrides: &object.spec.overrides,
         has_faults: !object.spec.faults.is_empty(),
+        has_versions: !object.spec.versions.is_empty(),
         pod_template: &object.spec.pod_template,
         strategy: &object.spec.strategy,
         suspended: object.spec.suspend,
@@ -145,7 +148,9 @@ fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
     let way_back = spec.strategy.canary.as_ref().map(|canary| canary.rollback.clone()).unwrap_or_default();
     let mirrored = mirror::found(&spec.strategy).map(|(path, found)| (path, found.clone()));
     let Course { steps, steps_by_traffic, blue_green } = course(spec.strategy, problems);
-    let analysis = analysis::check(spec.analysis, &whose, &steps, problems);
+    let versions = versions::check(spec.versions, &steps, blue_green.is_some(), problems);
+    let mut analysis = analysis::check(spec.analysis, &whose, &steps, problems);
+    analysis.judged = u8::try_from(1 + versions.len()).unwrap_or(u8::MAX);
     let mirror = mirrored.map(|(path, found)| mirror::check(path, &found, &analysis, problems));
     let gradual = rollback::check(&way_back, &analysis, problems);
     let retries = spec.routing.rollback_retries.as_ref();
@@ -163,6 +168,7 @@ fn release(metadata: Metadata, spec: Spec, problems: &mut Problems) -> Release {
         sources,
         propagation: spec.session_affinity.propagation,
         overrides: overrides(spec.overrides, problems),
+        versions,
         links: spec.links.map(|resource::Links { key, query }| LinkSpec { query, key }),
         segments: segments(spec.segments, problems),
         flags: flags(spec.flags, problems),
@@ -218,13 +224,13 @@ fn course(strategy: resource::Strategy, problems: &mut Problems) -> Course {
         if written.as_ref().is_some_and(Vec::is_empty) {
             problems.add(path, "[]", "give at least one step, or leave it out for 1%, 5%, 10%, 25% and 50%");
         }
-        let steps = steps(path, written.unwrap_or_else(resource::Canary::default_steps), problems);
+        let steps = steps::steps(path, written.unwrap_or_else(resource::Canary::default_steps), problems);
         return Course { steps, steps_by_traffic, blue_green: None };
     };
     if canary.is_some() {
         problems.add("spec.strategy.blueGreen", "beside canary", rule::ONE_STRATEGY);
     }
-    let steps = steps("spec.strategy.blueGreen.preSplit", found.pre_split, problems);
+    let steps = steps::steps("spec.strategy.blueGreen.preSplit", found.pre_split, problems);
     let keep = span("spec.strategy.blueGreen.keep", &found.keep, &rule::KEEP, problems);
     let blue_green = BlueGreen { cutover: found.cutover, keep, cleanup: found.cleanup };
     Course { steps, steps_by_traffic: false, blue_green: Some(blue_green) }
@@ -349,7 +355,7 @@ fn given<T>(path: &str, found: Given<T>, hint: &str, problems: &mut Problems) ->
 fn segments(resources: Vec<resource::Segment>, problems: &mut Problems) -> Vec<SegmentSpec> {
     let segment = |(i, resource): (usize, resource::Segment)| {
         let weight = percent(&format!("spec.segments[{i}].weight"), &resource.weight, problems).weight();
-        SegmentSpec { name: resource.name, matches: resource.matches, weight }
+        SegmentSpec { name: resource.name, matches: resource.matches, weight, version: resource.version }
     };
     resources.into_iter().enumerate().map(segment).collect()
 }
@@ -360,39 +366,6 @@ fn flags(resources: Vec<resource::Flag>, problems: &mut Problems) -> Vec<FlagSpe
         FlagSpec { name: resource.name, weight, matches: resource.matches }
     };
     resources.into_iter().enumerate().map(flag).collect()
-}
-
-fn steps(path: &str, resources: Vec<resource::Step>, problems: &mut Problems) -> Vec<Step> {
-    few(path, resources.len(), Policy::MAX_STEPS, problems);
-    let mut before = Weight::ZERO;
-    let step = |(i, resource): (usize, resource::Step)| {
-        let path = format!("{path}[{i}]");
-        let weight = step_weight(&format!("{path}.setWeight"), &resource.set_weight, before, problems);
-        before = weight.max(before);
-        Step { weight, pause: pause(&format!("{path}.pause"), resource.pause, problems) }
-    };
-    resources.into_iter().enumerate().map(step).collect()
-}
-
-fn step_weight(path: &str, found: &Scalar, before: Weight, problems: &mut Problems) -> Weight {
-    match Percent::parse(&found.0).map(Percent::weight) {
-        Err(hint) => problems.add(path, quoted(Some(&found.0)), hint),
-        Ok(Weight::ZERO) => problems.add(path, Weight::ZERO, rule::STEP),
-        Ok(weight) if weight <= before => problems.add(path, weight, Policy::RISING),
-        Ok(weight) => return weight,
-    }
-    before
-}
-
-fn pause(path: &str, found: Given<resource::Pause>, problems: &mut Problems) -> Pause {
-    let Some(resource::Pause { duration }) = given(path, found, rule::NO_PAUSE, problems) else {
-        return Pause::None;
-    };
-    let path = format!("{path}.duration");
-    match given(&path, duration, rule::NO_DURATION, problems) {
-        None => Pause::UntilApproved,
-        Some(duration) => Pause::For(span(&path, &duration, &rule::PAUSE, problems)),
-    }
 }
 
 fn percent(path: &str, found: &Scalar, problems: &mut Problems) -> Percent {

@@ -21,6 +21,7 @@ mod routing;
 mod scalar;
 pub mod schema;
 mod strategy;
+mod version;
 mod window;
 
 use schemars::JsonSchema;
@@ -52,6 +53,7 @@ pub use pod_template::PodTemplate;
 pub use routing::{DeletionPolicy, Mode, RollbackRetries, Routing};
 pub use scalar::Scalar;
 pub use strategy::{BlueGreen, Canary, Gate, Pause, PromotionMode, Rollback, RollbackMode, Step, Strategy};
+pub use version::ExtraVersion;
 pub use window::{Window, WindowKind};
 
 /// How new versions of a service are released.
@@ -149,6 +151,16 @@ pub struct Spec {
     #[serde(default)]
     #[schemars(length(max = Policy::MAX_OVERRIDES))]
     pub overrides: Vec<Override>,
+    /// Versions beside stable and canary, each with a share of its own that you write, behind plain Envoys. Each is judged
+    /// against stable by itself, and a bad one is taken back alone. Raising or lowering a share moves callers between that
+    /// version and stable, and nobody else. The default is none.
+    // An older agent that reads a saved Release does not know the word.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = serin_policy::Extra::MOST), extend("x-kubernetes-validations" = [{
+        "rule": "self.all(one, self.exists_one(other, other.name == one.name) && one.name != 'stable' && one.name != 'canary')",
+        "message": rule::versions::OTHER_NAME,
+    }]))]
+    pub versions: Vec<ExtraVersion>,
     /// Addresses that give a tester a version in a plain browser, until an hour that stands in each: `serin link` makes them.
     /// The default is none.
     // An older agent that reads a saved Release does not know the word.
@@ -394,7 +406,12 @@ pub struct Segment {
     #[schemars(length(min = 1, max = SegmentSpec::MAX_MATCHES))]
     pub matches: Vec<Match>,
     /// The share of the segment that gets the canary, in percent, 0 to 100: 100 for testers, 0 for users who must never
-    /// get it.
+    /// get it. None of its members is in the share of a version of `spec.versions`.
     #[schemars(with = "schema::Percentage")]
     pub weight: Scalar,
+    /// The version of `spec.versions` that the share gets in the canary's place, by its name.
+    // An older agent that reads a saved Release does not know the word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<schema::Label>")]
+    pub version: Option<String>,
 }

@@ -56,7 +56,7 @@ impl Baseline {
     fn index(&self, cohort: Cohort) -> usize {
         match cohort {
             Cohort::Step(i) => i.min(self.steps.len()),
-            Cohort::Rest => self.steps.len(),
+            Cohort::Rest | Cohort::Lane(_) => self.steps.len(),
         }
     }
 

@@ -114,6 +114,11 @@ impl Evidence {
         self.segments.values_mut().for_each(Segment::onset);
     }
 
+    /// Another run's users are counted from now on.
+    pub(crate) const fn users_begin_anew(&mut self) {
+        self.users.seen = None;
+    }
+
     /// The wall clock has moved by `step` without that much time going by.
     pub(crate) fn clock_moved(&mut self, step: SignedDuration) {
         let times = [&mut self.began, &mut self.looked, &mut self.exposed, &mut self.warming_since];
@@ -288,7 +293,9 @@ impl Evidence {
         self.injected.take_in(chosen);
         // The part of each is kept for it from the beginning, or the others' would shrink when it begins.
         let has_canary = |name: &str| {
-            release.segments.iter().any(|segment| segment.name == name && segment.weight == Weight::FULL)
+            release.segments.iter().any(|segment| {
+                segment.name == name && segment.weight == Weight::FULL && segment.version.is_none()
+            })
         };
         self.segments.retain(|name, _| has_canary(name));
         for segment in release.segments.iter().filter(|segment| has_canary(&segment.name)) {

@@ -27,6 +27,7 @@ impl Injected {
             let sum = match arm {
                 Arm::Stable => &mut self.stable,
                 Arm::Canary => &mut self.canary,
+                Arm::Extra(_) => continue,
             };
             *sum = sum.saturating_add(counts.requests);
         }

@@ -57,6 +57,7 @@ pub(super) fn strata(cells: &[Cell]) -> Strata<'_> {
         match cell.arm {
             Arm::Stable => stratum.stable.push(cell),
             Arm::Canary => stratum.canary.push(cell),
+            Arm::Extra(_) => {}
         }
     }
     strata
@@ -81,7 +82,7 @@ pub(super) fn cohorts_on_stable(cells: &[Cell], signal: Signal) -> Vec<Tally> {
     for cell in cells {
         let (Arm::Stable, Drawn::Cohort(cohort)) = (cell.arm, &cell.drawn) else { continue };
         let i = match cohort {
-            Cohort::Rest => 0,
+            Cohort::Rest | Cohort::Lane(_) => 0,
             Cohort::Step(i) => i + 1,
         };
         cohorts.resize(cohorts.len().max(i + 1), Tally::default());

@@ -204,6 +204,16 @@ impl fmt::Display for Verdict {
     }
 }
 
+impl Failure {
+    /// The same sentence of another version than the canary.
+    pub fn told_of(&self, version: &str) -> String {
+        self.to_string()
+            .replace("the canary", version)
+            .replace("A canary", "A version")
+            .replace("a canary", "a version")
+    }
+}
+
 impl fmt::Display for Failure {
     /// What was seen, how unlikely that is for a good canary, and what users had of it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

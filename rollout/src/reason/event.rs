@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serin_policy::Weight;
 
 use super::NotNow;
+use crate::analysis::Failure;
 use crate::cause::Cause;
 use crate::commands::CommandKind;
 use crate::status::Actor;
@@ -187,4 +188,20 @@ pub enum Event {
     LeaseLapsed,
     /// The Release was edited without starting a new run: the policy is written again.
     ReleaseEdited,
+    /// A version beside stable and canary gets its share.
+    VersionOpened {
+        /// Which.
+        version: String,
+        /// The share.
+        share: Weight,
+    },
+    /// A version beside stable and canary is bad: its callers go to stable, and nobody else is moved.
+    VersionTakenBack {
+        /// Which.
+        version: String,
+        /// The share that it had.
+        share: Weight,
+        /// What is bad.
+        failure: Box<Failure>,
+    },
 }

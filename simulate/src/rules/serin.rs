@@ -79,6 +79,7 @@ impl Rule for Serin {
             blown_fuses: Vec::new(),
             unassignable: 0,
             users: Some(counted.users),
+            users_of_extras: std::collections::BTreeMap::new(),
             readings: counted.readings.clone(),
             outage: None,
             commands: Vec::new(),

@@ -22,6 +22,7 @@ fn options(hosts: &[&str], endpoint: &str) -> Bootstrap {
         },
         stable: upstream.clone(),
         canary: Upstream { protocol: Protocol::Http2, ..upstream },
+        others: Vec::new(),
         ecds_dir: "/var/lib/serin".into(),
         traces: None,
     }

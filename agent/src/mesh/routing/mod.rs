@@ -63,7 +63,7 @@ impl Subsets {
     pub fn of(&self, arm: Arm) -> &Pods {
         match arm {
             Arm::Stable => &self.stable,
-            Arm::Canary => &self.canary,
+            Arm::Canary | Arm::Extra(_) => &self.canary,
         }
     }
 }
@@ -323,6 +323,6 @@ pub(crate) fn split(release: &Release) -> (&str, &str) {
 fn deployment(delivery: &Delivery, arm: Arm) -> &str {
     match arm {
         Arm::Stable => &delivery.stable.deployment,
-        Arm::Canary => &delivery.canary.deployment,
+        Arm::Canary | Arm::Extra(_) => &delivery.canary.deployment,
     }
 }

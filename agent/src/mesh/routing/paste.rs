@@ -20,7 +20,7 @@ pub(super) fn entry(arm: Arm, destination: &Value, release: &Release) -> Value {
     let matches: Vec<_> = paths(&release.path_prefix)
         .into_iter()
         .filter_map(|path| match arm {
-            Arm::Canary => Some(with(json!({"headers": header}), [("uri", path)])),
+            Arm::Canary | Arm::Extra(_) => Some(with(json!({"headers": header}), [("uri", path)])),
             Arm::Stable => path.map(|path| json!({"uri": path})),
         })
         .collect();

@@ -43,7 +43,7 @@ pub(super) fn arm_of(release: &Release, routing: &Routing) -> Option<Arm> {
 pub(super) fn traffic_policy(delivery: &Delivery, arm: Arm, common: Option<&Value>) -> Option<Value> {
     let own = match arm {
         Arm::Stable => &delivery.stable.traffic_policy,
-        Arm::Canary => &delivery.canary.traffic_policy,
+        Arm::Canary | Arm::Extra(_) => &delivery.canary.traffic_policy,
     };
     let parts = [common, own.as_ref()].into_iter().flatten().filter_map(Value::as_object);
     let merged: serde_json::Map<_, _> =
@@ -63,7 +63,7 @@ impl Destinations<'_> {
     pub(super) fn route(&self, name: &str, arm: Arm, matches: Option<Vec<Value>>, port: u16) -> Value {
         let target = match arm {
             Arm::Stable => &self.delivery.stable,
-            Arm::Canary => &self.delivery.canary,
+            Arm::Canary | Arm::Extra(_) => &self.delivery.canary,
         };
         let entry = with(json!({"destination": self.of(arm, port)}), [("headers", target.headers.clone())]);
         let mut route = json!({"name": format!("serin-{name}{}", self.rule.name), "route": [entry]});

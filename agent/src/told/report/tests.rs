@@ -89,6 +89,7 @@ impl Run {
             blown_fuses: Vec::new(),
             unassignable: 0,
             users: None,
+            users_of_extras: std::collections::BTreeMap::new(),
             readings: vec![depth],
             outage: None,
             commands: Vec::new(),

@@ -289,6 +289,6 @@ impl Check<'_> {
 fn name(arm: Arm) -> &'static str {
     match arm {
         Arm::Stable => "stable",
-        Arm::Canary => "the canary",
+        Arm::Canary | Arm::Extra(_) => "the canary",
     }
 }
