@@ -20,7 +20,6 @@ use super::snapshot::Snapshot;
 use super::templates::names::are_same;
 use super::{Cluster, api_resources, cluster_name, configs, hooks, messages};
 use crate::journal::Entry;
-use crate::observe::ProxyReport;
 use crate::observe::prometheus::{collector::Collected, counts::Subject};
 use crate::told::{conditions::Rejection, report};
 use crate::view::board::{Look, Written};
@@ -288,19 +287,6 @@ async fn observe(
     let mut report =
         observer.report(&snapshot.release, &mut state.deltas, &samples, collected, complaint.as_deref(), now);
     arriving::take_in(cluster, memory, snapshot, &mut report, &samples, now).await;
-    let ProxyReport {
-        proxies,
-        counted,
-        at_proxies,
-        chosen,
-        mirrored,
-        blown_fuses,
-        unassignable,
-        users,
-        readings,
-        outage,
-        ..
-    } = report;
     let status = &memory.state.status;
     let is_wanted = |found: &InForce| match found {
         InForce::Policy { run, revision, weight, closed, lease } => {
@@ -317,17 +303,17 @@ async fn observe(
     in_cluster.contested = cluster.repairs.contested(|object| snapshot.concerns(object));
     Observation {
         in_force: plugins.in_force(attachments, name, is_wanted, now),
-        proxies,
-        counted,
-        at_proxies,
-        chosen,
-        mirrored,
-        blown_fuses,
-        unassignable,
-        users,
+        proxies: report.proxies,
+        counted: report.counted,
+        at_proxies: report.at_proxies,
+        chosen: report.chosen,
+        mirrored: report.mirrored,
+        blown_fuses: report.blown_fuses,
+        unassignable: report.unassignable,
+        users: report.users,
         users_of_extras: report.users_of_extras,
-        readings,
-        outage,
+        readings: report.readings,
+        outage: report.outage,
         commands: command.into_iter().collect(),
         environment: Environment::Cluster(Box::new(in_cluster)),
     }
