@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
+use k8s_openapi::api::rbac::v1::Role;
 use serde_json::{Value, json};
 use serin_tests::tools::Tool;
 
@@ -169,6 +170,12 @@ fn yaml(text: &str, others: &mut Vec<Value>) -> Result<()> {
         "null null" if document.get("spec").is_some() => {}
         "null null" if document.get("metrics").is_some() => {}
         "null null" => drop(serin_agent::config::Operator::from_yaml(text)?),
+        "rbac.authorization.k8s.io/v1 Role" => {
+            // What the type does not know is lost on the way back.
+            let role: Role = serde_json::from_value(document.clone())?;
+            let back = serde_json::to_value(role)?;
+            ensure!(back == document, "a Role has no more than {back}");
+        }
         "tekton.dev/v1 Task" => {
             for step in document["spec"]["steps"].as_array().into_iter().flatten() {
                 check_script(step["script"].as_str().unwrap_or_default())?;
