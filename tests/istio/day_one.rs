@@ -12,14 +12,14 @@ use crate::adoption::weighted;
 use crate::fixture::{AGENT, Fixture, condition, is_idle, told};
 
 /// A route that a Release has no word for.
-const REWRITTEN: &str = "
+const MIRRORED: &str = "
 apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {name: site}
 spec:
   hosts: [site.example.com]
   gateways: [gateway]
-  http: [{rewrite: {uri: /site}, route: [{destination: {host: site}}]}]
+  http: [{mirror: {host: site}, route: [{destination: {host: site}}]}]
 ";
 
 /// What `serin adopt` prints for `what` here.
@@ -70,9 +70,9 @@ pub(crate) async fn a_service_is_adopted_as_it_is(mesh: &Mesh) -> Result<()> {
 
     // It has routes that do more than lead to it.
     fixture.namespace.shop("site", "site:v1", "site:v1").await?;
-    fixture.namespace.apply(REWRITTEN).await?;
+    fixture.namespace.apply(MIRRORED).await?;
     let yaml = adopted(&fixture, "site").await?;
-    ensure!(yaml.contains("mode: Verify") && yaml.contains("has a rewrite"), "{yaml}");
+    ensure!(yaml.contains("mode: Verify") && yaml.contains("has a mirror"), "{yaml}");
     fixture.namespace.apply(&yaml).await?;
     status_that(&fixture, "site", is_accepted).await.with_context(|| agent.log())?;
 
