@@ -113,7 +113,7 @@ pub(crate) async fn from_an_empty_cluster_to_a_version_that_is_taken_back(mesh: 
     let fixture = Fixture::of(mesh, mesh.namespace_there_is("canary-demo"), gateway);
     let chain = Chain { fixture, prometheus };
     let watch = Watch::begin(mesh);
-    let played = chain.plays_out().await;
+    let played = chain.plays_out(&watch).await;
     let story = watch.end();
     eprintln!("for Argo CD it was {}", story.join(", then "));
     if let Err(error) = played {
@@ -157,6 +157,16 @@ impl Watch {
         Self { story, task }
     }
 
+    /// Waits until it is so: whoever goes on at once would be too quick for a look.
+    async fn sees(&self, health: &str) -> Result<()> {
+        eventually(health, async || {
+            let last = self.story.lock().unwrap_or_else(PoisonError::into_inner).last().cloned();
+            ensure!(last.as_deref() == Some(health), "{last:?}");
+            Ok(())
+        })
+        .await
+    }
+
     /// What it was, each as long as it was so.
     fn end(self) -> Vec<String> {
         self.task.abort();
@@ -171,13 +181,15 @@ struct Chain<'m> {
 
 impl Chain<'_> {
     /// The example's second version goes out, and the third is taken back.
-    async fn plays_out(&self) -> Result<()> {
+    async fn plays_out(&self, watch: &Watch) -> Result<()> {
         let traffic = self.users().await?;
         let approval = |status: &ReleaseStatus| status.message.contains("waits for approval");
         self.status_that("half of the users on v2", |status| is_at(status, 50) && approval(status)).await?;
         self.dashboards_show_it().await?;
+        watch.sees("Suspended").await?;
         self.fixture.command_line(&["resume", "myapp", "--namespace", "canary-demo"]).await?;
         self.status_that("v2 to be promoted", |status| status.phase == ReleasePhase::Promoted).await?;
+        watch.sees("Healthy").await?;
         all_from(&traffic, "myapp-stable").await?;
         let good = traffic.so_far();
         ensure!(good.errors().is_empty(), "v2 has failed");
@@ -187,6 +199,7 @@ impl Chain<'_> {
 
         self.set_image("myapp:v3.0.0?errors=50%").await?;
         self.status_that("v3 to be taken back", |status| status.phase == ReleasePhase::RolledBack).await?;
+        watch.sees("Degraded").await?;
         for alert in ["SerinRolledBack", "SerinCanaryErrors"] {
             eventually(alert, async || {
                 self.prometheus.values(&alerts(&format!("alertname='{alert}'"))).await.map(drop)

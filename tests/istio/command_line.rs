@@ -282,7 +282,7 @@ async fn reported(shell: &Shell<'_>) -> Result<()> {
     let parts =
         ["# Release ", "| outcome | Aborted |", "0% to 10%", "50% to 0%", "complaints", "## What happened"];
     shell.check("report shop", 0, &parts).await?;
-    shell.check("report shop -o html", 0, &["<!doctype html>", "<td>50% to 0%</td>"]).await?;
+    shell.check("report shop -o html", 0, &["<!DOCTYPE html>", "<td>50% to 0%</td>"]).await?;
     let json: Value = serde_json::from_str(&shell.check("report shop -o json", 0, &[]).await?)?;
     ensure!(
         json["outcome"] == "Aborted" && json["changes"].as_array().is_some_and(|all| all.len() == 3),

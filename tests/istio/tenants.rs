@@ -209,7 +209,8 @@ pub(crate) async fn commands_are_a_right_of_their_own(mesh: &Mesh) -> Result<()>
     let mut file = NamedTempFile::new()?;
     file.write_all([POLICY, ROLES, &BOUND.replace("NAMESPACE", name)].join("\n---\n").as_bytes())?;
     let file = file.path().to_str().context("a path of text")?;
-    mesh.kubectl(&["apply", "--server-side", "-f", file]).await?;
+    // Another test may have applied the policy in its own name.
+    mesh.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", file]).await?;
     namespace.apply(RELEASE).await?;
     let as_user = async |user: &str, args: &[&str]| {
         let who = ["--as", user, "--namespace", name];
