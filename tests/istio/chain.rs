@@ -100,7 +100,9 @@ pub(crate) async fn from_an_empty_cluster_to_a_version_that_is_taken_back(mesh: 
     let chart = Path::new(MANIFESTS).join("helm/serin").display().to_string();
     let install = ["install", "serin", &chart, "--namespace", SYSTEM, "--create-namespace"];
     let how = ["--set-json", &values(), "--wait", "--timeout=120s"];
-    mesh.run(&Tool::Helm.path()?, &[&install[..], &how].concat()).await?;
+    if let Err(error) = mesh.run(&Tool::Helm.path()?, &[&install[..], &how].concat()).await {
+        return Err(error.context(agents_logs(mesh).await));
+    }
 
     mesh.kubectl(&["create", "namespace", "istio-ingress"]).await?;
     let ingress = mesh.namespace_there_is("istio-ingress");
@@ -117,7 +119,7 @@ pub(crate) async fn from_an_empty_cluster_to_a_version_that_is_taken_back(mesh: 
     let story = watch.end();
     eprintln!("for Argo CD it was {}", story.join(", then "));
     if let Err(error) = played {
-        return Err(error.context(chain.agents_logs().await));
+        return Err(error.context(agents_logs(mesh).await));
     }
     let expected = ["Progressing", "Suspended", "Progressing", "Healthy", "Progressing", "Degraded"];
     ensure!(story == expected, "for Argo CD it was {story:?}");
@@ -261,14 +263,13 @@ impl Chain<'_> {
         })
         .await
     }
+}
 
-    /// What both agents have logged.
-    async fn agents_logs(&self) -> String {
-        let mesh = self.fixture.mesh;
-        let pods = Api::<Pod>::namespaced(mesh.client(), SYSTEM).list(&ListParams::default()).await;
-        let logs = pods.into_iter().flatten().map(|pod| mesh.program_log(SYSTEM, &pod.name_any()));
-        logs.map(Result::unwrap_or_default).collect::<Vec<_>>().join("\n")
-    }
+/// What both agents have logged.
+async fn agents_logs(mesh: &Mesh) -> String {
+    let pods = Api::<Pod>::namespaced(mesh.client(), SYSTEM).list(&ListParams::default()).await;
+    let logs = pods.into_iter().flatten().map(|pod| mesh.program_log(SYSTEM, &pod.name_any()));
+    logs.map(Result::unwrap_or_default).collect::<Vec<_>>().join("\n")
 }
 
 /// The alerts with these labels that have fired on the example by now.

@@ -70,7 +70,7 @@ fn is_proxy(container: &Spec) -> bool {
 impl Containers {
     /// Starts them at `address`. A proxy needs a `token` of the pod's account.
     pub(super) async fn start(
-        inside: &Inside,
+        inside: &Arc<Inside>,
         pod: &Pod,
         address: Ipv4Addr,
         token: Option<&str>,
@@ -95,7 +95,12 @@ impl Containers {
                 continue;
             }
             if let Some(sandbox) = sandbox.as_ref().filter(|_| is_program(spec)) {
-                tasks.spawn(run(Running::start(inside, pod, spec, sandbox)?, tell));
+                let start = {
+                    let (inside, pod, spec) = (Arc::clone(inside), pod.clone(), spec.clone());
+                    let sandbox = Arc::clone(sandbox);
+                    move || Running::start(&inside, &pod, &spec, &sandbox)
+                };
+                tasks.spawn(keep_running(start, tell));
                 continue;
             }
             let server = Server::of(pod, spec, address, sandbox.clone())?;
@@ -133,6 +138,15 @@ impl Containers {
             server.backend.hint(manners(pod, &server.image)?);
         }
         Ok(())
+    }
+}
+
+/// A program that is started again when it ends, as a kubelet does.
+async fn keep_running(start: impl Fn() -> Result<Running>, tell: impl Fn(State)) {
+    const PAUSE: Duration = Duration::from_secs(1);
+    while let Ok(process) = start() {
+        run(process, &tell).await;
+        sleep(PAUSE).await;
     }
 }
 
