@@ -5,9 +5,10 @@ use jiff::Timestamp;
 use serin_policy::{Lease, Policy, Weight};
 
 /// What the file in front of the proxies says: the truth about the weight.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum InForce {
     /// There is no file.
+    #[default]
     Nothing,
     /// There is a file that makes no sense.
     Unreadable {

@@ -15,7 +15,7 @@ use super::workloads::Workloads;
 use serin_release::delivery::Delivery;
 
 /// Everything the planner looks at besides the Release and its own status.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Observation {
     /// What the file in front of the proxies says.
     pub in_force: InForce,
@@ -48,9 +48,10 @@ pub struct Observation {
 }
 
 /// Where a release runs, and how things are there.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub enum Environment {
     /// In front of plain Envoys: two versions that are somebody else's business.
+    #[default]
     Standalone,
     /// In a cluster: two versions that are Deployments, and routes between.
     Cluster(Box<InCluster>),

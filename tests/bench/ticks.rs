@@ -12,9 +12,7 @@ use serin_agent::observe::prometheus::counts::{Counters, Subject, samples};
 use serin_policy::Lease;
 use serin_policy::series::Group;
 use serin_release::Release;
-use serin_rollout::{
-    Cell, Counts, Drawn, Environment, InForce, Mirrored, Observation, Plan, Proxy, ProxyState, Status, plan,
-};
+use serin_rollout::{Cell, Drawn, InForce, Observation, Plan, Proxy, ProxyState, Status, plan};
 
 use crate::figures::Figures;
 use crate::report::Table;
@@ -172,17 +170,7 @@ impl Driven {
             in_force: self.in_force.clone(),
             proxies: (0..PROXIES).map(proxy).collect(),
             counted,
-            at_proxies: Counts::default(),
-            chosen: Vec::new(),
-            mirrored: Mirrored::default(),
-            blown_fuses: Vec::new(),
-            unassignable: 0,
-            users: None,
-            users_of_extras: std::collections::BTreeMap::new(),
-            readings: Vec::new(),
-            outage: None,
-            commands: Vec::new(),
-            environment: Environment::Standalone,
+            ..Observation::default()
         };
         let Plan { status, push, .. } = plan(&self.release, &self.status, &observation, now);
         self.status = status;

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serin_release::Release;
-use serin_rollout::{Cell, Drawn, Environment, Hold, InForce, Mirrored};
+use serin_rollout::{Cell, Drawn, Hold};
 
 use super::*;
 
@@ -19,20 +19,9 @@ fn look(metrics: &Metrics, name: &str) {
     let cohort = Drawn::Cohort(serin_policy::Cohort::Rest);
     let cell = Cell { place: "gateway".to_owned(), drawn: cohort, arm: Arm::Canary, counts };
     let observation = Observation {
-        in_force: InForce::Nothing,
         proxies: vec![Proxy { name: "edge-1".to_owned(), state: ProxyState::Bypassed }],
         counted: vec![cell],
-        at_proxies: Counts::default(),
-        chosen: Vec::new(),
-        mirrored: Mirrored::default(),
-        blown_fuses: Vec::new(),
-        unassignable: 0,
-        users: None,
-        users_of_extras: std::collections::BTreeMap::new(),
-        readings: Vec::new(),
-        outage: None,
-        commands: Vec::new(),
-        environment: Environment::Standalone,
+        ..Observation::default()
     };
     let reasons = vec![Hold::Suspended.into(), Hold::Draining { delay: Duration::ZERO }.into()];
     let planned = Plan { status, push: None, term: serin_rollout::Term::Open, wanted: None, reasons };

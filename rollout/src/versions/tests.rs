@@ -4,10 +4,8 @@ use jiff::{SignedDuration, Timestamp};
 use serin_policy::{Arm, Cohort, Extra, Policy, Weight};
 
 use super::*;
-use crate::observation::{ArmCounts, Environment};
-use crate::{
-    Command, CommandKind, InForce, Mirrored, Observation, Plan, Proxy, ProxyState, Reason, Term, Users, plan,
-};
+use crate::observation::ArmCounts;
+use crate::{Command, CommandKind, InForce, Observation, Plan, Proxy, ProxyState, Reason, Term, plan};
 
 const RELEASE: &str = "apiVersion: serin.dev/v1alpha1
 kind: Release
@@ -72,17 +70,8 @@ impl Site {
             in_force: in_force.unwrap_or(InForce::Nothing),
             proxies: self.policy.iter().map(proxy).collect(),
             counted,
-            at_proxies: Counts::default(),
-            chosen: Vec::new(),
-            mirrored: Mirrored::default(),
-            blown_fuses: Vec::new(),
-            unassignable: 0,
-            users: None,
-            users_of_extras: BTreeMap::<Extra, Users>::new(),
-            readings: Vec::new(),
-            outage: None,
             commands,
-            environment: Environment::Standalone,
+            ..Observation::default()
         };
         let planned = plan(&self.release, &self.status, &observation, self.now);
         let json = serde_json::to_string(&planned.status).unwrap();

@@ -8,10 +8,7 @@ use serin_policy::{Lease, Weight};
 
 use super::{Counted, Rule, Stand};
 use serin_release::{Pause, Release};
-use serin_rollout::{
-    CohortRatio, Counts, Environment, History, InForce, Mirrored, Observation, Phase, Proxy, ProxyState,
-    Status, plan,
-};
+use serin_rollout::{CohortRatio, History, InForce, Observation, Phase, Proxy, ProxyState, Status, plan};
 
 pub(crate) struct Serin {
     release: Release,
@@ -73,17 +70,9 @@ impl Rule for Serin {
             },
             in_force: self.in_force.clone(),
             counted: counted.cells.clone(),
-            at_proxies: Counts::default(),
-            chosen: Vec::new(),
-            mirrored: Mirrored::default(),
-            blown_fuses: Vec::new(),
-            unassignable: 0,
             users: Some(counted.users),
-            users_of_extras: std::collections::BTreeMap::new(),
             readings: counted.readings.clone(),
-            outage: None,
-            commands: Vec::new(),
-            environment: Environment::Standalone,
+            ..Observation::default()
         };
         let since = SignedDuration::try_from(now).unwrap_or(SignedDuration::MAX);
         let now = Timestamp::UNIX_EPOCH.saturating_add(since).unwrap_or(Timestamp::MAX);

@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 use serin_policy::{Cohort, Lease};
 use serin_rollout::{
-    ArmCounts, Cell, Drawn, Event, HandoverState, Hold, InForce, MetricReading, Mirrored, Proxy, plan,
+    ArmCounts, Cell, Drawn, Event, HandoverState, Hold, InForce, MetricReading, Proxy, plan,
 };
 
 use serin_release::status::{RunOutcome, RunRecord};
@@ -83,17 +83,8 @@ impl Run {
                 .into_iter()
                 .chain(is_out.then_some(canary))
                 .collect(),
-            at_proxies: Counts::default(),
-            chosen: Vec::new(),
-            mirrored: Mirrored::default(),
-            blown_fuses: Vec::new(),
-            unassignable: 0,
-            users: None,
-            users_of_extras: std::collections::BTreeMap::new(),
             readings: vec![depth],
-            outage: None,
-            commands: Vec::new(),
-            environment: Environment::Standalone,
+            ..Observation::default()
         };
         let planned = plan(&self.release, &self.status, &observation, self.now);
         let news = self.journal.news(&planned, self.now);
