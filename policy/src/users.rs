@@ -148,16 +148,9 @@ pub struct Maps([OfArm; Arm::MOST]);
 
 impl Maps {
     /// The map of those who met `met` on `arm`.
-    pub const fn of(&self, arm: Arm, met: Met) -> &Cells {
-        let [stable, canary, first, second, third, fourth] = &self.0;
-        let [answer, failure, delay] = match arm.index() {
-            0 => stable,
-            1 => canary,
-            2 => first,
-            3 => second,
-            4 => third,
-            _ => fourth,
-        };
+    pub fn of(&self, arm: Arm, met: Met) -> &Cells {
+        let [stable, others @ ..] = &self.0;
+        let [answer, failure, delay] = others.get(arm.index().wrapping_sub(1)).unwrap_or(stable);
         match met {
             Met::Answer => answer,
             Met::Failure => failure,
@@ -166,16 +159,9 @@ impl Maps {
     }
 
     /// The same, to be changed.
-    pub const fn of_mut(&mut self, arm: Arm, met: Met) -> &mut Cells {
-        let [stable, canary, first, second, third, fourth] = &mut self.0;
-        let [answer, failure, delay] = match arm.index() {
-            0 => stable,
-            1 => canary,
-            2 => first,
-            3 => second,
-            4 => third,
-            _ => fourth,
-        };
+    pub fn of_mut(&mut self, arm: Arm, met: Met) -> &mut Cells {
+        let [stable, others @ ..] = &mut self.0;
+        let [answer, failure, delay] = others.get_mut(arm.index().wrapping_sub(1)).unwrap_or(stable);
         match met {
             Met::Answer => answer,
             Met::Failure => failure,
