@@ -8,8 +8,7 @@ use serin_tests::mesh::Mesh;
 use serin_tests::site::eventually;
 
 use crate::fixture::{Fixture, is_at, told};
-
-const POLICY: &str = include_str!("../../manifests/commands/policy.yaml");
+use crate::tenants::commands_as_rights;
 
 const NAMESPACED: &str = include_str!("../../manifests/namespaced/rbac.yaml");
 
@@ -20,16 +19,8 @@ fn rights(namespace: &str) -> String {
     of_cluster.replace("namespace: serin-system", &format!("namespace: {namespace}"))
 }
 
-/// The policy for one namespace; who may give commands there.
+/// Who may give commands there.
 const BOUND: &str = "
-apiVersion: admissionregistration.k8s.io/v1
-kind: ValidatingAdmissionPolicyBinding
-metadata: {name: serin-commands}
-spec:
-  policyName: serin-commands
-  validationActions: [Deny]
-  matchResources: {namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: NAMESPACE}}}
----
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
 metadata: {name: approvers, namespace: NAMESPACE}
@@ -79,7 +70,8 @@ pub(crate) async fn two_people_approve_whoever_leads(mesh: &Mesh) -> Result<()> 
         .await
         .with_context(|| first.log())?;
     let bound = BOUND.replace("NAMESPACE", namespace);
-    fixture.namespace.apply(&[POLICY, &bound, &rights(namespace)].join("\n---\n")).await?;
+    let policy = commands_as_rights("serin-commands", namespace);
+    fixture.namespace.apply(&[policy, bound, rights(namespace)].join("\n---\n")).await?;
     eventually("the policy to be in force", async || {
         let as_bob = ["--as", "bob", "--dry-run=server"];
         let forged = give(&fixture, &as_bob, "resume", "ann").await.err().context("bob writes as ann")?;

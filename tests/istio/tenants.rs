@@ -169,19 +169,27 @@ pub(crate) async fn only_the_filter_leads_to_the_canary(mesh: &Mesh) -> Result<(
     Ok(())
 }
 
-const POLICY: &str = include_str!("../../manifests/commands/policy.yaml");
-const ROLES: &str = include_str!("../../manifests/commands/roles.yaml");
-
-/// The policy for one namespace; who is on call there may abort, and who develops there may edit.
-const BOUND: &str = "
+/// Commands as rights of their own, in one namespace alone, by a binding of this name.
+pub(crate) fn commands_as_rights(binding: &str, namespace: &str) -> String {
+    const POLICY: &str = include_str!("../../manifests/commands/policy.yaml");
+    format!(
+        "{POLICY}
+---
 apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingAdmissionPolicyBinding
-metadata: {name: NAMESPACE}
+metadata: {{name: {binding}}}
 spec:
   policyName: serin-commands
   validationActions: [Deny]
-  matchResources: {namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: NAMESPACE}}}
----
+  matchResources: {{namespaceSelector: {{matchLabels: {{kubernetes.io/metadata.name: {namespace}}}}}}}
+"
+    )
+}
+
+const ROLES: &str = include_str!("../../manifests/commands/roles.yaml");
+
+/// Who is on call there may abort, and who develops there may edit.
+const BOUND: &str = "
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
 metadata: {name: on-call, namespace: NAMESPACE}
@@ -206,11 +214,8 @@ subjects:
 pub(crate) async fn commands_are_a_right_of_their_own(mesh: &Mesh) -> Result<()> {
     let namespace = mesh.namespace("commands").await?;
     let name = namespace.name();
-    let mut file = NamedTempFile::new()?;
-    file.write_all([POLICY, ROLES, &BOUND.replace("NAMESPACE", name)].join("\n---\n").as_bytes())?;
-    let file = file.path().to_str().context("a path of text")?;
-    // Another test may have applied the policy in its own name.
-    mesh.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", file]).await?;
+    let policy = commands_as_rights(name, name);
+    namespace.apply(&[&policy, ROLES, &BOUND.replace("NAMESPACE", name)].join("\n---\n")).await?;
     namespace.apply(RELEASE).await?;
     let as_user = async |user: &str, args: &[&str]| {
         let who = ["--as", user, "--namespace", name];
