@@ -7,13 +7,15 @@ the answer comes in at the next look, which the task asks for. One that takes ov
 mod job;
 mod targets;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Service;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, ResourceExt};
 use serin_release::ReleaseObject;
-use serin_release::hook::{Asked, Check, Hook};
+use serin_release::hook::{Asked, Check, Load};
+use serin_release::resource::When;
 use serin_rollout::{Answer, Phase, Plan};
 use tokio::task::JoinSet;
 
@@ -74,6 +76,7 @@ pub(super) fn ask(
         if !memory.hooks.asked.insert(key.clone()) {
             continue;
         }
+        let find = |check: &Check| targets::find(&cluster.stores, snapshot, check);
         let (wake, release) = (cluster.wake.clone(), ObjectRef::new(&object.name_any()).within(&namespace));
         let errand = Errand {
             client: cluster.client.clone(),
@@ -84,16 +87,20 @@ pub(super) fn ask(
             name: object.name_any(),
             run: planned.status.run.clone(),
             phase: planned.status.phase.clone(),
-            job: match &hook.asked {
-                Asked::Job(job) => Some(job::Errand::of(object, &hook.name, job, &key)),
-                _ => None,
+            work: match hook.asked {
+                Asked::Url { url, metadata } => Work::Url { url, metadata },
+                Asked::Checks(checks) => {
+                    let of = |check: Check| find(&check).map(|target| (check, target));
+                    Work::Checks(checks.into_iter().map(of).collect())
+                }
+                Asked::Load(load) => {
+                    let target = find(&load.request);
+                    Work::Load(Box::new((*load, target)))
+                }
+                Asked::Job(job) => Work::Job(job::Errand::of(object, &hook.name, &job, &key)),
             },
-            targets: match &hook.asked {
-                Asked::Url { .. } | Asked::Job(_) => Ok(Vec::new()),
-                Asked::Checks(checks) => with_targets(cluster, snapshot, checks),
-                Asked::Load(load) => with_targets(cluster, snapshot, std::slice::from_ref(&load.request)),
-            },
-            hook,
+            when: hook.when,
+            patience: hook.timeout,
         };
         memory.hooks.under_way.spawn(async move {
             let outcome = errand.run(&key).await;
@@ -114,61 +121,57 @@ struct Errand {
     name: String,
     run: String,
     phase: Phase,
-    hook: Hook,
-    /// Of a hook that is one.
-    job: Option<job::Errand>,
-    /// Of a hook of checks or load: each with where it goes.
-    targets: Result<Vec<(Check, Target)>, String>,
+    when: When,
+    patience: Duration,
+    work: Work,
+}
+
+/// What is asked. Where a request to the new version has nowhere to go, that is the answer.
+enum Work {
+    Url { url: String, metadata: BTreeMap<String, String> },
+    Checks(Result<Vec<(Check, Target)>, String>),
+    Load(Box<(Load, Result<Target, String>)>),
+    Job(job::Errand),
 }
 
 impl Errand {
     async fn run(self, key: &str) -> Result<Option<String>, String> {
-        let Self { client, services, reach, asker, namespace, name, run, phase, hook, job, targets } = self;
-        match &hook.asked {
-            Asked::Url { url, metadata } => {
+        let Self { client, services, reach, asker, namespace, name, run, phase, when, patience, work } = self;
+        match work {
+            Work::Url { url, metadata } => {
                 let is_service = |service: &str| is_own_service(&services, &namespace, service);
-                let reached = reach.check(url, &namespace, is_service);
+                let reached = reach.check(&url, &namespace, is_service);
                 let reached = reached.map_err(|refused| refused.to_string())?;
-                let payload = Payload::of(hook.when, metadata, (&namespace, &name), &run, &phase);
-                asker.ask(reached, &payload, key, hook.timeout).await.map(|()| None)
+                let payload = Payload::of(when, &metadata, (&namespace, &name), &run, &phase);
+                asker.ask(reached, &payload, key, patience).await.map(|()| None)
             }
-            Asked::Checks(_) => {
-                let targets = with_tokens(&client, &namespace, targets?).await?;
-                checks::run(&targets, hook.timeout).await.map(|()| None)
+            Work::Checks(targets) => {
+                let mut targets = targets?;
+                for (check, target) in &mut targets {
+                    give_token(&client, &namespace, check, target).await?;
+                }
+                checks::run(&targets, patience).await.map(|()| None)
             }
-            Asked::Load(load) => {
-                let targets = with_tokens(&client, &namespace, targets?).await?;
-                let (_, target) = targets.first().ok_or("there is nobody to ask")?;
-                asker.load(load, target, hook.timeout).await.map(Some)
+            Work::Load(load) => {
+                let (load, target) = *load;
+                let mut target = target?;
+                give_token(&client, &namespace, &load.request, &mut target).await?;
+                asker.load(&load, &target, patience).await.map(Some)
             }
-            Asked::Job(_) => {
-                // It was made of what is asked.
-                let Some(job) = job else { return Ok(None) };
-                job.run(&client).await
-            }
+            Work::Job(job) => job.run(&client).await,
         }
     }
 }
 
-/// The same with the tokens of those by which a tester comes in.
-async fn with_tokens(
+/// Adds the tester's token, if it takes one.
+async fn give_token(
     client: &Client,
     namespace: &str,
-    mut targets: Vec<(Check, Target)>,
-) -> Result<Vec<(Check, Target)>, String> {
-    for (check, target) in &mut targets {
-        let (Some(key), Some((_, version))) = (&check.token, &mut target.tester) else { continue };
-        let token = secret(client, namespace, key).await.map_err(|failure| failure.why)?;
-        *version = format!("{version}:{}", token.trim());
-    }
-    Ok(targets)
-}
-
-fn with_targets(
-    cluster: &Cluster,
-    snapshot: &Snapshot,
-    checks: &[Check],
-) -> Result<Vec<(Check, Target)>, String> {
-    let of = |check: &Check| Ok((check.clone(), targets::find(&cluster.stores, snapshot, check)?));
-    checks.iter().map(of).collect()
+    check: &Check,
+    target: &mut Target,
+) -> Result<(), String> {
+    let (Some(key), Some((_, version))) = (&check.token, &mut target.tester) else { return Ok(()) };
+    let token = secret(client, namespace, key).await.map_err(|failure| failure.why)?;
+    *version = format!("{version}:{}", token.trim());
+    Ok(())
 }
