@@ -19,6 +19,7 @@ use tokio::time::timeout;
 
 use crate::errors::chain;
 use crate::hooks::last_lines;
+use crate::mesh::object::RELEASE;
 use crate::serve::modules::sha256;
 
 /// How long after its time a Job is waited for: whoever ends it may be late.
@@ -27,8 +28,7 @@ const GRACE: Duration = Duration::from_mins(1);
 /// How long a Job is there after its end, for people to look at, in seconds: longer than no agent is there.
 const KEPT_SECONDS: u32 = 24 * 3600;
 
-/// The label and the annotation by which a Job of a Release's is known.
-const RELEASE: &str = "serin.dev/release";
+/// The other label and the annotation by which a Job of a Release's is known.
 const HOOK: &str = "serin.dev/hook";
 const KEY: &str = "serin.dev/question";
 
