@@ -127,7 +127,7 @@ impl Snapshot {
         }
         memory.state.names = names;
         obstacles.extend(pair.obstacles());
-        if memory.state.status.weight() == Weight::ZERO {
+        if release.mirror.is_some() && memory.state.status.weight() == Weight::ZERO {
             obstacles.extend(uncounted_copies(&release, &pods_of_canary(&pair, &cluster.stores)));
         }
         warnings.extend(messages::warnings(&delivery));
@@ -307,8 +307,7 @@ fn pods_of_canary(pair: &Pair, stores: &Stores) -> Vec<Arc<KnownPod>> {
 /// Why nobody would know what the canary makes of copies of stable's requests, if so.
 fn uncounted_copies(release: &Release, pods: &[Arc<KnownPod>]) -> Option<String> {
     let is_deaf = |pod: &Arc<KnownPod>| pod.ready_at.is_some() && pod.proxy.is_none();
-    let is_uncounted = release.mirror.is_some() && pods.iter().any(is_deaf);
-    is_uncounted.then(|| {
+    pods.iter().any(is_deaf).then(|| {
         let field = if release.blue_green.is_some() { "blueGreen" } else { "canary" };
         format!(
             "spec.strategy.{field}.mirror: the canary has pods without a sidecar, whose answers to copies nobody counts: let Istio \
