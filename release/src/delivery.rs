@@ -56,6 +56,14 @@ impl Delivery {
     pub fn swapped(self) -> Self {
         Self { stable: self.canary, canary: self.stable, ..self }
     }
+
+    /// The Deployment of a version; in a cluster there are these two.
+    pub const fn of(&self, arm: Arm) -> &Target {
+        match arm {
+            Arm::Stable => &self.stable,
+            Arm::Canary | Arm::Extra(_) => &self.canary,
+        }
+    }
 }
 
 /// A Deployment and what belongs to it.

@@ -53,7 +53,7 @@ impl Rule {
             ("rewrite", rewrite.clone()),
         ];
         let fields = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
-        let asks = paths(prefix).into_iter().map(|path| with(json!({}), [("uri", path)])).collect();
+        let asks = below(prefix, &[Map::new()]);
         Self { name: String::new(), asks, fields: fields.collect(), takes_the_rest: true }
     }
 
@@ -64,18 +64,19 @@ impl Rule {
         fields: &Map<String, Value>,
         prefix: &str,
     ) -> Self {
-        let asks = conditions.iter().flat_map(|condition| {
-            let condition = Value::Object(condition.clone());
-            let paths = if condition.get("uri").is_some() { vec![None] } else { paths(prefix) };
-            paths.into_iter().map(move |path| with(condition.clone(), [("uri", path)]))
-        });
-        Self {
-            name: format!("-http-{i}"),
-            asks: asks.collect(),
-            fields: fields.clone(),
-            takes_the_rest: false,
-        }
+        let asks = below(prefix, conditions);
+        Self { name: format!("-http-{i}"), asks, fields: fields.clone(), takes_the_rest: false }
     }
+}
+
+/// The conditions, those that ask for no path at the paths below the prefix.
+fn below(prefix: &str, conditions: &[Map<String, Value>]) -> Vec<Value> {
+    let asks = conditions.iter().flat_map(|condition| {
+        let condition = Value::Object(condition.clone());
+        let paths = if condition.get("uri").is_some() { vec![None] } else { paths(prefix) };
+        paths.into_iter().map(move |path| with(condition.clone(), [("uri", path)]))
+    });
+    asks.collect()
 }
 
 /// Those of other ports first, for they ask for a port, and the last ones take what is left. Callers inside the mesh say
@@ -144,23 +145,20 @@ fn assigned(of_place: &str, to: &Destinations<'_>, places: &[Value], port: u16) 
         headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect::<Map<_, _>>()
     };
     let version = |arm: Arm| json!({"exact": arm.as_str()});
-    let marked = to.release.injections().map(|it| {
-        let headers = headers(&[(VERSION_HEADER, version(it.arm)), (MARK_HEADER, json!({"exact": it.mark}))]);
-        let name = format!("marked-{}{of_place}", it.mark);
-        let route = to.route(&name, it.arm, with_headers(headers), port);
-        with(route, [("fault", Some(injected::for_istio(it.injected)))])
-    });
+    let marked = |mark: &str, arm: Arm| {
+        let headers = headers(&[(VERSION_HEADER, version(arm)), (MARK_HEADER, json!({"exact": mark}))]);
+        to.route(&format!("marked-{mark}{of_place}"), arm, with_headers(headers), port)
+    };
+    let injections = to.release.injections();
+    let faulty = injections
+        .map(|it| with(marked(&it.mark, it.arm), [("fault", Some(injected::for_istio(it.injected)))]));
     let copied = to.release.mirror.is_some().then(|| {
-        let headers =
-            headers(&[(VERSION_HEADER, version(Arm::Stable)), (MARK_HEADER, json!({"exact": MARK}))]);
-        let name = format!("marked-{MARK}{of_place}");
-        let route = to.route(&name, Arm::Stable, with_headers(headers), port);
         let mirrors = json!([{"destination": to.of(Arm::Canary, port), "percentage": {"value": 100}}]);
-        with(route, [("mirrors", Some(mirrors))])
+        with(marked(MARK, Arm::Stable), [("mirrors", Some(mirrors))])
     });
     let headers = headers(&[(VERSION_HEADER, version(Arm::Canary))]);
     let canary = to.route(&format!("canary{of_place}"), Arm::Canary, with_headers(headers), port);
-    marked.chain(copied).chain([canary]).collect()
+    faulty.chain(copied).chain([canary]).collect()
 }
 
 /// Stable's routes to one port, in order. With a path prefix the filter assigns only what is below it: a client's own header

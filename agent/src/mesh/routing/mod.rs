@@ -144,8 +144,8 @@ pub fn managed(
         let selector = &subsets.of(wide).selector;
         if selects(selector, &subsets.of(other).labels) {
             return Err(Indistinct {
-                wide: deployment(delivery, wide).to_owned(),
-                other: deployment(delivery, other).to_owned(),
+                wide: delivery.of(wide).deployment.clone(),
+                other: delivery.of(other).deployment.clone(),
                 selector: selector.clone(),
             });
         }
@@ -318,11 +318,4 @@ pub(crate) fn service(release: &Release) -> String {
 /// Namespace and name of a Release.
 pub(crate) fn split(release: &Release) -> (&str, &str) {
     release.name().split_once('/').unwrap_or(("default", release.name()))
-}
-
-fn deployment(delivery: &Delivery, arm: Arm) -> &str {
-    match arm {
-        Arm::Stable => &delivery.stable.deployment,
-        Arm::Canary | Arm::Extra(_) => &delivery.canary.deployment,
-    }
 }

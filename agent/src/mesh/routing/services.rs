@@ -41,10 +41,7 @@ pub(super) fn arm_of(release: &Release, routing: &Routing) -> Option<Arm> {
 /// The `trafficPolicy` of a version's Service: Istio takes each part of it from the version's own first, as it does of a
 /// subset's.
 pub(super) fn traffic_policy(delivery: &Delivery, arm: Arm, common: Option<&Value>) -> Option<Value> {
-    let own = match arm {
-        Arm::Stable => &delivery.stable.traffic_policy,
-        Arm::Canary | Arm::Extra(_) => &delivery.canary.traffic_policy,
-    };
+    let own = &delivery.of(arm).traffic_policy;
     let parts = [common, own.as_ref()].into_iter().flatten().filter_map(Value::as_object);
     let merged: serde_json::Map<_, _> =
         parts.flatten().map(|(name, part)| (name.clone(), part.clone())).collect();
@@ -61,11 +58,8 @@ pub(super) struct Destinations<'d> {
 
 impl Destinations<'_> {
     pub(super) fn route(&self, name: &str, arm: Arm, matches: Option<Vec<Value>>, port: u16) -> Value {
-        let target = match arm {
-            Arm::Stable => &self.delivery.stable,
-            Arm::Canary | Arm::Extra(_) => &self.delivery.canary,
-        };
-        let entry = with(json!({"destination": self.of(arm, port)}), [("headers", target.headers.clone())]);
+        let headers = self.delivery.of(arm).headers.clone();
+        let entry = with(json!({"destination": self.of(arm, port)}), [("headers", headers)]);
         let mut route = json!({"name": format!("serin-{name}{}", self.rule.name), "route": [entry]});
         for (field, value) in &self.rule.fields {
             route[field] = value.clone();

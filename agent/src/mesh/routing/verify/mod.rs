@@ -19,7 +19,7 @@ use catches::{Catches, catches};
 use destination::{Whose, spelled};
 
 use super::istio::{created, gateways_of, hosts_of, is_seen, is_seen_in};
-use super::{MESH, Subsets, deployment, gateway, paste, service, virtual_hosts};
+use super::{MESH, Subsets, gateway, paste, service, virtual_hosts};
 use crate::mesh::hosts::covers;
 use crate::mesh::object::{full_name, list, namespace};
 use serin_release::Release;
@@ -251,18 +251,18 @@ impl Check<'_> {
             Whose::One(found) if found == arm => None,
             Whose::One(found) => wrong(format!(
                 ".route leads to the pods of Deployment {}, want those of {}",
-                deployment(self.delivery, found),
-                deployment(self.delivery, arm)
+                self.delivery.of(found).deployment,
+                self.delivery.of(arm).deployment
             )),
             Whose::Both => wrong(format!(
                 ".route leads to {}, which means the pods of both versions, want only those of Deployment {}",
                 spelled(destination),
-                deployment(self.delivery, arm)
+                self.delivery.of(arm).deployment
             )),
             Whose::Nobodys => wrong(format!(
                 ".route leads to {}, which means the pods of neither version, want those of Deployment {}",
                 spelled(destination),
-                deployment(self.delivery, arm)
+                self.delivery.of(arm).deployment
             )),
             Whose::NoService(host) => wrong(format!(".route leads to {host}, and there is no such Service")),
             Whose::NoSubset { host, subset } => {
