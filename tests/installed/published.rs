@@ -2,30 +2,39 @@
 What a release publishes: the agent's image, pushed to a registry and read back by crane, and what its page says.
 */
 use std::fs;
-use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
+use serin_local::child::{self, Child};
+use serin_tests::site::{self, eventually};
 use serin_tests::tools::Tool;
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 
 use super::{file, run, said};
 
 /// A registry on this machine. It ends with this value.
 struct Registry {
     address: String,
-    server: Child,
+    _server: Child,
 }
 
 impl Registry {
-    fn start() -> Result<Self> {
-        let address = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.to_string();
-        let mut serve = Command::new(Tool::Crane.path()?);
-        serve.args(["registry", "serve", "--address", &address]);
-        let server = serve.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-        Ok(Self { address, server })
+    /// Returns once it listens; until then it has no port.
+    async fn start() -> Result<Self> {
+        let log = NamedTempFile::new()?;
+        let mut serve = tokio::process::Command::new(Tool::Crane.path()?);
+        serve.args(["registry", "serve", "--address", "127.0.0.1:0"]);
+        serve.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log.reopen()?);
+        let server = child::spawn(serve)?;
+        let port = eventually("the registry", async || {
+            let log = fs::read_to_string(log.path())?;
+            let (_, port) = log.trim_end().split_once("serving on port ").context("no port yet")?;
+            Ok(port.parse::<u16>()?)
+        })
+        .await?;
+        Ok(Self { address: format!("127.0.0.1:{port}"), _server: server })
     }
 
     /// Pushes an image of these binaries, as the release does, and returns its name by digest.
@@ -43,14 +52,6 @@ impl Registry {
     }
 }
 
-impl Drop for Registry {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.server.kill();
-        let _ = self.server.wait();
-    }
-}
-
 /// What crane says.
 fn crane(args: &[&str]) -> Result<String> {
     run(&Tool::Crane.path()?, args)
@@ -58,7 +59,11 @@ fn crane(args: &[&str]) -> Result<String> {
 
 #[test]
 fn an_image_is_one_static_binary_for_each_architecture() -> Result<()> {
-    let registry = Registry::start()?;
+    site::run(check_image())
+}
+
+async fn check_image() -> Result<()> {
+    let registry = Registry::start().await?;
     let folder = tempfile::tempdir()?;
     let binaries = ["amd64", "arm64"].map(|architecture| (architecture, folder.path().join(architecture)));
     for (architecture, path) in &binaries {
