@@ -15,7 +15,7 @@ use super::Tick;
 use super::cause::Cause;
 use super::commands::Command;
 use super::phase::{Phase, Stage, StepState, elapsed};
-use super::reason::{Event, NotNow};
+use super::reason::{Event, NotNow, Reason};
 use serin_release::resource::OnTimeout;
 use serin_release::{Gate, Pause, Step};
 
@@ -25,6 +25,9 @@ use serin_release::{Gate, Pause, Step};
 pub struct Approvals {
     /// Since when; time in which something else holds the run is left out by moving this on.
     pub since: Timestamp,
+    /// Since when something else holds it, at the last look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_at: Option<Timestamp>,
     /// Who has approved, of several who have to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub by: Vec<String>,
@@ -66,7 +69,7 @@ impl Tick<'_> {
     pub(super) fn sought(&self) -> Sought {
         let approval = self.release.approval;
         let (since, by) = match &self.status.approvals {
-            Some(Approvals { since, by }) => (*since, by.clone()),
+            Some(Approvals { since, by, .. }) => (*since, by.clone()),
             None => (self.now, Vec::new()),
         };
         let until = approval.timeout.map(|timeout| since.checked_add(timeout).unwrap_or(Timestamp::MAX));
@@ -90,8 +93,8 @@ impl Tick<'_> {
         if !is_known {
             given.push(person.clone());
         }
-        let (names, given) = (given.join(" and "), u32::try_from(given.len()).unwrap_or(u32::MAX));
-        if given >= required {
+        let given = count(given);
+        if let Some(names) = self.approved_by_enough() {
             return Ok(Some(names));
         }
         if is_known {
@@ -101,14 +104,35 @@ impl Tick<'_> {
         Ok(None)
     }
 
+    /// Who has approved, if they are as many as have to.
+    fn approved_by_enough(&self) -> Option<String> {
+        let given = &self.status.approvals.as_ref()?.by;
+        (!given.is_empty() && count(given) >= self.release.approval.required).then(|| given.join(" and "))
+    }
+
+    /// Takes what was approved where fewer have to approve than when it was.
+    pub(super) fn take_given_approvals(&mut self) {
+        let Some(by) = self.approved_by_enough() else { return };
+        // Nothing came of an approval that is not wanted here.
+        let _ = match &self.status.phase {
+            Phase::Progressing(state) if state.paused.is_none() => self.approve_as(by),
+            Phase::Starting { paused: None, .. } => self.approve_of_cutover(by),
+            _ => Ok(()),
+        };
+    }
+
     /// The run waits for people's approval, at `weight`. What becomes of it where nobody has given it in time; returns whether
     /// it waits on.
     pub(super) fn wait_for_approval(&mut self, weight: Weight) -> bool {
         let now = self.now;
-        self.status.approvals.get_or_insert_with(|| Approvals::begin(now));
+        let approvals = self.status.approvals.get_or_insert_with(|| Approvals::begin(now));
+        if let Some(held_at) = approvals.held_at.take() {
+            let since = approvals.since.checked_add(now.duration_since(held_at));
+            approvals.since = since.unwrap_or(now).min(now);
+        }
         let Some(after) = self.late_by() else { return true };
         let Sought { required, by, then, .. } = self.sought();
-        let given = u32::try_from(by.len()).unwrap_or(u32::MAX);
+        let given = count(&by);
         match then {
             OnTimeout::Rollback => !self.roll_back(Cause::NotApproved { weight, after, given, required }),
             OnTimeout::Hold => {
@@ -116,6 +140,15 @@ impl Tick<'_> {
                 self.status.approvals = Some(Approvals::begin(now));
                 true
             }
+        }
+    }
+
+    /// Whatever else holds the run takes nothing of the time that people have.
+    pub(super) fn hold_approvals(&mut self) {
+        let waits = |reason: &Reason| matches!(reason, Reason::Hold(hold) if hold.is_for_approval());
+        let is_only = self.reasons.iter().any(waits);
+        if let Some(approvals) = self.status.approvals.as_mut().filter(|_| !is_only) {
+            approvals.held_at.get_or_insert(self.now);
         }
     }
 
@@ -150,14 +183,19 @@ impl Tick<'_> {
 
     /// The time that people had, if it is over.
     fn late_by(&self) -> Option<Duration> {
-        let since = self.status.approvals.as_ref()?.since;
-        self.release.approval.timeout.filter(|timeout| elapsed(Some(since), None, self.now) >= *timeout)
+        let Approvals { since, held_at, .. } = self.status.approvals.as_ref()?;
+        let until = held_at.unwrap_or(self.now);
+        self.release.approval.timeout.filter(|timeout| elapsed(Some(*since), None, until) >= *timeout)
     }
 }
 
 impl Approvals {
     /// Nobody has approved yet.
     const fn begin(now: Timestamp) -> Self {
-        Self { since: now, by: Vec::new() }
+        Self { since: now, held_at: None, by: Vec::new() }
     }
+}
+
+fn count(people: &[String]) -> u32 {
+    u32::try_from(people.len()).unwrap_or(u32::MAX)
 }

@@ -47,25 +47,36 @@ impl Tick<'_> {
         self.hand_everybody_over();
     }
 
-    /// Approves of the cutover or of the old version's end, where the run waits for just that.
-    pub(super) fn approve_of_turn(&mut self, command: &Command) -> Result<(), NotNow> {
-        let awaits_cutover = match &self.status.phase {
+    /// Whether a run that begins waits for nothing but a person's word on the cutover.
+    fn awaits_cutover(&self) -> bool {
+        match &self.status.phase {
             Phase::Starting { since: Some(since), approved_by: None, mirrors, .. } => {
                 self.cutover_takes_a_person(Weight::ZERO)
                     && self.rest_is_over(*since, *mirrors)
                     && self.lack(Weight::FULL).is_none()
             }
             _ => false,
-        };
-        let (now, blue_green) = (self.now, self.release.blue_green);
-        if awaits_cutover {
-            let Some(by) = self.take_approval(command)? else { return Ok(()) };
-            if let Phase::Starting { approved_by, .. } = &mut self.status.phase {
-                *approved_by = Some(by.clone());
-            }
-            self.say(Event::CutoverApproved { by });
-            return Ok(());
         }
+    }
+
+    /// Approves of the cutover, in the name of all who have to.
+    pub(super) fn approve_of_cutover(&mut self, by: String) -> Result<(), NotNow> {
+        if !self.awaits_cutover() {
+            return Err(NotNow::NothingToResume);
+        }
+        if let Phase::Starting { approved_by, .. } = &mut self.status.phase {
+            *approved_by = Some(by.clone());
+        }
+        self.say(Event::CutoverApproved { by });
+        Ok(())
+    }
+
+    /// Approves of the cutover or of the old version's end, where the run waits for just that.
+    pub(super) fn approve_of_turn(&mut self, command: &Command) -> Result<(), NotNow> {
+        if self.awaits_cutover() {
+            return self.take_approval(command)?.map_or(Ok(()), |by| self.approve_of_cutover(by));
+        }
+        let (now, blue_green) = (self.now, self.release.blue_green);
         match &mut self.status.phase {
             Phase::Keeping(KeepState { since, approved_by: approved_by @ None, .. })
                 if blue_green.is_some_and(|it| it.cleanup == Gate::Manual) =>

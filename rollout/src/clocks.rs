@@ -51,6 +51,7 @@ impl Status {
         self.pods.lacking_since.as_mut().map(&moved);
         if let Some(approvals) = &mut self.approvals {
             moved(&mut approvals.since);
+            approvals.held_at.as_mut().map(&moved);
         }
         // When one was asked that has not answered yet is a part of what it will be known by.
         let answered = self.questions.iter_mut().filter(|question| !question.is_open);

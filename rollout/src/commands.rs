@@ -130,27 +130,30 @@ impl Tick<'_> {
             self.say(Event::Resumed { by: by.to_owned() });
             return Ok(());
         }
-        let asked = self.status.approvals.as_mut().map(|approvals| &mut approvals.since);
         match &mut self.status.phase {
             Phase::Starting { since, paused: paused @ Some(_), .. } => {
-                go_on(paused, [since.as_mut(), asked], now);
+                go_on(paused, since.as_mut(), now);
             }
             Phase::Baking(BakeState { since, paused: paused @ Some(_), .. })
             | Phase::Keeping(KeepState { since, paused: paused @ Some(_), .. }) => {
-                go_on(paused, [Some(since), asked], now);
+                go_on(paused, Some(since), now);
             }
             Phase::Progressing(StepState { stage, paused: paused @ Some(_), .. }) => {
                 let since = match stage {
                     Stage::RollingOut => None,
                     Stage::Observing { since, .. } => Some(since),
                 };
-                go_on(paused, [since, asked], now);
+                go_on(paused, since, now);
             }
             Phase::Progressing(_) => return self.approve(command),
             Phase::OffPlan { weight } => {
                 let weight = *weight;
+                let next = self.next_weight(weight);
+                if next == Weight::FULL {
+                    self.skips_no_approval()?;
+                }
                 self.is_not_frozen()?;
-                self.may_raise_to(self.next_weight(weight))?;
+                self.may_raise_to(next)?;
                 self.rise_above(weight, Actor::Operator(by.to_owned()));
                 return Ok(());
             }
@@ -166,11 +169,19 @@ impl Tick<'_> {
 
     /// Approves a step that has passed and waits for just that.
     fn approve(&mut self, command: &Command) -> Result<(), NotNow> {
+        match &self.status.phase {
+            Phase::Progressing(state) if state.is_observed() && self.awaits_approval(state) => {}
+            _ => return Err(NotNow::NothingToResume),
+        }
+        self.take_approval(command)?.map_or(Ok(()), |by| self.approve_as(by))
+    }
+
+    /// The same in the name of all who have to.
+    pub(super) fn approve_as(&mut self, by: String) -> Result<(), NotNow> {
         let state = match &self.status.phase {
             Phase::Progressing(state) if state.is_observed() && self.awaits_approval(state) => state.clone(),
             _ => return Err(NotNow::NothingToResume),
         };
-        let Some(by) = self.take_approval(command)? else { return Ok(()) };
         let event = self.approved(&state, &by);
         if let Phase::Progressing(StepState { stage, .. }) = &mut self.status.phase
             && let Stage::Observing { approved_by: approved_by @ None, .. } = stage
@@ -270,9 +281,8 @@ impl Tick<'_> {
 }
 
 /// Ends a pause: clocks go on where they stood.
-fn go_on(paused: &mut Option<Paused>, times: [Option<&mut Timestamp>; 2], now: Timestamp) {
-    let Some(paused) = paused.take() else { return };
-    for since in times.into_iter().flatten() {
+fn go_on(paused: &mut Option<Paused>, since: Option<&mut Timestamp>, now: Timestamp) {
+    if let (Some(paused), Some(since)) = (paused.take(), since) {
         *since = since.checked_add(now.duration_since(paused.since)).unwrap_or(now);
     }
 }

@@ -24,7 +24,7 @@ impl Tick<'_> {
     /// What holds a step, after what becomes of it where people have not approved in time; nothing where it has ended by that.
     pub(super) fn held_at(&mut self, state: &StepState, approved: bool) -> Option<Held> {
         match self.hold(state, approved) {
-            Held::By(hold) if is_for_approval(&hold) => {
+            Held::By(hold) if hold.is_for_approval() => {
                 self.wait_for_approval(state.weight).then(|| self.hold(state, approved))
             }
             held => Some(held),
@@ -37,7 +37,7 @@ impl Tick<'_> {
         let verdict = self.status.evidence.verdict(&self.release.analysis, self.now);
         !matches!(verdict, Verdict::Fail(_))
             && self.what_is_gone().is_none()
-            && matches!(self.hold(state, false), Held::By(hold) if is_for_approval(&hold))
+            && matches!(self.hold(state, false), Held::By(hold) if hold.is_for_approval())
     }
 
     /// What holds a step that is being observed, besides proxies.
@@ -92,9 +92,4 @@ impl Tick<'_> {
             _ => Held::By(missing),
         }
     }
-}
-
-/// Whether a run waits for people who have to approve, by this hold.
-const fn is_for_approval(hold: &Hold) -> bool {
-    matches!(hold, Hold::AwaitsApproval { .. } | Hold::AwaitsCutover { .. })
 }

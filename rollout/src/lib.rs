@@ -194,7 +194,9 @@ pub fn plan(release: &Release, status: &Status, observation: &Observation, now: 
     for command in &observation.commands {
         tick.obey(command, failed);
     }
+    tick.take_given_approvals();
     tick.go_on();
+    tick.hold_approvals();
     tick.tell_hooks_of_the_end();
     tick.settle(status)
 }

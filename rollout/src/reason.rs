@@ -219,6 +219,11 @@ pub enum Awaits {
 }
 
 impl Hold {
+    /// Whether a run waits for people who have to approve, by this one.
+    pub(super) const fn is_for_approval(&self) -> bool {
+        matches!(self, Self::AwaitsApproval { .. } | Self::AwaitsCutover { .. })
+    }
+
     /// Whether a run cannot go on for this.
     pub const fn is_obstacle(&self) -> bool {
         // Nobody can say when Git will have the new version.

@@ -190,11 +190,8 @@ impl Tick<'_> {
         };
         let before = std::mem::replace(held_at, stands_still.then_some(now));
         // A pause has the clock stand still already.
-        let (Some(before), false) = (before, is_paused) else { return };
-        let asked = self.status.approvals.as_mut().map(|approvals| &mut approvals.since);
-        for since in since.into_iter().chain(asked) {
-            *since = since.checked_add(now.duration_since(before)).unwrap_or(now).min(now);
-        }
+        let (Some(since), Some(before), false) = (since, before, is_paused) else { return };
+        *since = since.checked_add(now.duration_since(before)).unwrap_or(now).min(now);
     }
 
     /// Raises the weight to the first step above `weight`, or begins the promotion. The caller has made sure that

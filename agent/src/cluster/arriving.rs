@@ -3,6 +3,7 @@ What arrives at the canary's pods, as their sidecars say it: what came past the 
 requests.
 */
 use jiff::Timestamp;
+use serin_release::hook::Asked;
 
 use super::Cluster;
 use super::memory::Memory;
@@ -41,6 +42,17 @@ pub(super) async fn take_in(
     let pods = snapshot.canary_pods(&cluster.stores);
     let arrived = cluster.proxies.arrivals(&pods, snapshot.release.analysis.interval).await;
     let Arriving { arrivals, copies } = &mut memory.arriving;
+    // They ask the pods, or the canary's own Service: no proxy with the filter gives them.
+    let tries = |name: &String| {
+        snapshot
+            .delivery
+            .hooks
+            .iter()
+            .any(|hook| hook.name == *name && !matches!(hook.asked, Asked::Url { .. }))
+    };
+    if status.questions.iter().any(|question| question.is_open && tries(&question.hook)) {
+        arrivals.is_tried(now);
+    }
     let (services, given) = (snapshot.services(), report.given_to_canary);
     report.mirrored.canary = copies.take_in(&arrived, &services, given, status.mirrors());
     // Copies come past the filter, and are no callers'.

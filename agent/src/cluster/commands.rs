@@ -8,14 +8,18 @@ nothing is done twice.
 The API server says who set the annotation to the second. The same command, by the same program in the same second, is
 another one where it comes after the first was taken off. Only an agent that dies in that second takes the two for one.
 */
+use std::time::Duration;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::api::{Api, Patch};
 use kube::core::DynamicObject;
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
-use super::{api_resources, as_serin, cluster_name, people};
+use super::people::{self, Unproved};
+use super::{api_resources, as_serin, cluster_name};
 use serin_release::ReleaseObject;
 use serin_release::status::{CommandOutcome, CommandStatus};
 use serin_rollout::{Command, CommandKind, Event, Plan, Reason};
@@ -79,19 +83,51 @@ enum Names {
     Proved,
 }
 
-/// The command that `object` carries; of one that is another than `heard`, whether the name beside it is proved.
+/// How long a command may be kept waiting to see whether a name is proved that nothing hangs on.
+const NAME_PATIENCE: Duration = Duration::from_millis(500);
+
+/// The command that `object` carries; of one that is another than `heard`, whether the name beside it is proved. None, too, of
+/// an approval of which nobody can tell yet whose it is.
 pub(super) async fn hear(client: &Client, object: &ReleaseObject, heard: Option<&str>) -> Option<Given> {
     let given = read(object, Names::Said)?;
     if heard == Some(given.id.as_str()) || !object.annotations().contains_key(BY) {
         return Some(given);
     }
-    match people::are_proved(client, &object.namespace().unwrap_or_default()).await {
-        Ok(()) => read(object, Names::Proved),
-        Err(why) => {
-            tracing::debug!(release = %cluster_name(object), "{why}");
-            Some(given)
+    let namespace = object.namespace().unwrap_or_default();
+    let proved = people::proved_since(client, &namespace);
+    let is_since = |since: Timestamp| written(object).is_some_and(|at| since <= at);
+    let is_approval = matches!(&given.command, Ok(command) if command.kind == CommandKind::Resume);
+    let takes_several = object.spec.approval.as_ref().is_some_and(|approval| approval.required > Some(1));
+    if !(is_approval && takes_several) {
+        let proved = timeout(NAME_PATIENCE, proved).await;
+        let is_proved = proved.is_ok_and(|since| since.is_ok_and(is_since));
+        return if is_proved { read(object, Names::Proved) } else { Some(given) };
+    }
+    let unproved = |why: String| {
+        let command = Err(format!("metadata.annotations[{BY}]: {why}"));
+        Some(Given { command, ..given.clone() })
+    };
+    match proved.await {
+        Ok(since) if is_since(since) => read(object, Names::Proved),
+        Ok(_) => {
+            unproved("names had not been proved for long when this was written: give it again".to_owned())
+        }
+        Err(Unproved::Open(_)) => Some(given),
+        Err(Unproved::Unread(kube::Error::Api(status))) if status.is_forbidden() => {
+            unproved(format!("{}: have the operator apply this version's manifests", status.message))
+        }
+        Err(why @ Unproved::Unread(_)) => {
+            tracing::warn!(release = %cluster_name(object), "{why}: the approval waits");
+            None
         }
     }
+}
+
+/// When whoever wrote the command wrote it, by the API server's clock: the first of its parts.
+fn written(object: &impl ResourceExt) -> Option<Timestamp> {
+    let has_written = |entry: &&ManagedFieldsEntry| [COMMAND, BY, ID].iter().any(|name| has_set(entry, name));
+    let entries = object.managed_fields().iter().filter(has_written);
+    entries.map(|entry| entry.time.as_ref().map(|time| time.0)).min().flatten()
 }
 
 /// The command that `object` carries.
@@ -153,13 +189,14 @@ pub(super) async fn take_off(
 
 /// Who set the annotation, and when.
 fn setter(object: &impl ResourceExt) -> Option<&ManagedFieldsEntry> {
-    let has_set = |fields: &Value| {
-        fields
-            .pointer("/f:metadata/f:annotations")
-            .is_some_and(|set| set.get(format!("f:{COMMAND}")).is_some())
-    };
-    let mut managers = object.managed_fields().iter().rev();
-    managers.find(|entry| entry.fields_v1.as_ref().is_some_and(|fields| has_set(&fields.0)))
+    object.managed_fields().iter().rev().find(|entry| has_set(entry, COMMAND))
+}
+
+/// Whether it was by this entry that the annotation `name` was set.
+fn has_set(entry: &ManagedFieldsEntry, name: &str) -> bool {
+    let annotations =
+        entry.fields_v1.as_ref().and_then(|fields| fields.0.pointer("/f:metadata/f:annotations"));
+    annotations.is_some_and(|set| set.get(format!("f:{name}")).is_some())
 }
 
 #[cfg(test)]

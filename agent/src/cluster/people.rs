@@ -3,10 +3,12 @@ Who gives commands. A command is an annotation, beside which anybody may write a
 lets people write their own alone, and then that is who it was.
 */
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::admissionregistration::v1::{
     MatchResources, ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
+    ValidatingAdmissionPolicySpec,
 };
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -19,6 +21,13 @@ use crate::errors::chain;
 /// The policy of `manifests/commands`, and its binding.
 const NAME: &str = "serin-commands";
 
+/// What the policy has to be.
+static OWN: LazyLock<ValidatingAdmissionPolicySpec> = LazyLock::new(|| {
+    let manifest = include_str!("../../../manifests/commands/policy.yaml");
+    let policy: ValidatingAdmissionPolicy = serde_saphyr::from_str(manifest).unwrap_or_default();
+    policy.spec.unwrap_or_default()
+});
+
 /// Its rule that a name beside a command is one's own: whoever changes either may leave none there but theirs.
 const OWN_NAME: &str = "variables.by == '' || variables.command == '' || variables.by == request.userInfo.username \
                         || ['serin.dev/command', 'serin.dev/command-by', 'serin.dev/command-id'].all(name, \
@@ -30,11 +39,22 @@ const SETTLES: SignedDuration = SignedDuration::from_secs(10);
 /// How it gets there.
 const APPLY: &str = "kubectl apply -k manifests/commands";
 
-/// Whether the API server proves the names beside commands in `namespace`.
+/// Why no name is proved.
+#[derive(Debug, thiserror::Error)]
+pub enum Unproved {
+    /// Anybody may write any name, and the mend.
+    #[error("{0}")]
+    Open(String),
+    /// Nobody can tell.
+    #[error("who gives commands cannot be looked into: {}", chain(.0))]
+    Unread(kube::Error),
+}
+
+/// From when on the API server has let nobody write another name beside a command in `namespace` than their own, by its own clock.
 ///
 /// # Errors
-/// Why it does not, or why nobody can tell, and the mend.
-pub async fn are_proved(client: &Client, namespace: &str) -> Result<(), String> {
+/// Where it lets people, or does not answer.
+pub async fn proved_since(client: &Client, namespace: &str) -> Result<Timestamp, Unproved> {
     let policies: Api<ValidatingAdmissionPolicy> = Api::all(client.clone());
     let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(client.clone());
     let namespaces: Api<Namespace> = Api::all(client.clone());
@@ -43,23 +63,18 @@ pub async fn are_proved(client: &Client, namespace: &str) -> Result<(), String> 
         bindings.get_opt(NAME),
         namespaces.get_metadata_opt(namespace)
     );
-    let (policy, binding, namespace) =
-        found.map_err(|error| format!("who gives commands cannot be looked into: {}", chain(&error)))?;
-    let policy = policy.ok_or_else(|| format!("nothing proves who gives commands: {APPLY}"))?;
-    if !is_proof(&policy) {
-        return Err(format!("ValidatingAdmissionPolicy {NAME} is not this version's: {APPLY}"));
-    }
-    let now = Timestamp::now();
-    let is_new = |changed: Option<Timestamp>| changed.is_some_and(|at| now.duration_since(at) < SETTLES);
-    if is_new(changed(&policy)) || is_new(binding.as_ref().and_then(changed)) {
-        return Err(format!("{NAME} was changed just now: give it again in {SETTLES:#}"));
+    let (policy, binding, namespace) = found.map_err(Unproved::Unread)?;
+    let open = |why: String| Unproved::Open(format!("{why}: {APPLY}"));
+    let policy = policy.ok_or_else(|| open("nothing proves who gives commands".to_owned()))?;
+    if !policy.spec.as_ref().is_some_and(is_proof) {
+        return Err(open(format!("ValidatingAdmissionPolicy {NAME} is not this version's")));
     }
     let labels = namespace.map(|namespace| namespace.labels().clone()).unwrap_or_default();
-    if binding.is_some_and(|binding| is_bound(&binding, &labels)) {
-        Ok(())
-    } else {
-        Err(format!("ValidatingAdmissionPolicyBinding {NAME} does not deny in this namespace: {APPLY}"))
-    }
+    let binding = binding.filter(|binding| is_bound(binding, &labels)).ok_or_else(|| {
+        open(format!("ValidatingAdmissionPolicyBinding {NAME} does not deny in this namespace"))
+    })?;
+    let last = changed(&policy).max(changed(&binding)).unwrap_or(Timestamp::MIN);
+    Ok(last.checked_add(SETTLES).unwrap_or(last))
 }
 
 /// When an object was changed last.
@@ -67,12 +82,34 @@ fn changed(object: &impl ResourceExt) -> Option<Timestamp> {
     object.managed_fields().iter().filter_map(|entry| Some(entry.time.as_ref()?.0)).max()
 }
 
-/// Whether whatever it lets through has one's own name.
-fn is_proof(policy: &ValidatingAdmissionPolicy) -> bool {
-    let Some(spec) = &policy.spec else { return false };
+/// Whether whatever it lets through, of any Release, has one's own name.
+fn is_proof(spec: &ValidatingAdmissionPolicySpec) -> bool {
     let has_rule = spec.validations.iter().flatten().any(|validation| validation.expression == OWN_NAME);
-    let is_for_all = spec.match_conditions.iter().flatten().next().is_none();
-    has_rule && is_for_all && spec.failure_policy.as_deref().is_none_or(|policy| policy == "Fail")
+    // What the rule's words mean.
+    let variables = |spec: &ValidatingAdmissionPolicySpec| spec.variables.clone().unwrap_or_default();
+    let has_words = variables(&OWN).iter().all(|own| variables(spec).contains(own));
+    let is_for_all = spec.match_conditions.iter().flatten().next().is_none()
+        && spec.match_constraints.as_ref().is_some_and(has_every_release);
+    has_rule
+        && has_words
+        && is_for_all
+        && spec.failure_policy.as_deref().is_none_or(|policy| policy == "Fail")
+}
+
+/// Whether every Release that is made or changed is among these.
+fn has_every_release(which: &MatchResources) -> bool {
+    let is_any = |selector: &Option<LabelSelector>| selector.iter().all(|it| *it == LabelSelector::default());
+    let own = OWN.match_constraints.iter().flat_map(|own| own.resource_rules.iter().flatten());
+    let mut own = own.cloned();
+    // Where no scope is written, the API server writes that it is any.
+    let mut found = which.resource_rules.iter().flatten().cloned().map(|mut rule| {
+        rule.scope = rule.scope.filter(|scope| scope != "*");
+        rule
+    });
+    is_any(&which.namespace_selector)
+        && is_any(&which.object_selector)
+        && which.exclude_resource_rules.iter().flatten().next().is_none()
+        && own.all(|rule| found.any(|it| it == rule))
 }
 
 /// Whether it is in force in a namespace with these labels.
@@ -103,14 +140,35 @@ mod tests {
 
     #[test]
     fn the_manifest_proves_names() {
-        let manifest = include_str!("../../../manifests/commands/policy.yaml");
-        let mut policy: ValidatingAdmissionPolicy = serde_saphyr::from_str(manifest).unwrap();
-        assert!(is_proof(&policy));
-        policy.spec.as_mut().unwrap().failure_policy = Some("Ignore".to_owned());
-        assert!(!is_proof(&policy));
         let manifest = include_str!("../../../manifests/commands/binding.yaml");
         let binding = serde_saphyr::from_str(manifest).unwrap();
-        assert!(is_bound(&binding, &BTreeMap::new()));
+        assert!(is_proof(&OWN) && is_bound(&binding, &BTreeMap::new()));
+    }
+
+    #[test]
+    fn a_policy_counts_where_it_is_about_every_release_and_its_words_mean_what_they_say() {
+        let check = |path: &str, value: serde_json::Value, expected: bool| {
+            let mut spec = serde_json::to_value(&*OWN).unwrap();
+            let (parent, name) = path.rsplit_once('/').unwrap();
+            spec.pointer_mut(parent).unwrap()[name] = value.clone();
+            let spec = serde_json::from_value(spec).unwrap();
+            assert_eq!(is_proof(&spec), expected, "{path}: {value}");
+        };
+        check("/failurePolicy", json!("Ignore"), false);
+        check("/matchConditions", json!([{"name": "a", "expression": "false"}]), false);
+        check("/matchConstraints/namespaceSelector", json!({}), true);
+        check("/matchConstraints/namespaceSelector", json!({"matchLabels": {"team": "a"}}), false);
+        check("/matchConstraints/objectSelector", json!({"matchLabels": {"team": "a"}}), false);
+        check("/matchConstraints/excludeResourceRules", json!([{"resources": ["releases"]}]), false);
+        let rule = |operations: &[&str], scope: &str| {
+            json!([{"apiGroups": ["serin.dev"], "apiVersions": ["*"], "operations": operations,
+                    "resources": ["releases"], "scope": scope}])
+        };
+        check("/matchConstraints/resourceRules", rule(&["CREATE", "UPDATE"], "*"), true);
+        check("/matchConstraints/resourceRules", rule(&["UPDATE"], "*"), false);
+        check("/matchConstraints/resourceRules", rule(&["CREATE", "UPDATE"], "Cluster"), false);
+        check("/variables", json!([]), false);
+        check("/variables", json!([{"name": "by", "expression": "''"}]), false);
     }
 
     #[test]

@@ -14,8 +14,11 @@ use super::payload::{self, Media};
 use super::{Due, email, flows};
 use crate::http;
 
-/// How long one request may take. A channel takes two at most, and an attempt is over before another one begins.
+/// How long one request may take.
 const TIMEOUT: Duration = Duration::from_secs(6);
+
+/// How long an attempt may take: no channel takes more than three requests. It is over before another one begins.
+pub(super) const ATTEMPT: Duration = TIMEOUT.saturating_mul(3);
 
 /// How much of an answer is read.
 const LONGEST_ANSWER: usize = 64 * 1024;
@@ -99,7 +102,7 @@ impl Courier {
             }
             Channel::Email { url, mail, password } => {
                 let password = password.as_ref().map(|_| held()).transpose()?;
-                return email::send(&open(url)?, mail, password, due, TIMEOUT).await;
+                return email::send(&open(url)?, mail, password, due).await;
             }
             Channel::Slack { address: _ } => {
                 (open(held()?)?, None, Media::Json, payload::slack::message(message))

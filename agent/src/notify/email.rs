@@ -9,8 +9,10 @@ use lettre::transport::smtp::client::{Tls, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
 use serin_release::notification::Mail;
+use tokio::time::timeout;
 use url::Url;
 
+use super::courier::ATTEMPT;
 use super::{Delivered, Due, Failure, Message};
 use crate::errors::chain;
 use crate::http;
@@ -22,7 +24,6 @@ pub(super) async fn send(
     mail: &Mail,
     password: Option<&str>,
     due: &Due,
-    patience: std::time::Duration,
 ) -> Result<Delivered, Failure> {
     http::install_crypto();
     let host = server.host_str().ok_or_else(|| Failure::lasting("its address has no host"))?;
@@ -35,7 +36,7 @@ pub(super) async fn send(
     let mut transport = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host)
         .port(port_of(server).unwrap_or_default())
         .hello_name(ClientId::Domain("serin".to_owned()))
-        .timeout(Some(patience))
+        .timeout(Some(ATTEMPT))
         .tls(tls);
     if let Some(password) = password {
         let user = mail.user.clone().unwrap_or_else(|| mail.from.clone());
@@ -43,7 +44,10 @@ pub(super) async fn send(
     }
     let id = format!("<{}@serin>", due.message.id);
     let (envelope, text) = written(mail, &due.message, &id, due.thread.as_deref())?;
-    match transport.build().send_raw(&envelope, &text).await {
+    // The library's own limit is for the connection alone: a server may take what it is told a byte a minute, or never end a line.
+    let transport = transport.build();
+    let sent = timeout(ATTEMPT, transport.send_raw(&envelope, &text)).await;
+    match sent.map_err(|_| Failure::passing("the mail server does not come to an end"))? {
         Ok(_) => Ok(Some(due.thread.clone().unwrap_or(id))),
         // What a server says may be of somebody whom the Release must not read: its code is told.
         Err(error) => {

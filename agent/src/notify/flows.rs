@@ -1,6 +1,8 @@
 /*!
 Providers with whom a run has something that goes on: a message that is kept up to date, a deployment with its statuses.
 */
+use std::fmt;
+
 use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
@@ -57,6 +59,29 @@ struct Deployment {
     id: u64,
 }
 
+/// What is kept of a run's deployment.
+struct Deployed {
+    /// As GitHub calls it.
+    id: String,
+    /// The last message that it has had the status of.
+    told: Option<String>,
+}
+
+impl From<&str> for Deployed {
+    fn from(text: &str) -> Self {
+        let (id, told) = text.split_once(' ').map_or((text, None), |(id, told)| (id, Some(told.to_owned())));
+        Self { id: id.to_owned(), told }
+    }
+}
+
+impl fmt::Display for Deployed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, told } = self;
+        f.write_str(id)?;
+        told.iter().try_for_each(|told| write!(f, " {told}"))
+    }
+}
+
 /// A repository on GitHub.
 pub(super) struct GitHub<'c> {
     pub(super) api: Url,
@@ -70,42 +95,48 @@ pub(super) struct GitHub<'c> {
 impl GitHub<'_> {
     /// A deployment for each run, with a status for each event; and the same status of the commit, if that is wanted.
     pub(super) async fn tell(&self, courier: &Courier, due: &Due) -> Result<Delivered, Failure> {
+        let message = &due.message;
         let deployments = format!("repos/{}/deployments", self.repository);
-        let id = if let Some(id) = &due.thread {
-            id.clone()
-        } else {
-            let Some(reference) = github::reference(&due.message) else {
-                return Err(Failure::lasting(
-                    "the canary's image has no tag, by which GitHub would know what is deployed",
-                ));
-            };
-            let wanted = github::deployment(&due.message, reference, self.environment);
-            let answer = self.call(courier, due, &deployments, wanted).await?;
-            let deployment: Deployment = serde_json::from_slice(&answer).map_err(|_| {
-                Failure::lasting("GitHub makes no deployment: is the image's tag one of the repository?")
-            })?;
-            deployment.id.to_string()
+        let Deployed { id, told } = match &due.thread {
+            Some(thread) => Deployed::from(thread.as_str()),
+            None => Deployed { id: self.deploy(courier, due, &deployments).await?, told: None },
         };
-        let statuses = format!("{deployments}/{id}/statuses");
-        let told = async {
-            self.call(courier, due, &statuses, github::status(&due.message)).await?;
-            if self.commit_status {
-                let commit = due.message.canary.commit.as_deref().ok_or_else(|| {
-                    Failure::lasting(format!(
-                        "the canary's pod template does not say of which commit it is: give it the annotation {}",
-                        crate::view::COMMIT
-                    ))
-                })?;
-                let path = format!("repos/{}/statuses/{commit}", self.repository);
-                self.call(courier, due, &path, github::commit_status(&due.message)).await?;
-            }
-            Ok(())
-        };
-        match told.await {
-            Ok(()) => Ok(Some(id)),
-            // The deployment is there, and is not made again.
-            Err(failure) => Err(Failure { given: Some(id), ..failure }),
+        // Workflows run on each status of a deployment, so none is sent twice.
+        if told.as_ref() != Some(&message.id) {
+            let path = format!("{deployments}/{id}/statuses");
+            let status = self.call(courier, due, &path, github::status(message)).await;
+            status.map_err(|failure| Failure { given: Some(id.clone()), ..failure })?;
         }
+        let told = Deployed { id, told: Some(message.id.clone()) }.to_string();
+        if self.commit_status {
+            let status = self.tell_of_commit(courier, due).await;
+            status.map_err(|failure| Failure { given: Some(told.clone()), ..failure })?;
+        }
+        Ok(Some(told))
+    }
+
+    /// Makes a deployment, and returns its id.
+    async fn deploy(&self, courier: &Courier, due: &Due, deployments: &str) -> Result<String, Failure> {
+        let reference = github::reference(&due.message).ok_or_else(|| {
+            Failure::lasting("the canary's image has no tag, by which GitHub would know what is deployed")
+        })?;
+        let wanted = github::deployment(&due.message, reference, self.environment);
+        let answer = self.call(courier, due, deployments, wanted).await?;
+        let made = serde_json::from_slice::<Deployment>(&answer).map_err(|_| {
+            Failure::lasting("GitHub makes no deployment: is the image's tag one of the repository?")
+        })?;
+        Ok(made.id.to_string())
+    }
+
+    async fn tell_of_commit(&self, courier: &Courier, due: &Due) -> Result<(), Failure> {
+        let commit = due.message.canary.commit.as_deref().ok_or_else(|| {
+            Failure::lasting(format!(
+                "the canary's pod template does not say of which commit it is: give it the annotation {}",
+                crate::view::COMMIT
+            ))
+        })?;
+        let path = format!("repos/{}/statuses/{commit}", self.repository);
+        self.call(courier, due, &path, github::commit_status(&due.message)).await.map(drop)
     }
 
     async fn call(&self, courier: &Courier, due: &Due, path: &str, body: Value) -> Result<Vec<u8>, Failure> {

@@ -24,8 +24,8 @@ const MILESTONES: [&str; 8] =
 /// Something that comes and goes is told once in so long.
 const QUIET: SignedDuration = SignedDuration::from_mins(10);
 
-/// How long until an attempt that nobody knows the end of is made again; longer than one takes.
-const FIRST_AGAIN: SignedDuration = SignedDuration::from_secs(15);
+/// How long until an attempt that nobody knows the end of is made again; longer than [one takes](super::courier::ATTEMPT).
+const FIRST_AGAIN: SignedDuration = SignedDuration::from_secs(20);
 
 /// The longest time between two attempts.
 const LONGEST_AGAIN: SignedDuration = SignedDuration::from_mins(5);

@@ -199,7 +199,8 @@ async fn a_run_has_one_message_of_slacks_bot_which_is_kept_up_to_date_and_one_de
     let (github, _) = channels().pop().unwrap();
     let stand_in = StandIn::begin(providers::answer).await;
     let thread = stand_in.bring(&github, &due(step(), None)).await.unwrap();
-    stand_in.bring(&github, &due(rollback(), thread.as_deref())).await.unwrap();
+    let next = Message { id: "8f1e-8".to_owned(), ..rollback() };
+    stand_in.bring(&github, &due(next, thread.as_deref())).await.unwrap();
     let asked = stand_in.asked();
     let states: Vec<_> = asked.iter().map(|asked| asked.body["state"].clone()).collect();
     assert_eq!(states, [Value::Null, json!("in_progress"), json!("failure")]);
@@ -228,7 +229,33 @@ async fn a_commit_has_a_status_on_github_if_its_version_says_which_it_is() {
         failure.why.contains("give it the annotation org.opencontainers") && !failure.again,
         "{failure:?}"
     );
-    assert_eq!(failure.given.as_deref(), Some("42"));
+    assert_eq!(failure.given.as_deref(), Some("42 8f1e-7"));
+}
+
+#[tokio::test]
+async fn a_deployment_on_github_gets_each_status_once_though_that_of_the_commit_is_tried_again() {
+    let (mut github, _) = channels().pop().unwrap();
+    if let Channel::GitHub { commit_status, .. } = &mut github {
+        *commit_status = true;
+    }
+    let stand_in = StandIn::begin(|asked| match asked.path.as_str() {
+        "/repos/example/shop/statuses/5d5b1f0" => (StatusCode::BAD_GATEWAY, json!("")),
+        _ => providers::answer(asked),
+    })
+    .await;
+    let mut message = step();
+    message.canary.commit = Some("5d5b1f0".to_owned());
+    let first = stand_in.bring(&github, &due(message.clone(), None)).await.unwrap_err();
+    let again = stand_in.bring(&github, &due(message, first.given.as_deref())).await.unwrap_err();
+    assert!(first.again && again.again && first.given == again.given, "{first:?} {again:?}");
+    let asked = stand_in.asked();
+    let paths: Vec<_> =
+        asked.iter().map(|asked| asked.path.trim_start_matches("/repos/example/shop/")).collect();
+    assert_eq!(paths, ["deployments", "deployments/42/statuses", "statuses/5d5b1f0", "statuses/5d5b1f0"]);
+
+    let next = Message { id: "8f1e-8".to_owned(), ..rollback() };
+    stand_in.bring(&github, &due(next, first.given.as_deref())).await.unwrap_err();
+    assert_eq!(stand_in.asked()[4].path, "/repos/example/shop/deployments/42/statuses");
 }
 
 /// What is made of such an answer: whether it may pass, and in how many seconds it may be tried again.

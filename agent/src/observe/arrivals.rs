@@ -3,8 +3,8 @@ What arrives at the canary's pods, held against what proxies with the filter gav
 
 Istio counts arrivals in each pod's sidecar; a pod without one is not seen. All doubts are for the filter: what was there
 before the first look, what may be a second try, and what a pod counted after its last look are left out. So is all that
-arrives while callers' proxies come, go or start again: what such a proxy gave last, nobody knows. So it is a lower bound,
-and only told in steps.
+arrives while callers' proxies come, go or start again: what such a proxy gave last, nobody knows. And so is what arrives while
+the release's own hooks try the canary. So it is a lower bound, and only told in steps.
 */
 use std::collections::BTreeMap;
 
@@ -22,7 +22,8 @@ const ENOUGH: u64 = 100;
 /// The shares that are told, in percent.
 const STEPS: [u64; 5] = [50, 20, 10, 5, 2];
 
-/// For how long a proxy that ends goes on with its callers' requests and is not asked any more: what Kubernetes gives a pod.
+/// For how long a proxy that ends goes on with its callers' requests and is not asked any more: what Kubernetes gives a pod. What
+/// hooks have begun is over by then, too.
 const ENDING: SignedDuration = SignedDuration::from_secs(30);
 
 /// What has arrived in a run.
@@ -35,8 +36,8 @@ pub struct Arrivals {
     since: Sums,
     /// The proxies of callers when all last answered: their uptimes in seconds, by address.
     callers: BTreeMap<String, u64>,
-    /// Until when proxies may go on that are not asked any more.
-    callers_end: Option<Timestamp>,
+    /// Until when others may go on than those who are asked: proxies that end, hooks.
+    others_end: Option<Timestamp>,
     began: Option<Timestamp>,
     /// The largest share that was found, in percent.
     past: Option<u64>,
@@ -81,15 +82,15 @@ impl Arrivals {
                 .iter()
                 .all(|(address, uptime)| self.callers.get(address).is_some_and(|before| before <= uptime));
         if !(is_same || is_first) {
-            self.callers_end = now.checked_add(ENDING).ok();
+            self.others_end = now.checked_add(ENDING).ok();
         }
         let since = std::mem::take(&mut self.since);
         self.callers = uptimes;
-        if self.callers_end.is_some_and(|end| now < end) {
+        if self.others_end.is_some_and(|end| now < end) {
             return;
         }
-        // What came while the last of them ended is over with this look.
-        if self.callers_end.take().is_none() {
+        // What came while the last of them ended is left out with this look.
+        if self.others_end.take().is_none() {
             self.compared.arrived += since.arrived;
             self.compared.given += since.given;
         }
@@ -99,6 +100,11 @@ impl Arrivals {
             let share = STEPS.into_iter().find(|step| past * 100 > arrived * step);
             self.past = self.past.max(share);
         }
+    }
+
+    /// Hooks try the canary themselves, past the filter.
+    pub fn is_tried(&mut self, now: Timestamp) {
+        self.others_end = now.checked_add(ENDING).ok();
     }
 
     /// How many percent of what arrived came past the filter, at least, if that was found.
@@ -251,6 +257,23 @@ mod tests {
         check_steady(100, 0, 6, None);
         check_steady(10, 0, 8, None);
         check_steady(100, 120, 8, None);
+    }
+
+    #[test]
+    fn what_hooks_send_is_nobodys_who_came_past_the_filter() {
+        let mut arrivals = Arrivals::default();
+        let mut now = Timestamp::UNIX_EPOCH;
+        for (look, total) in (0..).zip([0, 100, 200, 800, 1_400, 1_500, 1_600, 1_700, 1_800, 1_900, 2_000]) {
+            let arrived = BTreeMap::from([("shop".to_owned(), total)]);
+            let sample = Arc::new(Sample { arrived, ..Sample::default() });
+            let pods = [("0".to_owned(), Latest { at: now, sample: Ok(sample) })];
+            if (2..5).contains(&look) {
+                arrivals.is_tried(now);
+            }
+            arrivals.take_in(&pods, &["shop"], 100, &[caller("10.0.0.1", Some(look * 10))], now);
+            now += SignedDuration::from_secs(10);
+        }
+        assert_eq!(arrivals.past(), None, "{arrivals:?}");
     }
 
     #[test]

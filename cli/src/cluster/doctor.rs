@@ -11,7 +11,8 @@ use k8s_openapi::api::rbac::v1::RoleBinding;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{Api, ListParams};
 use serde::Serialize;
-use serin_agent::cluster::{inspect, people};
+use serin_agent::cluster::inspect;
+use serin_agent::cluster::people::{self, Unproved};
 use serin_agent::errors::chain;
 use serin_agent::preflight::{Finding, Severity};
 use serin_agent::view::{Pods, VersionView, View, WaitsOn, image};
@@ -276,12 +277,13 @@ async fn approvals(cluster: &Cluster, release: &ReleaseObject) -> Option<Line> {
     let required = release.spec.approval.as_ref()?.required.filter(|required| *required > 1)?;
     let namespace = release.metadata.namespace.as_deref().unwrap_or_default();
     let text = format!("{required} different people have to approve");
-    Some(match people::are_proved(&cluster.client, namespace).await {
-        Ok(()) => Line::ok("approvals", text),
-        Err(why) => {
+    Some(match people::proved_since(&cluster.client, namespace).await {
+        Ok(_) => Line::ok("approvals", text),
+        Err(Unproved::Open(why)) => {
             let (why, mend) = why.split_once(": ").unwrap_or((&why, "ask the operator"));
             Line::error("approvals", format!("{text}, and {why}"), mend)
         }
+        Err(Unproved::Unread(error)) => Line::unread("approvals", &error),
     })
 }
 

@@ -337,11 +337,13 @@ impl Evidence {
         let (canary, stable) = if stake.step.0.requests > 0 { stake.step } else { stake.run };
         let answers = match stake.judged {
             Judged::Requests(Metric::RequestDuration) => self.slow.met,
-            Judged::Requests(Metric::RequestSuccessRate | Metric::RouteErrors) | Judged::Users => {
+            Judged::Requests(Metric::RequestSuccessRate | Metric::RouteErrors)
+            | Judged::Users
+            | Judged::Copies => {
                 self.users.of_canary().map_or(self.failed.met, |(_, failed)| failed.min(self.failed.met))
             }
             Judged::Requests(_) | Judged::Segment { .. } => stake.run.0.bad,
-            Judged::Readings(_) | Judged::Copies => 0,
+            Judged::Readings(_) => 0,
         };
         let is_of_objective = matches!(
             stake.judged,

@@ -230,7 +230,12 @@ impl fmt::Display for Failure {
         };
         write!(f, ". {good} looks this bad at most once in {chance} releases; Serin acts at 1 in {needed}.")?;
         match self.after_s {
-            None if self.metric == Judged::Copies => return f.write_str(" No user has met it"),
+            None if self.metric == Judged::Copies && self.met == 0 => {
+                return f.write_str(" No user has met it");
+            }
+            None if self.metric == Judged::Copies => {
+                return write!(f, " At most {} had met it by then", Users(self.met));
+            }
             None => return Ok(()),
             Some(..0.05) => f.write_str(" Caught at the first sign")?,
             Some(after_s) => write!(f, " Caught {after_s:.1} s after the first sign")?,
@@ -396,8 +401,14 @@ mod tests {
              limit looks this bad at most once in 4,000 releases; Serin acts at 1 in 100. Caught 8.0 s after the first \
              sign; at most 57 users had met it by then",
         );
-        let copies =
-            Failure { metric: Judged::Copies, after_s: None, ..failure(comparison(Promise::Guaranteed)) };
+        let copies = Failure {
+            metric: Judged::Copies,
+            after_s: None,
+            met: 0,
+            ..failure(comparison(Promise::Guaranteed))
+        };
+        let beside_users = Failure { met: 3, ..copies.clone() };
+        assert!(beside_users.to_string().ends_with(". At most 3 users had met it by then"), "{beside_users}");
         check(
             &copies,
             "the canary failed 57 of 1,190 mirrored requests (4.8%; stable meanwhile 0.3% of 10,700). A canary no worse than \

@@ -121,3 +121,21 @@ async fn a_password_goes_nowhere_without_tls() {
     assert!(!failure.why.contains("the-password"), "{failure:?}");
     assert!(mails.try_recv().is_err());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_comes_to_no_end_is_left_and_tried_again() {
+    for line in ["", "220 ", "220-more\r\n"] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = Url::parse(&format!("smtp://{}", listener.local_addr().unwrap())).unwrap();
+        tokio::spawn(async move {
+            let (mut client, _) = listener.accept().await.unwrap();
+            while client.write_all(line.as_bytes()).await.is_ok() {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        });
+        let due = due(step(), None);
+        let brought = tokio::time::timeout(Duration::from_secs(19), bring(&url, None, &due)).await;
+        let failure = brought.expect("it is over before the next attempt").unwrap_err();
+        assert!(failure.again, "{line:?}: {failure:?}");
+    }
+}
