@@ -113,6 +113,11 @@ pub struct ReadingFinding {
 }
 
 impl Evidence {
+    /// How many users have met a failure of the canary's, at most.
+    pub(super) fn failures_met(&self) -> u64 {
+        self.users.of_canary().map_or(self.failed.met, |(_, failed)| failed.min(self.failed.met))
+    }
+
     /// How each metric of requests stands.
     pub fn findings(&self, release: &Release, weight: Weight) -> Vec<Finding> {
         let analysis = &release.analysis;

@@ -339,9 +339,7 @@ impl Evidence {
             Judged::Requests(Metric::RequestDuration) => self.slow.met,
             Judged::Requests(Metric::RequestSuccessRate | Metric::RouteErrors)
             | Judged::Users
-            | Judged::Copies => {
-                self.users.of_canary().map_or(self.failed.met, |(_, failed)| failed.min(self.failed.met))
-            }
+            | Judged::Copies => self.failures_met(),
             Judged::Requests(_) | Judged::Segment { .. } => stake.run.0.bad,
             Judged::Readings(_) => 0,
         };
