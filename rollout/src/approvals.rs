@@ -14,7 +14,7 @@ use serin_policy::Weight;
 use super::Tick;
 use super::cause::Cause;
 use super::commands::Command;
-use super::phase::{Phase, Stage, StepState, elapsed};
+use super::phase::{Phase, Stage, StepState, elapsed, leave_out};
 use super::reason::{Event, NotNow, Reason};
 use serin_release::resource::OnTimeout;
 use serin_release::{Gate, Pause, Step};
@@ -113,12 +113,11 @@ impl Tick<'_> {
     /// Takes what was approved where fewer have to approve than when it was.
     pub(super) fn take_given_approvals(&mut self) {
         let Some(by) = self.approved_by_enough() else { return };
-        // Nothing came of an approval that is not wanted here.
-        let _ = match &self.status.phase {
-            Phase::Progressing(state) if state.paused.is_none() => self.approve_as(by),
-            Phase::Starting { paused: None, .. } => self.approve_of_cutover(by),
-            _ => Ok(()),
-        };
+        if let Some(state) = self.step_to_approve() {
+            self.approve_step(&state, by);
+        } else if self.awaits_cutover() {
+            self.approve_cutover(by);
+        }
     }
 
     /// The run waits for people's approval, at `weight`. What becomes of it where nobody has given it in time; returns whether
@@ -127,8 +126,7 @@ impl Tick<'_> {
         let now = self.now;
         let approvals = self.status.approvals.get_or_insert_with(|| Approvals::begin(now));
         if let Some(held_at) = approvals.held_at.take() {
-            let since = approvals.since.checked_add(now.duration_since(held_at));
-            approvals.since = since.unwrap_or(now).min(now);
+            leave_out(&mut approvals.since, held_at, now);
         }
         let Some(after) = self.late_by() else { return true };
         let Sought { required, by, then, .. } = self.sought();

@@ -48,9 +48,9 @@ impl Tick<'_> {
     }
 
     /// Whether a run that begins waits for nothing but a person's word on the cutover.
-    fn awaits_cutover(&self) -> bool {
+    pub(super) fn awaits_cutover(&self) -> bool {
         match &self.status.phase {
-            Phase::Starting { since: Some(since), approved_by: None, mirrors, .. } => {
+            Phase::Starting { since: Some(since), paused: None, approved_by: None, mirrors, .. } => {
                 self.cutover_takes_a_person(Weight::ZERO)
                     && self.rest_is_over(*since, *mirrors)
                     && self.lack(Weight::FULL).is_none()
@@ -60,21 +60,20 @@ impl Tick<'_> {
     }
 
     /// Approves of the cutover, in the name of all who have to.
-    pub(super) fn approve_of_cutover(&mut self, by: String) -> Result<(), NotNow> {
-        if !self.awaits_cutover() {
-            return Err(NotNow::NothingToResume);
-        }
+    pub(super) fn approve_cutover(&mut self, by: String) {
         if let Phase::Starting { approved_by, .. } = &mut self.status.phase {
             *approved_by = Some(by.clone());
         }
         self.say(Event::CutoverApproved { by });
-        Ok(())
     }
 
     /// Approves of the cutover or of the old version's end, where the run waits for just that.
     pub(super) fn approve_of_turn(&mut self, command: &Command) -> Result<(), NotNow> {
         if self.awaits_cutover() {
-            return self.take_approval(command)?.map_or(Ok(()), |by| self.approve_of_cutover(by));
+            if let Some(by) = self.take_approval(command)? {
+                self.approve_cutover(by);
+            }
+            return Ok(());
         }
         let (now, blue_green) = (self.now, self.release.blue_green);
         match &mut self.status.phase {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serin_policy::Weight;
 
 use super::analysis::Evidence;
-use super::phase::{BakeState, Emptying, KeepState, Paused, Phase, Stage, StepState};
+use super::phase::{BakeState, Emptying, KeepState, Paused, Phase, Stage, StepState, leave_out};
 use super::reason::{Event, NotNow, Outcome};
 use super::status::Actor;
 use super::{Tick, Write};
@@ -169,28 +169,22 @@ impl Tick<'_> {
 
     /// Approves a step that has passed and waits for just that.
     fn approve(&mut self, command: &Command) -> Result<(), NotNow> {
-        match &self.status.phase {
-            Phase::Progressing(state) if state.is_observed() && self.awaits_approval(state) => {}
-            _ => return Err(NotNow::NothingToResume),
+        let state = self.step_to_approve().ok_or(NotNow::NothingToResume)?;
+        if let Some(by) = self.take_approval(command)? {
+            self.approve_step(&state, by);
         }
-        self.take_approval(command)?.map_or(Ok(()), |by| self.approve_as(by))
+        Ok(())
     }
 
     /// The same in the name of all who have to.
-    pub(super) fn approve_as(&mut self, by: String) -> Result<(), NotNow> {
-        let state = match &self.status.phase {
-            Phase::Progressing(state) if state.is_observed() && self.awaits_approval(state) => state.clone(),
-            _ => return Err(NotNow::NothingToResume),
-        };
-        let event = self.approved(&state, &by);
-        if let Phase::Progressing(StepState { stage, .. }) = &mut self.status.phase
-            && let Stage::Observing { approved_by: approved_by @ None, .. } = stage
+    pub(super) fn approve_step(&mut self, state: &StepState, by: String) {
+        let event = self.approved(state, &by);
+        if let Phase::Progressing(StepState { stage: Stage::Observing { approved_by, .. }, .. }) =
+            &mut self.status.phase
         {
             *approved_by = Some(by);
-            self.say(event);
-            return Ok(());
         }
-        Err(NotNow::NothingToResume)
+        self.say(event);
     }
 
     fn promote(&mut self, by: &str) -> Result<(), NotNow> {
@@ -283,6 +277,6 @@ impl Tick<'_> {
 /// Ends a pause: clocks go on where they stood.
 fn go_on(paused: &mut Option<Paused>, since: Option<&mut Timestamp>, now: Timestamp) {
     if let (Some(paused), Some(since)) = (paused.take(), since) {
-        *since = since.checked_add(now.duration_since(paused.since)).unwrap_or(now);
+        leave_out(since, paused.since, now);
     }
 }

@@ -8,7 +8,7 @@ use serin_policy::Weight;
 use super::Tick;
 use super::analysis::{Verdict, Wait};
 use super::cause::Cause;
-use super::phase::StepState;
+use super::phase::{Phase, Stage, StepState};
 use super::reason::Hold;
 use serin_release::{NoData, OnNoData, Pause};
 
@@ -28,6 +28,16 @@ impl Tick<'_> {
                 self.wait_for_approval(state.weight).then(|| self.hold(state, approved))
             }
             held => Some(held),
+        }
+    }
+
+    /// The step that is held by nothing but an approval, which nobody has given.
+    pub(super) fn step_to_approve(&self) -> Option<StepState> {
+        match &self.status.phase {
+            Phase::Progressing(
+                state @ StepState { paused: None, stage: Stage::Observing { approved_by: None, .. }, .. },
+            ) => self.awaits_approval(state).then(|| state.clone()),
+            _ => None,
         }
     }
 

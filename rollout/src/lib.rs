@@ -196,7 +196,6 @@ pub fn plan(release: &Release, status: &Status, observation: &Observation, now: 
     }
     tick.take_given_approvals();
     tick.go_on();
-    tick.hold_approvals();
     tick.tell_hooks_of_the_end();
     tick.settle(status)
 }
@@ -340,6 +339,7 @@ impl Tick<'_> {
 
     /// Ends the tick that began with `before`.
     fn settle(mut self, before: &Status) -> Plan {
+        self.hold_approvals();
         for hold in self.contested() {
             self.say(hold);
         }

@@ -190,11 +190,6 @@ impl StepState {
         Self { index, weight, stage: Stage::RollingOut, paused: None, held_at: None }
     }
 
-    /// Whether every proxy has reported its weight.
-    pub(super) const fn is_observed(&self) -> bool {
-        matches!(self.stage, Stage::Observing { .. })
-    }
-
     /// How long the step was observed, pauses left out.
     pub(super) fn elapsed(&self, now: Timestamp) -> Duration {
         let since = match self.stage {
@@ -209,6 +204,11 @@ impl StepState {
 pub(super) fn elapsed(since: Option<Timestamp>, paused: Option<&Paused>, now: Timestamp) -> Duration {
     let until = paused.map_or(now, |paused| paused.since);
     since.map_or(Duration::ZERO, |since| Duration::try_from(until.duration_since(since)).unwrap_or_default())
+}
+
+/// Has a clock that began at `since` leave out the time from `stood` on.
+pub(super) fn leave_out(since: &mut Timestamp, stood: Timestamp, now: Timestamp) {
+    *since = since.checked_add(now.duration_since(stood)).unwrap_or(now).min(now);
 }
 
 impl Phase {

@@ -7,7 +7,7 @@ use serin_policy::Weight;
 use super::analysis::{Verdict, Wait};
 use super::handover::HandoverState;
 use super::held::Held;
-use super::phase::{BakeState, Emptying, KeepState, Phase, Stage, StepState, elapsed};
+use super::phase::{BakeState, Emptying, KeepState, Phase, Stage, StepState, elapsed, leave_out};
 use super::reason::{Event, Hold, Outcome, Reason};
 use super::status::Actor;
 use super::{Contested, Tick, Workloads, Write};
@@ -191,7 +191,7 @@ impl Tick<'_> {
         let before = std::mem::replace(held_at, stands_still.then_some(now));
         // A pause has the clock stand still already.
         let (Some(since), Some(before), false) = (since, before, is_paused) else { return };
-        *since = since.checked_add(now.duration_since(before)).unwrap_or(now).min(now);
+        leave_out(since, before, now);
     }
 
     /// Raises the weight to the first step above `weight`, or begins the promotion. The caller has made sure that

@@ -230,11 +230,11 @@ impl fmt::Display for Failure {
         };
         write!(f, ". {good} looks this bad at most once in {chance} releases; Serin acts at 1 in {needed}.")?;
         match self.after_s {
-            None if self.metric == Judged::Copies && self.met == 0 => {
-                return f.write_str(" No user has met it");
-            }
             None if self.metric == Judged::Copies => {
-                return write!(f, " At most {} had met it by then", Users(self.met));
+                return match self.met {
+                    0 => f.write_str(" No user has met it"),
+                    met => write!(f, " At most {} had met it by then", Users(met)),
+                };
             }
             None => return Ok(()),
             Some(..0.05) => f.write_str(" Caught at the first sign")?,
