@@ -5,9 +5,9 @@ requests.
 use jiff::Timestamp;
 use serin_release::hook::Asked;
 
-use super::Cluster;
 use super::memory::Memory;
 use super::snapshot::Snapshot;
+use super::{Cluster, hooks};
 use crate::observe::arrivals::Arrivals;
 use crate::observe::copies::Copies;
 use crate::observe::{ProxyReport, ProxySample};
@@ -43,15 +43,9 @@ pub(super) async fn take_in(
     let arrived = cluster.proxies.arrivals(&pods, snapshot.release.analysis.interval).await;
     let Arriving { arrivals, copies } = &mut memory.arriving;
     // They ask the pods, or the canary's own Service: no proxy with the filter gives them.
-    let tries = |name: &String| {
-        snapshot
-            .delivery
-            .hooks
-            .iter()
-            .any(|hook| hook.name == *name && !matches!(hook.asked, Asked::Url { .. }))
-    };
-    if status.questions.iter().any(|question| question.is_open && tries(&question.hook)) {
-        arrivals.is_tried(now);
+    if hooks::under_way(status, &snapshot.delivery).any(|(_, hook)| !matches!(hook.asked, Asked::Url { .. }))
+    {
+        arrivals.others_bring(now);
     }
     let (services, given) = (snapshot.services(), report.given_to_canary);
     report.mirrored.canary = copies.take_in(&arrived, &services, given, status.mirrors());

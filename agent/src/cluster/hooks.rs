@@ -14,9 +14,10 @@ use k8s_openapi::api::core::v1::Service;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, ResourceExt};
 use serin_release::ReleaseObject;
-use serin_release::hook::{Asked, Check, Load};
+use serin_release::delivery::Delivery;
+use serin_release::hook::{Asked, Check, Hook, Load};
 use serin_release::resource::When;
-use serin_rollout::{Answer, Phase, Plan};
+use serin_rollout::{Answer, Phase, Plan, Question, Status};
 use tokio::task::JoinSet;
 
 use super::Cluster;
@@ -60,6 +61,17 @@ impl Hooks {
     }
 }
 
+/// The questions that are open, each with its hook.
+pub(super) fn under_way<'s>(
+    status: &'s Status,
+    delivery: &'s Delivery,
+) -> impl Iterator<Item = (&'s Question, &'s Hook)> {
+    let open = status.questions.iter().filter(|question| question.is_open);
+    open.filter_map(|question| {
+        Some((question, delivery.hooks.iter().find(|hook| hook.name == question.hook)?))
+    })
+}
+
 /// Asks what is to be asked, now that it is saved that it is.
 pub(super) fn ask(
     cluster: &Cluster,
@@ -69,10 +81,8 @@ pub(super) fn ask(
     planned: &Plan,
 ) {
     let namespace = object.namespace().unwrap_or_default();
-    for question in planned.status.questions.iter().filter(|question| question.is_open) {
-        let key = question.key();
-        let mut hooks = snapshot.delivery.hooks.iter();
-        let Some(hook) = hooks.find(|hook| hook.name == question.hook).cloned() else { continue };
+    for (question, hook) in under_way(&planned.status, &snapshot.delivery) {
+        let (key, hook) = (question.key(), hook.clone());
         if !memory.hooks.asked.insert(key.clone()) {
             continue;
         }

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::admissionregistration::v1::{
-    MatchResources, ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
+    MatchResources, NamedRuleWithOperations, ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
     ValidatingAdmissionPolicySpec,
 };
 use k8s_openapi::api::core::v1::Namespace;
@@ -86,8 +86,8 @@ fn changed(object: &impl ResourceExt) -> Option<Timestamp> {
 fn is_proof(spec: &ValidatingAdmissionPolicySpec) -> bool {
     let has_rule = spec.validations.iter().flatten().any(|validation| validation.expression == OWN_NAME);
     // What the rule's words mean.
-    let variables = |spec: &ValidatingAdmissionPolicySpec| spec.variables.clone().unwrap_or_default();
-    let has_words = variables(&OWN).iter().all(|own| variables(spec).contains(own));
+    let has_words =
+        OWN.variables.iter().flatten().all(|own| spec.variables.iter().flatten().any(|it| it == own));
     let is_for_all = spec.match_conditions.iter().flatten().next().is_none()
         && spec.match_constraints.as_ref().is_some_and(has_every_release);
     has_rule
@@ -99,17 +99,16 @@ fn is_proof(spec: &ValidatingAdmissionPolicySpec) -> bool {
 /// Whether every Release that is made or changed is among these.
 fn has_every_release(which: &MatchResources) -> bool {
     let is_any = |selector: &Option<LabelSelector>| selector.iter().all(|it| *it == LabelSelector::default());
-    let own = OWN.match_constraints.iter().flat_map(|own| own.resource_rules.iter().flatten());
-    let mut own = own.cloned();
+    let mut own = OWN.match_constraints.iter().flat_map(|own| own.resource_rules.iter().flatten());
     // Where no scope is written, the API server writes that it is any.
-    let mut found = which.resource_rules.iter().flatten().cloned().map(|mut rule| {
-        rule.scope = rule.scope.filter(|scope| scope != "*");
-        rule
-    });
+    let is_own = |found: &NamedRuleWithOperations, own: &NamedRuleWithOperations| {
+        let scope = found.scope.clone().filter(|scope| scope != "*");
+        NamedRuleWithOperations { scope, ..found.clone() } == *own
+    };
     is_any(&which.namespace_selector)
         && is_any(&which.object_selector)
         && which.exclude_resource_rules.iter().flatten().next().is_none()
-        && own.all(|rule| found.any(|it| it == rule))
+        && own.all(|own| which.resource_rules.iter().flatten().any(|found| is_own(found, own)))
 }
 
 /// Whether it is in force in a namespace with these labels.

@@ -15,7 +15,7 @@ use super::{Due, email, flows};
 use crate::http;
 
 /// How long one request may take.
-const TIMEOUT: Duration = Duration::from_secs(6);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(6);
 
 /// How long an attempt may take: no channel takes more than three requests. It is over before another one begins.
 pub(super) const ATTEMPT: Duration = TIMEOUT.saturating_mul(3);

@@ -12,7 +12,7 @@ use serin_release::notification::Mail;
 use tokio::time::timeout;
 use url::Url;
 
-use super::courier::ATTEMPT;
+use super::courier::{ATTEMPT, TIMEOUT};
 use super::{Delivered, Due, Failure, Message};
 use crate::errors::chain;
 use crate::http;
@@ -36,7 +36,7 @@ pub(super) async fn send(
     let mut transport = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host)
         .port(port_of(server).unwrap_or_default())
         .hello_name(ClientId::Domain("serin".to_owned()))
-        .timeout(Some(ATTEMPT))
+        .timeout(Some(TIMEOUT))
         .tls(tls);
     if let Some(password) = password {
         let user = mail.user.clone().unwrap_or_else(|| mail.from.clone());
